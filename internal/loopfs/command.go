@@ -1,0 +1,97 @@
+package loopfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// script runs a verb of mkloopfs.sh and returns its standard output.
+func script(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := runScript(t, args...)
+	if err != nil {
+		t.Fatalf("loopfs: %v", err)
+	}
+	return out
+}
+
+func runScript(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	path, err := scriptPath()
+	if err != nil {
+		return "", err
+	}
+	return run(path, args...)
+}
+
+func command(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if _, err := run(name, args...); err != nil {
+		t.Fatalf("loopfs: %v", err)
+	}
+}
+
+func run(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
+
+// scriptPath looks beside this source file first, so that a test may change its directory; the
+// path in a binary built with -trimpath is of no use, then it is found from the working directory,
+// which go test sets to that of the package.
+func scriptPath() (string, error) {
+	_, source, _, _ := runtime.Caller(0)
+	dir := filepath.Dir(source)
+	if !filepath.IsAbs(dir) {
+		wd, err := os.Getwd()
+		if err != nil {
+			return "", fmt.Errorf("find mkloopfs.sh: %w", err)
+		}
+		dir = wd
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		path := filepath.Join(dir, "scripts", "mkloopfs.sh")
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("find mkloopfs.sh: no scripts/mkloopfs.sh above the package; run the test inside the checkout")
+		}
+	}
+}
+
+func mounted(t testing.TB, dir string) bool {
+	t.Helper()
+	_, err := run("mountpoint", "-q", "--", dir)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("loopfs: %v", err)
+	}
+	return err == nil
+}
+
+// outerSize leaves room for the inner image written twice over, and for metadata.
+func outerSize(t testing.TB, size string) string {
+	t.Helper()
+	bytes, err := run("numfmt", "--from=iec", "--", size)
+	if err != nil {
+		t.Fatalf("loopfs: size %q: %v", size, err)
+	}
+	var n int64
+	if _, err := fmt.Sscan(bytes, &n); err != nil {
+		t.Fatalf("loopfs: size %q: %v", size, err)
+	}
+	return fmt.Sprint(3*n + 1<<30)
+}

@@ -1,0 +1,241 @@
+#!/usr/bin/env bash
+# Makes and removes a file system on an image file, for tests and for the demo.
+#
+#   mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS]   make it, print its mount point
+#   mkloopfs.sh down DIR                            take it down; doing so twice is fine
+#   mkloopfs.sh sweep                               take down all whose owner has died
+#
+# DIR gets three entries: "image" (sparse; none for tmpfs), "mnt" (the mount point) and "owner".
+# SIZE is what truncate(1) takes (256M, 1G). FSTYPE is btrfs (default), ext4, xfs, vfat or tmpfs.
+# MOUNT_OPTS is one comma-separated word. DIR may itself lie on a file system made here.
+#
+# The owner is the process that called this script, or the one named in MKLOOPFS_OWNER. Nothing
+# can unmount on behalf of a test that was killed, so each image carries its owner's pid and
+# start time, and the next test process sweeps. The loop devices clear themselves on unmount.
+#
+# Needs root. Exit status: 0 done, 1 failed (one line on stderr says why), 2 wrong usage.
+set -euo pipefail
+
+die() {
+	printf 'mkloopfs: %s\n' "$1" >&2
+	exit "${2:-1}"
+}
+
+usage() {
+	die 'usage: mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS] | down DIR | sweep' 2
+}
+
+need() { # PROGRAM DEBIAN_PACKAGE
+	command -v "$1" >/dev/null || die "$1 is missing; install it: apt-get install -y $2"
+}
+
+# start_time PID prints when a process began, in clock ticks since boot; nothing for one that is
+# gone or a zombie. Together with the pid it names a process for good: pids are used again.
+start_time() {
+	local stat fields
+	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+	# The second field, the program's name, may hold blanks and brackets: cut after the last one.
+	read -ra fields <<<"${stat##*) }"
+	[[ ${fields[0]} == [ZX] ]] || printf '%s\n' "${fields[19]}"
+}
+
+owner_alive() { # DIR
+	local pid started
+	read -r pid started <"$1/owner" || return 1
+	[[ -n $started && $(start_time "$pid") == "$started" ]]
+}
+
+# write_owner renames into place: a sweep that reads half an owner would take it for a dead one.
+write_owner() { # DIR PID
+	printf '%s %s\n' "$2" "$(start_time "$2")" >"$1/owner.new"
+	mv -- "$1/owner.new" "$1/owner"
+}
+
+# is_ours DIR: made by this script, and not by another user who hopes that root cleans up for him.
+is_ours() {
+	[[ -f $1/owner && ! -L $1/owner && -O $1/owner ]]
+}
+
+# mount_points fills the array POINTS with all mount points, in the order they were mounted.
+mount_points() {
+	local point
+	POINTS=()
+	while read -r _ _ _ _ point _; do
+		# The kernel writes blank, tab, newline and backslash as \040, \011, \012 and \134.
+		printf -v point '%b' "$point"
+		POINTS+=("$point")
+	done </proc/self/mountinfo
+}
+
+# backing_files fills the array FILES and, in step, LOOPS with what each loop device is bound to.
+backing_files() {
+	local attribute
+	FILES=() LOOPS=()
+	for attribute in /sys/block/loop*/loop/backing_file; do
+		[[ -r $attribute ]] || continue
+		FILES+=("$(cat "$attribute" 2>/dev/null || true)")
+		attribute=${attribute#/sys/block/}
+		LOOPS+=("/dev/${attribute%%/*}")
+	done
+}
+
+holders() { # MOUNT_POINT: the processes that keep it busy, for the error message
+	local link target
+	for link in /proc/[0-9]*/{cwd,root,exe,fd/*}; do
+		target=$(readlink "$link" 2>/dev/null) || continue
+		if [[ $target == "$1" || $target == "$1"/* ]]; then
+			link=${link#/proc/}
+			printf '%s (%s)\n' "${link%%/*}" "$(tr '\0' ' ' <"/proc/${link%%/*}/cmdline" 2>/dev/null)"
+		fi
+	done | sort -u | head -n 5 | paste -sd ';'
+}
+
+# unmount POINT waits five seconds for a busy one, because killed processes take a moment to let
+# go; then it detaches the mount all the same, so that nothing is leaked, and fails.
+unmount() {
+	local attempt message=''
+	for attempt in {1..50}; do
+		message=$(umount -- "$1" 2>&1) && return 0
+		mountpoint -q -- "$1" || return 0
+		[[ $attempt == 50 ]] || sleep 0.1
+	done
+	message+=" held by: $(holders "$1")"
+	umount --lazy -- "$1" 2>/dev/null || true
+	printf 'mkloopfs: %s was busy and had to be detached: %s\n' "$1" "$message" >&2
+	return 1
+}
+
+unmount_below() { # DIR
+	local i status=0
+	mount_points
+	for ((i = ${#POINTS[@]} - 1; i >= 0; i--)); do
+		[[ ${POINTS[i]} == "$1"/* ]] || continue
+		unmount "${POINTS[i]}" || status=1
+	done
+	return "$status"
+}
+
+detach_below() { # DIR
+	local i
+	backing_files
+	for i in "${!FILES[@]}"; do
+		[[ ${FILES[i]} != "$1"/* ]] || losetup --detach "${LOOPS[i]}" 2>/dev/null || true
+	done
+}
+
+take_down() { # DIR
+	local status=0
+	is_ours "$1" || return 0
+	unmount_below "$1" || status=1
+	detach_below "$1"
+	rm -f -- "$1/image"
+	[[ ! -d $1/mnt ]] || rmdir -- "$1/mnt" || status=1
+	# The owner file goes last: whatever interrupts this, the next sweep finds the rest.
+	[[ $status != 0 ]] || rm -f -- "$1/owner"
+	rmdir -- "$1" 2>/dev/null || true
+	return "$status"
+}
+
+format() { # FSTYPE IMAGE
+	local flags=()
+	need "mkfs.$1" "$(package_of "$1")"
+	case $1 in
+	btrfs)
+		flags=(-q -f -K)
+		# Below 109 MiB separate data and metadata block groups do not fit.
+		(($(stat -c %s -- "$2") >= 109 * 1024 * 1024)) || flags+=(--mixed)
+		;;
+	ext4) flags=(-q -F) ;;
+	xfs) flags=(-q -f -K) ;;
+	esac
+	mkfs."$1" "${flags[@]}" -- "$2" >/dev/null
+}
+
+package_of() { # FSTYPE
+	case $1 in
+	btrfs) echo btrfs-progs ;;
+	ext4) echo e2fsprogs ;;
+	xfs) echo xfsprogs ;;
+	vfat) echo dosfstools ;;
+	esac
+}
+
+up() { # DIR SIZE FSTYPE MOUNT_OPTS
+	local dir size=$2 fstype=$3 options=$4 owner=${MKLOOPFS_OWNER:-$PPID}
+	[[ $fstype =~ ^(btrfs|ext4|xfs|vfat|tmpfs)$ ]] || die "cannot make a file system of type '$fstype'"
+	mkdir -p -- "$1"
+	dir=$(realpath -- "$1")
+	if is_ours "$dir"; then
+		! owner_alive "$dir" || [[ $(cat "$dir/owner") == "$owner "* ]] ||
+			die "$dir is in use by process $(cat "$dir/owner")"
+		take_down "$dir"
+		mkdir -p -- "$dir"
+	fi
+	[[ -z $(ls -A -- "$dir") ]] || die "$dir is not empty and was not made by this script"
+
+	write_owner "$dir" "$owner"
+	UNFINISHED=$dir
+	trap 'take_down "$UNFINISHED"' EXIT
+	mkdir -- "$dir/mnt"
+	if [[ $fstype == tmpfs ]]; then
+		mount -t tmpfs -o "size=$size${options:+,$options}" rsbtbackup-test "$dir/mnt"
+	else
+		(umask 077 && truncate -s "$size" -- "$dir/image")
+		format "$fstype" "$dir/image"
+		mount -t "$fstype" -o "loop${options:+,$options}" -- "$dir/image" "$dir/mnt"
+	fi
+	trap - EXIT
+	printf '%s\n' "$dir/mnt"
+}
+
+down() { # DIR
+	local dir
+	dir=$(realpath -- "$1" 2>/dev/null) || return 0
+	take_down "$dir"
+}
+
+# sweep looks where stale file systems show: at mounts, at loop devices, and at the directories
+# that package loopfs makes. A second sweep at the same time leaves the work to the first.
+sweep() {
+	local place status=0
+	exec 9<"$0"
+	flock --nonblock 9 || return 0
+	mount_points
+	backing_files
+	for place in "${POINTS[@]}" "${FILES[@]}" "${TMPDIR:-/tmp}"/rsbtbackup-loopfs.*/owner; do
+		place=${place%/*}
+		is_ours "$place" || continue
+		owner_alive "$place" || take_down "$(realpath -- "$place")" || status=1
+	done
+	return "$status"
+}
+
+require_root() {
+	[[ $(id -u) == 0 ]] || die 'mounting needs root; run it by: sudo scripts/mkloopfs.sh ..., or run: make test'
+	need losetup mount
+	need mountpoint util-linux
+	[[ -e /dev/loop-control ]] || modprobe loop 2>/dev/null ||
+		die 'this machine has no loop devices; load them: modprobe loop'
+}
+
+main() {
+	local verb=${1:-}
+	[[ $# == 0 ]] || shift
+	case $verb/$# in
+	up/2 | up/3 | up/4)
+		require_root
+		up "$1" "$2" "${3:-btrfs}" "${4:-}"
+		;;
+	down/1)
+		require_root
+		down "$1"
+		;;
+	sweep/0)
+		require_root
+		sweep
+		;;
+	*) usage ;;
+	esac
+}
+
+main "$@"
