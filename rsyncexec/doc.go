@@ -1,0 +1,11 @@
+// Package rsyncexec runs one rsync child: options become an argument vector, the child is run to its very end, and
+// what it said comes back as progress, statistics and one error. It knows nothing about backups.
+//
+//	ParseSource, CheckExtra   what a user typed, checked before anything is started  (source.go, extra.go, extratable.go)
+//	Options.Argv              the argument vector, pure                              (options.go)
+//	Run, Probe                the child                                              (run.go, probe.go, env.go, alias.go)
+//	ParseProgress, ParseStats what it prints                                         (progress.go, stats.go, output.go)
+//	ExitError, ExitName       how it ended                                           (exit.go)
+//
+// The oldest rsync accepted is MinVersion.
+package rsyncexec

@@ -1,0 +1,170 @@
+package rsyncexec
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options is one run of rsync. The zero value of every field but Source and Dest is usable.
+type Options struct {
+	// Program is the rsync to run: "" looks up "rsync" in PATH, a name is looked up, a path must be absolute.
+	Program string
+	// Source from ParseSource; a Local path must be absolute. The contents of the directory are copied.
+	Source Source
+	// Dest is an absolute directory path, typically "/proc/self/fd/3" with the directory as ExtraFiles[0].
+	Dest string
+
+	HardLinks  bool // --hard-links
+	ACLs       bool // --acls
+	Xattrs     bool // --xattrs
+	NumericIDs bool // --numeric-ids
+	// FakeSuper keeps owner, mode and device numbers in xattrs of the destination, for a receiver that is not root.
+	FakeSuper bool
+	// Inplace writes into existing files instead of replacing them.
+	Inplace bool
+	// WholeFile sends changed files whole instead of comparing blocks.
+	WholeFile bool
+	// Delete removes from Dest what is not in Source, excluded files too. When is left to rsync: during the transfer,
+	// directory by directory, which needs no second scan and no list in memory; after a read error rsync stops deleting
+	// in any mode. One of the --delete-WHEN options in Extra changes it.
+	Delete        bool
+	Checksum      bool // --checksum: compare contents, not size and time
+	DryRun        bool // --dry-run
+	OneFileSystem bool // --one-file-system
+
+	// Filter, Exclude and ExcludeFrom are given to rsync in this order; the first rule that matches decides.
+	Filter      []string
+	Exclude     []string
+	ExcludeFrom []string
+	// Bwlimit is a rate as rsync reads it: KiB per second, or with a suffix ("1.5m").
+	Bwlimit string
+	// Rsh is the remote shell with its arguments, as rsync's -e. For a Daemon source it means a daemon started
+	// through that shell.
+	Rsh string
+	// Timeout ends the run when nothing moved for so long; rounded up to whole seconds, 0 is no limit.
+	Timeout time.Duration
+	// Extra holds further options of rsync; they come after ours and must pass CheckExtra.
+	Extra []string
+
+	// ExtraFiles are inherited by rsync and all its children as file descriptors 3, 4, ...
+	ExtraFiles []*os.File
+	// Progress receives what --info=progress2 prints; nil does not ask for it.
+	Progress func(Progress)
+	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
+	// escapes control characters in file names, a remote shell's messages are as they came. nil drops them.
+	// Progress and Line are never called at the same time, and rsync waits while they run.
+	Line func(stream, line string)
+	// KillGrace is how long a cancelled rsync may take to end before it is killed, and how long Run waits for what
+	// rsync started to end after it; 0 means 10 seconds.
+	KillGrace time.Duration
+}
+
+// ErrOptions is what the errors of Argv match.
+var ErrOptions = errors.New("unusable rsync options")
+
+// Argv is the argument vector without the program's name. It is pure: nothing is looked up. The error matches
+// ErrOptions, or is an *ExtraError.
+func (o Options) Argv() ([]string, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	argv := []string{"-a"}
+	argv = append(argv, o.attributeArgs()...)
+	argv = append(argv, o.transferArgs()...)
+	argv = append(argv, o.outputArgs()...)
+	argv = append(argv, o.filterArgs()...)
+	argv = append(argv, o.connectionArgs()...)
+	argv = append(argv, o.Extra...)
+	return append(argv, "--", o.Source.Operand(), withSlash(o.Dest)), nil
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Source.Kind == Local && !strings.HasPrefix(o.Source.Path, "/"):
+		return fmt.Errorf("%w: local source %q is not absolute", ErrOptions, o.Source.Path)
+	case o.Source.Kind != Local && o.Source.Host == "":
+		return fmt.Errorf("%w: remote source without a host", ErrOptions)
+	case !strings.HasPrefix(o.Dest, "/"):
+		return fmt.Errorf("%w: destination %q is not absolute", ErrOptions, o.Dest)
+	case o.Timeout < 0:
+		return fmt.Errorf("%w: negative timeout %v", ErrOptions, o.Timeout)
+	}
+	values := [][]string{{o.Source.Operand(), o.Dest, o.Bwlimit, o.Rsh}, o.Filter, o.Exclude, o.ExcludeFrom, o.Extra}
+	for _, list := range values {
+		for _, value := range list {
+			if strings.ContainsRune(value, 0) {
+				return fmt.Errorf("%w: %q contains a NUL byte", ErrOptions, value)
+			}
+		}
+	}
+	return CheckExtra(o.Extra)
+}
+
+// attributeArgs: the quick check of rsync compares whole seconds, so a change of the same size within a second would be
+// missed for ever; a negative --modify-window compares nanoseconds.
+func (o Options) attributeArgs() []string {
+	args := when(o.HardLinks, "--hard-links")
+	args = append(args, when(o.ACLs, "--acls")...)
+	args = append(args, when(o.Xattrs, "--xattrs")...)
+	args = append(args, when(o.NumericIDs, "--numeric-ids")...)
+	args = append(args, "--modify-window=-1")
+	// In a local copy the sender is the client: --fake-super would also reinterpret the source's xattrs, and
+	// --remote-option reaches the receiver alone. In a pull the client is the receiver.
+	if o.FakeSuper && o.Source.Kind == Local {
+		return append(args, "--remote-option=--fake-super")
+	}
+	return append(args, when(o.FakeSuper, "--fake-super")...)
+}
+
+// transferArgs names --no-inplace and --no-whole-file openly: rsync's own default differs between local and remote.
+func (o Options) transferArgs() []string {
+	args := []string{"--no-inplace", "--no-whole-file"}
+	if o.Inplace {
+		args[0] = "--inplace"
+	}
+	if o.WholeFile {
+		args[1] = "--whole-file"
+	}
+	args = append(args, when(o.Delete, "--delete", "--delete-excluded")...)
+	args = append(args, when(o.Checksum, "--checksum")...)
+	args = append(args, when(o.DryRun, "--dry-run")...)
+	return append(args, when(o.OneFileSystem, "--one-file-system")...)
+}
+
+func (o Options) outputArgs() []string {
+	args := []string{"--stats", "--no-human-readable"}
+	return append(args, when(o.Progress != nil, "--info=progress2")...)
+}
+
+func (o Options) filterArgs() []string {
+	var args []string
+	for _, rule := range o.Filter {
+		args = append(args, "--filter="+rule)
+	}
+	for _, pattern := range o.Exclude {
+		args = append(args, "--exclude="+pattern)
+	}
+	for _, file := range o.ExcludeFrom {
+		args = append(args, "--exclude-from="+file)
+	}
+	return args
+}
+
+func (o Options) connectionArgs() []string {
+	args := when(o.Source.needsSecludedArgs(), "-s")
+	args = append(args, when(o.Bwlimit != "", "--bwlimit="+o.Bwlimit)...)
+	args = append(args, when(o.Rsh != "", "--rsh="+o.Rsh)...)
+	seconds := int64((o.Timeout + time.Second - 1) / time.Second)
+	return append(args, when(seconds > 0, "--timeout="+strconv.FormatInt(seconds, 10))...)
+}
+
+func when(condition bool, args ...string) []string {
+	if condition {
+		return args
+	}
+	return nil
+}
