@@ -1,0 +1,104 @@
+//go:build linux
+
+package btrfs
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstFreeObjectID is the inode number of the root directory of every subvolume, and of nothing else on btrfs.
+const firstFreeObjectID = 256
+
+// OpenDir opens the directory at path for reading, close-on-exec. Symbolic links are followed, the last one too:
+// resolve once, then work on the *os.File. On a filesystem other than btrfs the error matches ErrNotBtrfs; what is
+// not a directory gives ENOTDIR.
+func OpenDir(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	on, err := IsBtrfs(f)
+	if err == nil && !on {
+		err = pathError("open", path, ErrNotBtrfs)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// OpenDirAt opens the directory name inside parent for reading, close-on-exec, without following a symbolic link:
+// that, like anything else that is not a directory, gives ENOTDIR. Whether it is on btrfs is not checked (it may be
+// a mount point). Name of the result is parent.Name() + "/" + name.
+func OpenDirAt(parent *os.File, name string) (*os.File, error) {
+	const op = "openat"
+	path := childPath(parent, name)
+	if err := checkName(name); err != nil {
+		return nil, pathError(op, path, err)
+	}
+	fd, err := openat(parent, name)
+	if err != nil {
+		return nil, pathError(op, path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func openat(parent *os.File, name string) (fd int, err error) {
+	err = withFd(parent, func(dir uintptr) error {
+		return retry(func() unix.Errno {
+			var err error
+			fd, err = unix.Openat(int(dir), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			return errnoOf(err)
+		})
+	})
+	return fd, err
+}
+
+// IsBtrfs tells whether f is on btrfs, by fstatfs(2).
+func IsBtrfs(f *os.File) (bool, error) {
+	on, err := onBtrfs(f)
+	return on, pathError("fstatfs", f.Name(), err)
+}
+
+// IsSubvolume tells whether f is the root directory of a subvolume: on btrfs, and inode 256. The stub directories
+// that a snapshot has in the place of nested subvolumes are none.
+func IsSubvolume(f *os.File) (bool, error) {
+	sub, err := rootOfSubvolume(f)
+	return sub, pathError("fstat", f.Name(), err)
+}
+
+// rootOfSubvolume is IsSubvolume with a bare errno.
+func rootOfSubvolume(f *os.File) (bool, error) {
+	var st unix.Stat_t
+	err := withFd(f, func(fd uintptr) error {
+		return retry(func() unix.Errno { return errnoOf(unix.Fstat(int(fd), &st)) })
+	})
+	if err != nil || st.Ino != firstFreeObjectID || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return false, err
+	}
+	return onBtrfs(f)
+}
+
+// onBtrfs is IsBtrfs with a bare errno.
+func onBtrfs(f *os.File) (bool, error) {
+	st, err := statfs(f)
+	return err == nil && uint32(st.Type) == unix.BTRFS_SUPER_MAGIC, err
+}
+
+func statfs(f *os.File) (st unix.Statfs_t, err error) {
+	err = withFd(f, func(fd uintptr) error {
+		return retry(func() unix.Errno { return errnoOf(unix.Fstatfs(int(fd), &st)) })
+	})
+	return st, err
+}
+
+// errnoOf takes back the errno that a call of x/sys/unix returned as an error.
+func errnoOf(err error) unix.Errno {
+	if err == nil {
+		return 0
+	}
+	return err.(unix.Errno)
+}

@@ -1,0 +1,284 @@
+//go:build linux
+
+package btrfs
+
+import (
+	"structs"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The structs and request numbers of linux/btrfs.h, in its order. No logic here: lay it beside the header.
+// Every size is checked at compile time: a difference makes the constant negative and the build fail.
+
+// btrfs_ioctl_vol_args
+type volArgs struct {
+	_    structs.HostLayout
+	Fd   int64
+	Name [4088]byte
+}
+
+// btrfs_ioctl_vol_args_v2
+type volArgsV2 struct {
+	_       structs.HostLayout
+	Fd      int64
+	TransID uint64
+	Flags   uint64
+	_       [4]uint64
+	Name    [4040]byte
+}
+
+// btrfs_ioctl_vol_args_v2, with the subvolid member of its union
+type volArgsID struct {
+	_        structs.HostLayout
+	Fd       int64
+	TransID  uint64
+	Flags    uint64
+	_        [4]uint64
+	SubvolID uint64
+	_        [4032]byte
+}
+
+// Flags of btrfs_ioctl_vol_args_v2, and of SUBVOL_GETFLAGS and SUBVOL_SETFLAGS
+const (
+	subvolRdonly   = 1 << 1
+	subvolSpecByID = 1 << 4
+)
+
+// btrfs_ioctl_ino_lookup_args
+type inoLookupArgs struct {
+	_        structs.HostLayout
+	TreeID   uint64
+	ObjectID uint64
+	Name     [4080]byte
+}
+
+// btrfs_ioctl_ino_lookup_user_args
+type inoLookupUserArgs struct {
+	_      structs.HostLayout
+	DirID  uint64
+	TreeID uint64
+	Name   [256]byte
+	Path   [3824]byte
+}
+
+// btrfs_ioctl_search_key
+type searchKey struct {
+	_           structs.HostLayout
+	TreeID      uint64
+	MinObjectID uint64
+	MaxObjectID uint64
+	MinOffset   uint64
+	MaxOffset   uint64
+	MinTransID  uint64
+	MaxTransID  uint64
+	MinType     uint32
+	MaxType     uint32
+	NrItems     uint32
+	_           uint32
+	_           [4]uint64
+}
+
+// btrfs_ioctl_search_header
+type searchHeader struct {
+	_        structs.HostLayout
+	TransID  uint64
+	ObjectID uint64
+	Offset   uint64
+	Type     uint32
+	Len      uint32
+}
+
+// searchBufSize holds the largest item there can be (nodesize is at most 64 KiB) and many small ones.
+const searchBufSize = 128 << 10
+
+// btrfs_ioctl_search_args_v2, its flexible array given a length
+type searchArgsV2 struct {
+	_       structs.HostLayout
+	Key     searchKey
+	BufSize uint64
+	Buf     [searchBufSize]byte
+}
+
+// btrfs_ioctl_space_info
+type spaceInfo struct {
+	_          structs.HostLayout
+	Flags      uint64
+	TotalBytes uint64
+	UsedBytes  uint64
+}
+
+// spaceSlots is more than there are kinds of space (4) times profiles (9).
+const spaceSlots = 64
+
+// btrfs_ioctl_space_args, its flexible array given a length
+type spaceArgs struct {
+	_           structs.HostLayout
+	SpaceSlots  uint64
+	TotalSpaces uint64
+	Spaces      [spaceSlots]spaceInfo
+}
+
+// btrfs_ioctl_dev_info_args
+type devInfoArgs struct {
+	_          structs.HostLayout
+	DevID      uint64
+	UUID       [16]byte
+	BytesUsed  uint64
+	TotalBytes uint64
+	_          [379]uint64
+	Path       [1024]byte
+}
+
+// btrfs_ioctl_fs_info_args
+type fsInfoArgs struct {
+	_              structs.HostLayout
+	MaxID          uint64
+	NumDevices     uint64
+	FSID           [16]byte
+	NodeSize       uint32
+	SectorSize     uint32
+	CloneAlignment uint32
+	CsumType       uint16
+	CsumSize       uint16
+	Flags          uint64
+	Generation     uint64
+	MetadataUUID   [16]byte
+	_              [944]byte
+}
+
+// btrfs_ioctl_get_dev_stats
+type devStatsArgs struct {
+	_       structs.HostLayout
+	DevID   uint64
+	NrItems uint64
+	Flags   uint64
+	Values  [5]uint64
+	_       [121]uint64
+}
+
+// btrfs_ioctl_get_subvol_info_args. Tail is four btrfs_ioctl_timespec, of 12 bytes each on i386 and of 16
+// elsewhere, and 64 reserved bytes.
+type subvolInfoArgs struct {
+	_            structs.HostLayout
+	TreeID       uint64
+	Name         [256]byte
+	ParentID     uint64
+	DirID        uint64
+	Generation   uint64
+	Flags        uint64
+	UUID         [16]byte
+	ParentUUID   [16]byte
+	ReceivedUUID [16]byte
+	CTransID     uint64
+	OTransID     uint64
+	STransID     uint64
+	RTransID     uint64
+	Tail         [4*16 + 64]byte
+}
+
+// subvolInfoHead is what precedes the timespecs of btrfs_ioctl_get_subvol_info_args.
+const subvolInfoHead = unsafe.Offsetof(subvolInfoArgs{}.Tail)
+
+// subvolInfoReserved is what follows them.
+const subvolInfoReserved = 64
+
+// rootRdonly is BTRFS_ROOT_SUBVOL_RDONLY, the on-disk flag that GET_SUBVOL_INFO shows; not subvolRdonly.
+const rootRdonly = 1 << 0
+
+// the anonymous struct in btrfs_ioctl_get_subvol_rootref_args
+type rootref struct {
+	_      structs.HostLayout
+	TreeID uint64
+	DirID  uint64
+}
+
+// btrfs_ioctl_get_subvol_rootref_args
+type rootrefArgs struct {
+	_         structs.HostLayout
+	MinTreeID uint64
+	Rootref   [255]rootref
+	NumItems  uint8
+	_         [7]byte
+}
+
+// btrfs_ioctl_subvol_wait (Linux 6.13)
+type subvolWait struct {
+	_        structs.HostLayout
+	SubvolID uint64
+	Mode     uint32
+	Count    uint32
+}
+
+// subvolSyncCount is BTRFS_SUBVOL_SYNC_COUNT, a mode of btrfs_ioctl_subvol_wait.
+const subvolSyncCount = 2
+
+// magic is BTRFS_IOCTL_MAGIC in its place in a request number.
+const magic = 0x94 << 8
+
+const sizeShift = 16
+
+// Request numbers
+const (
+	reqSync             = dirNone | magic | 8
+	reqFiclone          = dirWrite | 4<<sizeShift | magic | 9
+	reqSnapDestroy      = dirWrite | unsafe.Sizeof(volArgs{})<<sizeShift | magic | 15
+	reqTreeSearchV2     = dirRead | dirWrite | unsafe.Offsetof(searchArgsV2{}.Buf)<<sizeShift | magic | 17
+	reqInoLookup        = dirRead | dirWrite | unsafe.Sizeof(inoLookupArgs{})<<sizeShift | magic | 18
+	reqSpaceInfo        = dirRead | dirWrite | unsafe.Offsetof(spaceArgs{}.Spaces)<<sizeShift | magic | 20
+	reqWaitSync         = dirWrite | 8<<sizeShift | magic | 22
+	reqSnapCreateV2     = dirWrite | unsafe.Sizeof(volArgsV2{})<<sizeShift | magic | 23
+	reqStartSync        = dirRead | 8<<sizeShift | magic | 24
+	reqSubvolCreateV2   = dirWrite | unsafe.Sizeof(volArgsV2{})<<sizeShift | magic | 24
+	reqSubvolGetflags   = dirRead | 8<<sizeShift | magic | 25
+	reqSubvolSetflags   = dirWrite | 8<<sizeShift | magic | 26
+	reqDevInfo          = dirRead | dirWrite | unsafe.Sizeof(devInfoArgs{})<<sizeShift | magic | 30
+	reqFsInfo           = dirRead | unsafe.Sizeof(fsInfoArgs{})<<sizeShift | magic | 31
+	reqGetDevStats      = dirRead | dirWrite | unsafe.Sizeof(devStatsArgs{})<<sizeShift | magic | 52
+	reqGetSubvolInfo    = dirRead | magic | 60 // without its size, which timespecSizes decides
+	reqGetSubvolRootref = dirRead | dirWrite | unsafe.Sizeof(rootrefArgs{})<<sizeShift | magic | 61
+	reqInoLookupUser    = dirRead | dirWrite | unsafe.Sizeof(inoLookupUserArgs{})<<sizeShift | magic | 62
+	reqSnapDestroyV2    = dirWrite | unsafe.Sizeof(volArgsV2{})<<sizeShift | magic | 63
+	reqSubvolSyncWait   = dirWrite | unsafe.Sizeof(subvolWait{})<<sizeShift | magic | 65
+)
+
+const (
+	_ = -(unsafe.Sizeof(volArgs{}) ^ 4096)
+	_ = -(unsafe.Offsetof(volArgs{}.Name) ^ 8)
+	_ = -(unsafe.Sizeof(volArgsV2{}) ^ 4096)
+	_ = -(unsafe.Offsetof(volArgsV2{}.Name) ^ 56)
+	_ = -(unsafe.Sizeof(volArgsID{}) ^ 4096)
+	_ = -(unsafe.Offsetof(volArgsID{}.SubvolID) ^ 56)
+	_ = -(unsafe.Sizeof(inoLookupArgs{}) ^ 4096)
+	_ = -(unsafe.Sizeof(inoLookupUserArgs{}) ^ 4096)
+	_ = -(unsafe.Offsetof(inoLookupUserArgs{}.Path) ^ 272)
+	_ = -(unsafe.Sizeof(searchKey{}) ^ 104)
+	_ = -(unsafe.Offsetof(searchKey{}.NrItems) ^ 64)
+	_ = -(unsafe.Sizeof(searchHeader{}) ^ 32)
+	_ = -(unsafe.Offsetof(searchArgsV2{}.Buf) ^ 112)
+	_ = -(unsafe.Sizeof(spaceInfo{}) ^ 24)
+	_ = -(unsafe.Offsetof(spaceArgs{}.Spaces) ^ 16)
+	_ = -(unsafe.Sizeof(devInfoArgs{}) ^ 4096)
+	_ = -(unsafe.Offsetof(devInfoArgs{}.Path) ^ 3072)
+	_ = -(unsafe.Sizeof(fsInfoArgs{}) ^ 1024)
+	_ = -(unsafe.Offsetof(fsInfoArgs{}.Flags) ^ 48)
+	_ = -(unsafe.Sizeof(devStatsArgs{}) ^ 1032)
+	_ = -(unsafe.Offsetof(devStatsArgs{}.Values) ^ 24)
+	_ = -(unsafe.Sizeof(subvolInfoArgs{}) ^ 504)
+	_ = -(unsafe.Offsetof(subvolInfoArgs{}.UUID) ^ 296)
+	_ = -(unsafe.Offsetof(subvolInfoArgs{}.Tail) ^ 376)
+	_ = -(unsafe.Sizeof(rootref{}) ^ 16)
+	_ = -(unsafe.Sizeof(rootrefArgs{}) ^ 4096)
+	_ = -(unsafe.Offsetof(rootrefArgs{}.NumItems) ^ 4088)
+	_ = -(unsafe.Sizeof(subvolWait{}) ^ 16)
+)
+
+// The direction bits of this architecture, checked against requests that x/sys/unix knows on every one.
+const (
+	_ = -(uintptr(reqFiclone) ^ unix.FICLONE)
+	_ = -(uintptr(dirWrite|32<<sizeShift|magic|13) ^ unix.FICLONERANGE)
+	_ = -(uintptr(dirRead|dirWrite|24<<sizeShift|magic|54) ^ unix.FIDEDUPERANGE)
+	_ = -(uintptr(dirNone|0x12<<8|97) ^ unix.BLKFLSBUF)
+	_ = -(uintptr(dirRead|4<<sizeShift|'R'<<8|0) ^ unix.RNDGETENTCNT)
+)

@@ -1,0 +1,16 @@
+//go:build linux
+
+package btrfs
+
+import "fmt"
+
+// UUID of a subvolume, device or filesystem; all zero where there is none.
+type UUID [16]byte
+
+// String is the usual form, such as 3f2504e0-4f89-41d3-9a0c-0305e82c3301, of the zero UUID too.
+func (u UUID) String() string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
+}
+
+// IsZero tells whether there is no UUID.
+func (u UUID) IsZero() bool { return u == UUID{} }
