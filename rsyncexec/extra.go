@@ -1,16 +1,157 @@
 package rsyncexec
 
-// ExtraError is an option of Options.Extra that CheckExtra refuses. Hint is "" or what to write instead.
+import (
+	"fmt"
+	"strings"
+)
+
+// ExtraError is an option of Options.Extra that CheckExtra refuses. Arg is the option as rsync(1) spells it, or the
+// offending argument. Hint is "" or what to do instead.
 type ExtraError struct {
 	Arg    string
 	Reason string
 	Hint   string
 }
 
-// CheckExtra checks further options for rsync. The error is an *ExtraError.
-func CheckExtra(args []string) error { return nil }
+func (e *ExtraError) Error() string {
+	return fmt.Sprintf("rsync option %q can not be passed on: %s", e.Arg, e.Reason)
+}
+
+// CheckExtra checks further options for rsync, those a user gives after "--". It refuses what would change the source,
+// write outside the destination, or make a destination that is not a copy of the source; anything that is not an
+// option; and any option it does not know. Options that take a value are known, so a value is not mistaken for
+// something else. The error is an *ExtraError.
+func CheckExtra(args []string) error {
+	for len(args) > 0 {
+		found, rest, err := nextOptions(args)
+		if err != nil {
+			return err
+		}
+		for _, option := range found {
+			if err := option.check(); err != nil {
+				return err
+			}
+		}
+		args = rest
+	}
+	return nil
+}
 
 // DryRunAsked tells whether -n or --dry-run is among the options, also in a cluster such as -vn.
-func DryRunAsked(args []string) bool { return false }
+func DryRunAsked(args []string) bool {
+	for len(args) > 0 {
+		found, rest, err := nextOptions(args)
+		if err != nil {
+			return false
+		}
+		for _, option := range found {
+			if option.rule.long == "dry-run" {
+				return true
+			}
+		}
+		args = rest
+	}
+	return false
+}
 
-func (e *ExtraError) Error() string { return e.Arg + ": " + e.Reason }
+// given is one option as it was given. arg is its spelling with dashes, value its value.
+type given struct {
+	arg   string
+	value string
+	rule  rule
+}
+
+func (g given) check() error {
+	if g.rule.refuse != "" {
+		return &ExtraError{Arg: g.arg, Reason: g.rule.refuse, Hint: g.rule.hint}
+	}
+	if g.rule.values != nil {
+		return g.rule.values(g)
+	}
+	return nil
+}
+
+// nextOptions takes the options of the first argument, with the value from the second one where needed.
+func nextOptions(args []string) (found []given, rest []string, err error) {
+	arg, rest := args[0], args[1:]
+	switch {
+	case arg == "--":
+		return nil, nil, &ExtraError{Arg: arg, Reason: "the operands are ours to give", Hint: "leave out the second \"--\""}
+	case strings.HasPrefix(arg, "--"):
+		return longOption(arg, rest)
+	case len(arg) > 1 && arg[0] == '-':
+		return cluster(arg, rest)
+	default:
+		return nil, nil, &ExtraError{Arg: arg, Reason: "it is not an option, and there can be no further source or destination",
+			Hint: "write the value of a long option as --option=value"}
+	}
+}
+
+func longOption(arg string, rest []string) ([]given, []string, error) {
+	name, value, joined := strings.Cut(arg, "=")
+	found := given{arg: name, value: value, rule: longRule(name[2:])}
+	switch {
+	case found.rule.unknown():
+		return nil, nil, unknownOption(name)
+	case joined && !found.rule.value && found.rule.refuse == "":
+		return nil, nil, &ExtraError{Arg: arg, Reason: "the option takes no value"}
+	case found.rule.value && !joined:
+		return takeValue(nil, found, rest)
+	}
+	return []given{found}, rest, nil
+}
+
+// cluster reads "-avze": the value of the first option that takes one is the rest of the argument, or the next one.
+func cluster(arg string, rest []string) ([]given, []string, error) {
+	var found []given
+	for i := 1; i < len(arg); i++ {
+		option := given{arg: "-" + arg[i:i+1], rule: shortRule(arg[i])}
+		switch {
+		case option.rule.unknown():
+			return nil, nil, unknownOption(option.arg)
+		case option.rule.value && i+1 < len(arg):
+			option.value = strings.TrimPrefix(arg[i+1:], "=") // popt allows -B=1024
+			return append(found, option), rest, nil
+		case option.rule.value:
+			return takeValue(found, option, rest)
+		}
+		found = append(found, option)
+	}
+	return found, rest, nil
+}
+
+func takeValue(found []given, option given, rest []string) ([]given, []string, error) {
+	if len(rest) == 0 && option.rule.refuse == "" {
+		return nil, nil, &ExtraError{Arg: option.arg, Reason: "its value is missing"}
+	}
+	if len(rest) > 0 {
+		option.value, rest = rest[0], rest[1:]
+	}
+	return append(found, option), rest, nil
+}
+
+func unknownOption(arg string) error {
+	return &ExtraError{Arg: arg, Reason: "it is not known here, so what it does to the backup is not known either"}
+}
+
+// checkRemoteOption checks what --remote-option sends to the other side by the same rules. On that side is the source,
+// or in a local copy the receiver.
+func checkRemoteOption(g given) error {
+	if err := CheckExtra([]string{g.value}); err != nil {
+		return &ExtraError{Arg: g.arg + " " + g.value, Reason: "sent to the other rsync: " + err.Error()}
+	}
+	return nil
+}
+
+// checkInfo keeps our progress and statistics as they are. rsync compares these names without regard to case.
+func checkInfo(g given) error {
+	for flag := range strings.SplitSeq(strings.ToLower(g.value), ",") {
+		name := strings.TrimRight(strings.TrimSpace(flag), "0123456789")
+		switch name {
+		case "progress", "stats", "all", "none", "help":
+			return &ExtraError{Arg: g.arg + "=" + g.value, Reason: "it would change or hide the progress and statistics read here",
+				Hint: "name single flags, such as --info=del,name"}
+		}
+	}
+	return nil
+}

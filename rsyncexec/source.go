@@ -132,6 +132,9 @@ func (src Source) shell(s, path string) (Source, error) {
 			return Source{}, sourceError(s, "~name is not supported; write the absolute path, or ./~name")
 		}
 		path = strings.TrimLeft(rest, "/")
+		if path != "" && (path[0] == '~' || path[0] == ':') {
+			path = "./" + path
+		}
 	}
 	src.Path = path
 	return src, nil

@@ -1,0 +1,285 @@
+package rsyncexec
+
+import "strings"
+
+// rule is what CheckExtra knows of one option of rsync.
+type rule struct {
+	long   string // without dashes, "" if there is none
+	short  byte   // 0 if there is none
+	value  bool   // takes a value
+	refuse string // why it is refused, "" when it is not
+	hint   string
+	values func(given) error // checks the value
+}
+
+func (r rule) unknown() bool { return r.long == "" && r.short == 0 }
+
+func longRule(name string) rule {
+	for _, r := range rules() {
+		if r.long == name && name != "" {
+			return r
+		}
+	}
+	return rule{}
+}
+
+func shortRule(letter byte) rule {
+	for _, r := range rules() {
+		if r.short == letter {
+			return r
+		}
+	}
+	return rule{}
+}
+
+// Why an option is refused.
+const (
+	altersSource  = "it would change the source"
+	writesOutside = "it would write outside the backup, or leave files of its own in it"
+	notACopy      = "the backup would not be a copy of the source"
+	keepsStale    = "files that changed would keep their old content in the backup"
+	keepsDeleted  = "files that are gone from the source could stay in the backup"
+	hidesFailure  = "a source that is missing or unreadable would not be noticed"
+	copiesNothing = "rsync would only print something, and copy nothing"
+	ourFlag       = "it is decided by our own options"
+	breaksParsing = "it would change or hide the progress and statistics read here"
+	unsafeLinks   = "it would let links lead out of the tree"
+	notAClient    = "it is for the other end of a connection, or for a daemon"
+	unprotected   = "special characters in the source's path would reach the remote shell"
+	rawBytes      = "file names could send control characters to the terminal and the log"
+)
+
+const useOurFlag = "use the option of this program, if it has one"
+
+// rules lists every option of rsync 3.5.0, those in its help and those that are not, and the deprecated spellings.
+func rules() []rule {
+	return append(append(allowedRules(), refusedRules()...), negatedRules()...)
+}
+
+func allowedRules() []rule {
+	return []rule{
+		// what is said
+		{long: "verbose", short: 'v'},
+		{long: "info", value: true, values: checkInfo},
+		{long: "debug", value: true},
+		{long: "stderr", value: true},
+		{long: "motd"},
+		{long: "stats"},
+		{long: "itemize-changes", short: 'i'},
+		{long: "out-format", value: true},
+		{long: "log-format", value: true}, // the former name of out-format
+		{long: "outbuf", value: true},
+		{long: "msgs2stderr"},
+
+		// what is compared
+		{long: "checksum", short: 'c'},
+		{long: "ignore-times", short: 'I'},
+		{long: "checksum-choice", value: true},
+		{long: "cc", value: true},
+		{long: "checksum-seed", value: true},
+		{long: "block-size", short: 'B', value: true},
+		{long: "fuzzy", short: 'y'},
+		{long: "dry-run", short: 'n'},
+
+		// which files
+		{long: "recursive", short: 'r'},
+		{long: "inc-recursive"},
+		{long: "i-r"},
+		{long: "implied-dirs"}, // without effect unless --relative is given
+		{long: "i-d"},
+		{long: "one-file-system", short: 'x'},
+		{long: "cvs-exclude", short: 'C'},
+		{long: "filter", short: 'f', value: true},
+		{short: 'F'},
+		{long: "exclude", value: true},
+		{long: "exclude-from", value: true},
+		{long: "include", value: true},
+		{long: "include-from", value: true},
+		{long: "from0", short: '0'},
+		{long: "prune-empty-dirs", short: 'm'},
+		{long: "safe-links"},
+
+		// which attributes
+		{long: "archive", short: 'a'},
+		{long: "links", short: 'l'},
+		{long: "hard-links", short: 'H'},
+		{long: "perms", short: 'p'},
+		{long: "executability", short: 'E'},
+		{long: "chmod", value: true},
+		{long: "acls", short: 'A'},
+		{long: "xattrs", short: 'X'},
+		{long: "owner", short: 'o'},
+		{long: "group", short: 'g'},
+		{long: "devices"},
+		{long: "specials"},
+		{long: "drop-D"},
+		{short: 'D'},
+		{long: "times", short: 't'},
+		{long: "atimes", short: 'U'},
+		{long: "open-noatime"},
+		{long: "crtimes", short: 'N'},
+		{long: "omit-dir-times", short: 'O'},
+		{long: "omit-link-times", short: 'J'},
+		{long: "super"},
+		{long: "fake-super"},
+		{long: "numeric-ids"},
+		{long: "usermap", value: true},
+		{long: "groupmap", value: true},
+		{long: "chown", value: true},
+		{long: "copy-as", value: true},
+		{long: "iconv", value: true},
+
+		// how it is written
+		{long: "sparse", short: 'S'},
+		{long: "preallocate"},
+		{long: "partial"},
+		{long: "fsync"},
+		{long: "delete"},
+		{long: "del"},
+		{long: "delete-before"},
+		{long: "delete-during"},
+		{long: "delete-delay"},
+		{long: "delete-after"},
+		{long: "delete-excluded"},
+		{long: "force"},
+		{long: "max-delete", value: true},
+		{long: "max-alloc", value: true},
+		{long: "confine-root", value: true},
+
+		// the connection
+		{long: "rsh", short: 'e', value: true},
+		{long: "rsync-path", value: true},
+		{long: "remote-option", short: 'M', value: true, values: checkRemoteOption},
+		{long: "compress", short: 'z'},
+		{long: "new-compress"},
+		{long: "old-compress"},
+		{long: "compress-choice", value: true},
+		{long: "zc", value: true},
+		{long: "compress-level", value: true},
+		{long: "zl", value: true},
+		{long: "compress-threads", value: true},
+		{long: "zt", value: true},
+		{long: "skip-compress", value: true},
+		{long: "secluded-args", short: 's'},
+		{long: "protect-args"},
+		{long: "timeout", value: true},
+		{long: "contimeout", value: true},
+		{long: "bwlimit", value: true},
+		{long: "address", value: true},
+		{long: "port", value: true},
+		{long: "sockopts", value: true},
+		{long: "blocking-io"},
+		{long: "protocol", value: true},
+		{long: "password-file", value: true},
+		{long: "early-input", value: true},
+		{long: "ipv4", short: '4'},
+		{long: "ipv6", short: '6'},
+	}
+}
+
+func refusedRules() []rule {
+	return []rule{
+		{long: "remove-source-files", refuse: altersSource},
+		{long: "remove-sent-files", refuse: altersSource},
+
+		{long: "backup", short: 'b', refuse: writesOutside, hint: "every backup is kept as a whole already"},
+		{long: "backup-dir", value: true, refuse: writesOutside, hint: "every backup is kept as a whole already"},
+		{long: "suffix", value: true, refuse: writesOutside},
+		{long: "partial-dir", value: true, refuse: writesOutside},
+		{long: "delay-updates", refuse: writesOutside, hint: "a backup appears whole or not at all already"},
+		{long: "temp-dir", short: 'T', value: true, refuse: writesOutside},
+		{long: "log-file", value: true, refuse: writesOutside},
+		{long: "log-file-format", value: true, refuse: writesOutside},
+		{long: "write-batch", value: true, refuse: writesOutside},
+		{long: "only-write-batch", value: true, refuse: writesOutside},
+		{long: "write-devices", refuse: writesOutside},
+		{long: "mkpath", refuse: writesOutside},
+
+		{long: "read-batch", value: true, refuse: notACopy},
+		{long: "files-from", value: true, refuse: notACopy, hint: "choose files with --filter, --include and --exclude"},
+		{long: "relative", short: 'R', refuse: notACopy},
+		{long: "dirs", short: 'd', refuse: notACopy},
+		{long: "old-dirs", refuse: notACopy},
+		{long: "old-d", refuse: notACopy},
+		{long: "link-dest", value: true, refuse: notACopy, hint: "unchanged data is shared with the last backup already"},
+		{long: "copy-dest", value: true, refuse: notACopy, hint: "unchanged data is shared with the last backup already"},
+		{long: "compare-dest", value: true, refuse: notACopy, hint: "unchanged data is shared with the last backup already"},
+		{long: "copy-links", short: 'L', refuse: unsafeLinks},
+		{long: "copy-unsafe-links", refuse: unsafeLinks},
+		{long: "copy-dirlinks", short: 'k', refuse: unsafeLinks},
+		{long: "keep-dirlinks", short: 'K', refuse: unsafeLinks},
+		{long: "insecure-links", refuse: unsafeLinks},
+		{long: "trust-sender", refuse: unsafeLinks},
+		{long: "munge-links", refuse: notACopy},
+		{long: "copy-devices", refuse: notACopy},
+
+		{long: "existing", refuse: notACopy},
+		{long: "ignore-non-existing", refuse: notACopy},
+		{long: "ignore-existing", refuse: keepsStale},
+		{long: "update", short: 'u', refuse: keepsStale},
+		{long: "size-only", refuse: keepsStale},
+		{long: "modify-window", short: '@', value: true, refuse: keepsStale},
+		{long: "append", refuse: keepsStale},
+		{long: "append-verify", refuse: keepsStale},
+		{long: "max-size", value: true, refuse: keepsStale + " once they grow past the limit", hint: "exclude them by name"},
+		{long: "min-size", value: true, refuse: keepsStale + " once they shrink below the limit", hint: "exclude them by name"},
+		{long: "stop-after", value: true, refuse: notACopy},
+		{long: "time-limit", value: true, refuse: notACopy}, // the former name of stop-after
+		{long: "stop-at", value: true, refuse: notACopy},
+
+		{long: "ignore-errors", refuse: "files that could not be read would be deleted from the backup"},
+		{long: "ignore-missing-args", refuse: hidesFailure},
+		{long: "delete-missing-args", refuse: hidesFailure},
+
+		{long: "list-only", refuse: copiesNothing},
+		{long: "help", refuse: copiesNothing},
+		{long: "version", short: 'V', refuse: copiesNothing},
+
+		{long: "inplace", refuse: ourFlag, hint: useOurFlag},
+		{long: "whole-file", short: 'W', refuse: ourFlag, hint: useOurFlag},
+
+		{long: "human-readable", short: 'h', refuse: breaksParsing},
+		{long: "quiet", short: 'q', refuse: breaksParsing},
+		{long: "progress", refuse: breaksParsing, hint: useOurFlag},
+		{short: 'P', refuse: breaksParsing, hint: "--partial alone can be passed on"},
+		{long: "8-bit-output", short: '8', refuse: rawBytes},
+		{long: "old-args", refuse: unprotected},
+
+		{long: "server", refuse: notAClient},
+		{long: "sender", refuse: notAClient},
+		{long: "daemon", refuse: notAClient},
+		{long: "config", value: true, refuse: notAClient},
+		{long: "dparam", value: true, refuse: notAClient},
+		{long: "detach", refuse: notAClient},
+		{long: "no-detach", refuse: notAClient},
+	}
+}
+
+// negatedRules lists the --no-OPTION forms. Attributes may be switched off: a source without ACLs, or a destination
+// that takes no owners, is backed up all the same. --times may not: it is what unchanged files are known by.
+func negatedRules() []rule {
+	refused := []struct{ reason, names string }{
+		{notACopy, "no-recursive no-r no-links no-l"},
+		{keepsStale + ", or be sent again every time", "no-times no-t"},
+		{"a resumed backup may have to be compared by checksum", "no-checksum no-c"},
+		{ourFlag, "no-inplace no-whole-file no-W"},
+		{unprotected, "no-secluded-args no-protect-args no-s"},
+		{breaksParsing, "no-progress"},
+	}
+	var list []rule
+	for _, group := range refused {
+		for _, name := range strings.Fields(group.names) {
+			list = append(list, rule{long: name, refuse: group.reason})
+		}
+	}
+	allowed := "no-8 no-8-bit-output no-acls no-A no-append no-atimes no-U no-backup no-blocking-io no-bwlimit no-compress no-z " +
+		"no-contimeout no-crtimes no-N no-d no-dirs no-D no-delay-updates no-devices no-force no-from0 no-fuzzy no-y no-group no-g " +
+		"no-h no-human-readable no-hard-links no-H no-i no-itemize-changes no-i-d no-implied-dirs no-i-r no-inc-recursive no-iconv " +
+		"no-ignore-errors no-insecure-links no-m no-prune-empty-dirs no-mkpath no-motd no-munge-links no-msgs2stderr no-numeric-ids " +
+		"no-old-args no-omit-dir-times no-O no-omit-link-times no-J no-one-file-system no-x no-open-noatime no-owner no-o no-partial " +
+		"no-perms no-p no-relative no-R no-sparse no-S no-specials no-super no-timeout no-v no-verbose no-write-devices no-xattrs no-X"
+	for _, name := range strings.Fields(allowed) {
+		list = append(list, rule{long: name})
+	}
+	return list
+}

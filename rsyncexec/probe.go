@@ -1,0 +1,104 @@
+package rsyncexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Why rsync could not be started. Each comes wrapped in an error that names the program.
+var (
+	ErrNotFound      = errors.New("rsync is not installed")
+	ErrNotExecutable = errors.New("rsync is not executable")
+	ErrRelative      = errors.New("rsync would be found relative to the working directory")
+	ErrNotRsync      = errors.New("not a working rsync")
+	ErrTooOld        = errors.New("rsync is too old")
+)
+
+// Probe finds rsync as Options.Program describes it and asks for its version. It fails with ErrNotFound,
+// ErrNotExecutable, ErrRelative, ErrNotRsync or ErrTooOld, or with the context's cause.
+func Probe(ctx context.Context, program string) (path string, v Version, err error) {
+	path, err = lookup(program)
+	if err != nil {
+		return "", Version{}, err
+	}
+	v, err = askVersion(ctx, path)
+	if err != nil {
+		return path, Version{}, err
+	}
+	if v.Less(MinVersion()) {
+		return path, v, fmt.Errorf("%s: %w: it is %v, at least %v is needed", path, ErrTooOld, v, MinVersion())
+	}
+	return path, v, nil
+}
+
+// lookup is exec.LookPath with its refusals told apart. A path with a slash must be absolute.
+func lookup(program string) (string, error) {
+	if program == "" {
+		program = "rsync"
+	}
+	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
+		return "", fmt.Errorf("%s: %w: give an absolute path", program, ErrRelative)
+	}
+	path, err := exec.LookPath(program)
+	switch {
+	case err == nil && filepath.IsAbs(path):
+		return path, nil
+	case err == nil || errors.Is(err, exec.ErrDot):
+		return "", fmt.Errorf("%s: %w: PATH has an empty or relative element", program, ErrRelative)
+	case errors.Is(err, fs.ErrPermission):
+		return "", fmt.Errorf("%w: %w", ErrNotExecutable, err)
+	}
+	if path := notExecutable(program); path != "" {
+		return "", fmt.Errorf("%w: %w", ErrNotExecutable, &fs.PathError{Op: "exec", Path: path, Err: fs.ErrPermission})
+	}
+	return "", fmt.Errorf("%w: %w", ErrNotFound, err)
+}
+
+// notExecutable finds what LookPath skips over without a word: a file of that name that lacks the x bit.
+func notExecutable(program string) string {
+	if strings.Contains(program, "/") {
+		return ""
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, program)
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && filepath.IsAbs(dir) {
+			return path
+		}
+	}
+	return ""
+}
+
+// askVersion gives up after ten seconds and reads no more than the first lines, whatever the program is.
+func askVersion(ctx context.Context, path string) (Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out := &tail{max: 8 << 10}
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.Env = childEnv(os.LookupEnv)
+	cmd.Stdout = &head{max: 8 << 10, to: out}
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return Version{}, fmt.Errorf("%s --version: %w", path, context.Cause(ctx))
+	}
+	v, ok := ParseVersion(out.String())
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return Version{}, fmt.Errorf("%w: %w", ErrNotExecutable, err)
+	case err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOEXEC)):
+		return Version{}, fmt.Errorf("%s: %w: %w", path, ErrNotRsync, err)
+	case err != nil:
+		return Version{}, fmt.Errorf("%s --version: %w: %w", path, ErrNotRsync, err)
+	case !ok:
+		return Version{}, fmt.Errorf("%s --version: %w: it names no version of rsync", path, ErrNotRsync)
+	}
+	return v, nil
+}
