@@ -26,7 +26,7 @@ func TestFileSystemTypes(t *testing.T) {
 			if err := unix.Statfs(NewFS(t, tt.size, tt.fstype), &stat); err != nil {
 				t.Fatal(err)
 			}
-			if stat.Type != tt.magic {
+			if int64(stat.Type) != tt.magic {
 				t.Errorf("file system magic = %#x, want %#x", stat.Type, tt.magic)
 			}
 		})

@@ -1,0 +1,65 @@
+# Everything here works on a fresh Debian or Ubuntu that has Go, git and make; "make test" and
+# "make demo" install what else they need. They mount images, and ask for sudo when not run by root.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+FUZZTIME ?= 1m
+SOAKTIME ?= 1800
+BENCH    ?= .
+
+# In a checkout that belongs to another user, as in a container, git refuses to tell the revision
+# and go build fails. Trust this one directory, for these commands only.
+export GIT_CONFIG_COUNT   := 1
+export GIT_CONFIG_KEY_0   := safe.directory
+export GIT_CONFIG_VALUE_0 := $(CURDIR)
+
+ASROOT := "$(CURDIR)/scripts/asroot.sh"
+
+.PHONY: help build test setup lint lint-arch unit integration demo fuzz soak bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## build ./rsbtbackup, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o rsbtbackup ./cmd/rsbtbackup
+
+test: ## everything that must hold: linters, unit, race and integration tests
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint-arch
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory integration
+
+setup: ## install what the tests need and this machine lacks
+	@scripts/setup.sh test
+
+lint: ## gofmt, go vet, staticcheck, go fix, go mod tidy, shellcheck
+	@scripts/lint.sh here
+
+lint-arch: ## go vet and staticcheck for each architecture
+	@scripts/lint.sh arch
+
+unit: ## the tests that need neither root nor a file system of their own
+	@CGO_ENABLED=0 scripts/gotest.sh -vet=off ./...
+
+integration: ## all tests under the race detector, as root, on loopback file systems
+	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -tags integration -count=1 -timeout 10m -exec '$(ASROOT)' ./...
+
+demo: ## build it and make two backups on a loopback btrfs, where everything can be watched
+	@scripts/setup.sh demo
+	@$(MAKE) --no-print-directory build
+	@scripts/demo.sh
+
+fuzz: ## run each fuzz target for FUZZTIME (1m)
+	@scripts/fuzz.sh '$(FUZZTIME)'
+
+soak: setup ## repeat the integration tests in random order for SOAKTIME seconds (1800)
+	@scripts/soak.sh '$(SOAKTIME)'
+
+bench: setup ## run the benchmarks that match BENCH (.)
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem -tags integration -exec '$(ASROOT)' ./...
+
+clean: ## remove what was built, and stale loopback file systems
+	@rm -rf rsbtbackup dist .work
+	@[[ $$(id -u) != 0 ]] || scripts/mkloopfs.sh sweep

@@ -1,0 +1,526 @@
+package rsbtbackup_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The rules that keep the house in order. A change is local only as long as they hold, and no
+// compiler checks them. TestArchitecture applies them to the module as it is;
+// TestArchitectureRulesCanFail shows for each that it finds what it forbids.
+var rules = []rule{
+	{"imports go down", importsGoDown},
+	{"special imports stay home", specialImportsStayHome},
+	{"loopfs is for tests", loopfsIsForTests},
+	{"names on disk are in layout.go", diskNamesAreInLayout},
+	{"process state belongs to main", processStateBelongsToMain},
+	{"packages are introduced", packagesAreIntroduced},
+	{"no mutable globals", noMutableGlobals},
+}
+
+const (
+	module  = "github.com/rsbtbackup/rsbtbackup"
+	command = "cmd/rsbtbackup"
+	loopfs  = "internal/loopfs"
+)
+
+// mayImport says which packages of this module the code of a package may import, tests aside.
+// The command may name retention because a policy is plain data that the library takes as it is.
+var mayImport = map[string][]string{
+	command:     {".", "retention"},
+	".":         {"btrfs", "rsyncexec", "rotate", "retention"},
+	"btrfs":     {},
+	"rsyncexec": {},
+	"rotate":    {},
+	"retention": {},
+	loopfs:      {},
+}
+
+// homes says for an import path, and all below it, in which packages it may stand.
+var homes = []home{
+	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
+	{path: "C", strict: true},
+	{path: "os/exec", packages: []string{"rsyncexec", loopfs}},
+	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
+	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
+	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
+	{path: "testing", packages: []string{loopfs}, forTests: true},
+	{path: "github.com/google/go-cmp", forTests: true},
+	{path: "github.com/rogpeppe/go-internal", forTests: true},
+}
+
+// diskNames are what a destination is made of; see layout.go.
+var diskNames = []string{"cur", "pending", ".log"}
+
+// processState lists functions that act on the whole process, as package path and name.
+var processState = []string{
+	"log/slog.SetDefault", "log/slog.SetLogLoggerLevel", "log.SetOutput", "log.SetFlags", "log.SetPrefix",
+	"os.Exit", "log.Fatal", "log.Fatalf", "log.Fatalln",
+	"os.Chdir", "os.Setenv", "os.Unsetenv", "os.Clearenv",
+}
+
+func TestArchitecture(t *testing.T) {
+	files := parseTree(t, ".")
+	if len(files) == 0 {
+		t.Fatal("no Go file found")
+	}
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) {
+			for _, violation := range r.check(files) {
+				t.Error(violation)
+			}
+		})
+	}
+}
+
+func TestArchitectureRulesCanFail(t *testing.T) {
+	proven := map[string]bool{}
+	for _, tt := range []struct {
+		rule   string
+		name   string // the file
+		source string
+		want   string // in the one violation; none when empty
+	}{
+		{"imports go down", "btrfs/a.go", `package btrfs; import "` + module + `/rotate"`, "btrfs must not import rotate"},
+		{"imports go down", "rotate/a.go", `package rotate; import "` + module + `"`, "rotate must not import ."},
+		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/cmd/rsbtbackup"`, ". must not import " + command},
+		{"imports go down", command + "/a.go", `package main; import "` + module + `/btrfs"`, "must not import btrfs"},
+		{"imports go down", "newcomer/a.go", `package newcomer`, "newcomer is not in mayImport"},
+		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/btrfs"`, ""},
+		{"imports go down", "bench/cmd/a.go", `package main; import "` + module + `/btrfs"`, ""},
+		{"imports go down", "btrfs/a_test.go", `package btrfs_test; import "` + module + `"`, ""},
+
+		{"special imports stay home", "a.go", `package rsbtbackup; import "unsafe"`, "imports unsafe"},
+		{"special imports stay home", "a_test.go", `package rsbtbackup; import "unsafe"`, "imports unsafe"},
+		{"special imports stay home", "btrfs/a.go", `package btrfs; import "unsafe"`, ""},
+		{"special imports stay home", "btrfs/a.go", `package btrfs; import "C"`, "imports C"},
+		{"special imports stay home", command + "/a.go", `package main; import "os/exec"`, "imports os/exec"},
+		{"special imports stay home", command + "/a_test.go", `package main; import "os/exec"`, ""},
+		{"special imports stay home", "rsyncexec/a.go", `package rsyncexec; import "os/exec"`, ""},
+		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/lmittmann/tint"`, "tint"},
+		{"special imports stay home", "a.go", `package rsbtbackup; import x "github.com/alecthomas/kong"`, "kong"},
+		{"special imports stay home", "rsyncexec/a.go", `package rsyncexec; import "github.com/vbauerster/mpb/v8"`, "mpb/v8"},
+		{"special imports stay home", command + "/a.go", `package main; import "github.com/vbauerster/mpb/v8"`, ""},
+		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/google/go-cmp/cmp"`, "go-cmp"},
+		{"special imports stay home", "a.go", `package rsbtbackup; import "testing"`, "imports testing"},
+		{"special imports stay home", "bench/a.go", `package main; import "os/exec"`, ""},
+		{"special imports stay home", "bench/a.go", `package main; import "testing"`, "imports testing"},
+		{"special imports stay home", "a.go", `package rsbtbackup; import _ "os/exec"; import _ "strings"`, "imports os/exec"},
+
+		{"loopfs is for tests", "a.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, "loopfs"},
+		{"loopfs is for tests", "a_test.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, ""},
+
+		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "cur"`, `"cur"`},
+		{"names on disk are in layout.go", "a.go", "package rsbtbackup; const x = `pending/`", "pending"},
+		{"names on disk are in layout.go", "rotate/a.go", `package rotate; const x = ".log/activity.log"`, ".log"},
+		{"names on disk are in layout.go", "rotate/layout.go", `package rotate; const x = ".log"`, ".log"},
+		{"names on disk are in layout.go", "layout.go", `package rsbtbackup; const x = "cur"`, ""},
+		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "the pending one, current, activity.log"`, ""},
+		{"names on disk are in layout.go", "a_test.go", `package rsbtbackup; const x = "cur"`, ""},
+
+		{"process state belongs to main", "a.go", `package rsbtbackup; import "os"; func f() { os.Exit(1) }`, "os.Exit"},
+		{"process state belongs to main", command + "/a.go", `package main; import "os"; func f() { os.Exit(1) }`, "os.Exit"},
+		{"process state belongs to main", "a.go", `package rsbtbackup; import s "log/slog"; func f() { s.SetDefault(nil) }`, "SetDefault"},
+		{"process state belongs to main", "a.go", `package rsbtbackup; import "log"; var f = log.SetOutput`, "SetOutput"},
+		{"process state belongs to main", command + "/main.go", `package main; import "os"; func f() { os.Exit(1) }`, ""},
+		{"process state belongs to main", "a.go", `package rsbtbackup; import "os"; func f() { os.Getenv("HOME") }`, ""},
+		{"process state belongs to main", "a_test.go", `package rsbtbackup; import "os"; func f() { os.Exit(1) }`, ""},
+
+		{"packages are introduced", "btrfs/a.go", `package btrfs`, "btrfs has no package comment"},
+		{"packages are introduced", "btrfs/a_test.go", `package btrfs`, ""},
+		{"packages are introduced", "btrfs/a.go", "// Package btrfs is good.\npackage btrfs", ""},
+
+		{"no mutable globals", "a.go", `package rsbtbackup; var count int`, "count"},
+		{"no mutable globals", "a.go", `package rsbtbackup; import "time"; var now = time.Now`, "now"},
+		{"no mutable globals", "a.go", `package rsbtbackup; var seen = map[string]bool{}; func f() { seen["a"] = true }`, "seen is changed"},
+		{"no mutable globals", "a.go", `package rsbtbackup; var list = []int{1}; func f() { list = nil }`, "list is changed"},
+		{"no mutable globals", "a.go", `package rsbtbackup; var n = [1]int{1}; func f() { n[0]++ }`, "n is changed"},
+		{"no mutable globals", "a.go", `package rsbtbackup; var n = [1]int{1}; func f() *[1]int { return &n }`, "n is changed"},
+		{"no mutable globals", "a.go", `package rsbtbackup; import "errors"; var ErrLocked = errors.New("x")`, ""},
+		{"no mutable globals", "a.go", `package rsbtbackup; import "io/fs"; var ErrGone = fs.ErrNotExist`, ""},
+		{"no mutable globals", "a.go", `package rsbtbackup; import "regexp"; var digits = regexp.MustCompile("[0-9]")`, ""},
+		{"no mutable globals", "a.go", `package rsbtbackup; var text = map[int]string{1: "a"}; func f() string { return text[1] }`, ""},
+		{"no mutable globals", "a.go", `package rsbtbackup; var text = map[int]string{}; func f() { text := text; text[1] = "" }`, ""},
+		{"no mutable globals", "a.go", `package rsbtbackup; var _ error = (*E)(nil); type E struct{ error }`, ""},
+		{"no mutable globals", "a_test.go", `package rsbtbackup; var update bool`, ""},
+		{"no mutable globals", loopfs + "/a.go", `package loopfs; import "sync"; var once sync.Once`, ""},
+	} {
+		t.Run(fmt.Sprintf("%s, %s, %s", tt.rule, tt.name, tt.source), func(t *testing.T) {
+			got := ruleNamed(t, tt.rule).check([]file{parseSource(t, tt.name, tt.source)})
+			switch {
+			case tt.want == "" && len(got) > 0:
+				t.Errorf("violations = %q, want none", got)
+			case tt.want != "" && (len(got) != 1 || !strings.Contains(got[0], tt.want)):
+				t.Errorf("violations = %q, want one with %q", got, tt.want)
+			}
+			proven[tt.rule] = proven[tt.rule] || len(got) > 0
+		})
+	}
+	for _, r := range rules {
+		if !proven[r.name] {
+			t.Errorf("no case shows that rule %q can fail", r.name)
+		}
+	}
+}
+
+type rule struct {
+	name  string
+	check func([]file) []string
+}
+
+// file is one Go source file of the module. Its name is relative to the root, with slashes.
+type file struct {
+	name    string
+	fset    *token.FileSet
+	syntax  *ast.File
+	paths   []string          // what it imports
+	imports map[string]string // the same by the name it has in the file; good enough for std
+}
+
+func (f file) dir() string  { return path.Dir(f.name) }
+func (f file) isTest() bool { return strings.HasSuffix(f.name, "_test.go") }
+
+// isTool: programs that help with measuring and testing are no part of the product.
+func (f file) isTool() bool {
+	top, _, _ := strings.Cut(f.dir(), "/")
+	return top == "bench" || top == "integration"
+}
+
+// home is where an import belongs. Test files may have it anywhere, unless strict is set. Tools may
+// too, unless it is for tests.
+type home struct {
+	path     string
+	packages []string
+	strict   bool
+	forTests bool
+}
+
+func (h home) covers(importPath string) bool {
+	return importPath == h.path || strings.HasPrefix(importPath, h.path+"/")
+}
+
+func (h home) allows(f file) bool {
+	return slices.Contains(h.packages, f.dir()) || !h.strict && f.isTest() || !h.strict && !h.forTests && f.isTool()
+}
+
+func (f file) at(node ast.Node) string {
+	return fmt.Sprintf("%s:%d", f.name, f.fset.Position(node.Pos()).Line)
+}
+
+func importsGoDown(files []file) []string {
+	var violations []string
+	for _, f := range product(files) {
+		allowed, known := mayImport[f.dir()]
+		if !known {
+			violations = append(violations, fmt.Sprintf("%s: package %s is not in mayImport: say what it may import", f.name, f.dir()))
+			continue
+		}
+		for _, importPath := range f.paths {
+			// Rule "loopfs is for tests" looks after the other one.
+			imported, ours := packageOfModule(importPath)
+			if ours && imported != loopfs && !slices.Contains(allowed, imported) {
+				violations = append(violations, fmt.Sprintf("%s: %s must not import %s", f.name, f.dir(), imported))
+			}
+		}
+	}
+	return violations
+}
+
+func specialImportsStayHome(files []file) []string {
+	var violations []string
+	for _, f := range files {
+		for _, importPath := range f.paths {
+			for _, home := range homes {
+				if home.covers(importPath) && !home.allows(f) {
+					violations = append(violations, fmt.Sprintf("%s: imports %s, which may stand only in %v", f.name, importPath, home.packages))
+				}
+			}
+		}
+	}
+	return violations
+}
+
+func loopfsIsForTests(files []file) []string {
+	var violations []string
+	for _, f := range files {
+		for _, importPath := range f.paths {
+			if importPath == module+"/"+loopfs && !f.isTest() {
+				violations = append(violations, f.name+": imports loopfs, which is for tests only")
+			}
+		}
+	}
+	return violations
+}
+
+func diskNamesAreInLayout(files []file) []string {
+	var violations []string
+	for _, f := range product(files) {
+		if f.name == "layout.go" {
+			continue
+		}
+		ast.Inspect(f.syntax, func(node ast.Node) bool {
+			literal, ok := node.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				return true
+			}
+			text, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				return true
+			}
+			for _, element := range strings.Split(text, "/") {
+				if slices.Contains(diskNames, element) {
+					violations = append(violations, fmt.Sprintf("%s: %s is named outside layout.go", f.at(literal), literal.Value))
+				}
+			}
+			return true
+		})
+	}
+	return violations
+}
+
+func processStateBelongsToMain(files []file) []string {
+	var violations []string
+	for _, f := range product(files) {
+		if f.name == command+"/main.go" {
+			continue
+		}
+		ast.Inspect(f.syntax, func(node ast.Node) bool {
+			if name := f.qualified(node); slices.Contains(processState, name) {
+				violations = append(violations, fmt.Sprintf("%s: %s is for %s/main.go alone", f.at(node), name, command))
+			}
+			return true
+		})
+	}
+	return violations
+}
+
+func packagesAreIntroduced(files []file) []string {
+	introduced := map[string]bool{}
+	for _, f := range files {
+		if !f.isTest() {
+			introduced[f.dir()] = introduced[f.dir()] || f.syntax.Doc.Text() != ""
+		}
+	}
+	var violations []string
+	for dir, ok := range introduced {
+		if !ok {
+			violations = append(violations, fmt.Sprintf("package %s has no package comment", dir))
+		}
+	}
+	return violations
+}
+
+// noMutableGlobals allows error values, compiled patterns and tables, as long as nothing assigns to
+// a table or takes its address. Constants of these types do not exist in Go.
+func noMutableGlobals(files []file) []string {
+	var violations []string
+	tables := map[string]bool{} // directory and name
+	for _, f := range product(files) {
+		for _, spec := range globals(f.syntax) {
+			for i, name := range spec.Names {
+				switch {
+				case name.Name == "_":
+				case i < len(spec.Values) && f.isTable(spec.Values[i]):
+					tables[f.dir()+" "+name.Name] = true
+				case i < len(spec.Values) && f.isFixed(name.Name, spec.Values[i]):
+				default:
+					violations = append(violations, fmt.Sprintf("%s: the global %s can change", f.at(name), name.Name))
+				}
+			}
+		}
+	}
+	for _, f := range product(files) {
+		for _, name := range changed(f.syntax) {
+			if tables[f.dir()+" "+name.Name] {
+				violations = append(violations, fmt.Sprintf("%s: the global %s is changed", f.at(name), name.Name))
+			}
+		}
+	}
+	return violations
+}
+
+func (f file) isTable(value ast.Expr) bool {
+	_, ok := value.(*ast.CompositeLit)
+	return ok
+}
+
+// isFixed: an error, its other name (ErrX = btrfs.ErrX), a pattern or a replacer.
+func (f file) isFixed(name string, value ast.Expr) bool {
+	call, ok := value.(*ast.CallExpr)
+	if !ok {
+		return strings.HasPrefix(name, "Err") && f.qualified(value) != ""
+	}
+	makers := []string{"errors.New", "fmt.Errorf", "regexp.MustCompile", "strings.NewReplacer"}
+	return slices.Contains(makers, f.qualified(call.Fun))
+}
+
+// changed returns the variables of outer scopes that a file assigns to or takes the address of,
+// whole or in part. A name that the function declares itself is told apart by the parser.
+func changed(syntax *ast.File) []*ast.Ident {
+	var found []*ast.Ident
+	add := func(expr ast.Expr) {
+		name := rootOf(expr)
+		if name != nil && !declaredInFunction(syntax, name) {
+			found = append(found, name)
+		}
+	}
+	ast.Inspect(syntax, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.AssignStmt:
+			if node.Tok != token.DEFINE {
+				for _, left := range node.Lhs {
+					add(left)
+				}
+			}
+		case *ast.IncDecStmt:
+			add(node.X)
+		case *ast.UnaryExpr:
+			if node.Op == token.AND {
+				add(node.X)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// declaredInFunction relies on the parser's own resolution, which covers one file: what it resolved
+// to something that is not at the top of this file is local.
+func declaredInFunction(syntax *ast.File, name *ast.Ident) bool {
+	return name.Obj != nil && syntax.Scope.Lookup(name.Name) != name.Obj
+}
+
+// rootOf returns x for x, x[i], x.f and so on; nil for what does not begin with a name.
+func rootOf(expr ast.Expr) *ast.Ident {
+	for {
+		switch e := expr.(type) {
+		case *ast.Ident:
+			return e
+		case *ast.IndexExpr:
+			expr = e.X
+		case *ast.SelectorExpr:
+			expr = e.X
+		case *ast.SliceExpr:
+			expr = e.X
+		case *ast.ParenExpr:
+			expr = e.X
+		default:
+			return nil
+		}
+	}
+}
+
+func globals(syntax *ast.File) []*ast.ValueSpec {
+	var specs []*ast.ValueSpec
+	for _, declaration := range syntax.Decls {
+		general, ok := declaration.(*ast.GenDecl)
+		if !ok || general.Tok != token.VAR {
+			continue
+		}
+		for _, spec := range general.Specs {
+			specs = append(specs, spec.(*ast.ValueSpec))
+		}
+	}
+	return specs
+}
+
+// qualified returns path.Name for a selector on an imported package, else nothing.
+func (f file) qualified(node ast.Node) string {
+	selector, ok := node.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	x, ok := selector.X.(*ast.Ident)
+	if !ok {
+		return ""
+	}
+	importPath, ok := f.imports[x.Name]
+	if !ok {
+		return ""
+	}
+	return importPath + "." + selector.Sel.Name
+}
+
+// product returns the files that end up in the binary or the library.
+func product(files []file) []file {
+	return slices.DeleteFunc(slices.Clone(files), func(f file) bool {
+		return f.isTest() || f.isTool() || f.dir() == loopfs
+	})
+}
+
+func packageOfModule(importPath string) (dir string, ok bool) {
+	if importPath == module {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, module+"/")
+}
+
+func parseTree(t *testing.T, root string) []file {
+	t.Helper()
+	var files []file
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != ".go":
+			return nil
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files = append(files, parseSource(t, filepath.ToSlash(name), string(source)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func parseSource(t *testing.T, name, source string) file {
+	t.Helper()
+	fset := token.NewFileSet()
+	syntax, err := parser.ParseFile(fset, name, source, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := file{name: name, fset: fset, syntax: syntax, imports: map[string]string{}}
+	for _, spec := range syntax.Imports {
+		importPath, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.paths = append(f.paths, importPath)
+		f.imports[importName(spec, importPath)] = importPath
+	}
+	return f
+}
+
+func importName(spec *ast.ImportSpec, importPath string) string {
+	if spec.Name != nil {
+		return spec.Name.Name
+	}
+	return path.Base(importPath)
+}
+
+func ruleNamed(t *testing.T, name string) rule {
+	t.Helper()
+	i := slices.IndexFunc(rules, func(r rule) bool { return r.name == name })
+	if i < 0 {
+		t.Fatalf("there is no rule %q", name)
+	}
+	return rules[i]
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Checks the sources without running them.
+#
+#   lint.sh here    format, vet, staticcheck, go fix and shellcheck, for this machine
+#   lint.sh arch    vet and staticcheck for every architecture that packages are made for
+#
+# The tag "integration" only adds files, but they may hide what is unused without them, and the
+# other way about: for this machine both sets are checked.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly STATICCHECK=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+readonly BIN=$PWD/.work/bin
+readonly ARCHITECTURES='amd64 arm64 386 arm riscv64 ppc64le s390x mips64le'
+
+here() {
+	step gofmt no_output gofmt -l .
+	step 'go vet' go vet ./...
+	step 'go vet, integration' go vet -tags integration ./...
+	step staticcheck "$BIN/staticcheck" ./...
+	step 'staticcheck, integration' "$BIN/staticcheck" -tags integration ./...
+	step 'go fix' go fix -diff -tags integration ./...
+	step 'go mod tidy' go mod tidy -diff
+	step shellcheck shellcheck scripts/*.sh .ci/run
+}
+
+arch() {
+	local goarch
+	for goarch in $ARCHITECTURES; do
+		export GOARCH=$goarch CGO_ENABLED=0
+		step "go vet, $goarch" go vet -tags integration ./...
+		step "staticcheck, $goarch" "$BIN/staticcheck" -tags integration ./...
+	done
+}
+
+# install_staticcheck builds it for this machine: with GOARCH set, go run would build it for that.
+install_staticcheck() {
+	GOBIN=$BIN GOFLAGS='' go install "$STATICCHECK"
+}
+
+step() { # NAME COMMAND...
+	local name=$1 start=$SECONDS
+	shift
+	"$@" || {
+		printf 'lint: %s found something\n' "$name" >&2
+		exit 1
+	}
+	printf 'lint: %-26s %4d s\n' "$name" $((SECONDS - start))
+}
+
+no_output() { # COMMAND...
+	local out
+	out=$("$@")
+	[[ -z $out ]] || {
+		printf '%s\n' "$out"
+		return 1
+	}
+}
+
+case ${1:-} in
+here | arch)
+	install_staticcheck
+	"$1"
+	;;
+*)
+	echo 'usage: lint.sh here|arch' >&2
+	exit 2
+	;;
+esac

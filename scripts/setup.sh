@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Installs what the build, the tests or the demo need, when it is missing, on Debian or Ubuntu.
+#
+#   setup.sh demo    rsync and what makes a btrfs image
+#   setup.sh test    that, and what the tests and the linters call
+#
+# Asks for the sudo password at most once, and not at all when nothing is missing.
+set -euo pipefail
+
+# Each line is a program or an absolute path, and the package that brings it.
+readonly DEMO='
+rsync               rsync
+mkfs.btrfs          btrfs-progs
+losetup             mount
+mountpoint          util-linux
+'
+readonly TEST="$DEMO
+mkfs.ext4           e2fsprogs
+/usr/sbin/sshd      openssh-server
+ssh                 openssh-client
+setfacl             acl
+setfattr            attr
+setcap              libcap2-bin
+strace              strace
+shellcheck          shellcheck
+gcc                 gcc
+/usr/include/stdio.h libc6-dev
+unshare             util-linux
+"
+
+# The system directories are missing from the PATH of ordinary users on Debian.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+main() {
+	local missing
+	case ${1:-} in
+	demo) missing=$(missing_packages "$DEMO") ;;
+	test) missing=$(missing_packages "$TEST") ;;
+	*)
+		echo 'usage: setup.sh demo|test' >&2
+		exit 2
+		;;
+	esac
+	require_go
+	[[ -z $missing ]] || install_packages "$missing"
+}
+
+missing_packages() { # LIST
+	local program package
+	while read -r program package; do
+		[[ -z $program ]] || is_there "$program" || printf '%s\n' "$package"
+	done <<<"$1" | sort -u | paste -sd ' '
+}
+
+is_there() {
+	if [[ $1 == /* ]]; then
+		[[ -e $1 ]]
+	else
+		command -v "$1" >/dev/null
+	fi
+}
+
+require_go() {
+	command -v go >/dev/null || {
+		echo 'setup: go is missing; install it from https://go.dev/dl and put its bin directory into PATH' >&2
+		exit 1
+	}
+}
+
+install_packages() { # PACKAGES
+	local as_root=() packages
+	read -ra packages <<<"$1"
+	command -v apt-get >/dev/null || {
+		printf 'setup: missing: %s; this is no Debian or Ubuntu, install them with your package manager\n' "$1" >&2
+		exit 1
+	}
+	if [[ $(id -u) != 0 ]]; then
+		command -v sudo >/dev/null || {
+			printf 'setup: there is no sudo; run as root: apt-get install -y %s\n' "$1" >&2
+			exit 1
+		}
+		as_root=(sudo)
+	fi
+	printf 'setup: installing %s\n' "$1" >&2
+	"${as_root[@]}" apt-get -q update
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "${packages[@]}"
+}
+
+main "$@"
