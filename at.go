@@ -1,0 +1,193 @@
+// Small files and links relative to an open directory. Nothing here follows a
+// symlink, so an entry swapped for a link can not lead out of DEST.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+func atError(op string, dir *os.File, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: filepath.Join(dir.Name(), name), Err: err}
+}
+
+// retry calls f until it is not interrupted by a signal.
+func retry(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func statAt(dir *os.File, name string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := retry(func() error {
+		return unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	return st, atError("stat", dir, name, err)
+}
+
+func openAt(dir *os.File, name string, flags int, perm uint32) (*os.File, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(int(dir.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, perm)
+		return err
+	})
+	if err != nil {
+		return nil, atError("open", dir, name, err)
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), name)), nil
+}
+
+func openDirAt(dir *os.File, name string) (*os.File, error) {
+	return openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+}
+
+// readNames lists dir through a descriptor of its own, so that neither the
+// offset of dir nor a reader beside us matters.
+func readNames(dir *os.File) ([]string, error) {
+	d, err := openDirAt(dir, ".")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
+
+// isEmptyDir tells whether dir has no entry at all.
+func isEmptyDir(dir *os.File) (bool, error) {
+	d, err := openDirAt(dir, ".")
+	if err != nil {
+		return false, err
+	}
+	defer d.Close()
+	_, err = d.Readdirnames(1)
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
+}
+
+func readlinkAt(dir *os.File, name string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	var n int
+	err := retry(func() (err error) {
+		n, err = unix.Readlinkat(int(dir.Fd()), name, buf)
+		return err
+	})
+	if err != nil {
+		return "", atError("readlink", dir, name, err)
+	}
+	return string(buf[:n]), nil
+}
+
+func symlinkAt(target string, dir *os.File, name string) error {
+	err := retry(func() error { return unix.Symlinkat(target, int(dir.Fd()), name) })
+	return atError("symlink", dir, name, err)
+}
+
+func renameAt(dir *os.File, from, to string) error {
+	err := retry(func() error { return unix.Renameat(int(dir.Fd()), from, int(dir.Fd()), to) })
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: filepath.Join(dir.Name(), from), New: filepath.Join(dir.Name(), to), Err: err}
+	}
+	return nil
+}
+
+func unlinkAt(dir *os.File, name string, flags int) error {
+	err := retry(func() error { return unix.Unlinkat(int(dir.Fd()), name, flags) })
+	return atError("unlink", dir, name, err)
+}
+
+func mkdirAt(dir *os.File, name string, perm uint32) error {
+	err := retry(func() error { return unix.Mkdirat(int(dir.Fd()), name, perm) })
+	return atError("mkdir", dir, name, err)
+}
+
+// readFileAt reads a regular file of at most limit bytes.
+func readFileAt(dir *os.File, name string, limit int64) ([]byte, error) {
+	f, err := openAt(dir, name, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, atError("read", dir, name, errors.New("not a regular file"))
+	}
+	if st.Size() > limit {
+		return nil, atError("read", dir, name, fmt.Errorf("%d bytes, more than the %d such a file can have", st.Size(), limit))
+	}
+	buf := make([]byte, st.Size())
+	n, err := io.ReadFull(f, buf)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return buf[:n], nil
+}
+
+// writeFileAt replaces name whole or not at all: a new file, mode 0600, is
+// written beside it and renamed over it. With durable set the content and the
+// name survive a power cut on return. Callers hold the lock that guards dir,
+// so the temporary name is free but for a run that died.
+func writeFileAt(dir *os.File, name string, data []byte, durable bool) (err error) {
+	temp := tempPrefix + name
+	if err := unlinkAt(dir, temp, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := openAt(dir, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreNotExist(unlinkAt(dir, temp, 0)))
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if durable {
+		if err = f.Sync(); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = renameAt(dir, temp, name); err != nil {
+		return err
+	}
+	if durable {
+		return fsyncDir(dir)
+	}
+	return nil
+}
+
+func ignoreNotExist(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// fsyncDir makes the names in dir durable. On btrfs that covers subvolumes
+// created, renamed or snapshotted there (Linux 6.18).
+func fsyncDir(dir *os.File) error {
+	err := retry(func() error { return unix.Fsync(int(dir.Fd())) })
+	return atError("fsync", dir, "", err)
+}

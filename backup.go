@@ -1,0 +1,403 @@
+// Backup: the whole run, step by step. Each step has a file of its own:
+// state.go reads, guard.go refuses, plan.go decides, repair.go cleans up,
+// prepare.go and transfer.go fill pending, judge.go weighs rsync's end,
+// commit.go publishes.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// Progress is how far the transfer is; see rsyncexec.Progress.
+type Progress = rsyncexec.Progress
+
+// BackupOptions say what to back up, where to and how. Source and Dest are
+// required; the zero value of everything else is a good default.
+type BackupOptions struct {
+	// Source is a local directory, host:/path, user@host:/path,
+	// [v6::addr]:/path, host::module/path or rsync://host/module/path. Its
+	// contents are backed up.
+	Source string
+	// Dest is a directory that Init has prepared.
+	Dest string
+
+	// WholeFiles makes rsync write a changed file anew and rename it into
+	// place, instead of writing only the changed blocks into the old one.
+	WholeFiles bool
+	// Checksum compares every file by content, not by size and time.
+	Checksum bool
+	// OneFileSystem stays on the filesystem of Source; nested btrfs
+	// subvolumes count as others.
+	OneFileSystem bool
+	// Filter, Exclude and ExcludeFrom are rules and files of rules as
+	// rsync(1) reads them.
+	Filter, Exclude, ExcludeFrom []string
+	Bwlimit                      string        // as rsync's --bwlimit
+	Rsh                          string        // as rsync's --rsh
+	Timeout                      time.Duration // without any transfer; 0 waits for ever
+	// RsyncArgs are further options for rsync; those that would break the
+	// layout or make a backup that is no copy are refused.
+	RsyncArgs []string
+	// RsyncProgram is the rsync to run; empty looks it up in PATH.
+	RsyncProgram string
+
+	// RefusePartial keeps a transfer that could not read everything (rsync
+	// exit 23) pending, instead of publishing it as incomplete.
+	RefusePartial bool
+	// MaxDeletePercent stops the run when more than this share of the files
+	// in the last backup is gone from Source; 0 does not.
+	MaxDeletePercent int
+	// Force overrides the guards.
+	Force bool
+
+	// DryRun reports what would be transferred and changes nothing.
+	DryRun   bool
+	LockWait time.Duration // how long to wait for another run; 0 fails at once
+
+	Now      time.Time    // the time the backup is named after; zero is the present
+	Logger   *slog.Logger // nil is silence; activity.log is written either way
+	Progress func(Progress)
+	// Version of the calling program, for the record.
+	Version string
+}
+
+// Report is what a backup did.
+type Report struct {
+	Dest   string `json:"dest"`
+	Source string `json:"source"`
+	// Name of the new backup; empty in a dry run and when none was published.
+	Name         string           `json:"name,omitempty"`
+	Status       Status           `json:"status,omitempty"`
+	Base         string           `json:"base,omitempty"` // the backup it is incremental on
+	Resumed      bool             `json:"resumed"`
+	DryRun       bool             `json:"dry_run"`
+	Started      time.Time        `json:"started"`
+	Ended        time.Time        `json:"ended"`
+	RsyncVersion string           `json:"rsync_version,omitempty"`
+	RsyncExit    int              `json:"rsync_exit"`
+	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
+	Complaints   []string         `json:"complaints,omitempty"` // the first messages of rsync
+	Notices      []string         `json:"notices,omitempty"`
+	Repairs      []string         `json:"repairs,omitempty"`
+}
+
+// Backup makes one backup of o.Source in o.Dest. When it returns nil, the
+// backup is complete, cur names it, and both survive an immediate power cut.
+// With ErrIncomplete it is published too, but rsync could not read everything.
+// With any other error nothing was published, earlier backups are untouched,
+// and what was transferred is kept for the next run where it can be trusted.
+//
+// Other errors match ErrUsage, ErrDest, ErrNotBtrfs, ErrNotInitialized,
+// ErrLocked, ErrSource, ErrGuard, ErrNoSpace, context.Cause(ctx), or carry an
+// *rsyncexec.ExitError. The report is never nil.
+//
+// Several backups, to different destinations, may run in one process.
+func Backup(ctx context.Context, o BackupOptions) (*Report, error) {
+	r := &run{o: o, report: &Report{Source: o.Source, Dest: o.Dest}}
+	err := r.backup(ctx)
+	r.report.Ended = time.Now().UTC()
+	return r.report, err
+}
+
+// run is one backup under way.
+type run struct {
+	o      BackupOptions
+	report *Report
+	store  *store
+	log    *slog.Logger
+	src    *source
+	state  *state
+	plan   *plan
+	note   workNote
+	// baseEmpty: the newest backup holds nothing.
+	baseEmpty bool
+}
+
+func (r *run) backup(ctx context.Context) (err error) {
+	if err := r.checkOptions(); err != nil {
+		return step("options", err)
+	}
+	if r.store, err = openLocked(ctx, r.o.Dest, "backup", r.o.LockWait); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.store.close()) }()
+	r.report.Dest = r.store.path
+	if r.src, err = describeSource(r.o.Source, r.store.path, r.store.dir); err != nil {
+		return step("source", err)
+	}
+	r.report.Source = r.src.shown
+	if r.o.DryRun {
+		r.log = loggerOrSilence(r.o.Logger)
+		return r.dryRun(ctx)
+	}
+	sink, log, err := r.store.openLog(r.o.Logger)
+	if err != nil {
+		return step("open log", err)
+	}
+	r.log = log
+	err = r.make(ctx)
+	r.logEnd(err)
+	return errors.Join(err, step("write log", errors.Join(sink.firstError(), sink.close())))
+}
+
+// make is the commit protocol, in its order.
+func (r *run) make(ctx context.Context) error {
+	if err := r.read(); err != nil {
+		return err
+	}
+	if err := r.repair(ctx); err != nil {
+		return err
+	}
+	r.log.Info("backup started", "source", r.src.shown, "dest", r.store.path, "name", r.plan.name, "base", r.report.Base, "resumed", r.report.Resumed)
+	pending, err := r.open()
+	if err != nil {
+		return err
+	}
+	defer pending.Close()
+	end, err := r.transfer(ctx, pending)
+	if err != nil {
+		return err
+	}
+	v := r.judge(end)
+	if v.err != nil {
+		return r.abandon(ctx, v)
+	}
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return step("transfer", context.Cause(ctx))
+	}
+	return r.commit(pending, v)
+}
+
+// checkOptions refuses what could never work, before anything is opened.
+func (r *run) checkOptions() error {
+	o := &r.o
+	if o.MaxDeletePercent < 0 || o.MaxDeletePercent > 100 {
+		return failf(ErrUsage, "max-delete-percent %d: want 0 to 100", o.MaxDeletePercent)
+	}
+	if err := rsyncexec.CheckExtra(o.RsyncArgs); err != nil {
+		return kindError{ErrUsage, err}
+	}
+	if _, err := rsyncexec.ParseSource(o.Source); err != nil {
+		return failf(ErrUsage, "SRC: %w", err)
+	}
+	if rsyncexec.DryRunAsked(o.RsyncArgs) {
+		o.DryRun = true
+	}
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	r.report.Started, r.report.DryRun = o.Now.UTC(), o.DryRun
+	return nil
+}
+
+// read looks at DEST, asks the guards and makes the plan.
+func (r *run) read() (err error) {
+	if r.state, err = r.store.readState(r.o.Now.Location()); err != nil {
+		return step("read", err)
+	}
+	newest := r.state.newest()
+	if newest != nil {
+		if r.baseEmpty, err = r.store.isEmpty(newest.Name); err != nil {
+			return step("read", err)
+		}
+	}
+	destOnSourceFS, err := r.sameDevice()
+	if err != nil {
+		return step("read", err)
+	}
+	if err := checkGuards(r.src, newest, r.baseEmpty, r.o.OneFileSystem, destOnSourceFS, r.o.Force); err != nil {
+		return step("guard", err)
+	}
+	r.plan = makePlan(r.state, r.src, r.o.Now)
+	r.plan.checksum = r.plan.checksum || r.o.Checksum
+	if newest != nil {
+		r.report.Base = newest.Name
+	}
+	r.report.Resumed = r.plan.work == workResume
+	return nil
+}
+
+func (s *store) isEmpty(name string) (bool, error) {
+	d, err := openDirAt(s.dir, name)
+	if err != nil {
+		return false, err
+	}
+	defer d.Close()
+	return isEmptyDir(d)
+}
+
+func (r *run) sameDevice() (bool, error) {
+	if !r.src.local() {
+		return false, nil
+	}
+	st, err := statAt(r.store.dir, ".")
+	return uint64(st.Dev) == r.src.dev, err
+}
+
+// repair puts DEST right for this run.
+func (r *run) repair(ctx context.Context) (err error) {
+	if r.report.Repairs, err = r.store.repair(r.state, r.o.Now, r.log); err != nil {
+		return step("repair", err)
+	}
+	if r.plan.why != "" {
+		r.log.Warn("found an unfinished backup", "why", r.plan.why, "resumed", r.report.Resumed, "by_checksum", r.plan.checksum)
+		r.report.Repairs = append(r.report.Repairs, r.plan.why)
+	}
+	if !r.plan.discard {
+		return nil
+	}
+	return step("discard pending", r.store.discardPending(ctx, r.state.pending.kind, r.o.Now))
+}
+
+// open makes or resumes pending and notes who writes to it from here on.
+func (r *run) open() (*os.File, error) {
+	pending, err := r.store.makePending(r.plan)
+	if err != nil {
+		return nil, step("make pending", err)
+	}
+	info, err := subvolumeInfo(pending)
+	if err == nil {
+		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, Source: r.src.shown}
+		err = r.enter(phaseTransfer)
+	}
+	if err != nil {
+		return nil, step("make pending", errors.Join(err, pending.Close()))
+	}
+	return pending, nil
+}
+
+func (r *run) enter(phase workPhase) error {
+	r.note.Phase = phase
+	return r.store.writeWorkNote(r.note)
+}
+
+// judge weighs the end of the transfer and the state of the source.
+func (r *run) judge(end transferEnd) verdict {
+	end.gone = r.src.stillThere()
+	end.remote = !r.src.local()
+	end.refuse23 = r.o.RefusePartial
+	v := judge(end)
+	if v.err == nil {
+		if err := emptied(r.src, end.result.Stats.Files, r.state.newest(), r.baseEmpty, r.o.Force); err != nil {
+			v = verdict{err: err, drop: true}
+		}
+	}
+	var exit *rsyncexec.ExitError
+	if v.drop && errors.As(v.err, &exit) {
+		v.err = tooManyDeletes(r.src, r.o.MaxDeletePercent)
+	}
+	r.report.Status = v.status
+	if v.notice != "" {
+		r.notice(v.notice)
+	}
+	return v
+}
+
+func (r *run) notice(text string) {
+	r.report.Notices = append(r.report.Notices, text)
+	r.log.Warn(text)
+}
+
+// abandon ends a run that publishes nothing.
+func (r *run) abandon(ctx context.Context, v verdict) error {
+	err := step("transfer", v.err)
+	if errors.Is(v.err, ErrGuard) {
+		err = step("guard", v.err)
+	}
+	if v.drop {
+		err = errors.Join(err, step("discard pending", r.store.discardPending(ctx, subvolume, r.o.Now)))
+	}
+	return err
+}
+
+// flush makes pending durable, or poisons it. The phases around it are for a
+// run that dies in between: see worknote.go.
+func (r *run) flush(ctx context.Context) error {
+	if err := r.enter(phaseSync); err != nil {
+		return step("note", err)
+	}
+	if err := r.store.flush(); err != nil {
+		err = step("flush", fmt.Errorf("the disk refused data of this backup, which is discarded: %w", err))
+		poison := r.enter(phasePoisoned)
+		if discard := r.store.discardPending(ctx, subvolume, r.o.Now); discard != nil {
+			return errors.Join(err, step("discard pending", errors.Join(discard, poison)))
+		}
+		return err
+	}
+	return step("note", r.enter(phaseSynced))
+}
+
+// commit publishes pending, lets cur name it and cleans up. From the snapshot
+// on nothing stops it but an error: the backup is there.
+func (r *run) commit(pending *os.File, v verdict) error {
+	record := r.record(v)
+	if err := r.store.publish(pending, r.plan, record); err != nil {
+		return step("publish", err)
+	}
+	r.report.Name = record.Name
+	if v.status == Complete {
+		if err := r.store.setCur(record.Name); err != nil {
+			return step("point cur to "+record.Name, err)
+		}
+	}
+	if err := r.store.discardPending(context.Background(), subvolume, r.o.Now); err != nil {
+		return step("remove pending", err)
+	}
+	if v.status == Incomplete {
+		return step("transfer", r.incomplete())
+	}
+	return nil
+}
+
+func (r *run) incomplete() error {
+	text := "rsync could not read everything"
+	if len(r.report.Complaints) > 0 {
+		text += ": " + r.report.Complaints[0]
+	}
+	return failf(ErrIncomplete, "%s is %w: %s", r.report.Name, ErrIncomplete, text)
+}
+
+func (r *run) record(v verdict) *Record {
+	host, err := os.Hostname()
+	if err != nil {
+		r.log.Warn("host name unknown", "error", err)
+	}
+	return &Record{
+		Version: 1, Status: v.status,
+		Source: r.src.shown, SourceFS: r.src.identity, Host: host,
+		Started: r.o.Now.UTC(), Ended: time.Now().UTC(),
+		Base: r.report.Base, Resumed: r.report.Resumed,
+		RsbtbackupVersion: r.o.Version, RsyncVersion: r.report.RsyncVersion,
+		RsyncExit: r.report.RsyncExit, Stats: r.report.Stats, Notices: r.report.Notices,
+	}
+}
+
+func (r *run) logEnd(err error) {
+	if err != nil && !errors.Is(err, ErrIncomplete) {
+		r.log.Error("backup failed", "error", err)
+		return
+	}
+	attrs := []any{"name", r.report.Name, "status", r.report.Status}
+	if s := r.report.Stats; s != nil {
+		attrs = append(attrs, "files", s.Files, "transferred", s.Transferred, "deleted", s.Deleted, "bytes", s.Literal)
+	}
+	r.log.Info("backup finished", attrs...)
+}
+
+func loggerOrSilence(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}

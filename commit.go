@@ -1,0 +1,86 @@
+// Committing: the steps that turn pending into a backup. What each step makes
+// durable was tried out on Linux 6.18 with copies of a mounted image.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"golang.org/x/sys/unix"
+)
+
+// flush asks whether the disk took all the data. syncfs on a descriptor that
+// was open before the first write is the only call that tells, and it tells
+// once; the snapshot ioctl succeeds over data that was lost.
+func (s *store) flush() error { return btrfs.SyncFS(s.dir) }
+
+// publish snapshots pending, read-only, to the name of the plan. The ioctl is
+// atomic, durable with its data when it returns, and never replaces anything:
+// a name that was taken meanwhile gives EEXIST and the next one is tried. The
+// record is written first, so that no backup ever stands without it.
+func (s *store) publish(pending *os.File, p *plan, record *Record) error {
+	for {
+		record.Name = p.name
+		if err := s.changeRecord(p.name, func(*Record) (*Record, error) { return record, nil }); err != nil {
+			return err
+		}
+		err := btrfs.CreateSnapshot(s.dir, p.name, pending, btrfs.SnapshotOptions{ReadOnly: true})
+		if err == nil {
+			return nil
+		}
+		if forget := s.forget([]string{p.name}); forget != nil || !errors.Is(err, fs.ErrExist) {
+			return errors.Join(err, forget)
+		}
+		p.nextName()
+	}
+}
+
+// setCur points cur to name: a symlink of another name renamed over it, so
+// that cur is never absent and never half a link, then fsync, without which
+// the rename is lost in a power cut.
+func (s *store) setCur(name string) error {
+	if err := ignoreNotExist(unlinkAt(s.dir, curNextName, 0)); err != nil {
+		return err
+	}
+	if err := symlinkAt(name, s.dir, curNextName); err != nil {
+		return err
+	}
+	if err := renameAt(s.dir, curNextName, curName); err != nil {
+		return errors.Join(err, ignoreNotExist(unlinkAt(s.dir, curNextName, 0)))
+	}
+	return fsyncDir(s.dir)
+}
+
+// makePending brings pending into being as planned and opens it.
+func (s *store) makePending(p *plan) (*os.File, error) {
+	switch p.work {
+	case workCreate:
+		if err := btrfs.CreateSubvolume(s.dir, pendingName); err != nil {
+			return nil, err
+		}
+	case workSnapshot:
+		base, err := btrfs.OpenDirAt(s.dir, p.base.Name)
+		if err != nil {
+			return nil, err
+		}
+		err = btrfs.CreateSnapshot(s.dir, pendingName, base, btrfs.SnapshotOptions{})
+		if err := errors.Join(err, base.Close()); err != nil {
+			return nil, err
+		}
+	}
+	pending, err := btrfs.OpenDirAt(s.dir, pendingName)
+	if err != nil {
+		return nil, err
+	}
+	if p.work == workCreate {
+		// The mode of a new subvolume depends on the caller's umask, which a
+		// library must not change: nothing is in it yet.
+		if err := unix.Fchmod(int(pending.Fd()), 0o700); err != nil {
+			return nil, errors.Join(atError("chmod", pending, "", err), pending.Close())
+		}
+	}
+	return pending, nil
+}

@@ -1,0 +1,72 @@
+// Errors: what a caller can test for with errors.Is and errors.As.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrNotBtrfs: DEST is not a directory on btrfs.
+	ErrNotBtrfs = btrfs.ErrNotBtrfs
+	// ErrNotInitialized: DEST has no marker; run Init first.
+	ErrNotInitialized = errors.New("not initialised as a backup directory")
+	// ErrDest: DEST is missing or not a directory.
+	ErrDest = errors.New("not usable as a backup directory")
+	// ErrLocked: another run works on DEST.
+	ErrLocked = errors.New("locked by another run")
+	// ErrSource: the source is missing, unreadable or out of reach.
+	ErrSource = errors.New("source not available")
+	// ErrGuard: a safety guard stopped the run before anything was published.
+	ErrGuard = errors.New("stopped by a safety guard")
+	// ErrNoSpace: no space, or no quota, left in DEST.
+	ErrNoSpace = errors.New("no space left")
+	// ErrIncomplete: the backup is published, but rsync could not read
+	// everything (exit 23). The report that comes with it is valid.
+	ErrIncomplete = errors.New("published, but incomplete")
+	// ErrUsage: the options contradict each other or the layout.
+	ErrUsage = errors.New("wrong usage")
+	// ErrNoBackup: no backup goes by that name.
+	ErrNoBackup = errors.New("no such backup")
+	// ErrAmbiguous: a prefix fits several backups.
+	ErrAmbiguous = errors.New("ambiguous backup name")
+)
+
+// A StepError says in which step of a verb Err happened.
+type StepError struct {
+	Step string // such as "open", "lock", "transfer", "publish"
+	Err  error
+}
+
+func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// step wraps err, if any, and lets a full disk or quota be recognised by
+// errors.Is(err, ErrNoSpace) whichever call met it.
+func step(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, ErrNoSpace) && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
+		err = kindError{ErrNoSpace, err}
+	}
+	return &StepError{Step: name, Err: err}
+}
+
+// A kindError files a cause under one of the sentinels above without
+// repeating the sentinel's text.
+type kindError struct{ kind, err error }
+
+func (e kindError) Error() string   { return e.err.Error() }
+func (e kindError) Unwrap() []error { return []error{e.kind, e.err} }
+
+// failf makes an error of the given kind; format may carry %w.
+func failf(kind error, format string, args ...any) error {
+	return kindError{kind, fmt.Errorf(format, args...)}
+}

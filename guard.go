@@ -1,0 +1,77 @@
+// Guards: what a run refuses to do unless forced, decided before anything in
+// DEST is changed.
+
+package rsbtbackup
+
+import "fmt"
+
+// checkGuards is pure. baseEmpty tells whether the newest backup holds
+// nothing; oneFS whether the run stays on the filesystem of SRC.
+func checkGuards(src *source, newest *Snapshot, baseEmpty, oneFS, destOnSourceFS, force bool) error {
+	if err := checkOverlap(src, oneFS && !destOnSourceFS, force); err != nil {
+		return err
+	}
+	if force {
+		return nil
+	}
+	if src.local() && src.empty && newest != nil && !baseEmpty {
+		return failf(ErrGuard, "%s is empty, but the last backup, %s, is not: is its disk mounted?", src.shown, newest.Name)
+	}
+	if was := lastIdentity(newest, src); was != nil && *was != *src.identity {
+		return failf(ErrGuard, "%s is on another filesystem than at the last backup, %s: is its disk mounted?", src.shown, newest.Name)
+	}
+	return nil
+}
+
+func checkOverlap(src *source, staysOut, force bool) error {
+	switch src.overlap {
+	case same:
+		return failf(ErrGuard, "SRC and DEST are the same directory, %s", src.shown)
+	case srcInside:
+		return failf(ErrGuard, "SRC %s lies inside DEST", src.shown)
+	case destInside:
+		if !staysOut && !force {
+			return failf(ErrGuard, "DEST lies inside SRC %s, so every backup would hold the ones before it", src.shown)
+		}
+	}
+	return nil
+}
+
+// lastIdentity returns the filesystem the newest backup was read from, if it
+// was of the same local path.
+func lastIdentity(newest *Snapshot, src *source) *SourceIdentity {
+	if newest == nil || newest.Record == nil || src.identity == nil || newest.Record.Source != src.shown {
+		return nil
+	}
+	return newest.Record.SourceFS
+}
+
+// sourceChanged tells whether the newest backup was made from something else.
+// Equal sizes and times then say little (reproducible builds give every file
+// the same), so contents must be compared.
+func sourceChanged(newest *Snapshot, src *source) bool {
+	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.Source != src.shown
+}
+
+// maxDeletes turns a percentage of the files in the newest backup into
+// rsync's --max-delete. ok is false when there is nothing to count against.
+func maxDeletes(newest *Snapshot, percent int) (n int64, ok bool) {
+	if percent == 0 || newest == nil || newest.Record == nil || newest.Record.Stats == nil {
+		return 0, false
+	}
+	return newest.Record.Stats.Files * int64(percent) / 100, true
+}
+
+// emptied is the guard for sources that could not be looked at beforehand:
+// rsync listed nothing but the top directory although the last backup has
+// files.
+func emptied(src *source, files int64, newest *Snapshot, baseEmpty, force bool) error {
+	if force || files > 1 || newest == nil || baseEmpty {
+		return nil
+	}
+	return failf(ErrGuard, "%s has nothing to back up, but the last backup, %s, is not empty", src.shown, newest.Name)
+}
+
+func tooManyDeletes(src *source, percent int) error {
+	return failf(ErrGuard, "%s lost more than %s of its files since the last backup", src.shown, fmt.Sprintf("%d %%", percent))
+}

@@ -1,0 +1,152 @@
+// Init: makes a directory on btrfs a backup directory, or adopts one made by
+// RsbtBackup or rsyncbtrfs.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"golang.org/x/sys/unix"
+)
+
+// InitOptions are the options of Init. The zero value is usable.
+type InitOptions struct {
+	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
+	Logger   *slog.Logger  // nil is silence; activity.log is written either way
+}
+
+// InitReport says what Init found and did.
+type InitReport struct {
+	Dest string `json:"dest"` // without symlinks
+	// Already is set when DEST was initialised before; nothing was changed.
+	Already bool `json:"already"`
+	// Adopted names the program whose backups were found: "RsbtBackup",
+	// "rsyncbtrfs" or empty.
+	Adopted  string   `json:"adopted,omitempty"`
+	Backups  int      `json:"backups"` // found in DEST
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+const markerText = "rsbtbackup layout 1\n"
+
+// Init makes dest, an existing directory on btrfs, a backup directory. It may
+// be run again at any time, also after a run that was interrupted. Whoever may
+// create files in dest may do this.
+//
+// Errors match ErrDest (missing, not a directory), ErrNotBtrfs, ErrLocked,
+// ErrNoSpace, or the errno of the call that failed.
+func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) {
+	dir, err := openDest(dest)
+	if err != nil {
+		return nil, step("open", err)
+	}
+	s := &store{path: dir.Name(), dir: dir}
+	defer s.close()
+	r := &InitReport{Dest: s.path}
+	err = s.openLogDir()
+	switch {
+	case err == nil:
+		r.Already = true
+	case errors.Is(err, ErrNotInitialized):
+		if err := s.makeLogDir(ctx, o.LockWait); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, step("open", err)
+	}
+	return r, s.describe(r, o.Logger)
+}
+
+// makeLogDir makes what is missing of .log. The lock is taken on DEST, so of
+// several inits at once one works and the others find it done.
+func (s *store) makeLogDir(ctx context.Context, wait time.Duration) error {
+	err := btrfs.CreateSubvolume(s.dir, logDirName)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return step("create "+logDirName, err)
+	}
+	made := err == nil
+	if s.log == nil {
+		if s.log, err = openDirAt(s.dir, logDirName); err != nil {
+			return step("open", err)
+		}
+	}
+	if made {
+		if err := unix.Fchmod(int(s.log.Fd()), 0o700); err != nil {
+			return step("init", atError("chmod", s.log, "", err))
+		}
+	}
+	if err := s.lock(ctx, "init", max(wait, 5*time.Second)); err != nil {
+		return step("lock", err)
+	}
+	if err := writeFileAt(s.log, markerName, []byte(markerText), true); err != nil {
+		return step("init", err)
+	}
+	return step("init", fsyncDir(s.dir))
+}
+
+// describe fills in what was found and writes the first line of the log.
+func (s *store) describe(r *InitReport, logger *slog.Logger) error {
+	st, err := s.readState(time.Local)
+	if err != nil {
+		return step("read", err)
+	}
+	r.Backups = len(st.backups)
+	r.Adopted = s.ancestry(st)
+	if r.Warnings, err = s.exposure(); err != nil {
+		return step("read", err)
+	}
+	if r.Already {
+		return nil
+	}
+	sink, log, err := s.openLog(logger)
+	if err != nil {
+		return step("open log", err)
+	}
+	defer sink.close()
+	log.Info("initialised", "dest", s.path, "backups", r.Backups, "adopted", r.Adopted)
+	for _, w := range r.Warnings {
+		log.Warn(w)
+	}
+	return step("write log", sink.firstError())
+}
+
+// ancestry tells who made the backups that have no record of ours.
+func (s *store) ancestry(st *state) string {
+	if _, err := statAt(s.dir, rsyncbtrfsMarker); err == nil {
+		return "rsyncbtrfs"
+	}
+	for _, b := range st.backups {
+		if b.Record == nil && b.RecordError == "" {
+			return "RsbtBackup"
+		}
+	}
+	return ""
+}
+
+// exposure warns of a DEST that others can search or change: a directory that
+// is private at the source because of one above it (mode 0700 of /root, say)
+// lies open here, and who can write to DEST can replace what is in it.
+func (s *store) exposure() ([]string, error) {
+	st, err := statAt(s.dir, ".")
+	if err != nil {
+		return nil, err
+	}
+	var warnings []string
+	if st.Mode&0o005 != 0 {
+		warnings = append(warnings, fmt.Sprintf("%s can be entered by every user (mode %04o): files that were private at the source only because of a directory above them can be read here; chmod 0700 unless that is meant", s.path, st.Mode&0o7777))
+	}
+	if st.Mode&0o022 != 0 {
+		warnings = append(warnings, fmt.Sprintf("%s can be changed by other users (mode %04o)", s.path, st.Mode&0o7777))
+	}
+	if uid := os.Geteuid(); int(st.Uid) != uid && st.Uid != 0 {
+		warnings = append(warnings, fmt.Sprintf("%s belongs to user %d, who can change its backups", s.path, st.Uid))
+	}
+	return warnings, nil
+}

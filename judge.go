@@ -1,0 +1,95 @@
+// Judging a transfer: what rsync's end means for the backup.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"regexp"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// verdict is what becomes of pending after rsync has ended.
+type verdict struct {
+	status Status // of the backup to publish; empty: nothing is published
+	notice string // worth telling although the backup is published
+	drop   bool   // pending must not be resumed
+	err    error  // why nothing is published
+}
+
+// transferEnd is all that judging depends on.
+type transferEnd struct {
+	result   rsyncexec.Result
+	err      error // from rsyncexec.Run
+	noSpace  bool  // some message said so, whatever the exit code
+	gone     error // a local source is not the directory it was
+	remote   bool
+	refuse23 bool
+}
+
+// judge is pure. Exit codes are those of rsync(1); what each cause really
+// gives was tried out on rsync 3.5.0.
+func judge(end transferEnd) verdict {
+	if end.noSpace {
+		return verdict{err: kindError{ErrNoSpace, end.failure("rsync: no space left on device")}}
+	}
+	var exit *rsyncexec.ExitError
+	if end.err != nil && !errors.As(end.err, &exit) {
+		return verdict{err: end.err}
+	}
+	if end.gone != nil {
+		return verdict{err: end.gone}
+	}
+	if exit == nil {
+		return verdict{status: Complete}
+	}
+	switch exit.Code {
+	case rsyncexec.ExitVanished:
+		return verdict{status: Complete, notice: "some files vanished from the source while it was read (rsync exit 24)"}
+	case rsyncexec.ExitPartial:
+		return judgePartial(end)
+	case rsyncexec.ExitMaxDelete:
+		return verdict{err: end.err, drop: true}
+	case rsyncexec.ExitSyntax:
+		return verdict{err: kindError{ErrUsage, end.err}}
+	}
+	if end.remote && connectionLost(exit.Code) {
+		return verdict{err: kindError{ErrSource, end.err}}
+	}
+	return verdict{err: end.err}
+}
+
+// judgePartial is exit 23. A source that is missing gives it too: then rsync
+// has listed nothing at all, not even the top directory.
+func judgePartial(end transferEnd) verdict {
+	if !end.result.HaveStats || end.result.Stats.Files == 0 {
+		return verdict{err: kindError{ErrSource, end.err}}
+	}
+	if end.refuse23 {
+		return verdict{err: end.err}
+	}
+	return verdict{status: Incomplete, notice: "rsync could not read everything (exit 23)"}
+}
+
+// failure returns rsync's error, or text when rsync ended well.
+func (end transferEnd) failure(text string) error {
+	if end.err != nil {
+		return end.err
+	}
+	return errors.New(text)
+}
+
+// connectionLost lists the ends that, with a remote source, mean it could not
+// be reached or was lost: the remote shell's own (255, 126, 127), a refused or
+// timed-out daemon (5, 10, 30, 35), a stream that broke (2, 12).
+func connectionLost(code int) bool {
+	switch code {
+	case 2, 5, 10, 12, 30, 35, 126, 127, 255:
+		return true
+	}
+	return false
+}
+
+// noSpaceMessage matches the end of an rsync message about the destination.
+// Exit 23 with metadata full, and 11 with data full, both say it this way.
+var noSpaceMessage = regexp.MustCompile(`(No space left on device \(28\)|Disk quota exceeded \(122\))$`)

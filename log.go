@@ -1,0 +1,59 @@
+// Logging: one logger for each run, made of the caller's and of the store's
+// activity.log. Nothing is shared between runs.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/rsbtbackup/rsbtbackup/rotate"
+)
+
+// activityLog is DEST/.log/activity.log as a slog sink. It remembers the first
+// write that failed: slog drops such errors, and a log that could not be
+// written must be told of.
+type activityLog struct {
+	file *rotate.File
+
+	mu  sync.Mutex
+	err error
+}
+
+func (l *activityLog) Write(p []byte) (int, error) {
+	n, err := l.file.Write(p)
+	if err != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.err == nil {
+			l.err = err
+		}
+	}
+	return n, err
+}
+
+func (l *activityLog) firstError() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func (l *activityLog) close() error {
+	return errors.Join(l.file.Close())
+}
+
+// openLog opens activity.log and returns a logger that writes there, quoted,
+// one line an event, and to the caller's logger, which may be nil.
+func (s *store) openLog(caller *slog.Logger) (*activityLog, *slog.Logger, error) {
+	f, err := rotate.OpenAt(s.log, logFileName, rotate.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &activityLog{file: f}
+	var h slog.Handler = slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo})
+	if caller != nil {
+		h = slog.NewMultiHandler(h, caller.Handler())
+	}
+	return l, slog.New(h), nil
+}

@@ -1,0 +1,101 @@
+// Backup names: local time to the minute, then to the second, then numbered.
+
+package rsbtbackup
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	nameMinute = "2006-01-02-15:04"
+	nameSecond = "2006-01-02-15:04:05" // upstream's names, always valid to read
+)
+
+var namePattern = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2}-\d{2}:\d{2})(:\d{2})?(\.[1-9]\d{0,8})?$`)
+
+// parseName tells whether name is one a backup can have, and the time it
+// says, in loc. A name of an hour that a clock change skips is read as
+// time.ParseInLocation does.
+func parseName(name string, loc *time.Location) (time.Time, bool) {
+	m := namePattern.FindStringSubmatch(name)
+	if m == nil || m[3] != "" && m[2] == "" {
+		return time.Time{}, false
+	}
+	layout := nameMinute
+	if m[2] != "" {
+		layout = nameSecond
+	}
+	t, err := time.ParseInLocation(layout, m[1]+m[2], loc)
+	return t, err == nil
+}
+
+// candidateName returns the n-th name to try for a backup started at t.
+func candidateName(t time.Time, n int) string {
+	switch n {
+	case 0:
+		return t.Format(nameMinute)
+	case 1:
+		return t.Format(nameSecond)
+	}
+	return t.Format(nameSecond) + "." + strconv.Itoa(n-1)
+}
+
+// freeName returns the first candidate that taken does not have, starting at
+// the n-th, and its number.
+func freeName(t time.Time, n int, taken map[string]bool) (string, int) {
+	for ; ; n++ {
+		if name := candidateName(t, n); !taken[name] {
+			return name, n
+		}
+	}
+}
+
+// find resolves what a user calls a backup: a full name, a unique prefix,
+// "latest" or "latest~N" (the N-th before the newest). backups are in order,
+// oldest first.
+func find(backups []Snapshot, ref string) (Snapshot, error) {
+	if ref == "latest" || strings.HasPrefix(ref, "latest~") {
+		return findLatest(backups, ref)
+	}
+	var matches []Snapshot
+	for _, b := range backups {
+		if b.Name == ref {
+			return b, nil
+		}
+		if ref != "" && strings.HasPrefix(b.Name, ref) {
+			matches = append(matches, b)
+		}
+	}
+	switch len(matches) {
+	case 0:
+		return Snapshot{}, failf(ErrNoBackup, "no backup is called %q", ref)
+	case 1:
+		return matches[0], nil
+	}
+	return Snapshot{}, failf(ErrAmbiguous, "%q could be any of %d backups, %s to %s", ref, len(matches), matches[0].Name, matches[len(matches)-1].Name)
+}
+
+func findLatest(backups []Snapshot, ref string) (Snapshot, error) {
+	back := 0
+	if n, ok := strings.CutPrefix(ref, "latest~"); ok {
+		var err error
+		if back, err = strconv.Atoi(n); err != nil || back < 0 || n[0] == '+' {
+			return Snapshot{}, failf(ErrNoBackup, "%q: want latest~N with N a number from 0", ref)
+		}
+	}
+	if back >= len(backups) {
+		return Snapshot{}, failf(ErrNoBackup, "%q: there are %s", ref, plural(len(backups), "backup"))
+	}
+	return backups[len(backups)-1-back], nil
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

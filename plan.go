@@ -1,0 +1,116 @@
+// Planning a backup: from what was read to what is to be done. Pure.
+
+package rsbtbackup
+
+import (
+	"fmt"
+	"time"
+)
+
+// workAction is how pending comes to be.
+type workAction int
+
+const (
+	workCreate   workAction = iota // a new, empty subvolume
+	workSnapshot                   // a writable snapshot of the base
+	workResume                     // what a run before left
+)
+
+// plan is what a backup will do to DEST.
+type plan struct {
+	work     workAction
+	base     *Snapshot // nil for a first backup
+	discard  bool    // remove what stands under pending first
+	why      string  // why pending is discarded or resumed, for the log
+	checksum bool    // compare contents, not sizes and times
+	started  time.Time
+	nameTry  int
+	name     string
+	taken    map[string]bool
+}
+
+// makePlan decides from the state of DEST, the source and the time.
+func makePlan(st *state, src *source, now time.Time) *plan {
+	p := &plan{base: st.newest(), started: now, taken: map[string]bool{}}
+	for _, b := range st.backups {
+		p.taken[b.Name] = true
+	}
+	for _, name := range st.foreign {
+		p.taken[name] = true
+	}
+	p.name, p.nameTry = freeName(now, 0, p.taken)
+	p.planWork(st)
+	if sourceChanged(p.base, src) {
+		p.checksum = true
+	}
+	return p
+}
+
+// nextName is for a name that was taken between planning and publishing.
+func (p *plan) nextName() {
+	p.taken[p.name] = true
+	p.name, p.nameTry = freeName(p.started, p.nameTry, p.taken)
+}
+
+func (p *plan) first() bool { return p.base == nil }
+
+func (p *plan) planWork(st *state) {
+	trust, why := judgePending(&st.pending, st.instance, p.base)
+	p.why = why
+	switch {
+	case trust == trustFully:
+		p.work = workResume
+		return
+	case trust == trustByChecksum && p.first():
+		// Nothing else to start from: what was copied is worth reading.
+		p.work, p.checksum = workResume, true
+		return
+	case trust == trustByChecksum:
+		// A new snapshot of the base needs no checksum of the whole tree.
+		p.why += ": starting from the last backup again"
+	}
+	p.discard = st.pending.kind != absent
+	p.work = workCreate
+	if p.base != nil {
+		p.work = workSnapshot
+	}
+}
+
+type trust int
+
+const (
+	trustNot        trust = iota
+	trustByChecksum       // sizes and times may lie, contents are as the disk has them
+	trustFully
+)
+
+// judgePending decides whether pending can be continued on top of newest.
+func judgePending(p *pendingState, now instance, newest *Snapshot) (trust, string) {
+	if p.kind == absent {
+		return trustNot, ""
+	}
+	if p.kind != subvolume {
+		return trustNot, fmt.Sprintf("pending is a %s, not a subvolume", p.kind)
+	}
+	if newest != nil && newest.ParentUUID == p.uuid {
+		return trustNot, fmt.Sprintf("pending was already published as %s", newest.Name)
+	}
+	if p.readOnly {
+		return trustNot, "pending is read-only"
+	}
+	if newest == nil && !p.parentUUID.IsZero() || newest != nil && p.parentUUID != newest.UUID {
+		return trustNot, "pending was made from another backup than the newest"
+	}
+	n := p.note
+	switch {
+	case n == nil || n.WorkUUID != p.uuid.String():
+		return trustByChecksum, "nothing is known about who wrote pending"
+	case n.Phase == phasePoisoned:
+		return trustNot, "the disk refused some of the data in pending"
+	case !now.known() || n.Instance != now:
+		return trustByChecksum, "pending lived through a reboot or a remount"
+	case n.Phase == phaseSync:
+		return trustNot, "the run before died while the disk was asked whether it took the data"
+	}
+	return trustFully, "the run before did not finish"
+}

@@ -1,0 +1,165 @@
+// Records: .log/records/NAME.json says what the run that made NAME did, and
+// whether NAME is pinned.
+
+package rsbtbackup
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
+)
+
+// maxRecord bounds what is read back: a record lists at most a few messages,
+// each at most a path long.
+const maxRecord = 1 << 20
+
+// Status tells whether a backup holds everything its source had.
+type Status string
+
+const (
+	// Complete: rsync read everything (exit 0, or 24: files vanished).
+	Complete Status = "complete"
+	// Incomplete: rsync could not read everything (exit 23).
+	Incomplete Status = "incomplete"
+)
+
+// Record is what is kept about one backup. It is written, durably, before the
+// backup is published, so an incomplete backup can never be taken for a
+// complete one. Backups made by RsbtBackup or rsyncbtrfs have none.
+type Record struct {
+	Version int    `json:"version"` // of this format: 1
+	Name    string `json:"name"`
+	Status  Status `json:"status"`
+
+	Source   string          `json:"source,omitempty"`    // as the user gave it, local paths absolute
+	SourceFS *SourceIdentity `json:"source_fs,omitempty"` // local sources only
+	Host     string          `json:"host,omitempty"`      // the machine that ran rsbtbackup
+	Started  time.Time       `json:"started,omitzero"`    // UTC
+	Ended    time.Time       `json:"ended,omitzero"`      // UTC, when the transfer had ended
+	Base     string          `json:"base,omitempty"`      // the backup it is incremental on
+	Resumed  bool            `json:"resumed,omitempty"`
+
+	RsbtbackupVersion string           `json:"rsbtbackup_version,omitempty"`
+	RsyncVersion      string           `json:"rsync_version,omitempty"`
+	RsyncExit         int              `json:"rsync_exit"`
+	Stats             *rsyncexec.Stats `json:"stats,omitempty"`
+	Notices           []string         `json:"notices,omitempty"`
+
+	Pin *Pin `json:"pin,omitempty"`
+}
+
+// Pin protects a backup from every prune.
+type Pin struct {
+	At   time.Time `json:"at"` // UTC
+	Note string    `json:"note,omitempty"`
+}
+
+// openRecords opens .log/records, making it when create is set. A nil file
+// with a nil error means there is none yet.
+func (s *store) openRecords(create bool) (*os.File, error) {
+	d, err := openDirAt(s.log, recordsName)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		if err := mkdirAt(s.log, recordsName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		return openDirAt(s.log, recordsName)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return d, err
+}
+
+// readRecord returns the record of a backup, or nil when it has none.
+func readRecord(records *os.File, name string) (*Record, error) {
+	if records == nil {
+		return nil, nil
+	}
+	data, err := readFileAt(records, name+recordSuffix, maxRecord)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRecord(data)
+	return r, atError("parse", records, name+recordSuffix, err)
+}
+
+func parseRecord(data []byte) (*Record, error) {
+	var r Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, err
+	}
+	if r.Version != 1 {
+		return nil, fmt.Errorf("record version %d, this program knows 1", r.Version)
+	}
+	if r.Status != Complete && r.Status != Incomplete {
+		return nil, fmt.Errorf("status %q is neither %q nor %q", r.Status, Complete, Incomplete)
+	}
+	return &r, nil
+}
+
+// changeRecord replaces, durably, the record of name by what change makes of
+// it; change gets nil when there is none. The lock on the records directory
+// makes it safe beside any other verb, so that a backup can be pinned while
+// another one is being made.
+func (s *store) changeRecord(name string, change func(*Record) (*Record, error)) error {
+	records, err := s.openRecords(true)
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	if err := retry(func() error { return unix.Flock(int(records.Fd()), unix.LOCK_EX) }); err != nil {
+		return atError("flock", records, "", err)
+	}
+	old, err := readRecord(records, name)
+	if err != nil {
+		return err
+	}
+	r, err := change(old)
+	if err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFileAt(records, name+recordSuffix, append(data, '\n'), true)
+}
+
+// removeRecord forgets name; a missing record is fine.
+func removeRecord(records *os.File, name string) error {
+	if records == nil {
+		return nil
+	}
+	return ignoreNotExist(unlinkAt(records, name+recordSuffix, 0))
+}
+
+// orphanRecords returns the names that have a record but no backup: what a
+// run that died between the record and the snapshot, or between a deletion and
+// the end of it, leaves behind.
+func orphanRecords(records *os.File, have map[string]bool) ([]string, error) {
+	if records == nil {
+		return nil, nil
+	}
+	files, err := readNames(records)
+	if err != nil {
+		return nil, err
+	}
+	var orphans []string
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f, recordSuffix)
+		if _, valid := parseName(name, time.UTC); ok && valid && !have[name] {
+			orphans = append(orphans, name)
+		}
+	}
+	return orphans, nil
+}

@@ -1,0 +1,172 @@
+// The source: what the user's SRC means, and which directory it is now.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
+)
+
+// source is SRC as a run sees it. The fields below spec are for local
+// sources only.
+type source struct {
+	spec     rsyncexec.Source
+	shown    string // as recorded and logged
+	dev, ino uint64
+	identity *SourceIdentity
+	empty    bool
+	overlap  overlap
+	destRel  string // with destInside: DEST relative to SRC
+}
+
+func (s *source) local() bool { return s.spec.Kind == rsyncexec.Local }
+
+// overlap is how SRC and DEST lie to each other.
+type overlap int
+
+const (
+	apart overlap = iota
+	same
+	destInside // DEST below SRC
+	srcInside  // SRC below DEST
+)
+
+// SourceIdentity tells one filesystem from another, so that the empty mount
+// point left by an unmounted disk is noticed.
+type SourceIdentity struct {
+	FSType int64  `json:"fs_type"` // statfs f_type
+	FSID   string `json:"fsid"`    // empty where the kernel makes up a new one at each mount
+}
+
+// describeSource parses src and looks at a local one. dest is the real path
+// of DEST, destDir its descriptor.
+func describeSource(src, dest string, destDir *os.File) (*source, error) {
+	spec, err := rsyncexec.ParseSource(src)
+	if err != nil {
+		return nil, failf(ErrUsage, "SRC: %w", err)
+	}
+	s := &source{spec: spec, shown: src}
+	if !s.local() {
+		return s, nil
+	}
+	if s.spec.Path, err = filepath.Abs(spec.Path); err != nil {
+		return nil, kindError{ErrSource, err}
+	}
+	s.shown = s.spec.Path
+	if err := s.look(); err != nil {
+		return nil, kindError{ErrSource, err}
+	}
+	return s, s.compare(dest, destDir)
+}
+
+// look opens a local source: only that tells whether it can be read.
+func (s *source) look() error {
+	dir, err := os.OpenFile(s.spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: s.spec.Path, Err: err}
+	}
+	s.dev, s.ino = uint64(st.Dev), st.Ino
+	if s.empty, err = isEmptyDir(dir); err != nil {
+		return err
+	}
+	s.identity, err = identify(dir)
+	return err
+}
+
+// stillThere tells whether a local source is the directory it was when the
+// run began. rsync ends with 0 or 24 when a disk is unmounted, or the whole
+// source removed, under its hands. A remote source can not be asked.
+func (s *source) stillThere() error {
+	if !s.local() {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(s.spec.Path, &st); err != nil {
+		return failf(ErrSource, "%s went away during the backup: %w", s.shown, err)
+	}
+	if uint64(st.Dev) != s.dev || st.Ino != s.ino {
+		return failf(ErrSource, "%s was replaced by another directory during the backup (unmounted?)", s.shown)
+	}
+	return nil
+}
+
+// identify reads statfs. btrfs mixes the subvolume id into the second word of
+// f_fsid (fs/btrfs/super.c), and snapshots of a source are meant to be backed
+// up in turn, so only the first counts there. Filesystems without a disk make
+// their fsid up at mount time.
+func identify(dir *os.File) (*SourceIdentity, error) {
+	var fs unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(int(dir.Fd()), &fs) }); err != nil {
+		return nil, &os.PathError{Op: "statfs", Path: dir.Name(), Err: err}
+	}
+	id := &SourceIdentity{FSType: int64(fs.Type)}
+	switch id.FSType {
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:
+	case unix.BTRFS_SUPER_MAGIC:
+		id.FSID = fmt.Sprintf("%08x", uint32(fs.Fsid.Val[0]))
+	default:
+		id.FSID = fmt.Sprintf("%08x%08x", uint32(fs.Fsid.Val[0]), uint32(fs.Fsid.Val[1]))
+	}
+	return id, nil
+}
+
+// compare finds out how a local SRC and DEST overlap: by device and inode on
+// the way up, since bind mounts and symlinks give one directory many paths.
+func (s *source) compare(dest string, destDir *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(destDir.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: dest, Err: err}
+	}
+	if uint64(st.Dev) == s.dev && st.Ino == s.ino {
+		s.overlap = same
+		return nil
+	}
+	up, err := ancestorIs(dest, s.dev, s.ino)
+	if err != nil {
+		return err
+	}
+	if up != "" {
+		s.overlap = destInside
+		s.destRel, err = filepath.Rel(up, dest)
+		return err
+	}
+	real, err := filepath.EvalSymlinks(s.spec.Path)
+	if err != nil {
+		return kindError{ErrSource, err}
+	}
+	if up, err = ancestorIs(real, uint64(st.Dev), st.Ino); up != "" {
+		s.overlap = srcInside
+	}
+	return err
+}
+
+// ancestorIs returns the ancestor of path that is the given inode, or "".
+func ancestorIs(path string, dev, ino uint64) (string, error) {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		var st unix.Stat_t
+		if err := unix.Stat(dir, &st); err != nil {
+			// An ancestor we may not look at is none we were asked to back up.
+			if errors.Is(err, unix.EACCES) {
+				return "", nil
+			}
+			return "", &os.PathError{Op: "stat", Path: dir, Err: err}
+		}
+		if uint64(st.Dev) == dev && st.Ino == ino {
+			return dir, nil
+		}
+		if dir == "/" || !strings.Contains(dir, "/") {
+			return "", nil
+		}
+	}
+}

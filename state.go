@@ -1,0 +1,230 @@
+// Reading DEST: what is there, without changing or following anything.
+
+package rsbtbackup
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"golang.org/x/sys/unix"
+)
+
+// Snapshot is one finished backup.
+type Snapshot struct {
+	Name string    `json:"name"`
+	Time time.Time `json:"time"` // what the name says, in local time
+	// ID is the btrfs subvolume id. It only grows, so it gives the order in
+	// which backups were made whatever clocks and time zones did.
+	ID         uint64     `json:"id"`
+	UUID       btrfs.UUID `json:"uuid"`
+	ParentUUID btrfs.UUID `json:"parent_uuid"`
+	ReadOnly   bool       `json:"read_only"`
+	Status     Status     `json:"status"`
+	Current    bool       `json:"current"` // cur names it
+	Record     *Record    `json:"record,omitempty"`
+	// RecordError says why the record could not be read. Such a backup
+	// counts as incomplete and as pinned: nothing is deleted on a guess.
+	RecordError string `json:"record_error,omitempty"`
+}
+
+// Pinned tells whether every prune must leave the backup alone.
+func (b Snapshot) Pinned() bool {
+	return b.RecordError != "" || b.Record != nil && b.Record.Pin != nil
+}
+
+// entryKind is what stands under one of our names.
+type entryKind int
+
+const (
+	absent entryKind = iota
+	subvolume
+	directory
+	symlink
+	other
+)
+
+func (k entryKind) String() string {
+	return [...]string{"nothing", "subvolume", "directory", "symlink", "file"}[k]
+}
+
+// pendingState describes DEST/pending.
+type pendingState struct {
+	kind       entryKind
+	uuid       btrfs.UUID
+	parentUUID btrfs.UUID
+	readOnly   bool
+	note       *workNote // nil: nothing is known
+}
+
+// state is DEST at one moment.
+type state struct {
+	backups  []Snapshot // oldest first
+	pending  pendingState
+	cur      entryKind
+	curLink  string // where cur points, if it is a symlink
+	curNext  entryKind
+	orphans  []string // records without a backup
+	foreign  []string // everything else, never touched
+	logMode  uint32
+	instance instance
+}
+
+// newest returns the last backup made, or nil.
+func (st *state) newest() *Snapshot {
+	if len(st.backups) == 0 {
+		return nil
+	}
+	return &st.backups[len(st.backups)-1]
+}
+
+// newestComplete returns the last backup that holds everything, or nil.
+func (st *state) newestComplete() *Snapshot { return newestComplete(st.backups) }
+
+func newestComplete(backups []Snapshot) *Snapshot {
+	for i := len(backups) - 1; i >= 0; i-- {
+		if backups[i].Status == Complete {
+			return &backups[i]
+		}
+	}
+	return nil
+}
+
+// readState reads DEST as it is. It takes no lock: a backup deleted while it
+// looks is simply not there.
+func (s *store) readState(loc *time.Location) (*state, error) {
+	names, err := readNames(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.openRecords(false)
+	if err != nil {
+		return nil, err
+	}
+	if records != nil {
+		defer records.Close()
+	}
+	st := &state{instance: readInstance(s.dir)}
+	for _, name := range names {
+		if err := s.readEntry(st, records, name, loc); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(st.backups, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
+	slices.Sort(st.foreign)
+	have := make(map[string]bool, len(st.backups))
+	for i := range st.backups {
+		b := &st.backups[i]
+		have[b.Name] = true
+		b.Current = st.cur == symlink && st.curLink == b.Name
+	}
+	if st.orphans, err = orphanRecords(records, have); err != nil {
+		return nil, err
+	}
+	log, err := statAt(s.log, ".")
+	st.logMode = log.Mode & 0o7777
+	return st, err
+}
+
+func (s *store) readEntry(st *state, records *os.File, name string, loc *time.Location) (err error) {
+	switch name {
+	case logDirName, rsyncbtrfsMarker:
+	case curName:
+		st.cur, st.curLink, err = s.readLink(name)
+	case curNextName:
+		st.curNext, _, err = s.readLink(name)
+	case pendingName:
+		st.pending, err = s.readPending()
+	default:
+		var b *Snapshot
+		if b, err = s.readBackup(records, name, loc); err != nil {
+			return err
+		}
+		if b == nil {
+			st.foreign = append(st.foreign, name)
+		} else {
+			st.backups = append(st.backups, *b)
+		}
+	}
+	return err
+}
+
+// readLink tells what stands under name and, of a symlink, its target.
+func (s *store) readLink(name string) (entryKind, string, error) {
+	stat, err := statAt(s.dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent, "", nil
+	}
+	if err != nil {
+		return absent, "", err
+	}
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		target, err := readlinkAt(s.dir, name)
+		return symlink, target, err
+	case unix.S_IFDIR:
+		return directory, "", nil
+	}
+	return other, "", nil
+}
+
+// readPending describes pending, whatever it is.
+func (s *store) readPending() (p pendingState, err error) {
+	if p.kind, _, err = s.readLink(pendingName); err != nil || p.kind != directory {
+		return p, err
+	}
+	info, err := s.subvolumeAt(pendingName)
+	if err != nil || info == nil {
+		return p, err
+	}
+	p.kind, p.uuid, p.parentUUID, p.readOnly = subvolume, info.UUID, info.ParentUUID, info.ReadOnly
+	p.note, err = s.readWorkNote()
+	return p, err
+}
+
+// readBackup returns nil for what is no backup: a foreign name, or something
+// other than a subvolume under a backup's name.
+func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*Snapshot, error) {
+	t, ok := parseName(name, loc)
+	if !ok {
+		return nil, nil
+	}
+	info, err := s.subvolumeAt(name)
+	if err != nil || info == nil {
+		return nil, err
+	}
+	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, ReadOnly: info.ReadOnly, Status: Complete}
+	b.Record, err = readRecord(records, name)
+	switch {
+	case err != nil:
+		b.Status, b.RecordError = Incomplete, err.Error()
+	case b.Record != nil:
+		b.Status = b.Record.Status
+	}
+	return b, nil
+}
+
+// subvolumeAt returns nil for anything that is not a subvolume, a symlink to
+// one included.
+func (s *store) subvolumeAt(name string) (*btrfs.Info, error) {
+	d, err := btrfs.OpenDirAt(s.dir, name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	info, err := btrfs.SubvolumeInfo(d)
+	if errors.Is(err, btrfs.ErrNotSubvolume) || errors.Is(err, btrfs.ErrNotBtrfs) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &info, nil
+}

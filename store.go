@@ -1,0 +1,98 @@
+// The store: DEST held open. Everything below it is reached through its two
+// descriptors, resolved once.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"golang.org/x/sys/unix"
+)
+
+type store struct {
+	path string   // DEST without symlinks, for messages and to tell an overlap with the source
+	dir  *os.File // DEST; carries the lock, and sees for syncfs every write error from here on
+	log  *os.File // DEST/.log
+}
+
+// openDest opens DEST and checks it is on btrfs.
+func openDest(dest string) (*os.File, error) {
+	if dest == "" {
+		return nil, failf(ErrUsage, "open DEST: the path is empty")
+	}
+	path, err := filepath.Abs(dest)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		return nil, kindError{ErrDest, err}
+	}
+	dir, err := btrfs.OpenDir(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, kindError{ErrDest, err}
+	}
+	return dir, err
+}
+
+// openStore opens an initialised DEST.
+func openStore(dest string) (*store, error) {
+	dir, err := openDest(dest)
+	if err != nil {
+		return nil, step("open", err)
+	}
+	s := &store{path: dir.Name(), dir: dir}
+	if err := s.openLogDir(); err != nil {
+		return nil, step("open", errors.Join(err, s.close()))
+	}
+	return s, nil
+}
+
+// openLogDir opens .log and checks the marker in it. A symlink under either
+// name is refused: whoever could plant it must not choose where we write.
+func (s *store) openLogDir() error {
+	log, err := openDirAt(s.dir, logDirName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return failf(ErrNotInitialized, "%s is %w", s.path, ErrNotInitialized)
+	}
+	if err != nil {
+		return err
+	}
+	s.log = log
+	st, err := statAt(log, markerName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return failf(ErrNotInitialized, "%s is %w", s.path, ErrNotInitialized)
+	}
+	if err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return atError("open", log, markerName, errors.New("not a regular file"))
+	}
+	return nil
+}
+
+func (s *store) close() error {
+	var err error
+	if s.log != nil {
+		err = s.log.Close()
+	}
+	return errors.Join(err, s.dir.Close())
+}
+
+// openLocked opens DEST for a verb that changes it.
+func openLocked(ctx context.Context, dest, verb string, wait time.Duration) (*store, error) {
+	s, err := openStore(dest)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lock(ctx, verb, wait); err != nil {
+		return nil, step("lock", errors.Join(err, s.close()))
+	}
+	return s, nil
+}

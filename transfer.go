@@ -1,0 +1,133 @@
+// The transfer: rsync from the source into pending.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// inherited is the path of the first descriptor rsync inherits. Given as its
+// destination it needs no lookup of DEST: whatever is renamed or replaced on
+// the way there meanwhile, rsync writes into the directory we opened.
+const inherited = "/proc/self/fd/3"
+
+// maxLogged bounds how many messages of one rsync go to the log.
+const maxLogged = 200
+
+func subvolumeInfo(f *os.File) (btrfs.Info, error) { return btrfs.SubvolumeInfo(f) }
+
+// rsyncOptions is pure: from the plan and the user's options to rsync's.
+func rsyncOptions(o *BackupOptions, p *plan, src *source) rsyncexec.Options {
+	opts := rsyncexec.Options{
+		Program: o.RsyncProgram, Source: src.spec, Dest: inherited,
+		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true,
+		Inplace: !o.WholeFiles, WholeFile: o.WholeFiles || p.first(),
+		Delete: true, Checksum: p.checksum, OneFileSystem: o.OneFileSystem,
+		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
+		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
+		Extra: o.RsyncArgs, Progress: o.Progress,
+	}
+	if src.overlap == destInside {
+		opts.Filter = append([]string{"- /" + escapePattern(src.destRel)}, opts.Filter...)
+	}
+	if n, ok := maxDeletes(p.base, o.MaxDeletePercent); ok && !o.Force {
+		opts.Extra = append([]string{"--max-delete=" + strconv.FormatInt(n, 10)}, opts.Extra...)
+	}
+	return opts
+}
+
+// escapePattern makes rsync take a path literally in a filter rule.
+func escapePattern(path string) string {
+	if !strings.ContainsAny(path, `*?[`) {
+		return path
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// transfer prepares pending and runs rsync. rsync inherits pending, and DEST
+// with the lock on it.
+func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, error) {
+	split, err := prepareTree(ctx, pending, !r.o.WholeFiles)
+	if err != nil {
+		return transferEnd{}, step("prepare pending", err)
+	}
+	r.log.Debug("prepared", "hard_links_split", split)
+	opts := rsyncOptions(&r.o, r.plan, r.src)
+	opts.ExtraFiles = []*os.File{pending, r.store.dir}
+	end := r.rsync(ctx, opts)
+	if r.needsReplacing(end) {
+		r.log.Info("once more, replacing files that can not be written in place")
+		opts.Inplace, opts.WholeFile = false, true
+		end = r.rsync(ctx, opts)
+	}
+	return end, nil
+}
+
+// needsReplacing tells whether files failed only because an ordinary user may
+// not open them for writing: a copy of a file of mode 0444 has that mode too.
+// A second run, which writes such a file anew, has nothing else to do.
+func (r *run) needsReplacing(end transferEnd) bool {
+	var exit *rsyncexec.ExitError
+	return os.Geteuid() != 0 && !r.o.WholeFiles && !end.noSpace &&
+		errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial
+}
+
+// rsync runs one rsync to its end and fills in the report.
+func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
+	var end transferEnd
+	logged := 0
+	opts.Line = func(stream, line string) {
+		if stream == "stderr" && noSpaceMessage.MatchString(line) {
+			end.noSpace = true
+		}
+		if logged++; logged <= maxLogged && (stream == "stderr" || r.o.DryRun) {
+			r.log.Warn("rsync", "says", line)
+		}
+	}
+	end.result, end.err = rsyncexec.Run(ctx, opts)
+	res := &end.result
+	r.report.RsyncExit, r.report.Complaints = res.ExitCode, res.Complaints
+	r.report.RsyncVersion = res.Version.String()
+	if res.HaveStats {
+		r.report.Stats = &res.Stats
+	}
+	if old := res.Version.Less(safeRsync); old && !r.src.local() {
+		r.notice(fmt.Sprintf("rsync %s has known vulnerabilities that a hostile source can use; %s is free of them", res.Version, safeRsync))
+	}
+	return end
+}
+
+// safeRsync is the first release without the vulnerabilities fixed in 2026.
+var safeRsync = rsyncexec.Version{Major: 3, Minor: 5}
+
+// dryRun compares the source with the newest backup, and writes nowhere.
+func (r *run) dryRun(ctx context.Context) error {
+	if err := r.read(); err != nil {
+		return err
+	}
+	opts := rsyncOptions(&r.o, r.plan, r.src)
+	opts.DryRun = true
+	opts.ExtraFiles = []*os.File{r.store.dir}
+	// A first backup is compared with a name that is free: rsync takes a
+	// destination that is missing for an empty one.
+	opts.Dest = filepath.Join(inherited, r.plan.name)
+	if r.plan.base != nil {
+		opts.Dest = filepath.Join(inherited, r.plan.base.Name)
+	}
+	end := r.rsync(ctx, opts)
+	r.report.Resumed = false
+	return r.judge(end).dryRunError()
+}
+
+// dryRunError is the error a dry run ends with: nothing is published either
+// way, so what would be published as incomplete is an error.
+func (v verdict) dryRunError() error { return step("transfer", v.err) }

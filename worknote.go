@@ -1,0 +1,100 @@
+// The note about pending: whether what a dead run left there can be trusted.
+
+package rsbtbackup
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A workPhase is how far a run has come with pending.
+type workPhase string
+
+const (
+	// phaseTransfer: rsync is, or was, writing.
+	phaseTransfer workPhase = "transfer"
+	// phaseSync: syncfs was called and has not answered. It tells of writes
+	// the disk refused only once, so whoever finds this phase left behind by
+	// a dead run can not know what it would have said.
+	phaseSync workPhase = "sync"
+	// phaseSynced: every byte of pending is on the disk.
+	phaseSynced workPhase = "synced"
+	// phasePoisoned: the disk refused data and pending could not be removed.
+	phasePoisoned workPhase = "poisoned"
+)
+
+// workNote is .log/pending.json. It needs no fsync: it matters only while the
+// page cache it speaks of is alive, and after a power cut its boot id is old.
+type workNote struct {
+	Version  int       `json:"version"`
+	WorkUUID string    `json:"work_uuid"` // of the pending it is about
+	Phase    workPhase `json:"phase"`
+	Instance instance  `json:"instance"`
+	Source   string    `json:"source"`
+}
+
+// instance names one life of the page cache over one mount: the boot, and the
+// mount within it. In-place writes whose data was still in memory at a power
+// cut or an unmount can have left the new time and size with the old bytes,
+// so what was written in another instance is compared by checksum.
+type instance struct {
+	BootID  string `json:"boot_id"`
+	MountID uint64 `json:"mount_id"`
+}
+
+// known is false where the kernel told neither; such an instance equals none.
+func (i instance) known() bool { return i.BootID != "" && i.MountID != 0 }
+
+// readInstance asks the kernel. Only unique mount ids (Linux 6.8) count: the
+// older ones are used again after an unmount.
+func readInstance(dir *os.File) instance {
+	var i instance
+	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		i.BootID = strings.TrimSpace(string(id))
+	}
+	var st unix.Statx_t
+	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID_UNIQUE, &st)
+	if err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 {
+		i.MountID = st.Mnt_id
+	}
+	return i
+}
+
+// readWorkNote returns nil when there is no note, or none that can be read:
+// either way nothing is known about pending.
+func (s *store) readWorkNote() (*workNote, error) {
+	data, err := readFileAt(s.log, workNoteName, 64<<10)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseWorkNote(data), nil
+}
+
+func parseWorkNote(data []byte) *workNote {
+	var n workNote
+	if json.Unmarshal(data, &n) != nil || n.Version != 1 {
+		return nil
+	}
+	return &n
+}
+
+func (s *store) writeWorkNote(n workNote) error {
+	n.Version = 1
+	data, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return writeFileAt(s.log, workNoteName, append(data, '\n'), false)
+}
+
+func (s *store) removeWorkNote() error {
+	return ignoreNotExist(unlinkAt(s.log, workNoteName, 0))
+}
