@@ -1,0 +1,90 @@
+// Package testbin builds the rsbtbackup command for tests and runs it.
+package testbin
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+var built atomic.Bool
+
+// build is the one build of this process.
+var build = sync.OnceValues(func() (string, error) {
+	built.Store(true)
+	dir, err := os.MkdirTemp("", "rsbtbackup-testbin-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "rsbtbackup")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", errors.Join(err, errors.New(string(out)))
+	}
+	return path, os.Chmod(dir, 0o755)
+})
+
+// Path returns the command, built once for each test process. Call Remove from
+// TestMain to delete it again.
+func Path(t testing.TB) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatalf("build rsbtbackup: %v", err)
+	}
+	return path
+}
+
+// Main runs the tests of a package and removes what Path built.
+func Main(m *testing.M) {
+	code := m.Run()
+	if built.Load() {
+		if path, err := build(); err == nil {
+			os.RemoveAll(filepath.Dir(path))
+		}
+	}
+	os.Exit(code)
+}
+
+// Result is how a run of the command ended.
+type Result struct {
+	Stdout, Stderr string
+	Exit           int // -1 when a signal ended it
+}
+
+// Run runs the command with args.
+func Run(t testing.TB, args ...string) Result {
+	t.Helper()
+	return RunEnv(t, nil, args...)
+}
+
+// RunEnv runs the command with args and further environment variables.
+func RunEnv(t testing.TB, env []string, args ...string) Result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(Path(t), args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Env = append(os.Environ(), env...)
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("run rsbtbackup %q: %v", args, err)
+	}
+	return Result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// Must runs the command and fails the test unless it exits with 0.
+func Must(t testing.TB, args ...string) Result {
+	t.Helper()
+	r := Run(t, args...)
+	if r.Exit != 0 {
+		t.Fatalf("rsbtbackup %q: exit %d\n%s%s", args, r.Exit, r.Stdout, r.Stderr)
+	}
+	return r
+}
