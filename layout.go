@@ -10,9 +10,9 @@ const (
 	logDirName  = ".log"     // subvolume of its own, mode 0700
 
 	// Below .log:
-	markerName  = "rsbtbackup"   // without it every verb but init refuses
-	logFileName = "activity.log" // rotated to activity.log.1
-	recordsName = "records"      // NAME.json, one for each backup
+	markerName   = "rsbtbackup"   // without it every verb but init refuses
+	logFileName  = "activity.log" // rotated to activity.log.1
+	recordsName  = "records"      // NAME.json, one for each backup
 	workNoteName = "pending.json" // what is known about pending; see worknote.go
 	holderName   = "holder.json"  // who took the lock last; see lock.go
 

@@ -9,7 +9,7 @@ import (
 
 // Listing is what DEST holds.
 type Listing struct {
-	Dest    string   `json:"dest"`
+	Dest    string     `json:"dest"`
 	Backups []Snapshot `json:"backups"` // oldest first
 	// Pending tells that an unfinished backup lies there: one that is being
 	// made, or one that was interrupted and will be resumed or removed.

@@ -20,9 +20,9 @@ const (
 type plan struct {
 	work     workAction
 	base     *Snapshot // nil for a first backup
-	discard  bool    // remove what stands under pending first
-	why      string  // why pending is discarded or resumed, for the log
-	checksum bool    // compare contents, not sizes and times
+	discard  bool      // remove what stands under pending first
+	why      string    // why pending is discarded or resumed, for the log
+	checksum bool      // compare contents, not sizes and times
 	started  time.Time
 	nameTry  int
 	name     string
