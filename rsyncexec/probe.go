@@ -53,7 +53,7 @@ func lookup(program string) (string, error) {
 		return path, nil
 	case err == nil || errors.Is(err, exec.ErrDot):
 		return "", fmt.Errorf("%s: %w: PATH has an empty or relative element", program, ErrRelative)
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		return "", fmt.Errorf("%w: %w", ErrNotExecutable, err)
 	}
 	if path := notExecutable(program); path != "" {
@@ -91,7 +91,7 @@ func askVersion(ctx context.Context, path string) (Version, error) {
 	}
 	v, ok := ParseVersion(out.String())
 	switch {
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		return Version{}, fmt.Errorf("%w: %w", ErrNotExecutable, err)
 	case err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOEXEC)):
 		return Version{}, fmt.Errorf("%s: %w: %w", path, ErrNotRsync, err)

@@ -1,0 +1,213 @@
+package rsyncexec
+
+import (
+	"errors"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestCheckExtra(t *testing.T) {
+	tests := []struct {
+		args    string // separated by "|"
+		refused string // ExtraError.Arg, "" when allowed
+	}{
+		{"--exclude=.cache", ""},
+		{"--exclude|.cache", ""},
+		{"--exclude|--remove-source-files", ""}, // a value
+		{"-n", ""},
+		{"-vn", ""},
+		{"--dry-run|-i", ""},
+		{"-avze|ssh -p 1", ""},
+		{"-essh -p 1|-v", ""},
+		{"-f|- *.o|--filter=+ /x", ""},
+		{"-B1024", ""},
+		{"-B=1024", ""},
+		{"-xSyH", ""},
+		{"--max-delete=10|--chown=a:b", ""},
+		{"--no-D|--no-owner|--no-acls|--no-A", ""},
+		{"--info=del,name2", ""},
+		{"-M--bwlimit=5", ""},
+		{"--delete-after", ""},
+		{"--rsync-path=sudo rsync", ""},
+
+		{"/other/dest", "/other/dest"},
+		{"-v|dest", "dest"},
+		{"", ""},
+		{"-", "-"},
+		{"--", "--"},
+		{"-v|--|x", "--"},
+		{"-e|ssh|x", "x"},
+		{"--exclude", "--exclude"},
+		{"-ve", "-e"},
+		{"--checksum=yes", "--checksum=yes"},
+		{"--frobnicate", "--frobnicate"},
+		{"-Z", "-Z"},
+		{"-vé", "-\xc3"},
+		{"--remove-source-files", "--remove-source-files"},
+		{"--remove-sent-files", "--remove-sent-files"},
+		{"-vb", "-b"},
+		{"--backup-dir=/x", "--backup-dir"},
+		{"--backup-dir|/x", "--backup-dir"},
+		{"--suffix=x", "--suffix"},
+		{"--partial-dir=x", "--partial-dir"},
+		{"--delay-updates", "--delay-updates"},
+		{"-T/tmp", "-T"},
+		{"--temp-dir=/tmp", "--temp-dir"},
+		{"--log-file=/x", "--log-file"},
+		{"--log-file-format=x", "--log-file-format"},
+		{"--daemon", "--daemon"},
+		{"--server", "--server"},
+		{"--sender", "--sender"},
+		{"--config=/x", "--config"},
+		{"--read-batch=x", "--read-batch"},
+		{"--write-batch=x", "--write-batch"},
+		{"--only-write-batch=x", "--only-write-batch"},
+		{"--files-from=x", "--files-from"},
+		{"-vR", "-R"},
+		{"-d", "-d"},
+		{"--no-recursive", "--no-recursive"},
+		{"--no-r", "--no-r"},
+		{"--no-l", "--no-l"},
+		{"--no-times", "--no-times"},
+		{"--link-dest=/x", "--link-dest"},
+		{"--copy-dest=/x", "--copy-dest"},
+		{"--compare-dest=/x", "--compare-dest"},
+		{"--existing", "--existing"},
+		{"--ignore-non-existing", "--ignore-non-existing"},
+		{"--ignore-existing", "--ignore-existing"},
+		{"-u", "-u"},
+		{"--size-only", "--size-only"},
+		{"-@1", "-@"},
+		{"--modify-window=1", "--modify-window"},
+		{"--append", "--append"},
+		{"--append-verify", "--append-verify"},
+		{"--max-size=1g", "--max-size"},
+		{"--list-only", "--list-only"},
+		{"--help", "--help"},
+		{"-h", "-h"},
+		{"-V", "-V"},
+		{"-L", "-L"},
+		{"-k", "-k"},
+		{"-K", "-K"},
+		{"--trust-sender", "--trust-sender"},
+		{"--insecure-links", "--insecure-links"},
+		{"--inplace", "--inplace"},
+		{"--no-inplace", "--no-inplace"},
+		{"-W", "-W"},
+		{"--no-W", "--no-W"},
+		{"--ignore-errors", "--ignore-errors"},
+		{"--ignore-missing-args", "--ignore-missing-args"},
+		{"--stop-after=5", "--stop-after"},
+		{"--stop-at=x", "--stop-at"},
+		{"--old-args", "--old-args"},
+		{"--no-s", "--no-s"},
+		{"--no-checksum", "--no-checksum"},
+		{"-P", "-P"},
+		{"--progress", "--progress"},
+		{"-q", "-q"},
+		{"-8", "-8"},
+		{"--info=PROGRESS0", "--info=PROGRESS0"},
+		{"--info=name,stats0", "--info=name,stats0"},
+		{"-M--remove-source-files", "-M --remove-source-files"},
+		{"-vM|--log-file=/x", "-M --log-file=/x"},
+		{"--remote-option=/x", "--remote-option /x"},
+		{"--write-devices", "--write-devices"},
+		{"--mkpath", "--mkpath"},
+	}
+	for _, test := range tests {
+		var args []string
+		if test.args != "" {
+			args = strings.Split(test.args, "|")
+		}
+		err := CheckExtra(args)
+		var extra *ExtraError
+		switch {
+		case test.refused == "" && err != nil:
+			t.Errorf("%q: %v", args, err)
+		case test.refused != "" && (!errors.As(err, &extra) || extra.Arg != test.refused || extra.Reason == ""):
+			t.Errorf("%q: got %v, want a refusal of %s", args, err, test.refused)
+		}
+	}
+	if err := CheckExtra([]string{""}); err == nil {
+		t.Error("an empty argument is the working directory for rsync, but was allowed")
+	}
+}
+
+func TestDryRunAsked(t *testing.T) {
+	tests := map[string]bool{
+		"": false, "-n": true, "-vn": true, "--dry-run": true, "-v|-i|-an": true,
+		"--exclude|-n": false, "-e|-n": false, "-en": false, "-f-n": false, "-v|x|-n": false,
+	}
+	for text, want := range tests {
+		var args []string
+		if text != "" {
+			args = strings.Split(text, "|")
+		}
+		if got := DryRunAsked(args); got != want {
+			t.Errorf("%q: %v, want %v", args, got, want)
+		}
+	}
+}
+
+// A newer rsync with an option that the table lacks fails here, and so does one whose options take values differently.
+func TestExtraTableKnowsEveryOptionOfTheInstalledRsync(t *testing.T) {
+	help, err := exec.Command("rsync", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, options, _ := strings.Cut(string(help), "\nOptions\n")
+	alias := regexp.MustCompile(`\(aka (--[a-z-]+)\)|same as (--[a-z-]+)$|alias for (--[a-z-]+)`)
+	n := 0
+	for line := range strings.SplitSeq(options, "\n") {
+		if !strings.HasPrefix(line, "-") || strings.HasPrefix(line, "--no-OPTION") {
+			continue
+		}
+		spec, about, _ := strings.Cut(line, "  ")
+		value := strings.Contains(spec, "=")
+		for name := range strings.FieldsFuncSeq(spec, func(r rune) bool { return r == ' ' || r == ',' }) {
+			if !strings.HasPrefix(name, "-") {
+				continue
+			}
+			n++
+			checkKnown(t, name, value)
+		}
+		for _, m := range alias.FindAllStringSubmatch(about, -1) {
+			for _, name := range m[1:] {
+				if name != "" && strings.Contains(m[0], "aka") {
+					checkKnown(t, name, value)
+				}
+			}
+		}
+	}
+	if n < 200 {
+		t.Errorf("only %d options found in rsync --help", n)
+	}
+}
+
+func checkKnown(t *testing.T, spelled string, value bool) {
+	t.Helper()
+	name, _, _ := strings.Cut(spelled, "=")
+	r := rule{}
+	if long, ok := strings.CutPrefix(name, "--"); ok {
+		r = longRule(long)
+	} else {
+		r = shortRule(name[1])
+	}
+	if r.unknown() {
+		t.Errorf("%s is not in the table", name)
+	} else if r.value != value {
+		t.Errorf("%s: the table says that it takes a value: %v", name, r.value)
+	}
+}
+
+func TestExtraTableHasNoDuplicates(t *testing.T) {
+	long, short := map[string]bool{}, map[byte]bool{}
+	for _, r := range rules() {
+		if r.long != "" && long[r.long] || r.short != 0 && short[r.short] {
+			t.Errorf("--%s -%c stands there twice", r.long, r.short)
+		}
+		long[r.long], short[r.short] = true, true
+	}
+}
