@@ -80,16 +80,6 @@ type searchKey struct {
 	_           [4]uint64
 }
 
-// btrfs_ioctl_search_header
-type searchHeader struct {
-	_        structs.HostLayout
-	TransID  uint64
-	ObjectID uint64
-	Offset   uint64
-	Type     uint32
-	Len      uint32
-}
-
 // searchBufSize holds the largest item there can be (nodesize is at most 64 KiB) and many small ones.
 const searchBufSize = 128 << 10
 
@@ -255,7 +245,6 @@ const (
 	_ = -(unsafe.Offsetof(inoLookupUserArgs{}.Path) ^ 272)
 	_ = -(unsafe.Sizeof(searchKey{}) ^ 104)
 	_ = -(unsafe.Offsetof(searchKey{}.NrItems) ^ 64)
-	_ = -(unsafe.Sizeof(searchHeader{}) ^ 32)
 	_ = -(unsafe.Offsetof(searchArgsV2{}.Buf) ^ 112)
 	_ = -(unsafe.Sizeof(spaceInfo{}) ^ 24)
 	_ = -(unsafe.Offsetof(spaceArgs{}.Spaces) ^ 16)

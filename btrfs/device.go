@@ -1,0 +1,71 @@
+//go:build linux
+
+package btrfs
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Device of a filesystem, with its error counters. The counters are kept over reboots, until somebody resets them.
+type Device struct {
+	ID    uint64
+	UUID  UUID
+	Path  string // as the kernel knows it; empty for a missing device
+	Total uint64 // bytes
+	Used  uint64 // bytes set aside for block groups
+
+	WriteErrors      uint64
+	ReadErrors       uint64
+	FlushErrors      uint64
+	CorruptionErrors uint64 // bad checksum or content
+	GenerationErrors uint64 // blocks older than they should be: lost writes
+}
+
+// DeviceStats lists the devices of the filesystem of f in the order of their ids (BTRFS_IOC_FS_INFO, and for each
+// BTRFS_IOC_DEV_INFO and BTRFS_IOC_GET_DEV_STATS).
+//
+// Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH; ENODEV when the counters of a missing device
+// have not been read.
+func DeviceStats(f *os.File) ([]Device, error) {
+	fs := fsInfoArgs{}
+	if err := ioctl(f, reqFsInfo, &fs); err != nil {
+		return nil, pathError("BTRFS_IOC_FS_INFO", f.Name(), explain(f, err))
+	}
+	devices := make([]Device, 0, fs.NumDevices)
+	for id := uint64(0); id <= fs.MaxID; id++ {
+		device, err := deviceInfo(f, id)
+		if err == unix.ENODEV {
+			continue // ids of removed devices are not used again, and 0 is there during a replacement only
+		}
+		if err != nil {
+			return nil, pathError("BTRFS_IOC_DEV_INFO", f.Name(), err)
+		}
+		if err := countErrors(f, &device); err != nil {
+			return nil, pathError("BTRFS_IOC_GET_DEV_STATS", f.Name(), err)
+		}
+		devices = append(devices, device)
+	}
+	return devices, nil
+}
+
+func deviceInfo(f *os.File, id uint64) (Device, error) {
+	args := devInfoArgs{DevID: id}
+	err := ioctl(f, reqDevInfo, &args)
+	return Device{
+		ID:    args.DevID,
+		UUID:  args.UUID,
+		Path:  cString(args.Path[:]),
+		Total: args.TotalBytes,
+		Used:  args.BytesUsed,
+	}, err
+}
+
+func countErrors(f *os.File, d *Device) error {
+	args := devStatsArgs{DevID: d.ID, NrItems: uint64(len(devStatsArgs{}.Values))}
+	err := ioctl(f, reqGetDevStats, &args)
+	d.WriteErrors, d.ReadErrors, d.FlushErrors = args.Values[0], args.Values[1], args.Values[2]
+	d.CorruptionErrors, d.GenerationErrors = args.Values[3], args.Values[4]
+	return err
+}

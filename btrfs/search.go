@@ -1,0 +1,140 @@
+//go:build linux
+
+package btrfs
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// SearchKey says what TreeSearch looks for: items whose object id, type, offset and transaction id each lie between
+// Min and Max, both included. The zero value finds nothing but object 0: start from AllItems.
+type SearchKey struct {
+	TreeID                   uint64 // 0 is the subvolume the file is in, 1 the tree of tree roots
+	MinObjectID, MaxObjectID uint64
+	MinType, MaxType         uint32
+	MinOffset, MaxOffset     uint64
+	MinTransID, MaxTransID   uint64 // of the metadata block, so a changed neighbour makes an item new
+}
+
+// AllItems is the key that finds everything in a tree.
+func AllItems(treeID uint64) SearchKey {
+	return SearchKey{
+		TreeID:      treeID,
+		MaxObjectID: math.MaxUint64,
+		MaxType:     math.MaxUint8,
+		MaxOffset:   math.MaxUint64,
+		MaxTransID:  math.MaxUint64,
+	}
+}
+
+// Item of a tree. Data is in the little-endian form of the disk and belongs to the caller.
+type Item struct {
+	ObjectID uint64
+	Type     uint32
+	Offset   uint64
+	TransID  uint64 // that last wrote the metadata block the item is in
+	Data     []byte
+}
+
+// TreeSearch walks the items of one tree in key order (BTRFS_IOC_TREE_SEARCH_V2). It reads the open transaction, page
+// by page: a tree that changes meanwhile gives a mixture. An error comes last, with an empty Item.
+//
+// Root only. Errors: EPERM; ErrNotBtrfs; ENOENT for a tree that does not exist; EBADF when f was opened with O_PATH.
+func TreeSearch(f *os.File, key SearchKey) iter.Seq2[Item, error] {
+	const op = "BTRFS_IOC_TREE_SEARCH_V2"
+	return func(yield func(Item, error) bool) {
+		args := &searchArgsV2{Key: firstPage(key)}
+		for more := true; more; {
+			items, err := searchPage(f, args)
+			if err != nil {
+				yield(Item{}, pathError(op, f.Name(), explain(f, err)))
+				return
+			}
+			for _, item := range items {
+				if key.has(item) && !yield(item, nil) {
+					return
+				}
+			}
+			more = len(items) > 0 && args.Key.advance(items[len(items)-1])
+		}
+	}
+}
+
+func firstPage(key SearchKey) searchKey {
+	return searchKey{
+		TreeID:      key.TreeID,
+		MinObjectID: key.MinObjectID,
+		MaxObjectID: key.MaxObjectID,
+		MinType:     key.MinType,
+		MaxType:     key.MaxType,
+		MinOffset:   key.MinOffset,
+		MaxOffset:   key.MaxOffset,
+		MinTransID:  key.MinTransID,
+		MaxTransID:  key.MaxTransID,
+	}
+}
+
+// has is needed because the kernel compares keys as one 136-bit number: between two objects every type and every
+// offset lies in its range.
+func (k SearchKey) has(item Item) bool {
+	return between(k.MinObjectID, item.ObjectID, k.MaxObjectID) &&
+		between(uint64(k.MinType), uint64(item.Type), uint64(k.MaxType)) &&
+		between(k.MinOffset, item.Offset, k.MaxOffset)
+}
+
+func between(low, x, high uint64) bool { return low <= x && x <= high }
+
+// advance moves the lower end just past item, and is false when there is nothing past it.
+func (k *searchKey) advance(item Item) bool {
+	k.MinObjectID, k.MinType, k.MinOffset = item.ObjectID, item.Type, item.Offset+1
+	if k.MinOffset == 0 {
+		k.MinType++
+	}
+	if k.MinType > math.MaxUint8 {
+		k.MinType = 0
+		k.MinObjectID++
+		return k.MinObjectID != 0
+	}
+	return true
+}
+
+// searchPage copies the items out, because the buffer is used again for the next page.
+func searchPage(f *os.File, args *searchArgsV2) ([]Item, error) {
+	args.Key.NrItems = math.MaxUint32
+	args.BufSize = searchBufSize
+	if err := ioctl(f, reqTreeSearchV2, args); err != nil {
+		return nil, err
+	}
+	return parseItems(args.Buf[:], args.Key.NrItems)
+}
+
+// parseItems reads n times a btrfs_ioctl_search_header, in the byte order of the machine, and the item that follows.
+func parseItems(buf []byte, n uint32) ([]Item, error) {
+	const headerSize = 32
+	items := make([]Item, 0, min(n, searchBufSize/headerSize))
+	for range n {
+		if len(buf) < headerSize {
+			return nil, fmt.Errorf("truncated answer: %w", unix.EPROTO)
+		}
+		header, rest := buf[:headerSize], buf[headerSize:]
+		size := binary.NativeEndian.Uint32(header[28:])
+		if uint64(size) > uint64(len(rest)) {
+			return nil, fmt.Errorf("truncated answer: %w", unix.EPROTO)
+		}
+		items = append(items, Item{
+			TransID:  binary.NativeEndian.Uint64(header[0:]),
+			ObjectID: binary.NativeEndian.Uint64(header[8:]),
+			Offset:   binary.NativeEndian.Uint64(header[16:]),
+			Type:     binary.NativeEndian.Uint32(header[24:]),
+			Data:     append([]byte(nil), rest[:size]...),
+		})
+		buf = rest[size:]
+	}
+	return items, nil
+}

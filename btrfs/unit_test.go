@@ -1,0 +1,314 @@
+//go:build linux
+
+package btrfs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+func TestCheckName(t *testing.T) {
+	for name, want := range map[string]error{
+		"2026-11-23-09:00":       nil,
+		".log":                   nil,
+		"...":                    nil,
+		"-n":                     nil,
+		" ":                      nil,
+		"new\nline \x1b[31m":     nil,
+		"\xff\xfe":               nil,
+		strings.Repeat("x", 255): nil,
+		strings.Repeat("x", 256): unix.ENAMETOOLONG,
+		"":                       unix.EINVAL,
+		".":                      unix.EINVAL,
+		"..":                     unix.EINVAL,
+		"/":                      unix.EINVAL,
+		"a/b":                    unix.EINVAL,
+		"a/":                     unix.EINVAL,
+		"a\x00b":                 unix.EINVAL,
+	} {
+		err := checkName(name)
+		if !errors.Is(err, want) {
+			t.Errorf("checkName(%q) = %v, want %v", name, err, want)
+		}
+		if want != nil && !errors.Is(err, ErrInvalidName) {
+			t.Errorf("checkName(%q) = %v, does not match ErrInvalidName", name, err)
+		}
+	}
+}
+
+func TestUUID(t *testing.T) {
+	u := UUID{0x3f, 0x25, 0x04, 0xe0, 0x4f, 0x89, 0x41, 0xd3, 0x9a, 0x0c, 0x03, 0x05, 0xe8, 0x2c, 0x33, 0x01}
+	if got, want := u.String(), "3f2504e0-4f89-41d3-9a0c-0305e82c3301"; got != want {
+		t.Errorf("String() = %s, want %s", got, want)
+	}
+	if u.IsZero() || !(UUID{}).IsZero() {
+		t.Error("IsZero is wrong")
+	}
+}
+
+// TestNotBtrfs needs no btrfs: /proc is always another filesystem.
+func TestNotBtrfs(t *testing.T) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	for name, err := range map[string]error{
+		"CreateSubvolume": CreateSubvolume(proc, "x"),
+		"CreateSnapshot":  CreateSnapshot(proc, "x", proc, SnapshotOptions{}),
+		"DeleteSubvolume": DeleteSubvolume(proc, "x"),
+		"SubvolumeInfo":   second(SubvolumeInfo(proc)),
+		"ReadOnly":        second(ReadOnly(proc)),
+		"SetReadOnly":     SetReadOnly(proc, true),
+		"Children":        second(Children(proc)),
+		"Sync":            Sync(proc),
+		"DeletedCount":    second(DeletedCount(proc)),
+		"WaitDeleted":     WaitDeleted(t.Context(), proc),
+		"OpenDir":         second(OpenDir("/proc")),
+	} {
+		if !errors.Is(err, ErrNotBtrfs) {
+			t.Errorf("%s on /proc: %v, want ErrNotBtrfs", name, err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestClosedFile(t *testing.T) {
+	f, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if err := Sync(f); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("Sync on a closed file: %v, want fs.ErrClosed", err)
+	}
+}
+
+func TestTimeOf(t *testing.T) {
+	b := make([]byte, 12)
+	if got := timeOf(b); !got.IsZero() {
+		t.Errorf("timeOf(zero) = %v, want the zero time", got)
+	}
+	binary.NativeEndian.PutUint64(b, 1763888811)
+	binary.NativeEndian.PutUint32(b[8:], 123456789)
+	if got, want := timeOf(b), time.Unix(1763888811, 123456789); !got.Equal(want) {
+		t.Errorf("timeOf = %v, want %v", got, want)
+	}
+}
+
+// TestInfoLayouts: the times come out of both sizes of btrfs_ioctl_timespec.
+func TestInfoLayouts(t *testing.T) {
+	for _, size := range []uintptr{12, 16} {
+		args := &subvolInfoArgs{}
+		for i := range uintptr(4) {
+			binary.NativeEndian.PutUint64(args.Tail[i*size:], uint64(100+i))
+		}
+		info := newInfo(args, size)
+		got := []int64{info.CTime.Unix(), info.OTime.Unix(), info.STime.Unix(), info.RTime.Unix()}
+		if diff := cmp.Diff([]int64{100, 101, 102, 103}, got); diff != "" {
+			t.Errorf("timespec of %d bytes (-want +got):\n%s", size, diff)
+		}
+	}
+}
+
+func TestSearchAdvance(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		last Item
+		want searchKey
+		more bool
+	}{
+		{"next offset", Item{ObjectID: 7, Type: 1, Offset: 9}, searchKey{MinObjectID: 7, MinType: 1, MinOffset: 10}, true},
+		{"next type", Item{ObjectID: 7, Type: 1, Offset: math.MaxUint64}, searchKey{MinObjectID: 7, MinType: 2}, true},
+		{"next object", Item{ObjectID: 7, Type: 255, Offset: math.MaxUint64}, searchKey{MinObjectID: 8}, true},
+		{"the end", Item{ObjectID: math.MaxUint64, Type: 255, Offset: math.MaxUint64}, searchKey{}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var key searchKey
+			more := key.advance(tt.last)
+			if key != tt.want || more != tt.more {
+				t.Errorf("advance = %+v, %v; want %+v, %v", key, more, tt.want, tt.more)
+			}
+		})
+	}
+}
+
+// TestSearchKeyIsABox: the kernel's range is a line, the key of TreeSearch is a box.
+func TestSearchKeyIsABox(t *testing.T) {
+	key := SearchKey{MinObjectID: 256, MaxObjectID: 300, MinType: 108, MaxType: 108, MinOffset: 10, MaxOffset: 20}
+	for item, want := range map[[3]uint64]bool{
+		{256, 108, 10}: true,
+		{280, 108, 20}: true,
+		{280, 1, 15}:   false,
+		{280, 108, 21}: false,
+		{301, 108, 15}: false,
+	} {
+		if got := key.has(Item{ObjectID: item[0], Type: uint32(item[1]), Offset: item[2]}); got != want {
+			t.Errorf("has(%v) = %v, want %v", item, got, want)
+		}
+	}
+}
+
+func TestParseItemsTruncated(t *testing.T) {
+	whole := make([]byte, 32+5)
+	binary.NativeEndian.PutUint32(whole[28:], 5)
+	if items, err := parseItems(whole, 1); err != nil || len(items[0].Data) != 5 {
+		t.Errorf("parseItems = %v, %v", items, err)
+	}
+	for size := range whole {
+		if _, err := parseItems(whole[:size], 1); !errors.Is(err, unix.EPROTO) {
+			t.Errorf("parseItems of %d bytes: %v, want EPROTO", size, err)
+		}
+	}
+}
+
+func TestExtentSum(t *testing.T) {
+	regular := func(generation, start, size uint64) []byte {
+		b := binary.LittleEndian.AppendUint64(nil, generation)
+		b = append(b, make([]byte, 12)...)
+		b = append(b, 1)
+		b = binary.LittleEndian.AppendUint64(b, start)
+		b = binary.LittleEndian.AppendUint64(b, size)
+		return append(b, make([]byte, 16)...)
+	}
+	inline := func(generation uint64, data string) []byte {
+		b := binary.LittleEndian.AppendUint64(nil, generation)
+		return append(append(b, make([]byte, 13)...), data...)
+	}
+	sum := extentSum{since: 10, seen: map[uint64]struct{}{}}
+	for _, item := range [][]byte{
+		regular(11, 4096, 8192),
+		regular(11, 4096, 8192), // a second file with the same extent
+		regular(10, 65536, 1<<20),
+		regular(12, 0, 0), // a hole
+		inline(11, "hello"),
+		inline(9, "older"),
+	} {
+		extent, err := parseExtent(item)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.add(extent)
+	}
+	if want := uint64(8192 + 5); sum.bytes != want {
+		t.Errorf("sum = %d, want %d", sum.bytes, want)
+	}
+	for _, item := range [][]byte{nil, regular(1, 2, 3)[:52], inline(1, "")[:20]} {
+		if _, err := parseExtent(item); !errors.Is(err, unix.EPROTO) {
+			t.Errorf("parseExtent of %d bytes: %v, want EPROTO", len(item), err)
+		}
+	}
+}
+
+func TestSpaceNames(t *testing.T) {
+	for flags, want := range map[uint64]string{
+		0x1:         "data single",
+		0x2 | 0x20:  "system dup",
+		0x4 | 0x10:  "metadata raid1",
+		0x5:         "data+metadata single",
+		0x1 | 0x8:   "data raid0",
+		0x1 | 0x40:  "data raid10",
+		0x1 | 0x80:  "data raid5",
+		0x1 | 0x100: "data raid6",
+		0x4 | 0x200: "metadata raid1c3",
+		0x4 | 0x400: "metadata raid1c4",
+		1<<49 | 0x4: "reserve single",
+		1 << 40:     "unknown single",
+	} {
+		if got := spaceKind(flags) + " " + spaceProfile(flags); got != want {
+			t.Errorf("flags %#x: %s, want %s", flags, got, want)
+		}
+	}
+}
+
+// fakeCleaner has work left for a number of looks.
+type fakeCleaner struct {
+	left    []uint64 // what count says, one after another; nil when the kernel can not count
+	free    []uint64 // what free says, the last one again and again
+	syncs   int
+	syncErr error
+}
+
+func (f *fakeCleaner) cleaner() cleaner {
+	return cleaner{
+		count: func() (uint64, error) {
+			if f.left == nil {
+				return 0, pathError("BTRFS_IOC_SUBVOL_SYNC_WAIT", "/x", unix.ENOTTY)
+			}
+			n := f.left[0]
+			f.left = f.left[1:]
+			return n, nil
+		},
+		sync: func() error { f.syncs++; return f.syncErr },
+		free: func() (uint64, error) {
+			n := f.free[0]
+			if len(f.free) > 1 {
+				f.free = f.free[1:]
+			}
+			return n, nil
+		},
+		poll:  time.Second,
+		quiet: 3 * time.Second,
+		limit: 10 * time.Second,
+	}
+}
+
+func TestWaitDeletedSteps(t *testing.T) {
+	climbing := []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	for _, tt := range []struct {
+		name  string
+		fake  fakeCleaner
+		took  time.Duration
+		syncs int
+	}{
+		{"nothing to do", fakeCleaner{left: []uint64{0}}, 0, 2},
+		{"two looks", fakeCleaner{left: []uint64{5, 2, 0}}, 2 * time.Second, 2},
+		{"can not count, nothing to do", fakeCleaner{free: []uint64{7}}, 3 * time.Second, 4},
+		{"can not count, space grows", fakeCleaner{free: []uint64{7, 8, 8, 9}}, 6 * time.Second, 7},
+		{"can not count, somebody else writes", fakeCleaner{free: []uint64{7, 5, 6, 5}}, 3 * time.Second, 4},
+		{"can not count, grows for ever", fakeCleaner{free: climbing}, 10 * time.Second, 11},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				if err := waitDeleted(t.Context(), "/x", tt.fake.cleaner()); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(start); took != tt.took || tt.fake.syncs != tt.syncs {
+					t.Errorf("took %v and %d syncs, want %v and %d", took, tt.fake.syncs, tt.took, tt.syncs)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitDeletedStops(t *testing.T) {
+	why := errors.New("enough")
+	for name, fake := range map[string]fakeCleaner{
+		"counting":          {left: []uint64{1, 1, 1, 1, 1, 1}},
+		"watching":          {free: []uint64{1}},
+		"a sync that fails": {syncErr: why},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 2500*time.Millisecond, why)
+				defer cancel()
+				if err := waitDeleted(ctx, "/x", fake.cleaner()); !errors.Is(err, why) {
+					t.Errorf("waitDeleted = %v, want %v", err, why)
+				}
+			})
+		})
+	}
+}
