@@ -190,6 +190,16 @@ var calendars = []struct {
 			2026-11-03T10:00:00Z incomplete`,
 	},
 	{
+		name: "never-complete-within", zone: "UTC",
+		policy: retention.Policy{WithinDaily: retention.Span{Days: 1}},
+		backups: `
+			2026-11-01T09:00:00Z incomplete
+			2026-11-02T09:00:00Z incomplete
+			2026-11-02T10:01:00Z incomplete
+			2026-11-03T09:00:00Z incomplete
+			2026-11-03T10:00:00Z incomplete`,
+	},
+	{
 		name: "incomplete-within", zone: "UTC",
 		policy: retention.Policy{Within: retention.Span{Days: 2}},
 		backups: `

@@ -61,6 +61,39 @@ func TestOrderOfInputDoesNotMatter(t *testing.T) {
 	})
 }
 
+// Equal ids do not happen on one filesystem, but must not make the result random.
+func TestEqualIDs(t *testing.T) {
+	when := at(t, "UTC", "2026-11-23T09:00:00Z")
+	a := retention.Backup{Name: "a", Time: when, Complete: true}
+	b := retention.Backup{Name: "b", Time: when, Complete: true}
+	c := retention.Backup{Name: "c", Time: when.Add(-time.Hour), Complete: true}
+	want := []retention.Backup{b, a, c}
+	for _, input := range [][]retention.Backup{{a, b, c}, {c, b, a}, {b, c, a}} {
+		var got []retention.Backup
+		for _, d := range retention.Apply(input, retention.Policy{Last: 1}, when) {
+			got = append(got, d.Backup)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", input, diff)
+		}
+	}
+}
+
+// The month ends later in New York. A limit counted in the zone of each reference
+// would move back when a backup from Berlin follows.
+func TestReferenceInAnotherZone(t *testing.T) {
+	p := retention.Policy{Within: retention.Span{Months: 1}}
+	now := at(t, "America/New_York", "2026-04-01T12:00:00-04:00")
+	old := retention.Backup{ID: 1, Time: at(t, "UTC", "2026-03-01T02:00:00Z"), Complete: true}
+	first := retention.Backup{ID: 2, Time: at(t, "America/New_York", "2026-03-30T23:00:00-04:00"), Complete: true}
+	second := retention.Backup{ID: 3, Time: at(t, "Europe/Berlin", "2026-03-31T05:01:00+02:00"), Complete: true}
+	for _, backups := range [][]retention.Backup{{old, first}, {old, first, second}} {
+		if keptIDs(retention.Apply(backups, p, now))[old.ID] {
+			t.Errorf("of %v the oldest is kept", backups)
+		}
+	}
+}
+
 func TestInputIsNotChanged(t *testing.T) {
 	properties(t, func(t *testing.T, g *generator) {
 		backups, now := g.calendar(30)

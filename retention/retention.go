@@ -22,8 +22,8 @@
 //   - Within: all backups less than a span older than the reference, which is the
 //     latest Time that is not after now. WithinHourly ... WithinYearly: of those,
 //     the newest of each hour ..., and the oldest backup if it is among them.
-//     With any of these rules, the reference itself and backups with a Time after
-//     now are kept: what a wrong clock wrote is not deleted for it.
+//     With any of these rules, backups with a Time after now are kept: what a
+//     wrong clock wrote is not deleted for it.
 //   - Age: all backups younger than a span, as of now.
 //
 // Pinned backups take part in the counted rules like any other.
@@ -100,8 +100,6 @@ func Apply(backups []Backup, p Policy, now time.Time) []Decision {
 	s.overtaken.applyWithin(p.Within, ofAll, now)
 	if p.hasWithin() {
 		s.all.keepFuture(now)
-		ofComplete.keepItself()
-		ofAll.keepItself()
 	}
 	s.all.applyAge(p.Age, now)
 	s.explainRemovals(p)

@@ -126,14 +126,6 @@ func reference(s series, now time.Time) *Decision {
 	return latest
 }
 
-// keepItself keeps the reference, which is not always the newest of its bucket:
-// without it the next run would measure from elsewhere.
-func (d *Decision) keepItself() {
-	if d != nil && !d.Keep {
-		d.keep("spans are measured from it")
-	}
-}
-
 // cutoff is the end of a span before ref, all in the zone of now, so that cutoffs
 // never move back because the next reference is in another zone. With no reference
 // everything lies in the future, and nothing is cut off.
