@@ -174,7 +174,7 @@ func (src Source) Operand() string {
 	case Shell:
 		return src.authority() + ":" + remotePath(src.Path)
 	case Daemon:
-		inside := escapeWildcards(strings.TrimLeft(withSlash(src.Path), "/"))
+		inside := daemonPath(src.Path)
 		if src.Port != "" {
 			return "rsync://" + src.authority() + ":" + src.Port + "/" + src.Module + "/" + inside
 		}
@@ -224,6 +224,16 @@ func remotePath(path string) string {
 		path = "./" + path
 	}
 	return escapeWildcards(withSlash(path))
+}
+
+// daemonPath is the path inside a module. The daemon strips the module's name and reads the rest like a command line:
+// "host::module/-n" is the option -n to rsync 3.5.0.
+func daemonPath(path string) string {
+	path = strings.TrimLeft(withSlash(path), "/")
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return escapeWildcards(path)
 }
 
 func withSlash(path string) string {

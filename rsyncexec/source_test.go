@@ -43,6 +43,7 @@ func TestParseSource(t *testing.T) {
 		{"host::m", Source{Kind: Daemon, Host: "host", Module: "m"}, "host::m/"},
 		{"host::m/", Source{Kind: Daemon, Host: "host", Module: "m"}, "host::m/"},
 		{"me@host::m/a b", Source{Kind: Daemon, User: "me", Host: "host", Module: "m", Path: "a b"}, "me@host::m/a b/"},
+		{"host::m/-n", Source{Kind: Daemon, Host: "host", Module: "m", Path: "-n"}, "host::m/./-n/"},
 		{"[fd00::1]::m/p", Source{Kind: Daemon, Host: "fd00::1", Module: "m", Path: "p"}, "[fd00::1]::m/p/"},
 		{"rsync://host/m/p", Source{Kind: Daemon, Host: "host", Module: "m", Path: "p"}, "host::m/p/"},
 		{"RSYNC://me@host:873/m", Source{Kind: Daemon, User: "me", Host: "host", Port: "873", Module: "m"}, "rsync://me@host:873/m/"},
@@ -117,11 +118,18 @@ func FuzzParseSource(f *testing.F) {
 		if strings.HasPrefix(operand, "-") || !strings.HasSuffix(operand, "/") {
 			t.Fatalf("%q: operand %q", text, operand)
 		}
-		if src.Kind == Shell && strings.HasSuffix(operand, ":/") && src.Path != "/" {
-			t.Fatalf("%q: the root instead of %q", text, src.Path)
+		if src.Kind == Local {
+			return
 		}
-		if remote, err := ParseSource(operand); src.Kind == Daemon && (err != nil || remote.Host != src.Host || remote.Module != src.Module) {
+		remote, err := ParseSource(operand)
+		if err != nil || remote.Kind != src.Kind || remote.User != src.User || remote.Host != src.Host || remote.Port != src.Port || remote.Module != src.Module {
 			t.Fatalf("%q: operand %q means %+v, %v", text, operand, remote, err)
+		}
+		if strings.HasPrefix(remote.Path, "-") || strings.HasPrefix(remote.Path, "~") && src.Kind == Shell {
+			t.Fatalf("%q: the other side reads more than a path in %q", text, operand)
+		}
+		if src.Kind == Shell && (remote.Path == "/") != (src.Path == "/") {
+			t.Fatalf("%q: path %q became %q", text, src.Path, remote.Path)
 		}
 	})
 }

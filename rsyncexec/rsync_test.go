@@ -1,0 +1,376 @@
+package rsyncexec
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// These tests run the installed rsync; one that is missing fails them.
+
+func TestRsyncCopiesThroughAnInheritedDirectory(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	write(t, src+"/dir/file", "content")
+	write(t, src+"/-x", "leading dash")
+	write(t, dst+"/stale/gone", "to be deleted")
+	if err := os.Symlink("dir/file", src+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.Open(dst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := os.Rename(dst, dst+".moved"); err != nil { // the path is of no use any more
+		t.Fatal(err)
+	}
+	o := Options{Source: Source{Path: src}, Dest: "/proc/self/fd/3", ExtraFiles: []*os.File{dir},
+		HardLinks: true, Inplace: true, Delete: true}
+	result, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, dst+".moved/dir/file"); got != "content" {
+		t.Errorf("content is %q", got)
+	}
+	if _, err := os.Lstat(dst + ".moved/stale"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("deleted file: %v", err)
+	}
+	s := result.Stats
+	if !result.HaveStats || s.Files != 5 || s.RegularFiles != 2 || s.Directories != 2 || s.Symlinks != 1 || s.Transferred != 2 || s.Deleted != 2 || s.TotalSize == 0 {
+		t.Errorf("statistics: %v %+v", result.HaveStats, s)
+	}
+	if result.Version.Less(MinVersion()) || !filepath.IsAbs(result.Program) {
+		t.Errorf("program %s, version %v", result.Program, result.Version)
+	}
+	if err := os.RemoveAll(dst + ".moved"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Local sources that rsync would take for a host or an option, were they not absolute.
+func TestRsyncTakesAnyLocalPath(t *testing.T) {
+	for _, name := range []string{"a:b", "host::m", "-n", "--delete", "with space", "new\nline", "sta*r", "[x]", `back\slash`, "~", "$HOME", "ünï\xff"} {
+		src, dst := filepath.Join(t.TempDir(), name), filepath.Join(t.TempDir(), name)
+		write(t, src+"/ok", name)
+		mkdir(t, dst)
+		if _, err := Run(t.Context(), Options{Source: Source{Path: src}, Dest: dst}); err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		if got := read(t, dst+"/ok"); got != name {
+			t.Errorf("%q: content %q", name, got)
+		}
+	}
+}
+
+// oddNames are directories beside which stands a decoy that an expanded wildcard, a shell or a dropped backslash finds.
+var oddNames = []struct{ name, decoy string }{
+	{"plain", ""}, {"a b", "a"}, {"it's", "its"}, {`q"uote`, "quote"}, {"$HOME", ""}, {"`id`", ""}, {"$(id)", ""}, {"a;b", "a"}, {"a&b", "a"},
+	{"pl*in", "plain2in"}, {"q?", "qx"}, {"[x]", "x"}, {"x]y", "xy"}, {`b\s`, "bs"}, {`b\s/pl*in`, "bs/plain"}, {`b*\*s/x`, "bb*s/x"},
+	{`b\*/c\d`, "bx/cd"}, {`end\`, "end"}, {`*\`, `x\`}, {"new\nline", "new"}, {"{a,b}", "a"}, {"#h", ""}, {"!h", ""}, {"-n", ""}, {"--delete", ""},
+	{"~", ""}, {"a:b", "a"}, {"ünï", ""}, {"a>b", "a"}, {"a|b", "a"}, {"tab\tx", "tab"},
+}
+
+// A remote path arrives as it is: through a remote shell that hands its words to sh, as ssh does, and at a daemon.
+func TestRsyncTakesAnyRemotePath(t *testing.T) {
+	root := t.TempDir()
+	shell, daemon := remoteShell(t, root), remoteDaemon(t, root)
+	for _, test := range oddNames {
+		write(t, filepath.Join(root, test.name, "ok"), test.name)
+		if test.decoy != "" {
+			write(t, filepath.Join(root, test.decoy, "decoy"), "")
+		}
+	}
+	for _, test := range oddNames {
+		sources := map[string]string{shell: "host:" + root + "/" + test.name, daemon: "host::m/" + test.name}
+		for rsh, text := range sources {
+			fetchOne(t, rsh, text, test.name)
+		}
+		if !strings.HasPrefix(test.name, "~") {
+			fetchOne(t, shell, "host:"+test.name, test.name) // relative to the home directory
+		}
+	}
+}
+
+func fetchOne(t *testing.T, rsh, text, name string) {
+	t.Helper()
+	src, err := ParseSource(text)
+	if err != nil {
+		t.Errorf("%q: %v", text, err)
+		return
+	}
+	dst := t.TempDir()
+	if _, err := Run(t.Context(), Options{Source: src, Dest: dst, Rsh: rsh}); err != nil {
+		t.Errorf("%q: %v", text, err)
+		return
+	}
+	if got, err := os.ReadFile(dst + "/ok"); err != nil || string(got) != name {
+		t.Errorf("%q: content %q, %v", text, got, err)
+	}
+	if _, err := os.Stat(dst + "/decoy"); err == nil {
+		t.Errorf("%q: the decoy came along", text)
+	}
+}
+
+// remoteShell is a stand-in for ssh: it drops the host and gives the joined words to a shell, in root.
+func remoteShell(t *testing.T, root string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rsh")
+	write(t, path, "#!/bin/sh\ncd '"+root+"' || exit 1\nshift\nexec sh -c \"$*\"\n")
+	if err := os.Chmod(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// remoteDaemon is a shell through which rsync finds a daemon with the module m.
+func remoteDaemon(t *testing.T, root string) string {
+	t.Helper()
+	dir := t.TempDir()
+	global := "use chroot = no\n"
+	if os.Getuid() == 0 {
+		global += "uid = 0\ngid = 0\n"
+	}
+	write(t, dir+"/rsyncd.conf", global+"[m]\npath = "+root+"\n")
+	write(t, dir+"/rsh", "#!/bin/sh\nexec rsync --server --daemon --config='"+dir+"/rsyncd.conf' .\n")
+	if err := os.Chmod(dir+"/rsh", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir + "/rsh"
+}
+
+// A plain path goes without -s, which rrsync, the usual guard of a backup account, refuses.
+func TestPlainRemotePathNeedsNoSecludedArgs(t *testing.T) {
+	for text, want := range map[string]bool{"h:/srv/a-b_c.d": false, "h:": false, "h:/a b": true, "h:*": true, "h:ü": true, "/a b": false, "h::m/a b": false} {
+		src, err := ParseSource(text)
+		if err != nil || src.needsSecludedArgs() != want {
+			t.Errorf("%q: %v, %v", text, src.needsSecludedArgs(), err)
+		}
+	}
+}
+
+// rsync flushes its progress after every update, also into a pipe: --outbuf is not needed.
+func TestRsyncProgressIsTimely(t *testing.T) {
+	src := t.TempDir()
+	write(t, src+"/big", strings.Repeat("x", 3<<20))
+	write(t, src+"/small", "x")
+	var first time.Time
+	var last Progress
+	n := 0
+	o := Options{Source: Source{Path: src}, Dest: t.TempDir(), Bwlimit: "2000", Extra: []string{"-i"}}
+	o.Progress = func(p Progress) {
+		if first.IsZero() {
+			first = time.Now()
+		}
+		n, last = n+1, p
+	}
+	var lines []string
+	o.Line = func(stream, line string) { lines = append(lines, stream+" "+line) }
+	result, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n < 2 || result.Ended.Sub(first) < 200*time.Millisecond {
+		t.Errorf("%d updates, the first %v before the end", n, result.Ended.Sub(first))
+	}
+	if last.Bytes != 3<<20+1 || last.Percent != 100 || last.Transferred != 2 || last.Total != 3 || last.ToCheck != 0 {
+		t.Errorf("last update: %+v", last)
+	}
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "stdout >f") && !strings.HasPrefix(line, "stdout .d") {
+			t.Errorf("line %q", line)
+		}
+	}
+	if len(lines) < 2 {
+		t.Errorf("lines: %q", lines)
+	}
+}
+
+func TestRsyncFailures(t *testing.T) {
+	banner := filepath.Join(t.TempDir(), "rsh")
+	write(t, banner, "#!/bin/sh\necho 'user@host: Permission denied (publickey).' >&2\nexit 255\n")
+	if err := os.Chmod(banner, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	remote := Source{Kind: Shell, Host: "host", Path: "/x"}
+	const anyCode = 0 // 255, or 12 when rsync notices the closed connection before the shell's exit status
+	tests := []struct {
+		name string
+		o    Options
+		code int
+		text string
+	}{
+		{"source missing", Options{Source: Source{Path: "/nonexistent"}, Dest: t.TempDir()}, ExitPartial, `exit 23): rsync: [sender] change_dir "/nonexistent" failed: No such file or directory (2)`},
+		{"destination's parent missing", Options{Source: Source{Path: t.TempDir()}, Dest: "/nonexistent/a/b"}, ExitFileIO, "exit 11): rsync"},
+		{"ssh refused", Options{Source: remote, Dest: t.TempDir(), Rsh: banner}, anyCode, "): user@host: Permission denied (publickey)."},
+		{"no remote shell", Options{Source: remote, Dest: t.TempDir(), Rsh: "/nonexistent/ssh"}, ExitIPC, "/nonexistent/ssh"},
+		{"unknown module", Options{Source: Source{Kind: Daemon, Host: "host", Module: "nosuch"}, Dest: t.TempDir(), Rsh: remoteDaemon(t, t.TempDir())}, ExitStartClient, "exit 5): @ERROR: Unknown module"},
+		{"wrong value", Options{Source: remote, Dest: t.TempDir(), Bwlimit: "fast"}, ExitSyntax, "exit 1): "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			result, err := Run(t.Context(), test.o)
+			var exit *ExitError
+			if !errors.As(err, &exit) || exit.Code != test.code && test.code != anyCode || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("error is %v, want exit %d and %q\nstderr:\n%s", err, test.code, test.text, result.Tail)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("the error has more than one line: %q", err)
+			}
+		})
+	}
+}
+
+// Cancelled midway: all three processes of a local copy are gone when Run returns, and so is the temporary file.
+func TestRsyncCancelledLeavesNoProcess(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	write(t, src+"/big", strings.Repeat("x", 8<<20))
+	ctx, cancel := context.WithCancel(t.Context())
+	o := Options{Source: Source{Path: src}, Dest: dst, Bwlimit: "1000"}
+	o.Progress = func(Progress) {
+		if n := processesNaming(t, dst); n < 2 {
+			t.Errorf("only %d processes while it runs", n)
+		}
+		cancel()
+	}
+	_, err := Run(ctx, o)
+	var exit *ExitError
+	if !errors.Is(err, context.Canceled) || !errors.As(err, &exit) || exit.Code != ExitSignal {
+		t.Errorf("error is %v", err)
+	}
+	if n := processesNaming(t, dst); n != 0 {
+		t.Errorf("%d processes are left", n)
+	}
+	if left, err := os.ReadDir(dst); err != nil || len(left) != 0 {
+		t.Errorf("left in the destination: %v, %v", left, err)
+	}
+}
+
+// The caller is killed without any chance to clean up: the kernel ends rsync.
+func TestRsyncDiesWithItsParent(t *testing.T) {
+	if os.Getenv("RSYNCEXEC_PARENT") != "" {
+		o := Options{Source: Source{Path: os.Getenv("RSYNC_PROXY")}, Dest: os.Getenv("RSYNCEXEC_PARENT"), Bwlimit: "1000"}
+		o.Progress = func(Progress) { fmt.Println("running") }
+		_, _ = Run(t.Context(), o)
+		return
+	}
+	src, dst := t.TempDir(), t.TempDir()
+	write(t, src+"/big", strings.Repeat("x", 20<<20))
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(self, "-test.run=^TestRsyncDiesWithItsParent$", "-test.v")
+	parent.Env = append(os.Environ(), "RSYNCEXEC_PARENT="+dst, "RSYNC_PROXY="+src)
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitText(t, out, "running")
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // killed
+	for range 50 {
+		if processesNaming(t, dst) == 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("%d processes of rsync outlive their parent by five seconds", processesNaming(t, dst))
+}
+
+func awaitText(t *testing.T, r interface{ Read([]byte) (int, error) }, text string) {
+	t.Helper()
+	var got []byte
+	buf := make([]byte, 4096)
+	for !bytes.Contains(got, []byte(text)) {
+		n, err := r.Read(buf)
+		if err != nil {
+			t.Fatalf("waiting for %q: %v; got %q", text, err, got)
+		}
+		got = append(got, buf[:n]...)
+	}
+}
+
+// processesNaming counts the processes, zombies not, whose argument vector holds this path.
+func processesNaming(t *testing.T, path string) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, file := range files {
+		cmdline, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(cmdline, []byte(path)) {
+			n++
+		}
+	}
+	return n
+}
+
+// An alias in ~/.popt would make -a lose times and links. It is refused, whoever set it.
+func TestRsyncAliasIsRefused(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	o := Options{Source: Source{Path: t.TempDir()}, Dest: t.TempDir()}
+	write(t, home+"/.popt", "rsync alias -a -r\n")
+	var alias *AliasError
+	if _, err := Run(t.Context(), o); !errors.As(err, &alias) {
+		t.Errorf("error is %v", err)
+	}
+	write(t, home+"/.popt", "rsync alias -a -a@-1\n")
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+}
+
+// In a local copy --fake-super is for the destination alone; see Options.attributeArgs.
+func TestRsyncFakeSuper(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	write(t, src+"/file", "x")
+	if err := os.Chmod(src+"/file", 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setxattr(dst, "user.probe", []byte("x"), 0); err != nil {
+		t.Skipf("the temporary directory takes no user xattrs: %v", err)
+	}
+	if _, err := Run(t.Context(), Options{Source: Source{Path: src}, Dest: dst, FakeSuper: true, Xattrs: true}); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	n, err := syscall.Getxattr(dst+"/file", "user.rsync.%stat", buf)
+	if err != nil || !strings.HasPrefix(string(buf[:max(n, 0)]), "104755 ") {
+		t.Errorf("stored: %q, %v", buf[:max(n, 0)], err)
+	}
+}
+
+// The user may choose when rsync deletes.
+func TestRsyncDeleteTimingIsFree(t *testing.T) {
+	for _, when := range []string{"--delete-before", "--delete-during", "--delete-delay", "--delete-after", "--del"} {
+		dst := t.TempDir()
+		write(t, dst+"/gone", "")
+		if _, err := Run(t.Context(), Options{Source: Source{Path: t.TempDir()}, Dest: dst, Delete: true, Extra: []string{when}}); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+		if _, err := os.Stat(dst + "/gone"); err == nil {
+			t.Errorf("%s: nothing was deleted", when)
+		}
+	}
+}
