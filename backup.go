@@ -58,6 +58,10 @@ type BackupOptions struct {
 	// Force overrides the guards.
 	Force bool
 
+	// Prune, if set, is run after publishing, and only then. Its DryRun,
+	// LockWait, Now and Logger are those of the backup.
+	Prune *PruneOptions
+
 	// DryRun reports what would be transferred and changes nothing.
 	DryRun   bool
 	LockWait time.Duration // how long to wait for another run; 0 fails at once
@@ -87,6 +91,7 @@ type Report struct {
 	Complaints   []string         `json:"complaints,omitempty"` // the first messages of rsync
 	Notices      []string         `json:"notices,omitempty"`
 	Repairs      []string         `json:"repairs,omitempty"`
+	Prune        *PruneReport     `json:"prune,omitempty"`
 }
 
 // Backup makes one backup of o.Source in o.Dest. When it returns nil, the
@@ -145,7 +150,10 @@ func (r *run) backup(ctx context.Context) (err error) {
 	r.log = log
 	err = r.make(ctx)
 	r.logEnd(err)
-	return errors.Join(err, step("write log", errors.Join(sink.firstError(), sink.close())))
+	if r.report.Name != "" && r.o.Prune != nil {
+		err = errors.Join(err, r.prune(ctx))
+	}
+	return errors.Join(err, step("write log", joinClose(sink)))
 }
 
 // make is the commit protocol, in its order.
@@ -190,6 +198,11 @@ func (r *run) checkOptions() error {
 	}
 	if _, err := rsyncexec.ParseSource(o.Source); err != nil {
 		return failf(ErrUsage, "SRC: %w", err)
+	}
+	if o.Prune != nil {
+		if err := o.Prune.check(); err != nil {
+			return err
+		}
 	}
 	if rsyncexec.DryRunAsked(o.RsyncArgs) {
 		o.DryRun = true
@@ -247,7 +260,7 @@ func (r *run) sameDevice() (bool, error) {
 
 // repair puts DEST right for this run.
 func (r *run) repair(ctx context.Context) (err error) {
-	if r.report.Repairs, err = r.store.repair(r.state, r.o.Now, r.log); err != nil {
+	if r.report.Repairs, err = r.store.repair(ctx, r.state, r.o.Now, r.log); err != nil {
 		return step("repair", err)
 	}
 	if r.plan.why != "" {
@@ -358,6 +371,16 @@ func (r *run) commit(pending *os.File, v verdict) error {
 		return step("transfer", r.incomplete())
 	}
 	return nil
+}
+
+// prune runs after publishing, under the lock that is still held.
+func (r *run) prune(ctx context.Context) (err error) {
+	r.report.Prune = &PruneReport{}
+	c := &changing{store: r.store, log: r.log, now: r.o.Now}
+	if c.state, err = r.store.readState(r.o.Now.Location()); err == nil {
+		err = c.prune(ctx, *r.o.Prune, r.report.Prune)
+	}
+	return step("prune", err)
 }
 
 func (r *run) incomplete() error {

@@ -109,12 +109,11 @@ func (s *store) describe(r *InitReport, logger *slog.Logger) error {
 	if err != nil {
 		return step("open log", err)
 	}
-	defer sink.close()
 	log.Info("initialised", "dest", s.path, "backups", r.Backups, "adopted", r.Adopted)
 	for _, w := range r.Warnings {
 		log.Warn(w)
 	}
-	return step("write log", sink.firstError())
+	return step("write log", joinClose(sink))
 }
 
 // ancestry tells who made the backups that have no record of ours.

@@ -4,10 +4,11 @@
 package rsbtbackup
 
 const (
-	curName     = "cur"      // relative symlink to the newest complete backup
-	curNextName = ".cur.new" // the symlink that is about to be renamed over cur
-	pendingName = "pending"  // the unfinished backup, a writable subvolume
-	logDirName  = ".log"     // subvolume of its own, mode 0700
+	curName     = "cur"        // relative symlink to the newest complete backup
+	curNextName = ".cur.new"   // the symlink that is about to be renamed over cur
+	pendingName = "pending"    // the unfinished backup, a writable subvolume
+	trashPrefix = ".deleting-" // a backup on its way out; see delete.go
+	logDirName  = ".log"       // subvolume of its own, mode 0700
 
 	// Below .log:
 	markerName   = "rsbtbackup"   // without it every verb but init refuses

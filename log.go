@@ -39,8 +39,9 @@ func (l *activityLog) firstError() error {
 	return l.err
 }
 
-func (l *activityLog) close() error {
-	return errors.Join(l.file.Close())
+// joinClose closes the log and returns the first write that failed, too.
+func joinClose(l *activityLog) error {
+	return errors.Join(l.firstError(), l.file.Close())
 }
 
 // openLog opens activity.log and returns a logger that writes there, quoted,

@@ -52,11 +52,11 @@ type Record struct {
 	Stats             *rsyncexec.Stats `json:"stats,omitempty"`
 	Notices           []string         `json:"notices,omitempty"`
 
-	Pin *Pin `json:"pin,omitempty"`
+	Pin *PinInfo `json:"pin,omitempty"`
 }
 
-// Pin protects a backup from every prune.
-type Pin struct {
+// PinInfo says since when a backup is protected from every prune, and why.
+type PinInfo struct {
 	At   time.Time `json:"at"` // UTC
 	Note string    `json:"note,omitempty"`
 }

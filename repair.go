@@ -15,7 +15,7 @@ import (
 
 // repair puts DEST right but for pending, which belongs to the plan. It
 // returns what it did, one line each.
-func (s *store) repair(st *state, now time.Time, log *slog.Logger) ([]string, error) {
+func (s *store) repair(ctx context.Context, st *state, now time.Time, log *slog.Logger) ([]string, error) {
 	var done []string
 	did := func(format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
@@ -33,6 +33,12 @@ func (s *store) repair(st *state, now time.Time, log *slog.Logger) ([]string, er
 	}
 	for _, name := range st.orphans {
 		did("record of %s, which was never published or is deleted", name)
+	}
+	for _, name := range st.trash {
+		if err := removeSubvolume(ctx, s.dir, name); err != nil {
+			return done, err
+		}
+		did("finished the deletion of %s", name)
 	}
 	if st.curNext != absent {
 		if err := s.clear(curNextName, st.curNext, now); err != nil {

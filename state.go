@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -23,6 +24,7 @@ type Snapshot struct {
 	ID         uint64     `json:"id"`
 	UUID       btrfs.UUID `json:"uuid"`
 	ParentUUID btrfs.UUID `json:"parent_uuid"`
+	generation uint64     // of its last change
 	ReadOnly   bool       `json:"read_only"`
 	Status     Status     `json:"status"`
 	Current    bool       `json:"current"` // cur names it
@@ -68,6 +70,7 @@ type state struct {
 	cur      entryKind
 	curLink  string // where cur points, if it is a symlink
 	curNext  entryKind
+	trash    []string // backups somebody died deleting
 	orphans  []string // records without a backup
 	foreign  []string // everything else, never touched
 	logMode  uint32
@@ -131,6 +134,12 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 }
 
 func (s *store) readEntry(st *state, records *os.File, name string, loc *time.Location) (err error) {
+	if original, ok := strings.CutPrefix(name, trashPrefix); ok {
+		if _, ok := parseName(original, loc); ok {
+			st.trash = append(st.trash, name)
+			return nil
+		}
+	}
 	switch name {
 	case logDirName, rsyncbtrfsMarker:
 	case curName:
@@ -197,7 +206,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 	if err != nil || info == nil {
 		return nil, err
 	}
-	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, ReadOnly: info.ReadOnly, Status: Complete}
+	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, generation: info.Generation, ReadOnly: info.ReadOnly, Status: Complete}
 	b.Record, err = readRecord(records, name)
 	switch {
 	case err != nil:

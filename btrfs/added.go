@@ -5,7 +5,7 @@ package btrfs
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
+	"iter"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -25,43 +25,57 @@ import (
 //
 // Root only. Errors: ErrNotBtrfs; ErrNotSubvolume; EPERM; EBADF when f was opened with O_PATH.
 func AddedBytes(f *os.File, sinceGeneration uint64) (uint64, error) {
-	if err := requireSubvolume(f); err != nil {
-		return 0, pathError("BTRFS_IOC_TREE_SEARCH_V2", f.Name(), err)
-	}
-	if sinceGeneration == math.MaxUint64 {
-		return 0, nil
-	}
-	key := AllItems(0)
-	key.MinObjectID = firstFreeObjectID
-	key.MinType, key.MaxType = extentDataKey, extentDataKey
-	key.MinTransID = sinceGeneration + 1
-
-	sum := extentSum{since: sinceGeneration, seen: map[uint64]struct{}{}}
-	for item, err := range TreeSearch(f, key) {
+	sum := extentSum{seen: map[uint64]struct{}{}}
+	for extent, err := range newExtents(f, sinceGeneration) {
 		if err != nil {
 			return 0, err
-		}
-		extent, err := parseExtent(item.Data)
-		if err != nil {
-			err = fmt.Errorf("extent of inode %d at %d: %w", item.ObjectID, item.Offset, err)
-			return 0, pathError("BTRFS_IOC_TREE_SEARCH_V2", f.Name(), err)
 		}
 		sum.add(extent)
 	}
 	return sum.bytes, nil
 }
 
-// extentSum adds up extents created after a generation, each once.
+// newExtents walks the extents of a subvolume that were created after a generation; one that is used twice comes
+// twice. An error comes last.
+func newExtents(f *os.File, since uint64) iter.Seq2[fileExtent, error] {
+	return func(yield func(fileExtent, error) bool) {
+		fail := func(err error) { yield(fileExtent{}, pathError("BTRFS_IOC_TREE_SEARCH_V2", f.Name(), err)) }
+		if err := requireSubvolume(f); err != nil {
+			fail(err)
+			return
+		}
+		if since == afterEverything {
+			return
+		}
+		key := AllItems(0)
+		key.MinObjectID = firstFreeObjectID
+		key.MinType, key.MaxType = extentDataKey, extentDataKey
+		key.MinTransID = since + 1
+		for item, err := range TreeSearch(f, key) {
+			if err != nil {
+				yield(fileExtent{}, err)
+				return
+			}
+			extent, err := parseExtent(item.Data)
+			if err != nil {
+				fail(fmt.Errorf("extent of inode %d at %d: %w", item.ObjectID, item.Offset, err))
+				return
+			}
+			extent.inode, extent.offset = item.ObjectID, item.Offset
+			if extent.generation > since && extent.diskBytes > 0 && !yield(extent, nil) {
+				return
+			}
+		}
+	}
+}
+
+// extentSum adds up extents, each once.
 type extentSum struct {
-	since uint64
 	seen  map[uint64]struct{}
 	bytes uint64
 }
 
 func (s *extentSum) add(e fileExtent) {
-	if e.generation <= s.since {
-		return
-	}
 	if !e.inline {
 		if _, again := s.seen[e.start]; again {
 			return
@@ -76,10 +90,11 @@ const extentDataKey = 108
 
 // fileExtent is what AddedBytes needs of a struct btrfs_file_extent_item. A hole has no diskBytes.
 type fileExtent struct {
-	generation uint64
-	inline     bool
-	start      uint64 // logical address, of an extent that is not inline
-	diskBytes  uint64
+	inode, offset uint64 // where it is used
+	generation    uint64
+	inline        bool
+	start         uint64 // logical address, of an extent that is not inline
+	diskBytes     uint64
 }
 
 // parseExtent reads a packed, little-endian struct btrfs_file_extent_item.

@@ -14,3 +14,6 @@ func (u UUID) String() string {
 
 // IsZero tells whether there is no UUID.
 func (u UUID) IsZero() bool { return u == UUID{} }
+
+// MarshalText is String, for encoding/json.
+func (u UUID) MarshalText() ([]byte, error) { return []byte(u.String()), nil }

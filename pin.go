@@ -1,0 +1,91 @@
+// Pin and Unpin: protecting a backup from every prune.
+
+package rsbtbackup
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// PinOptions are the options of Pin and Unpin. The zero value is usable.
+type PinOptions struct {
+	Note   string    // why; kept in the record
+	Now    time.Time // zero is the present
+	Logger *slog.Logger
+}
+
+// Pin protects the backup ref names, as in Delete, and returns it. It does not
+// wait for a running backup. Errors match ErrNoBackup or ErrAmbiguous.
+func Pin(ctx context.Context, dest, ref string, o PinOptions) (Snapshot, error) {
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	return changePin(ctx, dest, ref, &PinInfo{At: now.UTC(), Note: o.Note}, o.Logger)
+}
+
+// Unpin takes the protection away again; a backup that is not pinned stays as
+// it is.
+func Unpin(ctx context.Context, dest, ref string, o PinOptions) (Snapshot, error) {
+	return changePin(ctx, dest, ref, nil, o.Logger)
+}
+
+func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog.Logger) (Snapshot, error) {
+	s, err := openStore(dest)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer s.close()
+	st, err := s.readState(time.Local)
+	if err != nil {
+		return Snapshot{}, step("read", err)
+	}
+	found, err := findAll(st, []string{ref})
+	if err != nil {
+		return Snapshot{}, step("find", err)
+	}
+	if ctx.Err() != nil {
+		return Snapshot{}, step("pin", context.Cause(ctx))
+	}
+	b := found[0]
+	b.Record, err = s.writePin(b, pin)
+	if err != nil {
+		return b, step("pin", err)
+	}
+	return b, s.logPin(b, logger)
+}
+
+// writePin looks again under the lock: the backup may just have been deleted.
+func (s *store) writePin(b Snapshot, pin *PinInfo) (*Record, error) {
+	var written *Record
+	err := s.changeRecord(b.Name, func(r *Record) (*Record, error) {
+		info, err := s.subvolumeAt(b.Name)
+		if err != nil {
+			return nil, err
+		}
+		if info == nil || info.ID != b.ID {
+			return nil, failf(ErrNoBackup, "%s was deleted meanwhile", b.Name)
+		}
+		if r == nil {
+			r = &Record{Version: 1, Name: b.Name, Status: Complete}
+		}
+		r.Pin = pin
+		written = r
+		return r, nil
+	})
+	return written, err
+}
+
+func (s *store) logPin(b Snapshot, logger *slog.Logger) error {
+	sink, log, err := s.openLog(logger)
+	if err != nil {
+		return step("open log", err)
+	}
+	if b.Pinned() {
+		log.Info("pinned", "backup", b.Name, "note", b.Record.Pin.Note)
+	} else {
+		log.Info("unpinned", "backup", b.Name)
+	}
+	return step("write log", joinClose(sink))
+}

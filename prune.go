@@ -1,0 +1,268 @@
+// Prune: deleting by policy, then, if asked, until enough space is free.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/retention"
+	"golang.org/x/sys/unix"
+)
+
+// PruneOptions say what to keep. Policy or MinFree must be set.
+type PruneOptions struct {
+	// Policy keeps what any of its rules matches; see package retention.
+	// Pinned backups and the newest complete one are kept whatever it says.
+	Policy retention.Policy
+	// MinFree deletes further backups, oldest first, until that much is free.
+	MinFree MinFree
+	// KeepMin complete backups are left whatever MinFree says; 0 means 1.
+	KeepMin int
+	// Wait returns only when the space of what was deleted is free again.
+	Wait bool
+
+	// DryRun reports the plan, with the space it would free, and changes
+	// nothing.
+	DryRun   bool
+	LockWait time.Duration
+	Now      time.Time // zero is the present
+	Logger   *slog.Logger
+	// Progress is called after each deletion.
+	Progress func(done, total int)
+}
+
+// MinFree is an amount of free space: bytes, or a share of the filesystem.
+type MinFree struct {
+	Bytes   int64
+	Percent float64 // 0 to 100
+}
+
+func (m MinFree) isZero() bool { return m == MinFree{} }
+
+// reached is pure.
+func (m MinFree) reached(free, total uint64) bool {
+	return free >= uint64(m.Bytes) && float64(free) >= float64(total)*m.Percent/100
+}
+
+// Decision is what becomes of one backup, and why.
+type Decision struct {
+	Snapshot
+	Keep    bool     `json:"keep"`
+	Reasons []string `json:"reasons"`
+	// Frees is the file data, in bytes, that goes with this backup once the
+	// older ones that are to be removed are gone. It is nil where it is not
+	// known: for what is kept, without root, and outside a dry run.
+	Frees *uint64 `json:"frees,omitempty"`
+}
+
+// PruneReport says what Prune decided and did. Decisions are newest first.
+type PruneReport struct {
+	Dest      string     `json:"dest"`
+	DryRun    bool       `json:"dry_run"`
+	Decisions []Decision `json:"decisions"`
+	Deleted   []string   `json:"deleted"`
+	Free      uint64     `json:"free"`  // bytes, as statfs tells an ordinary user
+	Total     uint64     `json:"total"` // bytes
+	Repairs   []string   `json:"repairs,omitempty"`
+}
+
+// Prune deletes the backups that o.Policy does not keep, oldest first. The
+// owner of the backups and root may do this.
+//
+// Errors match ErrUsage (nothing says what to keep, or a value makes no
+// sense), ErrNoSpace (MinFree can not be reached; what could be deleted is), or
+// what opening and locking DEST gives. The report is valid with any error.
+func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, error) {
+	report := &PruneReport{Dest: dest, DryRun: o.DryRun}
+	if err := o.check(); err != nil {
+		return report, step("options", err)
+	}
+	if o.DryRun {
+		return report, planPrune(ctx, dest, o, report)
+	}
+	err := change(ctx, dest, "prune", o.LockWait, o.Now, o.Logger, func(c *changing) error {
+		report.Repairs = c.repairs
+		return c.prune(ctx, o, report)
+	})
+	return report, err
+}
+
+func (o *PruneOptions) check() error {
+	if o.Policy.IsEmpty() && o.MinFree.isZero() {
+		return failf(ErrUsage, "nothing says what to keep: an empty policy would delete every backup")
+	}
+	if err := o.Policy.Validate(); err != nil {
+		return kindError{ErrUsage, err}
+	}
+	if o.MinFree.Bytes < 0 || o.MinFree.Percent < 0 || o.MinFree.Percent >= 100 {
+		return failf(ErrUsage, "min-free: want a number of bytes, or a percentage from 0 to below 100")
+	}
+	if o.KeepMin < 0 {
+		return failf(ErrUsage, "keep-min %d: want 1 or more", o.KeepMin)
+	}
+	return nil
+}
+
+// planPrune reads DEST without locking or changing it.
+func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneReport) error {
+	s, err := openStore(dest)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	report.Dest = s.path
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	st, err := s.readState(now.Location())
+	if err != nil {
+		return step("read", err)
+	}
+	report.Decisions = decide(st.backups, o.Policy, now)
+	if err := s.measure(ctx, report.Decisions); err != nil {
+		return step("measure", err)
+	}
+	report.Free, report.Total, err = s.space()
+	return step("measure", err)
+}
+
+// prune works on a DEST that is locked and repaired.
+func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneReport) error {
+	report.Dest = c.store.path
+	report.Decisions = decide(c.state.backups, o.Policy, c.now)
+	var doomed []Snapshot
+	for _, d := range slices.Backward(report.Decisions) {
+		if !d.Keep {
+			doomed = append(doomed, d.Snapshot)
+		}
+	}
+	var err error
+	report.Deleted, err = c.deleteAll(ctx, doomed, false, o.Progress)
+	if err == nil && !o.MinFree.isZero() {
+		err = c.freeUp(ctx, o, report)
+	}
+	if err == nil && o.Wait && len(report.Deleted) > 0 {
+		err = step("wait for space", btrfs.WaitDeleted(ctx, c.store.dir))
+	}
+	free, total, spaceErr := c.store.space()
+	report.Free, report.Total = free, total
+	return errors.Join(err, step("measure", spaceErr))
+}
+
+// decide is pure: it asks the policy about every backup, newest first.
+func decide(backups []Snapshot, policy retention.Policy, now time.Time) []Decision {
+	if policy.IsEmpty() {
+		return keepAll(backups)
+	}
+	asked := make([]retention.Backup, len(backups))
+	byID := make(map[uint64]Snapshot, len(backups))
+	for i, b := range backups {
+		asked[i] = retention.Backup{Name: b.Name, Time: b.Time, ID: b.ID, Complete: b.Status == Complete, Pinned: b.Pinned()}
+		byID[b.ID] = b
+	}
+	var decisions []Decision
+	for _, d := range retention.Apply(asked, policy, now) {
+		decisions = append(decisions, Decision{Snapshot: byID[d.Backup.ID], Keep: d.Keep, Reasons: d.Reasons})
+	}
+	return decisions
+}
+
+func keepAll(backups []Snapshot) []Decision {
+	var decisions []Decision
+	for _, b := range slices.Backward(backups) {
+		decisions = append(decisions, Decision{Snapshot: b, Keep: true, Reasons: []string{"no policy"}})
+	}
+	return decisions
+}
+
+// freeUp deletes one backup after the other, oldest first, and looks at the
+// real free space each time the cleaner is done: what a deletion frees can not
+// be told from sizes.
+func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneReport) error {
+	left := c.remaining(report.Decisions)
+	for {
+		if len(report.Deleted) > 0 {
+			if err := btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
+				return step("wait for space", err)
+			}
+		}
+		free, total, err := c.store.space()
+		if err != nil {
+			return step("measure", err)
+		}
+		if o.MinFree.reached(free, total) {
+			return nil
+		}
+		i := expendable(left, max(o.KeepMin, 1))
+		if i < 0 {
+			return step("min-free", failf(ErrNoSpace, "%s has %d bytes free, less than asked for, and every backup left is pinned or among the %d to keep", c.store.path, free, max(o.KeepMin, 1)))
+		}
+		b := left[i]
+		c.log.Info("not enough space is free", "free", free, "total", total, "next", b.Name)
+		gone, err := c.deleteAll(ctx, []Snapshot{b}, false, nil)
+		report.Deleted = append(report.Deleted, gone...)
+		mark(report.Decisions, b.ID)
+		if err != nil {
+			return err
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+}
+
+// remaining returns what the policy kept, oldest first.
+func (c *changing) remaining(decisions []Decision) []Snapshot {
+	var left []Snapshot
+	for _, d := range slices.Backward(decisions) {
+		if d.Keep {
+			left = append(left, d.Snapshot)
+		}
+	}
+	return left
+}
+
+// expendable returns the index of the oldest backup that may go for the sake
+// of space, or -1: no pin, not the newest complete one, and keepMin complete
+// ones stay. It is pure; left is oldest first.
+func expendable(left []Snapshot, keepMin int) int {
+	complete := 0
+	for _, b := range left {
+		if b.Status == Complete {
+			complete++
+		}
+	}
+	newest := newestComplete(left)
+	for i, b := range left {
+		last := newest != nil && b.ID == newest.ID
+		if b.Pinned() || last || b.Status == Complete && complete <= keepMin {
+			continue
+		}
+		return i
+	}
+	return -1
+}
+
+func mark(decisions []Decision, id uint64) {
+	for i := range decisions {
+		if decisions[i].ID == id {
+			decisions[i].Keep, decisions[i].Reasons = false, []string{"space was needed"}
+		}
+	}
+}
+
+// space returns the bytes an ordinary user can still write, which btrfs sets
+// to 0 when metadata is what has run out (btrfs_statfs), and the size of the
+// filesystem.
+func (s *store) space() (free, total uint64, err error) {
+	var fs unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(int(s.dir.Fd()), &fs) }); err != nil {
+		return 0, 0, fmt.Errorf("statfs %s: %w", s.path, err)
+	}
+	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
+}
