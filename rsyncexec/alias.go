@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -57,11 +58,18 @@ func checkAliasFile(file string, used map[string]bool) error {
 		return fmt.Errorf("rsync: reading popt aliases: %w", err)
 	}
 	defer f.Close()
+	var logical string // continued by a backslash at the end of the line
 	scan := bufio.NewScanner(io.LimitReader(f, 1<<20))
 	for n := 1; scan.Scan(); n++ {
-		if option, ok := harmfulAlias(scan.Text(), used); ok {
+		part, continued := strings.CutSuffix(scan.Text(), `\`)
+		logical += part
+		if continued {
+			continue
+		}
+		if option, ok := harmfulAlias(logical, used); ok {
 			return &AliasError{File: file, Line: n, Option: option}
 		}
+		logical = ""
 	}
 	if err := scan.Err(); err != nil {
 		return fmt.Errorf("rsync: reading popt aliases: %w", &fs.PathError{Op: "read", Path: file, Err: err})
@@ -69,10 +77,10 @@ func checkAliasFile(file string, used map[string]bool) error {
 	return nil
 }
 
-// harmfulAlias reads one line: PROGRAM alias|exec OPTION EXPANSION...
+// harmfulAlias reads one line: PROGRAM alias|exec OPTION EXPANSION... PROGRAM is a shell pattern (popt 1.19).
 func harmfulAlias(line string, used map[string]bool) (option string, harmful bool) {
 	words := strings.Fields(line)
-	if len(words) < 3 || words[0] != "rsync" || words[1] != "alias" && words[1] != "exec" || !used[words[2]] {
+	if len(words) < 3 || !forRsync(words[0]) || words[1] != "alias" && words[1] != "exec" || !used[words[2]] {
 		return "", false
 	}
 	if words[1] == "exec" {
@@ -92,6 +100,12 @@ func harmfulAlias(line string, used map[string]bool) (option string, harmful boo
 		}
 	}
 	return words[2], !kept || CheckExtra(added) != nil
+}
+
+// forRsync counts a pattern that can not be read as one that fits.
+func forRsync(pattern string) bool {
+	fits, err := path.Match(pattern, "rsync")
+	return fits || err != nil
 }
 
 // optionNames is the set of options in argv up to "--", short ones of a cluster one by one. A cluster's value may add

@@ -101,7 +101,11 @@ func TestCheckAliases(t *testing.T) {
 		{"rsync alias --mirror --delete --force", ""},
 		{"other alias -a -r", ""},
 		{"rsync alias -a -r", "-a"},
-		{"rsync\talias\t--delete -v", "--delete"},
+		{"r*nc alias -a -r", "-a"},
+		{"* alias -a -r", "-a"},
+		{"[ alias -a -r", "-a"},
+		{"rsync alias \\\n-a -r", "-a"},
+		{"  rsync\talias\t--delete -v", "--delete"},
 		{"rsync alias --delete --delete --remove-source-files", "--delete"},
 		{"rsync exec --delete /tmp/x", "--delete"},
 	}
@@ -113,7 +117,7 @@ func TestCheckAliases(t *testing.T) {
 		switch {
 		case test.option == "" && err != nil:
 			t.Errorf("%q: %v", test.line, err)
-		case test.option != "" && (!errors.As(err, &alias) || alias.Option != test.option || alias.Line != 2 || alias.File != home+"/.popt"):
+		case test.option != "" && (!errors.As(err, &alias) || alias.Option != test.option || alias.Line != 2+strings.Count(test.line, "\n") || alias.File != home+"/.popt"):
 			t.Errorf("%q: %v", test.line, err)
 		}
 	}

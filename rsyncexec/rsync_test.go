@@ -258,7 +258,7 @@ func TestRsyncCancelledLeavesNoProcess(t *testing.T) {
 // The caller is killed without any chance to clean up: the kernel ends rsync.
 func TestRsyncDiesWithItsParent(t *testing.T) {
 	if os.Getenv("RSYNCEXEC_PARENT") != "" {
-		o := Options{Source: Source{Path: os.Getenv("RSYNC_PROXY")}, Dest: os.Getenv("RSYNCEXEC_PARENT"), Bwlimit: "1000"}
+		o := Options{Source: Source{Path: os.Getenv("RSYNCEXEC_SOURCE")}, Dest: os.Getenv("RSYNCEXEC_PARENT"), Bwlimit: "1000"}
 		o.Progress = func(Progress) { fmt.Println("running") }
 		_, _ = Run(t.Context(), o)
 		return
@@ -270,7 +270,7 @@ func TestRsyncDiesWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	parent := exec.Command(self, "-test.run=^TestRsyncDiesWithItsParent$", "-test.v")
-	parent.Env = append(os.Environ(), "RSYNCEXEC_PARENT="+dst, "RSYNC_PROXY="+src)
+	parent.Env = append(os.Environ(), "RSYNCEXEC_PARENT="+dst, "RSYNCEXEC_SOURCE="+src)
 	out, err := parent.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

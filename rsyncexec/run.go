@@ -72,7 +72,19 @@ func (o Options) run(ctx context.Context, argv []string, result Result) (Result,
 	result.ExitCode = cmd.ProcessState.ExitCode()
 	result.Complaints, result.Tail = c.out.complaints, c.out.stderr.String()
 	result.Stats, result.HaveStats = ParseStats(c.out.stats.String())
-	return result, errors.Join(aliveErr, c.verdict(cmd.ProcessState, waitErr, result))
+	return result, both(aliveErr, c.verdict(cmd.ProcessState, waitErr, result))
+}
+
+// both is errors.Join on one line.
+func both(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	default:
+		return fmt.Errorf("%w; %w", a, b)
+	}
 }
 
 // child is one rsync: its two output pipes, and a third one that tells when everything rsync started is gone.
