@@ -32,6 +32,7 @@ const (
 	module  = "github.com/rsbtbackup/rsbtbackup"
 	command = "cmd/rsbtbackup"
 	loopfs  = "internal/loopfs"
+	testbin = "internal/testbin"
 )
 
 // mayImport says which packages of this module the code of a package may import, tests aside.
@@ -44,17 +45,18 @@ var mayImport = map[string][]string{
 	"rotate":    {},
 	"retention": {},
 	loopfs:      {},
+	testbin:     {},
 }
 
 // homes says for an import path, and all below it, in which packages it may stand.
 var homes = []home{
 	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
 	{path: "C", strict: true},
-	{path: "os/exec", packages: []string{"rsyncexec", loopfs}},
+	{path: "os/exec", packages: []string{"rsyncexec", loopfs, testbin}},
 	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
-	{path: "testing", packages: []string{loopfs}, forTests: true},
+	{path: "testing", packages: []string{loopfs, testbin}, forTests: true},
 	{path: "github.com/google/go-cmp", forTests: true},
 	{path: "github.com/rogpeppe/go-internal", forTests: true},
 }
@@ -228,7 +230,7 @@ func importsGoDown(files []file) []string {
 		for _, importPath := range f.paths {
 			// Rule "loopfs is for tests" looks after the other one.
 			imported, ours := packageOfModule(importPath)
-			if ours && imported != loopfs && !slices.Contains(allowed, imported) {
+			if ours && imported != loopfs && imported != testbin && !slices.Contains(allowed, imported) {
 				violations = append(violations, fmt.Sprintf("%s: %s must not import %s", f.name, f.dir(), imported))
 			}
 		}
@@ -254,8 +256,8 @@ func loopfsIsForTests(files []file) []string {
 	var violations []string
 	for _, f := range files {
 		for _, importPath := range f.paths {
-			if importPath == module+"/"+loopfs && !f.isTest() {
-				violations = append(violations, f.name+": imports loopfs, which is for tests only")
+			if (importPath == module+"/"+loopfs || importPath == module+"/"+testbin) && !f.isTest() {
+				violations = append(violations, f.name+": imports "+importPath+", which is for tests only")
 			}
 		}
 	}
@@ -454,7 +456,7 @@ func (f file) qualified(node ast.Node) string {
 // product returns the files that end up in the binary or the library.
 func product(files []file) []file {
 	return slices.DeleteFunc(slices.Clone(files), func(f file) bool {
-		return f.isTest() || f.isTool() || f.dir() == loopfs
+		return f.isTest() || f.isTool() || f.dir() == loopfs || f.dir() == testbin
 	})
 }
 

@@ -30,8 +30,8 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, os.Chmod(dir, 0o755)
 })
 
-// Path returns the command, built once for each test process. Call Remove from
-// TestMain to delete it again.
+// Path returns the command, built once for each test process. TestMain
+// calls Main to delete it again.
 func Path(t testing.TB) string {
 	t.Helper()
 	path, err := build()
@@ -41,15 +41,16 @@ func Path(t testing.TB) string {
 	return path
 }
 
-// Main runs the tests of a package and removes what Path built.
-func Main(m *testing.M) {
+// Main runs the tests of a package, removes what Path built and returns the
+// exit code.
+func Main(m *testing.M) int {
 	code := m.Run()
 	if built.Load() {
 		if path, err := build(); err == nil {
 			os.RemoveAll(filepath.Dir(path))
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Result is how a run of the command ended.
