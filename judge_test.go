@@ -1,0 +1,143 @@
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// TestJudge is the table of rsync's ends. Only 0 and 24 publish a complete
+// backup, only 23 an incomplete one.
+func TestJudge(t *testing.T) {
+	gone := failf(ErrSource, "gone")
+	listed := rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}
+	exit := func(code int) error { return &rsyncexec.ExitError{Code: code} }
+	for _, c := range []struct {
+		name   string
+		end    transferEnd
+		status Status
+		kind   error
+		drop   bool
+	}{
+		{"all well", transferEnd{result: listed}, Complete, nil, false},
+		{"all well, but the disk was unmounted", transferEnd{result: listed, gone: gone}, "", ErrSource, false},
+		{"files vanished", transferEnd{result: listed, err: exit(24)}, Complete, nil, false},
+		{"the whole source vanished", transferEnd{result: listed, err: exit(24), gone: gone}, "", ErrSource, false},
+		{"unreadable files", transferEnd{result: listed, err: exit(23)}, Incomplete, nil, false},
+		{"unreadable files, refused", transferEnd{result: listed, err: exit(23), refuse23: true}, "", exit(23), false},
+		{"23 because the disk is full", transferEnd{result: listed, err: exit(23), noSpace: true}, "", ErrNoSpace, false},
+		{"23 because there is no source", transferEnd{result: rsyncexec.Result{HaveStats: true}, err: exit(23)}, "", ErrSource, false},
+		{"23 without statistics", transferEnd{err: exit(23)}, "", ErrSource, false},
+		{"disk full", transferEnd{err: exit(11), noSpace: true}, "", ErrNoSpace, false},
+		{"full, and rsync says 0", transferEnd{result: listed, noSpace: true}, "", ErrNoSpace, false},
+		{"too many deletions", transferEnd{result: listed, err: exit(25)}, "", exit(25), true},
+		{"unknown option", transferEnd{err: exit(1)}, "", ErrUsage, false},
+		{"ssh fails", transferEnd{err: exit(255), remote: true}, "", ErrSource, false},
+		{"stream broken, remote", transferEnd{err: exit(12), remote: true}, "", ErrSource, false},
+		{"stream broken, local", transferEnd{err: exit(12)}, "", exit(12), false},
+		{"interrupted", transferEnd{err: context.Canceled}, "", context.Canceled, false},
+		{"no rsync", transferEnd{err: rsyncexec.ErrNotFound}, "", rsyncexec.ErrNotFound, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := judge(c.end)
+			if v.status != c.status || v.drop != c.drop || (v.err == nil) != (c.kind == nil) {
+				t.Fatalf("verdict %+v", v)
+			}
+			var want, got *rsyncexec.ExitError
+			if errors.As(c.kind, &want) {
+				if !errors.As(v.err, &got) || got.Code != want.Code {
+					t.Errorf("error %v, want exit %d", v.err, want.Code)
+				}
+			} else if c.kind != nil && !errors.Is(v.err, c.kind) {
+				t.Errorf("error %v, want %v", v.err, c.kind)
+			}
+		})
+	}
+}
+
+func TestJudgePublishesOnNoOtherExitCode(t *testing.T) {
+	for code := 1; code < 256; code++ {
+		for _, remote := range []bool{false, true} {
+			end := transferEnd{result: rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}, err: &rsyncexec.ExitError{Code: code}, remote: remote}
+			if v := judge(end); (v.status != "") != (code == 23 || code == 24) {
+				t.Errorf("exit %d, remote %v: %+v", code, remote, v)
+			}
+		}
+	}
+}
+
+func TestNoSpaceMessage(t *testing.T) {
+	for line, want := range map[string]bool{
+		`rsync: [receiver] write failed on "/proc/self/fd/3/f": No space left on device (28)`:                       true,
+		`rsync: [generator] mkstemp "/x/.f.ab" failed: Disk quota exceeded (122)`:                                   true,
+		`rsync: [sender] send_files failed to open "/s/No space left on device (28) notes": Permission denied (13)`: false,
+		`rsync: [sender] send_files failed to open "/s/a": Permission denied (13)`:                                  false,
+	} {
+		if got := noSpaceMessage.MatchString(line); got != want {
+			t.Errorf("%s: %v, want %v", line, got, want)
+		}
+	}
+}
+
+func TestGuards(t *testing.T) {
+	disk, root := &SourceIdentity{FSType: 1, FSID: "a"}, &SourceIdentity{FSType: 1, FSID: "b"}
+	last := &Snapshot{Name: "2026-11-22-09:00", Record: &Record{Source: "/src", SourceFS: disk}}
+	for _, c := range []struct {
+		name          string
+		src           source
+		newest        *Snapshot
+		baseEmpty     bool
+		oneFS, sameFS bool
+		stops, forced bool // without and with force
+	}{
+		{"nothing unusual", source{shown: "/src", identity: disk}, last, false, false, true, false, false},
+		{"emptied", source{shown: "/src", identity: disk, empty: true}, last, false, false, true, true, false},
+		{"always was empty", source{shown: "/src", identity: disk, empty: true}, last, true, false, true, false, false},
+		{"empty, first backup", source{shown: "/src", identity: disk, empty: true}, nil, false, false, true, false, false},
+		{"on another filesystem", source{shown: "/src", identity: root}, last, false, false, true, true, false},
+		{"another path on another filesystem", source{shown: "/other", identity: root}, last, false, false, true, false, false},
+		{"source is destination", source{shown: "/src", identity: disk, overlap: same}, nil, false, false, true, true, true},
+		{"source in destination", source{shown: "/src", identity: disk, overlap: srcInside}, nil, false, false, true, true, true},
+		{"destination in source", source{shown: "/src", identity: disk, overlap: destInside}, nil, false, false, true, true, false},
+		{"the same, one filesystem, but it is that one", source{shown: "/src", identity: disk, overlap: destInside}, nil, false, true, true, true, false},
+		{"the same, and the destination is on another", source{shown: "/src", identity: disk, overlap: destInside}, nil, false, true, false, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for force, stops := range map[bool]bool{false: c.stops, true: c.forced} {
+				err := checkGuards(&c.src, c.newest, c.baseEmpty, c.oneFS, c.sameFS, force)
+				if (err != nil) != stops || stops && !errors.Is(err, ErrGuard) {
+					t.Errorf("force %v: %v", force, err)
+				}
+			}
+		})
+	}
+}
+
+func TestExpendable(t *testing.T) {
+	complete := func(id uint64) Snapshot { return Snapshot{ID: id, Status: Complete} }
+	incomplete := func(id uint64) Snapshot { return Snapshot{ID: id, Status: Incomplete} }
+	pinned := func(id uint64) Snapshot {
+		return Snapshot{ID: id, Status: Complete, Record: &Record{Pin: &PinInfo{}}}
+	}
+	for _, c := range []struct {
+		name    string
+		left    []Snapshot
+		keepMin int
+		want    int
+	}{
+		{"the oldest goes", []Snapshot{complete(1), complete(2)}, 1, 0},
+		{"the last complete one stays", []Snapshot{complete(1)}, 1, -1},
+		{"also when an incomplete one is newer", []Snapshot{complete(1), incomplete(2)}, 1, 1},
+		{"keep-min stays", []Snapshot{complete(1), complete(2), complete(3)}, 3, -1},
+		{"a pin stays, and counts", []Snapshot{pinned(1), complete(2), complete(3)}, 2, 1},
+		{"nothing but pins", []Snapshot{pinned(1), pinned(2)}, 1, -1},
+		{"an unreadable record stays", []Snapshot{{ID: 1, Status: Incomplete, RecordError: "x"}, complete(2)}, 1, -1},
+		{"nothing", nil, 1, -1},
+	} {
+		if got := expendable(c.left, c.keepMin); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}

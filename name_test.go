@@ -1,0 +1,106 @@
+package rsbtbackup
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+var berlin = time.FixedZone("CET", 3600)
+
+func TestParseName(t *testing.T) {
+	day := func(h, m, s int) time.Time { return time.Date(2026, 11, 23, h, m, s, 0, berlin) }
+	for _, c := range []struct {
+		name string
+		want time.Time
+		ok   bool
+	}{
+		{"2026-11-23-09:00", day(9, 0, 0), true},
+		{"2026-11-23-09:00:27", day(9, 0, 27), true},
+		{"2026-11-23-09:00:27.1", day(9, 0, 27), true},
+		{"2026-11-23-09:00:27.12", day(9, 0, 27), true},
+		{"2026-11-23-09:00.1", time.Time{}, false},
+		{"2026-11-23-09:00:27.0", time.Time{}, false},
+		{"2026-11-23-09:00:27.", time.Time{}, false},
+		{"2026-11-23-24:00", time.Time{}, false},
+		{"2026-02-29-09:00", time.Time{}, false},
+		{"2026-11-23", time.Time{}, false},
+		{"2026-11-23-09:00:27\n", time.Time{}, false},
+		{" 2026-11-23-09:00", time.Time{}, false},
+		{"cur", time.Time{}, false},
+		{"", time.Time{}, false},
+	} {
+		got, ok := parseName(c.name, berlin)
+		if ok != c.ok || !got.Equal(c.want) {
+			t.Errorf("parseName(%q) = %v, %v; want %v, %v", c.name, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestFreeNameCarriesSecondsThenANumber(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 27, 5, berlin)
+	taken := map[string]bool{}
+	for _, want := range []string{"2026-11-23-09:00", "2026-11-23-09:00:27", "2026-11-23-09:00:27.1", "2026-11-23-09:00:27.2"} {
+		got, _ := freeName(now, 0, taken)
+		if got != want {
+			t.Fatalf("freeName = %q, want %q", got, want)
+		}
+		if _, ok := parseName(got, berlin); !ok {
+			t.Fatalf("parseName does not know %q", got)
+		}
+		taken[got] = true
+	}
+}
+
+func FuzzParseName(f *testing.F) {
+	for _, s := range []string{"2026-11-23-09:00", "2026-11-23-09:00:27", "2026-11-23-09:00:27.1", "pending", "../x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		at, ok := parseName(name, time.UTC)
+		if !ok {
+			return
+		}
+		if s := at.Format(nameSecond); s[:len(nameMinute)] != name[:len(nameMinute)] {
+			t.Errorf("parseName(%q) is %s", name, s)
+		}
+		for _, c := range name {
+			if c != '-' && c != ':' && c != '.' && (c < '0' || c > '9') {
+				t.Errorf("parseName accepts %q", name)
+			}
+		}
+	})
+}
+
+func TestFind(t *testing.T) {
+	backups := []Snapshot{{Name: "2026-11-22-09:00"}, {Name: "2026-11-23-09:00"}, {Name: "2026-11-23-09:00:27"}, {Name: "2026-11-24-10:00"}}
+	for _, c := range []struct {
+		ref, want string
+		err       error
+	}{
+		{"2026-11-22-09:00", "2026-11-22-09:00", nil},
+		{"2026-11-22", "2026-11-22-09:00", nil},
+		{"2026-11-23-09:00", "2026-11-23-09:00", nil}, // a full name wins over being a prefix
+		{"2026-11-23", "", ErrAmbiguous},
+		{"2026-11", "", ErrAmbiguous},
+		{"2027", "", ErrNoBackup},
+		{"", "", ErrNoBackup},
+		{"latest", "2026-11-24-10:00", nil},
+		{"latest~0", "2026-11-24-10:00", nil},
+		{"latest~3", "2026-11-22-09:00", nil},
+		{"latest~4", "", ErrNoBackup},
+		{"latest~", "", ErrNoBackup},
+		{"latest~-1", "", ErrNoBackup},
+		{"latest~+1", "", ErrNoBackup},
+		{"latest~99999999999999999999", "", ErrNoBackup},
+		{"latestx", "", ErrNoBackup},
+	} {
+		got, err := find(backups, c.ref)
+		if got.Name != c.want || !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+			t.Errorf("find(%q) = %q, %v; want %q, %v", c.ref, got.Name, err, c.want, c.err)
+		}
+	}
+	if _, err := find(nil, "latest"); !errors.Is(err, ErrNoBackup) {
+		t.Errorf("find latest of none: %v", err)
+	}
+}

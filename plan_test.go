@@ -1,0 +1,157 @@
+package rsbtbackup
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+var (
+	uuidA = btrfs.UUID{1}
+	uuidB = btrfs.UUID{2}
+	uuidW = btrfs.UUID{3} // of pending
+	here  = instance{BootID: "boot", MountID: 7}
+)
+
+func note(phase workPhase, in instance) *workNote {
+	return &workNote{Version: 1, WorkUUID: uuidW.String(), Phase: phase, Instance: in}
+}
+
+// TestPlanOfPending is the table of everything a dead run can leave under
+// pending, and of what becomes of it.
+func TestPlanOfPending(t *testing.T) {
+	first := []Snapshot(nil)
+	second := []Snapshot{{Name: "2026-11-22-09:00", ID: 300, UUID: uuidA}}
+	elsewhere := instance{BootID: "boot before", MountID: 7}
+	remounted := instance{BootID: "boot", MountID: 8}
+	for _, c := range []struct {
+		name     string
+		backups  []Snapshot
+		pending  pendingState
+		now      instance
+		work     workAction
+		checksum bool
+		discard  bool
+	}{
+		{"nothing there, first backup", first, pendingState{}, here, workCreate, false, false},
+		{"nothing there, later backup", second, pendingState{}, here, workSnapshot, false, false},
+		{"interrupted first backup", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, here)}, here, workResume, false, false},
+		{"interrupted later backup", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workResume, false, false},
+		{"died after the disk took everything", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, here)}, here, workResume, false, false},
+		{"died while the disk was asked", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSync, here)}, here, workSnapshot, false, true},
+		{"poisoned", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, here)}, here, workSnapshot, false, true},
+		{"poisoned before a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, elsewhere)}, here, workSnapshot, false, true},
+		{"first backup through a reboot", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, elsewhere)}, here, workResume, true, false},
+		{"first backup through a remount", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, remounted)}, here, workResume, true, false},
+		{"first backup, kernel tells no instance", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, instance{})}, instance{}, workResume, true, false},
+		{"first backup by a program that noted nothing", first, pendingState{kind: subvolume, uuid: uuidW}, here, workResume, true, false},
+		{"later backup through a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseTransfer, elsewhere)}, here, workSnapshot, false, true},
+		{"note about another pending", second, pendingState{kind: subvolume, uuid: uuidB, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
+		{"made from another backup", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidB, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
+		{"made from no backup", second, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
+		{"made from a backup that is gone", first, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workCreate, false, true},
+		{"already published", []Snapshot{{Name: "2026-11-22-09:00", UUID: uuidA, ParentUUID: uuidW}}, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, here)}, here, workSnapshot, false, true},
+		{"read-only", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, readOnly: true, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
+		{"a plain directory", second, pendingState{kind: directory}, here, workSnapshot, false, true},
+		{"a symlink", second, pendingState{kind: symlink}, here, workSnapshot, false, true},
+		{"a file", first, pendingState{kind: other}, here, workCreate, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := &state{backups: c.backups, pending: c.pending, instance: c.now}
+			p := makePlan(st, &source{shown: "/src"}, time.Date(2026, 11, 23, 9, 0, 27, 0, berlin))
+			if p.work != c.work || p.checksum != c.checksum || p.discard != c.discard {
+				t.Errorf("work %d, checksum %v, discard %v; want %d, %v, %v (%s)", p.work, p.checksum, p.discard, c.work, c.checksum, c.discard, p.why)
+			}
+			if (p.why == "") != (c.pending.kind == absent) {
+				t.Errorf("why = %q", p.why)
+			}
+		})
+	}
+}
+
+func TestPlanComparesContentsWhenTheSourceIsAnother(t *testing.T) {
+	st := &state{backups: []Snapshot{{Name: "2026-11-22-09:00", Record: &Record{Source: "hostA:/etc"}}}}
+	for shown, want := range map[string]bool{"hostA:/etc": false, "hostB:/etc": true} {
+		if p := makePlan(st, &source{shown: shown}, time.Now()); p.checksum != want {
+			t.Errorf("source %s: checksum %v, want %v", shown, p.checksum, want)
+		}
+	}
+}
+
+func TestPlanNamesAroundWhatIsThere(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 27, 0, berlin)
+	st := &state{backups: []Snapshot{{Name: "2026-11-23-09:00"}}, foreign: []string{"2026-11-23-09:00:27"}}
+	p := makePlan(st, &source{}, now)
+	if p.name != "2026-11-23-09:00:27.1" {
+		t.Errorf("name = %s", p.name)
+	}
+	p.nextName()
+	if p.name != "2026-11-23-09:00:27.2" {
+		t.Errorf("next name = %s", p.name)
+	}
+}
+
+func TestRsyncOptions(t *testing.T) {
+	base := &Snapshot{Name: "2026-11-22-09:00", Record: &Record{Stats: &rsyncexec.Stats{Files: 1000}}}
+	src := &source{spec: rsyncexec.Source{Kind: rsyncexec.Local, Path: "/src"}, shown: "/src"}
+	inside := &source{spec: src.spec, shown: "/src", overlap: destInside, destRel: "back*ups/[1]"}
+	for _, c := range []struct {
+		name string
+		o    BackupOptions
+		p    plan
+		src  *source
+		want string // in the command line
+		not  string
+	}{
+		{"a first backup is written in place, whole", BackupOptions{}, plan{}, src, "--inplace --whole-file", "--no-whole-file"},
+		{"later ones by blocks", BackupOptions{}, plan{base: base}, src, "--inplace --no-whole-file", "--checksum"},
+		{"whole files", BackupOptions{WholeFiles: true}, plan{base: base}, src, "--no-inplace", "--inplace "},
+		{"what can not be trusted is compared", BackupOptions{}, plan{checksum: true}, src, "--checksum", "--trust"},
+		{"deletions are counted against the last backup", BackupOptions{MaxDeletePercent: 5}, plan{base: base}, src, "--max-delete=50", ""},
+		{"unless forced", BackupOptions{MaxDeletePercent: 5, Force: true}, plan{base: base}, src, "--delete", "--max-delete"},
+		{"DEST inside SRC is left out", BackupOptions{}, plan{}, inside, `- /back\*ups/\[1]`, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			argv, err := rsyncOptions(&c.o, &c.p, c.src).Argv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(argv, " ")
+			if !strings.Contains(got, c.want) || c.not != "" && strings.Contains(got, c.not) {
+				t.Errorf("argv %s\nwant %q, not %q", got, c.want, c.not)
+			}
+		})
+	}
+}
+
+func FuzzParseWorkNote(f *testing.F) {
+	f.Add([]byte(`{"version":1,"work_uuid":"x","phase":"transfer","instance":{"boot_id":"b","mount_id":1}}`))
+	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte(`{`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n := parseWorkNote(data)
+		if n != nil && n.Version != 1 {
+			t.Errorf("accepted version %d", n.Version)
+		}
+		// Whatever the note says, it can not make a foreign pending trusted.
+		p := pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidB, note: n}
+		if trust, _ := judgePending(&p, here, &Snapshot{UUID: uuidA}); trust != trustNot {
+			t.Errorf("trusts a pending made from another backup: %s", data)
+		}
+	})
+}
+
+func FuzzParseRecord(f *testing.F) {
+	f.Add([]byte(`{"version":1,"name":"2026-11-23-09:00","status":"complete","rsync_exit":0,"pin":{"at":"2026-11-23T09:00:00Z"}}`))
+	f.Add([]byte(`{"version":1,"status":"done"}`))
+	f.Add([]byte(`null`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := parseRecord(data)
+		if err == nil && (r == nil || r.Status != Complete && r.Status != Incomplete) {
+			t.Errorf("accepted %s", data)
+		}
+	})
+}
