@@ -1,0 +1,128 @@
+// rsbtbackup backup SRC DEST [-- RSYNC-ARGS]
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+const (
+	partialPublish = "publish"
+	partialRefuse  = "refuse"
+)
+
+type backupCommand struct {
+	// A path to kong (type:"path") would make host:/etc absolute.
+	Src  string `arg:"" name:"SRC" help:"What to back up: a directory, host:/path, user@host:/path, host::module/path or rsync://host/module/path."`
+	Dest string `arg:"" name:"DEST" help:"A directory that init has prepared."`
+	// Rest is there to be shown; run.go keeps what follows "--" from kong.
+	Rest []string `arg:"" name:"RSYNC-ARG" optional:"" help:"Further options for rsync, as they are."`
+
+	Inplace       bool     `short:"i" negatable:"" default:"true" help:"Write changed blocks into the file of the last backup, so that a changed block costs a block (default). With --no-inplace a changed file is written anew."`
+	Checksum      bool     `short:"c" help:"Compare files by content, not by size and time."`
+	OneFileSystem bool     `short:"x" help:"Stay on the file system of SRC. A btrfs subvolume below SRC counts as another."`
+	Exclude       []string `sep:"none" placeholder:"PATTERN" help:"Leave out what matches, as rsync does. May be repeated, as the next two."`
+	ExcludeFrom   []string `sep:"none" placeholder:"FILE" help:"Leave out what matches a pattern in FILE."`
+	Filter        []string `sep:"none" placeholder:"RULE" help:"Add a filter rule of rsync."`
+	Bwlimit       string   `placeholder:"RATE" help:"Limit the transfer, as rsync does: 500k, 10m."`
+	Timeout       seconds  `placeholder:"TIME" help:"Give up when nothing has moved for this long: 300, 5m."`
+	Rsh           string   `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
+	Rsync         string   `placeholder:"PROGRAM" help:"The rsync to run. Without it the first in PATH."`
+
+	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"When rsync can not read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
+	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
+	Force            bool   `help:"Go on where a safety guard would stop the run."`
+	DryRun           bool   `short:"n" help:"Show what would be transferred; change nothing."`
+}
+
+// Help shows how it is used.
+func (backupCommand) Help() string {
+	return `
+The contents of SRC become a new read-only directory in DEST, named after the time. An interrupted backup is resumed
+by the next one. What follows -- goes to rsync as it is, but for options that would make the backup no copy of SRC.
+A path that begins with a dash is written ./-name.
+
+EXAMPLE:
+
+    rsbtbackup backup /etc /backup/etc
+    rsbtbackup backup root@web1:/var/www /backup/web1 --exclude=.cache
+    rsbtbackup backup /home /backup/home -x -- --skip-compress=gz/mp4 --fuzzy`
+}
+
+func (c *backupCommand) dest() string           { return c.Dest }
+func (*backupCommand) changesDest()             {}
+func (c *backupCommand) takeRest(args []string) { c.Rest = args }
+
+// Validate is called by kong, before what follows "--" is added.
+func (c *backupCommand) Validate() error {
+	if len(c.Rest) > 0 {
+		return fmt.Errorf("unexpected argument %s: options for rsync follow --", c.Rest[0])
+	}
+	if c.MaxDeletePercent < 0 || c.MaxDeletePercent > 100 {
+		return fmt.Errorf("--max-delete-percent=%d: want 0 to 100", c.MaxDeletePercent)
+	}
+	return nil
+}
+
+func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
+	options := c.options(u, f)
+	bar := startBar(u)
+	if bar != nil {
+		options.Progress = bar.update
+	}
+	report, err := rsbtbackup.Backup(ctx, options)
+	bar.remove(u)
+	if err == nil || errors.Is(err, rsbtbackup.ErrIncomplete) {
+		for _, line := range backupLines(report) {
+			u.result(line)
+		}
+	}
+	return errors.Join(err, u.object(backupObject{"backup", report}))
+}
+
+func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
+	return rsbtbackup.BackupOptions{
+		Source: c.Src, Dest: c.Dest,
+		WholeFiles: !c.Inplace, Checksum: c.Checksum, OneFileSystem: c.OneFileSystem,
+		Filter: c.Filter, Exclude: c.Exclude, ExcludeFrom: c.ExcludeFrom,
+		Bwlimit: c.Bwlimit, Rsh: c.Rsh, Timeout: c.Timeout.duration(),
+		RsyncArgs: c.Rest, RsyncProgram: c.Rsync,
+		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force,
+		DryRun: c.DryRun, LockWait: f.LockWait.duration(),
+		Logger: u.log, Version: programVersion(),
+	}
+}
+
+// backupLines is the report for people: one line on the backup, one on rsync.
+func backupLines(r *rsbtbackup.Report) []string {
+	head := fmt.Sprintf("%s %s in %s, %s", r.Name, r.Status, took(r.Ended.Sub(r.Started)), basis(r))
+	moved := "%s (%s), %s transferred (%s), %s deleted"
+	if r.DryRun {
+		head = fmt.Sprintf("dry run in %s, %s, nothing was changed", took(r.Ended.Sub(r.Started)), basis(r))
+		moved = "%s (%s), %s to transfer (%s), %s to delete"
+	}
+	s := r.Stats
+	if s == nil {
+		return []string{head}
+	}
+	sent := s.Literal
+	if r.DryRun {
+		sent = s.TransferredSize // nothing was sent
+	}
+	return []string{head, fmt.Sprintf(moved, plural(s.Files, "file"), size(s.TotalSize), count(s.Transferred), size(sent), count(s.Deleted))}
+}
+
+func basis(r *rsbtbackup.Report) string {
+	text := "the first one"
+	if r.Base != "" {
+		text = "incremental on " + r.Base
+	}
+	if r.Resumed {
+		text += ", resumed"
+	}
+	return text
+}

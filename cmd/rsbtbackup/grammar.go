@@ -1,0 +1,102 @@
+// The grammar: the commands, and the flags they have in common.
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+type grammar struct {
+	flags
+
+	Init    initCommand    `cmd:"" help:"Make a directory on btrfs a backup directory."`
+	Backup  backupCommand  `cmd:"" help:"Make a backup of SRC in DEST."`
+	List    listCommand    `cmd:"" aliases:"snapshots" help:"List the backups in DEST."`
+	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
+}
+
+// flags are those of every command.
+type flags struct {
+	ShowHelp helpFlag `name:"help" short:"h" help:"Show this help, or that of a command."`
+	Verbose  bool     `short:"v" help:"Say what is done."`
+	Quiet    bool     `short:"q" help:"Print errors only."`
+	JSON     bool     `name:"json" help:"Print one JSON object a line."`
+	Color    string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour the log: auto, always or never. Auto means on a terminal, unless NO_COLOR is set."`
+	LockWait seconds  `placeholder:"TIME" help:"Wait this long (90, 10m, 1h30m) for another run on DEST to end. Without it a locked DEST fails at once."`
+}
+
+// Help is the last part of the root help.
+func (grammar) Help() string {
+	return `
+Every finished backup is a complete, read-only directory. It shares what has not changed with the others.
+
+EXAMPLE:
+
+    mkdir -p /backup/etc
+    rsbtbackup init /backup/etc
+    rsbtbackup backup /etc /backup/etc
+    rsbtbackup list /backup/etc
+
+EXIT CODES:
+
+      0  done
+      1  failed
+      2  wrong usage or configuration
+      3  the backup is published, but rsync could not read everything
+     10  DEST is missing, not initialised or not on btrfs
+     11  DEST is locked by another run
+     12  SRC is missing or out of reach
+     13  a safety guard stopped the run
+     14  no space left in DEST
+    129  interrupted by SIGHUP
+    130  interrupted by SIGINT (Ctrl-C)
+    143  interrupted by SIGTERM`
+}
+
+// errHelpShown ends the parsing after --help, whatever else is missing.
+var errHelpShown = errors.New("help shown")
+
+// helpFlag replaces kong's own, which ends the process.
+type helpFlag bool
+
+// BeforeReset runs before anything is found missing.
+func (helpFlag) BeforeReset(ctx *kong.Context) error {
+	if err := ctx.PrintUsage(false); err != nil {
+		return err
+	}
+	return errHelpShown
+}
+
+// helpWriter shows in the help that the last arguments of backup follow "--",
+// which kong has no notation for. Both forms are of the same width.
+type helpWriter struct{ io.Writer }
+
+func (w helpWriter) Write(help []byte) (int, error) {
+	_, err := w.Writer.Write(bytes.ReplaceAll(help, []byte("[<RSYNC-ARG> ...]"), []byte("[-- RSYNC-ARG...]")))
+	return len(help), err
+}
+
+// seconds is a duration that, as rsync has it, may be a bare number of seconds.
+type seconds time.Duration
+
+// UnmarshalText reads 90, 90s or 1h30m.
+func (s *seconds) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if n, notNumber := strconv.ParseUint(string(text), 10, 31); notNumber == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a time such as 90, 10m or 1h30m", text)
+	}
+	*s = seconds(d)
+	return nil
+}
+
+func (s seconds) duration() time.Duration { return time.Duration(s) }

@@ -1,0 +1,87 @@
+// What --json prints on stdout: one object a line. Fields are added in later
+// versions, none is taken away, and unknown types should be skipped. The first
+// field is always "type":
+//
+//	init      one, rsbtbackup.InitReport: dest, already, adopted, backups, warnings
+//	backup    one, rsbtbackup.Report: dest, source, name, status, base, resumed,
+//	          dry_run, started, ended, rsync_version, rsync_exit, stats,
+//	          complaints, notices, repairs. Without a name nothing was published.
+//	snapshot  one for each backup, oldest first, rsbtbackup.Snapshot: name, time,
+//	          id, uuid, parent_uuid, read_only, status, current, record
+//	summary   the last of list: dest, backups, unfinished, foreign
+//	version   one: version, revision, go, rsync, rsync_path
+//	error     the last, if the exit code is not 0: exit, message, hints. The
+//	          same error is on stderr as text.
+//
+// Times are RFC 3339, sizes bytes. A path that is no valid UTF-8 has U+FFFD in
+// place of each bad byte.
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type initObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.InitReport
+}
+
+type backupObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.Report
+}
+
+type snapshotObject struct {
+	Type string `json:"type"`
+	rsbtbackup.Snapshot
+}
+
+type summaryObject struct {
+	Type       string   `json:"type"`
+	Dest       string   `json:"dest"`
+	Backups    int      `json:"backups"`
+	Unfinished bool     `json:"unfinished"`
+	Foreign    []string `json:"foreign"`
+}
+
+type versionObject struct {
+	Type      string `json:"type"`
+	Version   string `json:"version"`
+	Revision  string `json:"revision,omitempty"`
+	Go        string `json:"go"`
+	Rsync     string `json:"rsync,omitempty"`
+	RsyncPath string `json:"rsync_path,omitempty"`
+}
+
+type errorObject struct {
+	Type    string   `json:"type"`
+	Exit    int      `json:"exit"`
+	Message string   `json:"message"`
+	Hints   []string `json:"hints,omitempty"`
+}
+
+// asciiControls escapes DEL and the C1 controls, which JSON allows in a string
+// and a terminal obeys. They stand nowhere else.
+func asciiControls(data []byte) []byte {
+	if !bytes.ContainsFunc(data, isControl) {
+		return data
+	}
+	var b bytes.Buffer
+	for len(data) > 0 {
+		r, n := utf8.DecodeRune(data)
+		if isControl(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.Write(data[:n])
+		}
+		data = data[n:]
+	}
+	return b.Bytes()
+}
+
+func isControl(r rune) bool { return r >= 0x7f && r < 0xa0 }

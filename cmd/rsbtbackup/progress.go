@@ -1,0 +1,148 @@
+// The progress bar: one line on stderr while rsync works, on a terminal only,
+// gone when it is done. Lines for stderr are shown above it.
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+type progressBar struct {
+	screen  *mpb.Progress
+	bar     *mpb.Bar
+	started time.Time
+
+	mu   sync.Mutex
+	seen progressSeen
+}
+
+// progressSeen is the sum of what rsync's lines say; each carries only a part.
+type progressSeen struct {
+	rsbtbackup.Progress
+	any bool
+}
+
+// startBar returns nil where no bar belongs.
+func startBar(u *ui) *progressBar {
+	if !u.terminal || u.quiet || u.json {
+		return nil
+	}
+	b := &progressBar{started: time.Now()}
+	b.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
+	b.bar = b.screen.New(0, b, mpb.BarFillerTrim())
+	u.setBar(b.screen)
+	return b
+}
+
+// update takes the next line of rsync. It may be called from any goroutine.
+func (b *progressBar) update(p rsbtbackup.Progress) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = b.seen.add(p)
+}
+
+// add keeps the counts of files when p, a line from within a file, has none.
+func (s progressSeen) add(p rsbtbackup.Progress) progressSeen {
+	if p.Total == 0 {
+		p.Transferred, p.ToCheck, p.Total, p.Scanning = s.Transferred, s.ToCheck, s.Total, s.Scanning
+	}
+	return progressSeen{p, true}
+}
+
+// Build makes it an mpb.BarFillerBuilder.
+func (b *progressBar) Build() mpb.BarFiller { return mpb.BarFillerFunc(b.fill) }
+
+// fill is called several times a second.
+func (b *progressBar) fill(w io.Writer, s decor.Statistics) error {
+	b.mu.Lock()
+	seen := b.seen
+	b.mu.Unlock()
+	_, err := io.WriteString(w, progressLine(seen, time.Since(b.started), s.AvailableWidth))
+	return err
+}
+
+// remove takes the bar off the screen and gives it back to u.
+func (b *progressBar) remove(u *ui) {
+	if b == nil {
+		return
+	}
+	b.bar.Abort(true)
+	b.screen.Wait()
+	u.setBar(nil)
+}
+
+// progressLine is what fits into width, the most telling parts first. While
+// rsync still reads the source nobody knows how much there is: a percentage
+// would go backwards, so something moves instead.
+func progressLine(s progressSeen, elapsed time.Duration, width int) string {
+	if !s.any {
+		return fit(width, spinner(elapsed)+" reading", clock(elapsed))
+	}
+	files := count(s.Total-s.ToCheck) + "/" + count(s.Total) + " files"
+	if s.Scanning || s.Total == 0 {
+		return fit(width, spinner(elapsed)+" "+size(s.Bytes), rate(s), count(s.Total-s.ToCheck)+" files", clock(elapsed))
+	}
+	line := fit(width, fmt.Sprintf("%3d%%", s.Percent), size(s.Bytes), rate(s), "ETA "+eta(s), files, clock(elapsed))
+	if room := width - len(line) - 4; room >= 10 {
+		line = gauge(s.Percent, min(room, 30)) + " " + line
+	}
+	return line
+}
+
+// fit joins parts as long as they fit, so that a narrow terminal loses the
+// last ones. All of them are ASCII.
+func fit(width int, parts ...string) string {
+	line := ""
+	for i, part := range parts {
+		if i > 0 {
+			part = "  " + part
+		}
+		if len(line)+len(part) > width {
+			break
+		}
+		line += part
+	}
+	return line
+}
+
+func gauge(percent, width int) string {
+	done := max(0, min(width, width*percent/100))
+	return "[" + strings.Repeat("=", done) + strings.Repeat(" ", width-done) + "]"
+}
+
+func spinner(elapsed time.Duration) string {
+	return string(`|/-\`[elapsed/(200*time.Millisecond)%4])
+}
+
+func rate(s progressSeen) string { return size(int64(s.Rate)) + "/s" }
+
+// eta is rsync's own, or, after a file, what is left at the average rate.
+func eta(s progressSeen) string {
+	switch {
+	case s.Percent >= 100:
+		return clock(0)
+	case s.ETA > 0:
+		return clock(s.ETA)
+	case s.Percent == 0 || s.Rate < 1:
+		return "?"
+	}
+	left := float64(s.Bytes) * float64(100-s.Percent) / float64(s.Percent) / s.Rate
+	return clock(time.Duration(left * float64(time.Second)))
+}
+
+// clock is 0:07, 12:34 or 1:02:03.
+func clock(d time.Duration) string {
+	s := int(d / time.Second)
+	if s < 3600 {
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+}

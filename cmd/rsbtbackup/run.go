@@ -1,0 +1,132 @@
+// From arguments to the exit code.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
+// A command is one verb, parsed. Its run makes one call to the library and
+// reports what came of it through the ui.
+type command interface {
+	run(ctx context.Context, u *ui, f *flags) error
+}
+
+// changesDest is a command that writes to DEST.
+type changesDest interface{ changesDest() }
+
+// hasDest is a command that works on a DEST.
+type hasDest interface{ dest() string }
+
+// takesRest is a command that has a use for what follows "--".
+type takesRest interface{ takeRest(args []string) }
+
+// A usageError is a command line that makes no sense. verb is the command it
+// was meant for, if that much is known.
+type usageError struct {
+	verb string
+	err  error
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// run is the whole program but for the process around it.
+func run(args []string, stdout, stderr io.Writer) int {
+	u := newUI(stdout, stderr)
+	g := &grammar{}
+	cmd, err := parse(g, args, stdout, stderr)
+	if errors.Is(err, errHelpShown) {
+		return exitOK
+	}
+	if err != nil {
+		ours, _, _ := cutRest(args) // kong has not filled in the flags
+		g.JSON = slices.Contains(ours, "--json")
+	}
+	u.configure(&g.flags)
+	inv := invocation{args: args, flags: &g.flags, command: cmd}
+	if err == nil {
+		ctx, stop := watchSignals(context.Background(), u)
+		defer stop()
+		err = cmd.run(ctx, u, &g.flags)
+	}
+	code := exitCode(err)
+	if err != nil {
+		u.fail(err, code, hints(err, inv))
+	}
+	return max(code, u.delivered(cmd))
+}
+
+// parse reads a command line. What follows the first "--" is rsync's and is
+// kept away from kong, which would take it for arguments of ours.
+func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error) {
+	out := stdout
+	if len(args) == 0 {
+		out = stderr
+	}
+	parser, err := kong.New(g,
+		kong.Name("rsbtbackup"),
+		kong.Description("Incremental backups with rsync into btrfs snapshots."),
+		kong.NoDefaultHelp(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ValueFormatter(func(v *kong.Value) string { return v.Help }),
+		kong.WithHyphenPrefixedParameters(true), // --filter '- *.o'
+		kong.Writers(helpWriter{out}, stderr),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+		_, err := parser.Parse(args)
+		if errors.Is(err, errHelpShown) {
+			err = errNoArguments
+		}
+		return nil, &usageError{err: err}
+	}
+	ours, rest, dashes := cutRest(args)
+	ctx, err := parser.Parse(ours)
+	if err != nil {
+		return nil, &usageError{verb: verbOf(err), err: err}
+	}
+	cmd, ok := ctx.Selected().Target.Addr().Interface().(command)
+	if !ok {
+		return nil, fmt.Errorf("%s: not a command", ctx.Command())
+	}
+	if dashes {
+		takes, ok := cmd.(takesRest)
+		if !ok {
+			return nil, &usageError{ctx.Selected().Name, errors.New(`"--" has a meaning for backup alone; write a path that begins with a dash as ./-name`)}
+		}
+		takes.takeRest(rest)
+	}
+	return cmd, nil
+}
+
+// errNoArguments: the help that was shown is message enough.
+var errNoArguments = errors.New("no command given")
+
+func cutRest(args []string) (ours, rest []string, found bool) {
+	i := slices.Index(args, "--")
+	if i < 0 {
+		return args, nil, false
+	}
+	return args[:i], args[i+1:], true
+}
+
+// verbOf returns the command that was recognised before the parser gave up.
+func verbOf(err error) string {
+	var parseError *kong.ParseError
+	if errors.As(err, &parseError) && parseError.Context != nil {
+		if node := parseError.Context.Selected(); node != nil {
+			return node.Name
+		}
+	}
+	return ""
+}

@@ -1,0 +1,55 @@
+// Signals: how a run is asked to stop.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// signalError is why a context was cancelled.
+type signalError struct{ signal syscall.Signal }
+
+func (e signalError) Error() string { return "got " + unix.SignalName(e.signal) }
+
+// watchSignals cancels the context at the first SIGINT, SIGTERM or SIGHUP and
+// makes that the cause. A signal the process was started with as ignored
+// (nohup, a job of a shell script in the background) stays ignored.
+//
+// A second one changes nothing: rsync is given ten seconds to end and is killed
+// then, and cutting the rest short would leave it writing into DEST. Nothing is
+// lost to whoever can not wait, since kill -9 is safe at any moment.
+//
+// SIGPIPE is taken too: otherwise Go dies of it on descriptors 1 and 2, and a
+// reader that went away would end a backup. Ignoring it instead would be
+// inherited by rsync.
+func watchSignals(ctx context.Context, u *ui) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stops := make(chan os.Signal, 1)
+	pipes := make(chan os.Signal, 1) // never read; the write itself fails with EPIPE
+	signal.Notify(pipes, syscall.SIGPIPE)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(stops, s)
+		}
+	}
+	go func() {
+		for s := range stops {
+			if ctx.Err() == nil {
+				cancel(signalError{s.(syscall.Signal)})
+				continue
+			}
+			u.note(fmt.Sprintf("still stopping, waiting for rsync to end (kill -9 %d is safe too)", os.Getpid()))
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(stops)
+		close(stops)
+		cancel(nil)
+	}
+}

@@ -1,0 +1,28 @@
+// Tables.
+
+package main
+
+import (
+	"strings"
+	"text/tabwriter"
+)
+
+// table lines up rows in columns and returns its lines.
+func table(rows [][]string) []string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = clean(cell) // before the widths are measured
+		}
+		// A strings.Builder takes every write.
+		_, _ = w.Write([]byte(strings.Join(cells, "\t") + "\n"))
+	}
+	_ = w.Flush()
+	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return lines
+}

@@ -1,0 +1,151 @@
+// Every write to the user goes through here. The rules:
+//
+//   - The result goes to stdout. Everything else, which is errors, hints, notes,
+//     the log and the progress bar, goes to stderr.
+//   - An error is one line: "rsbtbackup: <operation, path, cause>", in lower
+//     case, without a full stop. It is followed by lines "hint: <a command to
+//     type>", if any helps.
+//   - No line holds anything but printable characters: line escapes the rest.
+//   - With --quiet nothing is written but errors, their hints, and JSON that
+//     was asked for.
+//   - With --json stdout has one object a line and nothing else; see json.go.
+//   - The exit code of a command that changes DEST says what became of DEST.
+//     That nobody read the report does not change it.
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+type ui struct {
+	stdout, stderr io.Writer
+	quiet, json    bool
+	log            *slog.Logger
+	terminal       bool // stderr is one that understands cursor movement
+
+	mu   sync.Mutex
+	bar  io.Writer // while a progress bar is shown: takes lines for above it
+	lost error     // the first write to stdout that failed
+}
+
+func newUI(stdout, stderr io.Writer) *ui {
+	u := &ui{stdout: stdout, stderr: stderr}
+	u.terminal = isTerminal(stderr) && os.Getenv("TERM") != "dumb"
+	return u
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (u *ui) configure(f *flags) {
+	u.quiet, u.json = f.Quiet, f.JSON
+	u.log = newLogger(u, f)
+}
+
+// colours tells whether the log on stderr may have them; see no-color.org.
+func (u *ui) colours(when string) bool {
+	switch when {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return u.terminal && os.Getenv("NO_COLOR") == ""
+}
+
+// result prints a line about what was done.
+func (u *ui) result(text string) {
+	if !u.quiet && !u.json {
+		u.write(u.stdout, clean(text)+"\n")
+	}
+}
+
+// object prints v as one line of JSON, if that is what is wanted.
+func (u *ui) object(v any) error {
+	if !u.json {
+		return nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	u.write(u.stdout, string(asciiControls(data))+"\n")
+	return nil
+}
+
+// note prints a line on stderr that is neither error nor log.
+func (u *ui) note(text string) {
+	if !u.quiet {
+		u.write(u.stderr, "rsbtbackup: "+clean(text)+"\n")
+	}
+}
+
+// fail prints an error and its hints.
+func (u *ui) fail(err error, code int, hints []string) {
+	if errors.Is(err, errNoArguments) {
+		return
+	}
+	message := clean(oneLine(err))
+	u.write(u.stderr, "rsbtbackup: "+message+"\n")
+	for _, hint := range hints {
+		u.write(u.stderr, "hint: "+clean(hint)+"\n")
+	}
+	if err := u.object(errorObject{"error", code, message, hints}); err != nil {
+		u.note(err.Error())
+	}
+}
+
+// delivered returns 1 if cmd is one of which the output is all there is to it,
+// and some of it could not be written. A reader that went away (EPIPE) has had
+// enough and is not told; a full disk is.
+func (u *ui) delivered(cmd command) int {
+	u.mu.Lock()
+	lost := u.lost
+	u.mu.Unlock()
+	if lost == nil {
+		return exitOK
+	}
+	if !errors.Is(lost, syscall.EPIPE) {
+		u.write(u.stderr, "rsbtbackup: "+clean(oneLine(lost))+"\n")
+	}
+	if _, changes := cmd.(changesDest); changes {
+		return exitOK
+	}
+	return exitFailed
+}
+
+// logLine takes a finished line from the log. Its parts were cleaned one by
+// one: the colours around them are escape sequences too.
+func (u *ui) logLine(line []byte) { u.write(u.stderr, string(line)) }
+
+// write is where everything ends up. A bar that has ended takes no more lines.
+func (u *ui) write(w io.Writer, text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.bar != nil && w == u.stderr {
+		if _, err := io.WriteString(u.bar, text); err == nil {
+			return
+		}
+	}
+	if _, err := io.WriteString(w, text); err != nil && w == u.stdout && u.lost == nil {
+		u.lost = err
+	}
+}
+
+func (u *ui) setBar(bar io.Writer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.bar = bar
+}
