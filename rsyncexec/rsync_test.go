@@ -95,7 +95,7 @@ func TestRsyncTakesAnyRemotePath(t *testing.T) {
 		for rsh, text := range sources {
 			fetchOne(t, rsh, text, test.name)
 		}
-		if !strings.HasPrefix(test.name, "~") {
+		if strings.HasPrefix(test.name, "-") || strings.HasPrefix(test.name, "pl") {
 			fetchOne(t, shell, "host:"+test.name, test.name) // relative to the home directory
 		}
 	}
