@@ -13,7 +13,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
 )
 
 // Progress is how far the transfer is; see rsyncexec.Progress.
@@ -42,7 +44,7 @@ type BackupOptions struct {
 	Filter, Exclude, ExcludeFrom []string
 	Bwlimit                      string        // as rsync's --bwlimit
 	Rsh                          string        // as rsync's --rsh
-	Timeout                      time.Duration // without any transfer; 0 waits for ever
+	Timeout                      time.Duration // without any transfer; 0 is 30 minutes for a remote source, no limit for a local one
 	// RsyncArgs are further options for rsync; those that would break the
 	// layout or make a backup that is no copy are refused.
 	RsyncArgs []string
@@ -88,10 +90,13 @@ type Report struct {
 	RsyncVersion string           `json:"rsync_version,omitempty"`
 	RsyncExit    int              `json:"rsync_exit"`
 	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
-	Complaints   []string         `json:"complaints,omitempty"` // the first messages of rsync
-	Notices      []string         `json:"notices,omitempty"`
-	Repairs      []string         `json:"repairs,omitempty"`
-	Prune        *PruneReport     `json:"prune,omitempty"`
+	// AddedBytes is the file data on disk that earlier backups do not share;
+	// nil without root, whom alone the kernel tells.
+	AddedBytes *uint64      `json:"added_bytes,omitempty"`
+	Complaints []string     `json:"complaints,omitempty"` // the first messages of rsync
+	Notices    []string     `json:"notices,omitempty"`
+	Repairs    []string     `json:"repairs,omitempty"`
+	Prune      *PruneReport `json:"prune,omitempty"`
 }
 
 // Backup makes one backup of o.Source in o.Dest. When it returns nil, the
@@ -354,6 +359,9 @@ func (r *run) flush(ctx context.Context) error {
 // commit publishes pending, lets cur name it and cleans up. From the snapshot
 // on nothing stops it but an error: the backup is there.
 func (r *run) commit(pending *os.File, v verdict) error {
+	if err := r.measure(pending); err != nil {
+		return step("measure", err)
+	}
 	record := r.record(v)
 	if err := r.store.publish(pending, r.plan, record); err != nil {
 		return step("publish", err)
@@ -391,6 +399,21 @@ func (r *run) incomplete() error {
 	return failf(ErrIncomplete, "%s is %w: %s", r.report.Name, ErrIncomplete, text)
 }
 
+// measure finds out what the backup adds on disk. All of it has been written
+// out, so the extents are there to be counted.
+func (r *run) measure(pending *os.File) error {
+	var since uint64
+	if r.plan.base != nil {
+		since = r.plan.base.generation
+	}
+	added, err := btrfs.AddedBytes(pending, since)
+	if errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	r.report.AddedBytes = &added
+	return err
+}
+
 func (r *run) record(v verdict) *Record {
 	host, err := os.Hostname()
 	if err != nil {
@@ -402,7 +425,7 @@ func (r *run) record(v verdict) *Record {
 		Started: r.o.Now.UTC(), Ended: time.Now().UTC(),
 		Base: r.report.Base, Resumed: r.report.Resumed,
 		RsbtbackupVersion: r.o.Version, RsyncVersion: r.report.RsyncVersion,
-		RsyncExit: r.report.RsyncExit, Stats: r.report.Stats, Notices: r.report.Notices,
+		RsyncExit: r.report.RsyncExit, Stats: r.report.Stats, AddedBytes: r.report.AddedBytes, Notices: r.report.Notices,
 	}
 }
 

@@ -54,12 +54,16 @@ func sourceChanged(newest *Snapshot, src *source) bool {
 }
 
 // maxDeletes turns a percentage of the files in the newest backup into
-// rsync's --max-delete. ok is false when there is nothing to count against.
-func maxDeletes(newest *Snapshot, percent int) (n int64, ok bool) {
-	if percent == 0 || newest == nil || newest.Record == nil || newest.Record.Stats == nil {
+// rsync's --max-delete. entries is how many there are in it where no record
+// says so. ok is false when there is nothing to lose, or nothing to count.
+func maxDeletes(newest *Snapshot, entries int64, percent int) (n int64, ok bool) {
+	if newest == nil || percent == 0 {
 		return 0, false
 	}
-	return newest.Record.Stats.Files * int64(percent) / 100, true
+	if newest.Record != nil && newest.Record.Stats != nil {
+		entries = newest.Record.Stats.Files
+	}
+	return entries * int64(percent) / 100, entries > 0
 }
 
 // emptied is the guard for sources that could not be looked at beforehand:

@@ -115,7 +115,7 @@ func TestRsyncOptions(t *testing.T) {
 		{"DEST inside SRC is left out", BackupOptions{}, plan{}, inside, `- /back\*ups/\[1]`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			argv, err := rsyncOptions(&c.o, &c.p, c.src).Argv()
+			argv, err := rsyncOptions(&c.o, &c.p, c.src, 0).Argv()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,19 +13,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
-
-// splitWalkers is the number of directories read at a time. The walk is bound
-// by the kernel reading inodes, which rsync then finds in the cache.
-const splitWalkers = 4
 
 const (
 	// stubInode is the inode number of the empty directory a snapshot shows
@@ -35,116 +29,57 @@ const (
 	xattrMax = 64 << 10
 )
 
-// readBatch bounds the memory for one directory however large it is.
-const readBatch = 512
-
-type splitter struct {
-	ctx   context.Context
-	split bool          // else only stubs are removed
-	token chan struct{} // one for each further walker
-	group sync.WaitGroup
-	count atomic.Int64
-
-	mu  sync.Mutex
-	err error
+// prepared is what prepareTree found and did.
+type prepared struct {
+	entries atomic.Int64 // in the tree, the root left out
+	split   atomic.Int64 // names that got an inode of their own
 }
 
 // prepareTree walks the tree below root, which nobody else changes: stubs are
-// removed and, with split set, hard links split. It returns how many names got
-// an inode of their own.
-func prepareTree(ctx context.Context, root *os.File, split bool) (int64, error) {
-	s := &splitter{ctx: ctx, split: split, token: make(chan struct{}, splitWalkers-1)}
-	dir, err := openDirAt(root, ".")
-	if err != nil {
-		return 0, err
-	}
-	s.walk(dir)
-	s.group.Wait()
-	return s.count.Load(), s.err
-}
-
-func (s *splitter) fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil {
-		s.err = err
-	}
-}
-
-func (s *splitter) stopped() bool {
-	if s.ctx.Err() != nil {
-		s.fail(context.Cause(s.ctx))
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err != nil
-}
-
-// walk reads dir, closes it, and hands subdirectories to idle walkers or
-// walks them itself.
-func (s *splitter) walk(dir *os.File) {
-	defer dir.Close()
-	for !s.stopped() {
-		entries, err := dir.ReadDir(readBatch)
-		for _, e := range entries {
-			if err := s.visit(dir, e); err != nil {
-				s.fail(err)
-				return
+// removed and, with split set, hard links split.
+func prepareTree(ctx context.Context, root *os.File, split bool) (*prepared, error) {
+	p := &prepared{}
+	w := walker{
+		visit: func(dir *os.File, e os.DirEntry) error {
+			p.entries.Add(1)
+			if !split || !e.Type().IsRegular() {
+				return nil
 			}
-		}
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			s.fail(err)
-			return
-		}
+			st, err := statAt(dir, e.Name())
+			if err != nil || st.Nlink < 2 {
+				return err
+			}
+			p.split.Add(1)
+			return splitFile(dir, e.Name())
+		},
+		enter: func(dir *os.File, name string) (*os.File, error) {
+			p.entries.Add(1)
+			return enterOwn(dir, name)
+		},
 	}
+	return p, w.walk(ctx, root)
 }
 
-func (s *splitter) visit(dir *os.File, e os.DirEntry) error {
-	switch {
-	case e.IsDir():
-		return s.descend(dir, e.Name())
-	case s.split && e.Type().IsRegular():
-		st, err := statAt(dir, e.Name())
-		if err != nil || st.Nlink < 2 {
-			return err
-		}
-		return s.splitFile(dir, e.Name())
-	}
-	return nil
-}
-
-// descend enters a directory. Where the base had a subvolume nested in it, its
-// snapshot has a stub nobody can write into; it is removed, so that rsync can
-// make a directory of that name.
-func (s *splitter) descend(dir *os.File, name string) error {
+// enterOwn opens a directory of pending. Where the base had a subvolume nested
+// in it, its snapshot has a stub nobody can write into; it is removed, so that
+// rsync can make a directory of that name.
+func enterOwn(dir *os.File, name string) (*os.File, error) {
 	sub, err := openOwn(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(sub.Fd()), &st); err != nil {
-		return errors.Join(&os.PathError{Op: "stat", Path: sub.Name(), Err: err}, sub.Close())
+		return nil, errors.Join(&os.PathError{Op: "stat", Path: sub.Name(), Err: err}, sub.Close())
 	}
 	if st.Ino == stubInode {
-		return errors.Join(unlinkAt(dir, name, unix.AT_REMOVEDIR), sub.Close())
+		return nil, errors.Join(unlinkAt(dir, name, unix.AT_REMOVEDIR), sub.Close())
 	}
-	select {
-	case s.token <- struct{}{}:
-		s.group.Go(func() {
-			s.walk(sub)
-			<-s.token
-		})
-	default:
-		s.walk(sub)
-	}
-	return nil
+	return sub, nil
 }
 
 // splitFile replaces name by a reflink copy of itself.
-func (s *splitter) splitFile(dir *os.File, name string) (err error) {
+func splitFile(dir *os.File, name string) (err error) {
 	old, err := openOwn(dir, name, unix.O_RDONLY)
 	if err != nil {
 		return err
@@ -163,7 +98,6 @@ func (s *splitter) splitFile(dir *os.File, name string) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("split hard link: %w", err), ignoreNotExist(unlinkAt(dir, temp, 0)))
 	}
-	s.count.Add(1)
 	return nil
 }
 

@@ -50,6 +50,7 @@ type Record struct {
 	RsyncVersion      string           `json:"rsync_version,omitempty"`
 	RsyncExit         int              `json:"rsync_exit"`
 	Stats             *rsyncexec.Stats `json:"stats,omitempty"`
+	AddedBytes        *uint64          `json:"added_bytes,omitempty"` // file data on disk not shared with earlier backups
 	Notices           []string         `json:"notices,omitempty"`
 
 	Pin *PinInfo `json:"pin,omitempty"`

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -25,8 +27,14 @@ const maxLogged = 200
 
 func subvolumeInfo(f *os.File) (btrfs.Info, error) { return btrfs.SubvolumeInfo(f) }
 
+// remoteTimeout ends a transfer in which a remote source has been silent for
+// so long. rsync sends something while it computes, so only a peer that is
+// gone or means harm stays silent.
+const remoteTimeout = 30 * time.Minute
+
 // rsyncOptions is pure: from the plan and the user's options to rsync's.
-func rsyncOptions(o *BackupOptions, p *plan, src *source) rsyncexec.Options {
+// entries is the number of files in pending.
+func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncexec.Options {
 	opts := rsyncexec.Options{
 		Program: o.RsyncProgram, Source: src.spec, Dest: inherited,
 		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true,
@@ -36,10 +44,13 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source) rsyncexec.Options {
 		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
 		Extra: o.RsyncArgs, Progress: o.Progress,
 	}
+	if opts.Timeout == 0 && !src.local() {
+		opts.Timeout = remoteTimeout
+	}
 	if src.overlap == destInside {
 		opts.Filter = append([]string{"- /" + escapePattern(src.destRel)}, opts.Filter...)
 	}
-	if n, ok := maxDeletes(p.base, o.MaxDeletePercent); ok && !o.Force {
+	if n, ok := maxDeletes(p.base, entries, o.MaxDeletePercent); ok && !o.Force {
 		opts.Extra = append([]string{"--max-delete=" + strconv.FormatInt(n, 10)}, opts.Extra...)
 	}
 	return opts
@@ -56,12 +67,15 @@ func escapePattern(path string) string {
 // transfer prepares pending and runs rsync. rsync inherits pending, and DEST
 // with the lock on it.
 func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, error) {
-	split, err := prepareTree(ctx, pending, !r.o.WholeFiles)
+	tree, err := prepareTree(ctx, pending, !r.o.WholeFiles)
 	if err != nil {
 		return transferEnd{}, step("prepare pending", err)
 	}
-	r.log.Debug("prepared", "hard_links_split", split)
-	opts := rsyncOptions(&r.o, r.plan, r.src)
+	r.log.Debug("prepared", "entries", tree.entries.Load(), "hard_links_split", tree.split.Load())
+	if err := r.survey(ctx); err != nil {
+		return transferEnd{}, step("survey source", err)
+	}
+	opts := rsyncOptions(&r.o, r.plan, r.src, tree.entries.Load())
 	opts.ExtraFiles = []*os.File{pending, r.store.dir}
 	end := r.rsync(ctx, opts)
 	if r.needsReplacing(end) {
@@ -70,6 +84,33 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 		end = r.rsync(ctx, opts)
 	}
 	return end, nil
+}
+
+// survey tells what is foreseen: a first backup that will not fit, and what
+// --one-file-system leaves out.
+func (r *run) survey(ctx context.Context) error {
+	if !r.src.local() || !r.plan.first() && !r.o.OneFileSystem {
+		return nil
+	}
+	v, err := surveySource(ctx, r.src, r.o.OneFileSystem)
+	if err != nil {
+		return err
+	}
+	free, _, err := r.store.space()
+	if err != nil {
+		return err
+	}
+	if need := v.bytes.Load(); r.plan.first() && need > free {
+		r.notice(fmt.Sprintf("%s takes %s, and %s has %s free: unless enough is excluded, the backup will not fit", r.src.shown, humanize.IBytes(need), r.store.path, humanize.IBytes(free)))
+	}
+	if len(v.skipped) > 0 {
+		text := fmt.Sprintf("other filesystems and nested subvolumes are left out: %q", v.skipped)
+		if v.more > 0 {
+			text += fmt.Sprintf(" and %d more", v.more)
+		}
+		r.notice(text)
+	}
+	return nil
 }
 
 // needsReplacing tells whether files failed only because an ordinary user may
@@ -114,7 +155,7 @@ func (r *run) dryRun(ctx context.Context) error {
 	if err := r.read(); err != nil {
 		return err
 	}
-	opts := rsyncOptions(&r.o, r.plan, r.src)
+	opts := rsyncOptions(&r.o, r.plan, r.src, 0)
 	opts.DryRun = true
 	opts.ExtraFiles = []*os.File{r.store.dir}
 	// A first backup is compared with a name that is free: rsync takes a

@@ -1,0 +1,105 @@
+// Walking a tree in parallel through descriptors, in bounded memory.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+const (
+	// walkers is the number of directories read at a time. A walk is bound by
+	// the kernel reading inodes; what it read, rsync finds in the cache.
+	walkers = 4
+	// readBatch bounds the memory for one directory however large it is.
+	readBatch = 512
+)
+
+// walker goes through a tree. visit is called for everything but directories,
+// enter for each directory: it returns it opened, or nil to leave it out.
+// Both are called from several goroutines.
+type walker struct {
+	visit func(dir *os.File, e os.DirEntry) error
+	enter func(dir *os.File, name string) (*os.File, error)
+
+	ctx   context.Context
+	token chan struct{} // one for each further goroutine
+	group sync.WaitGroup
+
+	mu  sync.Mutex
+	err error
+}
+
+// walk goes through everything below root and returns the first error.
+func (w *walker) walk(ctx context.Context, root *os.File) error {
+	w.ctx, w.token = ctx, make(chan struct{}, walkers-1)
+	dir, err := openDirAt(root, ".")
+	if err != nil {
+		return err
+	}
+	w.read(dir)
+	w.group.Wait()
+	return w.err
+}
+
+func (w *walker) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+func (w *walker) stopped() bool {
+	if w.ctx.Err() != nil {
+		w.fail(context.Cause(w.ctx))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
+}
+
+// read goes through dir and closes it.
+func (w *walker) read(dir *os.File) {
+	defer dir.Close()
+	for !w.stopped() {
+		entries, err := dir.ReadDir(readBatch)
+		for _, e := range entries {
+			if err := w.take(dir, e); err != nil {
+				w.fail(err)
+				return
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			w.fail(err)
+			return
+		}
+	}
+}
+
+// take hands a subdirectory to an idle goroutine or reads it itself.
+func (w *walker) take(dir *os.File, e os.DirEntry) error {
+	if !e.IsDir() {
+		return w.visit(dir, e)
+	}
+	sub, err := w.enter(dir, e.Name())
+	if err != nil || sub == nil {
+		return err
+	}
+	select {
+	case w.token <- struct{}{}:
+		w.group.Go(func() {
+			w.read(sub)
+			<-w.token
+		})
+	default:
+		w.read(sub)
+	}
+	return nil
+}
