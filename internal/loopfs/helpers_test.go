@@ -50,6 +50,19 @@ func (p process) killUnreaped(t *testing.T) {
 	t.Fatalf("process %s did not become a zombie", p.pid)
 }
 
+// syncFS writes out one file system; sync(2) would wait for everybody else's as well.
+func syncFS(t *testing.T, mount string) {
+	t.Helper()
+	dir, err := os.Open(mount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mountID(t *testing.T, path string) uint64 {
 	t.Helper()
 	var stat unix.Statx_t

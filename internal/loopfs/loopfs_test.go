@@ -92,7 +92,7 @@ func TestSetOptionsKeepsTheMount(t *testing.T) {
 func TestCrashCopyHasWhatWasSyncedAndNothingElse(t *testing.T) {
 	image := NewNested(t, "128M")
 	write(t, filepath.Join(image.Mount, "synced"), "on disk")
-	unix.Sync()
+	syncFS(t, image.Mount)
 	write(t, filepath.Join(image.Mount, "in memory"), "lost")
 
 	first := image.CrashCopy(t)
@@ -103,7 +103,7 @@ func TestCrashCopyHasWhatWasSyncedAndNothingElse(t *testing.T) {
 		t.Error("the copy has a file that was never written to the image")
 	}
 
-	unix.Sync()
+	syncFS(t, image.Mount)
 	second := image.CrashCopy(t)
 	if got := read(t, filepath.Join(second, "in memory")); got != "lost" {
 		t.Errorf("after a sync the file = %q, want %q", got, "lost")
