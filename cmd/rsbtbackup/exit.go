@@ -22,6 +22,17 @@ const (
 	exitSignal     = 128 // plus its number, as shells have it
 )
 
+// message is the one line about err. What rsync says about its own end adds
+// nothing where a signal ended the run.
+func message(err error) string {
+	var stopped signalError
+	var step *rsbtbackup.StepError
+	if errors.As(err, &stopped) && errors.As(err, &step) {
+		return step.Step + ": interrupted: " + stopped.Error()
+	}
+	return oneLine(err)
+}
+
 // exitCode maps an error to the exit code. Where an error has several causes
 // the first case that fits wins: why a run was stopped before what came of it.
 func exitCode(err error) int {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -34,7 +35,16 @@ type usageError struct {
 	err  error
 }
 
-func (e *usageError) Error() string { return e.err.Error() }
+// Error names the command, which kong does now and then.
+func (e *usageError) Error() string {
+	text := e.err.Error()
+	if e.verb == "" || strings.HasPrefix(text, e.verb+": ") {
+		return text
+	}
+	return e.verb + ": " + text
+}
+
+// Unwrap returns the cause.
 func (e *usageError) Unwrap() error { return e.err }
 
 // run is the whole program but for the process around it.
@@ -70,15 +80,14 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	if len(args) == 0 {
 		out = stderr
 	}
-	parser, err := kong.New(g,
+	parser, err := kong.New(g, append(rawStrings(),
 		kong.Name("rsbtbackup"),
 		kong.Description("Incremental backups with rsync into btrfs snapshots."),
 		kong.NoDefaultHelp(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(func(v *kong.Value) string { return v.Help }),
-		kong.WithHyphenPrefixedParameters(true), // --filter '- *.o'
 		kong.Writers(helpWriter{out}, stderr),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

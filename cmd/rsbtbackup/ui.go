@@ -15,6 +15,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,11 +78,13 @@ func (u *ui) object(v any) error {
 	if !u.json {
 		return nil
 	}
-	data, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // hints have && in them
+	if err := encoder.Encode(v); err != nil {
 		return fmt.Errorf("print JSON: %w", err)
 	}
-	u.write(u.stdout, string(asciiControls(data))+"\n")
+	u.write(u.stdout, string(asciiControls(b.Bytes())))
 	return nil
 }
 
@@ -97,12 +100,12 @@ func (u *ui) fail(err error, code int, hints []string) {
 	if errors.Is(err, errNoArguments) {
 		return
 	}
-	message := clean(oneLine(err))
-	u.write(u.stderr, "rsbtbackup: "+message+"\n")
+	text := clean(message(err))
+	u.write(u.stderr, "rsbtbackup: "+text+"\n")
 	for _, hint := range hints {
 		u.write(u.stderr, "hint: "+clean(hint)+"\n")
 	}
-	if err := u.object(errorObject{"error", code, message, hints}); err != nil {
+	if err := u.object(errorObject{"error", code, text, hints}); err != nil {
 		u.note(err.Error())
 	}
 }

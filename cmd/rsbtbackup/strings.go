@@ -1,0 +1,44 @@
+// Strings on the command line, as they are.
+
+package main
+
+import (
+	"errors"
+	"reflect"
+
+	"github.com/alecthomas/kong"
+)
+
+// rawStrings replace kong's mappers, which pass a string through JSON and so
+// lose bytes that are no UTF-8 (a file name may have them), and which take a
+// value that begins with a dash (--filter '- *.o') for a flag.
+func rawStrings() []kong.Option {
+	return []kong.Option{
+		kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)),
+		kong.TypeMapper(reflect.TypeFor[[]string](), kong.MapperFunc(appendString)),
+	}
+}
+
+func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
+	s, err := popString(ctx)
+	if err == nil {
+		target.SetString(s)
+	}
+	return err
+}
+
+// appendString takes one value: a comma may be part of a pattern.
+func appendString(ctx *kong.DecodeContext, target reflect.Value) error {
+	s, err := popString(ctx)
+	if err == nil {
+		target.Set(reflect.Append(target, reflect.ValueOf(s)))
+	}
+	return err
+}
+
+func popString(ctx *kong.DecodeContext) (string, error) {
+	if s, ok := ctx.Scan.Pop().Value.(string); ok {
+		return s, nil
+	}
+	return "", errors.New("its value is missing")
+}
