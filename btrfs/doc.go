@@ -27,7 +27,7 @@
 //	share the blocks of a whole file                    CloneFile
 //	space by kind and profile                           SpaceInfo (for "how much can I still write": statfs)
 //	devices and their error counters                    DeviceStats
-//	what a subvolume added on disk                      AddedBytes
+//	what a subvolume added on disk, what deleting frees AddedBytes, FreedBytes
 //	anything in the trees                               TreeSearch, InodePath
 //
 // # Durability
@@ -54,14 +54,14 @@
 //	DeleteSubvolume                             with the mount option       yes
 //	                                            user_subvol_rm_allowed,
 //	                                            not while read-only
-//	DeleteSubvolumeByID                         with the same option, from  yes
-//	                                            the directory above it
+//	DeleteSubvolumeByID                         likewise, not from itself   yes
 //	IsBtrfs, IsSubvolume, ReadOnly,             anybody who can open it     -
 //	SubvolumeInfo, Children, SpaceInfo,
 //	DeviceStats, StartSync, WaitSync, Sync,
 //	SyncFS, DeletedCount, WaitDeleted,
 //	CloneFile
-//	TreeSearch, AddedBytes, InodePath           no                          yes
+//	TreeSearch, AddedBytes, FreedBytes,         no                          yes
+//	InodePath
 //
 // Without root an empty subvolume, read-only or not, can still be removed by its owner with rmdir(2).
 //

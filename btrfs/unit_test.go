@@ -174,38 +174,33 @@ func TestParseItemsTruncated(t *testing.T) {
 	}
 }
 
-func TestExtentSum(t *testing.T) {
-	regular := func(generation, start, size uint64) []byte {
-		b := binary.LittleEndian.AppendUint64(nil, generation)
-		b = append(b, make([]byte, 12)...)
-		b = append(b, 1)
-		b = binary.LittleEndian.AppendUint64(b, start)
-		b = binary.LittleEndian.AppendUint64(b, size)
-		return append(b, make([]byte, 16)...)
+func TestParseExtent(t *testing.T) {
+	regular := binary.LittleEndian.AppendUint64(nil, 11) // generation
+	regular = append(regular, make([]byte, 12)...)
+	regular = append(regular, 1) // type
+	regular = binary.LittleEndian.AppendUint64(regular, 4096)
+	regular = binary.LittleEndian.AppendUint64(regular, 8192)
+	regular = append(regular, make([]byte, 16)...)
+	inline := binary.LittleEndian.AppendUint64(nil, 12)
+	inline = append(append(inline, make([]byte, 13)...), "hello"...)
+
+	type fields struct {
+		generation, start, diskBytes uint64
+		inline                       bool
 	}
-	inline := func(generation uint64, data string) []byte {
-		b := binary.LittleEndian.AppendUint64(nil, generation)
-		return append(append(b, make([]byte, 13)...), data...)
-	}
-	sum := extentSum{since: 10, seen: map[uint64]struct{}{}}
-	for _, item := range [][]byte{
-		regular(11, 4096, 8192),
-		regular(11, 4096, 8192), // a second file with the same extent
-		regular(10, 65536, 1<<20),
-		regular(12, 0, 0), // a hole
-		inline(11, "hello"),
-		inline(9, "older"),
+	for name, tt := range map[string]struct {
+		item []byte
+		want fields
+	}{
+		"regular": {regular, fields{generation: 11, start: 4096, diskBytes: 8192}},
+		"inline":  {inline, fields{generation: 12, diskBytes: 5, inline: true}},
 	} {
-		extent, err := parseExtent(item)
-		if err != nil {
-			t.Fatal(err)
+		e, err := parseExtent(tt.item)
+		if got := (fields{e.generation, e.start, e.diskBytes, e.inline}); err != nil || got != tt.want {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, err, tt.want)
 		}
-		sum.add(extent)
 	}
-	if want := uint64(8192 + 5); sum.bytes != want {
-		t.Errorf("sum = %d, want %d", sum.bytes, want)
-	}
-	for _, item := range [][]byte{nil, regular(1, 2, 3)[:52], inline(1, "")[:20]} {
+	for _, item := range [][]byte{nil, regular[:52], inline[:20]} {
 		if _, err := parseExtent(item); !errors.Is(err, unix.EPROTO) {
 			t.Errorf("parseExtent of %d bytes: %v, want EPROTO", len(item), err)
 		}
