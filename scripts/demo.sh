@@ -47,7 +47,7 @@ main() {
 	say 'The first backups'
 	local i
 	for i in "${!sources[@]}"; do
-		as_root mkdir "$disk/${sources[i]}"
+		as_root mkdir -m 0700 "$disk/${sources[i]}"
 		show "$TOOL" init "$disk/${sources[i]}"
 		show "$TOOL" backup "${source_of[i]}" "$disk/${sources[i]}"
 	done
