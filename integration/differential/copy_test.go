@@ -1,0 +1,56 @@
+//go:build integration
+
+package differential
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+)
+
+// A copier keeps a plain copy of the source aside, without rsync.
+type copier interface {
+	copy(t *testing.T, source, parent, name string)
+}
+
+// snapshotCopier is for a source that is a btrfs subvolume; the copy is exact by construction.
+type snapshotCopier struct{}
+
+func (snapshotCopier) copy(t *testing.T, source, parent, name string) {
+	t.Helper()
+	src, dir := openDir(t, source), openDir(t, parent)
+	defer src.Close()
+	defer dir.Close()
+	if err := btrfs.CreateSnapshot(dir, name, src, btrfs.SnapshotOptions{ReadOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cpCopier is for every other source.
+type cpCopier struct{}
+
+func (cpCopier) copy(t *testing.T, source, parent, name string) {
+	t.Helper()
+	out, err := exec.Command("cp", "-a", "--reflink=auto", "--", source, parent+"/"+name).CombinedOutput()
+	if err != nil {
+		t.Fatalf("cp -a: %v\n%s", err, out)
+	}
+}
+
+func openDir(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := btrfs.OpenDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func createSubvolume(t *testing.T, parent, name string) error {
+	t.Helper()
+	dir := openDir(t, parent)
+	defer dir.Close()
+	return btrfs.CreateSubvolume(dir, name)
+}

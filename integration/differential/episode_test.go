@@ -1,0 +1,351 @@
+//go:build integration
+
+package differential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	immutable = 0x10 // FS_IMMUTABLE_FL of linux/fs.h
+	// recheckEvery rounds, all backups are read again; in between only the new ones.
+	recheckEvery = 10
+	maxChanges   = 14
+)
+
+// A mode is a way of transferring; each has a destination of its own in every round.
+type mode struct {
+	name string
+	set  func(o *rsbtbackup.BackupOptions, rng *rand.Rand)
+}
+
+func modes() []mode {
+	pure := []mode{
+		{"in place", func(*rsbtbackup.BackupOptions, *rand.Rand) {}},
+		{"whole files", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.WholeFiles = true }},
+		{"checksum", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Checksum = true }},
+	}
+	sparse := mode{"sparse", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.RsyncArgs = []string{"--sparse"} }}
+	all := append(slices.Clone(pure), sparse)
+	return append(pure, mode{"mixed", func(o *rsbtbackup.BackupOptions, rng *rand.Rand) { all[rng.IntN(len(all))].set(o, rng) }})
+}
+
+// An episode is what follows from one seed.
+type episode struct {
+	t      *testing.T
+	seed   uint64
+	world  *world
+	copier copier
+	copies string // where the plain copies are
+	dests  []*destination
+	round  int
+	tally  *tally
+	// counted are the backups of each destination that the tally has.
+	counted map[*destination]int
+}
+
+// A destination gathers the backups of one mode.
+type destination struct {
+	mode   mode
+	path   string
+	killer string // see there
+	rng    *rand.Rand
+	kept   []kept
+	last   time.Duration // of the last whole run
+}
+
+// A kept is one backup and what it has to be equal to for ever.
+type kept struct {
+	name string
+	want expected
+}
+
+type expected struct {
+	manifest manifest
+	copy     string
+}
+
+// A tally is what a test has seen.
+type tally struct {
+	rounds, backups, interrupted, reread, wrongNames, wrongBytes atomic.Int64
+}
+
+func newEpisode(t *testing.T, seed uint64, sum *tally) *episode {
+	e := &episode{t: t, seed: seed, tally: sum, counted: map[*destination]int{}}
+	e.source()
+	options := [][]string{nil, {"compress=zstd:1"}, {"nodatasum"}}
+	base := loopfs.New(t, "6G", options[seed%3]...)
+	for i, m := range modes() {
+		d := &destination{mode: m, path: filepath.Join(base, fmt.Sprint("dest", i)), killer: filepath.Join(t.TempDir(), "rsync"), rng: rand.New(rand.NewPCG(seed, uint64(100+i)))}
+		if err := errors.Join(os.Mkdir(d.path, 0o700), os.WriteFile(d.killer, []byte(killer), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rsbtbackup.Init(t.Context(), d.path, rsbtbackup.InitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		e.dests = append(e.dests, d)
+	}
+	return e
+}
+
+// source makes an empty source: a btrfs subvolume for even seeds, a directory on ext4 for odd ones.
+func (e *episode) source() {
+	fstype := [...]string{"btrfs", "ext4"}[e.seed%2]
+	mount := loopfs.NewFS(e.t, "4G", fstype)
+	root := filepath.Join(mount, "source")
+	e.copies = filepath.Join(mount, "copies")
+	var err error
+	if fstype == "btrfs" {
+		e.copier = snapshotCopier{}
+		err = createSubvolume(e.t, mount, "source")
+	} else {
+		e.copier = cpCopier{}
+		err = os.Mkdir(root, 0o755)
+	}
+	if err := errors.Join(err, os.Mkdir(e.copies, 0o755)); err != nil {
+		e.t.Fatal(err)
+	}
+	e.world = newWorld(root, e.seed)
+}
+
+func (e *episode) run(rounds int) {
+	e.must(e.world.change(fewEntries + 20))
+	for e.round = 1; e.round <= rounds; e.round++ {
+		e.must(e.world.change(1 + e.world.rng.IntN(maxChanges)))
+		e.interrupt()
+		e.backup()
+		e.tally.rounds.Add(1)
+		if e.round%recheckEvery == 0 || e.round == rounds {
+			e.recheck()
+		}
+	}
+}
+
+func (e *episode) must(err error) {
+	e.t.Helper()
+	if err != nil {
+		e.t.Fatalf("round %d: %v\nreplay: DIFFERENTIAL_SEED=%d DIFFERENTIAL_ROUNDS=%d go test -tags integration -run 'TestDifferential$' ./integration/differential\nthe last changes were:\n%s",
+			e.round, squeeze(err.Error()), e.seed, e.round, e.world.history())
+	}
+}
+
+// each works on all destinations at once.
+func (e *episode) each(work func(*destination) error) {
+	e.t.Helper()
+	errs := make([]error, len(e.dests))
+	var group sync.WaitGroup
+	for i, d := range e.dests {
+		group.Go(func() {
+			if err := work(d); err != nil {
+				errs[i] = fmt.Errorf("mode %q: %w", d.mode.name, err)
+			}
+		})
+	}
+	group.Wait()
+	e.must(errors.Join(errs...))
+}
+
+// expect makes the plain copy and reads it.
+func (e *episode) expect(name string) expected {
+	e.t.Helper()
+	e.copier.copy(e.t, e.world.root, e.copies, name)
+	want := expected{copy: filepath.Join(e.copies, name)}
+	var err error
+	want.manifest, err = readManifest(want.copy)
+	e.must(err)
+	return want
+}
+
+// interrupt runs, for some modes, a backup that is cut short; then the source goes on changing.
+func (e *episode) interrupt() {
+	chosen := map[*destination]bool{}
+	for _, d := range e.dests {
+		chosen[d] = d.rng.IntN(6) == 0 || e.round == 1 && d.rng.IntN(2) == 0
+	}
+	if !slices.ContainsFunc(e.dests, func(d *destination) bool { return chosen[d] }) {
+		return
+	}
+	want := e.expect(fmt.Sprint(e.round, "-interrupted"))
+	e.each(func(d *destination) error {
+		if !chosen[d] {
+			return nil
+		}
+		return d.cutShort(e.world.root, want)
+	})
+	for _, d := range e.dests {
+		if chosen[d] {
+			e.tally.interrupted.Add(1)
+		}
+	}
+	e.must(e.world.change(e.world.rng.IntN(maxChanges)))
+}
+
+func (e *episode) backup() {
+	want := e.expect(fmt.Sprint(e.round))
+	fixed := e.world.makeImmutable()
+	e.each(func(d *destination) error { return d.backup(e.world.root, want) })
+	e.must(e.world.setImmutable(fixed, false))
+	after, err := readManifest(e.world.root)
+	e.must(err)
+	if _, text := want.manifest.diff(after, 10); text != "" {
+		e.must(fmt.Errorf("the source is not what it was before the backup:\n%s", text))
+	}
+	e.each(func(d *destination) error { return d.compare(len(d.kept)-1, e.tally) })
+	for _, d := range e.dests {
+		e.tally.backups.Add(int64(len(d.kept) - e.counted[d]))
+		e.counted[d] = len(d.kept)
+	}
+}
+
+// recheck reads every backup again, and asks List whether there are others.
+func (e *episode) recheck() {
+	for _, d := range e.dests {
+		e.tally.reread.Add(int64(len(d.kept)))
+	}
+	e.each(func(d *destination) error {
+		for i := range d.kept {
+			if err := d.compare(i, e.tally); err != nil {
+				return err
+			}
+		}
+		return d.compareList()
+	})
+}
+
+func (d *destination) options(source string) rsbtbackup.BackupOptions {
+	o := rsbtbackup.BackupOptions{
+		Source: source, Dest: d.path,
+		Now: time.Date(2000, 1, 1, 0, len(d.kept), 0, 0, time.Local),
+	}
+	d.mode.set(&o, d.rng)
+	return o
+}
+
+// cutShort makes a run that ends early; when it is too quick for that, it has made one more backup.
+func (d *destination) cutShort(source string, want expected) error {
+	o := d.options(source)
+	i := interruption(d.rng.IntN(int(interruptions)))
+	after := max(time.Millisecond, time.Duration(d.rng.Float64()*float64(max(d.last, 30*time.Millisecond))))
+	ctx, cancel, err := i.arrange(&o, d.killer, after)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	report, err := rsbtbackup.Backup(ctx, o)
+	if report.Name != "" {
+		if err != nil {
+			return fmt.Errorf("%s after %v: published, but with an error: %w", i, after, err)
+		}
+		d.kept = append(d.kept, kept{report.Name, want})
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("%s after %v: nothing published, and no error", i, after)
+	}
+	if d.rng.IntN(3) == 0 {
+		return tear(d.rng, d.path)
+	}
+	return nil
+}
+
+func (d *destination) backup(source string, want expected) error {
+	o := d.options(source)
+	began := time.Now()
+	report, err := rsbtbackup.Backup(context.Background(), o)
+	if err != nil {
+		return fmt.Errorf("backup: %w (rsync says %q)", err, report.Complaints)
+	}
+	d.last = time.Since(began)
+	d.kept = append(d.kept, kept{report.Name, want})
+	return nil
+}
+
+func (d *destination) compare(i int, sum *tally) error {
+	k := d.kept[i]
+	path := filepath.Join(d.path, k.name)
+	got, err := readManifest(path)
+	if err != nil {
+		return err
+	}
+	if got.sum == k.want.manifest.sum {
+		return nil
+	}
+	wrong, text := k.want.manifest.diff(got, 10)
+	bytes := wrongBytes(k.want.copy, path, wrong)
+	sum.wrongNames.Add(int64(len(wrong)))
+	sum.wrongBytes.Add(bytes)
+	return fmt.Errorf("backup %d, %s, is wrong in %d names and %d bytes:\n%s", i+1, k.name, len(wrong), bytes, text)
+}
+
+func (d *destination) compareList() error {
+	list, err := rsbtbackup.List(context.Background(), d.path)
+	if err != nil {
+		return err
+	}
+	var got, want []string
+	for _, b := range list.Backups {
+		got = append(got, b.Name)
+	}
+	for _, k := range d.kept {
+		want = append(want, k.name)
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("listed are %q, made were %q", got, want)
+	}
+	if newest := list.Backups[len(list.Backups)-1]; !newest.Current || newest.Status != rsbtbackup.Complete || list.Pending || len(list.Foreign) > 0 {
+		return fmt.Errorf("after a complete run: newest %+v, pending %v, foreign %q", newest, list.Pending, list.Foreign)
+	}
+	return nil
+}
+
+// makeImmutable sets the immutable flag on up to two entries for the time of a backup.
+func (w *world) makeImmutable() []string {
+	entries, err := w.entries()
+	if err != nil {
+		return nil
+	}
+	var fixed []string
+	for range w.rng.IntN(3) {
+		e, err := w.pick(entries, func(e entry) bool { return e.isFile() || e.isDir() })
+		if err == nil && w.setImmutable([]string{e.rel}, true) == nil {
+			fixed = append(fixed, e.rel)
+		}
+	}
+	return fixed
+}
+
+func (w *world) setImmutable(paths []string, on bool) error {
+	for _, rel := range paths {
+		f, err := os.Open(w.path(rel))
+		if err != nil {
+			return err
+		}
+		flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+		if on {
+			flags |= immutable
+		} else {
+			flags &^= immutable
+		}
+		if err == nil {
+			err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return pathError("chattr", f.Name(), err)
+		}
+	}
+	return nil
+}
