@@ -113,7 +113,11 @@ func backupLines(r *rsbtbackup.Report) []string {
 	if r.DryRun {
 		sent = s.TransferredSize // nothing was sent
 	}
-	return []string{head, fmt.Sprintf(moved, plural(s.Files, "file"), size(s.TotalSize), count(s.Transferred), size(sent), count(s.Deleted))}
+	line := fmt.Sprintf(moved, plural(s.Files, "file"), size(s.TotalSize), count(s.Transferred), size(sent), count(s.Deleted))
+	if r.AddedBytes != nil {
+		line += ", " + size(int64(*r.AddedBytes)) + " added on disk"
+	}
+	return []string{head, line}
 }
 
 func basis(r *rsbtbackup.Report) string {

@@ -5,7 +5,7 @@
 //	init      one, rsbtbackup.InitReport: dest, already, adopted, backups, warnings
 //	backup    one, rsbtbackup.Report: dest, source, name, status, base, resumed,
 //	          dry_run, started, ended, rsync_version, rsync_exit, stats,
-//	          complaints, notices, repairs. Without a name nothing was published.
+//	          added_bytes, complaints, notices, repairs. Without a name nothing was published.
 //	snapshot  one for each backup, oldest first, rsbtbackup.Snapshot: name, time,
 //	          id, uuid, parent_uuid, read_only, status, current, record
 //	summary   the last of list: dest, backups, unfinished, foreign

@@ -18,8 +18,9 @@ type listCommand struct {
 // Help shows how it is used.
 func (listCommand) Help() string {
 	return `
-The oldest backup comes first. SENT is what was new or changed. Backups made by other programs have no figures. Listing
-takes no lock and never waits for a backup that is being made.
+The oldest backup comes first. SENT is the file data that was new or changed, ADDED the space it takes on disk beyond
+the backups before it; what is not known is shown as "-". Listing takes no lock and never waits for a backup that is
+being made.
 
 EXAMPLE:
 
@@ -58,14 +59,17 @@ func listObjects(u *ui, l *rsbtbackup.Listing) error {
 }
 
 func listRows(backups []rsbtbackup.Snapshot, now time.Time) [][]string {
-	rows := [][]string{{"NAME", "AGE", "FILES", "SIZE", "SENT", "STATUS"}}
+	rows := [][]string{{"NAME", "AGE", "FILES", "SIZE", "SENT", "ADDED", "STATUS"}}
 	for _, b := range backups {
-		files, total, sent := "-", "-", "-"
+		files, total, sent, added := "-", "-", "-", "-"
 		if b.Record != nil && b.Record.Stats != nil {
 			s := b.Record.Stats
 			files, total, sent = count(s.Files), size(s.TotalSize), size(s.Literal)
 		}
-		rows = append(rows, []string{b.Name, age(now.Sub(b.Time)), files, total, sent, statusOf(b)})
+		if b.Record != nil && b.Record.AddedBytes != nil {
+			added = size(int64(*b.Record.AddedBytes))
+		}
+		rows = append(rows, []string{b.Name, age(now.Sub(b.Time)), files, total, sent, added, statusOf(b)})
 	}
 	return rows
 }

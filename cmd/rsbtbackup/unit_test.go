@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+func TestClean(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"plain", "/backup/etc", "/backup/etc"},
+		{"letters of all kinds stay", "/Größe/東京 é🙂", "/Größe/東京 é🙂"},
+		{"line break", "a\nb", `a\nb`},
+		{"escape sequence", "\x1b[31mred\x07", `\x1b[31mred\x07`},
+		{"tab, return, DEL", "a\tb\rc\x7f", `a\x09b\x0dc\x7f`},
+		{"C1: CSI in one rune", "a\u009b31m", `a\u009b31m`},
+		{"no UTF-8", "a\xff\xc3", `a\xff\xc3`},
+		{"the replacement character itself is text", "\uFFFD", "\uFFFD"},
+		{"reading direction turned", "a\u202egpj.exe", `a\u202egpj.exe`},
+		{"line separator", "a\u2028b", `a\u2028b`},
+		{"beyond 16 bits", "\U000e0001", `\U000e0001`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := clean(tt.in); got != tt.want {
+				t.Errorf("clean(%q) = %q, want %q", tt.in, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	a, b := errors.New("a"), errors.New("b")
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"plain", a, "a"},
+		{"joined", errors.Join(a, b), "a; b"},
+		{"joined below a step", &rsbtbackup.StepError{Step: "lock", Err: errors.Join(a, b)}, "lock: a; b"},
+		{"joins in joins", errors.Join(fmt.Errorf("x: %w", errors.Join(a, b)), a), "x: a; b; a"},
+		{"several %w are no join", fmt.Errorf("%w (%w)", a, b), "a (b)"},
+		{"a line break in a path stays for clean", &fs.PathError{Op: "open", Path: "x\ny", Err: a}, "open x\ny: a"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := oneLine(tt.err); got != tt.want {
+				t.Errorf("oneLine = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A shell must read back what was quoted.
+func TestQuote(t *testing.T) {
+	words := []string{"", "plain", "/a/b-c_d.e:f@g", "two words", "it's", `back\slash`, "$HOME `id` \"x\"", "*", "~", "-x", "a\nb", "\x1b[31m", "a\xffb", "é", "!"}
+	for _, word := range words {
+		out, err := exec.Command("bash", "-c", "printf %s "+quote(word)).Output()
+		if err != nil || string(out) != word {
+			t.Errorf("bash reads %s as %q (%v), want %q", quote(word), out, err, word)
+		}
+	}
+	if got := quoteAll("ls", "-l", "a b"); got != "ls -l 'a b'" {
+		t.Errorf("quoteAll = %s", got)
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{errors.New("x"), 1},
+		{&usageError{"", errors.New("x")}, 2},
+		{rsbtbackup.ErrUsage, 2},
+		{rsbtbackup.ErrIncomplete, 3},
+		{rsbtbackup.ErrNotInitialized, 10},
+		{rsbtbackup.ErrNotBtrfs, 10},
+		{rsbtbackup.ErrDest, 10},
+		{rsbtbackup.ErrLocked, 11},
+		{rsbtbackup.ErrSource, 12},
+		{rsbtbackup.ErrGuard, 13},
+		{rsbtbackup.ErrNoSpace, 14},
+		{signalError{syscall.SIGHUP}, 129},
+		{signalError{syscall.SIGINT}, 130},
+		{signalError{syscall.SIGTERM}, 143},
+		{context.Canceled, 1},
+		{errors.Join(rsbtbackup.ErrIncomplete, errors.New("log")), 3},
+		{errors.Join(rsbtbackup.ErrIncomplete, rsbtbackup.ErrNoSpace), 14},
+		{errors.Join(rsbtbackup.ErrSource, signalError{syscall.SIGINT}), 130},
+	} {
+		t.Run(fmt.Sprint(tt.err), func(t *testing.T) {
+			if got := exitCode(tt.err); got != tt.want {
+				t.Errorf("exitCode = %d, want %d", got, tt.want)
+			}
+			if tt.err == nil {
+				return
+			}
+			if got := exitCode(&rsbtbackup.StepError{Step: "s", Err: fmt.Errorf("w: %w", tt.err)}); got != tt.want {
+				t.Errorf("wrapped: %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMessageOfAnInterruptedRun(t *testing.T) {
+	err := &rsbtbackup.StepError{Step: "transfer", Err: fmt.Errorf("rsync: %w (rsync: lots of words)", signalError{syscall.SIGINT})}
+	if got, want := message(err), "transfer: interrupted: got SIGINT"; got != want {
+		t.Errorf("message = %q, want %q", got, want)
+	}
+}
+
+func TestHints(t *testing.T) {
+	backup := &backupCommand{Src: "/my home", Dest: "/b"}
+	refusing := &backupCommand{Src: "/s", Dest: "/b", Partial: partialRefuse}
+	remote := &backupCommand{Src: "h:/s", Dest: "/b", Rsh: "ssh -p 1"}
+	args := []string{"backup", "/my home", "/b", "--", "--fuzzy"}
+	exit := func(code int) error { return &rsbtbackup.RsyncExitError{Code: code} }
+	for _, tt := range []struct {
+		name string
+		err  error
+		cmd  command
+		want []string
+	}{
+		{"nothing helps", errors.New("x"), backup, nil},
+		{"no arguments", &usageError{"", errNoArguments}, nil, nil},
+		{"usage", &usageError{"", errors.New("x")}, nil, []string{"rsbtbackup --help"}},
+		{"usage of a command", &usageError{"backup", errors.New("x")}, nil, []string{"rsbtbackup backup --help"}},
+		{"not initialised", rsbtbackup.ErrNotInitialized, &listCommand{Dest: "/a b"}, []string{"rsbtbackup init '/a b'"}},
+		{"DEST missing", errors.Join(rsbtbackup.ErrDest, fs.ErrNotExist), &listCommand{Dest: "/a"}, []string{"mkdir -p /a && rsbtbackup init /a"}},
+		{"DEST is a file", rsbtbackup.ErrDest, &listCommand{Dest: "/a"}, nil},
+		{"not btrfs", rsbtbackup.ErrNotBtrfs, backup, []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}},
+		{"locked", rsbtbackup.ErrLocked, backup, []string{"to wait for it: rsbtbackup backup '/my home' /b --lock-wait=10m -- --fuzzy"}},
+		{"guard", rsbtbackup.ErrGuard, backup, []string{"to look: ls -la '/my home'", "if it is as it should be: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
+		{"no space", rsbtbackup.ErrNoSpace, backup, []string{"rsbtbackup prune /b --keep-last=7", "to see what is used: btrfs filesystem usage /b"}},
+		{"no rsync", rsbtbackup.ErrRsyncNotFound, backup, []string{"apt-get install rsync"}},
+		{"refused option", &rsbtbackup.RsyncOptionError{Arg: "x", Hint: "do y"}, backup, []string{"do y"}},
+		{"interrupted", signalError{syscall.SIGINT}, backup, []string{"to resume: rsbtbackup backup '/my home' /b -- --fuzzy"}},
+		{"refused partial transfer", exit(23), refusing, []string{"to publish what could be read: rsbtbackup backup '/my home' /b --partial=publish -- --fuzzy"}},
+		{"remote out of reach", errors.Join(rsbtbackup.ErrSource, exit(255)), remote, []string{"to try the source alone: rsync --list-only -e 'ssh -p 1' h:/s"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := hints(tt.err, invocation{args: args, flags: &flags{}, command: tt.cmd})
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	known := progressSeen{rsbtbackup.Progress{Bytes: 35e6, Percent: 35, Rate: 5e6, Transferred: 10, ToCheck: 600, Total: 1000}, true}
+	scanning := known
+	scanning.Scanning = true
+	for _, tt := range []struct {
+		name  string
+		seen  progressSeen
+		width int
+		want  string
+	}{
+		{"nothing known", progressSeen{}, 80, "/ reading  1:05"},
+		{"rsync still reads the source", scanning, 80, "/ 35 MB  5.0 MB/s  400 files  1:05"},
+		{"wide", known, 100, "[==========                    ]  35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
+		{"80 columns", known, 80, "[=======               ]  35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
+		{"60 columns", known, 60, " 35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
+		{"30 columns", known, 30, " 35%  35 MB  5.0 MB/s"},
+		{"4 columns", known, 4, " 35%"},
+		{"0 columns", known, 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := progressLine(tt.seen, 65*time.Second, tt.width)
+			if got != tt.want {
+				t.Errorf("progressLine = %q, want %q", got, tt.want)
+			}
+			if len(got) > tt.width {
+				t.Errorf("%d columns wide, %d are there", len(got), tt.width)
+			}
+		})
+	}
+}
+
+// Lines from within a file have no counts of files; those of the last one stay.
+func TestProgressKeepsCounts(t *testing.T) {
+	s := progressSeen{}.add(rsbtbackup.Progress{Bytes: 1, ToCheck: 3, Total: 9, Scanning: true}).add(rsbtbackup.Progress{Bytes: 2, ETA: time.Second})
+	want := rsbtbackup.Progress{Bytes: 2, ETA: time.Second, ToCheck: 3, Total: 9, Scanning: true}
+	if s.Progress != want {
+		t.Errorf("progress = %+v, want %+v", s.Progress, want)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tt := range []struct{ got, want string }{
+		{size(0), "0 B"}, {size(-1), "0 B"}, {size(1234567), "1.2 MB"},
+		{count(1234567), "1,234,567"}, {plural(1, "file"), "1 file"}, {plural(1000, "file"), "1,000 files"},
+		{took(1234 * time.Millisecond), "1.2s"}, {took(42 * time.Second), "42s"}, {took(62400 * time.Millisecond), "1m2s"},
+		{age(-time.Second), "in the future"}, {age(59 * time.Second), "now"}, {age(61 * time.Minute), "1h 1m"},
+		{age(49 * time.Hour), "2d 1h"}, {age(400 * day), "1y 35d"}, {age(5 * time.Minute), "5m"},
+		{clock(7 * time.Second), "0:07"}, {clock(3723 * time.Second), "1:02:03"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("got %q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
+func TestASCIIControls(t *testing.T) {
+	in := "{\"a\":\"é\u009b\x7f\"}\n"
+	if got, want := string(asciiControls([]byte(in))), "{\"a\":\"é\\u009b\\u007f\"}\n"; got != want {
+		t.Errorf("asciiControls = %q, want %q", got, want)
+	}
+}
+
+// What a user types is what the library gets.
+func TestParseBackup(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		want backupCommand
+	}{
+		{"defaults", nil, backupCommand{Inplace: true, Partial: "publish"}},
+		{"upstream's -i", []string{"-i"}, backupCommand{Inplace: true, Partial: "publish"}},
+		{"whole files", []string{"--no-inplace"}, backupCommand{Partial: "publish"}},
+		{"short flags in one", []string{"-cxn"}, backupCommand{Inplace: true, Checksum: true, OneFileSystem: true, DryRun: true, Partial: "publish"}},
+		{"patterns with commas, dashes and bad bytes", []string{"--exclude", "a,b", "--exclude=c\xff", "--filter", "- *.o"},
+			backupCommand{Inplace: true, Partial: "publish", Exclude: []string{"a,b", "c\xff"}, Filter: []string{"- *.o"}}},
+		{"seconds as rsync has them", []string{"--timeout", "300"}, backupCommand{Inplace: true, Partial: "publish", Timeout: seconds(5 * time.Minute)}},
+		{"for rsync", []string{"--", "--exclude=.cache", "-v"}, backupCommand{Inplace: true, Partial: "publish", Rest: []string{"--exclude=.cache", "-v"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.want.Src, tt.want.Dest = "host:/etc", "./-b\xff"
+			args := append([]string{"backup", "host:/etc", "./-b\xff"}, tt.args...)
+			cmd, err := parse(&grammar{}, args, os.Stdout, os.Stderr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(&tt.want, cmd); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Every command says in its help how it is used, and what was forgotten fails
+// here, for commands to come as well.
+func TestEveryCommandIsComplete(t *testing.T) {
+	parser, err := kong.New(&grammar{}, rawStrings()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range parser.Model.Leaves(true) {
+		if _, ok := node.Target.Addr().Interface().(command); !ok {
+			t.Errorf("%s has no run", node.Name)
+		}
+		if !strings.Contains(node.Detail, "EXAMPLE:\n\n    ") || !strings.Contains(node.Detail, "    rsbtbackup "+node.Name) {
+			t.Errorf("%s --help has no example:\n%s", node.Name, node.Detail)
+		}
+		if node.Help == "" {
+			t.Errorf("%s has no help", node.Name)
+		}
+		for _, flag := range node.Flags {
+			if flag.Help == "" {
+				t.Errorf("%s --%s has no help", node.Name, flag.Name)
+			}
+		}
+	}
+}
