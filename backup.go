@@ -158,7 +158,8 @@ func (r *run) backup(ctx context.Context) (err error) {
 	if r.report.Name != "" && r.o.Prune != nil {
 		err = errors.Join(err, r.prune(ctx))
 	}
-	return errors.Join(err, step("write log", joinClose(sink)))
+	closeLog(sink, r.o.Logger)
+	return err
 }
 
 // make is the commit protocol, in its order.
@@ -286,7 +287,7 @@ func (r *run) open() (*os.File, error) {
 	}
 	info, err := subvolumeInfo(pending)
 	if err == nil {
-		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, Source: r.src.shown}
+		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, DiskErrors: r.state.diskErrs, Source: r.src.shown}
 		err = r.enter(phaseTransfer)
 	}
 	if err != nil {
@@ -359,9 +360,7 @@ func (r *run) flush(ctx context.Context) error {
 // commit publishes pending, lets cur name it and cleans up. From the snapshot
 // on nothing stops it but an error: the backup is there.
 func (r *run) commit(pending *os.File, v verdict) error {
-	if err := r.measure(pending); err != nil {
-		return step("measure", err)
-	}
+	r.measure(pending)
 	record := r.record(v)
 	if err := r.store.publish(pending, r.plan, record); err != nil {
 		return step("publish", err)
@@ -400,18 +399,21 @@ func (r *run) incomplete() error {
 }
 
 // measure finds out what the backup adds on disk. All of it has been written
-// out, so the extents are there to be counted.
-func (r *run) measure(pending *os.File) error {
+// out, so the extents are there to be counted. It is a figure, nothing to fail
+// for.
+func (r *run) measure(pending *os.File) {
 	var since uint64
 	if r.plan.base != nil {
 		since = r.plan.base.generation
 	}
 	added, err := btrfs.AddedBytes(pending, since)
-	if errors.Is(err, unix.EPERM) {
-		return nil
+	switch {
+	case errors.Is(err, unix.EPERM):
+	case err != nil:
+		r.notice(fmt.Sprintf("what the backup adds on disk is unknown: %v", err))
+	default:
+		r.report.AddedBytes = &added
 	}
-	r.report.AddedBytes = &added
-	return err
 }
 
 func (r *run) record(v verdict) *Record {
@@ -439,11 +441,4 @@ func (r *run) logEnd(err error) {
 		attrs = append(attrs, "files", s.Files, "transferred", s.Transferred, "deleted", s.Deleted, "bytes", s.Literal)
 	}
 	r.log.Info("backup finished", attrs...)
-}
-
-func loggerOrSilence(l *slog.Logger) *slog.Logger {
-	if l == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return l
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -132,7 +133,7 @@ func change(ctx context.Context, dest, verb string, wait time.Duration, now time
 	if err != nil {
 		return step("open log", err)
 	}
-	defer func() { err = errors.Join(err, step("write log", joinClose(sink))) }()
+	defer closeLog(sink, logger)
 	c := &changing{store: s, log: log, now: now}
 	if c.state, err = s.readState(now.Location()); err != nil {
 		return step("read", err)
@@ -219,14 +220,11 @@ func (s *store) deleteBackup(ctx context.Context, name string, force bool) error
 // a name that is no backup's first, which is returned: whatever interrupts the
 // rest, nothing half deleted is listed.
 func (s *store) unpublish(name string, force bool) (trash string, err error) {
-	records, err := s.openRecords(true)
+	records, err := s.lockRecords(true)
 	if err != nil {
 		return "", err
 	}
 	defer records.Close()
-	if err := retry(func() error { return unix.Flock(int(records.Fd()), unix.LOCK_EX) }); err != nil {
-		return "", atError("flock", records, "", err)
-	}
 	if !force {
 		r, err := readRecord(records, name)
 		if err != nil || r != nil && r.Pin != nil {
@@ -249,5 +247,5 @@ func (s *store) unpublish(name string, force bool) (trash string, err error) {
 }
 
 func needsTrash(err error) bool {
-	return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)
+	return errors.Is(err, unix.ENOTEMPTY) || os.Geteuid() != 0 && refused(err)
 }

@@ -113,7 +113,8 @@ func (s *store) describe(r *InitReport, logger *slog.Logger) error {
 	for _, w := range r.Warnings {
 		log.Warn(w)
 	}
-	return step("write log", joinClose(sink))
+	closeLog(sink, logger)
+	return nil
 }
 
 // ancestry tells who made the backups that have no record of ours.

@@ -30,7 +30,8 @@ func (s *store) lock(ctx context.Context, verb string, wait time.Duration) error
 	for {
 		err := retry(func() error { return unix.Flock(int(s.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 		if err == nil {
-			return s.writeHolder(verb)
+			s.writeHolder(verb)
+			return nil
 		}
 		if err != unix.EWOULDBLOCK {
 			return atError("flock", s.dir, "", err)
@@ -47,12 +48,16 @@ func (s *store) lock(ctx context.Context, verb string, wait time.Duration) error
 	}
 }
 
-func (s *store) writeHolder(verb string) error {
+// writeHolder tries to: a disk too full for it must not keep out the verb
+// that makes room.
+func (s *store) writeHolder(verb string) {
 	data, err := json.Marshal(holder{PID: os.Getpid(), Verb: verb, Since: time.Now().UTC()})
-	if err != nil {
-		return err
+	if err == nil {
+		err = writeFileAt(s.log, holderName, data, false)
 	}
-	return writeFileAt(s.log, holderName, data, false)
+	if err != nil {
+		_ = unlinkAt(s.log, holderName, 0) // rather nobody than the one before
+	}
 }
 
 func (s *store) readHolder() string {

@@ -87,5 +87,6 @@ func (s *store) logPin(b Snapshot, logger *slog.Logger) error {
 	} else {
 		log.Info("unpinned", "backup", b.Name)
 	}
-	return step("write log", joinClose(sink))
+	closeLog(sink, logger)
+	return nil
 }

@@ -43,6 +43,7 @@ func TestPlanOfPending(t *testing.T) {
 		{"died after the disk took everything", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, here)}, here, workResume, false, false},
 		{"died while the disk was asked", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSync, here)}, here, workSnapshot, false, true},
 		{"poisoned", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, here)}, here, workSnapshot, false, true},
+		{"the disk refused writes meanwhile", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: &workNote{Version: 1, WorkUUID: uuidW.String(), Phase: phaseTransfer, Instance: here, DiskErrors: 5}}, here, workSnapshot, false, true},
 		{"poisoned before a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, elsewhere)}, here, workSnapshot, false, true},
 		{"first backup through a reboot", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, elsewhere)}, here, workResume, true, false},
 		{"first backup through a remount", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, remounted)}, here, workResume, true, false},
@@ -138,7 +139,7 @@ func FuzzParseWorkNote(f *testing.F) {
 		}
 		// Whatever the note says, it can not make a foreign pending trusted.
 		p := pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidB, note: n}
-		if trust, _ := judgePending(&p, here, &Snapshot{UUID: uuidA}); trust != trustNot {
+		if trust, _ := judgePending(&p, here, 0, &Snapshot{UUID: uuidA}); trust != trustNot {
 			t.Errorf("trusts a pending made from another backup: %s", data)
 		}
 	})

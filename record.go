@@ -78,6 +78,19 @@ func (s *store) openRecords(create bool) (*os.File, error) {
 	return d, err
 }
 
+// lockRecords opens .log/records and takes the lock every writer there holds;
+// closing the file releases it.
+func (s *store) lockRecords(create bool) (*os.File, error) {
+	records, err := s.openRecords(create)
+	if err != nil || records == nil {
+		return nil, err
+	}
+	if err := retry(func() error { return unix.Flock(int(records.Fd()), unix.LOCK_EX) }); err != nil {
+		return nil, errors.Join(atError("flock", records, "", err), records.Close())
+	}
+	return records, nil
+}
+
 // readRecord returns the record of a backup, or nil when it has none.
 func readRecord(records *os.File, name string) (*Record, error) {
 	if records == nil {
@@ -113,14 +126,11 @@ func parseRecord(data []byte) (*Record, error) {
 // makes it safe beside any other verb, so that a backup can be pinned while
 // another one is being made.
 func (s *store) changeRecord(name string, change func(*Record) (*Record, error)) error {
-	records, err := s.openRecords(true)
+	records, err := s.lockRecords(true)
 	if err != nil {
 		return err
 	}
 	defer records.Close()
-	if err := retry(func() error { return unix.Flock(int(records.Fd()), unix.LOCK_EX) }); err != nil {
-		return atError("flock", records, "", err)
-	}
 	old, err := readRecord(records, name)
 	if err != nil {
 		return err

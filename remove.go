@@ -28,14 +28,20 @@ func removeSubvolume(ctx context.Context, dir *os.File, name string) error {
 		}
 		err = btrfs.DeleteSubvolume(dir, name)
 	}
-	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.EROFS):
+	if os.Geteuid() != 0 && refused(err) {
 		if empty := emptySubvolume(ctx, dir, name); empty != nil {
 			return errors.Join(err, empty)
 		}
 		return unlinkAt(dir, name, unix.AT_REMOVEDIR)
 	}
 	return err
+}
+
+// refused tells whether the ioctl was refused for want of privilege. To root
+// the same errors mean something else (the default subvolume, one being sent,
+// an active swap file), and emptying would destroy what was rightly refused.
+func refused(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)
 }
 
 // removeNested deletes the subvolumes inside name, deepest first.

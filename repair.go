@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +29,9 @@ func (s *store) repair(ctx context.Context, st *state, now time.Time, log *slog.
 			return done, atError("chmod", s.log, "", err)
 		}
 		did("%s was open to others (mode %04o)", logDirName, st.logMode)
+	}
+	if err := s.sweepTemps(did); err != nil {
+		return done, err
 	}
 	if err := s.forget(st.orphans); err != nil {
 		return done, err
@@ -94,7 +99,50 @@ func (s *store) clear(name string, kind entryKind, now time.Time) error {
 			return err
 		}
 	}
-	return renameAt(s.dir, name, name+asideInfix+now.Format(nameSecond))
+	return s.moveAside(name, now)
+}
+
+// moveAside gives name another name that is free.
+func (s *store) moveAside(name string, now time.Time) error {
+	fd := int(s.dir.Fd())
+	for n := 0; ; n++ {
+		aside := name + asideInfix + candidateName(now, n+1)
+		err := retry(func() error { return unix.Renameat2(fd, name, fd, aside, unix.RENAME_NOREPLACE) })
+		if !errors.Is(err, unix.EEXIST) {
+			return atError("rename to "+aside, s.dir, name, err)
+		}
+	}
+}
+
+// sweepTemps removes the files a run died writing: the lock on DEST keeps out
+// all writers but a pin, which holds the lock of the records.
+func (s *store) sweepTemps(did func(string, ...any)) error {
+	if err := sweepTempsIn(s.log, did); err != nil {
+		return err
+	}
+	records, err := s.lockRecords(false)
+	if err != nil || records == nil {
+		return err
+	}
+	defer records.Close()
+	return sweepTempsIn(records, did)
+}
+
+func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
+	names, err := readNames(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, tempPrefix) {
+			continue
+		}
+		if err := unlinkAt(dir, name, 0); err != nil {
+			return err
+		}
+		did("removed %s, which was never finished", name)
+	}
+	return nil
 }
 
 // discardPending removes pending, whatever it is.
@@ -114,7 +162,7 @@ func (s *store) forget(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	records, err := s.openRecords(false)
+	records, err := s.lockRecords(false)
 	if err != nil || records == nil {
 		return err
 	}

@@ -75,6 +75,7 @@ type state struct {
 	foreign  []string // everything else, never touched
 	logMode  uint32
 	instance instance
+	diskErrs uint64
 }
 
 // newest returns the last backup made, or nil.
@@ -111,7 +112,7 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	if records != nil {
 		defer records.Close()
 	}
-	st := &state{instance: readInstance(s.dir)}
+	st := &state{instance: readInstance(s.dir), diskErrs: readDiskErrors(s.dir)}
 	for _, name := range names {
 		if err := s.readEntry(st, records, name, loc); err != nil {
 			return nil, err
@@ -191,8 +192,8 @@ func (s *store) readPending() (p pendingState, err error) {
 		return p, err
 	}
 	p.kind, p.uuid, p.parentUUID, p.readOnly = subvolume, info.UUID, info.ParentUUID, info.ReadOnly
-	p.note, err = s.readWorkNote()
-	return p, err
+	p.note = s.readWorkNote()
+	return p, nil
 }
 
 // readBackup returns nil for what is no backup: a foreign name, or something

@@ -4,11 +4,10 @@ package rsbtbackup
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"strings"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +34,11 @@ type workNote struct {
 	WorkUUID string    `json:"work_uuid"` // of the pending it is about
 	Phase    workPhase `json:"phase"`
 	Instance instance  `json:"instance"`
-	Source   string    `json:"source"`
+	// DiskErrors is what readDiskErrors told when the run began. When it has
+	// grown, the disk may have refused data of a run that died before it
+	// could ask, and somebody else's sync may have taken the answer.
+	DiskErrors uint64 `json:"disk_errors"`
+	Source     string `json:"source"`
 }
 
 // instance names one life of the page cache over one mount: the boot, and the
@@ -67,15 +70,26 @@ func readInstance(dir *os.File) instance {
 
 // readWorkNote returns nil when there is no note, or none that can be read:
 // either way nothing is known about pending.
-func (s *store) readWorkNote() (*workNote, error) {
+func (s *store) readWorkNote() *workNote {
 	data, err := readFileAt(s.log, workNoteName, 64<<10)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	return parseWorkNote(data), nil
+	return parseWorkNote(data)
+}
+
+// readDiskErrors sums the write and flush errors the devices have counted;
+// the counters are kept on disk. Zero where the kernel does not tell.
+func readDiskErrors(dir *os.File) uint64 {
+	devices, err := btrfs.DeviceStats(dir)
+	if err != nil {
+		return 0
+	}
+	var sum uint64
+	for _, d := range devices {
+		sum += d.WriteErrors + d.FlushErrors
+	}
+	return sum
 }
 
 func parseWorkNote(data []byte) *workNote {
