@@ -1,0 +1,281 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// nobody is an ordinary user that owns nothing.
+const nobody = 65534
+
+// badInput is the disk that bad input must not change: a source and a destination with a backup,
+// and around them what is not fit to be either.
+type badInput struct {
+	disk, src, dest, plain, file, ext4, tmpfs string
+}
+
+func newBadInput(t testing.TB) badInput {
+	t.Helper()
+	disk := loopfs.New(t, "1G")
+	b := badInput{
+		disk: disk, src: disk + "/src", dest: disk + "/dest", plain: disk + "/plain", file: disk + "/file",
+		ext4: loopfs.NewFS(t, "64M", "ext4") + "/dest", tmpfs: loopfs.NewFS(t, "16M", "tmpfs") + "/dest",
+	}
+	for _, dir := range []string{b.dest, b.dest + "/inside", b.plain, b.src + "/inside", b.ext4, b.tmpfs} {
+		makeDir(t, dir)
+	}
+	write(t, b.src+"/data", "data")
+	write(t, b.dest+"/inside/data", "data")
+	write(t, b.file, "a file")
+	testbin.Must(t, "init", b.dest)
+	backup(t, b.src, b.dest)
+	// A destination below the source, with a backup made before it came to lie there.
+	testbin.Must(t, "init", b.src+"/inside")
+	backup(t, b.dest+"/inside", b.src+"/inside")
+	return b
+}
+
+func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	noRsync := append(os.Environ(), "PATH="+t.TempDir())
+	unrunnable := t.TempDir()
+	write(t, unrunnable+"/rsync", "not executable")
+	elsewhere := b.disk + "/elsewhere"
+
+	for _, tt := range []struct {
+		name string
+		args []string
+		env  []string
+		exit int
+		says []string // in the error line: operation, path, cause
+		hint string   // in a hint; none is wanted when empty
+	}{
+		{name: "init of a missing DEST", args: []string{"init", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "mkdir -p " + elsewhere},
+		{name: "init of a file", args: []string{"init", b.file}, exit: 10, says: []string{b.file, "not a directory"}},
+		{name: "init on ext4", args: []string{"init", b.ext4}, exit: 10, says: []string{b.ext4, "btrfs"}, hint: "btrfs"},
+		{name: "init on tmpfs", args: []string{"init", b.tmpfs}, exit: 10, says: []string{b.tmpfs, "btrfs"}, hint: "btrfs"},
+		{name: "init of nothing", args: []string{"init", ""}, exit: 2, says: []string{"DEST", "empty"}},
+
+		{name: "backup to a missing DEST", args: []string{"backup", b.src, elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "rsbtbackup init"},
+		{name: "backup to a file", args: []string{"backup", b.src, b.file}, exit: 10, says: []string{b.file, "not a directory"}},
+		{name: "backup to ext4", args: []string{"backup", b.src, b.ext4}, exit: 10, says: []string{b.ext4, "btrfs"}, hint: "btrfs"},
+		{name: "backup to tmpfs", args: []string{"backup", b.src, b.tmpfs}, exit: 10, says: []string{b.tmpfs, "btrfs"}, hint: "btrfs"},
+		{name: "backup to a DEST not initialised", args: []string{"backup", b.src, b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "rsbtbackup init " + b.plain},
+		{name: "backup to nothing", args: []string{"backup", b.src, ""}, exit: 2, says: []string{"DEST", "empty"}},
+
+		{name: "list of a missing DEST", args: []string{"list", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "rsbtbackup init"},
+		{name: "list of a file", args: []string{"list", b.file}, exit: 10, says: []string{b.file, "not a directory"}},
+		{name: "list of ext4", args: []string{"list", b.ext4}, exit: 10, says: []string{b.ext4, "btrfs"}, hint: "btrfs"},
+		{name: "list of a DEST not initialised", args: []string{"list", b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "rsbtbackup init " + b.plain},
+
+		{name: "DEST inside SRC", args: []string{"backup", b.src, b.src + "/inside"}, exit: 13, says: []string{b.src, "inside"}, hint: "--force"},
+		{name: "SRC inside DEST", args: []string{"backup", b.dest + "/inside", b.dest}, exit: 13, says: []string{b.dest + "/inside", "inside"}},
+		{name: "SRC is DEST", args: []string{"backup", b.dest, b.dest}, exit: 13, says: []string{b.dest, "same"}},
+		{name: "SRC missing", args: []string{"backup", elsewhere, b.dest}, exit: 12, says: []string{elsewhere, "no such file"}},
+		{name: "SRC a file", args: []string{"backup", b.file, b.dest}, exit: 12, says: []string{b.file, "not a directory"}},
+		{name: "SRC empty though it was not", args: []string{"backup", b.plain, b.dest}, exit: 13, says: []string{b.plain, "empty"}, hint: "--force"},
+		{name: "SRC is nothing", args: []string{"backup", "", b.dest}, exit: 2, says: []string{"SRC"}},
+		{name: "SRC an option for ssh", args: []string{"backup", "-oProxyCommand=true:/x", b.dest}, exit: 2},
+
+		{name: "rsync absent", args: []string{"backup", b.src, b.dest}, env: noRsync, exit: 1, says: []string{"rsync", "not found"}, hint: "install rsync"},
+		{name: "rsync not executable", args: []string{"backup", b.src, b.dest, "--rsync", b.file}, exit: 1, says: []string{b.file, "permission denied"}},
+		{name: "--rsync missing", args: []string{"backup", b.src, b.dest, "--rsync", elsewhere}, exit: 1, says: []string{elsewhere}},
+		{name: "rsync too old", args: []string{"backup", b.src, b.dest}, env: fakeRsync(t, "echo 'rsync  version 2.6.9  protocol version 29'\n"), exit: 1, says: []string{"rsync", "2.6.9"}, hint: "rsync"},
+		{name: "rsync in PATH not executable", args: []string{"backup", b.src, b.dest}, env: append(os.Environ(), "PATH="+unrunnable), exit: 1, says: []string{"rsync"}},
+
+		{name: "--remove-source-files", args: []string{"backup", b.src, b.dest, "--", "--remove-source-files"}, exit: 2, says: []string{"--remove-source-files", "source"}},
+		{name: "--backup-dir", args: []string{"backup", b.src, b.dest, "--", "--backup-dir=" + elsewhere}, exit: 2, says: []string{"--backup-dir"}, hint: "kept"},
+		{name: "a second destination", args: []string{"backup", b.src, b.dest, "--", elsewhere}, exit: 2, says: []string{elsewhere, "destination"}},
+		{name: "a second destination among options", args: []string{"backup", b.src, b.dest, "--", "-v", elsewhere, "--checksum"}, exit: 2, says: []string{elsewhere, "destination"}},
+		{name: "a second --", args: []string{"backup", b.src, b.dest, "--", "--", elsewhere}, exit: 2, says: []string{"--"}},
+		{name: "an option rsync does not know", args: []string{"backup", b.src, b.dest, "--", "--frobnicate"}, exit: 2, says: []string{"--frobnicate"}},
+
+		{name: "an unknown flag", args: []string{"backup", "--frobnicate", b.src, b.dest}, exit: 2, says: []string{"--frobnicate"}, hint: "rsbtbackup backup --help"},
+		{name: "an unknown command", args: []string{"frobnicate"}, exit: 2, says: []string{"frobnicate"}, hint: "rsbtbackup --help"},
+		{name: "backup without DEST", args: []string{"backup", b.src}, exit: 2, says: []string{"DEST"}, hint: "rsbtbackup backup --help"},
+		{name: "a third operand", args: []string{"backup", b.src, b.dest, elsewhere}, exit: 2, says: []string{elsewhere}, hint: "rsbtbackup backup --help"},
+		{name: "-- for a command that runs no rsync", args: []string{"list", b.dest, "--", "-v"}, exit: 2, says: []string{"--"}},
+		{name: "a percentage too high", args: []string{"backup", b.src, b.dest, "--max-delete-percent=101"}, exit: 2, says: []string{"101"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := b.describe(t)
+			r := invocation{env: tt.env}.run(t, tt.args...)
+			if diff := cmp.Diff(before, b.describe(t)); diff != "" {
+				t.Errorf("something changed on disk:\n%s", diff)
+			}
+			if r.Exit != tt.exit {
+				t.Errorf("exit %d, want %d", r.Exit, tt.exit)
+			}
+			wantOneErrorLine(t, r, tt.says...)
+			hints := hintsOf(r)
+			if tt.hint != "" && !strings.Contains(hints, tt.hint) {
+				t.Errorf("hints %q, want one with %q", hints, tt.hint)
+			}
+			t.Logf("%s", r.Stderr)
+		})
+	}
+	t.Run("the next backup works", func(t *testing.T) {
+		wantSameBut(t, b.src, backup(t, b.src, b.dest, "--exclude=/inside"), "--exclude=/inside")
+	})
+}
+
+// describe lists all that may not change. Below .log that is everything but who took the lock, and
+// the log: it tells of what went wrong once DEST was opened and locked.
+func (b badInput) describe(t testing.TB) []string {
+	t.Helper()
+	var lines []string
+	for _, dir := range []string{b.disk, filepath.Dir(b.ext4), filepath.Dir(b.tmpfs)} {
+		for line := range strings.Lines(everything(t, dir)) {
+			if !strings.Contains(line, "/.log ") && !strings.Contains(line, "/.log/activity.log ") && !strings.Contains(line, "/.log/holder.json ") {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+func hintsOf(r testbin.Result) string {
+	var hints strings.Builder
+	for line := range strings.Lines(r.Stderr) {
+		if strings.HasPrefix(line, "hint: ") {
+			hints.WriteString(line)
+		}
+	}
+	return hints.String()
+}
+
+func TestNoArgumentsShowHelpAndExit2(t *testing.T) {
+	t.Parallel()
+	r := testbin.Run(t)
+	if r.Exit != 2 || r.Stdout != "" || !strings.Contains(r.Stderr, "rsbtbackup backup /etc /backup/etc") {
+		t.Errorf("exit %d, stdout %q, stderr %q; want 2 and the help on stderr", r.Exit, r.Stdout, r.Stderr)
+	}
+	for _, args := range [][]string{{"--help"}, {"init", "--help"}, {"backup", "--help"}, {"list", "--help"}} {
+		r := testbin.Must(t, args...)
+		if !strings.Contains(r.Stdout, "EXAMPLE") || r.Stderr != "" {
+			t.Errorf("%q: no example in the help:\n%s%s", args, r.Stdout, r.Stderr)
+		}
+	}
+}
+
+// The usage is checked before DEST is opened: not even the log changes.
+func TestWrongUsageDoesNotTouchTheLog(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	for _, args := range [][]string{
+		{"backup", b.src, b.dest, "--", "--remove-source-files"},
+		{"backup", b.src, b.dest, "--", b.plain},
+		{"backup", b.src, b.dest, "--frobnicate"},
+		{"backup", "", b.dest},
+		{"list", b.dest, "more"},
+	} {
+		before := everything(t, b.disk)
+		if r := testbin.Run(t, args...); r.Exit != 2 {
+			t.Errorf("%q: exit %d, want 2", args, r.Exit)
+		}
+		if diff := cmp.Diff(before, everything(t, b.disk)); diff != "" {
+			t.Errorf("%q changed something:\n%s", args, diff)
+		}
+	}
+}
+
+// Whoever comes back to a backup that failed at night looks into the log.
+func TestWhatStoppedARunIsInTheLog(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	for _, tt := range []struct{ name, src, want string }{
+		{"source missing", b.disk + "/missing", "no such file"},
+		{"guard", b.plain, "is empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := read(t, b.dest+"/.log/activity.log")
+			testbin.Run(t, "backup", tt.src, b.dest)
+			if got := strings.TrimPrefix(read(t, b.dest+"/.log/activity.log"), before); !strings.Contains(got, tt.want) || !strings.Contains(got, tt.src) {
+				t.Errorf("the log says %q, want %q and %q in it", got, tt.src, tt.want)
+			}
+		})
+	}
+}
+
+func TestAReadOnlyDestIsRefused(t *testing.T) {
+	t.Parallel()
+	image := loopfs.NewImage(t, "512M", "btrfs")
+	src := t.TempDir()
+	write(t, src+"/file", "x")
+	for _, dir := range []string{"dest", "plain"} {
+		makeDir(t, filepath.Join(image.Mount, dir))
+	}
+	dest := filepath.Join(image.Mount, "dest")
+	testbin.Must(t, "init", dest)
+	backup(t, src, dest)
+	image.Remount(t, "ro")
+	before := everything(t, image.Mount)
+	for _, args := range [][]string{{"init", filepath.Join(image.Mount, "plain")}, {"backup", src, dest}} {
+		r := testbin.Run(t, args...)
+		if r.Exit != 1 {
+			t.Errorf("%q: exit %d, want 1", args, r.Exit)
+		}
+		wantOneErrorLine(t, r, image.Mount, "read-only file system")
+	}
+	if got := testbin.Must(t, "list", dest).Stdout; !strings.Contains(got, current(t, dest)) {
+		t.Errorf("list on a read-only mount: %q", got)
+	}
+	testbin.Must(t, "init", dest)
+	if diff := cmp.Diff(before, everything(t, image.Mount)); diff != "" {
+		t.Errorf("something changed:\n%s", diff)
+	}
+}
+
+func TestADryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	write(t, b.src+"/new", "new")
+	before := b.describe(t)
+	for _, args := range [][]string{{"--dry-run"}, {"-n"}, {"--", "--dry-run"}, {"--", "-n"}} {
+		for _, dest := range []string{b.dest, b.src + "/inside"} {
+			args := append([]string{"backup", b.src, dest, "--force"}, args...)
+			r := testbin.Must(t, args...)
+			if !strings.Contains(r.Stdout, "dry run") {
+				t.Errorf("%q does not say it was a dry run: %q", args, r.Stdout)
+			}
+			if diff := cmp.Diff(before, b.describe(t)); diff != "" {
+				t.Errorf("%q changed something:\n%s", args, diff)
+			}
+		}
+	}
+}
+
+// Once the connection is refused there is nothing to resume.
+func TestARefusedConnectionChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBadInput(t)
+	ssh := startSSH(t)
+	for _, tt := range []struct {
+		name string
+		args []string
+	}{
+		{"ssh refuses the key", []string{"127.0.0.1:" + b.src, b.dest, "-e", ssh.with("stranger", ssh.port)}},
+		{"ssh does not answer", []string{"127.0.0.1:" + b.src, b.dest, "-e", ssh.with("user", freePort(t))}},
+		{"rsync daemon does not answer", []string{fmt.Sprintf("rsync://127.0.0.1:%d/x", freePort(t)), b.dest}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := b.describe(t)
+			if r := testbin.Run(t, append([]string{"backup"}, tt.args...)...); r.Exit != 12 {
+				t.Errorf("exit %d, want 12: %s", r.Exit, r.Stderr)
+			}
+			if diff := cmp.Diff(before, b.describe(t)); diff != "" {
+				t.Errorf("something changed on disk:\n%s", diff)
+			}
+		})
+	}
+}

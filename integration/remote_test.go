@@ -1,0 +1,171 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
+	t.Parallel()
+	ssh := startSSH(t)
+	src := t.TempDir()
+	addOddities(t, src)
+	strange := filepath.Join(src, `a b  'quoted' "twice" $HOME $(id) ;*? back\slash ü`)
+	addOddities(t, strange)
+	newline := filepath.Join(src, "new\nline")
+	write(t, newline+"/file", "x")
+	daemon := startDaemon(t, src)
+
+	for _, tt := range []struct{ name, source, path string }{
+		{"host", "127.0.0.1:" + src, src},
+		{"host with a slash at the end", "127.0.0.1:" + src + "/", src},
+		{"user and host", "root@localhost:" + src, src},
+		{"IPv6 address", "[::1]:" + src, src},
+		{"user and IPv6 address", "root@[::1]:" + src, src},
+		{"shell characters", "127.0.0.1:" + strange, strange},
+		{"newline", "127.0.0.1:" + newline, newline},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dest := newDest(t)
+			wantSame(t, tt.path, backup(t, tt.source, dest, "-e", ssh.rsh))
+			if got := newest(t, dest, 1).Record.Source; got != tt.source {
+				t.Errorf("recorded source %q, want %q", got, tt.source)
+			}
+		})
+	}
+	for _, tt := range []struct {
+		name, source, path string
+		args               []string
+	}{
+		{"URL", fmt.Sprintf("rsync://127.0.0.1:%d/files", daemon), src, nil},
+		{"URL with a path", fmt.Sprintf("rsync://127.0.0.1:%d/files/odd/", daemon), src + "/odd", nil},
+		{"module", "127.0.0.1::files", src, []string{"--", fmt.Sprint("--port=", daemon)}},
+		{"module and path", "127.0.0.1::files/odd", src + "/odd", []string{"--", "--port", fmt.Sprint(daemon)}},
+	} {
+		t.Run("daemon "+tt.name, func(t *testing.T) {
+			dest := newDest(t)
+			wantSame(t, tt.path, backup(t, tt.source, dest, tt.args...))
+		})
+	}
+}
+
+func TestTheSecondBackupOverSSHIsIncremental(t *testing.T) {
+	t.Parallel()
+	ssh := startSSH(t)
+	dest := newDest(t)
+	src := t.TempDir()
+	tool(t, "cp", "-a", goSource(t)+"/net", src)
+	first := backup(t, "localhost:"+src, dest, "--rsh", ssh.rsh)
+	wantSame(t, src, first)
+	aside := t.TempDir()
+	tool(t, "cp", "-a", src+"/.", aside)
+
+	overwrite(t, src+"/net/http/server.go", 1000, "EDITED")
+	check(t, os.RemoveAll(src+"/net/mail"))
+	second := backup(t, "localhost:"+src, dest, "--rsh", ssh.rsh)
+	wantSame(t, src, second)
+	wantSame(t, aside, first)
+	record := newest(t, dest, 2).Record
+	if record.Base != filepath.Base(first) || record.Stats.Transferred != 1 {
+		t.Errorf("base %q and %d files transferred, want %q and 1", record.Base, record.Stats.Transferred, filepath.Base(first))
+	}
+}
+
+// Whatever is wrong on the way to the source: exit 12, one line, nothing published, and the next
+// run works.
+func TestARemoteSourceOutOfReachExits12(t *testing.T) {
+	t.Parallel()
+	ssh := startSSH(t)
+	dest := newDest(t)
+	src := t.TempDir()
+	write(t, src+"/file", "x")
+	first := backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh)
+	daemon := startDaemon(t, src)
+	closed := freePort(t)
+
+	for _, tt := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"wrong key", "Permission denied", []string{"127.0.0.1:" + src, dest, "-e", ssh.with("stranger", ssh.port)}},
+		{"closed port", "Connection refused", []string{"127.0.0.1:" + src, dest, "-e", ssh.with("user", closed)}},
+		{"unknown host", "", []string{"no-such-host.invalid:" + src, dest, "-e", ssh.rsh}},
+		{"no such remote shell", "", []string{"127.0.0.1:" + src, dest, "-e", "/no/such/shell"}},
+		{"remote path missing", "No such file or directory", []string{"127.0.0.1:" + src + "/missing", dest, "-e", ssh.rsh}},
+		{"remote path a file", "", []string{"127.0.0.1:" + src + "/file", dest, "-e", ssh.rsh}},
+		{"remote rsync missing", "", []string{"127.0.0.1:" + src, dest, "-e", ssh.rsh, "--", "--rsync-path=/no/such/rsync"}},
+		{"daemon not running", "Connection refused", []string{fmt.Sprintf("rsync://127.0.0.1:%d/files", closed), dest}},
+		{"no such module", "Unknown module", []string{fmt.Sprintf("rsync://127.0.0.1:%d/nothing", daemon), dest}},
+		{"no such path in the module", "", []string{fmt.Sprintf("rsync://127.0.0.1:%d/files/missing", daemon), dest}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := testbin.Run(t, append([]string{"backup"}, tt.args...)...)
+			if r.Exit != 12 {
+				t.Errorf("exit %d, want 12", r.Exit)
+			}
+			wantOneErrorLine(t, r, tt.args[0], tt.want)
+			if got := backups(t, dest); len(got) != 1 || filepath.Join(dest, current(t, dest)) != first {
+				t.Errorf("%d backups and cur %s, want only %s", len(got), current(t, dest), first)
+			}
+		})
+	}
+	write(t, src+"/file", "edited")
+	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh))
+	wantTidy(t, dest)
+}
+
+// An emptied source is more often a disk that is not mounted.
+func TestAnEmptiedRemoteSourceIsRefused(t *testing.T) {
+	t.Parallel()
+	ssh := startSSH(t)
+	dest := newDest(t)
+	src := t.TempDir()
+	write(t, src+"/file", "x")
+	backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh)
+	check(t, os.Remove(src+"/file"))
+	r := testbin.Run(t, "backup", "127.0.0.1:"+src, dest, "-e", ssh.rsh)
+	if r.Exit != 13 {
+		t.Errorf("exit %d, want 13", r.Exit)
+	}
+	wantOneErrorLine(t, r, "127.0.0.1:"+src)
+	newest(t, dest, 1)
+	wantTidy(t, dest)
+	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh, "--force"))
+}
+
+// wantOneErrorLine: one line says what went wrong, with all of words in it, and after it come at
+// most hints. Nothing of it is on standard output.
+func wantOneErrorLine(t testing.TB, r testbin.Result, words ...string) {
+	t.Helper()
+	var errors []string
+	for line := range strings.Lines(r.Stderr) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "rsbtbackup: "):
+			errors = append(errors, line)
+		case strings.HasPrefix(line, "hint: "):
+			if len(errors) == 0 {
+				t.Errorf("a hint before the error: %q", r.Stderr)
+			}
+		}
+	}
+	if len(errors) != 1 {
+		t.Errorf("%d error lines, want 1:\n%s", len(errors), r.Stderr)
+		return
+	}
+	for _, word := range words {
+		if !strings.Contains(errors[0], word) {
+			t.Errorf("the error line does not say %q: %s", word, errors[0])
+		}
+	}
+	if r.Stdout != "" {
+		t.Errorf("standard output of a failed run: %q", r.Stdout)
+	}
+}

@@ -1,0 +1,158 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+)
+
+// userDisk returns a source and an initialised destination that belong to an ordinary user, on a
+// plain mount: without user_subvol_rm_allowed the kernel lets nobody but root delete a subvolume.
+func userDisk(t testing.TB) (user invocation, src, dest string) {
+	t.Helper()
+	disk := loopfs.New(t, "512M")
+	user = invocation{uid: nobody, dir: "/", env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}}
+	src, dest = disk+"/src", disk+"/dest"
+	for _, dir := range []string{src, dest} {
+		makeDir(t, dir)
+		check(t, os.Chown(dir, nobody, nobody))
+	}
+	user.must(t, "init", dest)
+	return user, src, dest
+}
+
+func own(t testing.TB, name string) {
+	t.Helper()
+	tool(t, "chown", "-hR", "65534:65534", name)
+}
+
+func TestAnOrdinaryUserHasTheWholeCycle(t *testing.T) {
+	t.Parallel()
+	user, src, dest := userDisk(t)
+	write(t, src+"/plain", "plain")
+	write(t, src+"/read only/file", "one")
+	write(t, src+"/shared", strings.Repeat("shared", 10_000))
+	check(t, os.Link(src+"/shared", src+"/read only/shared"))
+	check(t, os.Symlink("plain", src+"/link"))
+	tool(t, "setfattr", "-n", "user.note", "-v", "x", src+"/plain")
+	tool(t, "setfacl", "-m", "u:4711:r--", src+"/plain")
+	lock := func() {
+		own(t, src)
+		check(t, os.Chmod(src+"/read only/file", 0o444))
+		check(t, os.Chmod(src+"/shared", 0o444))
+		check(t, os.Chmod(src+"/read only", 0o555))
+	}
+	lock()
+	user.must(t, "backup", src, dest)
+	first := filepath.Join(dest, current(t, dest))
+	wantSame(t, src, first)
+
+	// A file of mode 0444 can not be opened for writing, and in a directory of mode 0555 no new
+	// one can be made, not even by their owner.
+	overwrite(t, src+"/read only/file", 0, "two")
+	write(t, src+"/read only/new", "new")
+	check(t, os.Remove(src+"/read only/shared"))
+	write(t, src+"/read only/shared", strings.Repeat("parted", 10_000))
+	check(t, os.Remove(src+"/plain"))
+	lock()
+	user.must(t, "backup", src, dest)
+	second := filepath.Join(dest, current(t, dest))
+	wantSame(t, src, second)
+	if got := read(t, first+"/read only/file"); got != "one" {
+		t.Errorf("the first backup changed: %q", got)
+	}
+
+	check(t, os.RemoveAll(src+"/read only"))
+	user.must(t, "backup", src, dest)
+	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+	if got := user.must(t, "list", dest).Stdout; !strings.Contains(got, filepath.Base(second)) || !strings.Contains(got, "3 backups") {
+		t.Errorf("list: %s", got)
+	}
+	wantReadOnly(t, second)
+	wantTidy(t, dest)
+	newest(t, dest, 3)
+	if n := strings.Count(tool(t, "btrfs", "subvolume", "list", dest), "ID "); n != 4 {
+		t.Errorf("%d subvolumes, want 3 backups and .log", n)
+	}
+}
+
+func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
+	t.Parallel()
+	user, src, dest := userDisk(t)
+	write(t, src+"/open", "open")
+	write(t, src+"/closed/inside/file", "inside")
+	own(t, src)
+	user.must(t, "backup", src, dest)
+	whole := current(t, dest)
+
+	check(t, os.Chmod(src+"/closed", 0))
+	write(t, src+"/secret", "secret")
+	own(t, src)
+	check(t, os.Chmod(src+"/secret", 0))
+	r := user.run(t, "backup", src, dest)
+	if r.Exit != 3 {
+		t.Errorf("exit %d, want 3", r.Exit)
+	}
+	incomplete := newest(t, dest, 2)
+	if incomplete.Status != "incomplete" || incomplete.Current || current(t, dest) != whole {
+		t.Errorf("%+v is current: %v", incomplete, current(t, dest))
+	}
+	if got := user.must(t, "list", dest).Stdout; strings.Count(got, "incomplete") != 1 {
+		t.Errorf("list does not show which one is incomplete:\n%s", got)
+	}
+
+	// The last backup has a directory of mode 0 now that its owner can not enter.
+	for _, name := range []string{"/closed", "/secret"} {
+		check(t, os.Chmod(src+name, 0o755))
+	}
+	write(t, src+"/closed/inside/file", "changed")
+	own(t, src)
+	user.must(t, "backup", src, dest)
+	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+	wantTidy(t, dest)
+}
+
+func TestAnOrdinaryUserMayNotReadTheSource(t *testing.T) {
+	t.Parallel()
+	user, src, dest := userDisk(t)
+	check(t, os.Chmod(src, 0))
+	before := everything(t, src)
+	r := user.run(t, "backup", src, dest)
+	if r.Exit != 12 {
+		t.Errorf("exit %d, want 12", r.Exit)
+	}
+	wantOneErrorLine(t, r, src, "permission denied")
+	if !strings.Contains(hintsOf(r), "sudo rsbtbackup") {
+		t.Errorf("hints %q, want sudo", hintsOf(r))
+	}
+	if got := everything(t, src); got != before {
+		t.Errorf("something changed:\n%s\nwas\n%s", got, before)
+	}
+	wantTidy(t, dest)
+
+	r = user.run(t, "backup", "/usr/lib/os-release", dest)
+	if r.Exit != 12 {
+		t.Errorf("SRC a file: exit %d, want 12", r.Exit)
+	}
+}
+
+func TestTheBackupsOfRootAreClosedToOthers(t *testing.T) {
+	t.Parallel()
+	user, src, _ := userDisk(t)
+	dest := newDest(t)
+	write(t, src+"/file", "x")
+	backup(t, src, dest)
+	for _, args := range [][]string{{"list", dest}, {"backup", src, dest}, {"init", dest}} {
+		r := user.run(t, args...)
+		if r.Exit != 1 {
+			t.Errorf("%q: exit %d, want 1", args, r.Exit)
+		}
+		wantOneErrorLine(t, r, dest, "permission denied")
+	}
+	newest(t, dest, 1)
+}
