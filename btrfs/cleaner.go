@@ -4,14 +4,16 @@ package btrfs
 
 import (
 	"context"
+	"math"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// DeletedCount is how many deleted subvolumes still wait for the kernel's cleaner (BTRFS_IOC_SUBVOL_SYNC_WAIT). The one it
-// is at does not count any more, although its space is not free yet.
+// DeletedCount is how many deleted subvolumes still wait for the kernel's cleaner (BTRFS_IOC_SUBVOL_SYNC_WAIT). The one
+// it is at does not count any more, although most of its space may not be free yet; one in which a file is open does
+// not count yet. So 0 does not mean that the space is there: see WaitDeleted.
 //
 // Anybody may do this. Errors: ErrNotBtrfs; ENOTTY before Linux 6.13; EBADF when f was opened with O_PATH.
 func DeletedCount(f *os.File) (uint64, error) {
@@ -25,23 +27,67 @@ func deletedCount(f *os.File) (uint64, error) {
 	return uint64(args.Count), err
 }
 
-// WaitDeleted waits until the subvolumes deleted before the call are cleaned up and their space can be seen by statfs(2) and used. It
-// commits, so that the cleaner starts now and not at the next periodic commit; waits until DeletedCount is 0; and
-// commits again, because freed extents can be used after a commit only. This takes about a second.
+// WaitDeleted waits until the subvolumes deleted before the call are cleaned up, and their space can be seen by
+// statfs(2) and used. It commits, so that the cleaner starts now and not at the next periodic commit; waits until
+// DeletedCount is 0; then for the one the cleaner is still at, with a commit before every look, because freed extents
+// can be used after a commit only.
 //
-// Kernels before 6.13 can not count. There the free space is watched instead, with a commit before every look, until it has not
-// grown for two seconds, and for two minutes at most: a slow cleaner may not be done then.
+// Root can see that last one in the tree of tree roots, and returns as soon as it is gone. Without root the free space
+// is watched until it has not grown for twenty looks, about a second; so it is on kernels before 6.13, which can not
+// count, also for the whole queue. Watching alone ends after two minutes: a slow cleaner may not be done then.
+//
+// A subvolume in which somebody has a file or a directory open is cleaned after the last close and not before, so it
+// is not waited for, longer than that second: close yours first.
 //
 // Anybody may do this. Errors: what Sync returns; ErrNotBtrfs; the cause of ctx being done.
 func WaitDeleted(ctx context.Context, f *os.File) error {
-	return waitDeleted(ctx, f.Name(), cleaner{
-		count: func() (uint64, error) { return DeletedCount(f) },
-		sync:  func() error { return Sync(f) },
-		free:  func() (uint64, error) { return freeBlocks(f) },
-		poll:  50 * time.Millisecond,
-		quiet: 2 * time.Second,
-		limit: 2 * time.Minute,
-	})
+	return waitDeleted(ctx, f.Name(), newCleaner(f))
+}
+
+// cleaner is what waitDeleted needs of a filesystem.
+type cleaner struct {
+	count   func() (uint64, error) // deleted subvolumes in the queue; ENOTTY when the kernel can not tell
+	orphans func() (uint64, error) // deleted subvolumes still on disk; EPERM without root
+	sync    func() error
+	free    func() (uint64, error)
+
+	poll  time.Duration // between two looks
+	quiet int           // free space that has not grown for so many looks will not grow
+	limit time.Duration // of watching the free space and nothing else
+}
+
+func newCleaner(f *os.File) cleaner {
+	return cleaner{
+		count:   func() (uint64, error) { return DeletedCount(f) },
+		orphans: func() (uint64, error) { return orphanCount(f) },
+		sync:    func() error { return Sync(f) },
+		free:    func() (uint64, error) { return freeBlocks(f) },
+		poll:    50 * time.Millisecond,
+		quiet:   20,
+		limit:   2 * time.Minute,
+	}
+}
+
+// orphanCount counts the orphan items of subvolumes, which the kernel removes in the transaction that frees the last
+// of their blocks.
+func orphanCount(f *os.File) (uint64, error) {
+	const (
+		rootTree       = 1
+		orphanObjectID = math.MaxUint64 - 4 // BTRFS_ORPHAN_OBJECTID, -5
+		orphanItemKey  = 48
+	)
+	key := AllItems(rootTree)
+	key.MinObjectID, key.MaxObjectID = orphanObjectID, orphanObjectID
+	key.MinType, key.MaxType = orphanItemKey, orphanItemKey
+	key.MinOffset = firstFreeObjectID
+	var n uint64
+	for _, err := range TreeSearch(f, key) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 func freeBlocks(f *os.File) (uint64, error) {
@@ -49,32 +95,17 @@ func freeBlocks(f *os.File) (uint64, error) {
 	return st.Bfree, pathError("fstatfs", f.Name(), err)
 }
 
-// cleaner is what waitDeleted needs of a filesystem.
-type cleaner struct {
-	count func() (uint64, error) // deleted subvolumes left; ENOTTY when the kernel can not tell
-	sync  func() error
-	free  func() (uint64, error)
-
-	poll  time.Duration // between two looks
-	quiet time.Duration // free space that has not grown for that long will not grow
-	limit time.Duration // of watching the free space
-}
-
 func waitDeleted(ctx context.Context, path string, c cleaner) error {
 	if err := c.sync(); err != nil {
 		return err
 	}
-	err := waitCount(ctx, path, c)
-	if isErrno(err, unix.ENOTTY) {
-		return waitSettled(ctx, path, c)
-	}
-	if err != nil {
+	if err := waitQueue(ctx, path, c); err != nil && !isErrno(err, unix.ENOTTY) {
 		return err
 	}
-	return c.sync()
+	return waitLast(ctx, path, c)
 }
 
-func waitCount(ctx context.Context, path string, c cleaner) error {
+func waitQueue(ctx context.Context, path string, c cleaner) error {
 	for {
 		n, err := c.count()
 		if err != nil || n == 0 {
@@ -86,20 +117,17 @@ func waitCount(ctx context.Context, path string, c cleaner) error {
 	}
 }
 
-// waitSettled watches the free space grow until it stops. Commits come with every look: without one freed extents
-// stay invisible.
-func waitSettled(ctx context.Context, path string, c cleaner) error {
-	most, err := c.free()
-	if err != nil {
-		return err
-	}
+// waitLast ends when nothing is left, or when the free space has stopped growing.
+func waitLast(ctx context.Context, path string, c cleaner) error {
 	start := time.Now()
-	grown := start
-	for time.Since(grown) < c.quiet && time.Since(start) < c.limit {
-		if err := pause(ctx, path, c.poll); err != nil {
+	var most uint64
+	for looks := 0; looks <= c.quiet; looks++ {
+		left, err := c.orphans()
+		exact := !isErrno(err, unix.EPERM)
+		if exact && err != nil {
 			return err
 		}
-		if err := c.sync(); err != nil {
+		if err := c.sync(); err != nil || exact && left == 0 {
 			return err
 		}
 		free, err := c.free()
@@ -107,7 +135,13 @@ func waitSettled(ctx context.Context, path string, c cleaner) error {
 			return err
 		}
 		if free > most {
-			most, grown = free, time.Now()
+			most, looks = free, 0
+		}
+		if !exact && time.Since(start) >= c.limit {
+			return nil
+		}
+		if err := pause(ctx, path, c.poll); err != nil {
+			return err
 		}
 	}
 	return nil

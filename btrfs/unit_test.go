@@ -228,52 +228,65 @@ func TestSpaceNames(t *testing.T) {
 	}
 }
 
-// fakeCleaner has work left for a number of looks.
+// fakeCleaner answers from lists, the last answer again and again.
 type fakeCleaner struct {
-	left    []uint64 // what count says, one after another; nil when the kernel can not count
-	free    []uint64 // what free says, the last one again and again
+	count   []uint64 // nil when the kernel can not count
+	orphans []uint64 // nil without root
+	free    []uint64
 	syncs   int
 	syncErr error
 }
 
 func (f *fakeCleaner) cleaner() cleaner {
-	return cleaner{
-		count: func() (uint64, error) {
-			if f.left == nil {
-				return 0, pathError("BTRFS_IOC_SUBVOL_SYNC_WAIT", "/x", unix.ENOTTY)
-			}
-			n := f.left[0]
-			f.left = f.left[1:]
-			return n, nil
-		},
-		sync: func() error { f.syncs++; return f.syncErr },
-		free: func() (uint64, error) {
-			n := f.free[0]
-			if len(f.free) > 1 {
-				f.free = f.free[1:]
-			}
-			return n, nil
-		},
-		poll:  time.Second,
-		quiet: 3 * time.Second,
-		limit: 10 * time.Second,
+	c := cleaner{
+		count:   noCount,
+		orphans: noSearch,
+		sync:    func() error { f.syncs++; return f.syncErr },
+		free:    answers(f.free),
+		poll:    time.Second,
+		quiet:   3,
+		limit:   10 * time.Second,
+	}
+	if f.count != nil {
+		c.count = answers(f.count)
+	}
+	if f.orphans != nil {
+		c.orphans = answers(f.orphans)
+	}
+	return c
+}
+
+func answers(list []uint64) func() (uint64, error) {
+	return func() (uint64, error) {
+		n := list[0]
+		if len(list) > 1 {
+			list = list[1:]
+		}
+		return n, nil
 	}
 }
 
 func TestWaitDeletedSteps(t *testing.T) {
-	climbing := []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	var climbing []uint64
+	for n := range uint64(100) {
+		climbing = append(climbing, n+1)
+	}
 	for _, tt := range []struct {
 		name  string
 		fake  fakeCleaner
 		took  time.Duration
 		syncs int
 	}{
-		{"nothing to do", fakeCleaner{left: []uint64{0}}, 0, 2},
-		{"two looks", fakeCleaner{left: []uint64{5, 2, 0}}, 2 * time.Second, 2},
-		{"can not count, nothing to do", fakeCleaner{free: []uint64{7}}, 3 * time.Second, 4},
-		{"can not count, space grows", fakeCleaner{free: []uint64{7, 8, 8, 9}}, 6 * time.Second, 7},
-		{"can not count, somebody else writes", fakeCleaner{free: []uint64{7, 5, 6, 5}}, 3 * time.Second, 4},
-		{"can not count, grows for ever", fakeCleaner{free: climbing}, 10 * time.Second, 11},
+		{"nothing to do", fakeCleaner{count: []uint64{0}, orphans: []uint64{0}}, 0, 2},
+		{"a queue", fakeCleaner{count: []uint64{5, 2, 0}, orphans: []uint64{0}}, 2 * time.Second, 2},
+		{"the last one takes long", fakeCleaner{count: []uint64{0}, orphans: []uint64{1, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4},
+		{"held open by somebody", fakeCleaner{count: []uint64{0}, orphans: []uint64{1}, free: []uint64{7}}, 4 * time.Second, 5},
+		{"can not count", fakeCleaner{orphans: []uint64{2, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4},
+		{"not root", fakeCleaner{count: []uint64{1, 0}, free: []uint64{7}}, 5 * time.Second, 5},
+		{"only watching, space grows", fakeCleaner{free: []uint64{7, 8, 8, 9}}, 7 * time.Second, 8},
+		{"only watching, somebody else writes", fakeCleaner{free: []uint64{7, 5, 6, 5}}, 4 * time.Second, 5},
+		{"only watching, grows for ever", fakeCleaner{free: climbing}, 10 * time.Second, 12},
+		{"root does not give up on progress", fakeCleaner{orphans: ones(20), free: climbing}, 20 * time.Second, 22},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -289,10 +302,20 @@ func TestWaitDeletedSteps(t *testing.T) {
 	}
 }
 
+// ones is n times 1, then 0.
+func ones(n int) []uint64 {
+	list := make([]uint64, n+1)
+	for i := range n {
+		list[i] = 1
+	}
+	return list
+}
+
 func TestWaitDeletedStops(t *testing.T) {
 	why := errors.New("enough")
 	for name, fake := range map[string]fakeCleaner{
-		"counting":          {left: []uint64{1, 1, 1, 1, 1, 1}},
+		"in the queue":      {count: []uint64{1}},
+		"at the last one":   {count: []uint64{0}, orphans: []uint64{1}, free: []uint64{1}},
 		"watching":          {free: []uint64{1}},
 		"a sync that fails": {syncErr: why},
 	} {
