@@ -1,0 +1,39 @@
+package main
+
+import (
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// The binary runs on a machine that has nothing but a kernel and rsync.
+func TestBinaryIsStaticAndSmall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rsbtbackup")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit := int64(12 << 20); info.Size() > limit {
+		t.Errorf("%d bytes, want at most %d", info.Size(), limit)
+	}
+	binary, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer binary.Close()
+	for _, p := range binary.Progs {
+		if p.Type == elf.PT_INTERP {
+			t.Error("it wants a dynamic linker")
+		}
+	}
+	if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("it wants the libraries %q (%v)", libraries, err)
+	}
+}
