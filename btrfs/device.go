@@ -26,8 +26,8 @@ type Device struct {
 // DeviceStats lists the devices of the filesystem of f in the order of their ids (BTRFS_IOC_FS_INFO, and for each
 // BTRFS_IOC_DEV_INFO and BTRFS_IOC_GET_DEV_STATS).
 //
-// Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH; ENODEV when the counters of a missing device
-// have not been read.
+// Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH; ENODEV when the counters of a
+// missing device have not been read.
 func DeviceStats(f *os.File) ([]Device, error) {
 	fs := fsInfoArgs{}
 	if err := ioctl(f, reqFsInfo, &fs); err != nil {

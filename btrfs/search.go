@@ -43,8 +43,8 @@ type Item struct {
 }
 
 // TreeSearch walks the items of one tree in key order (BTRFS_IOC_TREE_SEARCH_V2). It reads the open transaction, page
-// by page: a tree that changes meanwhile gives a mixture. What the kernel holds back until a commit is not seen, such as
-// the last directory entries and inode updates: Sync first. An error comes last, with an empty Item.
+// by page: a tree that changes meanwhile gives a mixture. What the kernel holds back until a commit is not seen, such
+// as the last directory entries and inode updates: Sync first. An error comes last, with an empty Item.
 //
 // Root only. Errors: EPERM; ErrNotBtrfs; ENOENT for a tree that does not exist; EBADF when f was opened with O_PATH.
 func TreeSearch(f *os.File, key SearchKey) iter.Seq2[Item, error] {
