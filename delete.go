@@ -6,9 +6,9 @@ package rsbtbackup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -22,6 +22,8 @@ type DeleteOptions struct {
 	LockWait time.Duration
 	Now      time.Time // zero is the present
 	Logger   *slog.Logger
+	// Progress is called after each deletion.
+	Progress func(done, total int)
 }
 
 // DeleteReport says what Delete did.
@@ -54,7 +56,7 @@ func Delete(ctx context.Context, dest string, refs []string, o DeleteOptions) (*
 				return step("guard", err)
 			}
 		}
-		report.Deleted, err = c.deleteAll(ctx, doomed, o.Force, nil)
+		report.Deleted, err = c.deleteAll(ctx, doomed, removal{force: o.Force, progress: o.Progress})
 		return err
 	})
 	return report, err
@@ -99,14 +101,22 @@ func checkDoomed(doomed []Snapshot, newest *Snapshot) error {
 	return nil
 }
 
+// A pinError is about a backup that is, or may be, pinned.
+type pinError struct{ text string }
+
+func (e *pinError) Error() string { return e.text }
+
+// Unwrap files it under ErrGuard.
+func (e *pinError) Unwrap() error { return ErrGuard }
+
 func pinnedError(name string, r *Record) error {
 	switch {
 	case r == nil || r.Pin == nil:
-		return failf(ErrGuard, "%s has a record that can not be read, so it may be pinned", name)
+		return &pinError{name + " has a record that can not be read, so it may be pinned"}
 	case r.Pin.Note != "":
-		return failf(ErrGuard, "%s is pinned: %s", name, r.Pin.Note)
+		return &pinError{name + " is pinned: " + r.Pin.Note}
 	}
-	return failf(ErrGuard, "%s is pinned", name)
+	return &pinError{name + " is pinned"}
 }
 
 // changing is DEST opened, locked, read and repaired for a verb other than
@@ -119,7 +129,9 @@ type changing struct {
 	now     time.Time
 }
 
-// change runs act on a DEST it has locked and repaired, with the log open.
+// change runs act on a DEST it has locked and repaired, with the log open. On
+// a full disk deleting is the cure: what can not be repaired for want of space
+// is put off until act has made room.
 func change(ctx context.Context, dest, verb string, wait time.Duration, now time.Time, logger *slog.Logger, act func(*changing) error) (err error) {
 	s, err := openLocked(ctx, dest, verb, wait)
 	if err != nil {
@@ -135,22 +147,63 @@ func change(ctx context.Context, dest, verb string, wait time.Duration, now time
 	}
 	defer closeLog(sink, logger)
 	c := &changing{store: s, log: log, now: now}
-	if c.state, err = s.readState(now.Location()); err != nil {
-		return step("read", err)
-	}
-	if c.repairs, err = s.repair(ctx, c.state, now, log); err != nil {
-		return step("repair", err)
-	}
-	if err := act(c); err != nil {
-		log.Error(verb+" failed", "error", err)
+	unrepaired, err := c.readAndRepair(ctx)
+	if err != nil {
 		return err
 	}
-	return nil
+	err = act(c)
+	if unrepaired != nil {
+		err = errors.Join(err, c.repairAtLast(ctx))
+	}
+	if err != nil {
+		c.log.Error(verb+" failed", "error", err)
+	}
+	return err
+}
+
+// readAndRepair returns as unrepaired what only a full disk prevented.
+func (c *changing) readAndRepair(ctx context.Context) (unrepaired, err error) {
+	if c.state, err = c.store.readState(c.now.Location()); err != nil {
+		return nil, step("read", err)
+	}
+	c.repairs, err = c.store.repair(ctx, c.state, c.now, c.log)
+	if isFull(err) {
+		c.log.Warn("not repaired yet", "error", err)
+		return err, nil
+	}
+	return nil, step("repair", err)
+}
+
+func (c *changing) repairAtLast(ctx context.Context) error {
+	if err := btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
+		return step("wait for space", err)
+	}
+	_, err := c.readAndRepair(ctx)
+	return err
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// removal says how deleteAll goes about it.
+type removal struct {
+	force bool // pins do not count
+	// spared, if set, is told of a backup that was pinned after it was chosen;
+	// without it that is an error.
+	spared   func(Snapshot)
+	progress func(done, total int)
 }
 
 // deleteAll deletes backups in the order given and returns the names of those
 // that are gone. One that can not be deleted does not save the others.
-func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, force bool, progress func(done, total int)) ([]string, error) {
+//
+// Nothing waits for a commit, as the order of things is right without: the
+// kernel commits a deletion with the removal of its record or before it, unless
+// someone fsyncs the records; see writePin. To start a commit and leave
+// (BTRFS_IOC_START_SYNC) is not safe: while another one is being written it
+// hangs for up to 30 s (Linux 6.18).
+func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal) ([]string, error) {
 	if err := c.moveCur(doomed); err != nil {
 		return nil, err
 	}
@@ -161,22 +214,21 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, force bool,
 			errs = append(errs, step("delete", context.Cause(ctx)))
 			break
 		}
-		if err := c.store.deleteBackup(ctx, b.Name, force); err != nil {
-			c.log.Error("not deleted", "backup", b.Name, "error", err)
-			errs = append(errs, step("delete", err))
-		} else {
+		err := c.store.deleteBackup(ctx, b, how.force)
+		var pinned *pinError
+		switch {
+		case err == nil:
 			c.log.Info("deleted", "backup", b.Name)
 			gone = append(gone, b.Name)
-		}
-		if progress != nil {
-			progress(i+1, len(doomed))
-		}
-	}
-	if len(gone) > 0 {
-		// Deletions are durable, and the cleaner starts on them, with the next
-		// commit; nobody needs to wait for it.
-		if _, err := btrfs.StartSync(c.store.dir); err != nil {
+		case errors.As(err, &pinned) && how.spared != nil:
+			c.log.Warn("not deleted: it was pinned meanwhile", "backup", b.Name)
+			how.spared(b)
+		default:
+			c.log.Error("not deleted", "backup", b.Name, "error", err)
 			errs = append(errs, step("delete", err))
+		}
+		if how.progress != nil {
+			how.progress(i+1, len(doomed))
 		}
 	}
 	return gone, errors.Join(errs...)
@@ -202,50 +254,61 @@ func (c *changing) moveCur(doomed []Snapshot) error {
 	if next := newestComplete(staying); next != nil {
 		return step("point cur to "+next.Name, c.store.setCur(next.Name))
 	}
-	return step("remove cur", unlinkAt(c.store.dir, curName, 0))
+	return step("remove cur", ignoreNotExist(unlinkAt(c.store.dir, curName, 0)))
 }
 
 // deleteBackup removes one backup and its record. The pin is read here, under
 // the lock that pinning takes, so a pin set at any moment before counts.
-func (s *store) deleteBackup(ctx context.Context, name string, force bool) error {
-	trash, err := s.unpublish(name, force)
+func (s *store) deleteBackup(ctx context.Context, b Snapshot, force bool) error {
+	trash, err := s.unpublish(b, force)
 	if err != nil || trash == "" {
 		return err
 	}
 	return removeSubvolume(ctx, s.dir, trash)
 }
 
-// unpublish takes name and its record away at once. A backup that one ioctl
-// can not delete (subvolumes are nested in it, or the caller is not root) gets
-// a name that is no backup's first, which is returned: whatever interrupts the
-// rest, nothing half deleted is listed.
-func (s *store) unpublish(name string, force bool) (trash string, err error) {
+// unpublish takes a backup and its record away at once. One that a single
+// ioctl can not delete (subvolumes are nested in it, or the caller is not root)
+// gets a name that is no backup's first, which is returned: whatever interrupts
+// the rest, nothing half deleted is listed.
+func (s *store) unpublish(b Snapshot, force bool) (trash string, err error) {
 	records, err := s.lockRecords(true)
-	if err != nil {
+	if err != nil && !isFull(err) { // with no room for their directory there are none
 		return "", err
 	}
-	defer records.Close()
+	if records != nil {
+		defer records.Close()
+	}
+	if err := s.checkUnchanged(b); err != nil {
+		return "", err
+	}
 	if !force {
-		r, err := readRecord(records, name)
+		r, err := readRecord(records, b.Name)
 		if err != nil || r != nil && r.Pin != nil {
-			return "", errors.Join(pinnedError(name, r), err)
+			return "", errors.Join(pinnedError(b.Name, r), err)
 		}
 	}
-	err = btrfs.DeleteSubvolume(s.dir, name)
+	err = btrfs.DeleteSubvolume(s.dir, b.Name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", err
-	case needsTrash(err):
-		trash = trashPrefix + name
-		if err := renameAt(s.dir, name, trash); err != nil {
+	case errors.Is(err, unix.ENOTEMPTY), refused(err) && !privileged(s.dir):
+		trash = trashPrefix + b.Name
+		if err := renameAt(s.dir, b.Name, trash); err != nil {
 			return "", err
 		}
-	case err != nil:
+	case refused(err):
+		return "", fmt.Errorf("%w (is it being sent, the default subvolume, or does it hold a swap file?)", err)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	return trash, removeRecord(records, name)
+	return trash, removeRecord(records, b.Name)
 }
 
-func needsTrash(err error) bool {
-	return errors.Is(err, unix.ENOTEMPTY) || os.Geteuid() != 0 && refused(err)
+// checkUnchanged makes sure that what has the name still is the backup that
+// was chosen. Someone who deletes or moves backups by hand heeds no lock.
+func (s *store) checkUnchanged(b Snapshot) error {
+	info, err := s.subvolumeAt(b.Name)
+	if err != nil || info == nil || info.ID == b.ID {
+		return err
+	}
+	return failf(ErrNoBackup, "%s is another subvolume than a moment ago", b.Name)
 }

@@ -5,25 +5,29 @@ package rsbtbackup
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
-// measure fills in Frees. Backups descend from each other, so an extent that
-// is younger than the nearest older backup that is kept, and not in the next
-// newer one, is in no other either. Without root the kernel does not list
-// extents and Frees stays unknown.
+// measure fills in Frees where it is missing. Backups descend from each other,
+// so an extent that is younger than the nearest older backup that is kept, and
+// not in the next newer one, is in no other either. Without root the kernel does
+// not list extents and Frees stays unknown.
 func (s *store) measure(ctx context.Context, decisions []Decision) error {
 	var since uint64 // of the nearest older backup that is kept
-	for i := len(decisions) - 1; i >= 0; i-- {
+	for i, d := range slices.Backward(decisions) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		d := &decisions[i]
 		if d.Keep {
 			since = d.generation
+			continue
+		}
+		if d.Frees != nil {
 			continue
 		}
 		var newer *Decision
@@ -31,13 +35,15 @@ func (s *store) measure(ctx context.Context, decisions []Decision) error {
 			newer = &decisions[i-1]
 		}
 		freed, err := s.freedBy(d.Name, since, newer)
-		if errors.Is(err, unix.EPERM) {
+		switch {
+		case errors.Is(err, unix.EPERM):
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // deleted while we look: nothing is locked
+		case err != nil:
 			return err
 		}
-		d.Frees = &freed
+		decisions[i].Frees = &freed
 	}
 	return nil
 }

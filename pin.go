@@ -57,9 +57,18 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog
 }
 
 // writePin looks again under the lock: the backup may just have been deleted.
+//
+// Whatever was deleted must be so durably before the record is: fsync in the
+// records makes every record removed there stay away, and a deletion that was
+// undone by a power cut alone would leave a backup of which nobody knows that
+// it is incomplete. On btrfs fsync of a directory that lost a subvolume in the
+// open transaction commits all of it (Linux 6.18).
 func (s *store) writePin(b Snapshot, pin *PinInfo) (*Record, error) {
 	var written *Record
 	err := s.changeRecord(b.Name, func(r *Record) (*Record, error) {
+		if err := fsyncDir(s.dir); err != nil {
+			return nil, err
+		}
 		info, err := s.subvolumeAt(b.Name)
 		if err != nil {
 			return nil, err

@@ -33,7 +33,8 @@ type PruneOptions struct {
 	LockWait time.Duration
 	Now      time.Time // zero is the present
 	Logger   *slog.Logger
-	// Progress is called after each deletion.
+	// Progress is called after each deletion. total is 0 where nobody knows
+	// how many it takes, which is with MinFree, after what Policy deletes.
 	Progress func(done, total int)
 }
 
@@ -44,6 +45,14 @@ type MinFree struct {
 }
 
 func (m MinFree) isZero() bool { return m == MinFree{} }
+
+// possible refuses what no deletion could reach.
+func (m MinFree) possible(total uint64) error {
+	if m.Bytes > 0 && uint64(m.Bytes) > total {
+		return failf(ErrUsage, "min-free: %d bytes are more than the filesystem has, %d", m.Bytes, total)
+	}
+	return nil
+}
 
 // reached is pure.
 func (m MinFree) reached(free, total uint64) bool {
@@ -100,14 +109,19 @@ func (o *PruneOptions) check() error {
 	if err := o.Policy.Validate(); err != nil {
 		return kindError{ErrUsage, err}
 	}
-	if o.MinFree.Bytes < 0 || o.MinFree.Percent < 0 || o.MinFree.Percent >= 100 {
+	if o.MinFree.Bytes < 0 || !(o.MinFree.Percent >= 0 && o.MinFree.Percent < 100) { // NaN fits nothing
 		return failf(ErrUsage, "min-free: want a number of bytes, or a percentage from 0 to below 100")
 	}
 	if o.KeepMin < 0 {
 		return failf(ErrUsage, "keep-min %d: want 1 or more", o.KeepMin)
 	}
+	if o.KeepMin > 0 && o.MinFree.isZero() {
+		return failf(ErrUsage, "keep-min has a meaning with min-free alone")
+	}
 	return nil
 }
+
+func (o *PruneOptions) keepMin() int { return max(o.KeepMin, 1) }
 
 // planPrune reads DEST without locking or changing it.
 func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneReport) error {
@@ -121,6 +135,12 @@ func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneRe
 	if now.IsZero() {
 		now = time.Now()
 	}
+	if report.Free, report.Total, err = s.space(); err != nil {
+		return step("measure", err)
+	}
+	if err := o.MinFree.possible(report.Total); err != nil {
+		return step("options", err)
+	}
 	st, err := s.readState(now.Location())
 	if err != nil {
 		return step("read", err)
@@ -129,13 +149,57 @@ func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneRe
 	if err := s.measure(ctx, report.Decisions); err != nil {
 		return step("measure", err)
 	}
-	report.Free, report.Total, err = s.space()
-	return step("measure", err)
+	if o.MinFree.isZero() {
+		return nil
+	}
+	return step("measure", s.planFreeUp(ctx, o, report))
+}
+
+// planFreeUp guesses, from the file data that would go, what freeUp would
+// delete. Without root nothing is known of that, and nothing is guessed.
+func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneReport) error {
+	left := remaining(report.Decisions)
+	for {
+		frees, known := sum(report.Decisions)
+		if !known || o.MinFree.reached(report.Free+frees, report.Total) {
+			return nil
+		}
+		i := expendable(left, o.keepMin())
+		if i < 0 {
+			return nil
+		}
+		mark(report.Decisions, left[i].ID)
+		left = slices.Delete(left, i, i+1)
+		if err := s.measure(ctx, report.Decisions); err != nil {
+			return err
+		}
+	}
+}
+
+// sum adds up what the deletions free; known is false if that of any is not.
+func sum(decisions []Decision) (frees uint64, known bool) {
+	known = true
+	for _, d := range decisions {
+		switch {
+		case d.Keep:
+		case d.Frees == nil:
+			known = false
+		default:
+			frees += *d.Frees
+		}
+	}
+	return frees, known
 }
 
 // prune works on a DEST that is locked and repaired.
-func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneReport) error {
+func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneReport) (err error) {
 	report.Dest = c.store.path
+	if report.Free, report.Total, err = c.store.space(); err != nil {
+		return step("measure", err)
+	}
+	if err := o.MinFree.possible(report.Total); err != nil {
+		return step("options", err)
+	}
 	report.Decisions = decide(c.state.backups, o.Policy, c.now)
 	var doomed []Snapshot
 	for _, d := range slices.Backward(report.Decisions) {
@@ -143,8 +207,7 @@ func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneRepor
 			doomed = append(doomed, d.Snapshot)
 		}
 	}
-	var err error
-	report.Deleted, err = c.deleteAll(ctx, doomed, false, o.Progress)
+	report.Deleted, err = c.deleteAll(ctx, doomed, removal{spared: report.spare, progress: o.Progress})
 	if err == nil && !o.MinFree.isZero() {
 		err = c.freeUp(ctx, o, report)
 	}
@@ -154,6 +217,15 @@ func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneRepor
 	free, total, spaceErr := c.store.space()
 	report.Free, report.Total = free, total
 	return errors.Join(err, step("measure", spaceErr))
+}
+
+// spare corrects the decision on a backup that was pinned after it was made.
+func (r *PruneReport) spare(b Snapshot) {
+	for i := range r.Decisions {
+		if r.Decisions[i].ID == b.ID {
+			r.Decisions[i].Keep, r.Decisions[i].Reasons = true, []string{"pinned meanwhile"}
+		}
+	}
 }
 
 // decide is pure: it asks the policy about every backup, newest first.
@@ -183,41 +255,45 @@ func keepAll(backups []Snapshot) []Decision {
 }
 
 // freeUp deletes one backup after the other, oldest first, and looks at the
-// real free space each time the cleaner is done: what a deletion frees can not
-// be told from sizes.
+// real free space each time the cleaner is done, also with what was deleted
+// before this run: what a deletion frees can not be told from sizes.
 func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneReport) error {
-	left := c.remaining(report.Decisions)
-	for {
-		if len(report.Deleted) > 0 {
-			if err := btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
-				return step("wait for space", err)
-			}
+	left := remaining(report.Decisions)
+	reached, err := c.enough(o.MinFree, report)
+	for err == nil && !reached {
+		if err = btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
+			return step("wait for space", err)
 		}
-		free, total, err := c.store.space()
-		if err != nil {
-			return step("measure", err)
-		}
-		if o.MinFree.reached(free, total) {
-			return nil
-		}
-		i := expendable(left, max(o.KeepMin, 1))
-		if i < 0 {
-			return step("min-free", failf(ErrNoSpace, "%s has %d bytes free, less than asked for, and every backup left is pinned or among the %d to keep", c.store.path, free, max(o.KeepMin, 1)))
-		}
-		b := left[i]
-		c.log.Info("not enough space is free", "free", free, "total", total, "next", b.Name)
-		gone, err := c.deleteAll(ctx, []Snapshot{b}, false, nil)
-		report.Deleted = append(report.Deleted, gone...)
-		mark(report.Decisions, b.ID)
-		if err != nil {
+		if reached, err = c.enough(o.MinFree, report); err != nil || reached {
 			return err
 		}
+		i := expendable(left, o.keepMin())
+		if i < 0 {
+			return step("min-free", failf(ErrNoSpace, "%s has %d bytes free, less than asked for, and no backup is left that may go for it (%s kept, pins, the newest)", c.store.path, report.Free, plural(o.keepMin(), "complete one")))
+		}
+		b := left[i]
 		left = slices.Delete(left, i, i+1)
+		c.log.Info("not enough space is free", "free", report.Free, "total", report.Total, "next", b.Name)
+		mark(report.Decisions, b.ID)
+		var gone []string
+		gone, err = c.deleteAll(ctx, []Snapshot{b}, removal{spared: report.spare})
+		report.Deleted = append(report.Deleted, gone...)
+		if o.Progress != nil {
+			o.Progress(len(report.Deleted), 0)
+		}
 	}
+	return err
 }
 
-// remaining returns what the policy kept, oldest first.
-func (c *changing) remaining(decisions []Decision) []Snapshot {
+// enough notes how much is free and tells whether that is what is asked for.
+func (c *changing) enough(want MinFree, report *PruneReport) (bool, error) {
+	var err error
+	report.Free, report.Total, err = c.store.space()
+	return want.reached(report.Free, report.Total), step("measure", err)
+}
+
+// remaining returns what is kept so far, oldest first.
+func remaining(decisions []Decision) []Snapshot {
 	var left []Snapshot
 	for _, d := range slices.Backward(decisions) {
 		if d.Keep {
@@ -228,8 +304,8 @@ func (c *changing) remaining(decisions []Decision) []Snapshot {
 }
 
 // expendable returns the index of the oldest backup that may go for the sake
-// of space, or -1: no pin, not the newest complete one, and keepMin complete
-// ones stay. It is pure; left is oldest first.
+// of space, or -1: pinned ones, the newest and the newest complete one stay, and
+// so do keepMin complete ones. It is pure; left is oldest first.
 func expendable(left []Snapshot, keepMin int) int {
 	complete := 0
 	for _, b := range left {
@@ -239,7 +315,7 @@ func expendable(left []Snapshot, keepMin int) int {
 	}
 	newest := newestComplete(left)
 	for i, b := range left {
-		last := newest != nil && b.ID == newest.ID
+		last := i == len(left)-1 || newest != nil && b.ID == newest.ID
 		if b.Pinned() || last || b.Status == Complete && complete <= keepMin {
 			continue
 		}

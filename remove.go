@@ -28,20 +28,27 @@ func removeSubvolume(ctx context.Context, dir *os.File, name string) error {
 		}
 		err = btrfs.DeleteSubvolume(dir, name)
 	}
-	if os.Geteuid() != 0 && refused(err) {
-		if empty := emptySubvolume(ctx, dir, name); empty != nil {
-			return errors.Join(err, empty)
-		}
-		return unlinkAt(dir, name, unix.AT_REMOVEDIR)
+	if !refused(err) || privileged(dir) {
+		return err
 	}
-	return err
+	return removeAsOwner(ctx, dir, name)
 }
 
-// refused tells whether the ioctl was refused for want of privilege. To root
-// the same errors mean something else (the default subvolume, one being sent,
-// an active swap file), and emptying would destroy what was rightly refused.
+// refused tells whether the caller lacks the right to delete by ioctl, or,
+// privileged, whether the subvolume is in use: a send reads it, it holds an
+// active swap file, or it is the default subvolume.
 func refused(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)
+}
+
+// privileged asks the kernel with a call that has the same condition as
+// deletion: CAP_SYS_ADMIN outside of any user namespace, which neither the user
+// id nor the capabilities of a process in a container tell.
+func privileged(dir *os.File) bool {
+	for _, err := range btrfs.TreeSearch(dir, btrfs.AllItems(0)) {
+		return err == nil
+	}
+	return true
 }
 
 // removeNested deletes the subvolumes inside name, deepest first.
@@ -52,7 +59,7 @@ func removeNested(ctx context.Context, dir *os.File, name string) error {
 	}
 	defer sub.Close()
 	// A read-only subvolume does not let go of its children (EROFS).
-	if err := btrfs.SetReadOnly(sub, false); err != nil {
+	if err := makeWritable(sub); err != nil {
 		return err
 	}
 	children, err := btrfs.Children(sub)
@@ -60,69 +67,87 @@ func removeNested(ctx context.Context, dir *os.File, name string) error {
 		return err
 	}
 	for _, c := range children {
-		parent, err := openBeneath(sub, filepath.Dir(c.Path))
-		if err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		err = removeSubvolume(ctx, parent, filepath.Base(c.Path))
-		if err := errors.Join(err, parent.Close()); err != nil {
+		if err := removeChild(ctx, sub, c); err != nil {
 			return fmt.Errorf("nested subvolume: %w", err)
 		}
 	}
 	return nil
 }
 
-// openBeneath opens the directory at path below dir. The kernel follows no
-// symlink on the way and does not leave dir (openat2, Linux 5.6).
-func openBeneath(dir *os.File, path string) (*os.File, error) {
+func removeChild(ctx context.Context, sub *os.File, c btrfs.Child) error {
+	if c.Path == "" {
+		return nil // gone since, or out of sight: what is left says ENOTEMPTY
+	}
+	parent, err := openInside(sub, filepath.Dir(c.Path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(removeSubvolume(ctx, parent, filepath.Base(c.Path)), parent.Close())
+}
+
+// openInside opens the directory at path below dir. The kernel neither follows
+// a symlink nor enters a mount on the way, both of which could lead out of the
+// backup, but does enter subvolumes (openat2, Linux 5.6).
+func openInside(dir *os.File, path string) (*os.File, error) {
 	how := unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
 	}
 	var fd int
 	err := retry(func() (err error) {
 		fd, err = unix.Openat2(int(dir.Fd()), path, &how)
 		return err
 	})
+	if err == unix.EXDEV {
+		return nil, atError("open", dir, path, errors.New("something is mounted there"))
+	}
 	if err != nil {
 		return nil, atError("open", dir, path, err)
 	}
 	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), path)), nil
 }
 
-// emptySubvolume is how an owner without privileges makes a subvolume go: it
-// must be writable, then everything in it can be unlinked.
-func emptySubvolume(ctx context.Context, dir *os.File, name string) error {
-	sub, err := btrfs.OpenDirAt(dir, name)
+// removeAsOwner is how an owner without privileges makes a subvolume go: it
+// must be writable, then it can be emptied and removed as a directory.
+func removeAsOwner(ctx context.Context, dir *os.File, name string) error {
+	sub, err := openWide(dir, name)
 	if err != nil {
 		return err
 	}
 	defer sub.Close()
-	ro, err := btrfs.ReadOnly(sub)
-	if err != nil {
+	if err := makeWritable(sub); err != nil {
 		return err
 	}
-	if ro {
-		if err := btrfs.SetReadOnly(sub, false); err != nil {
-			return err
-		}
+	// With user_subvol_rm_allowed the read-only flag was all that was in the way.
+	if err := btrfs.DeleteSubvolume(dir, name); err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return emptyDir(ctx, sub)
+	if err := emptyDir(ctx, sub); err != nil {
+		return err
+	}
+	return unlinkAt(dir, name, unix.AT_REMOVEDIR)
+}
+
+// makeWritable clears the read-only flag of a subvolume.
+func makeWritable(sub *os.File) error {
+	ro, err := btrfs.ReadOnly(sub)
+	if err != nil || !ro {
+		return err
+	}
+	return btrfs.SetReadOnly(sub, false)
 }
 
 // emptyDir removes everything below dir through descriptors, following
 // nothing.
 func emptyDir(ctx context.Context, dir *os.File) error {
-	if err := unix.Fchmod(int(dir.Fd()), 0o700); err != nil {
-		return atError("chmod", dir, "", err)
-	}
-	list, err := openDirAt(dir, ".")
-	if err != nil {
+	if err := widen(dir); err != nil {
 		return err
 	}
-	defer list.Close()
 	for {
-		entries, err := list.ReadDir(readBatch)
+		entries, err := dir.ReadDir(readBatch)
 		for _, e := range entries {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -149,12 +174,66 @@ func removeEntry(ctx context.Context, dir *os.File, e fs.DirEntry) error {
 	if !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
-	sub, err := openOwn(dir, e.Name(), unix.O_RDONLY|unix.O_DIRECTORY)
+	sub, err := openWide(dir, e.Name())
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(emptyDir(ctx, sub), sub.Close()); err != nil {
+	if err := errors.Join(emptyNested(ctx, sub), sub.Close()); err != nil {
 		return err
 	}
 	return unlinkAt(dir, e.Name(), unix.AT_REMOVEDIR)
+}
+
+// emptyNested empties a directory that may be the root of a nested subvolume.
+func emptyNested(ctx context.Context, dir *os.File) error {
+	nested, err := btrfs.IsSubvolume(dir)
+	if err != nil {
+		return err
+	}
+	if nested {
+		if err := makeWritable(dir); err != nil {
+			return err
+		}
+	}
+	return emptyDir(ctx, dir)
+}
+
+// openWide opens a directory whose mode, copied from the source, may keep out
+// even its owner.
+func openWide(dir *os.File, name string) (*os.File, error) {
+	f, err := openInside(dir, name)
+	if !errors.Is(err, unix.EACCES) {
+		return f, err
+	}
+	if err := chmodAt(dir, name); err != nil {
+		return nil, err
+	}
+	return openInside(dir, name)
+}
+
+// chmodAt lets the owner into a directory that can not be opened: fchmodat2
+// (Linux 6.6) follows no symlink, before that /proc stands in for it.
+func chmodAt(dir *os.File, name string) error {
+	err := unix.Fchmodat(int(dir.Fd()), name, 0o700, unix.AT_SYMLINK_NOFOLLOW)
+	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
+		return atError("chmod", dir, name, err)
+	}
+	f, err := openAt(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), 0o700), f.Close())
+}
+
+// widen lets the owner list and change a directory.
+func widen(dir *os.File) error {
+	st, err := statAt(dir, ".")
+	if errors.Is(err, unix.EACCES) {
+		// Mode 0400 can be opened but not searched.
+		err = nil
+	}
+	if err != nil || st.Mode&0o700 == 0o700 {
+		return err
+	}
+	return atError("chmod", dir, "", unix.Fchmod(int(dir.Fd()), 0o700))
 }

@@ -40,10 +40,16 @@ func (s *store) repair(ctx context.Context, st *state, now time.Time, log *slog.
 		did("record of %s, which was never published or is deleted", name)
 	}
 	for _, name := range st.trash {
-		if err := removeSubvolume(ctx, s.dir, name); err != nil {
-			return done, err
+		err := removeSubvolume(ctx, s.dir, name)
+		switch {
+		case err == nil:
+			did("finished the deletion of %s", name)
+		case ctx.Err() != nil:
+			return done, context.Cause(ctx)
+		default:
+			// In use, or somebody else's: nothing a backup must wait for.
+			log.Warn("could not finish a deletion", "what", name, "error", err)
 		}
-		did("finished the deletion of %s", name)
 	}
 	if st.curNext != absent {
 		if err := s.clear(curNextName, st.curNext, now); err != nil {

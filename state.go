@@ -137,8 +137,7 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 func (s *store) readEntry(st *state, records *os.File, name string, loc *time.Location) (err error) {
 	if original, ok := strings.CutPrefix(name, trashPrefix); ok {
 		if _, ok := parseName(original, loc); ok {
-			st.trash = append(st.trash, name)
-			return nil
+			return s.readTrash(st, name)
 		}
 	}
 	switch name {
@@ -161,6 +160,20 @@ func (s *store) readEntry(st *state, records *os.File, name string, loc *time.Lo
 		}
 	}
 	return err
+}
+
+// readTrash takes nothing but a subvolume for a backup on its way out.
+func (s *store) readTrash(st *state, name string) error {
+	info, err := s.subvolumeAt(name)
+	switch {
+	case err != nil:
+		return err
+	case info == nil:
+		st.foreign = append(st.foreign, name)
+	default:
+		st.trash = append(st.trash, name)
+	}
+	return nil
 }
 
 // readLink tells what stands under name and, of a symlink, its target.
