@@ -4,7 +4,8 @@
 //	ParseSource, CheckExtra   what a user typed, checked before anything is started  (source.go, extra.go, extratable.go)
 //	Options.Argv              the argument vector, pure                              (options.go)
 //	Run, Probe                the child                                              (run.go, probe.go, env.go, alias.go)
-//	ParseProgress, ParseStats what it prints                                         (progress.go, stats.go, output.go)
+//	ParseProgress, ParseStats,
+//	ParseChange               what it prints                                         (progress.go, stats.go, change.go, output.go)
 //	ExitError, ExitName       how it ended                                           (exit.go)
 //
 // The oldest rsync accepted is MinVersion.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -15,8 +16,13 @@ type Options struct {
 	Program string
 	// Source from ParseSource; a Local path must be absolute. The contents of the directory are copied.
 	Source Source
+	// Paths, if any, are all that is copied: files and directories below a Local Source, clean and relative. Each lands
+	// in Dest under its whole path, and the directories on the way get their metadata too (--relative).
+	Paths []string
 	// Dest is an absolute directory path, typically "/proc/self/fd/3" with the directory as ExtraFiles[0].
 	Dest string
+	// RemoteDest, if set, stands for Dest and is on another host; Source is Local then. It comes from ParseSource.
+	RemoteDest *Source
 
 	HardLinks  bool // --hard-links
 	ACLs       bool // --acls
@@ -31,10 +37,20 @@ type Options struct {
 	// Delete removes from Dest what is not in Source, excluded files too. When is left to rsync: during the transfer,
 	// directory by directory, which needs no second scan and no list in memory; after a read error rsync stops deleting
 	// in any mode. One of the --delete-WHEN options in Extra changes it.
-	Delete        bool
-	Checksum      bool // --checksum: compare contents, not size and time
-	DryRun        bool // --dry-run
-	OneFileSystem bool // --one-file-system
+	Delete bool
+	// KeepExcluded lets Delete spare what is excluded.
+	KeepExcluded bool
+	// Sparse writes long runs of zeros as holes.
+	Sparse bool
+	// IgnoreTimes copies every file, whatever its size and time say.
+	IgnoreTimes bool
+	// Update leaves files alone that are newer in Dest.
+	Update bool
+	// IgnoreExisting leaves everything alone that is in Dest, but for the attributes of directories.
+	IgnoreExisting bool
+	Checksum       bool // --checksum: compare contents, not size and time
+	DryRun         bool // --dry-run
+	OneFileSystem  bool // --one-file-system
 
 	// Filter, Exclude and ExcludeFrom are given to rsync in this order; the first rule that matches decides.
 	Filter      []string
@@ -54,9 +70,11 @@ type Options struct {
 	ExtraFiles []*os.File
 	// Progress receives what --info=progress2 prints; nil does not ask for it.
 	Progress func(Progress)
+	// Changes receives each entry that is changed, or with DryRun would be; nil does not ask for it.
+	Changes func(Change)
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
 	// escapes control characters in file names, a remote shell's messages are as they came. nil drops them.
-	// Progress and Line are never called at the same time, and rsync waits while they run.
+	// Progress, Changes and Line are never called at the same time, and rsync waits while they run.
 	Line func(stream, line string)
 	// KillGrace is how long a cancelled rsync may take to end before it is killed, and how long Run waits for what
 	// rsync started to end after it; 0 means 10 seconds.
@@ -79,7 +97,27 @@ func (o Options) Argv() ([]string, error) {
 	argv = append(argv, o.filterArgs()...)
 	argv = append(argv, o.connectionArgs()...)
 	argv = append(argv, o.Extra...)
-	return append(argv, "--", o.Source.Operand(), withSlash(o.Dest)), nil
+	argv = append(argv, "--")
+	return append(append(argv, o.sources()...), o.target()), nil
+}
+
+// sources: with --relative the path behind "/./" is what rsync makes anew in the destination.
+func (o Options) sources() []string {
+	if len(o.Paths) == 0 {
+		return []string{o.Source.Operand()}
+	}
+	operands := make([]string, len(o.Paths))
+	for i, path := range o.Paths {
+		operands[i] = o.Source.Operand() + "./" + path
+	}
+	return operands
+}
+
+func (o Options) target() string {
+	if o.RemoteDest != nil {
+		return o.RemoteDest.Operand()
+	}
+	return withSlash(o.Dest)
 }
 
 func (o Options) check() error {
@@ -88,12 +126,23 @@ func (o Options) check() error {
 		return fmt.Errorf("%w: local source %q is not absolute", ErrOptions, o.Source.Path)
 	case o.Source.Kind != Local && o.Source.Host == "":
 		return fmt.Errorf("%w: remote source without a host", ErrOptions)
-	case !strings.HasPrefix(o.Dest, "/"):
+	case o.RemoteDest != nil && (o.RemoteDest.Kind == Local || o.RemoteDest.Host == ""):
+		return fmt.Errorf("%w: remote destination without a host", ErrOptions)
+	case o.RemoteDest != nil && o.Source.Kind != Local:
+		return fmt.Errorf("%w: source and destination are both remote", ErrOptions)
+	case len(o.Paths) > 0 && o.Source.Kind != Local:
+		return fmt.Errorf("%w: paths below a remote source", ErrOptions)
+	case o.RemoteDest == nil && !strings.HasPrefix(o.Dest, "/"):
 		return fmt.Errorf("%w: destination %q is not absolute", ErrOptions, o.Dest)
 	case o.Timeout < 0:
 		return fmt.Errorf("%w: negative timeout %v", ErrOptions, o.Timeout)
 	}
-	values := [][]string{{o.Source.Operand(), o.Dest, o.Bwlimit, o.Rsh}, o.Filter, o.Exclude, o.ExcludeFrom, o.Extra}
+	for _, p := range o.Paths {
+		if p == "." || p != path.Clean(p) || strings.HasPrefix(p, "/") || p == ".." || strings.HasPrefix(p, "../") {
+			return fmt.Errorf("%w: path %q is not clean and relative", ErrOptions, p)
+		}
+	}
+	values := [][]string{{o.Source.Operand(), o.target(), o.Bwlimit, o.Rsh}, o.Paths, o.Filter, o.Exclude, o.ExcludeFrom, o.Extra}
 	for _, list := range values {
 		for _, value := range list {
 			if strings.ContainsRune(value, 0) {
@@ -129,7 +178,13 @@ func (o Options) transferArgs() []string {
 	if o.WholeFile {
 		args[1] = "--whole-file"
 	}
-	args = append(args, when(o.Delete, "--delete", "--delete-excluded")...)
+	args = append(args, when(len(o.Paths) > 0, "--relative")...)
+	args = append(args, when(o.Sparse, "--sparse")...)
+	args = append(args, when(o.Delete, "--delete")...)
+	args = append(args, when(o.Delete && !o.KeepExcluded, "--delete-excluded")...)
+	args = append(args, when(o.IgnoreTimes, "--ignore-times")...)
+	args = append(args, when(o.Update, "--update")...)
+	args = append(args, when(o.IgnoreExisting, "--ignore-existing")...)
 	args = append(args, when(o.Checksum, "--checksum")...)
 	args = append(args, when(o.DryRun, "--dry-run")...)
 	return append(args, when(o.OneFileSystem, "--one-file-system")...)
@@ -137,6 +192,7 @@ func (o Options) transferArgs() []string {
 
 func (o Options) outputArgs() []string {
 	args := []string{"--stats", "--no-human-readable"}
+	args = append(args, when(o.Changes != nil, "--out-format="+changeFormat)...)
 	return append(args, when(o.Progress != nil, "--info=progress2")...)
 }
 
@@ -155,7 +211,7 @@ func (o Options) filterArgs() []string {
 }
 
 func (o Options) connectionArgs() []string {
-	args := when(o.Source.needsSecludedArgs(), "-s")
+	args := when(o.Source.needsSecludedArgs() || o.RemoteDest != nil && o.RemoteDest.needsSecludedArgs(), "-s")
 	args = append(args, when(o.Bwlimit != "", "--bwlimit="+o.Bwlimit)...)
 	args = append(args, when(o.Rsh != "", "--rsh="+o.Rsh)...)
 	seconds := int64((o.Timeout + time.Second - 1) / time.Second)

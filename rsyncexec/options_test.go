@@ -38,6 +38,12 @@ func TestArgvGolden(t *testing.T) {
 		"daemon":            {Source: Source{Kind: Daemon, Host: "host", Module: "m", Path: "a b"}, Dest: "/backup"},
 		"daemon-url":        {Source: Source{Kind: Daemon, Host: "host", Port: "8730", Module: "m"}, Dest: "/backup"},
 		"everything-remote": everything,
+		"paths": {Source: local, Dest: "/proc/self/fd/3", Paths: []string{"etc/ssh", "-n", "a b*"}, Delete: true, KeepExcluded: true,
+			WholeFile: true, Sparse: true, IgnoreTimes: true, Changes: func(Change) {}},
+		"update":      {Source: local, Dest: "/target", Update: true},
+		"never":       {Source: local, Dest: "/target", IgnoreExisting: true},
+		"push-shell":  {Source: local, RemoteDest: &Source{Kind: Shell, User: "root", Host: "fd00::1", Path: "/srv/it's new"}, Sparse: true},
+		"push-daemon": {Source: local, RemoteDest: &Source{Kind: Daemon, Host: "host", Module: "m", Path: "sub"}, Paths: []string{"etc"}},
 	}
 	for name, o := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +61,7 @@ func TestArgvGolden(t *testing.T) {
 				t.Errorf("argv (-want +got):\n%s", diff)
 			}
 			operands := slices.Index(argv, "--")
-			if operands != len(argv)-3 {
+			if operands != len(argv)-2-max(1, len(o.Paths)) {
 				t.Errorf("-- stands at %d of %d", operands, len(argv))
 			}
 		})
@@ -71,6 +77,16 @@ func TestArgvRefuses(t *testing.T) {
 		"relative destination": {Source: local, Dest: "dst"},
 		"no destination":       {Source: local},
 		"negative timeout":     {Source: local, Dest: "/dst", Timeout: -1},
+		"push to here":         {Source: local, RemoteDest: &local},
+		"push from there":      {Source: Source{Kind: Shell, Host: "a"}, RemoteDest: &Source{Kind: Shell, Host: "b"}},
+		"paths over there":     {Source: Source{Kind: Shell, Host: "a"}, Dest: "/dst", Paths: []string{"a"}},
+		"path up":              {Source: local, Dest: "/dst", Paths: []string{"../a"}},
+		"path is up":           {Source: local, Dest: "/dst", Paths: []string{".."}},
+		"absolute path":        {Source: local, Dest: "/dst", Paths: []string{"/a"}},
+		"path not clean":       {Source: local, Dest: "/dst", Paths: []string{"a/./b"}},
+		"path is everything":   {Source: local, Dest: "/dst", Paths: []string{"."}},
+		"empty path":           {Source: local, Dest: "/dst", Paths: []string{""}},
+		"NUL in a path":        {Source: local, Dest: "/dst", Paths: []string{"a\x00b"}},
 		"NUL in a pattern":     {Source: local, Dest: "/dst", Exclude: []string{"a\x00b"}},
 	}
 	for name, o := range tests {

@@ -87,6 +87,7 @@ func (l *lines) flush() {
 type output struct {
 	mu         sync.Mutex
 	progress   func(Progress)
+	changes    func(Change)
 	line       func(stream, line string)
 	stats      tail
 	stderr     tail
@@ -94,7 +95,7 @@ type output struct {
 }
 
 func newOutput(o Options) *output {
-	return &output{progress: o.Progress, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
+	return &output{progress: o.Progress, changes: o.Changes, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
 }
 
 func (out *output) stdoutLine(line string) {
@@ -103,6 +104,12 @@ func (out *output) stdoutLine(line string) {
 	if out.progress != nil {
 		if p, ok := ParseProgress(line); ok {
 			out.progress(p)
+			return
+		}
+	}
+	if out.changes != nil {
+		if c, ok := ParseChange(line); ok {
+			out.changes(c)
 			return
 		}
 	}

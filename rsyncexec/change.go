@@ -1,0 +1,64 @@
+package rsyncexec
+
+import "strings"
+
+// Change is one entry that rsync changes. Code is as rsync(1) has it under --itemize-changes, such as ">f.st......",
+// or "*deleting". Path is relative to the destination, byte for byte; a directory's ends in a slash.
+type Change struct {
+	Code string
+	Path string
+}
+
+const (
+	changeFormat = "%i %n"
+	changeWidth  = 11 // of a code
+)
+
+// ParseChange reads a line such as
+//
+//	>f+++++++++ etc/passwd
+//	*deleting   etc/old\#012name
+//
+// It is false for any other line.
+func ParseChange(line string) (Change, bool) {
+	if len(line) < changeWidth+2 || line[changeWidth] != ' ' || strings.IndexByte("<>ch.*", line[0]) < 0 {
+		return Change{}, false
+	}
+	code := strings.TrimRight(line[:changeWidth], " ")
+	if strings.Contains(code, " ") {
+		return Change{}, false
+	}
+	return Change{Code: code, Path: unescape(line[changeWidth+1:])}, true
+}
+
+// unescape takes back what rsync does to names it prints: every byte that is not printable in the C locale, and a
+// backslash that would be mistaken for such an escape, is written as \#ooo, in octal.
+func unescape(name string) string {
+	if !strings.Contains(name, `\#`) {
+		return name
+	}
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		if c, ok := octal(name[i:]); ok {
+			b.WriteByte(c)
+			i += len(`\#ooo`) - 1
+			continue
+		}
+		b.WriteByte(name[i])
+	}
+	return b.String()
+}
+
+func octal(s string) (byte, bool) {
+	if len(s) < 5 || s[:2] != `\#` {
+		return 0, false
+	}
+	n := 0
+	for _, c := range []byte(s[2:5]) {
+		if c < '0' || c > '7' {
+			return 0, false
+		}
+		n = n*8 + int(c-'0')
+	}
+	return byte(n), n < 256
+}

@@ -1,0 +1,39 @@
+package rsyncexec
+
+import "testing"
+
+func TestParseChange(t *testing.T) {
+	tests := []struct {
+		line string
+		want Change
+		ok   bool
+	}{
+		{">f+++++++++ etc/passwd", Change{">f+++++++++", "etc/passwd"}, true},
+		{"cd+++++++++ etc/", Change{"cd+++++++++", "etc/"}, true},
+		{"*deleting   old name/", Change{"*deleting", "old name/"}, true},
+		{`>f.st...... new\#012line \#303\#274 \#134#012`, Change{">f.st......", "new\nline ü \\#012"}, true},
+		{`cL+++++++++ half \#01 \#999 \#777 \`, Change{"cL+++++++++", `half \#01 \#999 \#777 \`}, true},
+		{"hf+++++++++ Number of files: 3", Change{"hf+++++++++", "Number of files: 3"}, true},
+		{"Number of files: 303 (reg: 301)", Change{}, false},
+		{"created directory /x", Change{}, false},
+		{"sending incremental file list", Change{}, false},
+		{">f+++++++++ ", Change{}, false},
+		{"", Change{}, false},
+	}
+	for _, tt := range tests {
+		got, ok := ParseChange(tt.line)
+		if got != tt.want || ok != tt.ok {
+			t.Errorf("ParseChange(%q) = %+v, %v, want %+v, %v", tt.line, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
+func FuzzParseChange(f *testing.F) {
+	f.Add(`>f+++++++++ a\#012`)
+	f.Fuzz(func(t *testing.T, line string) {
+		c, ok := ParseChange(line)
+		if ok && (c.Code == "" || c.Path == "" || len(c.Path) > len(line)) {
+			t.Errorf("%q: %+v", line, c)
+		}
+	})
+}
