@@ -1,0 +1,157 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+)
+
+// killCalls are the system calls before which the command is killed.
+var killCalls = []struct {
+	call  string
+	limit int
+}{
+	{"renameat", 99},
+	{"symlinkat", 99},
+	{"ioctl", 10},
+	{"syncfs", 99},
+	{"fsync", 99},
+	{"mkdirat", 99},
+	{"unlinkat", 9},
+	{"flock", 6},
+	{"fchmod", 99},
+	{"openat", 10},
+	{"write", 10},
+	{"close", 6},
+	{"newfstatat", 5},
+	{"getdents64", 4},
+}
+
+// minKillPoints is how many TestKill tries at least, whatever system calls the
+// command comes to make.
+const minKillPoints = 200
+
+// TestKill kills runs with SIGKILL before each of their steps, and at random
+// times: the command alone, with all it started, or rsync alone.
+func TestKill(t *testing.T) {
+	var points atomic.Int64
+	t.Run("at a step", func(t *testing.T) {
+		t.Run("init", func(t *testing.T) { killInit(t, &points) })
+		t.Run("first backup", func(t *testing.T) { killBackup(t, &points, 0, nil) })
+		t.Run("incremental backup", func(t *testing.T) { killBackup(t, &points, 1, nil) })
+		t.Run("repair", func(t *testing.T) { killBackup(t, &points, 1, litter) })
+		t.Run("at random", func(t *testing.T) { killAtRandom(t, &points) })
+	})
+	t.Logf("%d kill points", points.Load())
+	if !t.Failed() && points.Load() < minKillPoints {
+		t.Errorf("%d kill points, want %d at least", points.Load(), minKillPoints)
+	}
+}
+
+func killInit(t *testing.T, points *atomic.Int64) {
+	t.Parallel()
+	mount := loopfs.New(t, "2G")
+	src := newTree(t)
+	killSweep(t, points, func(t *testing.T) (*dest, []string) {
+		d := &dest{path: newDir(t, mount), backups: map[string]string{}}
+		return d, []string{"init", d.path}
+	}, src)
+}
+
+// killBackup kills a backup upon n earlier ones; spoil, if any, is done to
+// DEST before.
+func killBackup(t *testing.T, points *atomic.Int64, n int, spoil func(testing.TB, *dest, *tree)) {
+	t.Parallel()
+	mount := loopfs.New(t, "3G")
+	src := newTree(t)
+	killSweep(t, points, func(t *testing.T) (*dest, []string) {
+		d := newDest(t, mount, src, n)
+		src.change(t)
+		if spoil != nil {
+			spoil(t, d, src)
+			d.curGone = true
+		}
+		return d, []string{"backup", src.dir, d.path}
+	}, src)
+}
+
+// killSweep kills the command line that prepare returns, whatever it is, at
+// the steps of killCalls.
+func killSweep(t *testing.T, points *atomic.Int64, prepare func(t *testing.T) (*dest, []string), src *tree) {
+	for _, c := range killCalls {
+		t.Run(c.call, func(t *testing.T) {
+			d, args := prepare(t)
+			n := injection{call: c.call}.count(t, args...)
+			d.curGone = false
+			for _, nth := range sample(n, c.limit) {
+				i := injection{call: c.call, fault: "signal=SIGKILL", nth: nth}
+				t.Run(fmt.Sprint(nth), func(t *testing.T) {
+					d, args := prepare(t)
+					if r, _ := i.run(t, args...); r.signal != syscall.SIGKILL {
+						t.Errorf("was not killed: %v", r)
+					}
+					points.Add(1)
+					d.check(t, src)
+				})
+			}
+		})
+	}
+}
+
+// killAtRandom kills at times spread over a run, and every other time in the
+// transfer, which bwlimit makes long enough to be hit.
+func killAtRandom(t *testing.T, points *atomic.Int64) {
+	t.Parallel()
+	const seed = 20261123
+	rng := rand.New(rand.NewPCG(seed, seed))
+	mount := loopfs.New(t, "3G")
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	whom := []struct {
+		name string
+		kill func(p *process)
+	}{
+		{"command", func(p *process) { p.signal(syscall.SIGKILL) }},
+		{"group", func(p *process) { p.signalGroup(syscall.SIGKILL) }},
+		{"rsync", func(p *process) { killDescendants(p.pid()) }},
+	}
+	rounds := 12
+	if dense() {
+		rounds = 200
+	}
+	for round := range rounds {
+		if round%4 == 3 || t.Failed() {
+			d = newDest(t, mount, src, 1)
+		}
+		for _, who := range whom {
+			t.Run(fmt.Sprint(who.name, " ", round), func(t *testing.T) {
+				src.change(t)
+				args := []string{program(t), "backup", src.dir, d.path}
+				length := 120 * time.Millisecond
+				if round%2 == 1 {
+					args, length = append(args, "--bwlimit=3000"), 400*time.Millisecond
+				}
+				p := start(t, nil, args...)
+				time.Sleep(time.Duration(rng.Int64N(int64(length))))
+				who.kill(p)
+				p.wait(t)
+				points.Add(1)
+				d.check(t, src)
+			})
+		}
+	}
+}
+
+func killDescendants(pid int) {
+	for _, child := range children(pid) {
+		killDescendants(child)
+		_ = syscall.Kill(child, syscall.SIGKILL)
+	}
+}

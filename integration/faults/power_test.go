@@ -1,0 +1,205 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+)
+
+// stoppedCalls are the steps after which the power is cut.
+var stoppedCalls = []struct {
+	call  string
+	limit int
+}{
+	{"ioctl", 6},
+	{"syncfs", 99},
+	{"fsync", 99},
+	{"symlinkat", 99},
+	{"renameat", 99},
+	{"unlinkat", 6},
+}
+
+// TestPowerCutInFirstBackup cuts the power after each step of a first backup.
+func TestPowerCutInFirstBackup(t *testing.T) { cutAtEachStep(t, 0) }
+
+// TestPowerCutInIncrementalBackup cuts the power after each step of an
+// incremental backup.
+func TestPowerCutInIncrementalBackup(t *testing.T) { cutAtEachStep(t, 1) }
+
+// cutAtEachStep stops the command after each of its steps and looks at what a
+// power cut there would leave: with nothing but what had reached the disk, and
+// with a commit forced that takes no file data along.
+func cutAtEachStep(t *testing.T, earlier int) {
+	t.Parallel()
+	cuts := 0
+	for _, c := range stoppedCalls {
+		t.Run(c.call, func(t *testing.T) {
+			image := loopfs.NewNested(t, "1G")
+			src := newTree(t)
+			d := newDest(t, image.Mount, src, earlier)
+			src.change(t)
+			n := injection{call: c.call}.count(t, "backup", src.dir, d.path)
+			for _, nth := range sample(n, c.limit) {
+				t.Run(fmt.Sprint(nth), func(t *testing.T) {
+					d := newDest(t, image.Mount, src, earlier)
+					src.change(t)
+					cutAt(t, image, d, src, injection{call: c.call, fault: "signal=SIGSTOP", nth: nth})
+					cuts += 2
+				})
+			}
+		})
+	}
+	t.Logf("%d power cuts", cuts)
+}
+
+func cutAt(t *testing.T, image *loopfs.Image, d *dest, src *tree, i injection) {
+	log := filepath.Join(t.TempDir(), "strace")
+	p := start(t, nil, i.argv(t, log, "backup", src.dir, d.path)...)
+	waitFor(t, "the command to stop", func() bool { return stopped(p.pid(), log) || !p.running() })
+	if !p.running() {
+		t.Fatalf("the command did not stop: %v", p.wait(t))
+	}
+	bare := image.CrashCopy(t)
+	commitMetadata(t, image.Mount)
+	committed := image.CrashCopy(t)
+	p.signalGroup(syscall.SIGCONT)
+	wantExit(t, p.wait(t), 0)
+	after := image.CrashCopy(t)
+	for name, mount := range map[string]string{"bare": bare, "with a commit": committed} {
+		t.Run(name, func(t *testing.T) { d.in(t, image, mount).check(t, src) })
+	}
+	d.held(t, src)
+	// Exit 0 promises that the backup is there after a power cut.
+	d.in(t, image, after).newestIsCur(t)
+	d.in(t, image, after).held(t, src)
+}
+
+// stopped tells whether the command below strace stands still.
+func stopped(strace int, log string) bool {
+	trace, _ := os.ReadFile(log)
+	if !strings.Contains(string(trace), "SIGSTOP") {
+		return false
+	}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", firstChild(strace)))
+	for _, task := range tasks {
+		stat, err := os.ReadFile(task)
+		if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(strings.ToUpper(state), "T") {
+			return false
+		}
+	}
+	return len(tasks) > 0
+}
+
+func firstChild(pid int) int {
+	if list := children(pid); len(list) > 0 {
+		return list[0]
+	}
+	return 0
+}
+
+// in is d as it is in a crash copy of its image.
+func (d *dest) in(t testing.TB, image *loopfs.Image, mount string) *dest {
+	t.Helper()
+	rel, err := filepath.Rel(image.Mount, d.path)
+	must(t, err)
+	return d.at(filepath.Join(mount, rel))
+}
+
+// TestPowerCutAfterExit0 cuts the power at once after a backup has exited
+// with 0: first backups, incremental ones, whole files.
+func TestPowerCutAfterExit0(t *testing.T) {
+	t.Parallel()
+	image := loopfs.NewNested(t, "1G")
+	src := newTree(t)
+	d := newDest(t, image.Mount, src, 0)
+	for round, flags := range [][]string{nil, nil, {"--no-inplace"}, nil} {
+		src.change(t)
+		wantExit(t, run(t, append([]string{"backup", src.dir, d.path}, flags...)...), 0)
+		cut := d.in(t, image, image.CrashCopy(t))
+		d.held(t, src)
+		for name, digest := range d.backups {
+			cut.backups[name] = digest
+		}
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			cut.newestIsCur(t)
+			cut.check(t, src)
+		})
+	}
+}
+
+// TestPowerCutAfterInit cuts the power at once after an init has exited with 0.
+func TestPowerCutAfterInit(t *testing.T) {
+	t.Parallel()
+	image := loopfs.NewNested(t, "512M")
+	d := newDest(t, image.Mount, nil, 0)
+	cut := d.in(t, image, image.CrashCopy(t))
+	wantExit(t, run(t, "list", cut.path), 0)
+	cut.check(t, newTree(t))
+}
+
+// TestPowerCutInPlaceSameSize is the trap of in-place writes: a file changed in
+// place keeps its size, a commit makes its new time durable, and the power goes
+// before its data is written. The pending that is found then has the new time
+// and the old bytes, and must not be resumed by size and time.
+func TestPowerCutInPlaceSameSize(t *testing.T) {
+	for _, earlier := range []int{0, 1} {
+		t.Run(fmt.Sprint(earlier, " earlier"), func(t *testing.T) {
+			t.Parallel()
+			image := loopfs.NewNested(t, "512M")
+			src := newTree(t)
+			d := newDest(t, image.Mount, src, earlier)
+			if earlier == 0 {
+				halfABackup(t, d, src)
+				syncAll(t, d.path)
+			}
+			src.overwrite(t, "large", 0, 1<<20)
+			flag, env := pausingRsync(t)
+			p := start(t, env, program(t), "backup", src.dir, d.path)
+			waitFor(t, "rsync to end", func() bool { return exists(flag) || !p.running() })
+			commitMetadata(t, image.Mount)
+			cut := d.in(t, image, image.CrashCopy(t))
+			p.signalGroup(syscall.SIGKILL)
+			p.wait(t)
+
+			if got := read(t, cut.join("pending", "large")); got == read(t, src.path("large")) {
+				t.Fatal("the data reached the disk: this run proves nothing")
+			}
+			cut.check(t, src)
+			d.check(t, src)
+		})
+	}
+}
+
+// halfABackup leaves a pending that the next run resumes.
+func halfABackup(t testing.TB, d *dest, src *tree) {
+	t.Helper()
+	flag, env := pausingRsync(t)
+	p := start(t, env, program(t), "backup", src.dir, d.path)
+	waitFor(t, "rsync to end", func() bool { return exists(flag) || !p.running() })
+	p.signalGroup(syscall.SIGKILL)
+	p.wait(t)
+}
+
+// TestRemountWithPending unmounts and mounts again between a run that was
+// killed and the next: caches are gone, as after a reboot.
+func TestRemountWithPending(t *testing.T) {
+	for _, earlier := range []int{0, 1} {
+		t.Run(fmt.Sprint(earlier, " earlier"), func(t *testing.T) {
+			t.Parallel()
+			image := loopfs.NewImage(t, "512M", "btrfs")
+			src := newTree(t)
+			d := newDest(t, image.Mount, src, earlier)
+			src.change(t)
+			halfABackup(t, d, src)
+			image.Remount(t)
+			d.check(t, src)
+		})
+	}
+}

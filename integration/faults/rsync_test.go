@@ -1,0 +1,36 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// fakeRsync puts a script called rsync first in PATH and returns the
+// environment for it. In the script $REAL is the true rsync, and "transfer" is
+// true for the run that copies, false when only the version is asked for.
+func fakeRsync(t testing.TB, script string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	real, err := exec.LookPath("rsync")
+	must(t, err)
+	text := fmt.Sprintf(`#!/bin/sh
+REAL=%s
+case "$*" in --version|-V|-VV|*--version*) exec "$REAL" "$@" ;; esac
+%s
+`, real, script)
+	must(t, os.WriteFile(filepath.Join(dir, "rsync"), []byte(text), 0o755))
+	return []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
+}
+
+// pausingRsync is an rsync that, when it has transferred everything, makes the
+// file it returns and sleeps.
+func pausingRsync(t testing.TB) (flag string, env []string) {
+	t.Helper()
+	flag = filepath.Join(t.TempDir(), "transferred")
+	return flag, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@"; : > '%s'; exec sleep 30`, flag))
+}

@@ -1,0 +1,99 @@
+//go:build integration
+
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// tree is a source that changes from round to round.
+type tree struct {
+	dir   string
+	round int
+	rng   *rand.Rand
+}
+
+// newTree fills a directory with one of each kind of entry that backups get
+// wrong: hard links, holes, a large file for in-place changes.
+func newTree(t testing.TB) *tree {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "source")
+	s := &tree{dir: dir, rng: rand.New(rand.NewPCG(1, 2))}
+	must(t, os.MkdirAll(filepath.Join(dir, "sub", "deeper"), 0o755))
+	for i := range 12 {
+		s.write(t, fmt.Sprintf("sub/file %02d", i), 100+i*700)
+	}
+	s.write(t, "large", 1<<20)
+	s.write(t, "linked", 5000)
+	must(t, os.Link(s.path("linked"), s.path("sub/link")))
+	must(t, os.Symlink("large", s.path("symlink")))
+	must(t, unix.Mkfifo(s.path("fifo"), 0o600))
+	must(t, os.WriteFile(s.path("holes"), nil, 0o640))
+	must(t, os.Truncate(s.path("holes"), 1<<20))
+	return s
+}
+
+func (s *tree) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *tree) write(t testing.TB, name string, size int) {
+	t.Helper()
+	must(t, os.WriteFile(s.path(name), s.bytes(size), 0o644))
+}
+
+func (s *tree) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(s.rng.Uint32())
+	}
+	return b
+}
+
+// change does what can go wrong in a backup: a change in place that keeps the
+// size, a new file, one gone, a hard link split and joined again.
+func (s *tree) change(t testing.TB) {
+	t.Helper()
+	s.round++
+	s.overwrite(t, "large", 300_000, 200_000)
+	s.write(t, fmt.Sprintf("sub/deeper/new %d", s.round), 3000)
+	if s.round > 2 {
+		must(t, os.Remove(s.path(fmt.Sprintf("sub/deeper/new %d", s.round-2))))
+	}
+	must(t, os.Remove(s.path("sub/link")))
+	if s.round%2 == 1 {
+		s.write(t, "sub/link", 5000)
+		s.write(t, "linked", 5000)
+	} else {
+		must(t, os.Link(s.path("linked"), s.path("sub/link")))
+	}
+}
+
+// overwrite changes part of a file in place; its size stays.
+func (s *tree) overwrite(t testing.TB, name string, offset, size int) {
+	t.Helper()
+	f, err := os.OpenFile(s.path(name), os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt(s.bytes(size), int64(offset))
+	must(t, err)
+	must(t, f.Close())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	return string(bytes.TrimRight(b, "\n"))
+}

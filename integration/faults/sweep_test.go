@@ -1,0 +1,155 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+)
+
+// sweptCalls are the system calls a run changes or reads DEST by. A normal run
+// of the tests tries at most limit points of each.
+var sweptCalls = []struct {
+	call  string
+	limit int
+}{
+	{"renameat", 99},
+	{"symlinkat", 99},
+	{"ioctl", 99},
+	{"syncfs", 99},
+	{"fsync", 99},
+	{"mkdirat", 99},
+	{"unlinkat", 99},
+	{"flock", 99},
+	{"fchmod", 99},
+	{"ftruncate", 99},
+	{"openat", 8},
+	{"openat2", 99},
+	{"statx", 99},
+	{"fstatfs", 99},
+	{"readlinkat", 99},
+	{"newfstatat", 6},
+	{"fstat", 6},
+	{"getdents64", 6},
+}
+
+// TestFailingCallInInit fails each call of an init in turn.
+func TestFailingCallInInit(t *testing.T) {
+	mount := loopfs.New(t, "2G")
+	src := newTree(t)
+	sweep(t, func(t *testing.T, i injection, count bool) int {
+		d := &dest{path: newDir(t, mount), backups: map[string]string{}}
+		if count {
+			return i.count(t, "init", d.path)
+		}
+		r, hit := i.run(t, "init", d.path)
+		judgeSwept(t, i, r, hit)
+		if r.exit == 0 {
+			wantExit(t, run(t, "backup", src.dir, d.path), 0)
+		}
+		d.check(t, src)
+		return 0
+	})
+}
+
+// TestFailingCallInFirstBackup fails each call of a first backup in turn.
+func TestFailingCallInFirstBackup(t *testing.T) {
+	mount := loopfs.New(t, "2G")
+	sweepBackup(t, mount, 0)
+}
+
+// TestFailingCallInIncrementalBackup fails each call of an incremental backup
+// in turn.
+func TestFailingCallInIncrementalBackup(t *testing.T) {
+	mount := loopfs.New(t, "2G")
+	sweepBackup(t, mount, 1)
+}
+
+// TestFailingCallInRepair fails each call of a backup that finds work to
+// repair: a pending of a dead run, cur gone, a symlink left behind.
+func TestFailingCallInRepair(t *testing.T) {
+	mount := loopfs.New(t, "2G")
+	src := newTree(t)
+	sweep(t, func(t *testing.T, i injection, count bool) int {
+		d := newDest(t, mount, src, 1)
+		src.change(t)
+		litter(t, d, src)
+		d.curGone = true
+		if count {
+			return i.count(t, "backup", src.dir, d.path)
+		}
+		r, hit := i.run(t, "backup", src.dir, d.path)
+		judgeSwept(t, i, r, hit)
+		d.check(t, src)
+		return 0
+	})
+}
+
+func sweepBackup(t *testing.T, mount string, earlier int) {
+	src := newTree(t)
+	sweep(t, func(t *testing.T, i injection, count bool) int {
+		d := newDest(t, mount, src, earlier)
+		src.change(t)
+		if count {
+			return i.count(t, "backup", src.dir, d.path)
+		}
+		r, hit := i.run(t, "backup", src.dir, d.path)
+		judgeSwept(t, i, r, hit)
+		if r.exit == 0 {
+			d.held(t, src)
+			d.newestIsCur(t)
+		}
+		d.check(t, src)
+		return 0
+	})
+}
+
+// sweep calls try for each call and error, with the number of the call that
+// fails, after it has asked how many there are.
+func sweep(t *testing.T, try func(t *testing.T, i injection, count bool) int) {
+	t.Parallel()
+	points := 0
+	for _, c := range sweptCalls {
+		t.Run(c.call, func(t *testing.T) {
+			n := try(t, injection{call: c.call}, true)
+			for _, nth := range sample(n, c.limit) {
+				for _, errno := range errnos(nth) {
+					i := injection{call: c.call, fault: "error=" + errno, nth: nth}
+					points++
+					t.Run(fmt.Sprint(errno, " ", nth), func(t *testing.T) { try(t, i, false) })
+				}
+			}
+		})
+	}
+	t.Logf("%d points", points)
+}
+
+// errnos alternate in a normal run.
+func errnos(nth int) []string {
+	both := []string{"EIO", "ENOSPC"}
+	if dense() {
+		return both
+	}
+	return both[nth%2 : nth%2+1]
+}
+
+// judgeSwept checks how a run with a failing call ended. A failure that does
+// not matter (a look at the kernel's settings, a second attempt at tidying up)
+// may be passed over; what then matters is that the backup is right.
+func judgeSwept(t *testing.T, i injection, r result, hit bool) {
+	t.Helper()
+	switch {
+	case !hit:
+		t.Errorf("the fault was not met: %v", r)
+	case r.exit == 0:
+	case i.fault == "error=ENOSPC":
+		// 10: a DEST that can not even be looked at is no DEST.
+		wantExit(t, r, 14, 10)
+		wantOneError(t, r)
+	default:
+		wantExit(t, r, 1, 10, 12)
+		wantOneError(t, r)
+	}
+}
