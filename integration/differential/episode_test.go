@@ -39,9 +39,13 @@ func modes() []mode {
 		{"whole files", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.WholeFiles = true }},
 		{"checksum", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Checksum = true }},
 	}
-	sparse := mode{"sparse", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.RsyncArgs = []string{"--sparse"} }}
-	all := append(slices.Clone(pure), sparse)
+	all := append(slices.Clone(pure), sparseMode())
 	return append(pure, mode{"mixed", func(o *rsbtbackup.BackupOptions, rng *rand.Rand) { all[rng.IntN(len(all))].set(o, rng) }})
+}
+
+// sparseMode is what a user may ask for; it is no default because, in place, it costs space.
+func sparseMode() mode {
+	return mode{"sparse", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.RsyncArgs = []string{"--sparse"} }}
 }
 
 // An episode is what follows from one seed.
