@@ -175,7 +175,7 @@ func addOddities(t testing.TB, dir string) {
 	write(t, odd+"/capable", "program")
 	tool(t, "setcap", "cap_net_raw+ep", odd+"/capable")
 	write(t, odd+"/sparse", "start")
-	check(t, os.Truncate(odd+"/sparse", 8<<20))
+	check(t, os.Truncate(odd+"/sparse", 1<<20))
 	past := time.Date(1969, 7, 20, 20, 17, 40, 123456789, time.UTC)
 	check(t, os.Chtimes(odd+"/empty", past, past))
 	check(t, os.Chtimes(odd+"/zero", past, past))
@@ -220,7 +220,7 @@ func secondEdits(t testing.TB, src string) {
 	tool(t, "setfacl", "-b", src+"/os/file.go")
 	tool(t, "setfacl", "-x", "d:u:4711", src+"/odd/inherits")
 	tool(t, "setcap", "-r", src+"/odd/capable")
-	overwrite(t, src+"/odd/sparse", 4<<20, "in the hole")
+	overwrite(t, src+"/odd/sparse", 1<<19, "in the hole")
 	tool(t, "touch", src+"/unicode/tables.go")
 	check(t, os.Rename(src+"/strings renamed", src+"/strings"))
 }

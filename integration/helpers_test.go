@@ -69,7 +69,13 @@ func tool(t testing.TB, name string, args ...string) string {
 // newDest returns an initialised directory on a btrfs of its own.
 func newDest(t testing.TB) string {
 	t.Helper()
-	dest := filepath.Join(loopfs.New(t, "2G"), "dest")
+	return newDestIn(t, loopfs.New(t, "2G"), "dest")
+}
+
+// newDestIn is newDest for several on one file system.
+func newDestIn(t testing.TB, disk, name string) string {
+	t.Helper()
+	dest := filepath.Join(disk, name)
 	makeDir(t, dest)
 	testbin.Must(t, "init", dest)
 	return dest

@@ -36,7 +36,8 @@ func TestAnyNameIsASourceAndADest(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			src := filepath.Join(disk, "sources", tt.name)
 			dest := filepath.Join(disk, "dests", tt.name)
-			addEveryName(t, src)
+			write(t, filepath.Join(src, tt.name), tt.what)
+			write(t, filepath.Join(src, "in", tt.name, "file"), tt.what)
 			makeDir(t, dest)
 			testbin.Must(t, "init", dest)
 			wantSame(t, src, backup(t, src, dest))
@@ -46,10 +47,21 @@ func TestAnyNameIsASourceAndADest(t *testing.T) {
 			if got := newest(t, dest, 2).Record.Source; !strings.Contains(tt.what, "UTF-8") && got != src {
 				t.Errorf("recorded source %q, want %q", got, src)
 			}
-			wantNoControls(t, testbin.Must(t, "-v", "backup", src, dest), filepath.Join(dest, ".log", "activity.log"))
-			wantNoControls(t, testbin.Must(t, "list", dest, "-v"), filepath.Join(dest, ".log", "activity.log"))
+			wantNoControls(t, testbin.Must(t, "-v", "backup", src, dest), dest)
+			wantNoControls(t, testbin.Must(t, "list", dest, "-v"), dest)
 		})
 	}
+}
+
+func TestFilesOfAnyNameAreBackedUp(t *testing.T) {
+	t.Parallel()
+	src, dest := t.TempDir(), newDest(t)
+	addEveryName(t, src)
+	wantSame(t, src, backup(t, src, dest))
+	check(t, os.RemoveAll(src+"/in"))
+	wantSame(t, src, backup(t, src, dest))
+	wantNoControls(t, testbin.Must(t, "-v", "backup", src, dest), dest)
+	wantNoControls(t, testbin.Must(t, "-v", "backup", "--dry-run", src, dest, "--", "--itemize-changes"), dest)
 }
 
 // addEveryName makes files of every odd name, and of every byte a name can have.
@@ -67,9 +79,10 @@ func addEveryName(t testing.TB, dir string) {
 }
 
 // wantNoControls: nothing that came from a name drives the terminal, or forges a line of the log.
-func wantNoControls(t testing.TB, r testbin.Result, log string) {
+func wantNoControls(t testing.TB, r testbin.Result, dest string) {
 	t.Helper()
-	for what, text := range map[string]string{"stdout": r.Stdout, "stderr": r.Stderr, "activity.log": read(t, log)} {
+	log := read(t, filepath.Join(dest, ".log", "activity.log"))
+	for what, text := range map[string]string{"stdout": r.Stdout, "stderr": r.Stderr, "activity.log": log} {
 		for _, b := range []byte(text) {
 			if b < ' ' && b != '\n' && b != '\t' || b == 0x7f {
 				t.Errorf("%s holds the byte %#x: %q", what, b, clip(text))
@@ -77,7 +90,7 @@ func wantNoControls(t testing.TB, r testbin.Result, log string) {
 			}
 		}
 	}
-	for line := range strings.Lines(read(t, log)) {
+	for line := range strings.Lines(log) {
 		if !strings.HasPrefix(line, "time=") {
 			t.Errorf("a line of the log that no event wrote: %q", line)
 		}

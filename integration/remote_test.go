@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
 
 func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 	t.Parallel()
 	ssh := startSSH(t)
+	disk := loopfs.New(t, "2G")
 	src := t.TempDir()
 	addOddities(t, src)
 	strange := filepath.Join(src, `a b  'quoted' "twice" $HOME $(id) ;*? back\slash ü`)
@@ -33,7 +35,7 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 		{"newline", "127.0.0.1:" + newline, newline},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dest := newDest(t)
+			dest := newDestIn(t, disk, tt.name)
 			wantSame(t, tt.path, backup(t, tt.source, dest, "-e", ssh.rsh))
 			if got := newest(t, dest, 1).Record.Source; got != tt.source {
 				t.Errorf("recorded source %q, want %q", got, tt.source)
@@ -50,7 +52,7 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 		{"module and path", "127.0.0.1::files/odd", src + "/odd", []string{"--", "--port", fmt.Sprint(daemon)}},
 	} {
 		t.Run("daemon "+tt.name, func(t *testing.T) {
-			dest := newDest(t)
+			dest := newDestIn(t, disk, tt.name)
 			wantSame(t, tt.path, backup(t, tt.source, dest, tt.args...))
 		})
 	}
