@@ -37,6 +37,9 @@ type backupCommand struct {
 	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
 	Force            bool   `help:"Go on where a safety guard would stop the run."`
 	DryRun           bool   `short:"n" help:"Show what would be transferred; change nothing."`
+
+	Prune bool      `help:"After publishing, delete the backups that no --keep rule below matches, as prune does."`
+	Keep  keepFlags `embed:""`
 }
 
 // Help shows how it is used.
@@ -65,6 +68,12 @@ func (c *backupCommand) Validate() error {
 	if c.MaxDeletePercent < 0 || c.MaxDeletePercent > 100 {
 		return fmt.Errorf("--max-delete-percent=%d: want 0 to 100", c.MaxDeletePercent)
 	}
+	switch empty := c.Keep.policy().IsEmpty(); {
+	case c.Prune && empty:
+		return errors.New("--prune needs a rule such as --keep-daily=7: without one it would delete every backup")
+	case !c.Prune && !empty:
+		return errors.New("the --keep rules have a meaning with --prune alone")
+	}
 	return nil
 }
 
@@ -81,11 +90,16 @@ func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 			u.result(line)
 		}
 	}
+	if p := report.Prune; p != nil {
+		for _, line := range append(pruneLines(p), pruneSummary(p)) {
+			u.result(line)
+		}
+	}
 	return errors.Join(err, u.object(backupObject{"backup", report}))
 }
 
 func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
-	return rsbtbackup.BackupOptions{
+	o := rsbtbackup.BackupOptions{
 		Source: c.Src, Dest: c.Dest,
 		WholeFiles: !c.Inplace, Checksum: c.Checksum, OneFileSystem: c.OneFileSystem,
 		Filter: c.Filter, Exclude: c.Exclude, ExcludeFrom: c.ExcludeFrom,
@@ -95,6 +109,10 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 		DryRun: c.DryRun, LockWait: f.LockWait.duration(),
 		Logger: u.log, Version: programVersion(),
 	}
+	if c.Prune {
+		o.Prune = &rsbtbackup.PruneOptions{Policy: c.Keep.policy()}
+	}
+	return o
 }
 
 // backupLines is the report for people: one line on the backup, one on rsync.

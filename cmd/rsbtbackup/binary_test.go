@@ -10,12 +10,7 @@ import (
 
 // The binary runs on a machine that has nothing but a kernel and rsync.
 func TestBinaryIsStaticAndSmall(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "rsbtbackup")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	path := build(t)
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -36,4 +31,16 @@ func TestBinaryIsStaticAndSmall(t *testing.T) {
 	if libraries, err := binary.ImportedLibraries(); err != nil || len(libraries) > 0 {
 		t.Errorf("it wants the libraries %q (%v)", libraries, err)
 	}
+}
+
+// build returns the binary as it is released.
+func build(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rsbtbackup")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
 }

@@ -19,6 +19,11 @@ type grammar struct {
 	Init    initCommand    `cmd:"" help:"Make a directory on btrfs a backup directory."`
 	Backup  backupCommand  `cmd:"" help:"Make a backup of SRC in DEST."`
 	List    listCommand    `cmd:"" aliases:"snapshots" help:"List the backups in DEST."`
+	Prune   pruneCommand   `cmd:"" help:"Delete backups in DEST that no rule keeps, or until enough space is free."`
+	Rotate  rotateCommand  `cmd:"" help:"Delete the backups in DEST that are older than AGE."`
+	Delete  deleteCommand  `cmd:"" aliases:"rm" help:"Delete single backups in DEST."`
+	Pin     pinCommand     `cmd:"" help:"Protect a backup in DEST from every prune."`
+	Unpin   unpinCommand   `cmd:"" help:"Take the protection of a backup away."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 }
 

@@ -67,6 +67,12 @@ func hints(err error, i invocation) []string {
 		}
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return guardHints(i)
+	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous):
+		return []string{quoteAll("rsbtbackup", "list", i.dest())}
+	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
+		return []string{quoteAll("rsbtbackup", "prune", "--help")}
+	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):
+		return []string{"to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return []string{quoteAll("rsbtbackup", "prune", i.dest(), "--keep-last=7"), "to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
@@ -79,11 +85,22 @@ func hints(err error, i invocation) []string {
 
 // guardHints: what to look at, then how to go on all the same.
 func guardHints(i invocation) []string {
+	if d, ok := i.command.(*deleteCommand); ok {
+		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it all the same: " + i.again("--force")}
+	}
 	b, ok := i.command.(*backupCommand)
 	if !ok {
 		return nil
 	}
 	return []string{"to look: " + quoteAll("ls", "-la", b.Src), "if it is as it should be: " + i.again("--force")}
+}
+
+func isPrune(c command) bool {
+	switch c.(type) {
+	case *pruneCommand, *rotateCommand:
+		return true
+	}
+	return false
 }
 
 // rsyncHints is for what rsync ended with.

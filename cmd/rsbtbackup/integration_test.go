@@ -282,7 +282,7 @@ func TestStdoutClosed(t *testing.T) {
 // Our own process stays small whatever there is to back up.
 func TestMemory(t *testing.T) {
 	dest := newDest(t)
-	cmd := program(t, "backup", filepath.Join(runtime.GOROOT(), "src"), dest)
+	cmd := exec.CommandContext(t.Context(), build(t), "backup", filepath.Join(runtime.GOROOT(), "src"), dest)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

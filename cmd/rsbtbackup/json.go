@@ -9,6 +9,11 @@
 //	snapshot  one for each backup, oldest first, rsbtbackup.Snapshot: name, time,
 //	          id, uuid, parent_uuid, read_only, status, current, record
 //	summary   the last of list: dest, backups, unfinished, foreign
+//	prune     one, of prune and rotate, rsbtbackup.PruneReport: dest, dry_run,
+//	          decisions (newest first: a snapshot's fields, keep, reasons, frees),
+//	          deleted, free, total, repairs
+//	delete    one, rsbtbackup.DeleteReport: dest, deleted, repairs
+//	pin       one, of pin, and "unpin", of unpin: the fields of a snapshot
 //	version   one: version, revision, go, rsync, rsync_path
 //	error     the last, if the exit code is not 0: exit, message, hints. The
 //	          same error is on stderr as text.
@@ -34,6 +39,16 @@ type initObject struct {
 type backupObject struct {
 	Type string `json:"type"`
 	*rsbtbackup.Report
+}
+
+type pruneObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.PruneReport
+}
+
+type deleteObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.DeleteReport
 }
 
 type snapshotObject struct {

@@ -90,11 +90,33 @@ func progressLine(s progressSeen, elapsed time.Duration, width int) string {
 	if s.Scanning || s.Total == 0 {
 		return fit(width, spinner(elapsed)+" "+size(s.Bytes), rate(s), count(s.Total-s.ToCheck)+" files", clock(elapsed))
 	}
-	line := fit(width, fmt.Sprintf("%3d%%", s.Percent), size(s.Bytes), rate(s), "ETA "+eta(s), files, clock(elapsed))
+	if s.ToCheck == 0 {
+		return fit(width, spinner(elapsed)+" finishing", size(s.Bytes), count(s.Total)+" files", clock(elapsed))
+	}
+	percent, left := s.done(elapsed)
+	line := fit(width, fmt.Sprintf("%3d%%", percent), size(s.Bytes), rate(s), "ETA "+left, files, clock(elapsed))
 	if room := width - len(line) - 4; room >= 10 {
-		line = gauge(s.Percent, min(room, 30)) + " " + line
+		line = gauge(percent, min(room, 30)) + " " + line
 	}
 	return line
+}
+
+// done estimates how far the transfer is and the time left. rsync's percentage
+// is the bytes sent of the bytes there are, which is right as long as most
+// files are sent; where most are skipped it would end at a few percent, and
+// the files looked at say more.
+func (s progressSeen) done(elapsed time.Duration) (percent int, left string) {
+	looked := s.Total - s.ToCheck
+	switch {
+	case s.Transferred*2 < looked:
+		return int(looked * 100 / s.Total), clock(time.Duration(float64(elapsed) * float64(s.ToCheck) / float64(looked)))
+	case s.ETA > 0:
+		return s.Percent, clock(s.ETA)
+	case s.Percent == 0 || s.Rate < 1:
+		return s.Percent, "?"
+	}
+	seconds := float64(s.Bytes) * float64(100-s.Percent) / float64(s.Percent) / s.Rate
+	return s.Percent, clock(time.Duration(seconds * float64(time.Second)))
 }
 
 // fit joins parts as long as they fit, so that a narrow terminal loses the
@@ -123,20 +145,6 @@ func spinner(elapsed time.Duration) string {
 }
 
 func rate(s progressSeen) string { return size(int64(s.Rate)) + "/s" }
-
-// eta is rsync's own, or, after a file, what is left at the average rate.
-func eta(s progressSeen) string {
-	switch {
-	case s.Percent >= 100:
-		return clock(0)
-	case s.ETA > 0:
-		return clock(s.ETA)
-	case s.Percent == 0 || s.Rate < 1:
-		return "?"
-	}
-	left := float64(s.Bytes) * float64(100-s.Percent) / float64(s.Percent) / s.Rate
-	return clock(time.Duration(left * float64(time.Second)))
-}
 
 // clock is 0:07, 12:34 or 1:02:03.
 func clock(d time.Duration) string {

@@ -27,8 +27,15 @@ func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
 	return err
 }
 
-// appendString takes one value: a comma may be part of a pattern.
+// appendString takes one value of a flag, as a comma may be part of a pattern,
+// and all that are left for an argument.
 func appendString(ctx *kong.DecodeContext, target reflect.Value) error {
+	if ctx.Value.Flag == nil {
+		for _, token := range ctx.Scan.PopWhile(func(t kong.Token) bool { return t.IsValue() }) {
+			target.Set(reflect.Append(target, reflect.ValueOf(token.Value.(string))))
+		}
+		return nil
+	}
 	s, err := popString(ctx)
 	if err == nil {
 		target.Set(reflect.Append(target, reflect.ValueOf(s)))

@@ -160,7 +160,10 @@ func TestHints(t *testing.T) {
 }
 
 func TestProgressLine(t *testing.T) {
-	known := progressSeen{rsbtbackup.Progress{Bytes: 35e6, Percent: 35, Rate: 5e6, Transferred: 10, ToCheck: 600, Total: 1000}, true}
+	known := progressSeen{rsbtbackup.Progress{Bytes: 35e6, Percent: 35, Rate: 5e6, Transferred: 390, ToCheck: 600, Total: 1000}, true}
+	skipping, finishing := known, known
+	skipping.Percent, skipping.Transferred = 1, 7
+	finishing.ToCheck = 0
 	scanning := known
 	scanning.Scanning = true
 	for _, tt := range []struct {
@@ -173,6 +176,8 @@ func TestProgressLine(t *testing.T) {
 		{"rsync still reads the source", scanning, 80, "/ 35 MB  5.0 MB/s  400 files  1:05"},
 		{"wide", known, 100, "[==========                    ]  35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
 		{"80 columns", known, 80, "[=======               ]  35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
+		{"most files unchanged: files count, not bytes", skipping, 80, "[========              ]  40%  35 MB  5.0 MB/s  ETA 1:37  400/1,000 files  1:05"},
+		{"all looked at", finishing, 80, "/ finishing  35 MB  1,000 files  1:05"},
 		{"60 columns", known, 60, " 35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
 		{"30 columns", known, 30, " 35%  35 MB  5.0 MB/s"},
 		{"4 columns", known, 4, " 35%"},

@@ -1,0 +1,44 @@
+// rsbtbackup delete DEST NAME...
+
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type deleteCommand struct {
+	Dest  string   `arg:"" name:"DEST" help:"A backup directory."`
+	Names []string `arg:"" name:"NAME" help:"What to delete: a name as list shows it, the beginning of one that fits no other, latest, or latest~N (the N-th before it)."`
+	Force bool     `help:"Delete pinned backups and the newest complete one too."`
+}
+
+// Help shows how it is used.
+func (deleteCommand) Help() string {
+	return `
+Unless all the names are known, and all may be deleted, none is. The space is free within a minute or so. Subvolumes
+that somebody made inside a backup go with it.
+
+EXAMPLE:
+
+    rsbtbackup delete /backup/etc 2026-11-23-09:00 2026-11-23-10:00
+    rsbtbackup delete /backup/etc latest --force`
+}
+
+func (c *deleteCommand) dest() string { return c.Dest }
+func (*deleteCommand) changesDest()   {}
+
+func (c *deleteCommand) run(ctx context.Context, u *ui, f *flags) error {
+	bar := startDeleteBar(u)
+	defer bar.remove(u)
+	report, err := rsbtbackup.Delete(ctx, c.Dest, c.Names, rsbtbackup.DeleteOptions{
+		Force: c.Force, LockWait: f.LockWait.duration(), Logger: u.log, Progress: bar.update,
+	})
+	bar.remove(u)
+	for _, name := range report.Deleted {
+		u.result("deleted " + name)
+	}
+	return errors.Join(err, u.object(deleteObject{"delete", report}))
+}

@@ -1,0 +1,65 @@
+// rsbtbackup pin DEST NAME, rsbtbackup unpin DEST NAME
+
+package main
+
+import (
+	"context"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type pinCommand struct {
+	Dest string `arg:"" name:"DEST" help:"A backup directory."`
+	Name string `arg:"" name:"NAME" help:"The backup: a name as list shows it, the beginning of one that fits no other, latest, or latest~N (the N-th before it)."`
+	Note string `placeholder:"TEXT" help:"Why; it is shown when somebody tries to delete the backup."`
+}
+
+// Help shows how it is used.
+func (pinCommand) Help() string {
+	return `
+A pinned backup is kept by every prune and rotate, and by delete without --force. Pinning does not wait for a backup
+that is being made. To pin one that is pinned replaces the note.
+
+EXAMPLE:
+
+    rsbtbackup pin /backup/etc latest --note='before the upgrade'`
+}
+
+func (c *pinCommand) dest() string { return c.Dest }
+func (*pinCommand) changesDest()   {}
+
+func (c *pinCommand) run(ctx context.Context, u *ui, _ *flags) error {
+	b, err := rsbtbackup.Pin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Note: c.Note, Logger: u.log})
+	if err != nil {
+		return err
+	}
+	u.result(b.Name + " is pinned")
+	return u.object(snapshotObject{"pin", b})
+}
+
+type unpinCommand struct {
+	Dest string `arg:"" name:"DEST" help:"A backup directory."`
+	Name string `arg:"" name:"NAME" help:"The backup, as in pin."`
+}
+
+// Help shows how it is used.
+func (unpinCommand) Help() string {
+	return `
+Takes back what pin did. A backup that is not pinned stays as it is.
+
+EXAMPLE:
+
+    rsbtbackup unpin /backup/etc 2026-11-23-09:00`
+}
+
+func (c *unpinCommand) dest() string { return c.Dest }
+func (*unpinCommand) changesDest()   {}
+
+func (c *unpinCommand) run(ctx context.Context, u *ui, _ *flags) error {
+	b, err := rsbtbackup.Unpin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Logger: u.log})
+	if err != nil {
+		return err
+	}
+	u.result(b.Name + " is not pinned")
+	return u.object(snapshotObject{"unpin", b})
+}

@@ -1,0 +1,154 @@
+// rsbtbackup prune DEST --keep-...
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type pruneCommand struct {
+	Dest string `arg:"" name:"DEST" help:"A backup directory."`
+
+	Keep    keepFlags `embed:""`
+	MinFree freeSpace `placeholder:"SIZE" help:"Delete further backups, oldest first, until SIZE is free: 50G, 512MiB, 10%."`
+	KeepMin keepMin   `placeholder:"N" help:"With --min-free leave at least N complete backups (1)."`
+	Wait    bool      `help:"Return when the space of what was deleted is free. Otherwise the kernel frees it within a minute or so."`
+	DryRun  bool      `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`
+}
+
+// Help shows how it is used.
+func (pruneCommand) Help() string {
+	return `
+A backup that any rule matches is kept; the others are deleted, oldest first. Pinned backups and the newest complete one
+are always kept. Periods without backups do not count. Ages are counted from the latest backup, so that nothing more is
+deleted when no new backups come.
+
+EXAMPLE:
+
+    rsbtbackup prune /backup/etc --keep-daily=7 --keep-weekly=4 --keep-monthly=12 -n
+    rsbtbackup prune /backup/etc --keep-within=30d --keep-within-weekly=1y
+    rsbtbackup prune /backup/etc --min-free=10% --keep-min=3 --wait`
+}
+
+func (c *pruneCommand) dest() string { return c.Dest }
+func (*pruneCommand) changesDest()   {}
+
+func (c *pruneCommand) run(ctx context.Context, u *ui, f *flags) error {
+	return runPrune(ctx, u, c.Dest, rsbtbackup.PruneOptions{
+		Policy: c.Keep.policy(), MinFree: rsbtbackup.MinFree(c.MinFree), KeepMin: int(c.KeepMin), Wait: c.Wait,
+		DryRun: c.DryRun, LockWait: f.LockWait.duration(), Logger: u.log,
+	})
+}
+
+// runPrune is what prune and rotate have in common.
+func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions) error {
+	o.Now = time.Now()
+	if !o.DryRun {
+		bar := startDeleteBar(u)
+		defer bar.remove(u)
+		o.Progress = bar.update
+		report, err := rsbtbackup.Prune(ctx, dest, o)
+		bar.remove(u)
+		return errors.Join(err, reportPrune(u, report, err))
+	}
+	report, err := rsbtbackup.Prune(ctx, dest, o)
+	if err != nil {
+		return errors.Join(err, u.object(pruneObject{"prune", report}))
+	}
+	if len(report.Decisions) > 0 {
+		for _, line := range table(planRows(report.Decisions, o.Now)) {
+			u.result(line)
+		}
+	}
+	u.result(planSummary(report))
+	return u.object(pruneObject{"prune", report})
+}
+
+// reportPrune says what is gone, also after an error.
+func reportPrune(u *ui, r *rsbtbackup.PruneReport, err error) error {
+	for _, line := range pruneLines(r) {
+		u.result(line)
+	}
+	if err == nil {
+		u.result(pruneSummary(r))
+	}
+	return u.object(pruneObject{"prune", r})
+}
+
+func planRows(decisions []rsbtbackup.Decision, now time.Time) [][]string {
+	rows := [][]string{{"NAME", "AGE", "FREES", "ACTION", "REASON"}}
+	for _, d := range slices.Backward(decisions) {
+		frees, action := "-", "keep"
+		if !d.Keep {
+			action = "remove"
+			if d.Frees != nil {
+				frees = size(int64(*d.Frees))
+			}
+		}
+		rows = append(rows, []string{d.Name, age(now.Sub(d.Time)), frees, action, strings.Join(d.Reasons, ", ")})
+	}
+	return rows
+}
+
+func planSummary(r *rsbtbackup.PruneReport) string {
+	var frees uint64
+	known, n := true, 0
+	for _, d := range r.Decisions {
+		if d.Keep {
+			continue
+		}
+		n++
+		if d.Frees == nil {
+			known = false
+			continue
+		}
+		frees += *d.Frees
+	}
+	text := fmt.Sprintf("dry run: %d of %s would be deleted", n, plural(int64(len(r.Decisions)), "backup"))
+	if n > 0 && known {
+		text += ", which frees about " + size(int64(frees))
+	}
+	return text + ", " + freeText(r)
+}
+
+// pruneLines names what is gone, with the reason, in the order it went.
+func pruneLines(r *rsbtbackup.PruneReport) []string {
+	reasons := make(map[string]string, len(r.Decisions))
+	for _, d := range r.Decisions {
+		reasons[d.Name] = strings.Join(d.Reasons, ", ")
+	}
+	var lines []string
+	for _, name := range r.Deleted {
+		lines = append(lines, "deleted "+name+": "+reasons[name])
+	}
+	return lines
+}
+
+func pruneSummary(r *rsbtbackup.PruneReport) string {
+	kept := int64(len(r.Decisions) - len(r.Deleted))
+	return fmt.Sprintf("%s deleted, %s kept, %s", plural(int64(len(r.Deleted)), "backup"), count(kept), freeText(r))
+}
+
+func freeText(r *rsbtbackup.PruneReport) string {
+	return fmt.Sprintf("%s of %s free now", size(int64(r.Free)), size(int64(r.Total)))
+}
+
+// keepMin is a number of backups from 1.
+type keepMin int
+
+// UnmarshalText refuses 0, which would mean 1.
+func (k *keepMin) UnmarshalText(text []byte) error {
+	var c keepCount
+	if err := c.set(string(text)); err != nil || c < 1 {
+		return fmt.Errorf("%q is not a number from 1", text)
+	}
+	*k = keepMin(c)
+	return nil
+}
