@@ -129,7 +129,8 @@ func TestExpendable(t *testing.T) {
 	}{
 		{"the oldest goes", []Snapshot{complete(1), complete(2)}, 1, 0},
 		{"the last complete one stays", []Snapshot{complete(1)}, 1, -1},
-		{"also when an incomplete one is newer", []Snapshot{complete(1), incomplete(2)}, 1, 1},
+		{"also when an incomplete one is newer, which stays too", []Snapshot{complete(1), incomplete(2)}, 1, -1},
+		{"the newest stays when none is complete", []Snapshot{incomplete(1), incomplete(2)}, 1, 0},
 		{"keep-min stays", []Snapshot{complete(1), complete(2), complete(3)}, 3, -1},
 		{"a pin stays, and counts", []Snapshot{pinned(1), complete(2), complete(3)}, 2, 1},
 		{"nothing but pins", []Snapshot{pinned(1), pinned(2)}, 1, -1},

@@ -88,22 +88,32 @@ func removeChild(ctx context.Context, sub *os.File, c btrfs.Child) error {
 	return errors.Join(removeSubvolume(ctx, parent, filepath.Base(c.Path)), parent.Close())
 }
 
-// openInside opens the directory at path below dir. The kernel neither follows
-// a symlink nor enters a mount on the way, both of which could lead out of the
-// backup, but does enter subvolumes (openat2, Linux 5.6).
+// openInside is openBeneath that enters no mount either: what is mounted in a
+// backup is not part of it. It does enter subvolumes.
 func openInside(dir *os.File, path string) (*os.File, error) {
+	f, err := openResolved(dir, path, unix.RESOLVE_NO_XDEV)
+	if errors.Is(err, unix.EXDEV) {
+		return nil, atError("open", dir, path, errors.New("something is mounted there"))
+	}
+	return f, err
+}
+
+// openBeneath opens the directory at path below dir. The kernel follows no
+// symlink on the way and does not leave dir (openat2, Linux 5.6).
+func openBeneath(dir *os.File, path string) (*os.File, error) {
+	return openResolved(dir, path, 0)
+}
+
+func openResolved(dir *os.File, path string, resolve uint64) (*os.File, error) {
 	how := unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | resolve,
 	}
 	var fd int
 	err := retry(func() (err error) {
 		fd, err = unix.Openat2(int(dir.Fd()), path, &how)
 		return err
 	})
-	if err == unix.EXDEV {
-		return nil, atError("open", dir, path, errors.New("something is mounted there"))
-	}
 	if err != nil {
 		return nil, atError("open", dir, path, err)
 	}
