@@ -140,11 +140,7 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 	slow := fakeRsync(t, `case " $* " in *--version*) ;; *) sleep 1 ;; esac; exec $REAL "$@"`)
 	started := make(chan testbin.Result)
 	go func() { started <- invocation{env: slow}.run(t, "backup", src, dest) }()
-	for deadline := time.Now().Add(10 * time.Second); !exists(dest + "/pending"); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the first run did not start")
-		}
-	}
+	waitFor(t, func() bool { return exists(dest + "/pending") })
 	r := testbin.Run(t, "backup", src, dest)
 	if r.Exit != 11 {
 		t.Errorf("exit %d, want 11", r.Exit)

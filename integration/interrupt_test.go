@@ -1,0 +1,93 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+func TestAnInterruptedBackupTakesRsyncAlongAndIsResumed(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		signal syscall.Signal
+		exit   int
+	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+		t.Run(tt.signal.String(), func(t *testing.T) {
+			t.Parallel()
+			dest := newDest(t)
+			src := t.TempDir()
+			write(t, src+"/first", "x")
+			tool(t, "dd", "if=/dev/urandom", "of="+src+"/second", "bs=1M", "count=4", "status=none")
+
+			// At 100 KB/s it takes 40 seconds.
+			var stdout, stderr bytes.Buffer
+			cmd := exec.Command(testbin.Path(t), "backup", "--bwlimit=100", src, dest)
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			check(t, cmd.Start())
+			waitFor(t, func() bool { return exists(dest+"/pending/first") && exists(dest+"/pending/second") })
+			rsyncs := childrenOf(t, cmd.Process.Pid)
+			if len(rsyncs) == 0 {
+				t.Error("no child found while rsync works")
+			}
+			check(t, cmd.Process.Signal(tt.signal))
+			if err := cmd.Wait(); err == nil {
+				t.Error("an interrupted run ended well")
+			}
+			for _, pid := range rsyncs {
+				// The pid may be in use again, but not by an rsync of this kind.
+				if line, err := os.ReadFile("/proc/" + pid + "/cmdline"); err == nil && bytes.Contains(line, []byte(src)) {
+					t.Errorf("rsync outlived us: %q", line)
+				}
+			}
+			r := testbin.Result{Stdout: stdout.String(), Stderr: stderr.String(), Exit: cmd.ProcessState.ExitCode()}
+			if r.Exit != tt.exit {
+				t.Errorf("exit %d, want %d", r.Exit, tt.exit)
+			}
+			if !strings.Contains(hintsOf(r), "to resume: rsbtbackup backup") {
+				t.Errorf("hints %q, want how to resume", hintsOf(r))
+			}
+			if len(backups(t, dest)) != 0 || !exists(dest+"/pending/first") {
+				t.Error("published, or pending is gone")
+			}
+			wantSame(t, src, backup(t, src, dest))
+			if !newest(t, dest, 1).Record.Resumed {
+				t.Error("the next run did not resume")
+			}
+			wantTidy(t, dest)
+		})
+	}
+}
+
+func waitFor(t testing.TB, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited 20 seconds in vain")
+		}
+	}
+}
+
+// childrenOf returns the children of all threads of a process.
+func childrenOf(t testing.TB, pid int) []string {
+	t.Helper()
+	lists, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	check(t, err)
+	var children []string
+	for _, list := range lists {
+		// A thread may end at any time.
+		if content, err := os.ReadFile(list); err == nil {
+			children = append(children, strings.Fields(string(content))...)
+		}
+	}
+	return children
+}
