@@ -250,7 +250,7 @@ func TestParseBackup(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(&tt.want, cmd); diff != "" {
+			if diff := cmp.Diff(&tt.want, cmd, cmp.AllowUnexported(backupCommand{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
