@@ -182,9 +182,9 @@ func (r *run) make(ctx context.Context) error {
 	}
 	v := r.judge(end)
 	if v.err != nil {
-		return r.abandon(ctx, v)
+		return r.abandon(v)
 	}
-	if err := r.flush(ctx); err != nil {
+	if err := r.flush(); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -287,7 +287,7 @@ func (r *run) open() (*os.File, error) {
 	}
 	info, err := subvolumeInfo(pending)
 	if err == nil {
-		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, DiskErrors: r.state.diskErrs, Source: r.src.shown}
+		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance}
 		err = r.enter(phaseTransfer)
 	}
 	if err != nil {
@@ -328,29 +328,31 @@ func (r *run) notice(text string) {
 	r.log.Warn(text)
 }
 
-// abandon ends a run that publishes nothing.
-func (r *run) abandon(ctx context.Context, v verdict) error {
+// abandon ends a run that publishes nothing. What is kept of it is made
+// durable, so that the next run can trust it.
+func (r *run) abandon(v verdict) error {
 	err := step("transfer", v.err)
 	if errors.Is(v.err, ErrGuard) {
 		err = step("guard", v.err)
 	}
 	if v.drop {
-		err = errors.Join(err, step("discard pending", r.store.discardPending(ctx, subvolume, r.o.Now)))
+		return errors.Join(err, r.discard())
 	}
-	return err
+	return errors.Join(err, r.flush())
 }
 
-// flush makes pending durable, or poisons it. The phases around it are for a
-// run that dies in between: see worknote.go.
-func (r *run) flush(ctx context.Context) error {
-	if err := r.enter(phaseSync); err != nil {
-		return step("note", err)
-	}
+// discard removes pending whatever becomes of ctx: it must not be resumed.
+func (r *run) discard() error {
+	return step("discard pending", r.store.discardPending(context.Background(), subvolume, r.o.Now))
+}
+
+// flush makes pending durable, or poisons and discards it.
+func (r *run) flush() error {
 	if err := r.store.flush(); err != nil {
 		err = step("flush", fmt.Errorf("the disk refused data of this backup, which is discarded: %w", err))
 		poison := r.enter(phasePoisoned)
-		if discard := r.store.discardPending(ctx, subvolume, r.o.Now); discard != nil {
-			return errors.Join(err, step("discard pending", errors.Join(discard, poison)))
+		if discard := r.discard(); discard != nil {
+			return errors.Join(err, discard, poison)
 		}
 		return err
 	}

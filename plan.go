@@ -55,7 +55,7 @@ func (p *plan) nextName() {
 func (p *plan) first() bool { return p.base == nil }
 
 func (p *plan) planWork(st *state) {
-	trust, why := judgePending(&st.pending, st.instance, st.diskErrs, p.base)
+	trust, why := judgePending(&st.pending, st.instance, p.base)
 	p.why = why
 	switch {
 	case trust == trustFully:
@@ -85,7 +85,7 @@ const (
 )
 
 // judgePending decides whether pending can be continued on top of newest.
-func judgePending(p *pendingState, now instance, diskErrs uint64, newest *Snapshot) (trust, string) {
+func judgePending(p *pendingState, now instance, newest *Snapshot) (trust, string) {
 	if p.kind == absent {
 		return trustNot, ""
 	}
@@ -107,12 +107,12 @@ func judgePending(p *pendingState, now instance, diskErrs uint64, newest *Snapsh
 		return trustByChecksum, "nothing is known about who wrote pending"
 	case n.Phase == phasePoisoned:
 		return trustNot, "the disk refused some of the data in pending"
-	case n.DiskErrors != diskErrs:
-		return trustNot, "the disk has refused writes since pending was begun"
 	case !now.known() || n.Instance != now:
 		return trustByChecksum, "pending lived through a reboot or a remount"
-	case n.Phase == phaseSync:
-		return trustNot, "the run before died while the disk was asked whether it took the data"
+	case n.Phase != phaseSynced:
+		// A disk that refuses data says so once, to whoever asks first, and the
+		// page cache goes on showing what it never took.
+		return trustByChecksum, "the run before died, so the disk may have refused some of its data"
 	}
 	return trustFully, "the run before did not finish"
 }

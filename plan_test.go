@@ -38,18 +38,17 @@ func TestPlanOfPending(t *testing.T) {
 	}{
 		{"nothing there, first backup", first, pendingState{}, here, workCreate, false, false},
 		{"nothing there, later backup", second, pendingState{}, here, workSnapshot, false, false},
-		{"interrupted first backup", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, here)}, here, workResume, false, false},
-		{"interrupted later backup", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workResume, false, false},
-		{"died after the disk took everything", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, here)}, here, workResume, false, false},
-		{"died while the disk was asked", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSync, here)}, here, workSnapshot, false, true},
+		{"interrupted first backup", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, here)}, here, workResume, false, false},
+		{"interrupted later backup", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, here)}, here, workResume, false, false},
+		{"first backup that died", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, here)}, here, workResume, true, false},
+		{"later backup that died", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
 		{"poisoned", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, here)}, here, workSnapshot, false, true},
-		{"the disk refused writes meanwhile", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: &workNote{Version: 1, WorkUUID: uuidW.String(), Phase: phaseTransfer, Instance: here, DiskErrors: 5}}, here, workSnapshot, false, true},
 		{"poisoned before a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, elsewhere)}, here, workSnapshot, false, true},
-		{"first backup through a reboot", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, elsewhere)}, here, workResume, true, false},
-		{"first backup through a remount", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, remounted)}, here, workResume, true, false},
-		{"first backup, kernel tells no instance", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, instance{})}, instance{}, workResume, true, false},
+		{"first backup through a reboot", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, elsewhere)}, here, workResume, true, false},
+		{"first backup through a remount", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, remounted)}, here, workResume, true, false},
+		{"first backup, kernel tells no instance", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, instance{})}, instance{}, workResume, true, false},
 		{"first backup by a program that noted nothing", first, pendingState{kind: subvolume, uuid: uuidW}, here, workResume, true, false},
-		{"later backup through a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseTransfer, elsewhere)}, here, workSnapshot, false, true},
+		{"later backup through a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, elsewhere)}, here, workSnapshot, false, true},
 		{"note about another pending", second, pendingState{kind: subvolume, uuid: uuidB, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
 		{"made from another backup", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidB, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
 		{"made from no backup", second, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
@@ -139,7 +138,7 @@ func FuzzParseWorkNote(f *testing.F) {
 		}
 		// Whatever the note says, it can not make a foreign pending trusted.
 		p := pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidB, note: n}
-		if trust, _ := judgePending(&p, here, 0, &Snapshot{UUID: uuidA}); trust != trustNot {
+		if trust, _ := judgePending(&p, here, &Snapshot{UUID: uuidA}); trust != trustNot {
 			t.Errorf("trusts a pending made from another backup: %s", data)
 		}
 	})

@@ -36,13 +36,22 @@ type prepared struct {
 }
 
 // prepareTree walks the tree below root, which nobody else changes: stubs are
-// removed and, with split set, hard links split.
-func prepareTree(ctx context.Context, root *os.File, split bool) (*prepared, error) {
+// removed and, with split set, hard links split. With forget set, files that
+// are clean leave the page cache, so that reading them reads the disk.
+func prepareTree(ctx context.Context, root *os.File, split, forget bool) (*prepared, error) {
 	p := &prepared{}
 	w := walker{
 		visit: func(dir *os.File, e os.DirEntry) error {
 			p.entries.Add(1)
-			if !split || !e.Type().IsRegular() {
+			if !e.Type().IsRegular() {
+				return nil
+			}
+			if forget {
+				if err := dropCache(dir, e.Name()); err != nil {
+					return err
+				}
+			}
+			if !split {
 				return nil
 			}
 			st, err := statAt(dir, e.Name())
@@ -58,6 +67,18 @@ func prepareTree(ctx context.Context, root *os.File, split bool) (*prepared, err
 		},
 	}
 	return p, w.walk(ctx, root)
+}
+
+// dropCache makes the kernel forget the clean pages of a file, also those it
+// could not write and then marked clean.
+func dropCache(dir *os.File, name string) error {
+	f, err := openOwn(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	return atError("fadvise", dir, name, err)
 }
 
 // enterOwn opens a directory of pending. Where the base had a subvolume nested

@@ -75,7 +75,6 @@ type state struct {
 	foreign  []string // everything else, never touched
 	logMode  uint32
 	instance instance
-	diskErrs uint64
 }
 
 // newest returns the last backup made, or nil.
@@ -112,7 +111,7 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	if records != nil {
 		defer records.Close()
 	}
-	st := &state{instance: readInstance(s.dir), diskErrs: readDiskErrors(s.dir)}
+	st := &state{instance: readInstance(s.dir)}
 	for _, name := range names {
 		if err := s.readEntry(st, records, name, loc); err != nil {
 			return nil, err

@@ -67,7 +67,17 @@ func escapePattern(path string) string {
 // transfer prepares pending and runs rsync. rsync inherits pending, and DEST
 // with the lock on it.
 func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, error) {
-	tree, err := prepareTree(ctx, pending, !r.o.WholeFiles)
+	doubtful := r.plan.work == workResume && r.plan.checksum
+	if doubtful {
+		// What the disk did not take must not be read back from the cache.
+		if err := r.flush(); err != nil {
+			return transferEnd{}, err
+		}
+		if err := r.enter(phaseTransfer); err != nil {
+			return transferEnd{}, step("note", err)
+		}
+	}
+	tree, err := prepareTree(ctx, pending, !r.o.WholeFiles, doubtful)
 	if err != nil {
 		return transferEnd{}, step("prepare pending", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,13 +14,10 @@ import (
 type workPhase string
 
 const (
-	// phaseTransfer: rsync is, or was, writing.
+	// phaseTransfer: rsync is writing, or died writing.
 	phaseTransfer workPhase = "transfer"
-	// phaseSync: syncfs was called and has not answered. It tells of writes
-	// the disk refused only once, so whoever finds this phase left behind by
-	// a dead run can not know what it would have said.
-	phaseSync workPhase = "sync"
-	// phaseSynced: every byte of pending is on the disk.
+	// phaseSynced: the run ended in good order, and the disk has taken every
+	// byte of pending.
 	phaseSynced workPhase = "synced"
 	// phasePoisoned: the disk refused data and pending could not be removed.
 	phasePoisoned workPhase = "poisoned"
@@ -34,11 +30,6 @@ type workNote struct {
 	WorkUUID string    `json:"work_uuid"` // of the pending it is about
 	Phase    workPhase `json:"phase"`
 	Instance instance  `json:"instance"`
-	// DiskErrors is what readDiskErrors told when the run began. When it has
-	// grown, the disk may have refused data of a run that died before it
-	// could ask, and somebody else's sync may have taken the answer.
-	DiskErrors uint64 `json:"disk_errors"`
-	Source     string `json:"source"`
 }
 
 // instance names one life of the page cache over one mount: the boot, and the
@@ -76,20 +67,6 @@ func (s *store) readWorkNote() *workNote {
 		return nil
 	}
 	return parseWorkNote(data)
-}
-
-// readDiskErrors sums the write and flush errors the devices have counted;
-// the counters are kept on disk. Zero where the kernel does not tell.
-func readDiskErrors(dir *os.File) uint64 {
-	devices, err := btrfs.DeviceStats(dir)
-	if err != nil {
-		return 0
-	}
-	var sum uint64
-	for _, d := range devices {
-		sum += d.WriteErrors + d.FlushErrors
-	}
-	return sum
 }
 
 func parseWorkNote(data []byte) *workNote {
