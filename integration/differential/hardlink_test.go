@@ -121,6 +121,12 @@ var linkCases = []struct {
 		[]step{"remove b", "symlink b x"},
 	},
 	{
+		// rsync compares the numbers of devices, not which of the two kinds they are.
+		"a device became the other kind",
+		[]step{"chardev a"},
+		[]step{"remove a", "blockdev a"},
+	},
+	{
 		"a file and a device swapped, both with two names",
 		[]step{"write a 20000 A 1", "link a b", "chardev c", "link c d"},
 		[]step{"swap a c", "remove b", "link a b"},

@@ -121,7 +121,7 @@ func makeIslands(t *testing.T, source string) {
 
 func makeData(t *testing.T, source string) {
 	truncateTo(t, source, sparseLen)
-	overwrite(t, source, 0, sparseLen)
+	overwrite(t, source, 8*mib, 16*mib)
 }
 
 func truncateTo(t *testing.T, source string, size int64) {
