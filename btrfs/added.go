@@ -88,13 +88,15 @@ func (s *extentSum) add(e fileExtent) {
 // extentDataKey is BTRFS_EXTENT_DATA_KEY.
 const extentDataKey = 108
 
-// fileExtent is what AddedBytes needs of a struct btrfs_file_extent_item. A hole has no diskBytes.
+// fileExtent is what is needed of a struct btrfs_file_extent_item. A hole has no diskBytes.
 type fileExtent struct {
 	inode, offset uint64 // where it is used
 	generation    uint64
 	inline        bool
 	start         uint64 // logical address, of an extent that is not inline
 	diskBytes     uint64
+	length        uint64 // in the file
+	prealloc      bool   // set aside, never written
 }
 
 // parseExtent reads a packed, little-endian struct btrfs_file_extent_item.
@@ -102,7 +104,9 @@ func parseExtent(b []byte) (fileExtent, error) {
 	const (
 		inlineData = 21 // offset of the data of an inline extent, of disk_bytenr in others
 		fullSize   = 53
-		typeInline = 0
+
+		typeInline   = 0
+		typePrealloc = 2
 	)
 	if len(b) < inlineData || b[20] != typeInline && len(b) < fullSize {
 		return fileExtent{}, fmt.Errorf("item of %d bytes: %w", len(b), unix.EPROTO)
@@ -110,9 +114,12 @@ func parseExtent(b []byte) (fileExtent, error) {
 	extent := fileExtent{generation: binary.LittleEndian.Uint64(b), inline: b[20] == typeInline}
 	if extent.inline {
 		extent.diskBytes = uint64(len(b) - inlineData)
+		extent.length = binary.LittleEndian.Uint64(b[8:])
 		return extent, nil
 	}
 	extent.start = binary.LittleEndian.Uint64(b[21:])
 	extent.diskBytes = binary.LittleEndian.Uint64(b[29:])
+	extent.length = binary.LittleEndian.Uint64(b[45:])
+	extent.prealloc = b[20] == typePrealloc
 	return extent, nil
 }

@@ -28,6 +28,8 @@
 //	space by kind and profile                           SpaceInfo (for "how much can I still write": statfs)
 //	devices and their error counters                    DeviceStats
 //	what a subvolume added on disk, what deleting frees AddedBytes, FreedBytes
+//	which parts of its files are new                    ChangedRanges
+//	where the data of a file is, and who else uses it   Extents, LogicalInodes
 //	anything in the trees                               TreeSearch, InodePath
 //
 // # Durability
@@ -59,9 +61,10 @@
 //	SubvolumeInfo, Children, SpaceInfo,
 //	DeviceStats, StartSync, WaitSync, Sync,
 //	SyncFS, DeletedCount, WaitDeleted,
-//	CloneFile
+//	CloneFile, Extents
 //	TreeSearch, AddedBytes, FreedBytes,         no                          yes
-//	InodePath
+//	ChangedRanges, InodePath,
+//	LogicalInodes
 //
 // Without root an empty subvolume, read-only or not, can still be removed by its owner with rmdir(2).
 //

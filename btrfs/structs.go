@@ -193,6 +193,46 @@ type rootrefArgs struct {
 	_         [7]byte
 }
 
+// btrfs_ioctl_send_args, which is btrfs_ioctl_send_args_32 on 386. CloneSources is always null here.
+type sendArgs struct {
+	_            structs.HostLayout
+	SendFd       int64
+	CloneCount   uint64
+	CloneSources sendPointer
+	ParentRoot   uint64
+	Flags        uint64
+	Version      uint32
+	_            [28]byte
+}
+
+// sendNoFileData is BTRFS_SEND_FLAG_NO_FILE_DATA, a flag of btrfs_ioctl_send_args.
+const sendNoFileData = 1 << 0
+
+// btrfs_ioctl_logical_ino_args
+type logicalInoArgs struct {
+	_       structs.HostLayout
+	Logical uint64
+	Size    uint64
+	_       [3]uint64
+	Flags   uint64
+	Inodes  uint64 // address of a dataContainer
+}
+
+// btrfs_data_container, without its flexible array val
+type dataContainer struct {
+	_            structs.HostLayout
+	BytesLeft    uint32
+	BytesMissing uint32
+	ElemCnt      uint32
+	ElemMissed   uint32
+}
+
+// The kernel takes at most 16 MiB for LOGICAL_INO_V2.
+const (
+	refsBufSize    = 64 << 10
+	maxRefsBufSize = 16 << 20
+)
+
 // btrfs_ioctl_subvol_wait (Linux 6.13)
 type subvolWait struct {
 	_        structs.HostLayout
@@ -203,6 +243,42 @@ type subvolWait struct {
 
 // subvolSyncCount is BTRFS_SUBVOL_SYNC_COUNT, a mode of btrfs_ioctl_subvol_wait.
 const subvolSyncCount = 2
+
+// fiemapSlots is how many extents one call asks for.
+const fiemapSlots = 128
+
+// struct fiemap of linux/fiemap.h, its flexible array given a length
+type fiemapArgs struct {
+	_             structs.HostLayout
+	Start         uint64
+	Length        uint64
+	Flags         uint32
+	MappedExtents uint32
+	ExtentCount   uint32
+	_             uint32
+	Extents       [fiemapSlots]fiemapExtent
+}
+
+// struct fiemap_extent
+type fiemapExtent struct {
+	_        structs.HostLayout
+	Logical  uint64
+	Physical uint64
+	Length   uint64
+	_        [2]uint64
+	Flags    uint32
+	_        [3]uint32
+}
+
+// FIEMAP_EXTENT_ flags
+const (
+	fiemapLast      = 0x1
+	fiemapUnknown   = 0x2
+	fiemapDelalloc  = 0x4
+	fiemapEncoded   = 0x8
+	fiemapInline    = 0x200
+	fiemapUnwritten = 0x800
+)
 
 // magic is BTRFS_IOCTL_MAGIC in its place in a request number.
 const magic = 0x94 << 8
@@ -225,12 +301,15 @@ const (
 	reqSubvolSetflags   = dirWrite | 8<<sizeShift | magic | 26
 	reqDevInfo          = dirRead | dirWrite | unsafe.Sizeof(devInfoArgs{})<<sizeShift | magic | 30
 	reqFsInfo           = dirRead | unsafe.Sizeof(fsInfoArgs{})<<sizeShift | magic | 31
+	reqSend             = dirWrite | unsafe.Sizeof(sendArgs{})<<sizeShift | magic | 38
 	reqGetDevStats      = dirRead | dirWrite | unsafe.Sizeof(devStatsArgs{})<<sizeShift | magic | 52
+	reqLogicalInoV2     = dirRead | dirWrite | unsafe.Sizeof(logicalInoArgs{})<<sizeShift | magic | 59
 	reqGetSubvolInfo    = dirRead | magic | 60 // without its size, which timespecSizes decides
 	reqGetSubvolRootref = dirRead | dirWrite | unsafe.Sizeof(rootrefArgs{})<<sizeShift | magic | 61
 	reqInoLookupUser    = dirRead | dirWrite | unsafe.Sizeof(inoLookupUserArgs{})<<sizeShift | magic | 62
 	reqSnapDestroyV2    = dirWrite | unsafe.Sizeof(volArgsV2{})<<sizeShift | magic | 63
 	reqSubvolSyncWait   = dirWrite | unsafe.Sizeof(subvolWait{})<<sizeShift | magic | 65
+	reqFiemap           = dirRead | dirWrite | unsafe.Offsetof(fiemapArgs{}.Extents)<<sizeShift | 'f'<<8 | 11
 )
 
 const (
@@ -260,7 +339,13 @@ const (
 	_ = -(unsafe.Sizeof(rootref{}) ^ 16)
 	_ = -(unsafe.Sizeof(rootrefArgs{}) ^ 4096)
 	_ = -(unsafe.Offsetof(rootrefArgs{}.NumItems) ^ 4088)
+	_ = -(unsafe.Sizeof(sendArgs{}) ^ (64 + unsafe.Sizeof(sendPointer(0))))
+	_ = -(unsafe.Offsetof(sendArgs{}.ParentRoot) ^ (16 + unsafe.Sizeof(sendPointer(0))))
+	_ = -(unsafe.Sizeof(logicalInoArgs{}) ^ 56)
+	_ = -(unsafe.Sizeof(dataContainer{}) ^ 16)
 	_ = -(unsafe.Sizeof(subvolWait{}) ^ 16)
+	_ = -(unsafe.Offsetof(fiemapArgs{}.Extents) ^ 32)
+	_ = -(unsafe.Sizeof(fiemapExtent{}) ^ 56)
 )
 
 // The direction bits of this architecture, checked against requests that x/sys/unix knows on every one.

@@ -180,23 +180,28 @@ func TestParseExtent(t *testing.T) {
 	regular = append(regular, 1) // type
 	regular = binary.LittleEndian.AppendUint64(regular, 4096)
 	regular = binary.LittleEndian.AppendUint64(regular, 8192)
-	regular = append(regular, make([]byte, 16)...)
+	regular = append(regular, make([]byte, 8)...)
+	regular = binary.LittleEndian.AppendUint64(regular, 12288)
+	prealloc := append([]byte(nil), regular...)
+	prealloc[20] = 2
 	inline := binary.LittleEndian.AppendUint64(nil, 12)
-	inline = append(append(inline, make([]byte, 13)...), "hello"...)
+	inline = binary.LittleEndian.AppendUint64(inline, 6)
+	inline = append(append(inline, make([]byte, 5)...), "hello"...)
 
 	type fields struct {
-		generation, start, diskBytes uint64
-		inline                       bool
+		generation, start, diskBytes, length uint64
+		inline, prealloc                     bool
 	}
 	for name, tt := range map[string]struct {
 		item []byte
 		want fields
 	}{
-		"regular": {regular, fields{generation: 11, start: 4096, diskBytes: 8192}},
-		"inline":  {inline, fields{generation: 12, diskBytes: 5, inline: true}},
+		"regular":  {regular, fields{generation: 11, start: 4096, diskBytes: 8192, length: 12288}},
+		"prealloc": {prealloc, fields{generation: 11, start: 4096, diskBytes: 8192, length: 12288, prealloc: true}},
+		"inline":   {inline, fields{generation: 12, diskBytes: 5, length: 6, inline: true}},
 	} {
 		e, err := parseExtent(tt.item)
-		if got := (fields{e.generation, e.start, e.diskBytes, e.inline}); err != nil || got != tt.want {
+		if got := (fields{e.generation, e.start, e.diskBytes, e.length, e.inline, e.prealloc}); err != nil || got != tt.want {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, tt.want)
 		}
 	}

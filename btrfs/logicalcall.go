@@ -1,0 +1,34 @@
+//go:build linux
+
+package btrfs
+
+import (
+	"os"
+	"runtime"
+	"unsafe"
+)
+
+// logicalInodes asks with a buffer of so many bytes. missed tells that there are more references than fit in.
+func logicalInodes(f *os.File, address uint64, size int) (refs []InodeRef, missed bool, err error) {
+	const head = int(unsafe.Sizeof(dataContainer{}))
+	buf := make([]uint64, size/8)
+	// The kernel follows the address inside args, of which the garbage collector knows nothing.
+	var pin runtime.Pinner
+	pin.Pin(&buf[0])
+	defer pin.Unpin()
+	args := logicalInoArgs{Logical: address, Size: uint64(size), Inodes: uint64(uintptr(unsafe.Pointer(&buf[0])))}
+	if err := ioctl(f, reqLogicalInoV2, &args); err != nil {
+		return nil, false, err
+	}
+	container := (*dataContainer)(unsafe.Pointer(&buf[0]))
+	values := buf[head/8:]
+	return parseRefs(values[:min(int(container.ElemCnt), len(values))]), container.ElemMissed > 0, nil
+}
+
+func fiemap(f *os.File, offset, length uint64) ([]fiemapExtent, error) {
+	args := fiemapArgs{Start: offset, Length: length, ExtentCount: fiemapSlots}
+	if err := ioctl(f, reqFiemap, &args); err != nil {
+		return nil, err
+	}
+	return args.Extents[:min(args.MappedExtents, fiemapSlots)], nil
+}
