@@ -137,9 +137,14 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 	dest := newDest(t)
 	src := t.TempDir()
 	write(t, src+"/file", "x")
-	slow := fakeRsync(t, `case " $* " in *--version*) ;; *) sleep 1 ;; esac; exec $REAL "$@"`)
-	started := make(chan testbin.Result)
-	go func() { started <- invocation{env: slow}.run(t, "backup", src, dest) }()
+	goOn := filepath.Join(t.TempDir(), "go on")
+	slow := fakeRsync(t, `case " $* " in *--version*) ;; *) until [ -e '`+goOn+`' ]; do sleep 0.05; done ;; esac; exec $REAL "$@"`)
+	var group sync.WaitGroup
+	group.Go(func() {
+		if r := (invocation{env: slow}).run(t, "backup", src, dest); r.Exit != 0 {
+			t.Errorf("the first run: exit %d, %s", r.Exit, r.Stderr)
+		}
+	})
 	waitFor(t, func() bool { return exists(dest + "/pending") })
 	r := testbin.Run(t, "backup", src, dest)
 	if r.Exit != 11 {
@@ -149,11 +154,15 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 	if !strings.Contains(hintsOf(r), "--lock-wait") {
 		t.Errorf("hints %q, want --lock-wait", hintsOf(r))
 	}
+	// Reading waits for nobody.
 	testbin.Must(t, "list", dest)
-	testbin.Must(t, "--lock-wait=30s", "backup", src, dest)
-	if r := <-started; r.Exit != 0 {
-		t.Errorf("the first run: exit %d, %s", r.Exit, r.Stderr)
-	}
+	group.Go(func() {
+		if r := testbin.Run(t, "--lock-wait=30s", "backup", src, dest); r.Exit != 0 {
+			t.Errorf("the run that waited: exit %d, %s", r.Exit, r.Stderr)
+		}
+	})
+	write(t, goOn, "")
+	group.Wait()
 	newest(t, dest, 2)
 }
 
