@@ -49,7 +49,7 @@ func exitCode(err error) int {
 		return exitDest
 	case errors.Is(err, rsbtbackup.ErrLocked):
 		return exitLocked
-	case errors.Is(err, rsbtbackup.ErrSource):
+	case errors.Is(err, rsbtbackup.ErrSource), errors.Is(err, rsbtbackup.ErrTarget):
 		return exitSource
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return exitGuard

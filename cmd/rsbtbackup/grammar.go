@@ -24,6 +24,9 @@ type grammar struct {
 	Delete  deleteCommand  `cmd:"" aliases:"rm" help:"Delete single backups in DEST."`
 	Pin     pinCommand     `cmd:"" help:"Protect a backup in DEST from every prune."`
 	Unpin   unpinCommand   `cmd:"" help:"Take the protection of a backup away."`
+	Ls      lsCommand      `cmd:"" help:"List files in a backup."`
+	Cat     catCommand     `cmd:"" help:"Write a file of a backup to standard output."`
+	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 }
 

@@ -41,7 +41,9 @@ func hints(err error, i invocation) []string {
 	var usage *usageError
 	var stopped signalError
 	var option *rsbtbackup.RsyncOptionError
+	var controls *controlsError
 	_, isBackup := i.command.(*backupCommand)
+	_, isRestore := i.command.(*restoreCommand)
 	switch {
 	case err == nil, errors.Is(err, errNoArguments):
 		return nil
@@ -65,6 +67,14 @@ func hints(err error, i invocation) []string {
 		if i.flags.LockWait == 0 {
 			return []string{"to wait for it: " + i.again("--lock-wait=10m")}
 		}
+	case errors.Is(err, rsbtbackup.ErrNotEmpty):
+		return []string{"to look first: " + i.again("--dry-run"), "to restore what differs: " + i.again("--overwrite=if-changed")}
+	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrBackupGone):
+		return []string{quoteAll("rsbtbackup", "list", i.dest())}
+	case errors.Is(err, rsbtbackup.ErrNoPath):
+		return pathHints(i)
+	case errors.As(err, &controls):
+		return []string{i.again() + " | less"}
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return guardHints(i)
 	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous):
@@ -73,6 +83,8 @@ func hints(err error, i invocation) []string {
 		return []string{quoteAll("rsbtbackup", "prune", "--help")}
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):
 		return []string{"to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())}
+	case errors.Is(err, rsbtbackup.ErrNoSpace) && isRestore:
+		return nil
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return []string{quoteAll("rsbtbackup", "prune", i.dest(), "--keep-last=7"), "to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
@@ -101,6 +113,23 @@ func isPrune(c command) bool {
 		return true
 	}
 	return false
+}
+
+// pathHints shows what the backup does have.
+func pathHints(i invocation) []string {
+	backup := ""
+	switch c := i.command.(type) {
+	case *lsCommand:
+		backup = c.Backup
+	case *catCommand:
+		backup = c.Backup
+	case *restoreCommand:
+		backup = c.Backup
+	}
+	if backup == "" {
+		return nil
+	}
+	return []string{quoteAll("rsbtbackup", "ls", i.dest(), backup)}
 }
 
 // rsyncHints is for what rsync ended with.

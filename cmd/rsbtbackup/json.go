@@ -14,6 +14,14 @@
 //	          deleted, free, total, repairs
 //	delete    one, rsbtbackup.DeleteReport: dest, deleted, repairs
 //	pin       one, of pin, and "unpin", of unpin: the fields of a snapshot
+//	entry     one for each line of ls, rsbtbackup.Entry: path, kind, mode, uid, gid,
+//	          size, mtime, links, inode, link, device
+//	change    one for each entry a dry run of restore would change: code, path
+//	restore   one, rsbtbackup.RestoreReport: dest, backup, paths, target, dry_run,
+//	          started, ended, reflinked, rsync_version, rsync_exit, stats,
+//	          complaints, notices
+//	clone     one for restore --as-subvolume, rsbtbackup.CloneReport: dest,
+//	          backup, path
 //	version   one: version, revision, go, rsync, rsync_path
 //	error     the last, if the exit code is not 0: exit, message, hints. The
 //	          same error is on stderr as text.
@@ -62,6 +70,27 @@ type summaryObject struct {
 	Backups    int      `json:"backups"`
 	Unfinished bool     `json:"unfinished"`
 	Foreign    []string `json:"foreign"`
+}
+
+type entryObject struct {
+	Type string `json:"type"`
+	rsbtbackup.Entry
+}
+
+type changeObject struct {
+	Type string `json:"type"`
+	Code string `json:"code"`
+	Path string `json:"path"`
+}
+
+type restoreObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.RestoreReport
+}
+
+type cloneObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.CloneReport
 }
 
 type versionObject struct {

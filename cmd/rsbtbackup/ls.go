@@ -1,0 +1,84 @@
+// rsbtbackup ls DEST BACKUP [PATH]
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type lsCommand struct {
+	Dest      string `arg:"" name:"DEST" help:"A backup directory."`
+	Backup    string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest, or latest~N for the Nth before."`
+	Path      string `arg:"" name:"PATH" optional:"" help:"A file or directory in it. Without it the backup's root."`
+	Recursive bool   `short:"R" help:"Also what is in subdirectories."`
+}
+
+// Help shows how it is used.
+func (lsCommand) Help() string {
+	return `
+Each line has mode, links, owner and group by number, size in bytes, time and name, as ls -lan does. Paths are those in
+the backup, with or without a slash in front. Nothing outside the backup is ever shown: symlinks are followed while they
+stay inside. Bytes of a name that a terminal would not print are shown as escapes.
+
+EXAMPLE:
+
+    rsbtbackup ls /backup/etc latest
+    rsbtbackup ls /backup/etc 2026-11-23 ssh -R
+    rsbtbackup ls /backup/etc latest~1 --json -R | jq -r 'select(.size > 1e6).path'`
+}
+
+func (c *lsCommand) dest() string { return c.Dest }
+
+func (c *lsCommand) run(ctx context.Context, u *ui, f *flags) error {
+	where := c.Path
+	if where == "" {
+		where = "/"
+	}
+	return rsbtbackup.Ls(ctx, c.Dest, c.Backup, where, rsbtbackup.LsOptions{Recursive: c.Recursive}, func(e rsbtbackup.Entry) error {
+		if u.json {
+			return u.object(entryObject{"entry", e})
+		}
+		u.result(lsLine(e, c.Recursive))
+		return nil
+	})
+}
+
+// lsLine has fixed widths, not those of the longest: a tree is shown while it
+// is read.
+func lsLine(e rsbtbackup.Entry, whole bool) string {
+	name := e.Path
+	if !whole {
+		name = path.Base(name)
+	}
+	size := strconv.FormatInt(e.Size, 10)
+	if e.Device != "" {
+		size = e.Device
+	}
+	line := fmt.Sprintf("%s %3d %5d %5d %11s %s %s", lsMode(e), e.Links, e.UID, e.GID, size, e.MTime.Format("2006-01-02 15:04:05"), name)
+	if e.Kind == "symlink" {
+		line += " -> " + e.Link
+	}
+	return line
+}
+
+// lsMode is "-rwsr-xr-t", as ls has it.
+func lsMode(e rsbtbackup.Entry) string {
+	kinds := map[string]string{"file": "-", "directory": "d", "symlink": "l", "fifo": "p", "socket": "s", "block device": "b", "character device": "c"}
+	bits := []byte(fs.FileMode(e.Mode & 0o777).String()[1:])
+	for i, at := range []int{2, 5, 8} { // set-user-id, set-group-id, sticky
+		switch {
+		case e.Mode&(0o4000>>i) == 0:
+		case bits[at] == 'x':
+			bits[at] = "sst"[i]
+		default:
+			bits[at] = "SST"[i]
+		}
+	}
+	return kinds[e.Kind] + string(bits)
+}

@@ -1,0 +1,135 @@
+// rsbtbackup restore DEST BACKUP [PATH...]
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type restoreCommand struct {
+	Dest   string   `arg:"" name:"DEST" help:"A backup directory."`
+	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest, or latest~N for the Nth before."`
+	Paths  []string `arg:"" name:"PATH" optional:"" sep:"none" help:"A file or directory in it. Without any, everything is restored."`
+
+	Target      string `short:"t" placeholder:"DIR" help:"Restore to this directory, host:/path or user@host:/path. PATH is put below it as it is: etc/ssh becomes DIR/etc/ssh."`
+	InPlace     bool   `help:"Restore to where the backup was made from."`
+	AsSubvolume string `placeholder:"NEW" help:"Make the whole backup a writable subvolume NEW on the same btrfs, at once and without using space."`
+
+	Overwrite string   `enum:",always,if-changed,if-newer,never" default:"" placeholder:"WHEN" help:"What to do with a file that is in the target already. Always: write it. If-changed: when size or time differ. If-newer: when the one in the backup is newer. Never: leave it. Needed unless the target is an empty directory."`
+	Delete    bool     `help:"Remove from the target what the backup does not have; with PATH, only below it."`
+	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Neither restore nor delete what matches, as rsync has it. May be repeated."`
+	Reflink   bool     `negatable:"" default:"true" help:"Share blocks with the backup instead of copying them, where the target is an empty directory on the same btrfs (default)."`
+	DryRun    bool     `short:"n" help:"Show what would be changed; change nothing."`
+	Bwlimit   string   `placeholder:"RATE" help:"Limit the transfer, as rsync does: 500k, 10m."`
+	Timeout   seconds  `placeholder:"TIME" help:"Give up when nothing has moved for this long: 300, 5m."`
+	Rsh       string   `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
+	Rsync     string   `placeholder:"PROGRAM" help:"The rsync to run. Without it the first in PATH."`
+}
+
+// Help shows how it is used.
+func (restoreCommand) Help() string {
+	return `
+Contents and all metadata come back as they were. A directory on the way to PATH gets its mode, owner and times back
+too. Symlinks in the target are never followed. Files that can not be read are named, everything else is restored, and
+the exit code is 3. DEST is only read. A reflink copy reads no data, so it does not notice damage.
+
+The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
+and time, "*deleting" what --delete removes.
+
+EXAMPLE:
+
+    rsbtbackup restore /backup/etc latest --target /tmp/etc
+    rsbtbackup restore /backup/etc 2026-11-23 ssh hosts --target /tmp/etc
+    rsbtbackup restore /backup/etc latest ssh --in-place --overwrite=if-changed --dry-run
+    rsbtbackup restore /backup/www latest~2 -t root@web1:/var/www --overwrite=always --delete
+    rsbtbackup restore /backup/vm latest --as-subvolume /backup/vm-test`
+}
+
+func (c *restoreCommand) dest() string { return c.Dest }
+
+// Validate is called by kong.
+func (c *restoreCommand) Validate() error {
+	given := 0
+	for _, is := range []bool{c.Target != "", c.InPlace, c.AsSubvolume != ""} {
+		if is {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		return errors.New("give one of --target, --in-place and --as-subvolume")
+	case c.AsSubvolume != "" && (len(c.Paths) > 0 || c.Overwrite != "" || c.Delete || c.DryRun || len(c.Exclude) > 0):
+		return errors.New("--as-subvolume makes the whole backup a new subvolume; it takes no PATH and none of --overwrite, --delete, --exclude and --dry-run")
+	}
+	return nil
+}
+
+func (c *restoreCommand) run(ctx context.Context, u *ui, f *flags) error {
+	if c.AsSubvolume != "" {
+		return c.clone(ctx, u)
+	}
+	options := c.options(u)
+	bar := startBar(u)
+	if bar != nil {
+		options.Progress = bar.update
+	}
+	report, err := rsbtbackup.Restore(ctx, options)
+	bar.remove(u)
+	if err == nil || errors.Is(err, rsbtbackup.ErrIncomplete) {
+		for _, line := range restoreLines(report) {
+			u.result(line)
+		}
+	}
+	return errors.Join(err, u.object(restoreObject{"restore", report}))
+}
+
+func (c *restoreCommand) clone(ctx context.Context, u *ui) error {
+	start := time.Now()
+	report, err := rsbtbackup.Clone(ctx, c.Dest, c.Backup, c.AsSubvolume)
+	if err == nil {
+		u.result(fmt.Sprintf("%s is now the writable subvolume %s, made in %s", report.Backup, report.Path, took(time.Since(start))))
+	}
+	return errors.Join(err, u.object(cloneObject{"clone", report}))
+}
+
+func (c *restoreCommand) options(u *ui) rsbtbackup.RestoreOptions {
+	o := rsbtbackup.RestoreOptions{
+		Dest: c.Dest, Backup: c.Backup, Paths: c.Paths, Target: c.Target, InPlace: c.InPlace,
+		Overwrite: rsbtbackup.Overwrite(c.Overwrite), Delete: c.Delete, Exclude: c.Exclude, NoReflink: !c.Reflink,
+		DryRun: c.DryRun, Bwlimit: c.Bwlimit, Timeout: c.Timeout.duration(), Rsh: c.Rsh, RsyncProgram: c.Rsync, Logger: u.log,
+	}
+	if c.DryRun {
+		o.Changes = func(change rsbtbackup.Change) {
+			u.result(fmt.Sprintf("%-11s %s", change.Code, change.Path))
+			if err := u.object(changeObject{"change", change.Code, change.Path}); err != nil {
+				u.note(err.Error())
+			}
+		}
+	}
+	return o
+}
+
+// restoreLines is the report for people: what was done, and by which means.
+func restoreLines(r *rsbtbackup.RestoreReport) []string {
+	if r.DryRun {
+		lines := []string{fmt.Sprintf("dry run of %s to %s in %s, nothing was changed", r.Backup, r.Target, took(r.End.Sub(r.Start)))}
+		if s := r.Stats; s != nil {
+			lines = append(lines, fmt.Sprintf("%s (%s), %s to transfer (%s), %s to delete", plural(s.Files, "file"), size(s.TotalSize), count(s.Transferred), size(s.TransferredSize), count(s.Deleted)))
+		}
+		return lines
+	}
+	lines := []string{fmt.Sprintf("%s restored to %s in %s", r.Backup, r.Target, took(r.End.Sub(r.Start)))}
+	if n := r.Reflinked; n != nil {
+		all := n.Files + n.Directories + n.Symlinks + n.Specials + n.HardLinks
+		lines = append(lines, fmt.Sprintf("%s (%s) share their blocks with the backup", plural(all, "file"), size(n.Bytes)))
+	}
+	if s := r.Stats; s != nil {
+		lines = append(lines, fmt.Sprintf("%s (%s), %s transferred (%s), %s deleted", plural(s.Files, "file"), size(s.TotalSize), count(s.Transferred), size(s.Literal), count(s.Deleted)))
+	}
+	return lines
+}

@@ -1,0 +1,361 @@
+// Restore: putting a backup, or parts of it, back with rsync, after a reflink
+// copy of whatever shares the filesystem. restoretarget.go decides where to,
+// reflink.go copies.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
+)
+
+// ErrTarget: the target of a restore is missing, unusable or out of reach.
+var ErrTarget = errors.New("target not available")
+
+// ErrNotEmpty: something is in the target and nothing says what may happen to
+// it. It goes with ErrGuard.
+var ErrNotEmpty = errors.New("target not empty")
+
+// Overwrite says what a restore does with a file that is in the target
+// already.
+type Overwrite string
+
+const (
+	// OverwriteAlways writes every file (rsync --ignore-times).
+	OverwriteAlways Overwrite = "always"
+	// OverwriteIfChanged writes a file whose size or time, to the nanosecond,
+	// differs from that in the backup (rsync's own way).
+	OverwriteIfChanged Overwrite = "if-changed"
+	// OverwriteIfNewer is OverwriteIfChanged, but a file that is newer in the
+	// target stays (rsync --update).
+	OverwriteIfNewer Overwrite = "if-newer"
+	// OverwriteNever leaves every file that is there; directories get their
+	// attributes back (rsync --ignore-existing).
+	OverwriteNever Overwrite = "never"
+)
+
+// Change is an entry of the target that a restore changes; see
+// rsyncexec.Change.
+type Change = rsyncexec.Change
+
+// RestoreOptions say what to restore, where to and how. Dest, Backup and one
+// of Target and InPlace are required.
+type RestoreOptions struct {
+	// Dest is the directory with the backups.
+	Dest string
+	// Backup is a name, a unique prefix, "latest" or "latest~N".
+	Backup string
+	// Paths are files and directories in the backup; none means all of it. Each
+	// is put under its whole path: etc/ssh becomes Target/etc/ssh, and Target/etc
+	// gets the attributes it has in the backup. A leading slash means the root of
+	// the backup.
+	Paths []string
+
+	// Target is a local directory, made if only its last element is missing, or
+	// a remote one in any form that BackupOptions.Source has.
+	Target string
+	// InPlace restores to where the backup was made from, as its record says.
+	InPlace bool
+
+	// Overwrite may be empty when the target is local and empty, or in a dry
+	// run, where it then means OverwriteIfChanged.
+	Overwrite Overwrite
+	// Delete removes from the target what the backup does not have: below the
+	// Paths, if there are any, otherwise everywhere.
+	Delete bool
+	// Exclude are patterns as rsync(1) reads them. What matches is neither
+	// restored nor deleted.
+	Exclude []string
+	// NoReflink reads and writes all data even where it could be shared.
+	NoReflink bool
+
+	Bwlimit      string        // as rsync's --bwlimit
+	Rsh          string        // as rsync's --rsh
+	Timeout      time.Duration // without any transfer; 0 is 30 minutes for a remote target, no limit for a local one
+	RsyncProgram string        // empty looks it up in PATH
+
+	// DryRun compares, tells Changes and changes nothing.
+	DryRun bool
+	// Changes, if set, is told of every entry changed by rsync. Entries copied
+	// by reflink are counted in the report only.
+	Changes  func(Change)
+	Progress func(Progress)
+	Logger   *slog.Logger // nil is silence
+}
+
+// RestoreReport is what a restore did.
+type RestoreReport struct {
+	Dest   string `json:"dest"`
+	Backup string `json:"backup,omitempty"`
+	// Paths are those asked for, cleaned; empty means the whole backup.
+	Paths  []string  `json:"paths,omitempty"`
+	Target string    `json:"target,omitempty"`
+	DryRun bool      `json:"dry_run"`
+	Start  time.Time `json:"started"`
+	End    time.Time `json:"ended"`
+	// Reflinked counts what was copied by sharing its blocks; nil if nothing was.
+	Reflinked *ReflinkStats `json:"reflinked,omitempty"`
+	// RsyncVersion is empty when the reflink copy left nothing to do.
+	RsyncVersion string           `json:"rsync_version,omitempty"`
+	RsyncExit    int              `json:"rsync_exit"`
+	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
+	// Complaints are the first messages of rsync; they name each file that could
+	// not be read.
+	Complaints []string `json:"complaints,omitempty"`
+	Notices    []string `json:"notices,omitempty"`
+}
+
+// Restore puts a backup, or the paths named, back. Contents and all metadata
+// are those of the backup: owners, modes, times to the nanosecond, hard links,
+// ACLs, extended attributes, holes, devices; an ordinary user gets what the
+// kernel lets them set. Nothing in DEST is changed and DEST is not locked, so
+// it may be mounted read-only.
+//
+// The path of the target is resolved once. Below it no symlink is followed:
+// one that stands where the backup has a directory is replaced by it.
+//
+// An empty local target on the same btrfs is filled, by root, with files that
+// share their blocks with the backup. No data is read then, so damage is not
+// noticed; Verify reads.
+//
+// A target that is not empty, or remote, is refused with ErrNotEmpty unless
+// Overwrite or DryRun is set, and one inside DEST always is (ErrGuard). If DEST
+// lies inside the target it is left out. With ErrIncomplete some files could
+// not be read or written, everything else is restored, and
+// RestoreReport.Complaints names them. Other errors match ErrUsage, ErrTarget,
+// ErrNoPath, ErrNoBackup, ErrAmbiguous, ErrBackupGone, ErrNoSpace,
+// context.Cause(ctx), those of List, or carry an *rsyncexec.ExitError. The
+// report is never nil.
+func Restore(ctx context.Context, o RestoreOptions) (*RestoreReport, error) {
+	r := &restore{o: o, log: loggerOrSilence(o.Logger)}
+	r.report = &RestoreReport{Dest: o.Dest, Target: o.Target, DryRun: o.DryRun, Start: time.Now().UTC()}
+	err := r.restore(ctx)
+	r.report.End = time.Now().UTC()
+	return r.report, err
+}
+
+// restore is one restore under way.
+type restore struct {
+	o      RestoreOptions
+	report *RestoreReport
+	log    *slog.Logger
+	view   *view
+	paths  []string // clean, none below another
+	target *target
+}
+
+func (r *restore) restore(ctx context.Context) (err error) {
+	if err := r.checkOptions(); err != nil {
+		return step("options", err)
+	}
+	if r.view, err = openView(r.o.Dest, r.o.Backup); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.view.close()) }()
+	r.report.Dest, r.report.Backup = r.view.store.path, r.view.snap.Name
+	if err := r.checkPaths(); err != nil {
+		return step("find", err)
+	}
+	if r.target, err = r.openTarget(); err != nil {
+		return step("target", err)
+	}
+	defer func() { err = errors.Join(err, r.target.close()) }()
+	r.report.Target = r.target.shown
+	if err := r.transfer(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (r *restore) checkOptions() error {
+	o := &r.o
+	switch {
+	case o.InPlace && o.Target != "":
+		return failf(ErrUsage, "a target and in place are both given")
+	case !o.InPlace && o.Target == "":
+		return failf(ErrUsage, "no target is given")
+	}
+	switch o.Overwrite {
+	case "", OverwriteAlways, OverwriteIfChanged, OverwriteIfNewer, OverwriteNever:
+	default:
+		return failf(ErrUsage, "overwrite %q: want always, if-changed, if-newer or never", o.Overwrite)
+	}
+	var err error
+	r.paths, err = cleanPaths(o.Paths)
+	r.report.Paths = r.paths
+	return err
+}
+
+// cleanPaths leaves out what lies below another path. None means everything,
+// and so does the root.
+func cleanPaths(paths []string) ([]string, error) {
+	var clean []string
+	for _, path := range paths {
+		rel, err := backupPath(path)
+		if err != nil {
+			return nil, err
+		}
+		clean = append(clean, rel)
+	}
+	if slices.Contains(clean, ".") {
+		return nil, nil
+	}
+	kept := []string{}
+	for i, path := range clean {
+		covered := slices.Contains(clean[:i], path) || slices.ContainsFunc(clean, func(other string) bool {
+			return strings.HasPrefix(path, other+"/")
+		})
+		if !covered {
+			kept = append(kept, path)
+		}
+	}
+	return kept, nil
+}
+
+// checkPaths looks each path up without following a symlink: what it leads to
+// has another path, and rsync would restore it under this one.
+func (r *restore) checkPaths() error {
+	for _, path := range r.paths {
+		dir, err := openBeneath(r.view.root, filepath.Dir(path))
+		if err == nil {
+			_, err = statAt(dir, filepath.Base(path))
+			err = errors.Join(err, dir.Close())
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.ELOOP):
+			return failf(ErrNoPath, "%q in %s: a symlink is on the way; name the path it leads to", path, r.view.snap.Name)
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+			return r.view.explain(failf(ErrNoPath, "%q is not in %s", path, r.view.snap.Name))
+		default:
+			return r.view.explain(err)
+		}
+	}
+	return nil
+}
+
+func (r *restore) notice(text string) {
+	r.report.Notices = append(r.report.Notices, text)
+	r.log.Warn(text)
+}
+
+// transfer copies by reflink what it can and lets rsync do the rest, which
+// includes telling what went wrong.
+func (r *restore) transfer(ctx context.Context) error {
+	if r.reflinkFits() {
+		whole, err := r.reflink(ctx)
+		if err != nil {
+			return step("copy", r.view.explain(err))
+		}
+		if whole {
+			return step("copy", r.view.gone())
+		}
+	}
+	end := r.rsync(ctx)
+	err := r.judge(end)
+	if gone := r.view.gone(); gone != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w; %s is not complete", gone, r.target.shown)
+	}
+	return step("transfer", err)
+}
+
+// sourceFD is where rsync finds the root of the backup: it inherits the target
+// first, then this.
+const sourceFD = "/proc/self/fd/4"
+
+func (r *restore) rsyncOptions() rsyncexec.Options {
+	o := &r.o
+	opts := rsyncexec.Options{
+		Program: o.RsyncProgram, Source: rsyncexec.Source{Kind: rsyncexec.Local, Path: sourceFD}, Paths: r.paths,
+		Dest: filepath.Join(inherited, r.target.missing), RemoteDest: r.target.remote,
+		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, Sparse: true,
+		WholeFile: r.target.remote == nil, Delete: o.Delete, KeepExcluded: true, DryRun: o.DryRun,
+		IgnoreTimes:    o.Overwrite == OverwriteAlways,
+		Update:         o.Overwrite == OverwriteIfNewer,
+		IgnoreExisting: o.Overwrite == OverwriteNever,
+		Filter:         r.target.filter, Exclude: o.Exclude,
+		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
+		Changes: o.Changes, Progress: o.Progress,
+		ExtraFiles: []*os.File{r.target.dir, r.view.root},
+	}
+	if r.target.dir == nil {
+		opts.ExtraFiles[0] = r.view.root
+	}
+	if opts.Timeout == 0 && r.target.remote != nil {
+		opts.Timeout = remoteTimeout
+	}
+	return opts
+}
+
+// rsync runs it to its end and fills in the report. Its messages name our
+// descriptors; people are told the paths.
+func (r *restore) rsync(ctx context.Context) transferEnd {
+	names := strings.NewReplacer(sourceFD, r.view.root.Name(), inherited, r.target.shown)
+	var end transferEnd
+	logged := 0
+	opts := r.rsyncOptions()
+	opts.Line = func(stream, line string) {
+		if stream != "stderr" {
+			return
+		}
+		end.noSpace = end.noSpace || noSpaceMessage.MatchString(line)
+		if logged++; logged <= maxLogged {
+			r.log.Warn("rsync", "says", names.Replace(line))
+		}
+	}
+	end.result, end.err = rsyncexec.Run(ctx, opts)
+	end.remote = r.target.remote != nil
+	res := &end.result
+	for i, line := range res.Complaints {
+		res.Complaints[i] = names.Replace(line)
+	}
+	r.report.RsyncExit, r.report.Complaints = res.ExitCode, res.Complaints
+	if !res.Started.IsZero() {
+		r.report.RsyncVersion = res.Version.String()
+	}
+	if res.HaveStats {
+		r.report.Stats = &res.Stats
+	}
+	return end
+}
+
+// judge weighs the end of rsync. Exit 24 can only mean that the backup went
+// away, which is asked for by itself.
+func (r *restore) judge(end transferEnd) error {
+	var exit *rsyncexec.ExitError
+	switch {
+	case end.noSpace:
+		return failf(ErrNoSpace, "%s is full: %w", r.target.shown, end.failure("rsync: no space left on device"))
+	case end.err == nil:
+		return nil
+	case !errors.As(end.err, &exit):
+		return end.err
+	case exit.Code == rsyncexec.ExitPartial:
+		return r.incomplete(end)
+	case exit.Code == rsyncexec.ExitSyntax:
+		return kindError{ErrUsage, end.err}
+	case end.remote && (connectionLost(exit.Code) || exit.Code == rsyncexec.ExitFileSelect || exit.Code == rsyncexec.ExitFileIO):
+		return kindError{ErrTarget, end.err}
+	}
+	return end.err
+}
+
+// incomplete names the first file; the report has the others.
+func (r *restore) incomplete(end transferEnd) error {
+	text := "some files could not be restored"
+	if c := end.result.Complaints; len(c) > 0 {
+		text = c[0]
+	}
+	return failf(ErrIncomplete, "%s is restored to %s, but not all of it: %s", r.view.snap.Name, r.target.shown, text)
+}

@@ -1,0 +1,201 @@
+// The target of a restore: where it is, whether it may be written to, and what
+// in it must stay alone.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
+)
+
+// target is where a restore writes. A local one is held open; whatever is
+// renamed or replaced on the way there, it is this directory that is written.
+type target struct {
+	shown  string
+	remote *rsyncexec.Source // nil: local
+	dir    *os.File          // local only
+	// missing is the last element of a target that is not there, in a dry run;
+	// dir is its parent then.
+	missing string
+	empty   bool
+	filter  []string // rules of rsync that keep it out of DEST
+}
+
+func (t *target) close() error {
+	if t.dir == nil {
+		return nil
+	}
+	return t.dir.Close()
+}
+
+func (r *restore) openTarget() (*target, error) {
+	name := r.o.Target
+	if r.o.InPlace {
+		var err error
+		if name, err = recordedSource(r.view.snap); err != nil {
+			return nil, err
+		}
+	}
+	spec, err := rsyncexec.ParseSource(name)
+	if err != nil {
+		return nil, failf(ErrUsage, "%w", err)
+	}
+	if spec.Kind != rsyncexec.Local {
+		return r.checkEmpty(&target{shown: name, remote: &spec})
+	}
+	t, err := openLocalTarget(spec.Path, r.o.DryRun, r.checkOverlap)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = r.checkEmpty(t); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// recordedSource is where the backup came from. A local path means the machine
+// that made it.
+func recordedSource(b Snapshot) (string, error) {
+	if b.Record == nil || b.Record.Source == "" {
+		return "", failf(ErrUsage, "it is not recorded where %s was made from; name a target", b.Name)
+	}
+	spec, err := rsyncexec.ParseSource(b.Record.Source)
+	if err != nil || spec.Kind != rsyncexec.Local || b.Record.Host == "" {
+		return b.Record.Source, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	if host != b.Record.Host {
+		return "", failf(ErrGuard, "%s was made from %s on %s, and this is %s; name a target", b.Name, b.Record.Source, b.Record.Host, host)
+	}
+	return b.Record.Source, nil
+}
+
+// openLocalTarget resolves path once. allow is asked before anything is made.
+func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path string) ([]string, error)) (*target, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, kindError{ErrTarget, err}
+	}
+	t := &target{shown: path}
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, t.openParent(dryRun, allow)
+	}
+	if err != nil {
+		return nil, kindError{ErrTarget, err}
+	}
+	if t.dir, err = openTargetDir(real); err != nil {
+		return nil, err
+	}
+	if t.filter, err = allow(t.dir, real); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	if t.empty, err = isEmptyDir(t.dir); err != nil {
+		return nil, errors.Join(kindError{ErrTarget, err}, t.close())
+	}
+	return t, nil
+}
+
+func openTargetDir(path string) (*os.File, error) {
+	dir, err := os.OpenFile(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, kindError{ErrTarget, err}
+	}
+	return dir, nil
+}
+
+// openParent is for a target that is not there: it is made in its parent, for
+// its owner only, unless this is a dry run. A dangling symlink under its name
+// is not followed.
+func (t *target) openParent(dryRun bool, allow func(dir *os.File, path string) ([]string, error)) error {
+	parent, err := filepath.EvalSymlinks(filepath.Dir(t.shown))
+	if err != nil {
+		return kindError{ErrTarget, err}
+	}
+	dir, err := openTargetDir(parent)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(t.shown)
+	if _, err := allow(dir, filepath.Join(parent, name)); err != nil {
+		return errors.Join(err, dir.Close())
+	}
+	t.empty = true
+	if dryRun {
+		t.dir, t.missing = dir, name
+		return nil
+	}
+	defer dir.Close()
+	if err := mkdirAt(dir, name, 0o700); err != nil {
+		return kindError{ErrTarget, err}
+	}
+	if t.dir, err = openDirAt(dir, name); err != nil {
+		return kindError{ErrTarget, err}
+	}
+	return nil
+}
+
+// checkOverlap refuses a target in DEST, and keeps DEST out of one around it.
+// path is that of the target, dir the target or, before it is made, its parent.
+func (r *restore) checkOverlap(dir *os.File, path string) ([]string, error) {
+	if err := checkOutside(r.view.store, path); err != nil {
+		return nil, err
+	}
+	st, err := statFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	up, err := ancestorIs(r.view.store.path, uint64(st.Dev), st.Ino)
+	if err != nil || up == "" {
+		return nil, err
+	}
+	rel, err := filepath.Rel(up, r.view.store.path)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"- /" + escapePattern(rel)}, nil
+}
+
+// checkOutside refuses path if it is DEST or lies in it, by device and inode:
+// bind mounts give one directory many paths. What is missing at the end of
+// path is passed over.
+func checkOutside(s *store, path string) error {
+	dest, err := statAt(s.dir, ".")
+	if err != nil {
+		return err
+	}
+	up, err := ancestorIs(filepath.Join(path, "x"), uint64(dest.Dev), dest.Ino)
+	if errors.Is(err, fs.ErrNotExist) {
+		up, err = ancestorIs(path, uint64(dest.Dev), dest.Ino)
+	}
+	if err != nil {
+		return err
+	}
+	if up != "" {
+		return failf(ErrGuard, "%s lies inside %s, which holds the backups", path, s.path)
+	}
+	return nil
+}
+
+// checkEmpty wants to be told what may happen to files that are there. What a
+// remote target holds is not known.
+func (r *restore) checkEmpty(t *target) (*target, error) {
+	if len(t.filter) > 0 {
+		r.notice(r.view.store.path + " lies inside " + t.shown + " and is left alone")
+	}
+	if t.empty || r.o.Overwrite != "" || r.o.DryRun {
+		return t, nil
+	}
+	if t.remote != nil {
+		return nil, kindError{ErrNotEmpty, failf(ErrGuard, "%s may hold files; say what may happen to them", t.shown)}
+	}
+	return nil, kindError{ErrNotEmpty, failf(ErrGuard, "%s is not empty; say what may happen to the files in it", t.shown)}
+}
