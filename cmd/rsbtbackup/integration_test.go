@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -282,7 +281,11 @@ func TestStdoutClosed(t *testing.T) {
 // Our own process stays small whatever there is to back up.
 func TestMemory(t *testing.T) {
 	dest := newDest(t)
-	cmd := exec.CommandContext(t.Context(), build(t), "backup", filepath.Join(runtime.GOROOT(), "src"), dest)
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), build(t), "backup", filepath.Join(strings.TrimSpace(string(root)), "src"), dest)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
