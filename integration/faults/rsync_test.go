@@ -31,6 +31,11 @@ case "$*" in --version|-V|-VV|*--version*) exec "$REAL" "$@" ;; esac
 // file it returns and sleeps.
 func pausingRsync(t testing.TB) (flag string, env []string) {
 	t.Helper()
+	return pausingRsyncFor(t, "30")
+}
+
+func pausingRsyncFor(t testing.TB, seconds string) (flag string, env []string) {
+	t.Helper()
 	flag = filepath.Join(t.TempDir(), "transferred")
-	return flag, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@"; : > '%s'; exec sleep 30`, flag))
+	return flag, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@" || exit; : > '%s'; exec sleep %s`, flag, seconds))
 }

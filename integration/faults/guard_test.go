@@ -1,0 +1,102 @@
+//go:build integration
+
+package faults
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+)
+
+// guarded asks that the command is refused by a guard with nothing touched.
+func guarded(t testing.TB, d *dest, args ...string) {
+	t.Helper()
+	before := entries(t, d.path)
+	r := run(t, append([]string{"backup"}, args...)...)
+	wantExit(t, r, 13)
+	wantOneError(t, r)
+	if after := entries(t, d.path); len(after) != len(before) {
+		t.Errorf("entries of DEST were %q and are %q", before, after)
+	}
+}
+
+// TestGuardEmptySource empties the source.
+func TestGuardEmptySource(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	empty := &tree{dir: t.TempDir()}
+	must(t, os.Rename(src.dir, src.dir+".away"))
+	must(t, os.Rename(empty.dir, src.dir))
+	guarded(t, d, src.dir, d.path)
+	guarded(t, d, "--rsh="+fakeShell(t, `shift; exec "$@"`), "host:"+src.dir, d.path)
+	must(t, os.Remove(src.dir))
+	must(t, os.Rename(src.dir+".away", src.dir))
+	d.check(t, src)
+
+	must(t, os.Rename(src.dir, src.dir+".away"))
+	must(t, os.Mkdir(src.dir, 0o755))
+	wantExit(t, run(t, "backup", "--force", src.dir, d.path), 0)
+	d.held(t, src)
+	d.newestIsCur(t)
+	must(t, os.Remove(src.dir))
+	must(t, os.Rename(src.dir+".away", src.dir))
+	d.check(t, src)
+}
+
+// TestGuardUnmountedSource unmounts the disk the source is on; under its mount
+// point there are other files.
+func TestGuardUnmountedSource(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	disk := loopfs.NewImage(t, "64M", "ext4")
+	disk.Unmount(t)
+	must(t, os.WriteFile(filepath.Join(disk.Mount, "below the mount"), nil, 0o644))
+	defer os.Remove(filepath.Join(disk.Mount, "below the mount"))
+	disk.Remount(t)
+	if out, err := exec.Command("cp", "-a", src.dir+"/.", disk.Mount).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	mounted := &tree{dir: disk.Mount, rng: src.rng}
+	d := newDest(t, loopfs.New(t, "512M"), mounted, 1)
+	disk.Unmount(t)
+	guarded(t, d, disk.Mount, d.path)
+	disk.Remount(t)
+	d.check(t, mounted)
+
+	disk.Unmount(t)
+	wantExit(t, run(t, "backup", "--force", disk.Mount, d.path), 0)
+	d.held(t, mounted)
+	d.newestIsCur(t)
+}
+
+// TestGuardManyDeletions removes most of the source.
+func TestGuardManyDeletions(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	must(t, os.RemoveAll(src.path("sub")))
+	guarded(t, d, "--max-delete-percent=20", src.dir, d.path)
+	d.held(t, src)
+	wantExit(t, run(t, "backup", "--max-delete-percent=20", "--force", src.dir, d.path), 0)
+	d.held(t, src)
+	d.check(t, src)
+}
+
+// TestGuardOverlap lets SRC and DEST be the same, or one lie in the other, by
+// plain paths, symlinks and bind mounts.
+func TestGuardOverlap(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M")
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	link := filepath.Join(t.TempDir(), "link")
+	must(t, os.Symlink(d.path, link))
+	for _, source := range []string{d.path, d.join(".log"), d.join("cur"), link, link + "/cur", mount} {
+		t.Run(filepath.Base(source), func(t *testing.T) { guarded(t, d, source, d.path) })
+	}
+	d.check(t, src)
+}

@@ -1,0 +1,260 @@
+//go:build integration
+
+package faults
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"golang.org/x/sys/unix"
+)
+
+// slow makes a transfer last for a second or so.
+var slow = []string{"--bwlimit=1500"}
+
+// startSlow starts a backup and waits until rsync writes.
+func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
+	t.Helper()
+	argv := append([]string{program(t), "backup", src.dir, d.path}, slow...)
+	p := start(t, nil, append(argv, flags...)...)
+	waitFor(t, "rsync to start", func() bool { return rsyncOf(p.pid()) != 0 || !p.running() })
+	time.Sleep(50 * time.Millisecond)
+	if !p.running() {
+		t.Fatalf("ended too early: %v", p.wait(t))
+	}
+	return p
+}
+
+// rsyncOf returns the pid of the rsync that copies.
+func rsyncOf(pid int) int {
+	for _, child := range children(pid) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+		if strings.Contains(string(line), "/proc/self/fd/") {
+			return child
+		}
+	}
+	return 0
+}
+
+// TestSignal sends SIGINT, SIGTERM and SIGHUP to the command alone and to all
+// of its group, as a terminal does.
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "1G")
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
+		for _, whole := range []bool{false, true} {
+			t.Run(fmt.Sprint(unix.SignalName(sig), " group ", whole), func(t *testing.T) {
+				src.change(t)
+				p := startSlow(t, d, src)
+				if whole {
+					p.signalGroup(sig)
+				} else {
+					p.signal(sig)
+				}
+				r := p.wait(t)
+				wantExit(t, r, 128+int(sig))
+				wantOneError(t, r)
+				if !exists(d.join("pending")) {
+					t.Error("pending was not kept")
+				}
+				d.check(t, src)
+			})
+		}
+	}
+}
+
+// TestSignalTwice is an impatient Ctrl-C.
+func TestSignalTwice(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	src.change(t)
+	p := startSlow(t, d, src)
+	p.signalGroup(unix.SIGINT)
+	time.Sleep(10 * time.Millisecond)
+	p.signalGroup(unix.SIGINT)
+	wantExit(t, p.wait(t), 130)
+	d.check(t, src)
+}
+
+// TestSignalInCommit sends SIGTERM before each step of the commit: the run ends
+// either with nothing published or with a whole backup, and says which.
+func TestSignalInCommit(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "1G"), src, 1)
+	for _, call := range []string{"syncfs", "fsync", "symlinkat", "renameat", "ioctl", "unlinkat"} {
+		src.change(t)
+		n := injection{call: call}.count(t, "backup", src.dir, d.path)
+		d.held(t, src)
+		for _, nth := range sample(n, 4) {
+			t.Run(fmt.Sprint(call, " ", nth), func(t *testing.T) {
+				src.change(t)
+				before := len(d.backups)
+				i := injection{call: call, fault: "signal=SIGTERM", nth: nth}
+				r, _ := i.run(t, "backup", src.dir, d.path)
+				// Before it has a handler the signal ends it as any program.
+				if r.signal != syscall.SIGTERM {
+					wantExit(t, r, 0, 143)
+				}
+				d.held(t, src)
+				if published := len(d.backups) > before; published != (r.exit == 0) {
+					t.Errorf("published: %v, but %v", published, r)
+				}
+				d.check(t, src)
+			})
+		}
+	}
+}
+
+// TestOrphanRsyncKeepsTheLock kills the command under an rsync that does not
+// die with it: until it ends, nobody else may start.
+func TestOrphanRsyncKeepsTheLock(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	src.change(t)
+	flag := filepath.Join(t.TempDir(), "started")
+	env := fakeRsync(t, fmt.Sprintf(`trap '' TERM; : > '%s'; sleep 2; exec "$REAL" "$@"`, flag))
+	p := start(t, env, program(t), "backup", src.dir, d.path)
+	waitFor(t, "rsync to start", func() bool { return exists(flag) || !p.running() })
+	p.signal(syscall.SIGKILL)
+	p.wait(t)
+	r := run(t, "backup", src.dir, d.path)
+	wantExit(t, r, 11)
+	wantOneError(t, r)
+	d.check(t, src)
+}
+
+// TestRsyncDiesWithTheCommand kills the command alone: the kernel tells rsync.
+func TestRsyncDiesWithTheCommand(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	src.change(t)
+	p := startSlow(t, d, src)
+	rsync := rsyncOf(p.pid())
+	p.signal(syscall.SIGKILL)
+	p.wait(t)
+	waitFor(t, "rsync to die", func() bool { return syscall.Kill(rsync, 0) != nil || isZombie(rsync) })
+	d.check(t, src)
+}
+
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}
+
+// TestRsyncKilled kills rsync under the command.
+func TestRsyncKilled(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	for _, sig := range []syscall.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGSEGV} {
+		src.change(t)
+		p := startSlow(t, d, src)
+		must(t, syscall.Kill(rsyncOf(p.pid()), sig))
+		r := p.wait(t)
+		wantExit(t, r, 1)
+		wantOneError(t, r)
+		d.check(t, src)
+	}
+}
+
+// fakeShell is a remote shell that runs the command here; script may break it.
+func fakeShell(t testing.TB, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "shell")
+	must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755))
+	return path
+}
+
+// TestRemoteConnectionDrops ends the remote shell early, midway, and by a
+// message instead of a protocol.
+func TestRemoteConnectionDrops(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	for _, tt := range []struct {
+		name, script string
+		exit         []int
+	}{
+		{"host down", `echo "ssh: connect to host: No route to host" >&2; exit 255`, []int{12}},
+		{"at once", `exit 0`, []int{12}},
+		{"midway", `shift; "$@" & child=$!; sleep 0.3; kill -9 $child; exit 255`, []int{12}},
+		{"noisy login", `echo Welcome; shift; exec "$@"`, []int{12, 1}},
+		{"no rsync there", `echo "rsync: command not found" >&2; exit 127`, []int{12}},
+		{"path missing there", `shift; exec "$@"missing`, []int{12}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src.change(t)
+			r := run(t, append([]string{"backup", "--rsh=" + fakeShell(t, tt.script), "host:" + src.dir, d.path}, slow...)...)
+			wantExit(t, r, tt.exit...)
+			wantOneError(t, r)
+			d.check(t, src)
+		})
+	}
+	t.Run("then undisturbed", func(t *testing.T) {
+		src.change(t)
+		wantExit(t, run(t, "backup", "--rsh="+fakeShell(t, `shift; exec "$@"`), "host:"+src.dir, d.path), 0)
+		d.check(t, src)
+	})
+}
+
+// TestStdoutClosed gives the command a stdout nobody reads: a backup that was
+// made is no failure for that.
+func TestStdoutClosed(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	for _, flags := range [][]string{nil, {"--json"}, {"-v"}} {
+		t.Run(fmt.Sprint(flags), func(t *testing.T) {
+			src.change(t)
+			before := len(d.backups)
+			argv := append([]string{"sh", "-c", `"$@" | exec true; exit 0`, "sh", program(t), "backup", src.dir, d.path}, flags...)
+			start(t, nil, argv...).wait(t)
+			d.held(t, src)
+			if len(d.backups) != before+1 {
+				t.Error("nothing was published because nobody read stdout")
+			}
+			d.newestIsCur(t)
+			d.check(t, src)
+		})
+	}
+}
+
+// TestTerminalClosed closes the terminal a backup runs in.
+func TestTerminalClosed(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	src.change(t)
+	line := strings.Join(append([]string{"exec", program(t), "backup", src.dir, d.path}, slow...), " ")
+	p := start(t, nil, "script", "-q", "-c", line, "/dev/null")
+	waitFor(t, "rsync to start", func() bool { return rsyncBelow(p.pid()) != 0 || !p.running() })
+	rsync := rsyncBelow(p.pid())
+	p.signal(syscall.SIGKILL)
+	p.wait(t)
+	waitFor(t, "rsync to end", func() bool { return rsync == 0 || isZombie(rsync) })
+	d.check(t, src)
+}
+
+func rsyncBelow(pid int) int {
+	if rsync := rsyncOf(pid); rsync != 0 {
+		return rsync
+	}
+	for _, child := range children(pid) {
+		if rsync := rsyncBelow(child); rsync != 0 {
+			return rsync
+		}
+	}
+	return 0
+}

@@ -1,0 +1,175 @@
+//go:build integration
+
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"os/exec"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"golang.org/x/sys/unix"
+)
+
+// ballast takes the space of a filesystem up, outside DEST.
+type ballast struct{ dir string }
+
+// fillData writes until no block for data is left, but for about spare bytes.
+func fillData(t testing.TB, mount string, spare int) ballast {
+	t.Helper()
+	b := ballast{filepath.Join(mount, "ballast")}
+	must(t, os.Mkdir(b.dir, 0o700))
+	b.write(t, "spare", spare)
+	for i := 0; b.write(t, fmt.Sprint("data ", i), 4<<20); i++ {
+	}
+	syncAll(t, mount)
+	must(t, os.Remove(filepath.Join(b.dir, "spare")))
+	syncAll(t, mount)
+	return b
+}
+
+// fillMetadata makes files until not even an empty one can be made.
+func fillMetadata(t testing.TB, mount string) ballast {
+	t.Helper()
+	b := fillData(t, mount, 0)
+	// Content this small lies in the metadata.
+	for i := 0; b.write(t, fmt.Sprint("inline ", i), 2000); i++ {
+	}
+	for i := 0; b.write(t, fmt.Sprint("empty ", i), 0); i++ {
+	}
+	return b
+}
+
+// write tells whether there was room.
+func (b ballast) write(t testing.TB, name string, size int) bool {
+	t.Helper()
+	err := os.WriteFile(filepath.Join(b.dir, name), make([]byte, size), 0o600)
+	if err != nil && !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+func (b ballast) remove(t testing.TB) {
+	t.Helper()
+	must(t, os.RemoveAll(b.dir))
+	syncAll(t, filepath.Dir(b.dir))
+	syncAll(t, filepath.Dir(b.dir))
+}
+
+// TestSpaceDataFull runs out of blocks for file data in the transfer.
+func TestSpaceDataFull(t *testing.T) {
+	for _, earlier := range []int{0, 1} {
+		t.Run(fmt.Sprint(earlier, " earlier"), func(t *testing.T) {
+			t.Parallel()
+			mount := loopfs.New(t, "300M")
+			src := newTree(t)
+			d := newDest(t, mount, src, earlier)
+			b := fillData(t, mount, 10<<20)
+			src.change(t)
+			fill(t, src)
+			for range 2 {
+				r := run(t, "backup", src.dir, d.path)
+				wantExit(t, r, 14)
+				wantOneError(t, r)
+				d.held(t, src)
+			}
+			if !exists(d.join("pending")) {
+				t.Error("pending was not kept")
+			}
+			b.remove(t)
+			d.check(t, src)
+		})
+	}
+}
+
+// TestSpaceMetadataFull runs out of room for metadata before the backup.
+func TestSpaceMetadataFull(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "160M")
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	b := fillMetadata(t, mount)
+	src.change(t)
+	for i := range 300 {
+		src.write(t, fmt.Sprintf("sub/many %d", i), 1500)
+	}
+	r := run(t, "backup", src.dir, d.path)
+	wantExit(t, r, 14)
+	wantOneError(t, r)
+	d.held(t, src)
+	wantExit(t, run(t, "list", d.path), 0)
+	b.remove(t)
+	d.check(t, src)
+}
+
+// TestSpaceMixed runs out of space on a small filesystem, which keeps data and
+// metadata together.
+func TestSpaceMixed(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "64M")
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	b := fillMetadata(t, mount)
+	src.change(t)
+	fill(t, src)
+	r := run(t, "backup", src.dir, d.path)
+	wantExit(t, r, 14)
+	wantOneError(t, r)
+	d.held(t, src)
+	b.remove(t)
+	for i := range 15 {
+		must(t, os.Remove(src.path(fmt.Sprintf("much %02d", i))))
+	}
+	d.check(t, src)
+}
+
+// TestSpaceGoneBetweenTransferAndPublish lets the disk fill up when rsync has
+// just ended well.
+func TestSpaceGoneBetweenTransferAndPublish(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "160M")
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	src.change(t)
+	flag, env := pausingRsyncFor(t, "8")
+	p := start(t, env, program(t), "backup", src.dir, d.path)
+	waitFor(t, "rsync to end", func() bool { return exists(flag) || !p.running() })
+	b := fillMetadata(t, mount)
+	r := p.wait(t)
+	// btrfs keeps reserves, so publishing may well succeed.
+	wantExit(t, r, 14, 0)
+	if r.exit == 0 {
+		d.held(t, src)
+		d.newestIsCur(t)
+	}
+	d.held(t, src)
+	b.remove(t)
+	d.check(t, src)
+}
+
+// TestSpaceQuota lets pending run into a qgroup limit in the transfer.
+func TestSpaceQuota(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M")
+	if out, err := exec.Command("btrfs", "quota", "enable", mount).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	src.change(t)
+	fill(t, src)
+	env := fakeRsync(t, `btrfs qgroup limit 8M /proc/self/fd/3 || exit 99; exec "$REAL" "$@"`)
+	r := runEnv(t, env, "backup", src.dir, d.path)
+	wantExit(t, r, 14)
+	wantOneError(t, r)
+	d.held(t, src)
+	if out, err := exec.Command("btrfs", "qgroup", "limit", "none", d.join("pending")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	d.check(t, src)
+}
