@@ -198,7 +198,9 @@ func statFile(f *os.File) (unix.Stat_t, error) {
 }
 
 // procPath is a path to what f has open, whatever its own path is by now.
-func procPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+func procPath(f *os.File) string { return procFD + strconv.Itoa(int(f.Fd())) }
+
+const procFD = "/proc/self/fd/"
 
 // Permissions are the twelve lower bits of a mode: set-id, sticky and access.
 type Permissions uint32

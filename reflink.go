@@ -12,11 +12,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +66,14 @@ func shareBlocks(dst, src *os.File) (bool, error) {
 // reflink copies the paths, or everything. whole tells that nothing is left
 // for rsync. An error is one that rsync would meet as well.
 func (r *restore) reflink(ctx context.Context) (whole bool, err error) {
-	c := &cloner{ctx: ctx, log: r.log, target: r.target.dir, token: make(chan struct{}, walkers-1), links: map[inodeKey]*firstLink{}}
+	top, err := statFile(r.target.dir)
+	if err != nil {
+		return false, err
+	}
+	c := &cloner{
+		ctx: ctx, log: r.log, target: r.target.dir, token: make(chan struct{}, walkers-1), links: map[inodeKey]*firstLink{},
+		umask: readUmask(), inheritsGroup: top.Mode&unix.S_ISGID != 0,
+	}
 	if r.o.Progress != nil {
 		c.progress = r.reflinkProgress()
 	}
@@ -75,6 +82,22 @@ func (r *restore) reflink(ctx context.Context) (whole bool, err error) {
 		r.report.Reflinked = &n
 	}
 	return !c.left.Load(), c.err
+}
+
+// readUmask asks /proc: umask(2) can only be read by changing it.
+func readUmask() uint32 {
+	status, err := os.ReadFile("/proc/self/status") // has it since Linux 4.7
+	if err != nil {
+		return 0o777
+	}
+	for line := range strings.SplitSeq(string(status), "\n") {
+		if text, ok := strings.CutPrefix(line, "Umask:"); ok {
+			if mask, err := strconv.ParseUint(strings.TrimSpace(text), 8, 32); err == nil {
+				return uint32(mask)
+			}
+		}
+	}
+	return 0o777
 }
 
 // reflinkProgress turns counts into rsync's way of telling. How much there is
@@ -103,6 +126,10 @@ type cloner struct {
 	group  sync.WaitGroup
 	stats  reflinkCounters
 	left   atomic.Bool // something was left out
+	// umask of the process, all ones where it can not be read.
+	umask uint32
+	// inheritsGroup: what is made in the target gets its group (set-group-id).
+	inheritsGroup bool
 
 	mu       sync.Mutex // of what follows
 	err      error      // that ended the copy
@@ -332,39 +359,93 @@ func (c *cloner) takeOther(dir *clonedDir, name string, regular bool) {
 	}
 }
 
+// file works on bare descriptors: for each of very many small files an os.File
+// would cost more calls than the copy itself.
 func (c *cloner) file(dir *clonedDir, name string) error {
-	src, err := openAt(dir.src, name, unix.O_RDONLY, 0)
+	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	src, err := bareOpen(dir.src, name, flags, 0)
 	if err != nil {
 		return err
 	}
-	defer src.Close()
-	st, err := statFile(src)
-	if err != nil {
-		return err
+	defer unix.Close(src)
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(src, &st) }); err != nil {
+		return atError("stat", dir.src, name, err)
 	}
-	return c.once(dir, name, st, func() error { return c.cloneFile(dir.dst, name, src, st) })
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return atError("copy", dir.src, name, unix.EINVAL)
+	}
+	return c.once(dir, name, st, func() error { return c.cloneFile(dir, name, src, st) })
+}
+
+func bareOpen(dir *os.File, name string, flags int, perm uint32) (fd int, err error) {
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(int(dir.Fd()), name, flags, perm)
+		return err
+	})
+	return fd, atError("open", dir, name, err)
 }
 
 // cloneFile leaves a whole file or none. Data without checksums can not be
 // shared with a file that has some, or the other way round (EINVAL): rsync
-// copies that.
-func (c *cloner) cloneFile(dir *os.File, name string, src *os.File, st unix.Stat_t) error {
-	dst, err := openAt(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+// copies that. A file is made with its final mode where that is known to
+// stick, and owned by root until it has another owner.
+func (c *cloner) cloneFile(dir *clonedDir, name string, src int, st unix.Stat_t) error {
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	perm := uint32(0o600)
+	if plain := st.Mode & 0o7777; plain&^0o777 == 0 && plain&c.umask == 0 {
+		perm = plain
+	}
+	dst, err := bareOpen(dir.dst, name, flags, perm)
 	if err != nil {
 		return err
 	}
-	if st.Size > 0 {
-		err = btrfs.CloneFile(dst, src)
-	}
-	if err == nil {
-		err = copyAttributes(dir, name, dst, src)
-	}
-	if err = errors.Join(err, dst.Close()); err != nil {
-		return errors.Join(err, ignoreNotExist(unlinkAt(dir, name, 0)))
+	err = c.fill(dir, name, dst, src, st, perm)
+	// The descriptor is gone whatever close says.
+	if err = errors.Join(err, atError("close", dir.dst, name, unix.Close(dst))); err != nil {
+		return errors.Join(err, ignoreNotExist(unlinkAt(dir.dst, name, 0)))
 	}
 	c.stats.bytes.Add(st.Size)
 	c.count(&c.stats.files)
 	return nil
+}
+
+// fill gives a new file its data and attributes; for the order see
+// copyAttributes.
+func (c *cloner) fill(dir *clonedDir, name string, dst, src int, st unix.Stat_t, perm uint32) error {
+	if st.Size > 0 {
+		if err := retry(func() error { return unix.IoctlFileClone(dst, src) }); err != nil {
+			return atError("FICLONE", dir.dst, name, err)
+		}
+	}
+	if c.inheritsGroup || st.Uid != 0 || st.Gid != 0 {
+		if err := retry(func() error { return unix.Fchown(dst, int(st.Uid), int(st.Gid)) }); err != nil {
+			return atError("chown", dir.dst, name, err)
+		}
+	}
+	size, err := unix.Flistxattr(src, nil)
+	if err != nil {
+		return atError("listxattr", dir.src, name, err)
+	}
+	if size > 0 {
+		if err := copyXattrsByPath(barePath(dst), barePath(src)); err != nil {
+			return atError("copy attributes", dir.dst, name, err)
+		}
+	}
+	if size > 0 || perm != st.Mode&0o7777 {
+		if err := retry(func() error { return unix.Fchmod(dst, st.Mode&0o7777) }); err != nil {
+			return atError("chmod", dir.dst, name, err)
+		}
+	}
+	return setTimes(dir.dst, name, st)
+}
+
+func setTimes(dir *os.File, name string, st unix.Stat_t) error {
+	times := []unix.Timespec{st.Atim, st.Mtim}
+	err := retry(func() error {
+		return unix.UtimesNanoAt(int(dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	return atError("utimens", dir, name, err)
 }
 
 // once makes the copy of an inode, or another name for it. Memory is needed
@@ -485,41 +566,39 @@ func copyAttributes(dir *os.File, name string, dst, src *os.File) error {
 	if err != nil {
 		return atError("chown", dst, "", err)
 	}
-	if err := copyXattrsByPath(dst, src); err != nil {
-		return err
+	if err := copyXattrsByPath(procPath(dst), procPath(src)); err != nil {
+		return atError("copy attributes", dst, "", err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		if err := unix.Chmod(procPath(dst), st.Mode&0o7777); err != nil {
 			return atError("chmod", dst, "", err)
 		}
 	}
-	times := []unix.Timespec{st.Atim, st.Mtim}
-	err = retry(func() error {
-		return unix.UtimesNanoAt(int(dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW)
-	})
-	return atError("utimens", dir, name, err)
+	return setTimes(dir, name, st)
 }
 
-// copyXattrsByPath is copyXattrs for what may have been opened with O_PATH.
-func copyXattrsByPath(dst, src *os.File) error {
-	from := procPath(src)
-	size, err := unix.Listxattr(from, nil)
+// copyXattrsByPath is copyXattrs for what may have been opened with O_PATH:
+// dst and src are paths in /proc.
+func copyXattrsByPath(dst, src string) error {
+	size, err := unix.Listxattr(src, nil)
 	if err != nil || size == 0 {
-		return atError("listxattr", src, "", err)
+		return err
 	}
 	list := make([]byte, size)
-	if size, err = unix.Listxattr(from, list); err != nil {
-		return atError("listxattr", src, "", err)
+	if size, err = unix.Listxattr(src, list); err != nil {
+		return err
 	}
 	value := make([]byte, xattrMax)
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(list[:size]), "\x00"), "\x00") {
-		n, err := unix.Getxattr(from, name, value)
+		n, err := unix.Getxattr(src, name, value)
 		if err != nil {
-			return atError("getxattr "+name, src, "", err)
+			return err
 		}
-		if err := unix.Setxattr(procPath(dst), name, value[:n], 0); err != nil {
-			return atError("setxattr "+name, dst, "", err)
+		if err := unix.Setxattr(dst, name, value[:n], 0); err != nil {
+			return err
 		}
 	}
 	return nil
 }
+
+func barePath(fd int) string { return procFD + strconv.Itoa(fd) }
