@@ -1,0 +1,159 @@
+//go:build linux
+
+package btrfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrWritable: the subvolume can be written to, and what was asked for needs a read-only one.
+var ErrWritable = errors.New("not a read-only subvolume")
+
+// SendOptions of Send. The zero value sends file data too.
+type SendOptions struct {
+	NoFileData bool // in the place of data, say only which ranges of which file have new extents
+}
+
+const sendOp = "BTRFS_IOC_SEND"
+
+// Send writes to w the stream of commands that makes the subvolume subvol out of parent, or out of nothing when
+// parent is nil (BTRFS_IOC_SEND, stream version 1). Both must be read-only and on the same filesystem. They need not
+// be related, but then little comes out but "remove all, make all anew". The cost is that of the difference: what
+// snapshots share is skipped unread. While it runs neither can be deleted nor made writable.
+//
+// Root only. Errors: the one of w, as it is; the cause of ctx once that is done; ErrNotBtrfs; ErrNotSubvolume;
+// ErrWritable, with EPERM, when one of the two is not read-only; EPERM without CAP_SYS_ADMIN, and for a subvolume
+// that is deleted; EINVAL when the parent is on another filesystem; EBADF for a file opened with O_PATH.
+func Send(ctx context.Context, subvol, parent *os.File, w io.Writer, o SendOptions) error {
+	args, err := newSendArgs(subvol, parent, o)
+	if err != nil {
+		return err
+	}
+	r, kernel, err := sendPipe()
+	if err != nil {
+		return pathError("pipe2", subvol.Name(), err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = r.Close() })
+	defer stop()
+	sent := make(chan error, 1)
+	go func() { sent <- first(sendTo(subvol, kernel, args), kernel.Close()) }()
+	_, copyErr := io.Copy(w, r)
+	// With nobody to read, the kernel ends with EPIPE.
+	closeErr := ignoreClosed(r.Close())
+	err = <-sent
+	switch {
+	case ctx.Err() != nil:
+		return pathError(sendOp, subvol.Name(), context.Cause(ctx))
+	case copyErr != nil:
+		return copyErr
+	case err != nil:
+		return pathError(sendOp, subvol.Name(), explainSend(subvol, parent, err))
+	}
+	return closeErr
+}
+
+func newSendArgs(subvol, parent *os.File, o SendOptions) (*sendArgs, error) {
+	// The ioctl answers on any inode, for the subvolume around it.
+	if err := requireSubvolume(subvol); err != nil {
+		return nil, pathError(sendOp, subvol.Name(), err)
+	}
+	args := &sendArgs{}
+	if o.NoFileData {
+		args.Flags = sendNoFileData
+	}
+	if parent == nil {
+		return args, nil
+	}
+	// An id means another subvolume on another filesystem.
+	if same, err := sameFilesystem(subvol, parent); err != nil || !same {
+		if err == nil {
+			err = fmt.Errorf("parent %s is on another filesystem: %w", parent.Name(), unix.EINVAL)
+		}
+		return nil, pathError(sendOp, subvol.Name(), err)
+	}
+	info, err := SubvolumeInfo(parent)
+	args.ParentRoot = info.ID
+	return args, err
+}
+
+func sameFilesystem(a, b *os.File) (bool, error) {
+	var ids [2][16]byte
+	for i, f := range []*os.File{a, b} {
+		args := fsInfoArgs{}
+		if err := ioctl(f, reqFsInfo, &args); err != nil {
+			return false, explain(f, err)
+		}
+		ids[i] = args.FSID
+	}
+	return ids[0] == ids[1], nil
+}
+
+// sendPipe makes a pipe that can be waited for on this side only: a full one must not be an error (EAGAIN) to the
+// kernel.
+func sendPipe() (r, w *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, err
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
+}
+
+// sendTo has every signal wait: one that interrupts the kernel while the pipe is full makes it restart the ioctl, and
+// the stream begins anew in the middle (Linux 6.18).
+func sendTo(subvol, out *os.File, args *sendArgs) (err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	all, old := unix.Sigset_t{}, unix.Sigset_t{}
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
+		return err
+	}
+	defer func() { err = first(err, unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)) }()
+	return withFd(out, func(fd uintptr) error {
+		args.SendFd = int64(fd)
+		return ioctl(subvol, reqSend, args)
+	})
+}
+
+// explainSend finds out which meaning of EPERM it is.
+func explainSend(subvol, parent *os.File, err error) error {
+	if !errors.Is(err, unix.EPERM) {
+		return explain(subvol, err)
+	}
+	for _, f := range []*os.File{subvol, parent} {
+		if f == nil {
+			continue
+		}
+		if ro, flagErr := ReadOnly(f); flagErr == nil && !ro {
+			return fmt.Errorf("%s: %w", f.Name(), &kindError{ErrWritable, unix.EPERM})
+		}
+	}
+	return err
+}
+
+// first keeps a bare errno bare.
+func first(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}

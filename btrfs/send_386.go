@@ -1,0 +1,7 @@
+//go:build linux
+
+package btrfs
+
+// sendPointer is the pointer in a btrfs_ioctl_send_args. A 64-bit kernel with compat support knows this layout by
+// the size in the request number, as BTRFS_IOC_SEND_32.
+type sendPointer = uint32
