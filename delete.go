@@ -178,8 +178,8 @@ func (c *changing) repairAtLast(ctx context.Context) error {
 	if err := btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
 		return step("wait for space", err)
 	}
-	_, err := c.readAndRepair(ctx)
-	return err
+	unrepaired, err := c.readAndRepair(ctx)
+	return errors.Join(err, step("repair", unrepaired))
 }
 
 func isFull(err error) bool {

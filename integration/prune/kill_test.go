@@ -1,0 +1,196 @@
+//go:build integration
+
+package prune
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// killed is a destination that is pruned again and again, and killed at it.
+type killed struct {
+	dest    string
+	outside string            // a directory that nobody must touch
+	digests map[string]string // of every backup that ever was
+	n       int
+}
+
+func newKilled(t testing.TB) *killed {
+	t.Helper()
+	k := &killed{dest: newDest(t, "512M"), digests: map[string]string{}}
+	k.outside = filepath.Join(filepath.Dir(k.dest), "outside")
+	write(t, k.outside+"/f", "outside")
+	k.refill(t)
+	return k
+}
+
+// refill makes eight more backups, one of them with subvolumes inside, most
+// with records, and one pinned.
+func (k *killed) refill(t testing.TB) {
+	t.Helper()
+	var made []string
+	for i := range 8 {
+		k.n++
+		name := time.Date(2020, 1, 1, 0, k.n, 0, 0, time.UTC).Format("2006-01-02-15:04")
+		madeUp(t, k.dest, name)
+		if i != 1 {
+			record(t, k.dest, name, rsbtbackup.Complete)
+		}
+		made = append(made, name)
+	}
+	old := filepath.Join(k.dest, made[2])
+	makeWritable(t, old)
+	newSubvolume(t, old+"/nested")
+	newSubvolume(t, old+"/nested/deeper")
+	write(t, old+"/nested/deeper/f", "1")
+	setReadOnly(t, old)
+	for _, name := range made {
+		k.digests[name] = digest(t, filepath.Join(k.dest, name))
+	}
+	_ = os.Remove(filepath.Join(k.dest, "cur"))
+	check(t, os.Symlink(made[7], filepath.Join(k.dest, "cur")))
+}
+
+func (k *killed) args() []string { return []string{"prune", k.dest, "--keep-last=3"} }
+
+// wantWholeOrGone is what must hold after a kill.
+func (k *killed) wantWholeOrGone(t testing.TB, when string) {
+	t.Helper()
+	left := names(t, k.dest)
+	for _, name := range left {
+		if digest(t, filepath.Join(k.dest, name)) != k.digests[name] {
+			t.Errorf("%s: %s is not whole", when, name)
+		}
+	}
+	if len(left) < 3 {
+		t.Errorf("%s: left: %q", when, left)
+	}
+	cur, err := os.Readlink(filepath.Join(k.dest, "cur"))
+	if err != nil || cur != left[len(left)-1] {
+		t.Errorf("%s: cur: %q, %v; backups: %q", when, cur, err, left)
+	}
+	if got := readFile(t, k.outside+"/f"); got != "outside" {
+		t.Errorf("%s: a file outside has changed: %q", when, got)
+	}
+}
+
+// wantFinished: the next prune does the rest.
+func (k *killed) wantFinished(t testing.TB, when string) {
+	t.Helper()
+	before := names(t, k.dest)
+	r := testbin.Run(t, k.args()...)
+	if r.Exit != 0 {
+		t.Fatalf("%s: the next prune: exit %d\n%s", when, r.Exit, r.Stderr)
+	}
+	wantNames(t, k.dest, before[len(before)-3:]...)
+	k.wantWholeOrGone(t, when+", then the next prune")
+	wantTidy(t, k.dest)
+}
+
+func readFile(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	check(t, err)
+	return string(data)
+}
+
+// traced runs a prune that is killed before its nth system call of one kind.
+// All of them are made by the main thread, the only one that is traced.
+func (k *killed) traced(t testing.TB, call string, nth int) (met bool) {
+	t.Helper()
+	args := append([]string{"-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t)}, k.args()...)
+	r := finish(t, exec.Command("strace", args...))
+	if r.Exit != -1 && r.Exit != 0 {
+		t.Fatalf("%s %d: exit %d\n%s", call, nth, r.Exit, r.Stderr)
+	}
+	return r.Exit == -1
+}
+
+func TestAPruneKilledAtEveryStep(t *testing.T) {
+	k := newKilled(t)
+	points := 0
+	for _, sweep := range []struct {
+		call        string
+		first, step int
+	}{
+		// The calls that change something, each of them.
+		{"unlinkat", 1, 1}, {"renameat", 1, 1}, {"flock", 1, 1}, {"openat2", 1, 1}, {"fsync", 1, 1},
+		// Some of the rest.
+		{"ioctl", 1, 4}, {"openat", 9, 12}, {"write", 2, 3}, {"close", 3, 12}, {"newfstatat", 2, 12},
+	} {
+		for nth := sweep.first; ; nth += sweep.step {
+			when := fmt.Sprintf("killed at %s %d", sweep.call, nth)
+			if !k.traced(t, sweep.call, nth) {
+				break
+			}
+			points++
+			k.wantWholeOrGone(t, when)
+			k.wantFinished(t, when)
+			k.refill(t)
+			if t.Failed() {
+				return
+			}
+		}
+	}
+	t.Logf("killed at %d points", points)
+	if points < 50 {
+		t.Errorf("killed at %d points, want 50", points)
+	}
+}
+
+func TestAPruneKilledAtRandomTimes(t *testing.T) {
+	k := newKilled(t)
+	kills := 0
+	for i := range 30 {
+		cmd := command(t, 0, k.args()...)
+		check(t, cmd.Start())
+		time.Sleep(time.Duration(i*700) * time.Microsecond)
+		_ = cmd.Process.Kill()
+		if cmd.Wait() != nil {
+			kills++
+		}
+		when := fmt.Sprintf("killed after %d µs", i*700)
+		k.wantWholeOrGone(t, when)
+		if i%3 == 2 {
+			k.wantFinished(t, when)
+			k.refill(t)
+		}
+	}
+	k.wantFinished(t, "at last")
+	t.Logf("%d of 30 killed", kills)
+}
+
+// delete --force of the newest moves cur first.
+func TestADeleteOfTheNewestKilledAtEveryStep(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00")
+	for _, call := range []string{"ioctl", "symlinkat", "renameat", "unlinkat", "fsync"} {
+		for nth := 1; ; nth++ {
+			madeUp(t, dest, "2020-01-02-00:00")
+			testbin.Must(t, "prune", dest, "--keep-last=9")
+			args := []string{"-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t), "delete", dest, "latest", "--force"}
+			r := finish(t, exec.Command("strace", args...))
+			if r.Exit == 0 {
+				break
+			}
+			if got, err := os.Readlink(filepath.Join(dest, "cur")); err != nil || !exists(filepath.Join(dest, got)) {
+				t.Errorf("killed at %s %d: cur: %q, %v", call, nth, got, err)
+			}
+			testbin.Must(t, "prune", dest, "--keep-last=9")
+			left := names(t, dest)
+			wantCur(t, dest, left[len(left)-1])
+			wantTidy(t, dest)
+			if len(left) == 2 {
+				testbin.Must(t, "delete", dest, "latest", "--force")
+			}
+		}
+	}
+	wantNames(t, dest, "2020-01-01-00:00")
+}

@@ -1,0 +1,152 @@
+//go:build integration
+
+package prune
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+// RsbtBackup left backups writable, and people make subvolumes in them.
+func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
+	for _, verb := range []string{"prune", "delete"} {
+		t.Run(verb, func(t *testing.T) {
+			dest := newDest(t, "256M")
+			madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+			old := filepath.Join(dest, "2020-01-01-00:00")
+			makeWritable(t, old)
+			newSubvolume(t, old+"/one")
+			newSubvolume(t, old+"/one/two\nlines \x1b[31m")
+			write(t, old+"/one/two\nlines \x1b[31m/d/f", "deep")
+			check(t, os.Mkdir(old+"/dir", 0o755))
+			snapshot(t, filepath.Join(dest, "2020-01-02-00:00"), old+"/dir/read-only", true)
+			outside := filepath.Join(filepath.Dir(dest), "outside")
+			newSubvolume(t, outside)
+			write(t, outside+"/f", "outside")
+			check(t, os.Symlink(outside, old+"/link"))
+			check(t, os.Symlink("../../../outside", old+"/one/link"))
+			before := digest(t, outside) + digest(t, filepath.Join(dest, "2020-01-02-00:00"))
+			setReadOnly(t, old)
+
+			if verb == "prune" {
+				testbin.Must(t, "prune", dest, "--keep-last=1")
+			} else {
+				testbin.Must(t, "delete", dest, "2020-01-01")
+			}
+			wantNames(t, dest, "2020-01-02-00:00")
+			wantTidy(t, dest)
+			if after := digest(t, outside) + digest(t, filepath.Join(dest, "2020-01-02-00:00")); after != before {
+				t.Error("something outside the backup has changed")
+			}
+		})
+	}
+}
+
+// What the kernel refuses to delete even for root stays whole, and stops
+// neither the other deletions nor later runs.
+func TestABackupInUseStaysWhole(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
+	old := filepath.Join(dest, "2020-01-01-00:00")
+	before := digest(t, old)
+	out, err := exec.Command("btrfs", "subvolume", "set-default", old).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r := testbin.Run(t, "prune", dest, "--keep-last=1")
+	wantExit(t, r, 1)
+	wantNames(t, dest, "2020-01-01-00:00", "2020-01-03-00:00")
+	if digest(t, old) != before {
+		t.Error("the backup has changed")
+	}
+	// Nested, it is found out only when the outer one has lost its name.
+	makeWritable(t, old)
+	check(t, os.Mkdir(old+"/in", 0o755))
+	snapshot(t, old, old+"/in/nested", false)
+	if out, err := exec.Command("btrfs", "subvolume", "set-default", old+"/in/nested").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1"), 1)
+	src := t.TempDir()
+	write(t, src+"/f", "1")
+	testbin.Must(t, "backup", src, dest)
+	if out, err := exec.Command("btrfs", "subvolume", "set-default", "5", dest).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantTidy(t, dest)
+}
+
+func makeWritable(t testing.TB, path string) {
+	t.Helper()
+	f, err := btrfs.OpenDir(path)
+	check(t, err)
+	defer f.Close()
+	check(t, btrfs.SetReadOnly(f, false))
+}
+
+func setReadOnly(t testing.TB, path string) {
+	t.Helper()
+	f, err := btrfs.OpenDir(path)
+	check(t, err)
+	defer f.Close()
+	check(t, btrfs.SetReadOnly(f, true))
+}
+
+// What is mounted in a backup is not part of it: root's deletion detaches it,
+// and an ordinary user's stops there.
+func TestAMountInsideABackupKeepsItsFiles(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+	treasure := t.TempDir()
+	write(t, treasure+"/d/f", "treasure")
+	check(t, os.Chmod(treasure, 0o777))
+	check(t, os.Chmod(treasure+"/d", 0o777))
+	old := filepath.Join(dest, "2020-01-01-00:00")
+	for _, uid := range []uint32{nobody, 0} {
+		if uid != 0 {
+			makeWritable(t, old)
+			give(t, uid, dest)
+		}
+		check(t, unix.Mount(treasure, old+"/d1", "", unix.MS_BIND, ""))
+		r := finish(t, command(t, uid, "prune", dest, "--keep-last=1"))
+		// The mount follows the directory when the backup is renamed.
+		_ = unix.Unmount(old+"/d1", unix.MNT_DETACH)
+		_ = unix.Unmount(filepath.Join(dest, ".deleting-2020-01-01-00:00", "d1"), unix.MNT_DETACH)
+		if !exists(treasure + "/d/f") {
+			t.Fatalf("as uid %d: a file outside is gone\n%s%s", uid, r.Stdout, r.Stderr)
+		}
+		if uid != 0 {
+			wantExit(t, r, 1)
+			wantExit(t, finish(t, command(t, uid, "prune", dest, "--keep-last=1")), 0)
+			give(t, 0, dest)
+			old = filepath.Join(dest, "2020-01-02-00:00")
+			madeUp(t, dest, "2020-01-03-00:00")
+			testbin.Must(t, "prune", dest, "--keep-last=9")
+		} else {
+			wantExit(t, r, 0)
+		}
+		wantTidy(t, dest)
+	}
+}
+
+// give makes everything in dest belong to a user.
+func give(t testing.TB, uid uint32, dest string) {
+	t.Helper()
+	for _, b := range names(t, dest) {
+		makeWritable(t, filepath.Join(dest, b))
+	}
+	if out, err := exec.Command("chown", "-hR", fmt.Sprintf("%d:%d", uid, uid), dest).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %v: %s", err, out)
+	}
+	for _, b := range names(t, dest) {
+		setReadOnly(t, filepath.Join(dest, b))
+	}
+}

@@ -1,0 +1,170 @@
+//go:build integration
+
+package prune
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// asOwner runs the command as an ordinary user.
+func asOwner(t testing.TB, args ...string) testbin.Result {
+	t.Helper()
+	return finish(t, command(t, nobody, args...))
+}
+
+func mustAsOwner(t testing.TB, args ...string) testbin.Result {
+	t.Helper()
+	r := asOwner(t, args...)
+	if r.Exit != 0 {
+		t.Fatalf("%q: exit %d\n%s%s", args, r.Exit, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// ownersDest is a directory of an ordinary user on a plain mount, and a source
+// with directories whose modes keep out even their owner.
+func ownersDest(t testing.TB, mountOpts ...string) (src, dest string) {
+	t.Helper()
+	mnt := loopfs.NewFS(t, "512M", "btrfs", mountOpts...)
+	src, dest = filepath.Join(mnt, "src"), filepath.Join(mnt, "dest")
+	check(t, os.Mkdir(dest, 0o755))
+	check(t, os.Chown(dest, nobody, nobody))
+	write(t, src+"/a/b/c/f", "1")
+	write(t, src+"/locked/d/f", "2")
+	write(t, src+"/read-only/d/f", "3")
+	write(t, src+"/no-search/f", "4")
+	check(t, os.Mkdir(src+"/empty", 0o755))
+	check(t, os.Mkdir(src+"/new\nline \x1b[31m \xff", 0o755))
+	for i := range 300 {
+		write(t, fmt.Sprintf("%s/many/%d", src, i), "x")
+	}
+	check(t, os.Symlink("/etc", src+"/link"))
+	chown(t, src)
+	mustAsOwner(t, "init", dest)
+	return src, dest
+}
+
+func chown(t testing.TB, dir string) {
+	t.Helper()
+	if out, err := exec.Command("chown", "-hR", "65534:65534", dir).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %v: %s", err, out)
+	}
+}
+
+// threeBackups makes them as the owner. rsync keeps the content of a directory
+// that it can not read any more, and gives it the new mode.
+func threeBackups(t testing.TB, src, dest string) []string {
+	t.Helper()
+	mustAsOwner(t, "backup", src, dest)
+	check(t, os.Chmod(src+"/read-only", 0o555))
+	check(t, os.Chmod(src+"/read-only/d", 0o555))
+	mustAsOwner(t, "backup", src, dest)
+	check(t, os.Chmod(src+"/locked/d", 0))
+	check(t, os.Chmod(src+"/locked", 0))
+	check(t, os.Chmod(src+"/no-search", 0o400))
+	check(t, os.Chmod(src+"/empty", 0))
+	wantExit(t, asOwner(t, "backup", src, dest), 3)
+	return names(t, dest)
+}
+
+func TestTheWholeCycleAsAnOrdinaryUser(t *testing.T) {
+	for _, options := range [][]string{nil, {"user_subvol_rm_allowed"}} {
+		t.Run(strings.Join(append(options, "mount"), " "), func(t *testing.T) {
+			src, dest := ownersDest(t, options...)
+			made := threeBackups(t, src, dest)
+			if len(made) != 3 {
+				t.Fatalf("backups: %q", made)
+			}
+			r := mustAsOwner(t, "list", dest)
+			for _, name := range made {
+				if !strings.Contains(r.Stdout, name) {
+					t.Errorf("%s is not listed:\n%s", name, r.Stdout)
+				}
+			}
+			mustAsOwner(t, "prune", dest, "--keep-last=1", "-n")
+			mustAsOwner(t, "pin", dest, made[0])
+			mustAsOwner(t, "prune", dest, "--keep-last=1")
+			wantNames(t, dest, made...) // the newest complete one, an incomplete one after it, and a pin
+			mustAsOwner(t, "unpin", dest, made[0])
+			mustAsOwner(t, "prune", dest, "--keep-last=1")
+			wantNames(t, dest, made[1:]...)
+			wantTidy(t, dest)
+			mustAsOwner(t, "delete", dest, "latest") // has the locked directories
+			wantNames(t, dest, made[1])
+			wantTidy(t, dest)
+			mustAsOwner(t, "delete", dest, "latest", "--force")
+			wantNames(t, dest)
+			wantTidy(t, dest)
+		})
+	}
+}
+
+// Emptying takes many steps; the next verb goes on where a kill has stopped it.
+func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
+	src, dest := ownersDest(t)
+	threeBackups(t, src, dest)
+	check(t, os.Chmod(src+"/no-search", 0o700))
+	mustAsOwner(t, "delete", dest, "latest")
+	for _, verb := range [][]string{{"prune", dest, "--keep-last=9"}, {"pin", dest, "latest~1"}, {"backup", src, dest}} {
+		mustAsOwner(t, "unpin", dest, "latest")
+		wantExit(t, asOwner(t, "backup", src, dest), 3)
+		before := names(t, dest)
+		doomed := before[len(before)-1]
+		kill := exec.Command("strace", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat", "-e", "inject=unlinkat:signal=SIGKILL:when=50", testbin.Path(t), "delete", dest, doomed, "--force")
+		wantExit(t, finish(t, asUser(nobody, kill)), -1)
+		if !exists(filepath.Join(dest, ".deleting-"+doomed)) {
+			t.Fatalf("nothing is left of %s: killed too late", doomed)
+		}
+		wantNames(t, dest, before[:len(before)-1]...)
+		r := asOwner(t, verb...)
+		if verb[0] != "backup" {
+			wantExit(t, r, 0)
+		} else {
+			wantExit(t, r, 3)
+		}
+		if verb[0] == "pin" { // repairs nothing: it does not take the lock
+			continue
+		}
+		if !strings.Contains(r.Stderr, "finished the deletion of .deleting-"+doomed) {
+			t.Errorf("%s does not say so:\n%s", verb[0], r.Stderr)
+		}
+		wantTidy(t, dest)
+	}
+}
+
+// Killed at random times until it is done.
+func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
+	src, dest := ownersDest(t)
+	made := threeBackups(t, src, dest)
+	left := map[string]string{}
+	for _, name := range made[1:] {
+		left[name] = digest(t, filepath.Join(dest, name))
+	}
+	trash := filepath.Join(dest, ".deleting-"+made[0])
+	kills := 0
+	for ; kills < 100 && (exists(filepath.Join(dest, made[0])) || exists(trash)); kills++ {
+		cmd := command(t, nobody, "delete", dest, made[0])
+		check(t, cmd.Start())
+		time.Sleep(time.Duration(kills%20) * time.Millisecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	t.Logf("deleted with %d kills", kills)
+	mustAsOwner(t, "prune", dest, "--keep-last=9")
+	wantNames(t, dest, made[1:]...)
+	for name, want := range left {
+		if digest(t, filepath.Join(dest, name)) != want {
+			t.Errorf("%s has changed", name)
+		}
+	}
+	wantTidy(t, dest)
+}

@@ -1,0 +1,138 @@
+//go:build integration
+
+package prune
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+func TestPinsHold(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00"}
+	madeUp(t, dest, days...)
+	testbin.Must(t, "pin", dest, days[0], "--note", "esc \x1b[31m")
+	if r := testbin.Must(t, "list", dest); !strings.Contains(r.Stdout, "pinned") {
+		t.Errorf("list says nothing of a pin:\n%s", r.Stdout)
+	}
+	testbin.Must(t, "rotate", dest, "1d")
+	testbin.Must(t, "prune", dest, "--keep-last=1", "--min-free=99%", "-n")
+	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1", "--min-free=99%"), 14)
+	wantNames(t, dest, days[0], days[2])
+	wantRefused(t, testbin.Run(t, "delete", dest, days[0]), 13, `esc \x1b[31m`)
+	testbin.Must(t, "unpin", dest, days[0])
+	testbin.Must(t, "unpin", dest, days[0])
+	testbin.Must(t, "delete", dest, days[0])
+	wantNames(t, dest, days[2])
+}
+
+// A record that can not be read may hold a pin.
+func TestAnUnreadableRecordCountsAsAPin(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+	testbin.Must(t, "pin", dest, "latest")
+	write(t, recordPath(dest, "2020-01-01-00:00"), `{"version":9}`)
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantNames(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+	wantRefused(t, testbin.Run(t, "delete", dest, "2020-01-01"), 13, "may be pinned")
+	testbin.Must(t, "delete", dest, "2020-01-01", "--force")
+	wantNames(t, dest, "2020-01-02-00:00")
+	wantTidy(t, dest)
+}
+
+func TestPinDuringABackup(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+	backup := slowBackup(t, dest, 2*time.Second, "--prune", "--keep-last=1")
+	start := time.Now()
+	testbin.Must(t, "pin", dest, "2020-01-01-00:00")
+	if d := time.Since(start); d > time.Second {
+		t.Errorf("pin took %v", d)
+	}
+	check(t, backup.Wait())
+	if got := names(t, dest); len(got) != 2 || got[0] != "2020-01-01-00:00" {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// The pin is set when prune has decided and is about to delete.
+func TestPinBetweenPlanAndDelete(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00"}
+	madeUp(t, dest, days...)
+	testbin.Must(t, "pin", dest, days[2])
+	records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
+	check(t, err)
+	defer records.Close()
+	check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
+
+	prune := command(t, 0, "prune", dest, "--keep-last=1")
+	var out strings.Builder
+	prune.Stdout, prune.Stderr = &out, &out
+	check(t, prune.Start())
+	waitFor(t, "prune to wait for the records", func() bool { return waitsForFlock(t, prune.Process.Pid) })
+	data, err := json.Marshal(rsbtbackup.Record{Version: 1, Name: days[0], Status: rsbtbackup.Complete, Pin: &rsbtbackup.PinInfo{}})
+	check(t, err)
+	write(t, recordPath(dest, days[0]), string(data))
+	check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
+	check(t, prune.Wait())
+	wantNames(t, dest, days[0], days[2])
+	if !strings.Contains(out.String(), "1 backup deleted, 2 kept") {
+		t.Errorf("prune said:\n%s", out.String())
+	}
+}
+
+func waitsForFlock(t testing.TB, pid int) bool {
+	t.Helper()
+	locks, err := os.ReadFile("/proc/locks")
+	check(t, err)
+	for line := range strings.Lines(string(locks)) {
+		if strings.Contains(line, "-> FLOCK") && strings.Contains(line, fmt.Sprintf(" %d ", pid)) {
+			return true
+		}
+	}
+	return false
+}
+
+// slowBackup starts a backup into dest whose rsync waits first, and returns
+// when that is under way.
+func slowBackup(t testing.TB, dest string, wait time.Duration, args ...string) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "src", "f"), "1")
+	rsync := filepath.Join(dir, "rsync")
+	started := filepath.Join(dir, "started")
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *--version*) ;; *) : >%s; sleep %v;; esac\nexec rsync \"$@\"\n", started, wait.Seconds())
+	write(t, rsync, script)
+	check(t, os.Chmod(rsync, 0o755))
+	cmd := command(t, 0, append([]string{"backup", filepath.Join(dir, "src"), dest, "--rsync=" + rsync}, args...)...)
+	check(t, cmd.Start())
+	waitFor(t, "rsync to start", func() bool { return exists(started) })
+	return cmd
+}
+
+func TestPruneWhileABackupRuns(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+	backup := slowBackup(t, dest, 2*time.Second)
+	for _, args := range [][]string{{"prune", dest, "--keep-last=1"}, {"rotate", dest, "1d"}, {"delete", dest, "2020-01-01-00:00"}} {
+		wantRefused(t, testbin.Run(t, args...), 11, "locked by another run (backup, pid")
+	}
+	wantNames(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+	testbin.Must(t, "prune", dest, "--keep-last=1", "-n")
+	testbin.Must(t, "prune", dest, "--keep-last=1", "--lock-wait=20")
+	check(t, backup.Wait())
+	if got := names(t, dest); len(got) != 1 || got[0] < "2026" {
+		t.Errorf("left: %q", got)
+	}
+}

@@ -1,0 +1,172 @@
+//go:build integration
+
+package prune
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+func TestRulesOnDisk(t *testing.T) {
+	days := []string{"2026-01-05-09:00", "2026-01-05-21:00", "2026-01-06-09:00", "2026-01-07-09:00", "2026-01-14-09:00", "2026-02-01-09:00"}
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"last", []string{"--keep-last=2"}, days[4:]},
+		{"daily", []string{"--keep-daily", "4"}, days[2:]},
+		{"while fewer were found the oldest stays", []string{"--keep-weekly", "4"}, []string{days[0], days[3], days[4], days[5]}},
+		{"monthly", []string{"--keep-monthly=unlimited"}, []string{days[0], days[4], days[5]}},
+		{"unlimited as a number", []string{"--keep-last", "-1"}, days},
+		{"within", []string{"--keep-within=18d12h"}, days[4:]},
+		{"within by day", []string{"--keep-within-daily=27d"}, days[1:]},
+		{"two rules", []string{"--keep-last=1", "--keep-yearly=1"}, days[5:]},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dest := newDest(t, "256M")
+			madeUp(t, dest, days...)
+			keep := plan(t, append([]string{"prune", dest}, tt.args...)...)
+			wantNames(t, dest, days...)
+			r := testbin.Must(t, append([]string{"prune", dest}, tt.args...)...)
+			wantNames(t, dest, tt.want...)
+			wantCur(t, dest, days[len(days)-1])
+			for _, name := range days {
+				if kept := exists(filepath.Join(dest, name)); kept != keep[name].Keep {
+					t.Errorf("%s: planned to keep: %v, kept: %v", name, keep[name].Keep, kept)
+				}
+				if said := strings.Contains(r.Stdout, "deleted "+name+": "); said == keep[name].Keep {
+					t.Errorf("%s: said to be deleted: %v", name, said)
+				}
+			}
+			if again := testbin.Must(t, append([]string{"prune", dest}, tt.args...)...); !strings.HasPrefix(again.Stdout, "0 backups deleted, ") {
+				t.Errorf("pruning again: %s", again.Stdout)
+			}
+		})
+	}
+}
+
+func TestRotateNeverDeletesTheNewestCompleteBackup(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
+	record(t, dest, "2020-01-03-00:00", rsbtbackup.Incomplete)
+	testbin.Must(t, "rotate", dest, "30d")
+	wantNames(t, dest, "2020-01-02-00:00", "2020-01-03-00:00")
+	wantCur(t, dest, "2020-01-02-00:00")
+	young := time.Now().Add(-24 * time.Hour).Format("2006-01-02-15:04")
+	madeUp(t, dest, young)
+	testbin.Must(t, "rotate", dest, "30d")
+	wantNames(t, dest, young)
+	wantCur(t, dest, young)
+}
+
+func TestAnIncompleteBackupStandsInForNoCompleteOne(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00", "2026-01-04-00:00")
+	record(t, dest, "2026-01-02-00:00", rsbtbackup.Incomplete)
+	record(t, dest, "2026-01-04-00:00", rsbtbackup.Incomplete)
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantNames(t, dest, "2026-01-03-00:00", "2026-01-04-00:00")
+	wantCur(t, dest, "2026-01-03-00:00")
+	wantTidy(t, dest)
+}
+
+func TestBackupThenPrune(t *testing.T) {
+	dest := newDest(t, "256M")
+	src := t.TempDir()
+	write(t, filepath.Join(src, "f"), "1")
+	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
+	r := testbin.Must(t, "backup", src, dest, "--prune", "--keep-last=2")
+	if !strings.Contains(r.Stdout, "deleted 2020-01-01-00:00: ") || !strings.Contains(r.Stdout, "1 backup deleted, 2 kept") {
+		t.Errorf("no word of it:\n%s", r.Stdout)
+	}
+	if got := names(t, dest); len(got) != 2 || got[0] != "2020-01-02-00:00" {
+		t.Errorf("left: %q", got)
+	}
+	// Nothing is published, so nothing is deleted.
+	wantExit(t, testbin.Run(t, "backup", src+"/missing", dest, "--prune", "--keep-last=1"), 12)
+	testbin.Must(t, "backup", src, dest, "--prune", "--keep-last=1", "-n")
+	if got := names(t, dest); len(got) != 2 {
+		t.Errorf("left: %q", got)
+	}
+	wantTidy(t, dest)
+}
+
+func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-02-12:00"}
+	madeUp(t, dest, days...)
+	check(t, os.Mkdir(filepath.Join(dest, "2026-01-03-00:00"), 0o755))
+	write(t, filepath.Join(dest, "2026-01-03-00:00", "f"), "plain")
+	write(t, filepath.Join(dest, "foreign", "f"), "foreign")
+	write(t, filepath.Join(dest, ".deleting-2026-01-01-00:00"), "a file of somebody")
+	testbin.Must(t, "pin", dest, days[0], "--note=yearly accounts")
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	for _, tt := range []struct {
+		exit int
+		text string
+		args []string
+	}{
+		{2, "nothing says what to keep", []string{"prune", dest}},
+		{2, "keep-min", []string{"prune", dest, "--keep-last=1", "--keep-min=2"}},
+		{2, `"0"`, []string{"prune", dest, "--keep-last=0"}},
+		{2, `"-2"`, []string{"prune", dest, "--keep-daily", "-2"}},
+		{2, "9223372036854775808", []string{"prune", dest, "--keep-daily=9223372036854775808"}},
+		{2, "parse time span", []string{"prune", dest, "--keep-within=30"}},
+		{2, "parse time span", []string{"prune", dest, "--keep-within=99999999999999999999d"}},
+		{2, "parse time span", []string{"rotate", dest, "0d"}},
+		{2, "unknown flag", []string{"rotate", dest, "-1d"}},
+		{2, "min-free", []string{"prune", dest, "--min-free=200%"}},
+		{2, "min-free", []string{"prune", dest, "--min-free=0"}},
+		{2, "min-free", []string{"prune", dest, "--min-free=-1G"}},
+		{2, "more than the filesystem has", []string{"prune", dest, "--min-free=1T"}},
+		{2, "no backup is called", []string{"delete", dest, days[1], "2025"}},
+		{2, "could be any of 2", []string{"delete", dest, "2026-01-02"}},
+		{2, "no backup is called", []string{"delete", dest, ""}},
+		{2, "latest~9", []string{"rm", dest, "latest~9"}},
+		{2, "is not a backup", []string{"delete", dest, "foreign"}},
+		{2, "is not a backup", []string{"delete", dest, "2026-01-03-00:00"}},
+		{2, "is not a backup", []string{"pin", dest, "2026-01-03-00:00"}},
+		{2, "no backup is called", []string{"unpin", dest, "../dest"}},
+		{13, "is pinned: yearly accounts", []string{"delete", dest, days[1], days[0]}},
+		{13, "newest complete", []string{"delete", dest, "latest"}},
+		{10, "not initialised", []string{"prune", filepath.Dir(dest), "--keep-last=1"}},
+		{10, "no such file", []string{"prune", dest + "/missing", "--keep-last=1"}},
+	} {
+		wantRefused(t, testbin.Run(t, tt.args...), tt.exit, tt.text)
+	}
+	wantNames(t, dest, days...)
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantNames(t, dest, days[0], days[2])
+	for _, name := range []string{"2026-01-03-00:00/f", "foreign/f", ".deleting-2026-01-01-00:00"} {
+		if !exists(filepath.Join(dest, name)) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+}
+
+func TestDeleteForceMovesCur(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00")
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	record(t, dest, "2026-01-02-00:00", rsbtbackup.Incomplete)
+	wantCur(t, dest, "2026-01-03-00:00")
+	testbin.Must(t, "delete", dest, "latest", "--force")
+	wantCur(t, dest, "2026-01-01-00:00")
+	wantNames(t, dest, "2026-01-01-00:00", "2026-01-02-00:00")
+	testbin.Must(t, "delete", "--force", dest, "2026-01-01-00:00", "2026-01-02-00:00")
+	if exists(filepath.Join(dest, "cur")) {
+		t.Error("cur is left")
+	}
+	wantNames(t, dest)
+	wantTidy(t, dest)
+	src := t.TempDir()
+	write(t, filepath.Join(src, "f"), "1")
+	testbin.Must(t, "backup", src, dest)
+}

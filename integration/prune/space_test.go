@@ -1,0 +1,222 @@
+//go:build integration
+
+package prune
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+const megabyte = 1 << 20
+
+// fat makes n backups; each has size bytes of its own, shared with the next
+// one when shared is set.
+func fat(t testing.TB, dest string, n, size int) []string {
+	t.Helper()
+	work := filepath.Join(filepath.Dir(dest), "work")
+	newSubvolume(t, work)
+	var made []string
+	for i := range n {
+		random(t, filepath.Join(work, "changes"), size+i)
+		random(t, filepath.Join(work, fmt.Sprintf("new%d", i%4)), megabyte)
+		made = append(made, fmt.Sprintf("2026-01-%02d-00:00", i+1))
+		snapshot(t, work, filepath.Join(dest, made[i]), true)
+	}
+	check(t, os.Remove(filepath.Join(work, "changes")))
+	syncAll(t, dest)
+	return made
+}
+
+func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
+	dest := newDest(t, "768M")
+	made := fat(t, dest, 10, 30*megabyte)
+	testbin.Must(t, "pin", dest, made[1])
+	have := free(t, dest)
+	want := have + 75*megabyte // three of 30 MiB
+	planned := plan(t, "prune", dest, fmt.Sprintf("--min-free=%d", want))
+	r := testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", want))
+	wantNames(t, dest, append([]string{made[1]}, made[4:]...)...)
+	if got := free(t, dest); got < want || got > want+40*megabyte {
+		t.Errorf("%d free, was %d, asked for %d", got, have, want)
+	}
+	for i, name := range made {
+		if wantKeep := i == 1 || i >= 4; planned[name].Keep != wantKeep {
+			t.Errorf("dry run: keep %s: %v", name, planned[name].Keep)
+		}
+	}
+	if !strings.Contains(r.Stdout, made[3]+": space was needed") {
+		t.Errorf("no reason:\n%s", r.Stdout)
+	}
+	// Enough is free: nothing goes.
+	testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", want))
+	wantNames(t, dest, append([]string{made[1]}, made[4:]...)...)
+
+	// Out of reach: what may go goes, and the rest is kept.
+	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=99%", "--keep-min=4", "-q"), 14, "less than asked for")
+	wantNames(t, dest, made[1], made[7], made[8], made[9])
+	wantExit(t, testbin.Run(t, "prune", dest, "--min-free=99%"), 14)
+	wantNames(t, dest, made[1], made[9])
+	wantCur(t, dest, made[9])
+}
+
+// What an earlier run has deleted is waited for before more goes.
+func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
+	dest := newDest(t, "512M")
+	made := fat(t, dest, 5, 30*megabyte)
+	want := free(t, dest) + 20*megabyte
+	testbin.Must(t, "delete", dest, made[0])
+	testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", want))
+	wantNames(t, dest, made[1:]...)
+}
+
+func TestWaitReturnsWhenTheSpaceIsBack(t *testing.T) {
+	dest := newDest(t, "768M")
+	fat(t, dest, 10, 40*megabyte)
+	before := free(t, dest)
+	start := time.Now()
+	r := testbin.Must(t, "prune", dest, "--keep-last=1", "--wait")
+	took := time.Since(start)
+	if got := free(t, dest); got < before+9*40*megabyte {
+		t.Errorf("%d bytes came back, want %d", got-before, 9*40*megabyte)
+	}
+	if took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if !strings.Contains(r.Stdout, "9 backups deleted, 1 kept, ") {
+		t.Errorf("it said:\n%s", r.Stdout)
+	}
+	t.Logf("space back after %v", took)
+}
+
+// A second verb right after the first must not hang: starting a commit while
+// another is written took up to 30 s.
+func TestDeletionsInARowDoNotWait(t *testing.T) {
+	dest := newDest(t, "512M")
+	made := fat(t, dest, 8, 10*megabyte)
+	start := time.Now()
+	for _, name := range made[:7] {
+		testbin.Must(t, "delete", dest, name)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("7 deletions took %v", took)
+	}
+}
+
+func TestDryRunTellsWhatBecomesFree(t *testing.T) {
+	dest := newDest(t, "768M")
+	made := fat(t, dest, 8, 20*megabyte)
+	// Whoever snapshots a backup or flips its flag does not make it younger.
+	makeWritable(t, filepath.Join(dest, made[2]))
+	setReadOnly(t, filepath.Join(dest, made[2]))
+	snapshot(t, filepath.Join(dest, made[2]), filepath.Join(filepath.Dir(dest), "of-somebody"), false)
+	testbin.Must(t, "pin", dest, made[2])
+	var sum uint64
+	for name, d := range plan(t, "prune", dest, "--keep-last=2") {
+		switch {
+		case d.Keep != (d.Frees == nil):
+			t.Errorf("%s: keep %v, frees %v", name, d.Keep, d.Frees)
+		case d.Frees != nil:
+			sum += *d.Frees
+		}
+	}
+	table := testbin.Must(t, "prune", dest, "--keep-last=2", "-n")
+	before := used(t, dest)
+	testbin.Must(t, "prune", dest, "--keep-last=2", "--wait")
+	freed := before - used(t, dest)
+	t.Logf("said %d, freed %d\n%s", sum, freed, table.Stdout)
+	if diff := max(sum, freed) - min(sum, freed); diff > freed/20 {
+		t.Errorf("said %d, freed %d", sum, freed)
+	}
+}
+
+func used(t testing.TB, dir string) uint64 {
+	t.Helper()
+	syncAll(t, dir)
+	var st unix.Statfs_t
+	check(t, unix.Statfs(dir, &st))
+	return (st.Blocks - st.Bfree) * uint64(st.Bsize)
+}
+
+// fill writes files of a size until the disk has no room for another.
+func fill(t testing.TB, dir string, size int) {
+	t.Helper()
+	check(t, os.MkdirAll(dir, 0o755))
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(i * 7 >> 3)
+	}
+	for i := 0; ; i++ {
+		err := os.WriteFile(fmt.Sprintf("%s/%06d", dir, i), data, 0o600)
+		if errors.Is(err, unix.ENOSPC) {
+			return
+		}
+		check(t, err)
+	}
+}
+
+func TestAFullDiskCanBePruned(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		fill func(t testing.TB, dir string)
+	}{
+		{"data", func(t testing.TB, dir string) { fill(t, dir, megabyte); fill(t, dir+"2", 4096) }},
+		{"data and metadata", func(t testing.TB, dir string) {
+			fill(t, dir, megabyte)
+			fill(t, dir+"2", 4096)
+			fill(t, dir+"3", 1900)
+			fill(t, dir+"4", 0)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dest := newDest(t, "160M")
+			made := fat(t, dest, 4, 5*megabyte)
+			testbin.Must(t, "prune", dest, "--keep-last=9")
+			check(t, os.RemoveAll(filepath.Join(dest, ".log", "records")))
+			check(t, os.Remove(filepath.Join(dest, "cur")))
+			check(t, os.Symlink(made[0], filepath.Join(dest, "cur")))
+			tt.fill(t, filepath.Join(filepath.Dir(dest), "filler"))
+			testbin.Must(t, "list", dest)
+			for _, args := range [][]string{{"delete", dest, made[0]}, {"prune", dest, "--keep-last=1", "--wait"}} {
+				r := testbin.Run(t, args...)
+				t.Log(r.Stdout, r.Stderr)
+				// A symlink takes room for metadata, which deleted data is not.
+				if r.Exit != 0 && (r.Exit != 14 || !strings.Contains(r.Stderr, "repair: symlink")) {
+					t.Errorf("%q: exit %d", args, r.Exit)
+				}
+			}
+			wantNames(t, dest, made[3])
+			for _, filler := range []string{"filler", "filler2", "filler3", "filler4"} {
+				check(t, os.RemoveAll(filepath.Join(filepath.Dir(dest), filler)))
+			}
+			syncAll(t, dest)
+			testbin.Must(t, "prune", dest, "--keep-last=1", "--wait")
+			wantNames(t, dest, made[3])
+			wantCur(t, dest, made[3])
+		})
+	}
+}
+
+// As an ordinary user a deletion writes metadata: it empties.
+func TestAFullDiskCanBePrunedByItsOwner(t *testing.T) {
+	mnt := loopfs.New(t, "256M")
+	dest := filepath.Join(mnt, "dest")
+	check(t, os.Mkdir(dest, 0o755))
+	testbin.Must(t, "init", dest)
+	made := fat(t, dest, 4, 5*megabyte)
+	give(t, nobody, dest)
+	fill(t, mnt+"/filler", megabyte)
+	fill(t, mnt+"/filler2", 1900)
+	mustAsOwner(t, "delete", dest, made[0])
+	mustAsOwner(t, "prune", dest, "--keep-last=1", "--wait")
+	wantNames(t, dest, made[3])
+	wantTidy(t, dest)
+}
