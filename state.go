@@ -24,7 +24,7 @@ type Snapshot struct {
 	ID         uint64     `json:"id"`
 	UUID       btrfs.UUID `json:"uuid"`
 	ParentUUID btrfs.UUID `json:"parent_uuid"`
-	generation uint64     // of its last change
+	generation uint64     // of the last change inside; that of its root also moves when somebody makes a snapshot of it
 	ReadOnly   bool       `json:"read_only"`
 	Status     Status     `json:"status"`
 	Current    bool       `json:"current"` // cur names it
@@ -219,7 +219,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 	if err != nil || info == nil {
 		return nil, err
 	}
-	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, generation: info.Generation, ReadOnly: info.ReadOnly, Status: Complete}
+	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, generation: max(info.OTransID, info.CTransID), ReadOnly: info.ReadOnly, Status: Complete}
 	b.Record, err = readRecord(records, name)
 	switch {
 	case err != nil:
