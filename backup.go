@@ -140,10 +140,6 @@ func (r *run) backup(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.store.close()) }()
 	r.report.Dest = r.store.path
-	if r.src, err = describeSource(r.o.Source, r.store.path, r.store.dir); err != nil {
-		return step("source", err)
-	}
-	r.report.Source = r.src.shown
 	if r.o.DryRun {
 		r.log = loggerOrSilence(r.o.Logger)
 		return r.dryRun(ctx)
@@ -163,7 +159,10 @@ func (r *run) backup(ctx context.Context) (err error) {
 }
 
 // make is the commit protocol, in its order.
-func (r *run) make(ctx context.Context) error {
+func (r *run) make(ctx context.Context) (err error) {
+	if err := r.look(); err != nil {
+		return err
+	}
 	if err := r.read(); err != nil {
 		return err
 	}
@@ -186,6 +185,9 @@ func (r *run) make(ctx context.Context) error {
 	}
 	if err := r.flush(); err != nil {
 		return err
+	}
+	if err := r.punchHoles(ctx, pending); err != nil {
+		return step("punch holes", err)
 	}
 	if ctx.Err() != nil {
 		return step("transfer", context.Cause(ctx))
@@ -217,6 +219,15 @@ func (r *run) checkOptions() error {
 		o.Now = time.Now()
 	}
 	r.report.Started, r.report.DryRun = o.Now.UTC(), o.DryRun
+	return nil
+}
+
+// look finds out what SRC is.
+func (r *run) look() (err error) {
+	if r.src, err = describeSource(r.o.Source, r.store.path, r.store.dir); err != nil {
+		return step("source", err)
+	}
+	r.report.Source = r.src.shown
 	return nil
 }
 
@@ -306,6 +317,7 @@ func (r *run) judge(end transferEnd) verdict {
 	end.gone = r.src.stillThere()
 	end.remote = !r.src.local()
 	end.refuse23 = r.o.RefusePartial
+	end.resumed = r.plan.work == workResume
 	v := judge(end)
 	if v.err == nil {
 		if err := emptied(r.src, end.result.Stats.Files, r.state.newest(), r.baseEmpty, r.o.Force); err != nil {
@@ -313,7 +325,7 @@ func (r *run) judge(end transferEnd) verdict {
 		}
 	}
 	var exit *rsyncexec.ExitError
-	if v.drop && errors.As(v.err, &exit) {
+	if v.drop && errors.As(v.err, &exit) && exit.Code == rsyncexec.ExitMaxDelete {
 		v.err = tooManyDeletes(r.src, r.o.MaxDeletePercent)
 	}
 	r.report.Status = v.status
@@ -357,6 +369,18 @@ func (r *run) flush() error {
 		return err
 	}
 	return step("note", r.enter(phaseSynced))
+}
+
+// punchHoles keeps sparse files sparse; what it wrote must reach the disk too.
+func (r *run) punchHoles(ctx context.Context, pending *os.File) error {
+	if r.plan.first() || r.o.WholeFiles {
+		return nil // rsync made them
+	}
+	changed, err := punchHoles(ctx, pending, r.src, r.plan.base.generation, func() error { return r.enter(phaseTransfer) })
+	if err != nil || !changed {
+		return err
+	}
+	return r.flush()
 }
 
 // commit publishes pending, lets cur name it and cleans up. From the snapshot
@@ -425,7 +449,7 @@ func (r *run) record(v verdict) *Record {
 	}
 	return &Record{
 		Version: 1, Status: v.status,
-		Source: r.src.shown, SourceFS: r.src.identity, Host: host,
+		Source: r.src.shown, SourceBytes: invalidUTF8(r.src.shown), SourceFS: r.src.identity, Host: host,
 		Started: r.o.Now.UTC(), Ended: time.Now().UTC(),
 		Base: r.report.Base, Resumed: r.report.Resumed,
 		RsbtbackupVersion: r.o.Version, RsyncVersion: r.report.RsyncVersion,

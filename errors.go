@@ -23,6 +23,9 @@ var (
 	ErrSource = errors.New("source not available")
 	// ErrGuard: a safety guard stopped the run before anything was published.
 	ErrGuard = errors.New("stopped by a safety guard")
+	// ErrOverlap: SRC and DEST are one directory, or SRC lies inside DEST. It
+	// comes with ErrGuard, but Force does not override it.
+	ErrOverlap = errors.New("SRC lies in DEST")
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = errors.New("no space left")
 	// ErrIncomplete: the backup is published, but rsync could not read

@@ -26,9 +26,9 @@ func checkGuards(src *source, newest *Snapshot, baseEmpty, oneFS, destOnSourceFS
 func checkOverlap(src *source, staysOut, force bool) error {
 	switch src.overlap {
 	case same:
-		return failf(ErrGuard, "SRC and DEST are the same directory, %s", src.shown)
+		return kindError{ErrOverlap, failf(ErrGuard, "SRC and DEST are the same directory, %s", src.shown)}
 	case srcInside:
-		return failf(ErrGuard, "SRC %s lies inside DEST", src.shown)
+		return kindError{ErrOverlap, failf(ErrGuard, "SRC %s lies inside DEST", src.shown)}
 	case destInside:
 		if !staysOut && !force {
 			return failf(ErrGuard, "DEST lies inside SRC %s, so every backup would hold the ones before it", src.shown)
@@ -40,7 +40,7 @@ func checkOverlap(src *source, staysOut, force bool) error {
 // lastIdentity returns the filesystem the newest backup was read from, if it
 // was of the same local path.
 func lastIdentity(newest *Snapshot, src *source) *SourceIdentity {
-	if newest == nil || newest.Record == nil || src.identity == nil || newest.Record.Source != src.shown {
+	if newest == nil || newest.Record == nil || src.identity == nil || newest.Record.SourceName() != src.shown {
 		return nil
 	}
 	return newest.Record.SourceFS
@@ -50,7 +50,7 @@ func lastIdentity(newest *Snapshot, src *source) *SourceIdentity {
 // Equal sizes and times then say little (reproducible builds give every file
 // the same), so contents must be compared.
 func sourceChanged(newest *Snapshot, src *source) bool {
-	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.Source != src.shown
+	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != src.shown
 }
 
 // maxDeletes turns a percentage of the files in the newest backup into

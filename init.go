@@ -45,7 +45,7 @@ const markerText = "rsbtbackup layout 1\n"
 func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) {
 	dir, err := openDest(dest)
 	if err != nil {
-		return nil, step("open", err)
+		return nil, step("DEST", err)
 	}
 	s := &store{path: dir.Name(), dir: dir}
 	defer s.close()
@@ -59,7 +59,7 @@ func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) 
 			return nil, err
 		}
 	default:
-		return nil, step("open", err)
+		return nil, step("DEST", err)
 	}
 	return r, s.describe(r, o.Logger)
 }

@@ -19,12 +19,16 @@ type verdict struct {
 
 // transferEnd is all that judging depends on.
 type transferEnd struct {
-	result   rsyncexec.Result
-	err      error // from rsyncexec.Run
-	noSpace  bool  // some message said so, whatever the exit code
-	gone     error // a local source is not the directory it was
-	remote   bool
-	refuse23 bool
+	result  rsyncexec.Result
+	err     error // from rsyncexec.Run
+	noSpace bool  // some message said so, whatever the exit code
+	gone    error // a local source is not the directory it was
+	remote  bool
+	resumed bool // pending holds the work of an earlier run
+	// connected: both rsyncs ran and agreed on a file list. Before that
+	// nothing is written.
+	connected bool
+	refuse23  bool
 }
 
 // judge is pure. Exit codes are those of rsync(1); what each cause really
@@ -35,7 +39,7 @@ func judge(end transferEnd) verdict {
 	}
 	var exit *rsyncexec.ExitError
 	if end.err != nil && !errors.As(end.err, &exit) {
-		return verdict{err: end.err}
+		return verdict{err: end.err, drop: end.unstarted()}
 	}
 	if end.gone != nil {
 		return verdict{err: end.gone}
@@ -54,7 +58,7 @@ func judge(end transferEnd) verdict {
 		return verdict{err: kindError{ErrUsage, end.err}}
 	}
 	if end.remote && connectionLost(exit.Code) {
-		return verdict{err: kindError{ErrSource, end.err}}
+		return verdict{err: kindError{ErrSource, end.err}, drop: !end.connected && !end.resumed}
 	}
 	return verdict{err: end.err}
 }
@@ -63,12 +67,24 @@ func judge(end transferEnd) verdict {
 // has listed nothing at all, not even the top directory.
 func judgePartial(end transferEnd) verdict {
 	if !end.result.HaveStats || end.result.Stats.Files == 0 {
-		return verdict{err: kindError{ErrSource, end.err}}
+		return verdict{err: kindError{ErrSource, end.err}, drop: end.result.HaveStats && !end.resumed}
 	}
 	if end.refuse23 {
 		return verdict{err: end.err}
 	}
 	return verdict{status: Incomplete, notice: "rsync could not read everything (exit 23)"}
+}
+
+// unstarted tells whether rsync never ran, so that pending is not worth
+// keeping for having been prepared.
+func (end transferEnd) unstarted() bool {
+	var alias *rsyncexec.AliasError
+	for _, kind := range []error{rsyncexec.ErrNotFound, rsyncexec.ErrNotExecutable, rsyncexec.ErrRelative, rsyncexec.ErrNotRsync, rsyncexec.ErrTooOld, rsyncexec.ErrOptions} {
+		if errors.Is(end.err, kind) {
+			return !end.resumed
+		}
+	}
+	return errors.As(end.err, &alias) && !end.resumed
 }
 
 // failure returns rsync's error, or text when rsync ended well.
@@ -90,6 +106,9 @@ func connectionLost(code int) bool {
 	}
 	return false
 }
+
+// connectedMessage is what --info=flist1 prints when the file list begins.
+var connectedMessage = regexp.MustCompile(`^(sending|receiving) (incremental )?file list`)
 
 // noSpaceMessage matches the end of an rsync message about the destination.
 // Exit 23 with metadata full, and 11 with data full, both say it this way.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 	"golang.org/x/sys/unix"
@@ -38,13 +39,14 @@ type Record struct {
 	Name    string `json:"name"`
 	Status  Status `json:"status"`
 
-	Source   string          `json:"source,omitempty"`    // as the user gave it, local paths absolute
-	SourceFS *SourceIdentity `json:"source_fs,omitempty"` // local sources only
-	Host     string          `json:"host,omitempty"`      // the machine that ran rsbtbackup
-	Started  time.Time       `json:"started,omitzero"`    // UTC
-	Ended    time.Time       `json:"ended,omitzero"`      // UTC, when the transfer had ended
-	Base     string          `json:"base,omitempty"`      // the backup it is incremental on
-	Resumed  bool            `json:"resumed,omitempty"`
+	Source      string          `json:"source,omitempty"`       // as the user gave it, local paths absolute
+	SourceBytes []byte          `json:"source_bytes,omitempty"` // the same, where JSON can not hold it
+	SourceFS    *SourceIdentity `json:"source_fs,omitempty"`    // local sources only
+	Host        string          `json:"host,omitempty"`         // the machine that ran rsbtbackup
+	Started     time.Time       `json:"started,omitzero"`       // UTC
+	Ended       time.Time       `json:"ended,omitzero"`         // UTC, when the transfer had ended
+	Base        string          `json:"base,omitempty"`         // the backup it is incremental on
+	Resumed     bool            `json:"resumed,omitempty"`
 
 	RsbtbackupVersion string           `json:"rsbtbackup_version,omitempty"`
 	RsyncVersion      string           `json:"rsync_version,omitempty"`
@@ -54,6 +56,22 @@ type Record struct {
 	Notices           []string         `json:"notices,omitempty"`
 
 	Pin *PinInfo `json:"pin,omitempty"`
+}
+
+// SourceName is Source, byte for byte.
+func (r *Record) SourceName() string {
+	if r.SourceBytes != nil {
+		return string(r.SourceBytes)
+	}
+	return r.Source
+}
+
+// invalidUTF8 returns s as bytes if JSON would alter it.
+func invalidUTF8(s string) []byte {
+	if utf8.ValidString(s) {
+		return nil
+	}
+	return []byte(s)
 }
 
 // PinInfo says since when a backup is protected from every prune, and why.

@@ -64,18 +64,18 @@ func recordedSource(b Snapshot) (string, error) {
 	if b.Record == nil || b.Record.Source == "" {
 		return "", failf(ErrUsage, "it is not recorded where %s was made from; name a target", b.Name)
 	}
-	spec, err := rsyncexec.ParseSource(b.Record.Source)
+	spec, err := rsyncexec.ParseSource(b.Record.SourceName())
 	if err != nil || spec.Kind != rsyncexec.Local || b.Record.Host == "" {
-		return b.Record.Source, err
+		return b.Record.SourceName(), err
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		return "", err
 	}
 	if host != b.Record.Host {
-		return "", failf(ErrGuard, "%s was made from %s on %s, and this is %s; name a target", b.Name, b.Record.Source, b.Record.Host, host)
+		return "", failf(ErrGuard, "%s was made from %s on %s, and this is %s; name a target", b.Name, b.Record.SourceName(), b.Record.Host, host)
 	}
-	return b.Record.Source, nil
+	return b.Record.SourceName(), nil
 }
 
 // openLocalTarget resolves path once. allow is asked before anything is made.

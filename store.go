@@ -19,6 +19,9 @@ type store struct {
 	path string   // DEST without symlinks, for messages and to tell an overlap with the source
 	dir  *os.File // DEST; carries the lock, and sees for syncfs every write error from here on
 	log  *os.File // DEST/.log
+	// keepLock is set when an rsync of ours lives on: the lock it inherited
+	// must outlive us.
+	keepLock bool
 }
 
 // openDest opens DEST and checks it is on btrfs.
@@ -29,6 +32,10 @@ func openDest(dest string) (*os.File, error) {
 	path, err := filepath.Abs(dest)
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
+	}
+	var missing *fs.PathError
+	if errors.As(err, &missing) {
+		return nil, kindError{ErrDest, &fs.PathError{Op: "open", Path: missing.Path, Err: missing.Err}}
 	}
 	if err != nil {
 		return nil, kindError{ErrDest, err}
@@ -44,11 +51,11 @@ func openDest(dest string) (*os.File, error) {
 func openStore(dest string) (*store, error) {
 	dir, err := openDest(dest)
 	if err != nil {
-		return nil, step("open", err)
+		return nil, step("DEST", err)
 	}
 	s := &store{path: dir.Name(), dir: dir}
 	if err := s.openLogDir(); err != nil {
-		return nil, step("open", errors.Join(err, s.close()))
+		return nil, step("DEST", errors.Join(err, s.close()))
 	}
 	return s, nil
 }
@@ -77,10 +84,17 @@ func (s *store) openLogDir() error {
 	return nil
 }
 
+// close releases the lock, too. Closing alone would not do at once: a child
+// that another goroutine is just starting holds a copy of every descriptor
+// until it has executed its program.
 func (s *store) close() error {
 	var err error
 	if s.log != nil {
 		err = s.log.Close()
+	}
+	if !s.keepLock {
+		unlock := retry(func() error { return unix.Flock(int(s.dir.Fd()), unix.LOCK_UN) })
+		err = errors.Join(err, atError("unlock", s.dir, "", unlock))
 	}
 	return errors.Join(err, s.dir.Close())
 }

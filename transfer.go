@@ -50,6 +50,10 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 	if src.overlap == destInside {
 		opts.Filter = append([]string{"- /" + escapePattern(src.destRel)}, opts.Filter...)
 	}
+	if p.first() || o.WholeFiles {
+		// Safe where files are written anew only; see holes.go.
+		opts.Extra = append([]string{"--sparse"}, opts.Extra...)
+	}
 	if n, ok := maxDeletes(p.base, entries, o.MaxDeletePercent); ok && !o.Force {
 		opts.Extra = append([]string{"--max-delete=" + strconv.FormatInt(n, 10)}, opts.Extra...)
 	}
@@ -140,11 +144,23 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 		if stream == "stderr" && noSpaceMessage.MatchString(line) {
 			end.noSpace = true
 		}
+		if stream == "stdout" && connectedMessage.MatchString(line) {
+			end.connected = true
+			return
+		}
+		if ctx.Err() != nil {
+			return // what rsync says of being stopped is no news
+		}
 		if logged++; logged <= maxLogged && (stream == "stderr" || r.o.DryRun) {
 			r.log.Warn("rsync", "says", line)
 		}
 	}
+	opts.Extra = append([]string{"--info=flist1"}, opts.Extra...)
 	end.result, end.err = rsyncexec.Run(ctx, opts)
+	r.store.keepLock = errors.Is(end.err, rsyncexec.ErrStillRunning)
+	if end.err != nil {
+		end.err = fmt.Errorf("%s: %w", r.src.shown, end.err)
+	}
 	res := &end.result
 	r.report.RsyncExit, r.report.Complaints = res.ExitCode, res.Complaints
 	r.report.RsyncVersion = res.Version.String()
@@ -162,6 +178,9 @@ var safeRsync = rsyncexec.Version{Major: 3, Minor: 5}
 
 // dryRun compares the source with the newest backup, and writes nowhere.
 func (r *run) dryRun(ctx context.Context) error {
+	if err := r.look(); err != nil {
+		return err
+	}
 	if err := r.read(); err != nil {
 		return err
 	}
