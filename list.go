@@ -4,7 +4,12 @@ package rsbtbackup
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"golang.org/x/sys/unix"
 )
 
 // Listing is what DEST holds.
@@ -16,6 +21,8 @@ type Listing struct {
 	Pending bool `json:"pending"`
 	// Foreign are the other entries of DEST; they are never touched.
 	Foreign []string `json:"foreign"`
+	Free    uint64   `json:"free"`  // bytes, as statfs tells an ordinary user
+	Total   uint64   `json:"total"` // bytes
 }
 
 // List reads DEST. It takes no lock and changes nothing, so it never waits
@@ -28,10 +35,79 @@ func List(ctx context.Context, dest string) (*Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
+	l, err := s.list()
+	return l, errors.Join(err, s.close(), ctx.Err())
+}
+
+// ListSizes is List with Exclusive filled in for each backup, and Added where
+// the record does not have it. It looks at every extent that a backup does not
+// share with the one before it, so it takes longer the more has changed. Both
+// stay nil for everybody but root, whom alone the kernel tells.
+func ListSizes(ctx context.Context, dest string) (*Listing, error) {
+	s, err := openStore(dest)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.list()
+	if err == nil {
+		err = step("measure", s.measureEach(ctx, l.Backups))
+	}
+	return l, errors.Join(err, s.close())
+}
+
+func (s *store) list() (*Listing, error) {
 	st, err := s.readState(time.Local)
 	if err != nil {
 		return nil, step("read", err)
 	}
-	return &Listing{Dest: s.path, Backups: st.backups, Pending: st.pending.kind == subvolume, Foreign: st.foreign}, ctx.Err()
+	l := &Listing{Dest: s.path, Backups: st.backups, Pending: st.pending.kind == subvolume, Foreign: st.foreign}
+	l.Free, l.Total, err = s.space()
+	return l, step("read", err)
+}
+
+// measureEach measures every backup on its own, against its two neighbours:
+// what neither of them has, no other has either, since each descends from the
+// one before it.
+func (s *store) measureEach(ctx context.Context, backups []Snapshot) error {
+	for i := range backups {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		b := &backups[i]
+		var since uint64
+		var newer *Decision
+		if i > 0 {
+			since = backups[i-1].generation
+		}
+		if i+1 < len(backups) {
+			newer = &Decision{Snapshot: backups[i+1]}
+		}
+		freed, err := s.freedBy(b.Name, since, newer)
+		var added uint64
+		if err == nil && b.Added == nil {
+			added, err = s.addedBy(b.Name, since)
+		}
+		switch {
+		case errors.Is(err, unix.EPERM):
+			return nil
+		case errors.Is(err, fs.ErrNotExist):
+			continue // deleted while we look: nothing is locked
+		case err != nil:
+			return err
+		}
+		b.Exclusive = &freed
+		if b.Added == nil {
+			b.Added = &added
+		}
+	}
+	return nil
+}
+
+func (s *store) addedBy(name string, since uint64) (uint64, error) {
+	f, err := btrfs.OpenDirAt(s.dir, name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return btrfs.AddedBytes(f, since)
 }

@@ -55,7 +55,8 @@ type Record struct {
 	AddedBytes        *uint64          `json:"added_bytes,omitempty"` // file data on disk not shared with earlier backups
 	Notices           []string         `json:"notices,omitempty"`
 
-	Pin *PinInfo `json:"pin,omitempty"`
+	Pin      *PinInfo      `json:"pin,omitempty"`
+	Verified *Verification `json:"verified,omitempty"`
 }
 
 // SourceName is Source, byte for byte.

@@ -32,6 +32,12 @@ type Snapshot struct {
 	// RecordError says why the record could not be read. Such a backup
 	// counts as incomplete and as pinned: nothing is deleted on a guess.
 	RecordError string `json:"record_error,omitempty"`
+	// Exclusive is the file data on disk, in bytes, that would go if this
+	// backup alone were deleted. ListSizes fills it in.
+	Exclusive *uint64 `json:"exclusive_bytes,omitempty"`
+	// Added is the file data on disk, in bytes, that the backups before it do
+	// not share: from the record, or measured by ListSizes.
+	Added *uint64 `json:"added_bytes,omitempty"`
 }
 
 // Pinned tells whether every prune must leave the backup alone.
@@ -225,7 +231,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 	case err != nil:
 		b.Status, b.RecordError = Incomplete, err.Error()
 	case b.Record != nil:
-		b.Status = b.Record.Status
+		b.Status, b.Added = b.Record.Status, b.Record.AddedBytes
 	}
 	return b, nil
 }

@@ -24,6 +24,9 @@ const (
 type walker struct {
 	visit func(dir *os.File, e os.DirEntry) error
 	enter func(dir *os.File, name string) (*os.File, error)
+	// unreadable, if set, is asked about a directory that can not be read to
+	// its end: without an error of its own the walk goes on with the others.
+	unreadable func(dir *os.File, err error) error
 
 	ctx   context.Context
 	token chan struct{} // one for each further goroutine
@@ -77,9 +80,18 @@ func (w *walker) read(dir *os.File) {
 			return
 		}
 		if err != nil {
-			w.fail(err)
+			w.failed(dir, err)
 			return
 		}
+	}
+}
+
+func (w *walker) failed(dir *os.File, err error) {
+	if w.unreadable != nil {
+		err = w.unreadable(dir, err)
+	}
+	if err != nil {
+		w.fail(err)
 	}
 }
 

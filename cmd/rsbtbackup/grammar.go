@@ -27,6 +27,7 @@ type grammar struct {
 	Ls      lsCommand      `cmd:"" help:"List files in a backup."`
 	Cat     catCommand     `cmd:"" help:"Write a file of a backup to standard output."`
 	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
+	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 }
 

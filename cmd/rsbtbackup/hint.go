@@ -89,6 +89,8 @@ func hints(err error, i invocation) []string {
 		return []string{quoteAll("rsbtbackup", "prune", i.dest(), "--keep-last=7"), "to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
 		return []string{"apt-get install rsync"}
+	case errors.Is(err, rsbtbackup.ErrUnread) && os.Geteuid() != 0:
+		return []string{"sudo " + i.again()}
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return []string{"sudo " + i.again()}
 	}

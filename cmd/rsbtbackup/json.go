@@ -7,8 +7,9 @@
 //	          dry_run, started, ended, rsync_version, rsync_exit, stats,
 //	          added_bytes, complaints, notices, repairs. Without a name nothing was published.
 //	snapshot  one for each backup, oldest first, rsbtbackup.Snapshot: name, time,
-//	          id, uuid, parent_uuid, read_only, status, current, record
-//	summary   the last of list: dest, backups, unfinished, foreign
+//	          id, uuid, parent_uuid, read_only, status, current, added_bytes,
+//	          exclusive_bytes (with --size), record
+//	summary   the last of list: dest, backups, unfinished, foreign, free, total
 //	prune     one, of prune and rotate, rsbtbackup.PruneReport: dest, dry_run,
 //	          decisions (newest first: a snapshot's fields, keep, reasons, frees),
 //	          deleted, free, total, repairs
@@ -16,12 +17,22 @@
 //	pin       one, of pin, and "unpin", of unpin: the fields of a snapshot
 //	entry     one for each line of ls, rsbtbackup.Entry: path, kind, mode, uid, gid,
 //	          size, mtime, links, inode, link, device
-//	change    one for each entry a dry run of restore would change: code, path
+//	change    one for each entry a dry run of restore would change, and each
+//	          that verify --against finds to differ: code, path
 //	restore   one, rsbtbackup.RestoreReport: dest, backup, paths, target, dry_run,
 //	          started, ended, reflinked, rsync_version, rsync_exit, stats,
 //	          complaints, notices
 //	clone     one for restore --as-subvolume, rsbtbackup.CloneReport: dest,
 //	          backup, path
+//	damage    one for each damaged file verify finds, rsbtbackup.Damage: backup,
+//	          path, kind, ranges (offset, length), bytes, error, shared (backup,
+//	          path), elsewhere, intact
+//	verify    one, rsbtbackup.VerifyReport: dest, backups (name, since, result,
+//	          files, bytes), files, bytes, damaged, unread, unreads,
+//	          device_errors, notices, started, ended
+//	against   one, of verify --against, after its change objects,
+//	          rsbtbackup.AgainstReport: dest, backup, source, differences,
+//	          rsync_exit, stats, complaints, started, ended
 //	version   one: version, revision, go, rsync, rsync_path
 //	error     the last, if the exit code is not 0: exit, message, hints. The
 //	          same error is on stderr as text.
@@ -70,6 +81,8 @@ type summaryObject struct {
 	Backups    int      `json:"backups"`
 	Unfinished bool     `json:"unfinished"`
 	Foreign    []string `json:"foreign"`
+	Free       uint64   `json:"free"`
+	Total      uint64   `json:"total"`
 }
 
 type entryObject struct {

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 type listCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
+	Size bool   `help:"Measure how much space deleting each backup alone would free. As root, and slower."`
 }
 
 // Help shows how it is used.
@@ -22,16 +24,25 @@ The oldest backup comes first. SENT is the file data that was new or changed, AD
 the backups before it; what is not known is shown as "-". Listing takes no lock and never waits for a backup that is
 being made.
 
+With --size, FREES is the space that only this backup takes: what deleting it, and no other, would give back. All that
+changed in every backup is looked at for that, so it takes longer; it also measures what was ADDED by backups that
+other programs made. Only root may ask the kernel.
+
 EXAMPLE:
 
     rsbtbackup list /backup/etc
+    sudo rsbtbackup list /backup/etc --size
     rsbtbackup list /backup/etc --json | jq -r 'select(.type == "snapshot" and .current).name'`
 }
 
 func (c *listCommand) dest() string { return c.Dest }
 
 func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
-	l, err := rsbtbackup.List(ctx, c.Dest)
+	list := rsbtbackup.List
+	if c.Size {
+		list = rsbtbackup.ListSizes
+	}
+	l, err := list(ctx, c.Dest)
 	if err != nil {
 		return err
 	}
@@ -39,7 +50,7 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return listObjects(u, l)
 	}
 	if len(l.Backups) > 0 {
-		for _, line := range table(listRows(l.Backups, time.Now())) {
+		for _, line := range table(listRows(l.Backups, time.Now(), c.Size)) {
 			u.result(line)
 		}
 	}
@@ -55,23 +66,36 @@ func listObjects(u *ui, l *rsbtbackup.Listing) error {
 			return err
 		}
 	}
-	return u.object(summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, append([]string{}, l.Foreign...)})
+	return u.object(summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, append([]string{}, l.Foreign...), l.Free, l.Total})
 }
 
-func listRows(backups []rsbtbackup.Snapshot, now time.Time) [][]string {
-	rows := [][]string{{"NAME", "AGE", "FILES", "SIZE", "SENT", "ADDED", "STATUS"}}
+func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]string {
+	head := []string{"NAME", "AGE", "FILES", "SIZE", "SENT", "ADDED", "FREES", "STATUS"}
+	const frees = 6
+	if !sizes {
+		head = slices.Delete(head, frees, frees+1)
+	}
+	rows := [][]string{head}
 	for _, b := range backups {
-		files, total, sent, added := "-", "-", "-", "-"
+		files, total, sent := "-", "-", "-"
 		if b.Record != nil && b.Record.Stats != nil {
 			s := b.Record.Stats
 			files, total, sent = count(s.Files), size(s.TotalSize), size(s.Literal)
 		}
-		if b.Record != nil && b.Record.AddedBytes != nil {
-			added = size(int64(*b.Record.AddedBytes))
+		row := []string{b.Name, age(now.Sub(b.Time)), files, total, sent, sizeOrDash(b.Added)}
+		if sizes {
+			row = append(row, sizeOrDash(b.Exclusive))
 		}
-		rows = append(rows, []string{b.Name, age(now.Sub(b.Time)), files, total, sent, added, statusOf(b)})
+		rows = append(rows, append(row, statusOf(b)))
 	}
 	return rows
+}
+
+func sizeOrDash(n *uint64) string {
+	if n == nil {
+		return "-"
+	}
+	return size(int64(*n))
 }
 
 func statusOf(b rsbtbackup.Snapshot) string {
@@ -85,6 +109,9 @@ func statusOf(b rsbtbackup.Snapshot) string {
 	if b.RecordError != "" {
 		words = append(words, "record unreadable")
 	}
+	if r := b.Record; r != nil && r.Verified != nil && r.Verified.Result == rsbtbackup.Damaged {
+		words = append(words, "damaged")
+	}
 	return strings.Join(words, ", ")
 }
 
@@ -96,6 +123,7 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	if l.Pending {
 		total += ", and an unfinished one"
 	}
+	total += fmt.Sprintf("; %s of %s free", size(int64(l.Free)), size(int64(l.Total)))
 	lines := []string{total}
 	if verbose {
 		for _, name := range l.Foreign {

@@ -1,0 +1,221 @@
+// rsbtbackup verify DEST [BACKUP]
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type verifyCommand struct {
+	Dest   string `arg:"" name:"DEST" help:"A backup directory."`
+	Backup string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest, or latest~N for the Nth before. Without it all of them; with --against the newest."`
+
+	NewOnly bool `help:"Read only what was added since the newest backup that was verified and found clean. As root."`
+	Jobs    int  `short:"j" placeholder:"N" help:"Read with this many threads: 4 if not given. A single disk that spins may be faster with 1."`
+
+	Against       string   `placeholder:"SRC" help:"Compare the backup with this source instead, by content and every attribute. SRC is as in backup."`
+	OneFileSystem bool     `short:"x" help:"With --against: stay on the file system of SRC. Leave out here what backup left out."`
+	Exclude       []string `sep:"none" placeholder:"PATTERN" help:"With --against: leave out what matches. May be repeated, as the next two."`
+	ExcludeFrom   []string `sep:"none" placeholder:"FILE" help:"With --against: leave out what matches a pattern in FILE."`
+	Filter        []string `sep:"none" placeholder:"RULE" help:"With --against: add a filter rule of rsync."`
+	Timeout       seconds  `placeholder:"TIME" help:"With --against: give up when nothing has moved for this long: 300, 5m."`
+	Rsh           string   `short:"e" placeholder:"COMMAND" help:"With --against: the remote shell: 'ssh -p 2222'."`
+	Rsync         string   `placeholder:"PROGRAM" help:"With --against: the rsync to run. Without it the first in PATH."`
+}
+
+// Help shows how it is used.
+func (verifyCommand) Help() string {
+	return `
+Every file is read from the disk, not from memory, so that btrfs checks every checksum. Each damaged file is named, with
+the place of the damage, the other backups that share it, and the nearest older backup in which the file is intact. As
+root, data that several backups share is read once. The result is kept in the record of each backup.
+
+The exit code is 0 if all is well and 1 if anything is damaged, could not be read, or differs from SRC. A file that may
+not be read is not reported as damaged.
+
+EXAMPLE:
+
+    rsbtbackup verify /backup/etc
+    rsbtbackup verify /backup/etc latest
+    rsbtbackup verify /backup/etc --new-only
+    rsbtbackup verify /backup/etc latest --against /etc
+    rsbtbackup verify /backup/etc --json | jq -r 'select(.type == "damage") | .backup + "/" + .path'`
+}
+
+func (c *verifyCommand) dest() string { return c.Dest }
+
+// Validate is called by kong.
+func (c *verifyCommand) Validate() error {
+	compares := c.OneFileSystem || len(c.Exclude)+len(c.ExcludeFrom)+len(c.Filter) > 0 || c.Timeout != 0 || c.Rsh != "" || c.Rsync != ""
+	switch {
+	case c.Jobs < 0:
+		return fmt.Errorf("--jobs=%d: want 1 or more", c.Jobs)
+	case c.Against == "" && compares:
+		return errors.New("--one-file-system, --exclude, --exclude-from, --filter, --timeout, --rsh and --rsync need --against")
+	case c.Against != "" && (c.NewOnly || c.Jobs != 0):
+		return errors.New("--new-only and --jobs have no meaning with --against")
+	}
+	return nil
+}
+
+// verifyObject leaves out the damages, each of which has been a line.
+type verifyObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.VerifyReport
+	Damages *struct{} `json:"damages,omitempty"`
+}
+
+type damageObject struct {
+	Type string `json:"type"`
+	rsbtbackup.Damage
+}
+
+type againstObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.AgainstReport
+	Changes *struct{} `json:"changes,omitempty"`
+}
+
+func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
+	if c.Against != "" {
+		return c.compare(ctx, u)
+	}
+	bar := startVerifyBar(u)
+	report, err := rsbtbackup.Verify(ctx, c.Dest, rsbtbackup.VerifyOptions{
+		Backup: c.Backup, NewOnly: c.NewOnly, Jobs: c.Jobs, Logger: u.log, Progress: bar.update,
+		Found: func(d rsbtbackup.Damage) {
+			for _, line := range damageLines(d) {
+				u.result(line)
+			}
+			if err := u.object(damageObject{"damage", d}); err != nil {
+				u.note(err.Error())
+			}
+		},
+	})
+	bar.remove(u)
+	for _, notice := range report.Notices {
+		u.note(notice)
+	}
+	for _, line := range verifyLines(report, err) {
+		u.result(line)
+	}
+	return errors.Join(err, u.object(verifyObject{"verify", report, nil}))
+}
+
+// damageLines is one damage for people, in terms of what to do about it.
+func damageLines(d rsbtbackup.Damage) []string {
+	path := d.Path
+	if path == "" {
+		path = "."
+	}
+	head := fmt.Sprintf("damaged: %s in %s: %s", quote(path), d.Backup, damagedPlace(d))
+	lines := []string{head}
+	if len(d.Shared) > 0 || d.Elsewhere > 0 {
+		lines = append(lines, "  the same in "+sharedText(d))
+	}
+	if d.Intact != "" {
+		return append(lines, "  intact in "+d.Intact)
+	}
+	return append(lines, "  no older backup has it intact")
+}
+
+func damagedPlace(d rsbtbackup.Damage) string {
+	if d.Kind == rsbtbackup.MetadataDamage {
+		return "its metadata can not be read"
+	}
+	text := ""
+	const shown = 3
+	for i, r := range d.Ranges[:min(len(d.Ranges), shown)] {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%d bytes at %d", r.Length, r.Offset)
+	}
+	if more := len(d.Ranges) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more places, %s in all", more, plural(d.Bytes, "byte"))
+	}
+	return text
+}
+
+// sharedText names backups, and files where they are called otherwise.
+func sharedText(d rsbtbackup.Damage) string {
+	const shown = 5
+	text := ""
+	for i, s := range d.Shared[:min(len(d.Shared), shown)] {
+		if i > 0 {
+			text += ", "
+		}
+		text += s.Backup
+		if s.Path != d.Path {
+			text += " " + quote(s.Path)
+		}
+	}
+	if more := len(d.Shared) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	if d.Elsewhere > 0 {
+		if text != "" {
+			text += ", and "
+		}
+		text += plural(int64(d.Elsewhere), "file") + " outside of the backups"
+	}
+	return text
+}
+
+func verifyLines(r *rsbtbackup.VerifyReport, err error) []string {
+	if len(r.Backups) == 0 {
+		if err == nil {
+			return []string{"nothing to read: there is no backup that was not verified"}
+		}
+		return nil
+	}
+	elapsed := r.Ended.Sub(r.Started)
+	what := plural(int64(len(r.Backups)), "backup")
+	if len(r.Backups) == 1 {
+		what = r.Backups[0].Name
+	}
+	line := fmt.Sprintf("%s read in %s: %s, %s", what, took(elapsed), plural(r.Files, "file"), size(r.Bytes))
+	if seconds := elapsed.Seconds(); seconds > 0 {
+		line += " (" + size(int64(float64(r.Bytes)/seconds)) + "/s)"
+	}
+	switch {
+	case r.Damaged > 0:
+		line += fmt.Sprintf("; %d damaged", r.Damaged)
+	case r.Unread > 0:
+		line += fmt.Sprintf("; %d could not be read, no damage in the rest", r.Unread)
+	default:
+		line += "; no damage"
+	}
+	lines := []string{line}
+	if r.Damaged == 0 && r.DeviceErrors > 0 {
+		lines = append(lines, plural(int64(r.DeviceErrors), "device error")+" met and put right from a second copy: look at the disk")
+	}
+	return lines
+}
+
+func (c *verifyCommand) compare(ctx context.Context, u *ui) error {
+	options := rsbtbackup.AgainstOptions{
+		Backup: c.Backup, Source: c.Against, OneFileSystem: c.OneFileSystem, Filter: c.Filter, Exclude: c.Exclude,
+		ExcludeFrom: c.ExcludeFrom, Rsh: c.Rsh, Timeout: c.Timeout.duration(), RsyncProgram: c.Rsync, Logger: u.log,
+		Found: func(change rsbtbackup.Change) {
+			u.result(fmt.Sprintf("%-11s %s", change.Code, change.Path))
+			if err := u.object(changeObject{"change", change.Code, change.Path}); err != nil {
+				u.note(err.Error())
+			}
+		},
+	}
+	bar := startBar(u)
+	if bar != nil {
+		options.Progress = bar.update
+	}
+	report, err := rsbtbackup.VerifyAgainst(ctx, c.Dest, options)
+	bar.remove(u)
+	if err == nil {
+		u.result(fmt.Sprintf("%s is the same as %s, compared by content in %s", report.Backup, report.Source, took(report.Ended.Sub(report.Started))))
+	}
+	return errors.Join(err, u.object(againstObject{"against", report, nil}))
+}
