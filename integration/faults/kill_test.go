@@ -47,6 +47,8 @@ func TestKill(t *testing.T) {
 		t.Run("first backup", func(t *testing.T) { killBackup(t, &points, 0, nil) })
 		t.Run("incremental backup", func(t *testing.T) { killBackup(t, &points, 1, nil) })
 		t.Run("repair", func(t *testing.T) { killBackup(t, &points, 1, litter) })
+		t.Run("prune", func(t *testing.T) { killDeletion(t, &points, pruning) })
+		t.Run("delete", func(t *testing.T) { killDeletion(t, &points, deleting) })
 		t.Run("at random", func(t *testing.T) { killAtRandom(t, &points) })
 	})
 	t.Logf("%d kill points", points.Load())
@@ -79,6 +81,16 @@ func killBackup(t *testing.T, points *atomic.Int64, n int, spoil func(testing.TB
 			d.curGone = true
 		}
 		return d, []string{"backup", src.dir, d.path}
+	}, src)
+}
+
+func killDeletion(t *testing.T, points *atomic.Int64, line func(*dest) []string) {
+	t.Parallel()
+	mount := loopfs.New(t, "3G")
+	src := newTree(t)
+	killSweep(t, points, func(t *testing.T) (*dest, []string) {
+		d := newDoomed(t, mount, src)
+		return d, line(d)
 	}, src)
 }
 

@@ -71,3 +71,36 @@ func syncAll(t testing.TB, path string) {
 	defer f.Close()
 	must(t, btrfs.Sync(f))
 }
+
+func readOnly(t testing.TB, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	must(t, btrfs.SetReadOnly(f, true))
+}
+
+func removeSubvolumes(t testing.TB, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		parent, err := os.Open(filepath.Dir(path))
+		must(t, err)
+		must(t, btrfs.DeleteSubvolume(parent, filepath.Base(path)))
+		must(t, parent.Close())
+	}
+}
+
+// newDoomed has three backups, of which all but the newest may go.
+func newDoomed(t testing.TB, mount string, src *tree) *dest {
+	t.Helper()
+	d := newDest(t, mount, src, 2)
+	d.doomed = names(d.backups)
+	src.change(t)
+	wantExit(t, run(t, "backup", src.dir, d.path), 0)
+	d.held(t, src)
+	return d
+}
+
+// pruning and deleting are command lines that delete what is doomed.
+func pruning(d *dest) []string  { return []string{"prune", d.path, "--keep-last=1"} }
+func deleting(d *dest) []string { return append([]string{"delete", d.path}, d.doomed...) }

@@ -8,7 +8,10 @@
 package faults
 
 import (
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
@@ -17,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) {
 	useMemory()
-	testbin.Main(m)
+	runMoreAtOnce()
+	os.Exit(testbin.Main(m))
 }
 
 // useMemory lets images lie in memory where there is room: thousands of commits
@@ -31,6 +35,15 @@ func useMemory() {
 	}
 	if st.Type == unix.TMPFS_MAGIC && st.Bavail*uint64(st.Bsize) > room {
 		os.Setenv("TMPDIR", shm)
+	}
+}
+
+// runMoreAtOnce lets more tests run in parallel than there are processors: most
+// of the time they wait for a commit.
+func runMoreAtOnce() {
+	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
+		_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
 	}
 }
 

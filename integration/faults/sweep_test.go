@@ -87,6 +87,27 @@ func TestFailingCallInRepair(t *testing.T) {
 	})
 }
 
+// TestFailingCallInPrune fails each call of a prune in turn.
+func TestFailingCallInPrune(t *testing.T) { sweepDeletion(t, pruning) }
+
+// TestFailingCallInDelete fails each call of a delete in turn.
+func TestFailingCallInDelete(t *testing.T) { sweepDeletion(t, deleting) }
+
+func sweepDeletion(t *testing.T, line func(*dest) []string) {
+	mount := loopfs.New(t, "2G")
+	src := newTree(t)
+	sweep(t, func(t *testing.T, i injection, count bool) int {
+		d := newDoomed(t, mount, src)
+		if count {
+			return i.count(t, line(d)...)
+		}
+		r, hit := i.run(t, line(d)...)
+		judgeSwept(t, i, r, hit)
+		d.check(t, src)
+		return 0
+	})
+}
+
 func sweepBackup(t *testing.T, mount string, earlier int) {
 	src := newTree(t)
 	sweep(t, func(t *testing.T, i injection, count bool) int {
@@ -146,10 +167,11 @@ func judgeSwept(t *testing.T, i injection, r result, hit bool) {
 	case r.exit == 0:
 	case i.fault == "error=ENOSPC":
 		// 10: a DEST that can not even be looked at is no DEST.
-		wantExit(t, r, 14, 10)
+		wantExit(t, r, 14, 10, 13)
 		wantOneError(t, r)
 	default:
-		wantExit(t, r, 1, 10, 12)
+		// 13: a record that can not be read counts as a pin.
+		wantExit(t, r, 1, 10, 12, 13)
 		wantOneError(t, r)
 	}
 }
