@@ -28,6 +28,7 @@ type grammar struct {
 	Cat     catCommand     `cmd:"" help:"Write a file of a backup to standard output."`
 	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
+	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 }
 

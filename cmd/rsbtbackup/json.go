@@ -33,6 +33,8 @@
 //	against   one, of verify --against, after its change objects,
 //	          rsbtbackup.AgainstReport: dest, backup, source, differences,
 //	          rsync_exit, stats, complaints, started, ended
+//	check     one, rsbtbackup.CheckReport: dest, level, results (name, level
+//	          (ok, warn or fail), text)
 //	version   one: version, revision, go, rsync, rsync_path
 //	error     the last, if the exit code is not 0: exit, message, hints. The
 //	          same error is on stderr as text.
