@@ -208,6 +208,13 @@ type Permissions uint32
 // MarshalText writes them in octal, "0644".
 func (p Permissions) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04o", uint32(p)), nil }
 
+// UnmarshalText reads what MarshalText writes.
+func (p *Permissions) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 8, 12)
+	*p = Permissions(n)
+	return err
+}
+
 // Entry is one file, directory or other object in a backup.
 type Entry struct {
 	Path  string      `json:"path"` // relative to the root of the backup, which is "."

@@ -46,6 +46,9 @@ func (r *restore) openTarget() (*target, error) {
 		return nil, failf(ErrUsage, "%w", err)
 	}
 	if spec.Kind != rsyncexec.Local {
+		if err := spec.CheckDest(); err != nil {
+			return nil, kindError{ErrUsage, err}
+		}
 		return r.checkEmpty(&target{shown: name, remote: &spec})
 	}
 	t, err := openLocalTarget(spec.Path, r.o.DryRun, r.checkOverlap)

@@ -137,6 +137,11 @@ func (o Options) check() error {
 	case o.Timeout < 0:
 		return fmt.Errorf("%w: negative timeout %v", ErrOptions, o.Timeout)
 	}
+	if o.RemoteDest != nil {
+		if err := o.RemoteDest.CheckDest(); err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+	}
 	for _, p := range o.Paths {
 		if p == "." || p != path.Clean(p) || strings.HasPrefix(p, "/") || p == ".." || strings.HasPrefix(p, "../") {
 			return fmt.Errorf("%w: path %q is not clean and relative", ErrOptions, p)

@@ -77,6 +77,7 @@ func TestArgvRefuses(t *testing.T) {
 		"relative destination": {Source: local, Dest: "dst"},
 		"no destination":       {Source: local},
 		"negative timeout":     {Source: local, Dest: "/dst", Timeout: -1},
+		"push to a wildcard":   {Source: local, RemoteDest: &Source{Kind: Shell, Host: "b", Path: "/new*"}},
 		"push to here":         {Source: local, RemoteDest: &local},
 		"push from there":      {Source: Source{Kind: Shell, Host: "a"}, RemoteDest: &Source{Kind: Shell, Host: "b"}},
 		"paths over there":     {Source: Source{Kind: Shell, Host: "a"}, Dest: "/dst", Paths: []string{"a"}},

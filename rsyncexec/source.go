@@ -243,6 +243,15 @@ func withSlash(path string) string {
 	return path + "/"
 }
 
+// CheckDest refuses a remote source as a destination when its path has wildcards. The other rsync expands them, escaped
+// or not, to whatever fits; when nothing does, it makes a directory of that name with the escapes in it (rsync 3.5.0).
+func (src Source) CheckDest() error {
+	if src.Kind != Local && strings.ContainsAny(src.Path, wildcards) {
+		return fmt.Errorf("remote destination %q: the rsync over there would expand the characters %s in it", src.String(), wildcards)
+	}
+	return nil
+}
+
 const wildcards = "*?["
 
 // escapeWildcards makes the remote rsync's expansion find exactly this path. It expands component by component, and

@@ -43,7 +43,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &stopped):
 		return exitSignal + int(stopped.signal)
-	case errors.As(err, &usage), errors.Is(err, rsbtbackup.ErrUsage), errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous):
+	case errors.As(err, &usage), errors.Is(err, rsbtbackup.ErrUsage), errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrNoPath):
 		return exitUsage
 	case errors.Is(err, rsbtbackup.ErrNotInitialized), errors.Is(err, rsbtbackup.ErrNotBtrfs), errors.Is(err, rsbtbackup.ErrDest):
 		return exitDest

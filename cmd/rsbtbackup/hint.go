@@ -69,15 +69,13 @@ func hints(err error, i invocation) []string {
 		}
 	case errors.Is(err, rsbtbackup.ErrNotEmpty):
 		return []string{"to look first: " + i.again("--dry-run"), "to restore what differs: " + i.again("--overwrite=if-changed")}
-	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrBackupGone):
-		return []string{quoteAll("rsbtbackup", "list", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrNoPath):
 		return pathHints(i)
 	case errors.As(err, &controls):
 		return []string{i.again() + " | less"}
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return guardHints(i)
-	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous):
+	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrBackupGone):
 		return []string{quoteAll("rsbtbackup", "list", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
 		return []string{quoteAll("rsbtbackup", "prune", "--help")}

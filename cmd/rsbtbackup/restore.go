@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -20,7 +21,7 @@ type restoreCommand struct {
 	InPlace     bool   `help:"Restore to where the backup was made from."`
 	AsSubvolume string `placeholder:"NEW" help:"Make the whole backup a writable subvolume NEW on the same btrfs, at once and without using space."`
 
-	Overwrite string   `enum:",always,if-changed,if-newer,never" default:"" placeholder:"WHEN" help:"What to do with a file that is in the target already. Always: write it. If-changed: when size or time differ. If-newer: when the one in the backup is newer. Never: leave it. Needed unless the target is an empty directory."`
+	Overwrite string   `placeholder:"WHEN" help:"What to do with a file that is in the target already. Always: write it. If-changed: when size or time differ. If-newer: when the one in the backup is newer. Never: leave it. Needed unless the target is an empty directory."`
 	Delete    bool     `help:"Remove from the target what the backup does not have; with PATH, only below it."`
 	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Neither restore nor delete what matches, as rsync has it. May be repeated."`
 	Reflink   bool     `negatable:"" default:"true" help:"Share blocks with the backup instead of copying them, where the target is an empty directory on the same btrfs (default)."`
@@ -61,6 +62,8 @@ func (c *restoreCommand) Validate() error {
 		}
 	}
 	switch {
+	case c.Overwrite != "" && !slices.Contains([]string{"always", "if-changed", "if-newer", "never"}, c.Overwrite):
+		return fmt.Errorf("--overwrite=%s: want always, if-changed, if-newer or never", c.Overwrite)
 	case given != 1:
 		return errors.New("give one of --target, --in-place and --as-subvolume")
 	case c.AsSubvolume != "" && (len(c.Paths) > 0 || c.Overwrite != "" || c.Delete || c.DryRun || len(c.Exclude) > 0):

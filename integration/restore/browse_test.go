@@ -1,0 +1,114 @@
+//go:build integration
+
+package restore
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// ls prints what ls -lan prints, but for the blocks and the quoting.
+func TestLsShowsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	backup := p.backup(t, src)
+	for _, tt := range []struct{ path, sub string }{{"", ""}, {"etc", "/etc"}, {"/etc/ssh/", "/etc/ssh"}, {"inside/", "/etc"}} {
+		args := []string{"ls", p.dest, "latest"}
+		if tt.path != "" {
+			args = append(args, tt.path)
+		}
+		got := testbin.Must(t, args...).Stdout
+		cmd := exec.Command("ls", "-lAnv", "--quoting-style=literal", "--time-style=+%Y-%m-%d %H:%M:%S", backup+tt.sub)
+		cmd.Env = append(os.Environ(), "LC_ALL=C")
+		out, err := cmd.Output()
+		check(t, err)
+		// The mark of an ACL and the widths of columns differ.
+		if diff := cmp.Diff(columns(string(out)), columns(got)); diff != "" {
+			t.Errorf("ls %q (-want +got):\n%s", tt.path, diff)
+		}
+	}
+	names := testbin.Must(t, "ls", p.dest, "latest", "names").Stdout
+	if !strings.Contains(names, `new\nline \x1b[31m \xff -n`) {
+		t.Errorf("not quoted: %q", names)
+	}
+	one := testbin.Must(t, "ls", p.dest, "latest", "inside").Stdout
+	if !strings.HasPrefix(one, "lrwxrwxrwx") || !strings.HasSuffix(one, "inside -> etc\n") {
+		t.Errorf("a symlink itself: %q", one)
+	}
+}
+
+func columns(listing string) map[string]bool {
+	lines := map[string]bool{}
+	for line := range strings.Lines(listing) {
+		if fields := strings.Fields(line); fields[0] != "total" {
+			fields[0] = strings.TrimSuffix(fields[0], "+")
+			lines[strings.ReplaceAll(strings.Join(fields, " "), ", ", ":")] = true
+		}
+	}
+	return lines
+}
+
+func TestLsRecursiveNamesEveryPathOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	check(t, os.RemoveAll(src+"/names"))
+	backup := p.backup(t, src)
+	var got []string
+	err := rsbtbackup.Ls(t.Context(), p.dest, "latest", "/", rsbtbackup.LsOptions{Recursive: true}, func(e rsbtbackup.Entry) error {
+		got = append(got, e.Path)
+		return nil
+	})
+	check(t, err)
+	want := tool(t, "find", backup, "-mindepth", "1", "-printf", "%P\n")
+	if sorted(strings.Join(got, "\n")) != sorted(want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var entry struct {
+		Type, Path, Kind, Mode string
+		Size                   int64
+		Links                  uint64
+	}
+	out := testbin.Must(t, "ls", "--json", p.dest, "latest", "etc/hosts").Stdout
+	check(t, json.Unmarshal([]byte(out), &entry))
+	if entry.Type != "entry" || entry.Path != "etc/hosts" || entry.Kind != "file" || entry.Size != 20 || entry.Mode != "0644" || entry.Links != 1 {
+		t.Errorf("%s gives %+v", out, entry)
+	}
+}
+
+func TestCatCopiesBytesUntouched(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	check(t, os.WriteFile(src+"/all bytes", all, 0o600))
+	p.backup(t, src)
+	if got := testbin.Must(t, "cat", p.dest, "latest", "/all bytes", "inside/hosts", "--json", "-q").Stdout; got != string(all)+"127.0.0.1 localhost\n" {
+		t.Errorf("cat: %q", got)
+	}
+	// To a terminal: text only.
+	if got := tool(t, "script", "-qec", testbin.Path(t)+" cat "+p.dest+" latest plain", "/dev/null"); got != "plain\r\n" {
+		t.Errorf("cat to a terminal: %q", got)
+	}
+	out, err := exec.Command("script", "-qec", testbin.Path(t)+" cat "+p.dest+" latest 'all bytes'", "/dev/null").Output()
+	if err == nil || !strings.Contains(string(out), "control characters") || strings.ContainsAny(string(out), "\x00\x07") {
+		t.Errorf("control characters to a terminal: %v, %q", err, out)
+	}
+	f, err := rsbtbackup.Open(t.Context(), p.dest, "latest", "plain")
+	check(t, err)
+	check(t, f.Close())
+}

@@ -1,0 +1,237 @@
+//go:build integration
+
+package restore
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+// Each gives one line, its exit code, and touches nothing.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	backup := p.backup(t, src)
+	full := p.mount + "/full"
+	write(t, full+"/file", "x")
+	write(t, p.mount+"/file", "x")
+	check(t, os.Symlink(p.mount+"/missing", p.mount+"/dangling"))
+	check(t, os.Symlink(p.dest, p.mount+"/to-dest"))
+	check(t, os.Mkdir(p.mount+"/bound", 0o700))
+	tool(t, "mount", "--bind", p.dest, p.mount+"/bound")
+	t.Cleanup(func() { tool(t, "umount", p.mount+"/bound") })
+	empty := p.mount + "/empty"
+	check(t, os.Mkdir(empty, 0o700))
+	before := digest(t, p.mount)
+	for _, tt := range []struct {
+		exit int
+		want string
+		args []string
+	}{
+		{2, `no backup is called "1999"`, []string{"restore", p.dest, "1999", "-t", empty}},
+		{2, "there are 1 backup", []string{"restore", p.dest, "latest~1", "-t", empty}},
+		{2, `"nope" is not in`, []string{"restore", p.dest, "latest", "-t", empty, "plain", "nope"}},
+		{2, `"plain/x" is not in`, []string{"restore", p.dest, "latest", "-t", empty, "plain/x"}},
+		{2, "a symlink is on the way", []string{"restore", p.dest, "latest", "-t", empty, "inside/hosts"}},
+		{2, "leads out of the backup", []string{"restore", p.dest, "latest", "-t", empty, "../x"}},
+		{2, "leads out of the backup", []string{"restore", p.dest, "latest", "-t", empty, "etc/../../x"}},
+		{2, "the path is empty", []string{"restore", p.dest, "latest", "-t", empty, ""}},
+		{2, "give one of", []string{"restore", p.dest, "latest"}},
+		{2, "give one of", []string{"restore", p.dest, "latest", "-t", empty, "--in-place"}},
+		{2, "want always, if-changed", []string{"restore", p.dest, "latest", "-t", empty, "--overwrite=maybe"}},
+		{13, "is not empty", []string{"restore", p.dest, "latest", "-t", full}},
+		{13, "inside", []string{"restore", p.dest, "latest", "-t", p.dest, "--overwrite=always"}},
+		{13, "inside", []string{"restore", p.dest, "latest", "-t", p.dest + "/new"}},
+		{13, "inside", []string{"restore", p.dest, "latest", "-t", backup + "/etc", "--overwrite=always"}},
+		{13, "inside", []string{"restore", p.dest, "latest", "-t", p.dest + "/.log", "--overwrite=always"}},
+		{13, "inside", []string{"restore", p.dest, "latest", "-t", p.mount + "/to-dest/new"}},
+		{13, "inside", []string{"restore", p.dest, "latest", "-t", p.mount + "/bound/new"}},
+		{12, "no such file", []string{"restore", p.dest, "latest", "-t", p.mount + "/missing/deep"}},
+		{12, "not a directory", []string{"restore", p.dest, "latest", "-t", p.mount + "/file"}},
+		{12, "file exists", []string{"restore", p.dest, "latest", "-t", p.mount + "/dangling"}},
+		{2, "host name", []string{"restore", p.dest, "latest", "-t", "-oProxyCommand=x:/y", "--overwrite=always"}},
+		{13, "may hold files", []string{"restore", p.dest, "latest", "-t", "nowhere.invalid:/y"}},
+		{10, "not initialised", []string{"restore", p.mount, "latest", "-t", empty}},
+		{2, `"nope" is not in`, []string{"ls", p.dest, "latest", "nope"}},
+		{2, "leads out", []string{"ls", p.dest, "latest", ".."}},
+		{2, "leads out", []string{"ls", p.dest, "latest", "outside/"}},
+		{2, "no backup is called", []string{"ls", p.dest, "1999"}},
+		{2, `"nope" is not in`, []string{"cat", p.dest, "latest", "nope"}},
+		{2, "leads out", []string{"cat", p.dest, "latest", "outside"}},
+		{2, "leads out", []string{"cat", p.dest, "latest", "../../../../etc/passwd"}},
+		{2, "is a directory", []string{"cat", p.dest, "latest", "etc"}},
+		{2, "is a fifo", []string{"cat", p.dest, "latest", "fifo"}},
+		{2, "is a character device", []string{"cat", p.dest, "latest", "null"}},
+	} {
+		wantOneLine(t, testbin.Run(t, tt.args...), tt.exit, tt.want)
+	}
+	if after := digest(t, p.mount); after != before {
+		t.Errorf("something was touched:\n%s\nwas\n%s", after, before)
+	}
+}
+
+// A symlink planted in the target, where the backup has a directory or a file,
+// is replaced in every mode but never, and never followed.
+func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	write(t, src+"/dir/sub/file", "backup")
+	write(t, src+"/file", "backup")
+	p.backup(t, src)
+	outside := p.mount + "/outside"
+	for _, tt := range []struct{ name, link, to string }{
+		{"directory", "dir", outside},
+		{"directory below", "dir/sub", outside},
+		{"relative", "dir", "../outside"},
+		{"to its like", "dir/sub", outside + "/sub"},
+		{"file", "file", outside + "/file"},
+		{"file below", "dir/sub/file", outside + "/file"},
+		{"dangling", "dir", outside + "/missing"},
+	} {
+		for _, mode := range []string{"always", "if-changed", "if-newer", "never"} {
+			for _, paths := range [][]string{nil, {"dir/sub/file", "file"}, {"dir/sub", "file"}, {"dir", "file"}} {
+				check(t, os.RemoveAll(outside))
+				check(t, os.RemoveAll(p.mount+"/target"))
+				write(t, outside+"/sub/victim", "victim")
+				write(t, outside+"/file", "victim")
+				link := filepath.Join(p.mount, "target", tt.link)
+				check(t, os.MkdirAll(filepath.Dir(link), 0o755))
+				check(t, os.Symlink(tt.to, link))
+				before := digest(t, outside)
+				r := testbin.Run(t, append([]string{"restore", p.dest, "latest", "--delete", "-t", p.mount + "/target", "--overwrite", mode}, paths...)...)
+				if after := digest(t, outside); after != before {
+					t.Errorf("%s, %s, %q: the target of the link changed:\n%s\nwas\n%s\n%s", tt.name, mode, paths, after, before, r.Stderr)
+				}
+				if mode == "never" {
+					continue
+				}
+				if r.Exit != 0 || read(t, p.mount+"/target/dir/sub/file") != "backup" || read(t, p.mount+"/target/file") != "backup" {
+					t.Errorf("%s, %s, %q: exit %d, or not restored\n%s", tt.name, mode, paths, r.Exit, r.Stderr)
+				}
+			}
+		}
+	}
+}
+
+func TestAFullTargetExits14(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	check(t, os.Mkdir(src, 0o755))
+	for _, name := range []string{"a", "b", "c"} {
+		content := make([]byte, 40<<20)
+		_, err := rand.Read(content)
+		check(t, err)
+		check(t, os.WriteFile(src+"/"+name, content, 0o644))
+	}
+	backup := p.backup(t, src)
+	small := loopfs.NewFS(t, "80M", "ext4")
+	p.refuse(t, 14, "full", "-t", small+"/new")
+	wantSame(t, src, backup)
+}
+
+// A block of a file is damaged below the filesystem. The file is named, all
+// else is restored.
+func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
+	t.Parallel()
+	image := loopfs.NewImage(t, "1G", "btrfs")
+	p := placeOn(t, image.Mount)
+	src := t.TempDir()
+	content := make([]byte, 300<<10)
+	_, err := rand.Read(content)
+	check(t, err)
+	write(t, src+"/a/before", "before")
+	check(t, os.WriteFile(src+"/m damaged", content, 0o644))
+	write(t, src+"/z/after", "after")
+	p.backup(t, src)
+	image.Unmount(t)
+	damage(t, image.Image, content[100<<10:][:4096])
+	image.Remount(t)
+
+	target := t.TempDir() + "/new"
+	p.refuse(t, 3, "m damaged", "-t", target)
+	if read(t, target+"/a/before") != "before" || read(t, target+"/z/after") != "after" || exists(target+"/m damaged") {
+		t.Error("the rest is not restored, or the damaged file is")
+	}
+	report, err := rsbtbackup.Restore(t.Context(), rsbtbackup.RestoreOptions{Dest: p.dest, Backup: "latest", Target: target, Overwrite: rsbtbackup.OverwriteIfChanged})
+	if !errors.Is(err, rsbtbackup.ErrIncomplete) || report.RsyncExit != 23 || !strings.Contains(strings.Join(report.Complaints, "\n"), p.dest) {
+		t.Errorf("error %v, report %+v", err, report)
+	}
+	r := testbin.Run(t, "cat", p.dest, "latest", "m damaged")
+	wantOneLine(t, r, 1, "input/output error")
+	if len(r.Stdout) == 0 || !bytes.HasPrefix(content, []byte(r.Stdout)) {
+		t.Errorf("cat wrote %d bytes, not what comes before the damage", len(r.Stdout))
+	}
+}
+
+// damage overwrites the one place in the image that holds block.
+func damage(t *testing.T, image string, block []byte) {
+	t.Helper()
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	check(t, err)
+	defer f.Close()
+	st, err := f.Stat()
+	check(t, err)
+	data, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	check(t, err)
+	defer unix.Munmap(data)
+	at := bytes.Index(data, block)
+	if at < 0 || bytes.Contains(data[at+1:], block) {
+		t.Fatalf("the block is not in the image exactly once (first at %d)", at)
+	}
+	copy(data[at:], bytes.Repeat([]byte("X"), 512))
+	check(t, unix.Msync(data, unix.MS_SYNC))
+}
+
+// The backup is deleted while rsync reads it.
+func TestABackupDeletedMeanwhileIsOneLine(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	for i := range 200 {
+		write(t, src+"/"+strings.Repeat("d/", i%5)+string(rune('a'+i%26))+strings.Repeat("x", i), strings.Repeat("content", 5000))
+	}
+	p.backup(t, src)
+	write(t, src+"/more", "x")
+	backup := p.backup(t, src)
+	done := make(chan testbin.Result)
+	target := p.mount + "/slow"
+	go func() {
+		done <- testbin.Run(t, "restore", p.dest, filepath.Base(backup), "--bwlimit=400", "-t", target)
+	}()
+	for !exists(target+"/"+"axxxx") && !exists(target+"/d") && len(names(target)) == 0 {
+		select {
+		case r := <-done:
+			t.Fatalf("too fast: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
+		default:
+		}
+	}
+	testbin.Must(t, "delete", "--force", p.dest, filepath.Base(backup))
+	r := <-done
+	wantOneLine(t, r, 1, "deleted while it was read")
+}
+
+func names(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}

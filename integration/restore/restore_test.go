@@ -1,0 +1,272 @@
+//go:build integration
+
+package restore
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+func TestTheGoSourceTreeComesBackTheSame(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	backup := p.backup(t, goSource(t))
+	for _, tt := range []struct {
+		name, target string
+		args         []string
+	}{
+		{"by reflink", p.mount + "/reflink", nil},
+		{"by rsync", p.mount + "/rsync", []string{"--no-reflink"}},
+	} {
+		p.restore(t, append(tt.args, "-t", tt.target)...)
+		wantSame(t, backup, tt.target)
+		wantSame(t, goSource(t), tt.target)
+	}
+}
+
+// Everything a file can be, to every kind of place.
+func TestOneOfEverythingComesBackTheSame(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	backup := p.backup(t, src)
+	inheriting := p.mount + "/inheriting"
+	check(t, os.Mkdir(inheriting, 0o2755))
+	check(t, os.Chown(inheriting, 0, 77))
+	tool(t, "setfacl", "-m", "d:u:1000:rwx", inheriting)
+	setgid := p.mount + "/setgid"
+	check(t, os.Mkdir(setgid, 0o755))
+	check(t, os.Chown(setgid, 0, 77))
+	check(t, unix.Chmod(setgid, 0o2755))
+	check(t, os.Symlink(p.mount+"/real", p.mount+"/link"))
+	check(t, os.Mkdir(p.mount+"/real", 0o700))
+	for _, tt := range []struct {
+		name, target string
+		args         []string
+		reflinked    bool
+	}{
+		{"new directory", p.mount + "/new", nil, true},
+		{"no reflink", p.mount + "/rsync", []string{"--no-reflink"}, false},
+		{"set-group-id directory", setgid, nil, true},
+		{"directory with a default ACL", inheriting, nil, false},
+		{"through a symlink", p.mount + "/link", nil, true},
+		{"another file system", loopfs.NewFS(t, "300M", "ext4") + "/new", nil, false},
+		{"with exclude", p.mount + "/excluded", []string{"--exclude=no such"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := p.restore(t, append(tt.args, "--json", "-t", tt.target)...)
+			wantSame(t, backup, tt.target)
+			var report rsbtbackup.RestoreReport
+			check(t, json.Unmarshal([]byte(r.Stdout), &report))
+			if (report.Reflinked != nil) != tt.reflinked || (report.Stats == nil) != tt.reflinked {
+				t.Errorf("reflinked %+v and rsync %+v, want reflink: %v", report.Reflinked, report.Stats, tt.reflinked)
+			}
+			var st unix.Stat_t
+			check(t, unix.Stat(tt.target+"/sparse", &st))
+			if st.Blocks > 1<<11 {
+				t.Errorf("the sparse file takes %d KiB", st.Blocks/2)
+			}
+		})
+	}
+}
+
+func TestPathsComeBackUnderTheirWholePath(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	backup := p.backup(t, src)
+	for _, reflink := range []string{"--reflink", "--no-reflink"} {
+		target := p.mount + "/paths" + reflink
+		p.restore(t, reflink, "-t", target, "etc/ssh", "/plain", "etc/linked", "./names/-n", "etc/ssh/sshd_config", "outside")
+		got := tool(t, "find", target, "-mindepth", "1", "-printf", "%P %y %m %U %T@\n")
+		want := tool(t, "find", backup, "-mindepth", "1", "-regextype", "posix-extended", "-regex",
+			backup+"/(etc|etc/ssh|etc/ssh/sshd_config|etc/linked|plain|names|names/-n|outside)", "-printf", "%P %y %m %U %T@\n")
+		if sorted(got) != sorted(want) {
+			t.Errorf("%s: got\n%swant\n%s", reflink, got, want)
+		}
+		var a, b unix.Stat_t
+		check(t, unix.Stat(target+"/plain", &a))
+		check(t, unix.Stat(target+"/etc/linked", &b))
+		if a.Ino != b.Ino {
+			t.Errorf("%s: hard link lost", reflink)
+		}
+	}
+}
+
+func TestOverwriteModes(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	old := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, name := range []string{"same-size-and-time", "older", "newer", "missing", "unchanged"} {
+		write(t, src+"/"+name, "backup")
+		check(t, os.Chtimes(src+"/"+name, old, old))
+	}
+	p.backup(t, src)
+	fill := func(target string) {
+		tool(t, "cp", "-a", src, target)
+		check(t, os.Remove(target+"/missing"))
+		for name, at := range map[string]time.Time{"same-size-and-time": old, "older": old.AddDate(-1, 0, 0), "newer": old.AddDate(1, 0, 0)} {
+			write(t, target+"/"+name, "target")
+			check(t, os.Chtimes(target+"/"+name, at, at))
+		}
+		write(t, target+"/extra", "extra")
+	}
+	for _, tt := range []struct {
+		mode, restored string // of same-size-and-time, older, newer
+	}{
+		{"always", "backup backup backup"},
+		{"if-changed", "target backup backup"},
+		{"if-newer", "target backup target"},
+		{"never", "target target target"},
+	} {
+		target := p.mount + "/" + tt.mode
+		fill(target)
+		p.restore(t, "-t", target, "--overwrite", tt.mode)
+		got := read(t, target+"/same-size-and-time") + " " + read(t, target+"/older") + " " + read(t, target+"/newer")
+		if got != tt.restored || read(t, target+"/missing") != "backup" || read(t, target+"/extra") != "extra" {
+			t.Errorf("%s: %s, want %s", tt.mode, got, tt.restored)
+		}
+		p.restore(t, "-t", target, "--overwrite", tt.mode, "--delete")
+		if exists(target + "/extra") {
+			t.Errorf("%s: --delete left a file", tt.mode)
+		}
+	}
+}
+
+func TestDeleteKeepsToThePaths(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	p.backup(t, src)
+	target := p.mount + "/target"
+	for _, name := range []string{"top", "etc/beside", "etc/ssh/extra", "etc/ssh/keep.me", "names/other"} {
+		write(t, target+"/"+name, "x")
+	}
+	p.restore(t, "-t", target, "--overwrite=if-changed", "--delete", "--exclude=keep.me", "etc/ssh", "plain")
+	for name, want := range map[string]bool{"top": true, "etc/beside": true, "etc/ssh/extra": false, "etc/ssh/keep.me": true, "names/other": true, "etc/ssh/sshd_config": true} {
+		if exists(target+"/"+name) != want {
+			t.Errorf("%s exists: %v, want %v", name, !want, want)
+		}
+	}
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	p.backup(t, src)
+	target := p.mount + "/target"
+	write(t, target+"/plain", "differs")
+	write(t, target+"/extra", "x")
+	before := digest(t, p.mount)
+	r := p.restore(t, "-n", "--delete", "-t", target)
+	for _, want := range []string{"*deleting   extra\n", ">f.st.....x plain\n", "cd+++++++++ etc/\n", `>f+++++++++ names/new\nline \x1b[31m \xff -n` + "\n", "nothing was changed"} {
+		if !strings.Contains(r.Stdout, want) {
+			t.Errorf("no %q in\n%s", want, r.Stdout)
+		}
+	}
+	r = p.restore(t, "-n", "--json", "-t", p.mount+"/not there", "etc/hosts")
+	if want := `{"type":"change","code":">f+++++++++","path":"etc/hosts"}`; !strings.Contains(r.Stdout, want) {
+		t.Errorf("no %s in\n%s", want, r.Stdout)
+	}
+	p.restore(t, "-n", "--in-place", "--delete")
+	p.restore(t, "-n", "--overwrite=always", "-t", target)
+	if after := digest(t, p.mount); after != before {
+		t.Errorf("a dry run changed something:\n%s\nwas\n%s", after, before)
+	}
+}
+
+func TestInPlace(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	backup := p.backup(t, src)
+	write(t, src+"/plain", "edited")
+	check(t, os.RemoveAll(src+"/etc/ssh"))
+	write(t, src+"/new", "new")
+	before := digest(t, src)
+	p.refuse(t, 13, "not empty", "--in-place")
+	if digest(t, src) != before {
+		t.Error("a refusal changed the target")
+	}
+	p.restore(t, "--in-place", "--overwrite=if-changed", "etc")
+	if !exists(src+"/etc/ssh/sshd_config") || !exists(src+"/new") {
+		t.Error("the path is not back, or another one was touched")
+	}
+	p.restore(t, "--in-place", "--overwrite=if-changed", "--delete")
+	wantSame(t, backup, src)
+	check(t, os.RemoveAll(src))
+	p.restore(t, "--in-place")
+	wantSame(t, backup, src)
+
+	check(t, os.RemoveAll(p.dest+"/.log/records"))
+	p.refuse(t, 2, "not recorded", "--in-place", "--overwrite=always")
+}
+
+// A backup of a directory that DEST lies in leaves DEST out, and so does
+// putting it back.
+func TestADestInsideTheTargetIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	write(t, p.mount+"/data/file", "x")
+	backup := p.backup(t, p.mount, "--force")
+	check(t, os.Remove(p.mount+"/data/file"))
+	write(t, p.mount+"/data/new", "x")
+	r := p.restore(t, "-v", "--in-place", "--overwrite=if-changed", "--delete")
+	if !exists(p.mount+"/data/file") || exists(p.mount+"/data/new") || !exists(backup+"/data/file") || !exists(p.dest+"/.log/rsbtbackup") {
+		t.Errorf("not restored, or DEST is damaged:\n%s", r.Stderr)
+	}
+}
+
+func TestAsSubvolume(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	oddities(t, src)
+	backup := p.backup(t, src)
+	clone := p.mount + "/clone"
+	p.restore(t, "--as-subvolume", clone)
+	wantSame(t, backup, clone)
+	write(t, clone+"/plain", "edited")
+	if read(t, backup+"/plain") != "plain\n" {
+		t.Error("the backup changed with its clone")
+	}
+	if got := tool(t, "btrfs", "property", "get", "-ts", clone, "ro"); got != "ro=false\n" {
+		t.Errorf("clone: %s", got)
+	}
+	check(t, os.Symlink(p.dest, p.mount+"/to-dest"))
+	for _, tt := range []struct {
+		exit       int
+		want, path string
+	}{
+		{12, "exists", clone},
+		{12, "not on the filesystem", t.TempDir() + "/x"},
+		{12, "no such file", p.mount + "/missing/x"},
+		{13, "inside", p.dest + "/2026-01-01-00:00"},
+		{13, "inside", p.dest + "/.log/x"},
+		{13, "inside", backup + "/x"},
+		{13, "inside", p.mount + "/to-dest/x"},
+	} {
+		p.refuse(t, tt.exit, tt.want, "--as-subvolume", tt.path)
+	}
+	if _, err := rsbtbackup.Clone(t.Context(), p.dest, "latest", ""); err == nil {
+		t.Error("an empty path is taken")
+	}
+	if r := testbin.Run(t, "restore", p.dest, "latest", "plain", "--as-subvolume", p.mount+"/c2"); r.Exit != 2 {
+		t.Errorf("a PATH with --as-subvolume: exit %d", r.Exit)
+	}
+}
