@@ -38,14 +38,15 @@ const (
 // mayImport says which packages of this module the code of a package may import, tests aside.
 // The command may name retention because a policy is plain data that the library takes as it is.
 var mayImport = map[string][]string{
-	command:     {".", "retention"},
-	".":         {"btrfs", "rsyncexec", "rotate", "retention"},
-	"btrfs":     {},
-	"rsyncexec": {},
-	"rotate":    {},
-	"retention": {},
-	loopfs:      {},
-	testbin:     {},
+	command:      {".", "retention"},
+	".":          {"btrfs", "rsyncexec", "rotate", "retention", "sendstream"},
+	"btrfs":      {},
+	"rsyncexec":  {},
+	"sendstream": {},
+	"rotate":     {},
+	"retention":  {},
+	loopfs:       {},
+	testbin:      {},
 }
 
 // homes says for an import path, and all below it, in which packages it may stand.

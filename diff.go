@@ -1,0 +1,319 @@
+// Diff: what changed from one backup to another.
+//
+// Both ways of finding out, the kernel's change stream (diffstream.go) and the
+// two-sided walk (difftree.go), only find candidates: names that are not where
+// they were, and files whose inode was touched. What became of them is decided
+// in one place (diffmatch.go, diffcheck.go) from the two backups as they are,
+// so both ways give the same answer.
+
+package rsbtbackup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+)
+
+// DiffMethod is a way to find differences.
+type DiffMethod string
+
+const (
+	// DiffAuto is the fastest that works.
+	DiffAuto DiffMethod = ""
+	// DiffSend asks the kernel. It takes root, two read-only backups, and
+	// that one descends from the other or both from a third.
+	DiffSend DiffMethod = "send"
+	// DiffWalk looks at every file in both.
+	DiffWalk DiffMethod = "walk"
+)
+
+// DiffOptions of Diff. The zero value compares everything, the fastest way.
+type DiffOptions struct {
+	// Path limits it to what is at or below, relative to the root of the
+	// backups. What moved in or out across that line is added or removed.
+	Path   string
+	Method DiffMethod
+}
+
+// DiffKind is what became of a file.
+type DiffKind string
+
+// The kinds of DiffEntry.
+const (
+	DiffAdded    DiffKind = "added"
+	DiffRemoved  DiffKind = "removed"
+	DiffModified DiffKind = "modified" // another content, target, device or type
+	DiffRenamed  DiffKind = "renamed"  // and possibly more, see Changed
+	DiffMetadata DiffKind = "metadata" // mode, owner, mtime or attributes alone
+)
+
+// DiffChange is one thing that differs between two versions of a file.
+type DiffChange string
+
+// The changes of DiffEntry, in the order they come in.
+const (
+	ChangedType    DiffChange = "type"    // nothing else is compared then
+	ChangedContent DiffChange = "content" // bytes of a file, target of a symlink, device number
+	ChangedMode    DiffChange = "mode"
+	ChangedOwner   DiffChange = "owner" // or group
+	ChangedMtime   DiffChange = "mtime" // not of a directory: it follows from what is in it
+	ChangedXattrs  DiffChange = "xattrs"
+)
+
+// DiffEntry is one difference. Of a file with several names each that is
+// concerned has an entry. What merely lies in a directory that was renamed has
+// none; what was added, or removed, with its directory has.
+type DiffEntry struct {
+	Kind    DiffKind     `json:"kind"`
+	Path    string       `json:"path"`               // in the second backup; of what was removed, in the first
+	OldPath string       `json:"old_path,omitempty"` // in the first, if it differs
+	Type    string       `json:"type"`               // file, directory, symlink, fifo, socket, block, char
+	OldType string       `json:"old_type,omitempty"` // if it differs
+	Changed []DiffChange `json:"changed,omitempty"`
+	Size    int64        `json:"size"`     // of a file, in the second backup
+	OldSize int64        `json:"old_size"` // of a file, in the first
+}
+
+// Difference is what Diff found.
+type Difference struct {
+	Dest   string     `json:"dest"`
+	From   string     `json:"from"`
+	To     string     `json:"to"`
+	Path   string     `json:"path,omitempty"`
+	Method DiffMethod `json:"method"` // how it was found
+	// Entries are sorted by Path.
+	Entries []DiffEntry `json:"-"`
+	// Unread says what could not be compared, and why.
+	Unread []string `json:"unread,omitempty"`
+}
+
+// ErrNotCompared: the comparison is good but for what could not be read.
+var ErrNotCompared = errors.New("not everything could be compared")
+
+// maxUnread bounds Difference.Unread.
+const maxUnread = 1000
+
+// Diff compares the backups from and to, each given as a name, a unique
+// prefix, "latest" or "latest~N". It takes no lock and changes nothing.
+//
+// Modified means that the content differs: a file rewritten with the same
+// bytes is no difference. A file is the same as before, under whatever name,
+// if its inode number and time of birth are: snapshots keep both. As rsync
+// makes a new file of one that was renamed at the source, a file that is gone
+// and a new one are a rename too if size, modification time to the nanosecond
+// and content agree. Subvolumes nested in a backup are not looked into.
+//
+// With DiffSend the time is proportional to what changed, with DiffWalk to
+// what is there; memory in either case to what changed.
+//
+// Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrNoBackup,
+// ErrAmbiguous, ErrUsage for a path that leaves the backup, fs.ErrNotExist for
+// one that is in neither, and ErrNotCompared, with which the Difference is valid.
+func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Difference, error) {
+	inside, err := cleanInside(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openStore(dest)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	d, err := s.newDiffer(from, to, inside)
+	if err != nil {
+		return nil, step("read", err)
+	}
+	defer d.close()
+	d.ctx = ctx
+	found := &Difference{Dest: s.path, From: d.a.name, To: d.b.name, Path: inside}
+	if found.Method, err = d.run(o.Method); err != nil {
+		return nil, step("compare", err)
+	}
+	slices.SortFunc(d.entries, compareEntries)
+	found.Entries, found.Unread = d.entries, d.unread
+	if d.unreadCount > 0 {
+		return found, step("compare", failf(ErrNotCompared, "%s could not be read: %s", plural(d.unreadCount, "file"), d.unread[0]))
+	}
+	return found, nil
+}
+
+// cleanInside makes a user's path relative to the root of a backup, which is
+// "". A leading slash means that root.
+func cleanInside(p string) (string, error) {
+	if slices.Contains(strings.Split(p, "/"), "..") {
+		return "", failf(ErrUsage, "path %q: %q is not allowed", p, "..")
+	}
+	if strings.Contains(p, "\x00") {
+		return "", failf(ErrUsage, "path %q: has a NUL in it", p)
+	}
+	return strings.TrimPrefix(path.Clean("/"+p), "/"), nil
+}
+
+func compareEntries(a, b DiffEntry) int {
+	return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.OldPath, b.OldPath), cmp.Compare(a.Kind, b.Kind))
+}
+
+// differ compares two backups, or what is at inside in both.
+type differ struct {
+	ctx     context.Context
+	a, b    *diffSide
+	inside  string
+	related bool // so that inode numbers mean the same in both
+
+	mu          sync.Mutex // walks are parallel
+	entries     []DiffEntry
+	unread      []string
+	unreadCount int
+	same        map[[2]fileID]bool // contents of files with several names
+}
+
+// diffSide is one of the two backups.
+type diffSide struct {
+	name     string
+	root     *os.File
+	readOnly bool
+	loose    map[string]*diffLink // by path: names that are not as they are on the other side
+}
+
+// diffLink is one name of one file.
+type diffLink struct {
+	path    string
+	st      fileStat
+	partner *diffLink // of a directory: what it is on the other side
+	done    bool      // accounted for
+}
+
+func (s *store) newDiffer(from, to, inside string) (*differ, error) {
+	st, err := s.readState(time.Local)
+	if err != nil {
+		return nil, err
+	}
+	d := &differ{inside: inside, same: map[[2]fileID]bool{}}
+	for _, side := range []struct {
+		ref string
+		to  **diffSide
+	}{{from, &d.a}, {to, &d.b}} {
+		backup, err := find(st.backups, side.ref)
+		if err != nil {
+			d.close()
+			return nil, err
+		}
+		root, err := btrfs.OpenDirAt(s.dir, backup.Name)
+		if err != nil {
+			d.close()
+			return nil, err
+		}
+		*side.to = &diffSide{name: backup.Name, root: root, readOnly: backup.ReadOnly, loose: map[string]*diffLink{}}
+	}
+	return d, nil
+}
+
+func (d *differ) close() {
+	for _, side := range []*diffSide{d.a, d.b} {
+		if side != nil {
+			// Nothing was written.
+			_ = side.root.Close()
+		}
+	}
+}
+
+// run finds the candidates one way or the other and judges them.
+func (d *differ) run(method DiffMethod) (DiffMethod, error) {
+	a, errA := lookInside(d.a.root, d.inside)
+	b, errB := lookInside(d.b.root, d.inside)
+	for _, err := range []error{errA, errB} {
+		if err != nil && !isAbsent(err) {
+			return "", err
+		}
+	}
+	if errA != nil && errB != nil {
+		return "", &fs.PathError{Op: "look up", Path: d.inside, Err: fmt.Errorf("in %s and %s: %w", d.a.name, d.b.name, fs.ErrNotExist)}
+	}
+	if err := d.relate(); err != nil {
+		return "", err
+	}
+	tops := errA == nil && errB == nil && a.isDir() && b.isDir()
+	if method != DiffWalk {
+		ok, err := d.trySend(tops && (d.inside == "" || a.id == b.id))
+		if ok || err != nil {
+			return DiffSend, err
+		}
+		if method == DiffSend {
+			return "", fmt.Errorf("%s and %s: a change stream needs root and two read-only backups that are related", d.a.name, d.b.name)
+		}
+	}
+	if err := d.walkBoth(topLink(d.inside, a, errA), topLink(d.inside, b, errB)); err != nil {
+		return "", err
+	}
+	return DiffWalk, d.match()
+}
+
+func topLink(p string, st fileStat, err error) *diffLink {
+	if err != nil {
+		return nil
+	}
+	return &diffLink{path: p, st: st}
+}
+
+// relate compares the roots: a snapshot keeps the time of birth of its root.
+func (d *differ) relate() error {
+	a, err := lookInside(d.a.root, "")
+	if err != nil {
+		return err
+	}
+	b, err := lookInside(d.b.root, "")
+	d.related = a.id == b.id && a.id.known()
+	return err
+}
+
+// skip notes what could not be read and goes on.
+func (d *differ) skip(err error) error {
+	if err == nil || !isUnreadable(err) {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unreadCount++
+	if len(d.unread) < maxUnread {
+		d.unread = append(d.unread, err.Error())
+	}
+	return nil
+}
+
+func (d *differ) add(e DiffEntry) {
+	if e.OldPath == e.Path {
+		e.OldPath = ""
+	}
+	if e.OldType == e.Type {
+		e.OldType = ""
+	}
+	if e.Path == "" {
+		e.Path = "."
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.entries = append(d.entries, e)
+}
+
+// report adds the entry for a file that is a in the first and b in the second
+// backup, either of which may be nil.
+func (d *differ) report(kind DiffKind, a, b *diffLink, changed []DiffChange) {
+	e := DiffEntry{Kind: kind, Changed: changed}
+	if a != nil {
+		e.Path, e.OldPath, e.Type, e.OldType, e.OldSize = a.path, a.path, a.st.typeName(), a.st.typeName(), a.st.fileSize()
+	}
+	if b != nil {
+		e.Path, e.Type, e.Size = b.path, b.st.typeName(), b.st.fileSize()
+	}
+	d.add(e)
+}

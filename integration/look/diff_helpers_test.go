@@ -1,0 +1,130 @@
+//go:build integration
+
+package look
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+)
+
+// line is a chain of backups made by hand: each is a snapshot of work.
+type line struct {
+	dest, work string
+	made       int
+}
+
+func newLine(t testing.TB) *line {
+	t.Helper()
+	l := &line{dest: filepath.Join(loopfs.New(t, "2G"), "dest")}
+	must(t, os.Mkdir(l.dest, 0o755))
+	_, err := rsbtbackup.Init(t.Context(), l.dest, rsbtbackup.InitOptions{})
+	must(t, err)
+	l.restart(t)
+	return l
+}
+
+// restart goes on with a work subvolume that has nothing to do with the last.
+func (l *line) restart(t testing.TB) {
+	t.Helper()
+	name := fmt.Sprintf("work-%d", l.made)
+	dir := openDir(t, l.dest)
+	defer dir.Close()
+	must(t, btrfs.CreateSubvolume(dir, name))
+	l.work = filepath.Join(l.dest, name)
+}
+
+// snap makes a backup of work and returns its name.
+func (l *line) snap(t testing.TB) string {
+	t.Helper()
+	l.made++
+	name := time.Date(2026, 1, 1, 0, l.made, 0, 0, time.UTC).Format("2006-01-02-15:04")
+	dir, work := openDir(t, l.dest), openDir(t, l.work)
+	defer dir.Close()
+	defer work.Close()
+	must(t, btrfs.CreateSnapshot(dir, name, work, btrfs.SnapshotOptions{ReadOnly: true}))
+	return name
+}
+
+func (l *line) drop(t testing.TB, name string) {
+	t.Helper()
+	dir := openDir(t, l.dest)
+	defer dir.Close()
+	must(t, btrfs.DeleteSubvolume(dir, name))
+}
+
+func (l *line) path(elem ...string) string {
+	return filepath.Join(append([]string{l.work}, elem...)...)
+}
+
+func openDir(t testing.TB, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	return f
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t testing.TB, path, content string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.WriteFile(path, []byte(content), 0o644))
+}
+
+func diff(t testing.TB, dest, a, b string, o rsbtbackup.DiffOptions) []rsbtbackup.DiffEntry {
+	t.Helper()
+	d, err := rsbtbackup.Diff(t.Context(), dest, a, b, o)
+	must(t, err)
+	if o.Method != "" && d.Method != o.Method {
+		t.Fatalf("method %q, want %q", d.Method, o.Method)
+	}
+	return d.Entries
+}
+
+// bothWays compares by stream and by walk, which must agree.
+func bothWays(t testing.TB, dest, a, b, path string) []rsbtbackup.DiffEntry {
+	t.Helper()
+	walked := diff(t, dest, a, b, rsbtbackup.DiffOptions{Path: path, Method: rsbtbackup.DiffWalk})
+	sent, err := rsbtbackup.Diff(t.Context(), dest, a, b, rsbtbackup.DiffOptions{Path: path})
+	must(t, err)
+	if path == "" && sent.Method != rsbtbackup.DiffSend {
+		t.Fatalf("compared %s with %s by %q, want by stream", a, b, sent.Method)
+	}
+	if d := cmp.Diff(walked, sent.Entries); d != "" {
+		t.Fatalf("%s to %s, path %q: walk (-) and stream (+):\n%s", a, b, path, d)
+	}
+	return walked
+}
+
+// show is entries as text, one a line.
+func show(entries []rsbtbackup.DiffEntry) string {
+	var b strings.Builder
+	for _, e := range entries {
+		fmt.Fprintf(&b, "%s %s", e.Kind, e.Path)
+		if e.OldPath != "" {
+			fmt.Fprintf(&b, " from %s", e.OldPath)
+		}
+		if e.OldType != "" {
+			fmt.Fprintf(&b, ", %s, was %s", e.Type, e.OldType)
+		}
+		if len(e.Changed) > 0 {
+			fmt.Fprintf(&b, " %v", e.Changed)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
