@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -67,7 +68,7 @@ type destination struct {
 	mode   mode
 	path   string
 	killer string // see there
-	rng    *rand.Rand
+	stream uint64 // of dice that belong to it alone
 	kept   []kept
 	last   time.Duration // of the last whole run
 }
@@ -94,7 +95,7 @@ func newEpisode(t *testing.T, seed uint64, sum *tally) *episode {
 	options := [][]string{nil, {"compress=zstd:1"}, {"nodatasum"}}
 	base := loopfs.New(t, "6G", options[seed%3]...)
 	for i, m := range modes() {
-		d := &destination{mode: m, path: filepath.Join(base, fmt.Sprint("dest", i)), killer: filepath.Join(t.TempDir(), "rsync"), rng: rand.New(rand.NewPCG(seed, uint64(100+i)))}
+		d := &destination{mode: m, path: filepath.Join(base, fmt.Sprint("dest", i)), killer: filepath.Join(t.TempDir(), "rsync"), stream: seed<<8 + uint64(i)}
 		if err := errors.Join(os.Mkdir(d.path, 0o700), os.WriteFile(d.killer, []byte(killer), 0o700)); err != nil {
 			t.Fatal(err)
 		}
@@ -176,32 +177,30 @@ func (e *episode) expect(name string) expected {
 
 // interrupt runs, for some modes, a backup that is cut short; then the source goes on changing.
 func (e *episode) interrupt() {
-	chosen := map[*destination]bool{}
+	var chosen []*destination
 	for _, d := range e.dests {
-		chosen[d] = d.rng.IntN(6) == 0 || e.round == 1 && d.rng.IntN(2) == 0
+		if rng := d.dice(e.round, "whether"); rng.IntN(6) == 0 || e.round == 1 && rng.IntN(2) == 0 {
+			chosen = append(chosen, d)
+		}
 	}
-	if !slices.ContainsFunc(e.dests, func(d *destination) bool { return chosen[d] }) {
+	if len(chosen) == 0 {
 		return
 	}
 	want := e.expect(fmt.Sprint(e.round, "-interrupted"))
 	e.each(func(d *destination) error {
-		if !chosen[d] {
+		if !slices.Contains(chosen, d) {
 			return nil
 		}
-		return d.cutShort(e.world.root, want)
+		return d.cutShort(e.round, e.world.root, want)
 	})
-	for _, d := range e.dests {
-		if chosen[d] {
-			e.tally.interrupted.Add(1)
-		}
-	}
+	e.tally.interrupted.Add(int64(len(chosen)))
 	e.must(e.world.change(e.world.rng.IntN(maxChanges)))
 }
 
 func (e *episode) backup() {
 	want := e.expect(fmt.Sprint(e.round))
 	fixed := e.world.makeImmutable()
-	e.each(func(d *destination) error { return d.backup(e.world.root, want) })
+	e.each(func(d *destination) error { return d.backup(e.round, e.world.root, want) })
 	e.must(e.world.setImmutable(fixed, false))
 	after, err := readManifest(e.world.root)
 	e.must(err)
@@ -230,20 +229,29 @@ func (e *episode) recheck() {
 	})
 }
 
-func (d *destination) options(source string) rsbtbackup.BackupOptions {
+// dice begin anew for each use in each round: how many of them a run needs that is cut short depends
+// on how far it came, and must not change what follows.
+func (d *destination) dice(round int, use string) *rand.Rand {
+	hash := fnv.New64a()
+	fmt.Fprint(hash, round, use)
+	return rand.New(rand.NewPCG(d.stream, hash.Sum64()))
+}
+
+func (d *destination) options(source string, rng *rand.Rand) rsbtbackup.BackupOptions {
 	o := rsbtbackup.BackupOptions{
 		Source: source, Dest: d.path,
 		Now: time.Date(2000, 1, 1, 0, len(d.kept), 0, 0, time.Local),
 	}
-	d.mode.set(&o, d.rng)
+	d.mode.set(&o, rng)
 	return o
 }
 
 // cutShort makes a run that ends early; when it is too quick for that, it has made one more backup.
-func (d *destination) cutShort(source string, want expected) error {
-	o := d.options(source)
-	i := interruption(d.rng.IntN(int(interruptions)))
-	after := max(time.Millisecond, time.Duration(d.rng.Float64()*float64(max(d.last, 30*time.Millisecond))))
+func (d *destination) cutShort(round int, source string, want expected) error {
+	rng := d.dice(round, "how")
+	o := d.options(source, rng)
+	i := interruption(rng.IntN(int(interruptions)))
+	after := max(time.Millisecond, time.Duration(rng.Float64()*float64(max(d.last, 30*time.Millisecond))))
 	ctx, cancel, err := i.arrange(&o, d.killer, after)
 	if err != nil {
 		return err
@@ -260,14 +268,14 @@ func (d *destination) cutShort(source string, want expected) error {
 	if err == nil {
 		return fmt.Errorf("%s after %v: nothing published, and no error", i, after)
 	}
-	if d.rng.IntN(3) == 0 {
-		return tear(d.rng, d.path)
+	if rng.IntN(3) == 0 {
+		return tear(rng, d.path)
 	}
 	return nil
 }
 
-func (d *destination) backup(source string, want expected) error {
-	o := d.options(source)
+func (d *destination) backup(round int, source string, want expected) error {
+	o := d.options(source, d.dice(round, "backup"))
 	began := time.Now()
 	report, err := rsbtbackup.Backup(context.Background(), o)
 	if err != nil {
@@ -288,7 +296,11 @@ func (d *destination) compare(i int, sum *tally) error {
 	if got.sum == k.want.manifest.sum {
 		return nil
 	}
-	wrong, text := k.want.manifest.diff(got, 10)
+	var before manifest
+	if i > 0 {
+		before = d.kept[i-1].want.manifest
+	}
+	wrong, text := k.want.manifest.diffSince(before, got, 10)
 	bytes := wrongBytes(k.want.copy, path, wrong)
 	sum.wrongNames.Add(int64(len(wrong)))
 	sum.wrongBytes.Add(bytes)

@@ -17,7 +17,7 @@ import (
 )
 
 // A step is done to the source: "write NAME SIZE BYTE TIME", "link OLD NEW", "split NAME" (cp -p and
-// rename over), "swap A B", "remove NAME", "chmod NAME MODE", "symlink NAME TARGET", and "mkdir",
+// rename over), "swap A B", "remove NAME", "chmod NAME MODE", "acl NAME", "symlink NAME TARGET", and "mkdir",
 // "fifo", "chardev" or "blockdev" with NAME.
 type step string
 
@@ -119,6 +119,13 @@ var linkCases = []struct {
 		"a symlink with two names parted",
 		[]step{"symlink a x", "link a b"},
 		[]step{"remove b", "symlink b x"},
+	},
+	{
+		// rsync 3.5.0 with -A empties the group's own entry of an ACL that is given to a file with a
+		// set-id bit.
+		"a set-id file got an ACL",
+		[]step{"write a 20000 A 1", "chmod a 4755"},
+		[]step{"chmod a 640", "acl a"},
 	},
 	{
 		// rsync compares the numbers of devices, not which of the two kinds they are.
@@ -232,6 +239,11 @@ func (s step) apply(root string) error {
 		return os.Remove(path(0))
 	case "mkdir":
 		return os.Mkdir(path(0), 0o755)
+	case "acl":
+		// user::rw-, user:1000:r--, group::r--, mask::r--, other::---
+		acl := "\x02\x00\x00\x00" + "\x01\x00\x06\x00\xff\xff\xff\xff" + "\x02\x00\x04\x00\xe8\x03\x00\x00" +
+			"\x04\x00\x04\x00\xff\xff\xff\xff" + "\x10\x00\x04\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
+		return unix.Setxattr(path(0), accessACL, []byte(acl), 0)
 	case "symlink":
 		return os.Symlink(words[1], path(0))
 	case "fifo":
@@ -241,11 +253,11 @@ func (s step) apply(root string) error {
 	case "blockdev":
 		return unix.Mknod(path(0), unix.S_IFBLK|0o640, int(unix.Mkdev(1, 3)))
 	case "chmod":
-		var mode os.FileMode
+		var mode uint32
 		if _, err := fmt.Sscanf(words[1], "%o", &mode); err != nil {
 			return err
 		}
-		return os.Chmod(path(0), mode)
+		return unix.Chmod(path(0), mode)
 	}
 	return fmt.Errorf("unknown step")
 }

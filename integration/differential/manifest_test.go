@@ -148,14 +148,22 @@ type xattr struct {
 
 // readXattrs returns all attributes, ACLs and capabilities among them, by name.
 func readXattrs(path string) ([]xattr, error) {
-	list := make([]byte, 16<<10)
+	var buf [1 << 10]byte
+	list := buf[:]
 	n, err := unix.Llistxattr(path, list)
+	if err == unix.ERANGE {
+		list = make([]byte, 64<<10)
+		n, err = unix.Llistxattr(path, list)
+	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "llistxattr", Path: path, Err: err}
 	}
+	if n == 0 {
+		return nil, nil
+	}
 	var attrs []xattr
+	value := make([]byte, 64<<10)
 	for name := range bytes.FieldsFuncSeq(list[:n], func(r rune) bool { return r == 0 }) {
-		value := make([]byte, 64<<10)
 		n, err := unix.Lgetxattr(path, string(name), value)
 		if err != nil {
 			return nil, &fs.PathError{Op: "lgetxattr " + string(name), Path: path, Err: err}
@@ -168,6 +176,11 @@ func readXattrs(path string) ([]xattr, error) {
 
 // diff says in which names got differs from want, at most limit of them.
 func (want manifest) diff(got manifest, limit int) (wrong []string, text string) {
+	return want.diffSince(manifest{}, got, limit)
+}
+
+// diffSince also says what was there before.
+func (want manifest) diffSince(before, got manifest, limit int) (wrong []string, text string) {
 	for path, line := range want.lines {
 		if got.lines[path] != line {
 			wrong = append(wrong, path)
@@ -186,6 +199,9 @@ func (want manifest) diff(got manifest, limit int) (wrong []string, text string)
 			break
 		}
 		fmt.Fprintf(&b, "  %q\n    want %s\n    got  %s\n", path, orAbsent(want.lines[path]), orAbsent(got.lines[path]))
+		if before.lines != nil {
+			fmt.Fprintf(&b, "    was  %s\n", orAbsent(before.lines[path]))
+		}
 	}
 	return wrong, b.String()
 }
