@@ -151,7 +151,7 @@ func (r *run) backup(ctx context.Context) (err error) {
 	r.log = log
 	err = r.make(ctx)
 	r.logEnd(err)
-	if r.report.Name != "" && r.o.Prune != nil {
+	if r.o.Prune != nil && (err == nil || errors.Is(err, ErrIncomplete)) {
 		err = errors.Join(err, r.prune(ctx))
 	}
 	closeLog(sink, r.o.Logger)
@@ -165,6 +165,10 @@ func (r *run) make(ctx context.Context) (err error) {
 	}
 	if err := r.read(); err != nil {
 		return err
+	}
+	// A missing rsync is noticed before DEST is touched.
+	if _, _, err := rsyncexec.Probe(ctx, r.o.RsyncProgram); err != nil {
+		return step("transfer", err)
 	}
 	if err := r.repair(ctx); err != nil {
 		return err

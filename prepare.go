@@ -36,27 +36,24 @@ type prepared struct {
 }
 
 // prepareTree walks the tree below root, which nobody else changes: stubs are
-// removed and, with split set, hard links split. With forget set, files that
-// are clean leave the page cache, so that reading them reads the disk.
-func prepareTree(ctx context.Context, root *os.File, split, forget bool) (*prepared, error) {
+// removed and, with split set, hard links split. With doubtful set, files are
+// made to show what the disk holds.
+func prepareTree(ctx context.Context, root *os.File, split, doubtful bool) (*prepared, error) {
 	p := &prepared{}
 	w := walker{
 		visit: func(dir *os.File, e os.DirEntry) error {
 			p.entries.Add(1)
-			if !e.Type().IsRegular() {
-				return nil
-			}
-			if forget {
-				if err := dropCache(dir, e.Name()); err != nil {
-					return err
-				}
-			}
-			if !split {
+			if !e.Type().IsRegular() || !split && !doubtful {
 				return nil
 			}
 			st, err := statAt(dir, e.Name())
-			if err != nil || st.Nlink < 2 {
+			switch {
+			case err != nil:
 				return err
+			case doubtful:
+				return distrust(dir, e.Name(), uint64(st.Nlink))
+			case st.Nlink < 2:
+				return nil
 			}
 			p.split.Add(1)
 			return splitFile(dir, e.Name())
@@ -69,14 +66,24 @@ func prepareTree(ctx context.Context, root *os.File, split, forget bool) (*prepa
 	return p, w.walk(ctx, root)
 }
 
-// dropCache makes the kernel forget the clean pages of a file, also those it
-// could not write and then marked clean.
-func dropCache(dir *os.File, name string) error {
+// distrust makes sure that what is read of a file is what the disk holds. A
+// file whose data the disk refused says so to the first fsync, also when
+// somebody else's syncfs took the report for the filesystem; it is removed, so
+// that rsync copies it again. Only the first name could ask, so of several
+// names all but the last are removed unasked. Of what is left the clean pages
+// leave the cache.
+func distrust(dir *os.File, name string, links uint64) error {
+	if links > 1 {
+		return unlinkAt(dir, name, 0)
+	}
 	f, err := openOwn(dir, name, unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return unlinkAt(dir, name, 0)
+	}
 	err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	return atError("fadvise", dir, name, err)
 }
@@ -95,6 +102,12 @@ func enterOwn(dir *os.File, name string) (*os.File, error) {
 	}
 	if st.Ino == stubInode {
 		return nil, errors.Join(unlinkAt(dir, name, unix.AT_REMOVEDIR), sub.Close())
+	}
+	if os.Geteuid() != 0 {
+		// What can be opened may still not be searched, or written in.
+		if err := widen(sub); err != nil {
+			return nil, errors.Join(err, sub.Close())
+		}
 	}
 	return sub, nil
 }

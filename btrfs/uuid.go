@@ -2,7 +2,11 @@
 
 package btrfs
 
-import "fmt"
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
 
 // UUID of a subvolume, device or filesystem; all zero where there is none.
 type UUID [16]byte
@@ -17,3 +21,14 @@ func (u UUID) IsZero() bool { return u == UUID{} }
 
 // MarshalText is String, for encoding/json.
 func (u UUID) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (u *UUID) UnmarshalText(text []byte) error {
+	digits := strings.ReplaceAll(string(text), "-", "")
+	raw, err := hex.DecodeString(digits)
+	if err != nil || len(raw) != len(u) || UUID(raw).String() != strings.ToLower(string(text)) {
+		return fmt.Errorf("parse UUID %q: not of the form 3f2504e0-4f89-41d3-9a0c-0305e82c3301", text)
+	}
+	*u = UUID(raw)
+	return nil
+}
