@@ -198,7 +198,7 @@ down() { # DIR
 # that package loopfs makes. A second sweep at the same time leaves the work to the first.
 sweep() {
 	local place status=0
-	exec 9<"$0"
+	exec 9</dev/loop-control # one for the machine, whatever checkouts there are
 	flock --nonblock 9 || return 0
 	mount_points
 	backing_files
