@@ -75,10 +75,10 @@ const (
 // none; what was added, or removed, with its directory has.
 type DiffEntry struct {
 	Kind    DiffKind     `json:"kind"`
-	Path    string       `json:"path"`               // in the second backup; of what was removed, in the first
-	OldPath string       `json:"old_path,omitempty"` // in the first, if it differs
-	Type    string       `json:"type"`               // file, directory, symlink, fifo, socket, block, char
-	OldType string       `json:"old_type,omitempty"` // if it differs
+	Path    string       `json:"path"`                    // in the second backup; of what was removed, in the first
+	OldPath string       `json:"old_path,omitempty"`      // in the first, if it differs
+	Type    string       `json:"file_type"`               // file, directory, symlink, fifo, socket, block, char
+	OldType string       `json:"old_file_type,omitempty"` // if it differs
 	Changed []DiffChange `json:"changed,omitempty"`
 	Size    int64        `json:"size"`     // of a file, in the second backup
 	OldSize int64        `json:"old_size"` // of a file, in the first

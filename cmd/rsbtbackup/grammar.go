@@ -26,6 +26,8 @@ type grammar struct {
 	Unpin   unpinCommand   `cmd:"" help:"Take the protection of a backup away."`
 	Ls      lsCommand      `cmd:"" help:"List files in a backup."`
 	Cat     catCommand     `cmd:"" help:"Write a file of a backup to standard output."`
+	Diff    diffCommand    `cmd:"" help:"Show what changed from backup A to backup B."`
+	History historyCommand `cmd:"" help:"List the versions of a path through all backups."`
 	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`

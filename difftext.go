@@ -1,0 +1,86 @@
+// The difference of one text file, line by line.
+
+package rsbtbackup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"unicode/utf8"
+
+	"github.com/aymanbagabas/go-udiff"
+	"golang.org/x/sys/unix"
+)
+
+// maxText bounds the files TextDiff compares: finding the shortest difference
+// takes time that grows with the square of what changed.
+const maxText = 1 << 20
+
+var (
+	// ErrBinary: one of two files is no text.
+	ErrBinary = errors.New("not a text file")
+	// ErrTooLarge: one of two files is too large to be compared by lines.
+	ErrTooLarge = errors.New("too large to be compared by lines")
+)
+
+// TextDiff returns the unified difference of one file between two backups, ""
+// if there is none. The file may be missing in one of them. Text is UTF-8
+// without NUL, of at most 1 MiB.
+//
+// Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for what
+// is no regular file.
+func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) {
+	inside, err := cleanInside(path)
+	if err != nil {
+		return "", err
+	}
+	s, err := openStore(dest)
+	if err != nil {
+		return "", err
+	}
+	defer s.close()
+	d, err := s.newDiffer(from, to, inside)
+	if err != nil {
+		return "", step("read", err)
+	}
+	defer d.close()
+	a, errA := d.a.text(inside)
+	b, errB := d.b.text(inside)
+	if errors.Is(errA, fs.ErrNotExist) != errors.Is(errB, fs.ErrNotExist) {
+		errA, errB = ignoreNotExist(errA), ignoreNotExist(errB)
+	}
+	if err := errors.Join(errA, errB); err != nil {
+		return "", step("compare", err)
+	}
+	return udiff.Unified(d.a.name+"/"+inside, d.b.name+"/"+inside, a, b), ctx.Err()
+}
+
+// text reads a whole file.
+func (s *diffSide) text(path string) (string, error) {
+	f, err := openPathInside(s.root, cmpOrDot(path), unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	st, err := fileStatAt(f, "")
+	switch {
+	case err != nil:
+		return "", err
+	case !st.isFile():
+		return "", failf(ErrUsage, "%s: a %s can not be compared by lines", f.Name(), st.typeName())
+	case st.size > maxText:
+		return "", fmt.Errorf("%s: %d bytes: %w", f.Name(), st.size, ErrTooLarge)
+	}
+	content := make([]byte, st.size)
+	n, err := f.ReadAt(content, 0)
+	if err != nil && !isEnd(err) {
+		return "", err
+	}
+	content = content[:n]
+	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
+		return "", fmt.Errorf("%s: %w", f.Name(), ErrBinary)
+	}
+	return string(content), nil
+}
