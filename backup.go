@@ -13,9 +13,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
-	"golang.org/x/sys/unix"
 )
 
 // Progress is how far the transfer is; see rsyncexec.Progress.
@@ -73,30 +71,6 @@ type BackupOptions struct {
 	Progress func(Progress)
 	// Version of the calling program, for the record.
 	Version string
-}
-
-// Report is what a backup did.
-type Report struct {
-	Dest   string `json:"dest"`
-	Source string `json:"source"`
-	// Name of the new backup; empty in a dry run and when none was published.
-	Name         string           `json:"name,omitempty"`
-	Status       Status           `json:"status,omitempty"`
-	Base         string           `json:"base,omitempty"` // the backup it is incremental on
-	Resumed      bool             `json:"resumed"`
-	DryRun       bool             `json:"dry_run"`
-	Started      time.Time        `json:"started"`
-	Ended        time.Time        `json:"ended"`
-	RsyncVersion string           `json:"rsync_version,omitempty"`
-	RsyncExit    int              `json:"rsync_exit"`
-	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
-	// AddedBytes is the file data on disk that earlier backups do not share;
-	// nil without root, whom alone the kernel tells.
-	AddedBytes *uint64      `json:"added_bytes,omitempty"`
-	Complaints []string     `json:"complaints,omitempty"` // the first messages of rsync
-	Notices    []string     `json:"notices,omitempty"`
-	Repairs    []string     `json:"repairs,omitempty"`
-	Prune      *PruneReport `json:"prune,omitempty"`
 }
 
 // Backup makes one backup of o.Source in o.Dest. When it returns nil, the
@@ -332,7 +306,6 @@ func (r *run) judge(end transferEnd) verdict {
 	if v.drop && errors.As(v.err, &exit) && exit.Code == rsyncexec.ExitMaxDelete {
 		v.err = tooManyDeletes(r.src, r.o.MaxDeletePercent)
 	}
-	r.report.Status = v.status
 	if v.notice != "" {
 		r.notice(v.notice)
 	}
@@ -351,9 +324,13 @@ func (r *run) abandon(v verdict) error {
 	if errors.Is(v.err, ErrGuard) {
 		err = step("guard", v.err)
 	}
-	if v.drop {
+	switch {
+	case r.store.keepLock: // some rsync still writes
+		return err
+	case v.drop:
 		return errors.Join(err, r.discard())
 	}
+	r.log.Info("making durable what was copied, to resume from")
 	return errors.Join(err, r.flush())
 }
 
@@ -395,7 +372,7 @@ func (r *run) commit(pending *os.File, v verdict) error {
 	if err := r.store.publish(pending, r.plan, record); err != nil {
 		return step("publish", err)
 	}
-	r.report.Name = record.Name
+	r.report.Name, r.report.Status = record.Name, v.status
 	if v.status == Complete {
 		if err := r.store.setCur(record.Name); err != nil {
 			return step("point cur to "+record.Name, err)
@@ -418,57 +395,4 @@ func (r *run) prune(ctx context.Context) (err error) {
 		err = c.prune(ctx, *r.o.Prune, r.report.Prune)
 	}
 	return step("prune", err)
-}
-
-func (r *run) incomplete() error {
-	text := "rsync could not read everything"
-	if len(r.report.Complaints) > 0 {
-		text += ": " + r.report.Complaints[0]
-	}
-	return failf(ErrIncomplete, "%s is %w: %s", r.report.Name, ErrIncomplete, text)
-}
-
-// measure finds out what the backup adds on disk. All of it has been written
-// out, so the extents are there to be counted. It is a figure, nothing to fail
-// for.
-func (r *run) measure(pending *os.File) {
-	var since uint64
-	if r.plan.base != nil {
-		since = r.plan.base.generation
-	}
-	added, err := btrfs.AddedBytes(pending, since)
-	switch {
-	case errors.Is(err, unix.EPERM):
-	case err != nil:
-		r.notice(fmt.Sprintf("what the backup adds on disk is unknown: %v", err))
-	default:
-		r.report.AddedBytes = &added
-	}
-}
-
-func (r *run) record(v verdict) *Record {
-	host, err := os.Hostname()
-	if err != nil {
-		r.log.Warn("host name unknown", "error", err)
-	}
-	return &Record{
-		Version: 1, Status: v.status,
-		Source: r.src.shown, SourceBytes: invalidUTF8(r.src.shown), SourceFS: r.src.identity, Host: host,
-		Started: r.o.Now.UTC(), Ended: time.Now().UTC(),
-		Base: r.report.Base, Resumed: r.report.Resumed,
-		RsbtbackupVersion: r.o.Version, RsyncVersion: r.report.RsyncVersion,
-		RsyncExit: r.report.RsyncExit, Stats: r.report.Stats, AddedBytes: r.report.AddedBytes, Notices: r.report.Notices,
-	}
-}
-
-func (r *run) logEnd(err error) {
-	if err != nil && !errors.Is(err, ErrIncomplete) {
-		r.log.Error("backup failed", "error", err)
-		return
-	}
-	attrs := []any{"name", r.report.Name, "status", r.report.Status}
-	if s := r.report.Stats; s != nil {
-		attrs = append(attrs, "files", s.Files, "transferred", s.Transferred, "deleted", s.Deleted, "bytes", s.Literal)
-	}
-	r.log.Info("backup finished", attrs...)
 }

@@ -18,7 +18,9 @@
 //	repair leftovers       repair.go
 //	fill pending           prepare.go, transfer.go
 //	weigh rsync's end      judge.go
+//	keep holes             holes.go
 //	publish                commit.go
+//	say what was done      report.go, log.go
 //
 // # On disk
 //

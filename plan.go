@@ -23,6 +23,7 @@ type plan struct {
 	discard  bool      // remove what stands under pending first
 	why      string    // why pending is discarded or resumed, for the log
 	checksum bool      // compare contents, not sizes and times
+	doubtful bool      // pending may hold, in memory, what the disk does not
 	started  time.Time
 	nameTry  int
 	name     string
@@ -63,7 +64,7 @@ func (p *plan) planWork(st *state) {
 		return
 	case trust == trustByChecksum && p.first():
 		// Nothing else to start from: what was copied is worth reading.
-		p.work, p.checksum = workResume, true
+		p.work, p.checksum, p.doubtful = workResume, true, true
 		return
 	case trust == trustByChecksum:
 		// A new snapshot of the base needs no checksum of the whole tree.

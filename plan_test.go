@@ -65,6 +65,9 @@ func TestPlanOfPending(t *testing.T) {
 			if p.work != c.work || p.checksum != c.checksum || p.discard != c.discard {
 				t.Errorf("work %d, checksum %v, discard %v; want %d, %v, %v (%s)", p.work, p.checksum, p.discard, c.work, c.checksum, c.discard, p.why)
 			}
+			if p.doubtful != (c.work == workResume && c.checksum) {
+				t.Errorf("doubtful %v", p.doubtful)
+			}
 			if (p.why == "") != (c.pending.kind == absent) {
 				t.Errorf("why = %q", p.why)
 			}

@@ -71,17 +71,12 @@ func escapePattern(path string) string {
 // transfer prepares pending and runs rsync. rsync inherits pending, and DEST
 // with the lock on it.
 func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, error) {
-	doubtful := r.plan.work == workResume && r.plan.checksum
-	if doubtful {
-		// What the disk did not take must not be read back from the cache.
-		if err := r.flush(); err != nil {
+	if r.plan.doubtful {
+		if err := r.writeOut(); err != nil {
 			return transferEnd{}, err
 		}
-		if err := r.enter(phaseTransfer); err != nil {
-			return transferEnd{}, step("note", err)
-		}
 	}
-	tree, err := prepareTree(ctx, pending, !r.o.WholeFiles, doubtful)
+	tree, err := prepareTree(ctx, pending, !r.o.WholeFiles, r.plan.doubtful)
 	if err != nil {
 		return transferEnd{}, step("prepare pending", err)
 	}
@@ -98,6 +93,14 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 		end = r.rsync(ctx, opts)
 	}
 	return end, nil
+}
+
+// writeOut lets every file of a doubtful pending be clean or in error.
+func (r *run) writeOut() error {
+	if err := r.flush(); err != nil {
+		return err
+	}
+	return step("note", r.enter(phaseTransfer))
 }
 
 // survey tells what is foreseen: a first backup that will not fit, and what
