@@ -20,6 +20,7 @@ import (
 type line struct {
 	dest, work string
 	made       int
+	works      int
 }
 
 func newLine(t testing.TB) *line {
@@ -35,7 +36,8 @@ func newLine(t testing.TB) *line {
 // restart goes on with a work subvolume that has nothing to do with the last.
 func (l *line) restart(t testing.TB) {
 	t.Helper()
-	name := fmt.Sprintf("work-%d", l.made)
+	l.works++
+	name := fmt.Sprintf("work-%d", l.works)
 	dir := openDir(t, l.dest)
 	defer dir.Close()
 	must(t, btrfs.CreateSubvolume(dir, name))
