@@ -1,0 +1,35 @@
+//go:build integration
+
+package restore
+
+import (
+	"bytes"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// What was restored before Ctrl-C stays, and the next run goes on from there.
+func TestAnInterruptedRestoreIsCompletedByTheNext(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	backup := p.backup(t, goSource(t)+"/net")
+	target := p.mount + "/target"
+	var stderr bytes.Buffer
+	cmd := exec.Command(testbin.Path(t), "restore", p.dest, "latest", "--bwlimit=300", "-t", target)
+	cmd.Stderr = &stderr
+	check(t, cmd.Start())
+	for deadline := time.Now().Add(time.Minute); len(names(target)) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is restored")
+		}
+	}
+	check(t, cmd.Process.Signal(syscall.SIGINT))
+	_ = cmd.Wait() // the exit code is looked at below
+	wantOneLine(t, testbin.Result{Stderr: stderr.String(), Exit: cmd.ProcessState.ExitCode()}, 130, "interrupted")
+	p.restore(t, "-t", target, "--overwrite=if-changed")
+	wantSame(t, backup, target)
+}
