@@ -167,6 +167,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(stream(2, command(15, true, text(15, "a"), u64(18, 0), text(19, "data")), end()))
 	f.Add(stream(1, command(13, false, text(15, "a"), text(13, "user.x"), text(14, "v")), end()))
 	f.Add(stream(3, command(26, true, text(15, "a")), end()))
+	for _, s := range kernelStreams(f) {
+		f.Add(s)
+	}
 	f.Fuzz(func(t *testing.T, s []byte) {
 		commands, err := collect(bytes.NewReader(s))
 		if err != nil && !errors.Is(err, sendstream.ErrFormat) {

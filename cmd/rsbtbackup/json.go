@@ -35,6 +35,14 @@
 //	          rsync_exit, stats, complaints, started, ended
 //	check     one, rsbtbackup.CheckReport: dest, level, results (name, level
 //	          (ok, warn or fail), text)
+//	difference  one for each, rsbtbackup.DiffEntry: kind, path, old_path, file_type,
+//	          old_file_type, changed, size, old_size
+//	diff      the last of diff: dest, from, to, path, method, unread, counts,
+//	          added_bytes, removed_bytes
+//	text_difference  one, of diff --text: path, text
+//	path_version  one for each, oldest first, rsbtbackup.Version: first, last, take,
+//	          backups, vanished, file_type, size, mode, uid, gid, mtime, changed
+//	history   the last of history: dest, path, backups
 //	version   one: version, revision, go, rsync, rsync_path
 //	error     the last, if the exit code is not 0: exit, message, hints. The
 //	          same error is on stderr as text.
