@@ -1,0 +1,127 @@
+//go:build integration
+
+package verify
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+var dataUsed = regexp.MustCompile(`(?m)^Data,single: Size:\d+, Used:(\d+)`)
+
+// used is what btrfs-progs tells of file data.
+func (s *store) used(t testing.TB) int64 {
+	t.Helper()
+	s.sync(t)
+	m := dataUsed.FindStringSubmatch(tool(t, "btrfs", "filesystem", "usage", "-b", s.image.Mount))
+	if m == nil {
+		t.Fatal("btrfs filesystem usage does not tell")
+	}
+	return int64(number(t, m[1]))
+}
+
+// What a backup is said to have added is what the file system grew by, and what deleting it is said to free is what
+// comes back. All files are larger than what fits into metadata.
+func TestSizesAgreeWithTheFileSystem(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	for i := range 50 {
+		s.write(t, fmt.Sprintf("file%d", i), 3000+s.rand.IntN(200_000))
+	}
+	s.write(t, "large", 10<<20)
+	const slack = 64 << 10
+	near := func(what string, got *uint64, want int64) {
+		t.Helper()
+		if got == nil || int64(*got) < want-slack || int64(*got) > want+slack {
+			t.Errorf("%s: %v, want %d", what, number64(got), want)
+		}
+	}
+	before := s.used(t)
+	var grown []int64
+	for i := range int64(5) {
+		name := s.backup(t)
+		after := s.used(t)
+		near("added by "+name, s.snapshots(t)[i].Added, after-before)
+		grown, before = append(grown, after-before), after
+		s.change(t, "large", i<<20, 300_000)
+		s.write(t, fmt.Sprintf("file%d", i), 100_000)
+		must(t, os.Remove(filepath.Join(s.src, fmt.Sprintf("file%d", 40+i))))
+	}
+
+	// Without a record it is measured, if asked for.
+	must(t, os.RemoveAll(filepath.Join(s.dest, ".log/records")))
+	for _, b := range s.snapshots(t) {
+		if b.Added != nil || b.Exclusive != nil {
+			t.Errorf("%s: %v, %v, want nothing", b.Name, b.Added, b.Exclusive)
+		}
+	}
+	l, err := rsbtbackup.ListSizes(t.Context(), s.dest)
+	must(t, err)
+	for i, b := range l.Backups {
+		near("measured for "+b.Name, b.Added, grown[i])
+	}
+	out := testbin.Must(t, "list", s.dest, "--size").Stdout
+	if strings.Contains(out, "FREES") != true || !strings.Contains(out, " free\n") {
+		t.Error(out)
+	}
+	for _, i := range []int{2, 0} {
+		l, err := rsbtbackup.ListSizes(t.Context(), s.dest)
+		must(t, err)
+		b := l.Backups[i]
+		testbin.Must(t, "delete", s.dest, b.Name)
+		after := s.used(t)
+		near("freed by "+b.Name, b.Exclusive, before-after)
+		before = after
+	}
+}
+
+func number64(n *uint64) string {
+	if n == nil {
+		return "unknown"
+	}
+	return fmt.Sprint(*n)
+}
+
+// A list of 2,000 backups comes at once.
+func TestListIsQuick(t *testing.T) {
+	s := newStore(t)
+	s.write(t, "file", 5000)
+	first := s.backup(t)
+	dir, err := btrfs.OpenDir(s.dest)
+	must(t, err)
+	defer dir.Close()
+	src, err := btrfs.OpenDirAt(dir, first)
+	must(t, err)
+	defer src.Close()
+	record, err := os.ReadFile(filepath.Join(s.dest, ".log/records", first+".json"))
+	must(t, err)
+	const n = 2000
+	for i := range n - 1 {
+		name := time.Date(2020, 1, 1, 0, i, 0, 0, time.UTC).Format("2006-01-02-15:04")
+		must(t, btrfs.CreateSnapshot(dir, name, src, btrfs.SnapshotOptions{ReadOnly: true}))
+		must(t, os.WriteFile(filepath.Join(s.dest, ".log/records", name+".json"), record, 0o600))
+	}
+	tool(t, "sync", "-f", s.dest)
+	best := time.Hour
+	for range 5 {
+		start := time.Now()
+		out := testbin.Must(t, "list", s.dest).Stdout
+		best = min(best, time.Since(start))
+		if strings.Count(out, "\n") != n+2 {
+			t.Fatalf("%d lines", strings.Count(out, "\n"))
+		}
+	}
+	t.Logf("%d backups listed in %v", n, best)
+	if best > 300*time.Millisecond {
+		t.Errorf("it took %v", best)
+	}
+}

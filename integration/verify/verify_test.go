@@ -1,0 +1,333 @@
+//go:build integration
+
+package verify
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// Fifty blocks of files small and large, hidden behind a warm cache, each found, each under the right name and at the
+// right place; and none before.
+func TestEveryOfFiftyDamagedBlocksIsFound(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	const blocks = 50
+	type place struct {
+		path   string
+		offset int64
+	}
+	var want []place
+	for i := range blocks - 10 {
+		path := fmt.Sprintf("dir%d/a file %02d\n", i%7, i)
+		size := 4096 + s.rand.IntN(300_000)
+		s.write(t, path, size)
+		want = append(want, place{path, int64(s.rand.IntN((size+4095)/4096) * 4096)})
+	}
+	s.write(t, "large", 40<<20)
+	for i := range int64(10) {
+		want = append(want, place{"large", i*4<<20 + 8192})
+	}
+	s.write(t, "good", 1<<20)
+	name := s.backup(t)
+
+	if report := s.verify(t, rsbtbackup.VerifyOptions{}); report.Damaged != 0 || report.Files != blocks-10+2 || report.DeviceErrors != 0 {
+		t.Fatalf("before anything was damaged: %+v", report)
+	}
+	for _, w := range want {
+		s.corrupt(t, name, w.path, uint64(w.offset))
+	}
+	report := s.verify(t, rsbtbackup.VerifyOptions{})
+	var got []place
+	for _, d := range report.Damages {
+		if d.Backup != name || d.Kind != rsbtbackup.DataDamage || len(d.Shared) > 0 || d.Elsewhere > 0 || d.Intact != "" {
+			t.Errorf("damage: %+v", d)
+		}
+		for _, r := range d.Ranges {
+			got = append(got, place{d.Path, r.Offset})
+			if r.Length > 4096 {
+				t.Errorf("%q: %d bytes at %d, want one block", d.Path, r.Length, r.Offset)
+			}
+		}
+	}
+	byPlace := func(a, b place) int {
+		return strings.Compare(fmt.Sprintf("%s %12d", a.path, a.offset), fmt.Sprintf("%s %12d", b.path, b.offset))
+	}
+	slices.SortFunc(want, byPlace)
+	slices.SortFunc(got, byPlace)
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(place{})); diff != "" {
+		t.Error(diff)
+	}
+
+	r := testbin.Run(t, "verify", s.dest, name[:10])
+	if r.Exit != 1 || strings.Count(r.Stdout, "damaged: ") != blocks-9 || !strings.Contains(r.Stdout, `damaged: $'dir0/a file 00\012' in `+name) {
+		t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
+	}
+}
+
+// A damaged block is in the backups that share it and in no other, and an older version without it is named.
+func TestWhoSharesTheDamageAndWhatIsIntact(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "file", 256<<10)
+	s.write(t, "other", 64<<10)
+	s.write(t, "only-new-ones-have-it", 1)
+	first := s.backup(t)
+	s.change(t, "file", 128<<10, 4096)
+	second := s.backup(t)
+	third := s.backup(t)
+	s.change(t, "file", 64<<10, 4096)
+	must(t, os.Rename(filepath.Join(s.src, "other"), filepath.Join(s.src, "moved")))
+	fourth := s.backup(t)
+	s.change(t, "file", 128<<10, 4096)
+	fifth := s.backup(t)
+	s.sync(t)
+	s.corrupt(t, third, "file", 128<<10) // of the second: shared by the third and the fourth
+
+	same := func(names ...string) (files []rsbtbackup.DamagedFile) {
+		for _, n := range names {
+			files = append(files, rsbtbackup.DamagedFile{Backup: n, Path: "file"})
+		}
+		return files
+	}
+	want := func(backup string, shared ...string) rsbtbackup.Damage {
+		return rsbtbackup.Damage{
+			Backup: backup, Path: "file", Kind: rsbtbackup.DataDamage, Bytes: 4096, Error: "input/output error",
+			Ranges: []rsbtbackup.DamagedRange{{Offset: 128 << 10, Length: 4096}},
+			Shared: same(shared...), Intact: first,
+		}
+	}
+	for _, tt := range []struct {
+		backup string
+		want   []rsbtbackup.Damage
+	}{
+		{first, []rsbtbackup.Damage{}},
+		{third, []rsbtbackup.Damage{want(third, second, fourth)}},
+		{fourth, []rsbtbackup.Damage{want(fourth, second, third)}},
+		{fifth, []rsbtbackup.Damage{}},
+		{"", []rsbtbackup.Damage{want(second, third, fourth)}},
+	} {
+		report := s.verify(t, rsbtbackup.VerifyOptions{Backup: tt.backup})
+		if diff := cmp.Diff(tt.want, append([]rsbtbackup.Damage{}, report.Damages...)); diff != "" {
+			t.Errorf("verify %q: %s", tt.backup, diff)
+		}
+	}
+	var results []string
+	for _, b := range s.snapshots(t) {
+		results = append(results, string(b.Record.Verified.Result))
+	}
+	if diff := cmp.Diff([]string{"clean", "damaged", "damaged", "damaged", "clean"}, results); diff != "" {
+		t.Error(diff)
+	}
+	if out := testbin.Must(t, "list", s.dest).Stdout; strings.Count(out, "damaged") != 3 {
+		t.Error(out)
+	}
+
+	// Without root the kernel tells less, but enough for files that kept their names.
+	must(t, os.Chmod(s.image.Mount, 0o755))
+	tool(t, "chown", "-R", "65534", s.dest+"/.log")
+	must(t, os.Chown(s.dest, 65534, 65534))
+	tool(t, "sh", "-c", `for b in "$1"/2*; do btrfs property set -ts "$b" ro false && chown -R 65534 "$b" && btrfs property set -ts "$b" ro true; done`, "sh", s.dest)
+	cmd := exec.Command(testbin.Path(t), "verify", "--json", s.dest, fourth)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, _ := cmd.Output()
+	var d struct {
+		Type string
+		rsbtbackup.Damage
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	must(t, json.Unmarshal([]byte(line), &d))
+	if diff := cmp.Diff(want(fourth, second, third), d.Damage); diff != "" || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("exit %d: %s", cmd.ProcessState.ExitCode(), diff)
+	}
+}
+
+func TestCompressedAndSparseFiles(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, "compress=zstd")
+	must(t, os.WriteFile(s.src+"/text", []byte(strings.Repeat("the same line again and again\n", 100_000)), 0o644))
+	s.write(t, "sparse", 4096)
+	s.change(t, "sparse", 1<<30, 100_000)
+	must(t, os.Truncate(s.src+"/sparse", 1<<31))
+	must(t, os.WriteFile(s.src+"/inline", []byte("short"), 0o644))
+	must(t, os.WriteFile(s.src+"/empty", nil, 0o644))
+	must(t, os.Symlink("nowhere", s.src+"/link"))
+	must(t, os.Link(s.src+"/text", s.src+"/text2"))
+	tool(t, "mkfifo", s.src+"/fifo")
+	testbin.Must(t, "backup", "-q", s.src, s.dest, "--", "--sparse")
+	name := s.snapshots(t)[0].Name
+	report := s.verify(t, rsbtbackup.VerifyOptions{})
+	if report.Files != 4 || report.Bytes < 3_000_000 || report.Bytes > 5_000_000 {
+		t.Errorf("read %d files, %d bytes: holes and second names do not count", report.Files, report.Bytes)
+	}
+	s.corrupt(t, name, "text", 1<<20)
+	s.corrupt(t, name, "sparse", 1<<30+8192)
+	report = s.verify(t, rsbtbackup.VerifyOptions{})
+	got := map[string][]rsbtbackup.DamagedRange{}
+	for _, d := range report.Damages {
+		got[strings.TrimSuffix(d.Path, "2")] = d.Ranges
+	}
+	want := map[string][]rsbtbackup.DamagedRange{
+		"text":   {{Offset: 1 << 20, Length: 128 << 10}}, // a compressed extent is lost whole
+		"sparse": {{Offset: 1<<30 + 8192, Length: 4096}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNewOnlyGoesOnFromTheLastCleanOne(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "large", 20<<20)
+	s.write(t, "small", 8192)
+	first := s.backup(t)
+	all := s.verify(t, rsbtbackup.VerifyOptions{NewOnly: true})
+	if all.Bytes != 20<<20+8192 || all.Backups[0].Since != "" {
+		t.Errorf("the first time everything is read: %+v", all)
+	}
+	s.change(t, "large", 1<<20, 4096)
+	s.write(t, "new", 10_000)
+	second := s.backup(t)
+	s.change(t, "large", 2<<20, 8192)
+	third := s.backup(t)
+	s.corrupt(t, third, "large", 3<<20) // old, and so not looked at
+	report := s.verify(t, rsbtbackup.VerifyOptions{NewOnly: true})
+	want := []rsbtbackup.VerifiedBackup{
+		{Name: second, Since: first, Result: rsbtbackup.Clean, Files: 2, Bytes: 4096 + 10_000},
+		{Name: third, Since: second, Result: rsbtbackup.Clean, Files: 1, Bytes: 8192},
+	}
+	for i := range report.Backups {
+		got := &report.Backups[i]
+		if most := want[i].Bytes + deltaSlack; got.Bytes < want[i].Bytes || got.Bytes > most {
+			t.Errorf("%s: %d bytes read, want %d to %d", got.Name, got.Bytes, want[i].Bytes, most)
+		}
+		got.Bytes = want[i].Bytes
+	}
+	if diff := cmp.Diff(want, report.Backups); diff != "" {
+		t.Error(diff)
+	}
+	if report := s.verify(t, rsbtbackup.VerifyOptions{NewOnly: true}); len(report.Backups) != 0 {
+		t.Errorf("nothing is new: %+v", report)
+	}
+	// In full it is found, and the clean ones are clean no more.
+	if report := s.verify(t, rsbtbackup.VerifyOptions{Backup: third}); report.Damaged != 1 {
+		t.Errorf("%+v", report)
+	}
+	report = s.verify(t, rsbtbackup.VerifyOptions{NewOnly: true, Backup: third})
+	if report.Damaged != 1 || report.Backups[0].Since != "" {
+		t.Errorf("nothing is known to be clean: %+v", report)
+	}
+}
+
+// Data that backups share is read once.
+func TestAllBackupsReadSharedDataOnce(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "large", 20<<20)
+	for i := range int64(5) {
+		s.backup(t)
+		s.change(t, "large", i<<20, 4096)
+	}
+	report := s.verify(t, rsbtbackup.VerifyOptions{})
+	least := int64(20<<20 + 4*4096)
+	if report.Bytes < least || report.Bytes > least+4*deltaSlack || len(report.Backups) != 5 {
+		t.Errorf("read %d bytes of %d backups, want about %d of 5", report.Bytes, len(report.Backups), least)
+	}
+}
+
+// deltaSlack is what rsync writes around a change: its blocks are not those of the file system.
+const deltaSlack = 16 << 10
+
+// What may not be read is not damaged.
+func TestUnreadableIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "mine", 5000)
+	s.write(t, "secret", 5000)
+	must(t, os.Chmod(s.src+"/secret", 0o600))
+	must(t, os.Chmod(s.src, 0o755))
+	s.backup(t)
+	must(t, os.Chmod(s.image.Mount, 0o755))
+	tool(t, "chown", "-R", "65534", s.dest+"/.log")
+	must(t, os.Chown(s.dest, 65534, 65534))
+	cmd := exec.Command(testbin.Path(t), "verify", s.dest)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, _ := cmd.CombinedOutput()
+	for _, want := range []string{"1 could not be read, no damage in the rest", "/secret: permission denied", "hint: sudo"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if cmd.ProcessState.ExitCode() != 1 || strings.Contains(string(out), "damaged:") {
+		t.Errorf("exit %d\n%s", cmd.ProcessState.ExitCode(), out)
+	}
+	if v := s.snapshots(t)[0].Record.Verified; v != nil {
+		t.Errorf("it counts as verified: %+v", v)
+	}
+}
+
+func TestReadOnlyMount(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "file", 5000)
+	s.backup(t)
+	s.image.SetOptions(t, "ro")
+	r := testbin.Must(t, "verify", s.dest)
+	if !strings.Contains(r.Stdout, "no damage") || !strings.Contains(r.Stderr, "not kept") {
+		t.Errorf("%s%s", r.Stdout, r.Stderr)
+	}
+}
+
+func TestAgainst(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "same", 5000)
+	s.write(t, "changed", 5000)
+	s.write(t, "gone", 10)
+	name := s.backup(t)
+	r := testbin.Must(t, "verify", s.dest, "latest", "--against", s.src)
+	if !strings.Contains(r.Stdout, name+" is the same as "+s.src) {
+		t.Error(r.Stdout)
+	}
+	// The content alone: size and time stay.
+	before, err := os.Stat(s.src + "/changed")
+	must(t, err)
+	s.change(t, "changed", 100, 1)
+	must(t, os.Chtimes(s.src+"/changed", before.ModTime(), before.ModTime()))
+	must(t, os.Remove(s.src+"/gone"))
+	s.write(t, "new", 10)
+	var found []string
+	report, err := rsbtbackup.VerifyAgainst(t.Context(), s.dest, rsbtbackup.AgainstOptions{
+		Source: s.src, Found: func(c rsbtbackup.Change) { found = append(found, c.Code[:3]+" "+c.Path) },
+	})
+	if !errors.Is(err, rsbtbackup.ErrDiffers) || report.Differences != len(found) {
+		t.Errorf("%v, %+v", err, report)
+	}
+	slices.Sort(found)
+	if diff := cmp.Diff([]string{"*de gone", ".d. .", ">f+ new", ">fc changed"}, found); diff != "" {
+		t.Error(diff)
+	}
+	r = testbin.Run(t, "verify", s.dest, "--against", s.src)
+	if r.Exit != 1 || !strings.Contains(r.Stderr, "differ in 4 entries") {
+		t.Errorf("exit %d: %s%s", r.Exit, r.Stdout, r.Stderr)
+	}
+	if r := testbin.Run(t, "verify", s.dest, "--against", s.src+"/nowhere"); r.Exit != 12 {
+		t.Errorf("a source that is missing: exit %d", r.Exit)
+	}
+	if r := testbin.Run(t, "verify", s.dest, "1999"); r.Exit != 2 || !strings.Contains(r.Stderr, "no backup is called") {
+		t.Errorf("exit %d: %s", r.Exit, r.Stderr)
+	}
+}
