@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"golang.org/x/sys/unix"
 )
 
 // guarded asks that the command is refused by a guard with nothing touched.
@@ -47,16 +48,12 @@ func TestGuardEmptySource(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestGuardUnmountedSource unmounts the disk the source is on; under its mount
-// point there are other files.
+// TestGuardUnmountedSource unmounts the disk the source is on; its mount point
+// is empty, or another filesystem stands there.
 func TestGuardUnmountedSource(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
 	disk := loopfs.NewImage(t, "64M", "ext4")
-	disk.Unmount(t)
-	must(t, os.WriteFile(filepath.Join(disk.Mount, "below the mount"), nil, 0o644))
-	defer os.Remove(filepath.Join(disk.Mount, "below the mount"))
-	disk.Remount(t)
 	if out, err := exec.Command("cp", "-a", src.dir+"/.", disk.Mount).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -64,13 +61,22 @@ func TestGuardUnmountedSource(t *testing.T) {
 	d := newDest(t, loopfs.New(t, "512M"), mounted, 1)
 	disk.Unmount(t)
 	guarded(t, d, disk.Mount, d.path)
+	mountAnother(t, disk.Mount)
+	guarded(t, d, disk.Mount, d.path)
 	disk.Remount(t)
 	d.check(t, mounted)
 
 	disk.Unmount(t)
+	mountAnother(t, disk.Mount)
 	wantExit(t, run(t, "backup", "--force", disk.Mount, d.path), 0)
 	d.held(t, mounted)
 	d.newestIsCur(t)
+}
+
+func mountAnother(t testing.TB, path string) {
+	t.Helper()
+	must(t, unix.Mount("tmpfs", path, "tmpfs", 0, "size=1M"))
+	must(t, os.WriteFile(filepath.Join(path, "another"), nil, 0o644))
 }
 
 // TestGuardManyDeletions removes most of the source.

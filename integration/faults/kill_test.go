@@ -20,18 +20,18 @@ var killCalls = []struct {
 }{
 	{"renameat", 99},
 	{"symlinkat", 99},
-	{"ioctl", 10},
+	{"ioctl", 7},
 	{"syncfs", 99},
 	{"fsync", 99},
 	{"mkdirat", 99},
-	{"unlinkat", 9},
-	{"flock", 6},
+	{"unlinkat", 7},
+	{"flock", 4},
 	{"fchmod", 99},
-	{"openat", 10},
-	{"write", 10},
-	{"close", 6},
-	{"newfstatat", 5},
-	{"getdents64", 4},
+	{"openat", 7},
+	{"write", 7},
+	{"close", 4},
+	{"newfstatat", 4},
+	{"getdents64", 3},
 }
 
 // minKillPoints is how many TestKill tries at least, whatever system calls the
@@ -106,10 +106,13 @@ func killSweep(t *testing.T, points *atomic.Int64, prepare func(t *testing.T) (*
 				i := injection{call: c.call, fault: "signal=SIGKILL", nth: nth}
 				t.Run(fmt.Sprint(nth), func(t *testing.T) {
 					d, args := prepare(t)
-					if r, _ := i.run(t, args...); r.signal != syscall.SIGKILL {
-						t.Errorf("was not killed: %v", r)
+					// How many writes a run makes depends on how many times rsync's
+					// output wakes it, so the last of them may not come.
+					if r, _ := i.run(t, args...); r.signal == syscall.SIGKILL {
+						points.Add(1)
+					} else {
+						wantExit(t, r, 0)
 					}
-					points.Add(1)
 					d.check(t, src)
 				})
 			}

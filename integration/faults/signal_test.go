@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slow makes a transfer last for a second or so.
-var slow = []string{"--bwlimit=1500"}
+// slow makes a transfer last until it is stopped.
+var slow = []string{"--bwlimit=40"}
 
 // startSlow starts a backup and waits until rsync writes.
 func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
