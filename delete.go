@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -207,6 +208,15 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 	if err := c.moveCur(doomed); err != nil {
 		return nil, err
 	}
+	// One lock for all of them: to take it anew for each costs as much time
+	// as to delete one.
+	records, err := c.store.lockRecords(true)
+	if err != nil && !isFull(err) { // with no room for their directory there are none
+		return nil, step("delete", err)
+	}
+	if records != nil {
+		defer records.Close()
+	}
 	var gone []string
 	var errs []error
 	for i, b := range doomed {
@@ -214,7 +224,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			errs = append(errs, step("delete", context.Cause(ctx)))
 			break
 		}
-		err := c.store.deleteBackup(ctx, b, how.force)
+		err := c.store.deleteBackup(ctx, records, b.Name, how.force)
 		var pinned *pinError
 		switch {
 		case err == nil:
@@ -258,41 +268,42 @@ func (c *changing) moveCur(doomed []Snapshot) error {
 }
 
 // deleteBackup removes one backup and its record. The pin is read here, under
-// the lock that pinning takes, so a pin set at any moment before counts.
-func (s *store) deleteBackup(ctx context.Context, b Snapshot, force bool) error {
-	trash, err := s.unpublish(b, force)
+// the lock of the records that pinning takes, so a pin set at any moment before
+// counts. The lock is let go while a deletion takes long.
+func (s *store) deleteBackup(ctx context.Context, records *os.File, name string, force bool) error {
+	trash, err := s.unpublish(records, name, force)
 	if err != nil || trash == "" {
 		return err
 	}
-	return removeSubvolume(ctx, s.dir, trash)
+	if records == nil {
+		return removeSubvolume(ctx, s.dir, trash)
+	}
+	if err := flock(records, unix.LOCK_UN); err != nil {
+		return err
+	}
+	return errors.Join(removeSubvolume(ctx, s.dir, trash), flock(records, unix.LOCK_EX))
+}
+
+func flock(f *os.File, how int) error {
+	return atError("flock", f, "", retry(func() error { return unix.Flock(int(f.Fd()), how) }))
 }
 
 // unpublish takes a backup and its record away at once. One that a single
 // ioctl can not delete (subvolumes are nested in it, or the caller is not root)
 // gets a name that is no backup's first, which is returned: whatever interrupts
 // the rest, nothing half deleted is listed.
-func (s *store) unpublish(b Snapshot, force bool) (trash string, err error) {
-	records, err := s.lockRecords(true)
-	if err != nil && !isFull(err) { // with no room for their directory there are none
-		return "", err
-	}
-	if records != nil {
-		defer records.Close()
-	}
-	if err := s.checkUnchanged(b); err != nil {
-		return "", err
-	}
+func (s *store) unpublish(records *os.File, name string, force bool) (trash string, err error) {
 	if !force {
-		r, err := readRecord(records, b.Name)
+		r, err := readRecord(records, name)
 		if err != nil || r != nil && r.Pin != nil {
-			return "", errors.Join(pinnedError(b.Name, r), err)
+			return "", errors.Join(pinnedError(name, r), err)
 		}
 	}
-	err = btrfs.DeleteSubvolume(s.dir, b.Name)
+	err = btrfs.DeleteSubvolume(s.dir, name)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY), refused(err) && !privileged(s.dir):
-		trash = trashPrefix + b.Name
-		if err := renameAt(s.dir, b.Name, trash); err != nil {
+		trash = trashPrefix + name
+		if err := renameAt(s.dir, name, trash); err != nil {
 			return "", err
 		}
 	case refused(err):
@@ -300,7 +311,7 @@ func (s *store) unpublish(b Snapshot, force bool) (trash string, err error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	return trash, removeRecord(records, b.Name)
+	return trash, removeRecord(records, name)
 }
 
 // checkUnchanged makes sure that what has the name still is the backup that

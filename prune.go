@@ -273,6 +273,9 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 		}
 		b := left[i]
 		left = slices.Delete(left, i, i+1)
+		if err := c.store.checkUnchanged(b); err != nil { // minutes may have gone by
+			return step("delete", err)
+		}
 		c.log.Info("not enough space is free", "free", report.Free, "total", report.Total, "next", b.Name)
 		mark(report.Decisions, b.ID)
 		var gone []string

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -118,10 +120,18 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 		defer records.Close()
 	}
 	st := &state{instance: readInstance(s.dir)}
+	var others []string
 	for _, name := range names {
-		if err := s.readEntry(st, records, name, loc); err != nil {
+		ours, err := s.readOurs(st, name, loc)
+		if err != nil {
 			return nil, err
 		}
+		if !ours {
+			others = append(others, name)
+		}
+	}
+	if err := s.readBackups(st, records, others, loc); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(st.backups, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
 	slices.Sort(st.foreign)
@@ -139,10 +149,11 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	return st, err
 }
 
-func (s *store) readEntry(st *state, records *os.File, name string, loc *time.Location) (err error) {
+// readOurs reads name if it is one that we give to anything but a backup.
+func (s *store) readOurs(st *state, name string, loc *time.Location) (ours bool, err error) {
 	if original, ok := strings.CutPrefix(name, trashPrefix); ok {
 		if _, ok := parseName(original, loc); ok {
-			return s.readTrash(st, name)
+			return true, s.readTrash(st, name)
 		}
 	}
 	switch name {
@@ -154,17 +165,38 @@ func (s *store) readEntry(st *state, records *os.File, name string, loc *time.Lo
 	case pendingName:
 		st.pending, err = s.readPending()
 	default:
-		var b *Snapshot
-		if b, err = s.readBackup(records, name, loc); err != nil {
-			return err
+		return false, nil
+	}
+	return true, err
+}
+
+// readBackups sorts names into backups and what is foreign. Half of the time
+// goes into system calls and half into records, so with many backups the
+// processors share the work.
+func (s *store) readBackups(st *state, records *os.File, names []string, loc *time.Location) error {
+	const share = 200
+	workers := min(runtime.GOMAXPROCS(0), 1+len(names)/share)
+	found := make([]*Snapshot, len(names))
+	errs := make([]error, workers)
+	read := func(w int) {
+		for i := w; i < len(names) && errs[w] == nil; i += workers {
+			found[i], errs[w] = s.readBackup(records, names[i], loc)
 		}
+	}
+	var group sync.WaitGroup
+	for w := 1; w < workers; w++ {
+		group.Go(func() { read(w) })
+	}
+	read(0)
+	group.Wait()
+	for i, b := range found {
 		if b == nil {
-			st.foreign = append(st.foreign, name)
+			st.foreign = append(st.foreign, names[i])
 		} else {
 			st.backups = append(st.backups, *b)
 		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // readTrash takes nothing but a subvolume for a backup on its way out.

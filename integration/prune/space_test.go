@@ -173,7 +173,7 @@ func TestAFullDiskCanBePruned(t *testing.T) {
 			fill(t, dir, megabyte)
 			fill(t, dir+"2", 4096)
 			fill(t, dir+"3", 1900)
-			fill(t, dir+"4", 0)
+			fill(t, dir+"4", 300)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
