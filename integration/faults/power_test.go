@@ -163,7 +163,9 @@ func TestPowerCutInPlaceSameSize(t *testing.T) {
 	}
 }
 
-// cutInPlace returns false when somebody's sync came in between.
+// cutInPlace returns false when somebody's sync came in between. A first
+// backup is written whole into the file that was there, which btrfs may flush
+// when it is closed (Linux 6.18), so that one need not show the trap.
 func cutInPlace(t *testing.T, image *loopfs.Image, earlier int) bool {
 	src := newTree(t)
 	d := newDest(t, image.Mount, src, earlier)
@@ -179,7 +181,7 @@ func cutInPlace(t *testing.T, image *loopfs.Image, earlier int) bool {
 	cut := d.in(t, image, image.CrashCopy(t))
 	p.signalGroup(syscall.SIGKILL)
 	p.wait(t)
-	if read(t, cut.join("pending", "large")) == read(t, src.path("large")) {
+	if earlier > 0 && read(t, cut.join("pending", "large")) == read(t, src.path("large")) {
 		return false
 	}
 	cut.check(t, src)
