@@ -84,7 +84,7 @@ func writeDiffFile(root string, i int, content string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("file-%d", i)), []byte(fmt.Sprintf("%s %d\n", content, i)), 0o644)
+	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("file-%d", i)), fmt.Appendf(nil, "%s %d\n", content, i), 0o644)
 }
 
 func ours(b *testing.B, dest, from, to string, method rsbtbackup.DiffMethod) error {

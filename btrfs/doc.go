@@ -30,6 +30,7 @@
 //	what a subvolume added on disk, what deleting frees AddedBytes, FreedBytes
 //	which parts of its files are new                    ChangedRanges
 //	where the data of a file is, and who else uses it   Extents, LogicalInodes
+//	what changed from one snapshot to another           Send
 //	anything in the trees                               TreeSearch, InodePath
 //
 // # Durability

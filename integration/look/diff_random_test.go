@@ -303,8 +303,7 @@ func accounted(t *testing.T, a, b string, entries []rsbtbackup.DiffEntry) {
 	}
 	used := map[string]bool{}
 	for _, p := range sortedKeys(after) {
-		old, known := before[p], true
-		from := p
+		from, known := p, true
 		if p != "." {
 			dir, ok := moved[path.Dir(p)]
 			from, known = path.Join(dir, path.Base(p)), ok
@@ -316,7 +315,7 @@ func accounted(t *testing.T, a, b string, entries []rsbtbackup.DiffEntry) {
 		if said && e.OldPath != "" {
 			from, known = e.OldPath, true
 		}
-		old = before[from]
+		old := before[from]
 		moved[p], used[from] = from, true
 		switch {
 		case !known || old == "":
