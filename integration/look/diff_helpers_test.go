@@ -53,6 +53,8 @@ func (l *line) snap(t testing.TB) string {
 	defer dir.Close()
 	defer work.Close()
 	must(t, btrfs.CreateSnapshot(dir, name, work, btrfs.SnapshotOptions{ReadOnly: true}))
+	// File times are as coarse as the timer: what comes next has to differ in them.
+	time.Sleep(10 * time.Millisecond)
 	return name
 }
 

@@ -98,7 +98,6 @@ func TestDiffKinds(t *testing.T) {
 			must(t, os.Link(at("h1"), at("h2")))
 			must(t, os.Symlink("a", at("link")))
 			from := l.snap(t)
-			time.Sleep(5 * time.Millisecond) // times are as coarse as the timer
 			must(t, tt.change(at))
 			to := l.snap(t)
 			if d := cmp.Diff(tt.want, show(bothWays(t, l.dest, from, to, ""))); d != "" {
