@@ -65,7 +65,7 @@
 //	CloneFile, Extents
 //	TreeSearch, AddedBytes, FreedBytes,         no                          yes
 //	ChangedRanges, InodePath,
-//	LogicalInodes
+//	LogicalInodes, Send
 //
 // Without root an empty subvolume, read-only or not, can still be removed by its owner with rmdir(2).
 //
