@@ -54,7 +54,7 @@ func shortAge(d time.Duration) string {
 }
 
 func checkCur(in *checkInput, r *CheckReport) {
-	const name = "cur"
+	const name = curName
 	b := in.state.newestComplete()
 	level := CheckFail
 	if in.running != nil {
@@ -77,7 +77,7 @@ func checkCur(in *checkInput, r *CheckReport) {
 }
 
 func checkPending(in *checkInput, r *CheckReport) {
-	const name = "pending"
+	const name = pendingName
 	st := in.state
 	switch {
 	case in.running != nil && in.now.Sub(in.running.Since) > in.maxAge:

@@ -27,7 +27,7 @@ For monitoring: one line on everything, then one for each check: backup (its age
 died), records, verified (what verify found), space, metadata, devices (their error counters), mount and log. Nothing
 is changed or locked; a backup may run meanwhile, and a read-only mount will do.
 
-The exit code is 0 if no check failed, also with warnings, and 1 otherwise.
+The exit code is 0 if no check failed, also with warnings, 1 if one did, and 10 if there is no backup directory at all.
 
 EXAMPLE:
 
