@@ -95,3 +95,12 @@ func outerSize(t testing.TB, size string) string {
 	}
 	return fmt.Sprint(3*n + 1<<30)
 }
+
+// sweep takes down what dead owners left. What it can not take down, because
+// some stray process holds it, is another test's failure, not this one's.
+func sweep(t testing.TB) {
+	t.Helper()
+	if _, err := runScript(t, "sweep"); err != nil {
+		t.Logf("loopfs: %v", err)
+	}
+}

@@ -45,7 +45,7 @@ func NewFS(t testing.TB, size, fstype string, mountOpts ...string) string {
 func NewImage(t testing.TB, size, fstype string, mountOpts ...string) *Image {
 	t.Helper()
 	requireRoot(t)
-	sweepOnce.Do(func() { script(t, "sweep") })
+	sweepOnce.Do(func() { sweep(t) })
 	dir := makeDir(t)
 	t.Cleanup(func() { takeDown(t, dir) })
 	return up(t, dir, size, fstype, mountOpts)
