@@ -121,7 +121,7 @@ func TestListIsQuick(t *testing.T) {
 		}
 	}
 	t.Logf("%d backups listed in %v", n, best)
-	if best > 300*time.Millisecond {
+	if best > 500*time.Millisecond { // on a busy machine; about 80 ms of CPU time
 		t.Errorf("it took %v", best)
 	}
 }
