@@ -96,6 +96,7 @@ type run struct {
 	o      BackupOptions
 	report *Report
 	store  *store
+	sink   *activityLog
 	log    *slog.Logger
 	src    *source
 	state  *state
@@ -122,7 +123,7 @@ func (r *run) backup(ctx context.Context) (err error) {
 	if err != nil {
 		return step("open log", err)
 	}
-	r.log = log
+	r.sink, r.log = sink, log
 	err = r.make(ctx)
 	r.logEnd(err)
 	if r.o.Prune != nil && (err == nil || errors.Is(err, ErrIncomplete)) {
@@ -390,7 +391,7 @@ func (r *run) commit(pending *os.File, v verdict) error {
 // prune runs after publishing, under the lock that is still held.
 func (r *run) prune(ctx context.Context) (err error) {
 	r.report.Prune = &PruneReport{}
-	c := &changing{store: r.store, log: r.log, now: r.o.Now}
+	c := &changing{store: r.store, sink: r.sink, log: r.log, now: r.o.Now}
 	if c.state, err = r.store.readState(r.o.Now.Location()); err == nil {
 		err = c.prune(ctx, *r.o.Prune, r.report.Prune)
 	}

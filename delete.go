@@ -125,6 +125,7 @@ func pinnedError(name string, r *Record) error {
 type changing struct {
 	store   *store
 	state   *state
+	sink    *activityLog
 	log     *slog.Logger
 	repairs []string
 	now     time.Time
@@ -147,7 +148,7 @@ func change(ctx context.Context, dest, verb string, wait time.Duration, now time
 		return step("open log", err)
 	}
 	defer closeLog(sink, logger)
-	c := &changing{store: s, log: log, now: now}
+	c := &changing{store: s, sink: sink, log: log, now: now}
 	unrepaired, err := c.readAndRepair(ctx)
 	if err != nil {
 		return err
@@ -217,6 +218,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 	if records != nil {
 		defer records.Close()
 	}
+	defer c.sink.hold()()
 	var gone []string
 	var errs []error
 	for i, b := range doomed {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/rotate"
 	"golang.org/x/sys/unix"
@@ -16,25 +17,50 @@ import (
 // write that failed: slog drops such errors, and a log that could not be
 // written must be told of.
 type activityLog struct {
-	file *rotate.File
+	file *rotate.File // nil: there was no room for it
 
-	mu  sync.Mutex
-	err error
+	mu      sync.Mutex
+	err     error
+	held    []byte
+	holding bool
+	flushed time.Time
 }
 
+// holdFor is how long lines are kept back while holding.
+const holdFor = 100 * time.Millisecond
+
 func (l *activityLog) Write(p []byte) (int, error) {
-	if l.file == nil {
-		return len(p), nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = append(l.held, p...)
+	if !l.holding || time.Since(l.flushed) > holdFor {
+		l.flush()
 	}
-	n, err := l.file.Write(p)
-	if err != nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.err == nil {
+	return len(p), nil
+}
+
+// flush writes what is held, in one piece.
+func (l *activityLog) flush() {
+	if len(l.held) > 0 && l.file != nil {
+		if _, err := l.file.Write(l.held); err != nil && l.err == nil {
 			l.err = err
 		}
 	}
-	return n, err
+	l.held, l.flushed = l.held[:0], time.Now()
+}
+
+// hold lets lines wait for each other until the function it returns is called:
+// each costs as much as half a deletion to write alone.
+func (l *activityLog) hold() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holding = true
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.holding = false
+		l.flush()
+	}
 }
 
 func (l *activityLog) firstError() error {
