@@ -240,6 +240,8 @@ func (d *destination) dice(round int, use string) *rand.Rand {
 func (d *destination) options(source string, rng *rand.Rand) rsbtbackup.BackupOptions {
 	o := rsbtbackup.BackupOptions{
 		Source: source, Dest: d.path,
+		// What a killed rsync leaves behind keeps the lock until it has ended too.
+		LockWait: time.Minute,
 		Now: time.Date(2000, 1, 1, 0, len(d.kept), 0, 0, time.Local),
 	}
 	d.mode.set(&o, rng)
