@@ -242,7 +242,7 @@ func (d *destination) options(source string, rng *rand.Rand) rsbtbackup.BackupOp
 		Source: source, Dest: d.path,
 		// What a killed rsync leaves behind keeps the lock until it has ended too.
 		LockWait: time.Minute,
-		Now: time.Date(2000, 1, 1, 0, len(d.kept), 0, 0, time.Local),
+		Now:      time.Date(2000, 1, 1, 0, len(d.kept), 0, 0, time.Local),
 	}
 	d.mode.set(&o, rng)
 	return o
