@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -260,8 +261,11 @@ func (r *run) repair(ctx context.Context) (err error) {
 		return step("repair", err)
 	}
 	if r.plan.why != "" {
-		r.log.Warn("found an unfinished backup", "why", r.plan.why, "resumed", r.report.Resumed, "by_checksum", r.plan.checksum)
-		r.report.Repairs = append(r.report.Repairs, r.plan.why)
+		r.log.Log(ctx, r.plan.level(), r.plan.said())
+		r.report.Repairs = append(r.report.Repairs, r.plan.said())
+	}
+	if sourceChanged(r.plan.base, r.src) {
+		r.notice(fmt.Sprintf("the last backup, %s, was made from %q, this one is from %q: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName(), r.src.shown))
 	}
 	if !r.plan.discard {
 		return nil
@@ -277,7 +281,7 @@ func (r *run) open() (*os.File, error) {
 	}
 	info, err := subvolumeInfo(pending)
 	if err == nil {
-		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance}
+		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, Source: strconv.Quote(r.src.shown)}
 		err = r.enter(phaseTransfer)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ package rsbtbackup
 import (
 	"errors"
 	"regexp"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -34,6 +35,9 @@ type transferEnd struct {
 // judge is pure. Exit codes are those of rsync(1); what each cause really
 // gives was tried out on rsync 3.5.0.
 func judge(end transferEnd) verdict {
+	if errors.Is(end.err, rsyncexec.ErrStillRunning) {
+		return verdict{err: end.err} // whatever it exited with: something still writes
+	}
 	if end.noSpace {
 		return verdict{err: kindError{ErrNoSpace, end.failure("rsync: no space left on device")}}
 	}
@@ -109,6 +113,13 @@ func connectionLost(code int) bool {
 
 // connectedMessage is what --info=flist1 prints when the file list begins.
 var connectedMessage = regexp.MustCompile(`^(sending|receiving) (incremental )?file list`)
+
+// noSpace tells whether a line of rsync's says that DEST is full. An attribute
+// larger than a metadata block (16 KiB) does not fit btrfs at all, which it
+// says with the same errno.
+func noSpace(line string) bool {
+	return noSpaceMessage.MatchString(line) && !strings.Contains(line, "setxattr(")
+}
 
 // noSpaceMessage matches the end of an rsync message about the destination.
 // Exit 23 with metadata full, and 11 with data full, both say it this way.

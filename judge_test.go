@@ -41,6 +41,7 @@ func TestJudge(t *testing.T) {
 		{"interrupted", transferEnd{err: context.Canceled}, "", context.Canceled, false},
 		{"no rsync", transferEnd{err: rsyncexec.ErrNotFound}, "", rsyncexec.ErrNotFound, true},
 		{"no rsync, but an earlier run had one", transferEnd{err: rsyncexec.ErrNotFound, resumed: true}, "", rsyncexec.ErrNotFound, false},
+		{"files vanished, and some of rsync still runs", transferEnd{result: listed, err: errors.Join(rsyncexec.ErrStillRunning, exit(24))}, "", rsyncexec.ErrStillRunning, false},
 		{"some of rsync still runs", transferEnd{err: rsyncexec.ErrStillRunning}, "", rsyncexec.ErrStillRunning, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,12 +74,13 @@ func TestJudgePublishesOnNoOtherExitCode(t *testing.T) {
 
 func TestNoSpaceMessage(t *testing.T) {
 	for line, want := range map[string]bool{
-		`rsync: [receiver] write failed on "/proc/self/fd/3/f": No space left on device (28)`:                       true,
-		`rsync: [generator] mkstemp "/x/.f.ab" failed: Disk quota exceeded (122)`:                                   true,
-		`rsync: [sender] send_files failed to open "/s/No space left on device (28) notes": Permission denied (13)`: false,
-		`rsync: [sender] send_files failed to open "/s/a": Permission denied (13)`:                                  false,
+		`rsync: [receiver] write failed on "/proc/self/fd/3/f": No space left on device (28)`:                             true,
+		`rsync: [generator] mkstemp "/x/.f.ab" failed: Disk quota exceeded (122)`:                                         true,
+		`rsync: [sender] send_files failed to open "/s/No space left on device (28) notes": Permission denied (13)`:       false,
+		`rsync: [receiver] rsync_xal_set: lsetxattr("/proc/self/fd/3/f","user.big") failed: No space left on device (28)`: false,
+		`rsync: [sender] send_files failed to open "/s/a": Permission denied (13)`:                                        false,
 	} {
-		if got := noSpaceMessage.MatchString(line); got != want {
+		if got := noSpace(line); got != want {
 			t.Errorf("%s: %v, want %v", line, got, want)
 		}
 	}

@@ -4,6 +4,8 @@ package rsbtbackup
 
 import (
 	"fmt"
+	"log/slog"
+	"strconv"
 	"time"
 )
 
@@ -40,7 +42,7 @@ func makePlan(st *state, src *source, now time.Time) *plan {
 		p.taken[name] = true
 	}
 	p.name, p.nameTry = freeName(now, 0, p.taken)
-	p.planWork(st)
+	p.planWork(st, strconv.Quote(src.shown))
 	if sourceChanged(p.base, src) {
 		p.checksum = true
 	}
@@ -55,26 +57,49 @@ func (p *plan) nextName() {
 
 func (p *plan) first() bool { return p.base == nil }
 
-func (p *plan) planWork(st *state) {
+// planWork decides what becomes of pending; pendingSource is the quoted SRC of
+// this run.
+func (p *plan) planWork(st *state, pendingSource string) {
 	trust, why := judgePending(&st.pending, st.instance, p.base)
 	p.why = why
+	otherSource := st.pending.note != nil && st.pending.note.Source != pendingSource
 	switch {
-	case trust == trustFully:
+	case trust == trustFully && !otherSource:
 		p.work = workResume
 		return
-	case trust == trustByChecksum && p.first():
+	case trust != trustNot && p.first():
 		// Nothing else to start from: what was copied is worth reading.
-		p.work, p.checksum, p.doubtful = workResume, true, true
+		p.work, p.checksum, p.doubtful = workResume, true, trust == trustByChecksum
 		return
-	case trust == trustByChecksum:
-		// A new snapshot of the base needs no checksum of the whole tree.
-		p.why += ": starting from the last backup again"
+	case trust == trustFully:
+		p.why = "it was begun from another source"
 	}
+	// A new snapshot of the base needs no checksum of the whole tree.
 	p.discard = st.pending.kind != absent
 	p.work = workCreate
 	if p.base != nil {
 		p.work = workSnapshot
 	}
+}
+
+// said is what a run tells of the pending it found.
+func (p *plan) said() string {
+	switch {
+	case p.discard:
+		return "an unfinished backup is removed: " + p.why
+	case p.checksum:
+		return "an unfinished backup is resumed, comparing contents: " + p.why
+	}
+	return "an unfinished backup is resumed: " + p.why
+}
+
+// level is that of said: to resume what was interrupted in good order is
+// nothing to worry about.
+func (p *plan) level() slog.Level {
+	if p.discard || p.checksum {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
 }
 
 type trust int
@@ -113,7 +138,7 @@ func judgePending(p *pendingState, now instance, newest *Snapshot) (trust, strin
 	case n.Phase != phaseSynced:
 		// A disk that refuses data says so once, to whoever asks first, and the
 		// page cache goes on showing what it never took.
-		return trustByChecksum, "the run before died, so the disk may have refused some of its data"
+		return trustByChecksum, "the run before did not end in good order, so the disk may lack some of its data"
 	}
 	return trustFully, "the run before did not finish"
 }

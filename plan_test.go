@@ -17,7 +17,7 @@ var (
 )
 
 func note(phase workPhase, in instance) *workNote {
-	return &workNote{Version: 1, WorkUUID: uuidW.String(), Phase: phase, Instance: in}
+	return &workNote{Version: 1, WorkUUID: uuidW.String(), Phase: phase, Instance: in, Source: `"/src"`}
 }
 
 // TestPlanOfPending is the table of everything a dead run can leave under
@@ -42,6 +42,8 @@ func TestPlanOfPending(t *testing.T) {
 		{"interrupted later backup", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, here)}, here, workResume, false, false},
 		{"first backup that died", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseTransfer, here)}, here, workResume, true, false},
 		{"later backup that died", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
+		{"interrupted first backup of another source", first, pendingState{kind: subvolume, uuid: uuidW, note: &workNote{Version: 1, WorkUUID: uuidW.String(), Phase: phaseSynced, Instance: here, Source: `"/other"`}}, here, workResume, true, false},
+		{"interrupted later backup of another source", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: &workNote{Version: 1, WorkUUID: uuidW.String(), Phase: phaseSynced, Instance: here, Source: `"/other"`}}, here, workSnapshot, false, true},
 		{"poisoned", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, here)}, here, workSnapshot, false, true},
 		{"poisoned before a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phasePoisoned, elsewhere)}, here, workSnapshot, false, true},
 		{"first backup through a reboot", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, elsewhere)}, here, workResume, true, false},
@@ -65,7 +67,7 @@ func TestPlanOfPending(t *testing.T) {
 			if p.work != c.work || p.checksum != c.checksum || p.discard != c.discard {
 				t.Errorf("work %d, checksum %v, discard %v; want %d, %v, %v (%s)", p.work, p.checksum, p.discard, c.work, c.checksum, c.discard, p.why)
 			}
-			if p.doubtful != (c.work == workResume && c.checksum) {
+			if p.doubtful != (c.work == workResume && c.checksum && !strings.Contains(c.name, "another source")) {
 				t.Errorf("doubtful %v", p.doubtful)
 			}
 			if (p.why == "") != (c.pending.kind == absent) {
@@ -110,6 +112,7 @@ func TestRsyncOptions(t *testing.T) {
 		not  string
 	}{
 		{"a first backup is written in place, whole", BackupOptions{}, plan{}, src, "--inplace --whole-file", "--no-whole-file"},
+		{"a resumed first one by blocks, for the file it was at", BackupOptions{}, plan{work: workResume}, src, "--inplace --no-whole-file", "--whole-file "},
 		{"later ones by blocks", BackupOptions{}, plan{base: base}, src, "--inplace --no-whole-file", "--checksum"},
 		{"whole files", BackupOptions{WholeFiles: true}, plan{base: base}, src, "--no-inplace", "--inplace "},
 		{"what can not be trusted is compared", BackupOptions{}, plan{checksum: true}, src, "--checksum", "--trust"},

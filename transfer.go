@@ -38,7 +38,7 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 	opts := rsyncexec.Options{
 		Program: o.RsyncProgram, Source: src.spec, Dest: inherited,
 		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true,
-		Inplace: !o.WholeFiles, WholeFile: o.WholeFiles || p.first(),
+		Inplace: !o.WholeFiles, WholeFile: o.WholeFiles || p.first() && p.work != workResume,
 		Delete: true, Checksum: p.checksum, OneFileSystem: o.OneFileSystem,
 		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
 		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
@@ -144,7 +144,7 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 	var end transferEnd
 	logged := 0
 	opts.Line = func(stream, line string) {
-		if stream == "stderr" && noSpaceMessage.MatchString(line) {
+		if stream == "stderr" && noSpace(line) {
 			end.noSpace = true
 		}
 		if stream == "stdout" && connectedMessage.MatchString(line) {

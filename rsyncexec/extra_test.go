@@ -113,6 +113,11 @@ func TestCheckExtra(t *testing.T) {
 		{"-M--remove-source-files", "-M --remove-source-files"},
 		{"-vM|--log-file=/x", "-M --log-file=/x"},
 		{"--remote-option=/x", "--remote-option /x"},
+		{"-M--dry-run", "-M --dry-run"}, // rsync 3.5.0 copies nothing then, and exits with 0
+		{"-M-n", "-M -n"},
+		{"-M--exclude=*", "-M --exclude=*"},
+		{"--stderr=all", "--stderr"},
+		{"--msgs2stderr", "--msgs2stderr"},
 		{"--write-devices", "--write-devices"},
 		{"--mkpath", "--mkpath"},
 	}

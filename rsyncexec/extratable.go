@@ -62,14 +62,12 @@ func allowedRules() []rule {
 		{long: "verbose", short: 'v'},
 		{long: "info", value: true, values: checkInfo},
 		{long: "debug", value: true},
-		{long: "stderr", value: true},
 		{long: "motd"},
 		{long: "stats"},
 		{long: "itemize-changes", short: 'i'},
 		{long: "out-format", value: true},
 		{long: "log-format", value: true}, // the former name of out-format
 		{long: "outbuf", value: true},
-		{long: "msgs2stderr"},
 
 		// what is compared
 		{long: "checksum", short: 'c'},
@@ -238,6 +236,8 @@ func refusedRules() []rule {
 		{long: "inplace", refuse: ourFlag, hint: useOurFlag},
 		{long: "whole-file", short: 'W', refuse: ourFlag, hint: useOurFlag},
 
+		{long: "stderr", value: true, refuse: breaksParsing},
+		{long: "msgs2stderr", refuse: breaksParsing},
 		{long: "human-readable", short: 'h', refuse: breaksParsing},
 		{long: "quiet", short: 'q', refuse: breaksParsing},
 		{long: "progress", refuse: breaksParsing, hint: useOurFlag},
