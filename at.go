@@ -178,6 +178,9 @@ func writeFileAt(dir *os.File, name string, data []byte, durable bool) (err erro
 			err = errors.Join(err, ignoreNotExist(unlinkAt(dir, temp, 0)))
 		}
 	}()
+	if err = giveToOwner(f, dir); err != nil {
+		return errors.Join(err, f.Close())
+	}
 	if _, err = f.Write(data); err != nil {
 		return errors.Join(err, f.Close())
 	}
@@ -196,6 +199,19 @@ func writeFileAt(dir *os.File, name string, data []byte, durable bool) (err erro
 		return fsyncDir(dir)
 	}
 	return nil
+}
+
+// giveToOwner lets a file root makes in somebody's directory belong to them:
+// else the owner of a DEST could not read a record root has touched.
+func giveToOwner(f, dir *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	st, err := statAt(dir, ".")
+	if err != nil || st.Uid == 0 {
+		return err
+	}
+	return atError("chown", dir, f.Name(), unix.Fchown(int(f.Fd()), int(st.Uid), int(st.Gid)))
 }
 
 func ignoreNotExist(err error) error {

@@ -229,7 +229,7 @@ func (r *run) read() (err error) {
 	if err := checkGuards(r.src, newest, r.baseEmpty, r.o.OneFileSystem, destOnSourceFS, r.o.Force); err != nil {
 		return step("guard", err)
 	}
-	r.plan = makePlan(r.state, r.src, r.o.Now)
+	r.plan = makePlan(r.state, r.src, r.o.Now, r.o.MaxDeletePercent > 0 && !r.o.Force)
 	r.plan.checksum = r.plan.checksum || r.o.Checksum
 	if newest != nil {
 		r.report.Base = newest.Name
@@ -308,7 +308,7 @@ func (r *run) judge(end transferEnd) verdict {
 		}
 	}
 	var exit *rsyncexec.ExitError
-	if v.drop && errors.As(v.err, &exit) && exit.Code == rsyncexec.ExitMaxDelete {
+	if v.drop && errors.As(v.err, &exit) && exit.Code == rsyncexec.ExitMaxDelete && r.o.MaxDeletePercent > 0 {
 		v.err = tooManyDeletes(r.src, r.o.MaxDeletePercent)
 	}
 	if v.notice != "" {

@@ -70,7 +70,11 @@ func punchHoles(ctx context.Context, pending *os.File, src *source, since uint64
 		if err := p.open(r.Inode); err != nil {
 			return p.begun, err
 		}
-		if err := p.punch(int64(r.Offset), int64(r.Length)); err != nil {
+		err := p.punch(int64(r.Offset), int64(r.Length))
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			return p.begun, nil // every byte is there; only no room is won
+		}
+		if err != nil {
 			return p.begun, err
 		}
 	}
@@ -87,6 +91,9 @@ func (p *puncher) open(inode uint64) error {
 	}
 	p.inode = inode
 	path, err := btrfs.InodePath(p.pending, 0, inode)
+	if errors.Is(err, unix.ENAMETOOLONG) {
+		return nil // its holes stay zeros
+	}
 	if err != nil {
 		return err
 	}

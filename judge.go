@@ -59,13 +59,16 @@ func judge(end transferEnd) verdict {
 	case rsyncexec.ExitMaxDelete:
 		return verdict{err: end.err, drop: true}
 	case rsyncexec.ExitSyntax:
-		return verdict{err: kindError{ErrUsage, end.err}}
+		return verdict{err: kindError{ErrUsage, end.err}, drop: end.idle()}
 	}
 	if end.remote && connectionLost(exit.Code) {
-		return verdict{err: kindError{ErrSource, end.err}, drop: !end.connected && !end.resumed}
+		return verdict{err: kindError{ErrSource, end.err}, drop: end.idle()}
 	}
-	return verdict{err: end.err}
+	return verdict{err: end.err, drop: end.idle()}
 }
+
+// idle tells that nothing was written to pending, by this run or before it.
+func (end transferEnd) idle() bool { return !end.connected && !end.resumed }
 
 // judgePartial is exit 23. A source that is missing gives it too: then rsync
 // has listed nothing at all, not even the top directory.

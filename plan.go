@@ -32,8 +32,9 @@ type plan struct {
 	taken    map[string]bool
 }
 
-// makePlan decides from the state of DEST, the source and the time.
-func makePlan(st *state, src *source, now time.Time) *plan {
+// makePlan decides from the state of DEST, the source and the time. With
+// countDeletes set deletions are limited, and must be counted from the base.
+func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 	p := &plan{base: st.newest(), started: now, taken: map[string]bool{}}
 	for _, b := range st.backups {
 		p.taken[b.Name] = true
@@ -42,7 +43,7 @@ func makePlan(st *state, src *source, now time.Time) *plan {
 		p.taken[name] = true
 	}
 	p.name, p.nameTry = freeName(now, 0, p.taken)
-	p.planWork(st, strconv.Quote(src.shown))
+	p.planWork(st, strconv.Quote(src.shown), countDeletes)
 	if sourceChanged(p.base, src) {
 		p.checksum = true
 	}
@@ -59,11 +60,13 @@ func (p *plan) first() bool { return p.base == nil }
 
 // planWork decides what becomes of pending; pendingSource is the quoted SRC of
 // this run.
-func (p *plan) planWork(st *state, pendingSource string) {
+func (p *plan) planWork(st *state, pendingSource string, countDeletes bool) {
 	trust, why := judgePending(&st.pending, st.instance, p.base)
 	p.why = why
 	otherSource := st.pending.note != nil && st.pending.note.Source != pendingSource
 	switch {
+	case trust == trustFully && countDeletes && !p.first():
+		p.why = "some deletions were made in it, and all are to be counted"
 	case trust == trustFully && !otherSource:
 		p.work = workResume
 		return

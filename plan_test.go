@@ -63,7 +63,7 @@ func TestPlanOfPending(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := &state{backups: c.backups, pending: c.pending, instance: c.now}
-			p := makePlan(st, &source{shown: "/src"}, time.Date(2026, 11, 23, 9, 0, 27, 0, berlin))
+			p := makePlan(st, &source{shown: "/src"}, time.Date(2026, 11, 23, 9, 0, 27, 0, berlin), false)
 			if p.work != c.work || p.checksum != c.checksum || p.discard != c.discard {
 				t.Errorf("work %d, checksum %v, discard %v; want %d, %v, %v (%s)", p.work, p.checksum, p.discard, c.work, c.checksum, c.discard, p.why)
 			}
@@ -77,10 +77,21 @@ func TestPlanOfPending(t *testing.T) {
 	}
 }
 
+// Otherwise a run that was stopped would hide its deletions from the next.
+func TestPlanCountsDeletionsFromTheBase(t *testing.T) {
+	pending := pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, here)}
+	st := &state{backups: []Snapshot{{Name: "2026-11-22-09:00", UUID: uuidA}}, pending: pending, instance: here}
+	for countDeletes, want := range map[bool]workAction{false: workResume, true: workSnapshot} {
+		if p := makePlan(st, &source{shown: "/src"}, time.Now(), countDeletes); p.work != want {
+			t.Errorf("counting %v: work %d, want %d", countDeletes, p.work, want)
+		}
+	}
+}
+
 func TestPlanComparesContentsWhenTheSourceIsAnother(t *testing.T) {
 	st := &state{backups: []Snapshot{{Name: "2026-11-22-09:00", Record: &Record{Source: "hostA:/etc"}}}}
 	for shown, want := range map[string]bool{"hostA:/etc": false, "hostB:/etc": true} {
-		if p := makePlan(st, &source{shown: shown}, time.Now()); p.checksum != want {
+		if p := makePlan(st, &source{shown: shown}, time.Now(), false); p.checksum != want {
 			t.Errorf("source %s: checksum %v, want %v", shown, p.checksum, want)
 		}
 	}
@@ -89,7 +100,7 @@ func TestPlanComparesContentsWhenTheSourceIsAnother(t *testing.T) {
 func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 27, 0, berlin)
 	st := &state{backups: []Snapshot{{Name: "2026-11-23-09:00"}}, foreign: []string{"2026-11-23-09:00:27"}}
-	p := makePlan(st, &source{}, now)
+	p := makePlan(st, &source{}, now, false)
 	if p.name != "2026-11-23-09:00:27.1" {
 		t.Errorf("name = %s", p.name)
 	}

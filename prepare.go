@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -169,10 +170,13 @@ func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
 		return &os.PathError{Op: "stat", Path: src.Name(), Err: err}
 	}
-	if err := btrfs.CloneFile(dst, src); err != nil {
+	if err := cloneOrCopy(dst, src); err != nil {
 		return err
 	}
-	if err := unix.Fchown(int(dst.Fd()), int(st.Uid), int(st.Gid)); err != nil {
+	// An ordinary user may have left the group the file belongs to; rsync
+	// then does for it what it can.
+	err := unix.Fchown(int(dst.Fd()), int(st.Uid), int(st.Gid))
+	if err != nil && !errors.Is(err, unix.EPERM) {
 		return &os.PathError{Op: "chown", Path: dst.Name(), Err: err}
 	}
 	if err := copyXattrs(dst, src); err != nil {
@@ -182,8 +186,19 @@ func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 		return &os.PathError{Op: "chmod", Path: dst.Name(), Err: err}
 	}
 	times := []unix.Timespec{st.Atim, st.Mtim}
-	err := unix.UtimesNanoAt(int(dir.Fd()), temp, times, unix.AT_SYMLINK_NOFOLLOW)
+	err = unix.UtimesNanoAt(int(dir.Fd()), temp, times, unix.AT_SYMLINK_NOFOLLOW)
 	return atError("utimens", dir, temp, err)
+}
+
+// cloneOrCopy shares the blocks where it can: not between a file with checksums
+// and one without (EINVAL), which a mount option may have made them.
+func cloneOrCopy(dst, src *os.File) error {
+	err := btrfs.CloneFile(dst, src)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	return err
 }
 
 // copyXattrs copies every attribute the caller may see; ACLs and capabilities

@@ -67,6 +67,9 @@ func (s *store) repair(ctx context.Context, st *state, now time.Time, log *slog.
 // repairCur lets cur name the newest complete backup.
 func (s *store) repairCur(st *state, now time.Time) (string, error) {
 	newest := st.newestComplete()
+	if st.guessing() {
+		return "", nil
+	}
 	switch {
 	case newest == nil && st.cur == absent, newest != nil && newest.Current:
 		return "", nil

@@ -55,7 +55,7 @@ func describeSource(src, dest string, destDir *os.File) (*source, error) {
 	if !s.local() {
 		return s, nil
 	}
-	if s.spec.Path, err = filepath.Abs(spec.Path); err != nil {
+	if s.spec.Path, err = absolute(spec.Path); err != nil {
 		return nil, kindError{ErrSource, err}
 	}
 	s.shown = s.spec.Path

@@ -93,6 +93,18 @@ func (st *state) newest() *Snapshot {
 	return &st.backups[len(st.backups)-1]
 }
 
+// guessing tells whether a record that can not be read keeps us from knowing
+// which backup is the newest complete one.
+func (st *state) guessing() bool {
+	newest := st.newestComplete()
+	for _, b := range st.backups {
+		if b.RecordError != "" && (newest == nil || b.ID > newest.ID) {
+			return true
+		}
+	}
+	return false
+}
+
 // newestComplete returns the last backup that holds everything, or nil.
 func (st *state) newestComplete() *Snapshot { return newestComplete(st.backups) }
 

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -24,12 +26,28 @@ type store struct {
 	keepLock bool
 }
 
+// absolute makes a path absolute without changing what it names: above a
+// symlink, "link/.." is not the directory link is in, as filepath.Clean has it.
+func absolute(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		wd, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		path = wd + "/" + path
+	}
+	if slices.Contains(strings.Split(path, "/"), "..") {
+		return filepath.EvalSymlinks(path)
+	}
+	return filepath.Clean(path), nil
+}
+
 // openDest opens DEST and checks it is on btrfs.
 func openDest(dest string) (*os.File, error) {
 	if dest == "" {
 		return nil, failf(ErrUsage, "open DEST: the path is empty")
 	}
-	path, err := filepath.Abs(dest)
+	path, err := absolute(dest)
 	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}

@@ -5,8 +5,6 @@ package rsbtbackup
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +27,8 @@ type survey struct {
 	more    int      // skipped beyond maxSkipped
 }
 
-// surveySource walks a local source, on one filesystem only if oneFS is set.
+// surveySource walks a local source, on one filesystem only if oneFS is set. It
+// is a forecast: what can not be read does not count.
 func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error) {
 	root, err := os.OpenFile(src.spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -39,20 +38,19 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 	v := &survey{}
 	w := walker{
 		visit: func(dir *os.File, e os.DirEntry) error {
-			st, err := statAt(dir, e.Name())
-			if err == nil {
+			if st, err := statAt(dir, e.Name()); err == nil {
 				v.bytes.Add(uint64(st.Blocks) * 512)
 			}
-			return ignoreUnreadable(err)
+			return nil
 		},
 		enter: func(dir *os.File, name string) (*os.File, error) {
 			sub, err := openDirAt(dir, name)
 			if err != nil {
-				return nil, ignoreUnreadable(err)
+				return nil, nil
 			}
 			var st unix.Stat_t
-			if err := unix.Fstat(int(sub.Fd()), &st); err != nil {
-				return nil, errors.Join(err, sub.Close())
+			if unix.Fstat(int(sub.Fd()), &st) != nil {
+				return nil, sub.Close()
 			}
 			if oneFS && uint64(st.Dev) != src.dev {
 				v.skip(strings.TrimPrefix(filepath.Join(dir.Name(), name), root.Name()+"/"))
@@ -60,6 +58,7 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 			}
 			return sub, nil
 		},
+		unreadable: func(*os.File, error) error { return nil },
 	}
 	return v, w.walk(ctx, root)
 }
@@ -72,15 +71,4 @@ func (v *survey) skip(path string) {
 		return
 	}
 	v.skipped = append(v.skipped, path)
-}
-
-// ignoreUnreadable is for what vanishes, or is not for us, while the source
-// is surveyed.
-func ignoreUnreadable(err error) error {
-	for _, expected := range []error{fs.ErrNotExist, fs.ErrPermission, unix.ENOTDIR, unix.ELOOP, unix.EIO} {
-		if errors.Is(err, expected) {
-			return nil
-		}
-	}
-	return err
 }

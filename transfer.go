@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,9 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 		opts.Timeout = remoteTimeout
 	}
 	if src.overlap == destInside {
-		opts.Filter = append([]string{"- /" + escapePattern(src.destRel)}, opts.Filter...)
+		rule := "- /" + escapePattern(src.destRel)
+		opts.Filter = append([]string{rule}, opts.Filter...)
+		opts.Extra = append(slices.Clip(opts.Extra), "--filter="+rule) // again, if a "!" clears the rules before it
 	}
 	if p.first() || o.WholeFiles {
 		// Safe where files are written anew only; see holes.go.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,12 +159,20 @@ func (o Options) check() error {
 	return CheckExtra(o.Extra)
 }
 
+// fakeSuper tells whether one end keeps attributes of its own in those xattrs.
+func (o Options) fakeSuper() bool {
+	asked := func(arg string) bool { return strings.Contains(arg, "fake-super") }
+	return o.FakeSuper || slices.ContainsFunc(o.Extra, asked)
+}
+
 // attributeArgs: the quick check of rsync compares whole seconds, so a change of the same size within a second would be
 // missed for ever; a negative --modify-window compares nanoseconds.
 func (o Options) attributeArgs() []string {
 	args := when(o.HardLinks, "--hard-links")
 	args = append(args, when(o.ACLs, "--acls")...)
 	args = append(args, when(o.Xattrs, "--xattrs")...)
+	// Given once, rsync leaves out user.rsync.%stat and its like, which a source written with --fake-super is made of.
+	args = append(args, when(o.Xattrs && !o.fakeSuper(), "--xattrs")...)
 	args = append(args, when(o.NumericIDs, "--numeric-ids")...)
 	args = append(args, "--modify-window=-1")
 	// In a local copy the sender is the client: --fake-super would also reinterpret the source's xattrs, and
