@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -77,8 +78,10 @@ type BackupOptions struct {
 // Backup makes one backup of o.Source in o.Dest. When it returns nil, the
 // backup is complete, cur names it, and both survive an immediate power cut.
 // With ErrIncomplete it is published too, but rsync could not read everything.
-// With any other error nothing was published, earlier backups are untouched,
-// and what was transferred is kept for the next run where it can be trusted.
+// With any other error earlier backups are untouched, and nothing was published
+// unless the report has a name: then the backup is there, and what failed came
+// after it. What was transferred but not published is kept for the next run
+// where it can be trusted.
 //
 // Other errors match ErrUsage, ErrDest, ErrNotBtrfs, ErrNotInitialized,
 // ErrLocked, ErrSource, ErrGuard, ErrNoSpace, context.Cause(ctx), or carry an
@@ -265,7 +268,7 @@ func (r *run) repair(ctx context.Context) (err error) {
 		r.report.Repairs = append(r.report.Repairs, r.plan.said())
 	}
 	if sourceChanged(r.plan.base, r.src) {
-		r.notice(fmt.Sprintf("the last backup, %s, was made from %q, this one is from %q: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName(), r.src.shown))
+		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName()))
 	}
 	if !r.plan.discard {
 		return nil
@@ -279,7 +282,7 @@ func (r *run) open() (*os.File, error) {
 	if err != nil {
 		return nil, step("make pending", err)
 	}
-	info, err := subvolumeInfo(pending)
+	info, err := btrfs.SubvolumeInfo(pending)
 	if err == nil {
 		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, Source: strconv.Quote(r.src.shown)}
 		err = r.enter(phaseTransfer)
@@ -383,8 +386,9 @@ func (r *run) commit(pending *os.File, v verdict) error {
 			return step("point cur to "+record.Name, err)
 		}
 	}
-	if err := r.store.discardPending(context.Background(), subvolume, r.o.Now); err != nil {
-		return step("remove pending", err)
+	if err := r.discard(); err != nil {
+		// The backup is there; the next run removes what is left.
+		r.notice(err.Error())
 	}
 	if v.status == Incomplete {
 		return step("transfer", r.incomplete())

@@ -286,10 +286,6 @@ func (s *store) deleteBackup(ctx context.Context, records *os.File, name string,
 	return errors.Join(removeSubvolume(ctx, s.dir, trash), flock(records, unix.LOCK_EX))
 }
 
-func flock(f *os.File, how int) error {
-	return atError("flock", f, "", retry(func() error { return unix.Flock(int(f.Fd()), how) }))
-}
-
 // unpublish takes a backup and its record away at once. One that a single
 // ioctl can not delete (subvolumes are nested in it, or the caller is not root)
 // gets a name that is no backup's first, which is returned: whatever interrupts

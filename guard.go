@@ -46,11 +46,16 @@ func lastIdentity(newest *Snapshot, src *source) *SourceIdentity {
 	return newest.Record.SourceFS
 }
 
-// sourceChanged tells whether the newest backup was made from something else.
+// sourceChanged tells whether the newest backup was made from something else:
+// another path, or another filesystem at the same one.
 // Equal sizes and times then say little (reproducible builds give every file
 // the same), so contents must be compared.
 func sourceChanged(newest *Snapshot, src *source) bool {
-	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != src.shown
+	if newest == nil || newest.Record == nil || newest.Record.Source == "" {
+		return false
+	}
+	was := lastIdentity(newest, src)
+	return newest.Record.SourceName() != src.shown || was != nil && *was != *src.identity
 }
 
 // maxDeletes turns a percentage of the files in the newest backup into

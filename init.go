@@ -140,7 +140,7 @@ func (s *store) exposure() ([]string, error) {
 	}
 	var warnings []string
 	if st.Mode&0o005 != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s can be entered by every user (mode %04o): files that were private at the source only because of a directory above them can be read here; chmod 0700 unless that is meant", s.path, st.Mode&0o7777))
+		warnings = append(warnings, fmt.Sprintf("%s can be entered by every user (mode %04o): files that were private at the source only because of a directory above them can be read here, and while a backup is made users can write where they could at the source; chmod 0700 unless that is meant", s.path, st.Mode&0o7777))
 	}
 	if st.Mode&0o022 != 0 {
 		warnings = append(warnings, fmt.Sprintf("%s can be changed by other users (mode %04o)", s.path, st.Mode&0o7777))

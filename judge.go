@@ -103,15 +103,15 @@ func (end transferEnd) failure(text string) error {
 }
 
 // connectionLost lists the ends that, with a remote source, mean it could not
-// be reached or was lost: the remote shell's own (255, 126, 127), a refused or
+// be reached or was lost: the remote shell's own (124 and more), a refused or
 // timed-out daemon (5, 10, 30, 35), a stream that broke (2, 12, 14: a remote
 // shell that ends at once gives one or the other by chance).
 func connectionLost(code int) bool {
 	switch code {
-	case 2, 5, 10, 12, 14, 30, 35, 126, 127, 255:
+	case 2, 5, 10, 12, 14, 30, 35:
 		return true
 	}
-	return false
+	return code >= 124
 }
 
 // connectedMessage is what --info=flist1 prints when the file list begins.

@@ -7,6 +7,7 @@ package rsbtbackup
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -28,13 +29,13 @@ type holder struct {
 func (s *store) lock(ctx context.Context, verb string, wait time.Duration) error {
 	deadline := time.Now().Add(wait)
 	for {
-		err := retry(func() error { return unix.Flock(int(s.dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+		err := flock(s.dir, unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			s.writeHolder(verb)
 			return nil
 		}
-		if err != unix.EWOULDBLOCK {
-			return atError("flock", s.dir, "", err)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
 		}
 		left := time.Until(deadline)
 		if left <= 0 {
@@ -67,4 +68,8 @@ func (s *store) readHolder() string {
 		return "another run"
 	}
 	return fmt.Sprintf("another run (%s, pid %d, since %s)", h.Verb, h.PID, h.Since.Local().Format(time.DateTime))
+}
+
+func flock(f *os.File, how int) error {
+	return atError("flock", f, "", retry(func() error { return unix.Flock(int(f.Fd()), how) }))
 }

@@ -97,6 +97,16 @@ func TestPlanComparesContentsWhenTheSourceIsAnother(t *testing.T) {
 	}
 }
 
+func TestPlanComparesContentsWhenAnotherDiskIsAtTheSamePath(t *testing.T) {
+	st := &state{backups: []Snapshot{{Name: "2026-11-22-09:00", Record: &Record{Source: "/src", SourceFS: &SourceIdentity{FSID: "a"}}}}}
+	for fsid, want := range map[string]bool{"a": false, "b": true} {
+		src := &source{shown: "/src", identity: &SourceIdentity{FSID: fsid}}
+		if p := makePlan(st, src, time.Now(), false); p.checksum != want {
+			t.Errorf("filesystem %s: checksum %v, want %v", fsid, p.checksum, want)
+		}
+	}
+}
+
 func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 27, 0, berlin)
 	st := &state{backups: []Snapshot{{Name: "2026-11-23-09:00"}}, foreign: []string{"2026-11-23-09:00:27"}}

@@ -144,8 +144,8 @@ func openOwn(dir *os.File, name string, flags int) (*os.File, error) {
 	if !errors.Is(err, unix.EACCES) {
 		return f, err
 	}
-	if err := unix.Fchmodat(int(dir.Fd()), name, 0o700, 0); err != nil {
-		return nil, atError("chmod", dir, name, err)
+	if err := chmodAt(dir, name); err != nil {
+		return nil, err
 	}
 	return openAt(dir, name, flags, 0)
 }

@@ -104,8 +104,8 @@ func (s *store) lockRecords(create bool) (*os.File, error) {
 	if err != nil || records == nil {
 		return nil, err
 	}
-	if err := retry(func() error { return unix.Flock(int(records.Fd()), unix.LOCK_EX) }); err != nil {
-		return nil, errors.Join(atError("flock", records, "", err), records.Close())
+	if err := flock(records, unix.LOCK_EX); err != nil {
+		return nil, errors.Join(err, records.Close())
 	}
 	return records, nil
 }

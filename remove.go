@@ -221,14 +221,14 @@ func openWide(dir *os.File, name string) (*os.File, error) {
 	return openInside(dir, name)
 }
 
-// chmodAt lets the owner into a directory that can not be opened: fchmodat2
+// chmodAt lets the owner into what can not be opened: fchmodat2
 // (Linux 6.6) follows no symlink, before that /proc stands in for it.
 func chmodAt(dir *os.File, name string) error {
 	err := unix.Fchmodat(int(dir.Fd()), name, 0o700, unix.AT_SYMLINK_NOFOLLOW)
 	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
 		return atError("chmod", dir, name, err)
 	}
-	f, err := openAt(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	f, err := openAt(dir, name, unix.O_PATH, 0)
 	if err != nil {
 		return err
 	}

@@ -227,18 +227,18 @@ func (s *store) readTrash(st *state, name string) error {
 
 // readLink tells what stands under name and, of a symlink, its target.
 func (s *store) readLink(name string) (entryKind, string, error) {
+	target, err := readlinkAt(s.dir, name)
+	if err == nil {
+		return symlink, target, nil
+	}
+	if !errors.Is(err, unix.EINVAL) {
+		return absent, "", ignoreNotExist(err)
+	}
 	stat, err := statAt(s.dir, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return absent, "", nil
-	}
-	if err != nil {
-		return absent, "", err
-	}
-	switch stat.Mode & unix.S_IFMT {
-	case unix.S_IFLNK:
-		target, err := readlinkAt(s.dir, name)
-		return symlink, target, err
-	case unix.S_IFDIR:
+	switch {
+	case err != nil:
+		return absent, "", ignoreNotExist(err)
+	case stat.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return directory, "", nil
 	}
 	return other, "", nil
@@ -292,8 +292,8 @@ func (s *store) subvolumeAt(name string) (*btrfs.Info, error) {
 	}
 	defer d.Close()
 	info, err := btrfs.SubvolumeInfo(d)
-	if errors.Is(err, btrfs.ErrNotSubvolume) || errors.Is(err, btrfs.ErrNotBtrfs) {
-		return nil, nil
+	if errors.Is(err, btrfs.ErrNotSubvolume) || errors.Is(err, btrfs.ErrNotBtrfs) || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // ErrNotExist: it was deleted after it was opened
 	}
 	if err != nil {
 		return nil, err

@@ -111,8 +111,7 @@ func (s *store) close() error {
 		err = s.log.Close()
 	}
 	if !s.keepLock {
-		unlock := retry(func() error { return unix.Flock(int(s.dir.Fd()), unix.LOCK_UN) })
-		err = errors.Join(err, atError("unlock", s.dir, "", unlock))
+		err = errors.Join(err, flock(s.dir, unix.LOCK_UN))
 	}
 	return errors.Join(err, s.dir.Close())
 }

@@ -9,12 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -25,8 +23,6 @@ const inherited = "/proc/self/fd/3"
 
 // maxLogged bounds how many messages of one rsync go to the log.
 const maxLogged = 200
-
-func subvolumeInfo(f *os.File) (btrfs.Info, error) { return btrfs.SubvolumeInfo(f) }
 
 // remoteTimeout ends a transfer in which a remote source has been silent for
 // so long. rsync sends something while it computes, so only a peer that is
@@ -55,10 +51,10 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 	}
 	if p.first() || o.WholeFiles {
 		// Safe where files are written anew only; see holes.go.
-		opts.Extra = append([]string{"--sparse"}, opts.Extra...)
+		opts.Sparse = true
 	}
 	if n, ok := maxDeletes(p.base, entries, o.MaxDeletePercent); ok && !o.Force {
-		opts.Extra = append([]string{"--max-delete=" + strconv.FormatInt(n, 10)}, opts.Extra...)
+		opts.MaxDelete = &n
 	}
 	return opts
 }
@@ -138,7 +134,7 @@ func (r *run) survey(ctx context.Context) error {
 // A second run, which writes such a file anew, has nothing else to do.
 func (r *run) needsReplacing(end transferEnd) bool {
 	var exit *rsyncexec.ExitError
-	return os.Geteuid() != 0 && !r.o.WholeFiles && !end.noSpace &&
+	return os.Geteuid() != 0 && !r.o.WholeFiles && !end.noSpace && !r.store.keepLock &&
 		errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial
 }
 
@@ -163,7 +159,7 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 	}
 	opts.Extra = append([]string{"--info=flist1"}, opts.Extra...)
 	end.result, end.err = rsyncexec.Run(ctx, opts)
-	r.store.keepLock = errors.Is(end.err, rsyncexec.ErrStillRunning)
+	r.store.keepLock = r.store.keepLock || errors.Is(end.err, rsyncexec.ErrStillRunning)
 	if end.err != nil {
 		end.err = fmt.Errorf("%s: %w", r.src.shown, end.err)
 	}
@@ -201,9 +197,5 @@ func (r *run) dryRun(ctx context.Context) error {
 	}
 	end := r.rsync(ctx, opts)
 	r.report.Resumed = false
-	return r.judge(end).dryRunError()
+	return step("transfer", r.judge(end).err)
 }
-
-// dryRunError is the error a dry run ends with: nothing is published either
-// way, so what would be published as incomplete is an error.
-func (v verdict) dryRunError() error { return step("transfer", v.err) }

@@ -25,7 +25,7 @@ func TestCheckExtra(t *testing.T) {
 		{"-B1024", ""},
 		{"-B=1024", ""},
 		{"-xSyH", ""},
-		{"--max-delete=10|--chown=a:b", ""},
+		{"--preallocate|--chown=a:b", ""},
 		{"--no-D|--no-owner|--no-acls|--no-A", ""},
 		{"--info=del,name2", ""},
 		{"-M--bwlimit=5", ""},
@@ -116,6 +116,7 @@ func TestCheckExtra(t *testing.T) {
 		{"-M--dry-run", "-M --dry-run"}, // rsync 3.5.0 copies nothing then, and exits with 0
 		{"-M-n", "-M -n"},
 		{"-M--exclude=*", "-M --exclude=*"},
+		{"--max-delete=10", "--max-delete"},
 		{"--stderr=all", "--stderr"},
 		{"--msgs2stderr", "--msgs2stderr"},
 		{"--write-devices", "--write-devices"},

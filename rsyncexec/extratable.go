@@ -38,7 +38,6 @@ const (
 	writesOutside = "it would write outside the backup, or leave files of its own in it"
 	notACopy      = "the backup would not be a copy of the source"
 	keepsStale    = "files that changed would keep their old content in the backup"
-	keepsDeleted  = "files that are gone from the source could stay in the backup"
 	hidesFailure  = "a source that is missing or unreadable would not be noticed"
 	copiesNothing = "rsync would only print something, and copy nothing"
 	ourFlag       = "it is decided by our own options"
@@ -140,7 +139,6 @@ func allowedRules() []rule {
 		{long: "delete-after"},
 		{long: "delete-excluded"},
 		{long: "force"},
-		{long: "max-delete", value: true},
 		{long: "max-alloc", value: true},
 		{long: "confine-root", value: true},
 
@@ -236,6 +234,7 @@ func refusedRules() []rule {
 		{long: "inplace", refuse: ourFlag, hint: useOurFlag},
 		{long: "whole-file", short: 'W', refuse: ourFlag, hint: useOurFlag},
 
+		{long: "max-delete", value: true, refuse: ourFlag, hint: "use --max-delete-percent"},
 		{long: "stderr", value: true, refuse: breaksParsing},
 		{long: "msgs2stderr", refuse: breaksParsing},
 		{long: "human-readable", short: 'h', refuse: breaksParsing},

@@ -41,6 +41,8 @@ type Options struct {
 	Delete bool
 	// KeepExcluded lets Delete spare what is excluded.
 	KeepExcluded bool
+	// MaxDelete is how many deletions rsync may make before it stops (exit 25); nil is no limit.
+	MaxDelete *int64
 	// Sparse writes long runs of zeros as holes.
 	Sparse bool
 	// IgnoreTimes copies every file, whatever its size and time say.
@@ -196,6 +198,9 @@ func (o Options) transferArgs() []string {
 	args = append(args, when(o.Sparse, "--sparse")...)
 	args = append(args, when(o.Delete, "--delete")...)
 	args = append(args, when(o.Delete && !o.KeepExcluded, "--delete-excluded")...)
+	if o.MaxDelete != nil {
+		args = append(args, fmt.Sprintf("--max-delete=%d", *o.MaxDelete))
+	}
 	args = append(args, when(o.IgnoreTimes, "--ignore-times")...)
 	args = append(args, when(o.Update, "--update")...)
 	args = append(args, when(o.IgnoreExisting, "--ignore-existing")...)
