@@ -5,6 +5,8 @@
 // updates go into the one inode (rsync issue 537, still so in 3.5.0). So every
 // file with more than one name is given an inode of its own first, by a
 // reflink copy renamed over the name; rsync links again what is still linked.
+// Whole files need it too: rsync lets names stay linked that it finds up to
+// date, and gives both the mode and owner of one.
 
 package rsbtbackup
 
@@ -36,28 +38,18 @@ type prepared struct {
 	split   atomic.Int64 // names that got an inode of their own
 }
 
-// prepareTree walks the tree below root, which nobody else changes: stubs are
-// removed and, with split set, hard links split. With doubtful set, files are
-// made to show what the disk holds.
-func prepareTree(ctx context.Context, root *os.File, split, doubtful bool) (*prepared, error) {
+// prepareTree walks the tree below root, which nobody else changes, and makes
+// it what rsync can be trusted to bring up to date. Stubs are removed and hard
+// links split. With doubtful set, files are made to show what the disk holds.
+func prepareTree(ctx context.Context, root *os.File, doubtful bool) (*prepared, error) {
 	p := &prepared{}
 	w := walker{
 		visit: func(dir *os.File, e os.DirEntry) error {
 			p.entries.Add(1)
-			if !e.Type().IsRegular() || !split && !doubtful {
-				return nil
+			if !e.Type().IsRegular() {
+				return p.prepareOther(dir, e)
 			}
-			st, err := statAt(dir, e.Name())
-			switch {
-			case err != nil:
-				return err
-			case doubtful:
-				return distrust(dir, e.Name(), uint64(st.Nlink))
-			case st.Nlink < 2:
-				return nil
-			}
-			p.split.Add(1)
-			return splitFile(dir, e.Name())
+			return p.prepareFile(dir, e.Name(), doubtful)
 		},
 		enter: func(dir *os.File, name string) (*os.File, error) {
 			p.entries.Add(1)
@@ -65,6 +57,39 @@ func prepareTree(ctx context.Context, root *os.File, split, doubtful bool) (*pre
 		},
 	}
 	return p, w.walk(ctx, root)
+}
+
+func (p *prepared) prepareFile(dir *os.File, name string, doubtful bool) error {
+	st, err := statAt(dir, name)
+	switch {
+	case err != nil:
+		return err
+	case doubtful:
+		return distrust(dir, name, uint64(st.Nlink))
+	case st.Nlink > 1:
+		p.split.Add(1)
+		err = splitFile(dir, name)
+	}
+	if err != nil || st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return err
+	}
+	// rsync 3.5.0 --acls sets the group's own entry to nothing when a file
+	// that has such a bit is given an ACL; rsync sets the bit again.
+	return chmodAt(dir, name, st.Mode&0o1777)
+}
+
+// prepareOther removes, of what is neither file nor directory, what rsync can
+// not see a change of: a name that was a link of another one and stays linked,
+// and a device, of which rsync compares the number and not the kind. It costs
+// nothing to make them again.
+func (p *prepared) prepareOther(dir *os.File, e os.DirEntry) error {
+	if e.Type()&os.ModeDevice == 0 {
+		st, err := statAt(dir, e.Name())
+		if err != nil || st.Nlink < 2 {
+			return err
+		}
+	}
+	return unlinkAt(dir, e.Name(), 0)
 }
 
 // distrust makes sure that what is read of a file is what the disk holds. A
@@ -144,7 +169,7 @@ func openOwn(dir *os.File, name string, flags int) (*os.File, error) {
 	if !errors.Is(err, unix.EACCES) {
 		return f, err
 	}
-	if err := chmodAt(dir, name); err != nil {
+	if err := chmodAt(dir, name, 0o700); err != nil {
 		return nil, err
 	}
 	return openAt(dir, name, flags, 0)

@@ -215,16 +215,16 @@ func openWide(dir *os.File, name string) (*os.File, error) {
 	if !errors.Is(err, unix.EACCES) {
 		return f, err
 	}
-	if err := chmodAt(dir, name); err != nil {
+	if err := chmodAt(dir, name, 0o700); err != nil {
 		return nil, err
 	}
 	return openInside(dir, name)
 }
 
-// chmodAt lets the owner into what can not be opened: fchmodat2
+// chmodAt changes the mode of what may not be possible to open: fchmodat2
 // (Linux 6.6) follows no symlink, before that /proc stands in for it.
-func chmodAt(dir *os.File, name string) error {
-	err := unix.Fchmodat(int(dir.Fd()), name, 0o700, unix.AT_SYMLINK_NOFOLLOW)
+func chmodAt(dir *os.File, name string, mode uint32) error {
+	err := unix.Fchmodat(int(dir.Fd()), name, mode, unix.AT_SYMLINK_NOFOLLOW)
 	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
 		return atError("chmod", dir, name, err)
 	}
@@ -232,7 +232,7 @@ func chmodAt(dir *os.File, name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), 0o700), f.Close())
+	return errors.Join(unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode), f.Close())
 }
 
 // widen lets the owner list and change a directory.

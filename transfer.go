@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 			return transferEnd{}, err
 		}
 	}
-	tree, err := prepareTree(ctx, pending, !r.o.WholeFiles, r.plan.doubtful)
+	tree, err := prepareTree(ctx, pending, r.plan.doubtful)
 	if err != nil {
 		return transferEnd{}, step("prepare pending", err)
 	}
@@ -86,6 +87,11 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 	opts := rsyncOptions(&r.o, r.plan, r.src, tree.entries.Load())
 	opts.ExtraFiles = []*os.File{pending, r.store.dir}
 	end := r.rsync(ctx, opts)
+	if falseAlarm(end) {
+		stats := r.report.Stats
+		end = r.rsync(ctx, opts)
+		r.report.Stats = stats
+	}
 	if r.needsReplacing(end) {
 		r.log.Info("once more, replacing files that can not be written in place")
 		opts.Inplace, opts.WholeFile = false, true
@@ -128,6 +134,25 @@ func (r *run) survey(ctx context.Context) error {
 	}
 	return nil
 }
+
+// falseAlarm tells whether rsync complained of nothing but a fault of its own:
+// with --hard-links and --acls, 3.5.0 asks for the default ACL of what was a
+// directory until it made it a further name of a file, and exits 23 although
+// all is copied. A second run finds nothing to do, or what is really wrong.
+func falseAlarm(end transferEnd) bool {
+	var exit *rsyncexec.ExitError
+	if end.noSpace || !errors.As(end.err, &exit) || exit.Code != rsyncexec.ExitPartial {
+		return false
+	}
+	for _, line := range end.result.Complaints {
+		if !falseAlarmMessage.MatchString(line) {
+			return false
+		}
+	}
+	return len(end.result.Complaints) > 0
+}
+
+var falseAlarmMessage = regexp.MustCompile(`^rsync: \[generator\] get_acl: sys_acl_get_file\(.*, ACL_TYPE_DEFAULT\): Permission denied \(13\)$|^rsync error: some files/attrs were not transferred`)
 
 // needsReplacing tells whether files failed only because an ordinary user may
 // not open them for writing: a copy of a file of mode 0444 has that mode too.

@@ -139,6 +139,7 @@ func complaint(line string) bool {
 	prefixes := []string{
 		"rsync: ", "rsync error: ", "rsync warning: ", "file has vanished: ", "directory has vanished: ",
 		"IO error encountered", "cannot delete non-empty directory", "ERROR: ", "WARNING: ", "@ERROR", "Deletions stopped",
+		"filename overflows max-path len ",
 	}
 	for _, prefix := range prefixes {
 		if strings.HasPrefix(line, prefix) {
