@@ -54,7 +54,7 @@ demo: ## build it and make two backups on a loopback btrfs, where everything can
 fuzz: ## run each fuzz target for FUZZTIME (1m)
 	@scripts/fuzz.sh '$(FUZZTIME)'
 
-soak: setup ## repeat the integration tests in random order for SOAKTIME seconds (1800)
+soak: setup ## 5,000 differential rounds, every fault, then all tests again for SOAKTIME seconds (1800)
 	@scripts/soak.sh '$(SOAKTIME)'
 
 bench: setup ## run the benchmarks that match BENCH (.)
