@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -84,14 +85,16 @@ func (r *CheckReport) add(name string, level CheckLevel, format string, args ...
 }
 
 // Count is the number of results of that level.
-func (r *CheckReport) Count(level CheckLevel) int {
-	n := 0
+func (r *CheckReport) Count(level CheckLevel) int { return len(r.names(level)) }
+
+func (r *CheckReport) names(level CheckLevel) []string {
+	var names []string
 	for _, c := range r.Results {
 		if c.Level == level {
-			n++
+			names = append(names, c.Name)
 		}
 	}
-	return n
+	return names
 }
 
 // Check looks at DEST and reports on each of the questions in CheckResult. It
@@ -116,7 +119,7 @@ func Check(ctx context.Context, dest string, o CheckOptions) (*CheckReport, erro
 		check(in, report)
 	}
 	if n := report.Count(CheckFail); n > 0 {
-		return report, failf(ErrCheck, "%d of %d checks of %s failed", n, len(report.Results), in.dest)
+		return report, failf(ErrCheck, "%d of %d checks of %s failed: %s", n, len(report.Results), in.dest, strings.Join(report.names(CheckFail), ", "))
 	}
 	return report, nil
 }

@@ -122,7 +122,7 @@ func TestChecks(t *testing.T) {
 			checkBackup, checkInput{now: now, maxAge: time.Minute, state: &state{backups: []Snapshot{{
 				Name: b.Name, Time: b.Time, Status: Complete, Record: &Record{Ended: now.Add(-time.Second)},
 			}}}},
-			CheckResult{"backup", CheckOK, "2026-11-23-08:00 is less than a minute old"},
+			CheckResult{"backup", CheckOK, "2026-11-23-08:00 is 1s old"},
 		},
 		"cur within a run": {
 			checkCur, checkInput{running: &holder{PID: 1}, state: &state{cur: symlink, curLink: "old", backups: []Snapshot{{Name: b.Name, Status: Complete}}}},

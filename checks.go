@@ -38,10 +38,10 @@ func checkBackup(in *checkInput, r *CheckReport) {
 	}
 }
 
-// shortAge is to the minute.
+// shortAge is to the minute, or to the second below one.
 func shortAge(d time.Duration) string {
 	if d < time.Minute {
-		return "less than a minute"
+		return fmt.Sprintf("%ds", d/time.Second)
 	}
 	hours, minutes := d/time.Hour, d%time.Hour/time.Minute
 	switch {
@@ -89,9 +89,9 @@ func checkPending(in *checkInput, r *CheckReport) {
 	case st.pending.kind != subvolume:
 		r.add(name, CheckWarn, "it is a %s; the next backup moves it aside", st.pending.kind)
 	case in.now.Sub(in.pendingSince) > in.maxAge:
-		r.add(name, CheckFail, "a backup was interrupted, and none has finished for %s", shortAge(in.now.Sub(in.pendingSince)))
+		r.add(name, CheckFail, "a backup was not finished, and none has been for %s", shortAge(in.now.Sub(in.pendingSince)))
 	default:
-		r.add(name, CheckWarn, "a backup was interrupted; the next one resumes it")
+		r.add(name, CheckWarn, "a backup was not finished; the next one resumes it, or begins anew where that is safer")
 	}
 }
 
@@ -165,7 +165,14 @@ func checkSpace(in *checkInput, r *CheckReport) {
 	case !twice.reached(in.free, in.total):
 		level = CheckWarn
 	}
-	r.add("space", level, "%s of %s free (%.0f %%)", humanize.Bytes(in.free), humanize.Bytes(in.total), percent(in.free, in.total))
+	text := fmt.Sprintf("%s of %s free (%.0f %%)", humanize.Bytes(in.free), humanize.Bytes(in.total), percent(in.free, in.total))
+	switch level {
+	case CheckFail:
+		text += fmt.Sprintf(", less than %v", in.minFree)
+	case CheckWarn:
+		text += fmt.Sprintf(", less than twice %v", in.minFree)
+	}
+	r.add("space", level, "%s", text)
 }
 
 func percent(part, whole uint64) float64 {
@@ -186,7 +193,14 @@ func checkMetadata(in *checkInput, r *CheckReport) {
 	case room < 2*in.minMetadata:
 		level = CheckWarn
 	}
-	r.add("metadata", level, "%s used, room for %s more", humanize.Bytes(used), humanize.Bytes(room))
+	text := fmt.Sprintf("%s used, room for %s more", humanize.Bytes(used), humanize.Bytes(room))
+	switch level {
+	case CheckFail:
+		text += ", less than " + humanize.Bytes(in.minMetadata)
+	case CheckWarn:
+		text += ", less than twice " + humanize.Bytes(in.minMetadata)
+	}
+	r.add("metadata", level, "%s", text)
 }
 
 // metadataRoom adds what is free in the block groups for metadata, less the

@@ -73,8 +73,8 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	must(t, err)
 	defer dir.Close()
 	must(t, btrfs.CreateSubvolume(dir, "pending"))
-	want("pending", warn, "interrupted", usual)
-	want("pending", fail, "interrupted", rsbtbackup.CheckOptions{Now: time.Now().Add(50 * time.Hour), MaxAge: 49 * time.Hour})
+	want("pending", warn, "not finished", usual)
+	want("pending", fail, "not finished", rsbtbackup.CheckOptions{Now: time.Now().Add(50 * time.Hour), MaxAge: 49 * time.Hour})
 	must(t, btrfs.DeleteSubvolume(dir, "pending"))
 	want("pending", ok, "", usual)
 
