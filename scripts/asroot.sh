@@ -15,6 +15,6 @@ for name in GOMODCACHE GOPROXY GOFLAGS GOTOOLCHAIN GOSUMDB GONOSUMDB GOPRIVATE; 
 done
 while IFS= read -r name; do
 	kept+=("$name=${!name}")
-done < <(compgen -e RSBTBACKUP_)
+done < <(compgen -e | grep -E "^(RSBTBACKUP_|SOAK_ROUNDS$|FAULTS$|DIFFERENTIAL_)")
 
 exec sudo -- env "${kept[@]}" "$@"
