@@ -28,7 +28,7 @@ const (
 type Damage struct {
 	Backup string     `json:"backup"`
 	Path   string     `json:"path"` // in the backup; the root is ""
-	Kind   DamageKind `json:"kind"`
+	Kind   DamageKind `json:"part"`
 	// Ranges are the first 100 damaged parts of the data, Bytes their size in all.
 	Ranges []DamagedRange `json:"ranges,omitempty"`
 	Bytes  int64          `json:"bytes,omitempty"`

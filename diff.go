@@ -74,11 +74,11 @@ const (
 // concerned has an entry. What merely lies in a directory that was renamed has
 // none; what was added, or removed, with its directory has.
 type DiffEntry struct {
-	Kind    DiffKind     `json:"kind"`
-	Path    string       `json:"path"`                    // in the second backup; of what was removed, in the first
-	OldPath string       `json:"old_path,omitempty"`      // in the first, if it differs
-	Type    string       `json:"file_type"`               // file, directory, symlink, fifo, socket, block, char
-	OldType string       `json:"old_file_type,omitempty"` // if it differs
+	Kind    DiffKind     `json:"change"`
+	Path    string       `json:"path"`               // in the second backup; of what was removed, in the first
+	OldPath string       `json:"old_path,omitempty"` // in the first, if it differs
+	Type    string       `json:"kind"`               // as of Entry
+	OldType string       `json:"old_kind,omitempty"` // if it differs
 	Changed []DiffChange `json:"changed,omitempty"`
 	Size    int64        `json:"size"`     // of a file, in the second backup
 	OldSize int64        `json:"old_size"` // of a file, in the first
@@ -117,8 +117,9 @@ const maxUnread = 1000
 // what is there; memory in either case to what changed.
 //
 // Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrNoBackup,
-// ErrAmbiguous, ErrUsage for a path that leaves the backup, fs.ErrNotExist for
-// one that is in neither, and ErrNotCompared, with which the Difference is valid.
+// ErrAmbiguous, ErrUsage for a path that leaves the backup, ErrNoPath (and
+// fs.ErrNotExist) for one that is in neither, and ErrNotCompared, with which the
+// Difference is valid.
 func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Difference, error) {
 	inside, err := cleanInside(o.Path)
 	if err != nil {
@@ -157,6 +158,11 @@ func cleanInside(p string) (string, error) {
 		return "", failf(ErrUsage, "path %q: has a NUL in it", p)
 	}
 	return strings.TrimPrefix(path.Clean("/"+p), "/"), nil
+}
+
+// noPath is fs.ErrNotExist as well.
+func noPath(format string, args ...any) error {
+	return kindError{ErrNoPath, failf(fs.ErrNotExist, format, args...)}
 }
 
 func compareEntries(a, b DiffEntry) int {
@@ -237,7 +243,7 @@ func (d *differ) run(method DiffMethod) (DiffMethod, error) {
 		}
 	}
 	if errA != nil && errB != nil {
-		return "", &fs.PathError{Op: "look up", Path: d.inside, Err: fmt.Errorf("in %s and %s: %w", d.a.name, d.b.name, fs.ErrNotExist)}
+		return "", noPath("%q is neither in %s nor in %s", d.inside, d.a.name, d.b.name)
 	}
 	if err := d.relate(); err != nil {
 		return "", err

@@ -50,23 +50,7 @@ func (st fileStat) fileSize() int64 {
 	return 0
 }
 
-func (st fileStat) typeName() string {
-	switch st.format() {
-	case unix.S_IFREG:
-		return "file"
-	case unix.S_IFDIR:
-		return "directory"
-	case unix.S_IFLNK:
-		return "symlink"
-	case unix.S_IFIFO:
-		return "fifo"
-	case unix.S_IFSOCK:
-		return "socket"
-	case unix.S_IFBLK:
-		return "block"
-	}
-	return "char"
-}
+func (st fileStat) typeName() string { return kindOf(st.mode) }
 
 const statMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 

@@ -48,7 +48,10 @@ func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) 
 	defer d.close()
 	a, errA := d.a.text(inside)
 	b, errB := d.b.text(inside)
-	if errors.Is(errA, fs.ErrNotExist) != errors.Is(errB, fs.ErrNotExist) {
+	switch lacksA, lacksB := errors.Is(errA, fs.ErrNotExist), errors.Is(errB, fs.ErrNotExist); {
+	case lacksA && lacksB:
+		return "", step("compare", noPath("%q is neither in %s nor in %s", inside, d.a.name, d.b.name))
+	case lacksA != lacksB:
 		errA, errB = ignoreNotExist(errA), ignoreNotExist(errB)
 	}
 	if err := errors.Join(errA, errB); err != nil {

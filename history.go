@@ -5,7 +5,6 @@ package rsbtbackup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -23,9 +22,9 @@ type Version struct {
 	Backups int    `json:"backups"` // how many have it like this
 	// Vanished is the backup after Last, if that lacks the path.
 	Vanished string       `json:"vanished,omitempty"`
-	Type     string       `json:"file_type"` // as of DiffEntry
-	Size     int64        `json:"size"`      // of a file
-	Mode     uint32       `json:"mode"`      // permission bits
+	Type     string       `json:"kind"` // as of Entry
+	Size     int64        `json:"size"` // of a file
+	Mode     Permissions  `json:"mode"`
 	UID      uint32       `json:"uid"`
 	GID      uint32       `json:"gid"`
 	ModTime  time.Time    `json:"mtime"`
@@ -51,8 +50,8 @@ type PathHistory struct {
 // meanwhile is left out.
 //
 // Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrUsage for a path
-// that would leave the backup, fs.ErrNotExist for one that no backup has, and
-// fs.ErrPermission.
+// that would leave the backup, ErrNoPath (and fs.ErrNotExist) for one that no
+// backup has, and fs.ErrPermission.
 func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	inside, err := cleanInside(path)
 	if err != nil {
@@ -75,7 +74,7 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 		}
 	}
 	if len(h.versions) == 0 {
-		return nil, step("look up", &fs.PathError{Op: "look up", Path: path, Err: fmt.Errorf("in no backup of %s: %w", s.path, fs.ErrNotExist)})
+		return nil, step("look up", noPath("%q is in no backup of %s", path, s.path))
 	}
 	return &PathHistory{Dest: s.path, Path: cmpOrDot(inside), Backups: len(st.backups), Versions: h.versions}, nil
 }
@@ -170,7 +169,7 @@ func (h *historian) begin(name string, st fileStat, changed []DiffChange, comple
 	h.complete = complete
 	h.versions = append(h.versions, Version{
 		First: name, Last: name, Take: name, Backups: 1, Type: st.typeName(), Size: st.fileSize(),
-		Mode: st.mode & permissions, UID: st.uid, GID: st.gid,
+		Mode: Permissions(st.mode & permissions), UID: st.uid, GID: st.gid,
 		ModTime: time.Unix(st.mtime.Sec, int64(st.mtime.Nsec)), Changed: changed,
 	})
 }

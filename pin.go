@@ -22,38 +22,43 @@ func Pin(ctx context.Context, dest, ref string, o PinOptions) (Snapshot, error) 
 	if now.IsZero() {
 		now = time.Now()
 	}
-	return changePin(ctx, dest, ref, &PinInfo{At: now.UTC(), Note: o.Note}, o.Logger)
+	b, _, err := changePin(ctx, dest, ref, &PinInfo{At: now.UTC(), Note: o.Note}, o.Logger)
+	return b, err
 }
 
-// Unpin takes the protection away again; a backup that is not pinned stays as
-// it is.
-func Unpin(ctx context.Context, dest, ref string, o PinOptions) (Snapshot, error) {
+// Unpin takes the protection away again and tells whether there was one; a
+// backup that is not pinned stays as it is.
+func Unpin(ctx context.Context, dest, ref string, o PinOptions) (b Snapshot, was bool, err error) {
 	return changePin(ctx, dest, ref, nil, o.Logger)
 }
 
-func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog.Logger) (Snapshot, error) {
+func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog.Logger) (b Snapshot, was bool, err error) {
 	s, err := openStore(dest)
 	if err != nil {
-		return Snapshot{}, err
+		return Snapshot{}, false, err
 	}
 	defer s.close()
 	st, err := s.readState(time.Local)
 	if err != nil {
-		return Snapshot{}, step("read", err)
+		return Snapshot{}, false, step("read", err)
 	}
 	found, err := findAll(st, []string{ref})
 	if err != nil {
-		return Snapshot{}, step("find", err)
+		return Snapshot{}, false, step("find", err)
 	}
 	if ctx.Err() != nil {
-		return Snapshot{}, step("pin", context.Cause(ctx))
+		return Snapshot{}, false, step("pin", context.Cause(ctx))
 	}
-	b := found[0]
+	b = found[0]
+	was = b.Record != nil && b.Record.Pin != nil
+	if pin == nil && !was && b.RecordError == "" {
+		return b, false, nil
+	}
 	b.Record, err = s.writePin(b, pin)
 	if err != nil {
-		return b, step("pin", err)
+		return b, was, step("pin", err)
 	}
-	return b, s.logPin(b, logger)
+	return b, was, s.logPin(b, logger)
 }
 
 // writePin looks again under the lock: the backup may just have been deleted.

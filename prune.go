@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 	"golang.org/x/sys/unix"
@@ -49,9 +50,17 @@ func (m MinFree) isZero() bool { return m == MinFree{} }
 // possible refuses what no deletion could reach.
 func (m MinFree) possible(total uint64) error {
 	if m.Bytes > 0 && uint64(m.Bytes) > total {
-		return failf(ErrUsage, "min-free: %d bytes are more than the filesystem has, %d", m.Bytes, total)
+		return failf(ErrUsage, "--min-free: %v is more than the filesystem has, %s", m, humanize.Bytes(total))
 	}
 	return nil
+}
+
+// String is as a user would say it.
+func (m MinFree) String() string {
+	if m.Percent > 0 {
+		return fmt.Sprintf("%g %%", m.Percent)
+	}
+	return humanize.Bytes(uint64(m.Bytes))
 }
 
 // reached is pure.
@@ -85,7 +94,8 @@ type PruneReport struct {
 // owner of the backups and root may do this.
 //
 // Errors match ErrUsage (nothing says what to keep, or a value makes no
-// sense), ErrNoSpace (MinFree can not be reached; what could be deleted is), or
+// sense), ErrNoSpace (MinFree can not be reached; what could be deleted is, or in
+// a dry run would be), or
 // what opening and locking DEST gives. The report is valid with any error.
 func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, error) {
 	report := &PruneReport{Dest: dest, DryRun: o.DryRun}
@@ -110,13 +120,13 @@ func (o *PruneOptions) check() error {
 		return kindError{ErrUsage, err}
 	}
 	if o.MinFree.Bytes < 0 || !(o.MinFree.Percent >= 0 && o.MinFree.Percent < 100) { // NaN fits nothing
-		return failf(ErrUsage, "min-free: want a number of bytes, or a percentage from 0 to below 100")
+		return failf(ErrUsage, "--min-free: want a number of bytes, or a percentage from 0 to below 100")
 	}
 	if o.KeepMin < 0 {
-		return failf(ErrUsage, "keep-min %d: want 1 or more", o.KeepMin)
+		return failf(ErrUsage, "--keep-min=%d: want 1 or more", o.KeepMin)
 	}
 	if o.KeepMin > 0 && o.MinFree.isZero() {
-		return failf(ErrUsage, "keep-min has a meaning with min-free alone")
+		return failf(ErrUsage, "--keep-min needs --min-free")
 	}
 	return nil
 }
@@ -152,7 +162,7 @@ func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneRe
 	if o.MinFree.isZero() {
 		return nil
 	}
-	return step("measure", s.planFreeUp(ctx, o, report))
+	return s.planFreeUp(ctx, o, report)
 }
 
 // planFreeUp guesses, from the file data that would go, what freeUp would
@@ -166,12 +176,12 @@ func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneRep
 		}
 		i := expendable(left, o.keepMin())
 		if i < 0 {
-			return nil
+			return step("min-free", o.unreachable(s.path, report.Free+frees, report))
 		}
 		mark(report.Decisions, left[i].ID)
 		left = slices.Delete(left, i, i+1)
 		if err := s.measure(ctx, report.Decisions); err != nil {
-			return err
+			return step("measure", err)
 		}
 	}
 }
@@ -246,10 +256,23 @@ func decide(backups []Snapshot, policy retention.Policy, now time.Time) []Decisi
 	return decisions
 }
 
+// notNeeded: space is all that was asked for, and there is enough.
+const notNeeded = "space suffices"
+
 func keepAll(backups []Snapshot) []Decision {
 	var decisions []Decision
-	for _, b := range slices.Backward(backups) {
-		decisions = append(decisions, Decision{Snapshot: b, Keep: true, Reasons: []string{"no policy"}})
+	complete := newestComplete(backups)
+	for i, b := range slices.Backward(backups) {
+		reason := notNeeded
+		switch {
+		case b.Pinned():
+			reason = "pinned"
+		case complete != nil && complete.ID == b.ID:
+			reason = "newest complete backup"
+		case i == len(backups)-1:
+			reason = "newest"
+		}
+		decisions = append(decisions, Decision{Snapshot: b, Keep: true, Reasons: []string{reason}})
 	}
 	return decisions
 }
@@ -269,7 +292,7 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 		}
 		i := expendable(left, o.keepMin())
 		if i < 0 {
-			return step("min-free", failf(ErrNoSpace, "%s has %d bytes free, less than asked for, and no backup is left that may go for it (%s kept, pins, the newest)", c.store.path, report.Free, plural(o.keepMin(), "complete one")))
+			return step("min-free", o.unreachable(c.store.path, report.Free, report))
 		}
 		b := left[i]
 		left = slices.Delete(left, i, i+1)
@@ -286,6 +309,21 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 		}
 	}
 	return err
+}
+
+// unreachable says what MinFree comes to once all that may go is gone. Of what
+// stays, nothing but a rule of this run is to blame.
+func (o *PruneOptions) unreachable(dest string, free uint64, report *PruneReport) error {
+	for i := range report.Decisions {
+		if d := &report.Decisions[i]; d.Keep && slices.Equal(d.Reasons, []string{notNeeded}) {
+			d.Reasons = []string{"keep-min"}
+		}
+	}
+	tense := "has"
+	if o.DryRun {
+		tense = "would have"
+	}
+	return failf(ErrNoSpace, "%s %s %s of %s free, less than %v, with every backup deleted that may go", dest, tense, humanize.Bytes(free), humanize.Bytes(report.Total), o.MinFree)
 }
 
 // enough notes how much is free and tells whether that is what is asked for.

@@ -346,7 +346,7 @@ func (r *restore) judge(end transferEnd) error {
 	case exit.Code == rsyncexec.ExitSyntax:
 		return kindError{ErrUsage, end.err}
 	case end.remote && (connectionLost(exit.Code) || exit.Code == rsyncexec.ExitFileSelect || exit.Code == rsyncexec.ExitFileIO):
-		return kindError{ErrTarget, end.err}
+		return failf(ErrTarget, "%s: %w", r.target.shown, end.err)
 	}
 	return end.err
 }

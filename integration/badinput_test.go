@@ -59,7 +59,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		says []string // in the error line: operation, path, cause
 		hint string   // in a hint; none is wanted when empty
 	}{
-		{name: "init of a missing DEST", args: []string{"init", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "mkdir -p " + elsewhere},
+		{name: "init of a missing DEST", args: []string{"init", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "install -d -m 0700 " + elsewhere},
 		{name: "init of a file", args: []string{"init", b.file}, exit: 10, says: []string{b.file, "not a directory"}},
 		{name: "init on ext4", args: []string{"init", ext4}, exit: 10, says: []string{ext4, "btrfs"}, hint: "btrfs"},
 		{name: "init on tmpfs", args: []string{"init", tmpfs}, exit: 10, says: []string{tmpfs, "btrfs"}, hint: "btrfs"},

@@ -46,7 +46,7 @@ type backupCommand struct {
 func (backupCommand) Help() string {
 	return `
 The contents of SRC become a new read-only directory in DEST, named after the time. An interrupted backup is resumed
-by the next one. What follows -- goes to rsync as it is, but for options that would make the backup no copy of SRC.
+by the next one, and a file that was under way is continued. What follows -- goes to rsync as it is, but for options that would make the backup no copy of SRC.
 A path that begins with a dash is written ./-name.
 
 EXAMPLE:
@@ -68,18 +68,21 @@ func (c *backupCommand) Validate() error {
 	if c.MaxDeletePercent < 0 || c.MaxDeletePercent > 100 {
 		return fmt.Errorf("--max-delete-percent=%d: want 0 to 100", c.MaxDeletePercent)
 	}
+	if err := checkBwlimit(c.Bwlimit); err != nil {
+		return err
+	}
 	switch empty := c.Keep.policy().IsEmpty(); {
 	case c.Prune && empty:
 		return errors.New("--prune needs a rule such as --keep-daily=7: without one it would delete every backup")
 	case !c.Prune && !empty:
-		return errors.New("the --keep rules have a meaning with --prune alone")
+		return errors.New("the --keep rules need --prune")
 	}
 	return nil
 }
 
 func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 	options := c.options(u, f)
-	bar := startBar(u)
+	bar := startBar(u, func() int64 { return filesIn(c.Dest) })
 	if bar != nil {
 		options.Progress = bar.update
 	}
@@ -94,6 +97,9 @@ func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 		for _, line := range append(pruneLines(p), pruneSummary(p)) {
 			u.result(line)
 		}
+	}
+	if report.Prune != nil {
+		newPruneObject(report.Prune)
 	}
 	return errors.Join(err, u.object(backupObject{"backup", report}))
 }
@@ -133,7 +139,7 @@ func backupLines(r *rsbtbackup.Report) []string {
 	}
 	line := fmt.Sprintf(moved, plural(s.Files, "file"), size(s.TotalSize), count(s.Transferred), size(sent), count(s.Deleted))
 	if r.AddedBytes != nil {
-		line += ", " + size(int64(*r.AddedBytes)) + " added on disk"
+		line += ", " + size(int64(*r.AddedBytes)) + " added"
 	}
 	return []string{head, line}
 }

@@ -40,5 +40,6 @@ func (c *deleteCommand) run(ctx context.Context, u *ui, f *flags) error {
 	for _, name := range report.Deleted {
 		u.result("deleted " + name)
 	}
+	report.Deleted = append([]string{}, report.Deleted...) // [], not null
 	return errors.Join(err, u.object(deleteObject{"delete", report}))
 }

@@ -98,7 +98,7 @@ func diffLine(e rsbtbackup.DiffEntry) string {
 	}
 	line := signs[e.Kind] + " " + shownPath(e.Path, e.Type)
 	if e.OldPath != "" {
-		line += " <- " + e.OldPath
+		line += " <- " + name(e.OldPath)
 	}
 	var notes []string
 	for _, c := range e.Changed {
@@ -119,9 +119,9 @@ func diffLine(e rsbtbackup.DiffEntry) string {
 
 func shownPath(path, kind string) string {
 	if kind == "directory" {
-		return path + "/"
+		return name(path + "/")
 	}
-	return path
+	return name(path)
 }
 
 // differenceObject is one line of diff --json. Its type is "difference".
@@ -161,7 +161,13 @@ func sumUp(d *rsbtbackup.Difference) diffSummary {
 
 func (s diffSummary) lines() []string {
 	n := func(k rsbtbackup.DiffKind) string { return count(int64(s.Counts[k])) }
-	return []string{fmt.Sprintf("%s to %s: %s added (%s), %s removed (%s), %s modified, %s renamed, %s metadata only",
-		s.From, s.To, n(rsbtbackup.DiffAdded), size(s.AddedBytes), n(rsbtbackup.DiffRemoved), size(s.RemovedBytes),
-		n(rsbtbackup.DiffModified), n(rsbtbackup.DiffRenamed), n(rsbtbackup.DiffMetadata))}
+	if len(s.Entries) == 0 {
+		return []string{fmt.Sprintf("%s to %s: no differences", s.From, s.To)}
+	}
+	return []string{
+		fmt.Sprintf("%s to %s: %s", s.From, s.To, plural(int64(len(s.Entries)), "difference")),
+		fmt.Sprintf("%s added (%s), %s removed (%s), %s modified, %s renamed, %s metadata only",
+			n(rsbtbackup.DiffAdded), size(s.AddedBytes), n(rsbtbackup.DiffRemoved), size(s.RemovedBytes),
+			n(rsbtbackup.DiffModified), n(rsbtbackup.DiffRenamed), n(rsbtbackup.DiffMetadata)),
+	}
 }

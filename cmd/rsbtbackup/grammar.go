@@ -36,12 +36,13 @@ type grammar struct {
 
 // flags are those of every command.
 type flags struct {
-	ShowHelp helpFlag `name:"help" short:"h" help:"Show this help, or that of a command."`
-	Verbose  bool     `short:"v" help:"Say what is done."`
-	Quiet    bool     `short:"q" help:"Print errors only."`
-	JSON     bool     `name:"json" help:"Print one JSON object a line."`
-	Color    string   `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour the log: auto, always or never. Auto means on a terminal, unless NO_COLOR is set."`
-	LockWait seconds  `placeholder:"TIME" help:"Wait this long (90, 10m, 1h30m) for another run on DEST to end. Without it a locked DEST fails at once."`
+	ShowHelp    helpFlag    `name:"help" short:"h" help:"Show this help, or that of a command."`
+	ShowVersion versionFlag `name:"version" help:"Show the version, as the command does."`
+	Verbose     bool        `short:"v" help:"Say what is done."`
+	Quiet       bool        `short:"q" help:"Print errors only."`
+	JSON        bool        `name:"json" help:"Print one JSON object a line."`
+	Color       string      `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour the log: auto, always or never. Auto means on a terminal, unless NO_COLOR is set."`
+	LockWait    seconds     `placeholder:"TIME" help:"Wait this long (90, 10m, 1h30m) for another run on DEST to end. Without it a locked DEST fails at once."`
 }
 
 // Help is the last part of the root help.
@@ -51,7 +52,7 @@ Every finished backup is a complete, read-only directory. It shares what has not
 
 EXAMPLE:
 
-    mkdir -p /backup/etc
+    install -d -m 0700 /backup/etc
     rsbtbackup init /backup/etc
     rsbtbackup backup /etc /backup/etc
     rsbtbackup list /backup/etc
@@ -64,7 +65,7 @@ EXIT CODES:
       3  the backup is published, but rsync could not read everything
      10  DEST is missing, not initialised or not on btrfs
      11  DEST is locked by another run
-     12  SRC is missing or out of reach
+     12  SRC, or the target of restore, is missing, unusable or out of reach
      13  a safety guard stopped the run
      14  no space left in DEST
     129  interrupted by SIGHUP
@@ -85,6 +86,15 @@ func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	}
 	return errHelpShown
 }
+
+// errVersionAsked ends the parsing after --version, whatever else is missing.
+var errVersionAsked = errors.New("version asked for")
+
+// versionFlag stands for the command version.
+type versionFlag bool
+
+// BeforeReset runs before anything is found missing.
+func (versionFlag) BeforeReset() error { return errVersionAsked }
 
 // helpWriter shows in the help that the last arguments of backup follow "--",
 // which kong has no notation for. Both forms are of the same width.

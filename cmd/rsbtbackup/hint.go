@@ -4,10 +4,13 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
@@ -19,14 +22,35 @@ type invocation struct {
 	command command // nil if it could not be parsed
 }
 
-// again is the same command line with flags added.
+// again is the same command line with flags added, which take the place of
+// those of the same name.
 func (i invocation) again(more ...string) string {
 	ours, rest, dashes := cutRest(i.args)
+	for _, flag := range more {
+		ours = withoutFlag(ours, flag)
+	}
 	words := slices.Concat([]string{"rsbtbackup"}, ours, more)
 	if dashes {
 		words = slices.Concat(words, []string{"--"}, rest)
 	}
 	return quoteAll(words...)
+}
+
+// withoutFlag leaves out --name, --name=value and, if flag has a value, that
+// after --name.
+func withoutFlag(words []string, flag string) []string {
+	name, _, valued := strings.Cut(flag, "=")
+	var left []string
+	for n := 0; n < len(words); n++ {
+		switch word := words[n]; {
+		case word == name && valued:
+			n++
+		case word == name, valued && strings.HasPrefix(word, name+"="):
+		default:
+			left = append(left, word)
+		}
+	}
+	return left
 }
 
 func (i invocation) dest() string {
@@ -62,7 +86,7 @@ func hints(err error, i invocation) []string {
 	case errors.Is(err, rsbtbackup.ErrNotBtrfs):
 		return []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}
 	case errors.Is(err, rsbtbackup.ErrDest) && errors.Is(err, fs.ErrNotExist):
-		return []string{quoteAll("mkdir", "-p", i.dest()) + " && " + quoteAll("rsbtbackup", "init", i.dest())}
+		return []string{quoteAll("install", "-d", "-m", "0700", i.dest()) + " && " + quoteAll("rsbtbackup", "init", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrLocked):
 		if i.flags.LockWait == 0 {
 			return []string{"to wait for it: " + i.again("--lock-wait=10m")}
@@ -73,8 +97,12 @@ func hints(err error, i invocation) []string {
 		return pathHints(i)
 	case errors.As(err, &controls):
 		return []string{i.again() + " | less"}
+	case errors.Is(err, rsbtbackup.ErrOverlap):
+		return nil
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return guardHints(i)
+	case errors.Is(err, rsbtbackup.ErrDamaged):
+		return healHints(i)
 	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrBackupGone):
 		return []string{quoteAll("rsbtbackup", "list", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
@@ -84,7 +112,7 @@ func hints(err error, i invocation) []string {
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isRestore:
 		return nil
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
-		return []string{quoteAll("rsbtbackup", "prune", i.dest(), "--keep-last=7"), "to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())}
+		return spaceHints(i)
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
 		return []string{"apt-get install rsync"}
 	case errors.Is(err, rsbtbackup.ErrUnread) && os.Geteuid() != 0:
@@ -97,14 +125,46 @@ func hints(err error, i invocation) []string {
 
 // guardHints: what to look at, then how to go on all the same.
 func guardHints(i invocation) []string {
-	if d, ok := i.command.(*deleteCommand); ok {
+	if d, ok := i.command.(*deleteCommand); ok && !d.Force {
 		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it all the same: " + i.again("--force")}
 	}
 	b, ok := i.command.(*backupCommand)
-	if !ok {
+	if !ok || b.Force {
 		return nil
 	}
 	return []string{"to look: " + quoteAll("ls", "-la", b.Src), "if it is as it should be: " + i.again("--force")}
+}
+
+// spaceHints: what may go depends on how many backups there are.
+func spaceHints(i invocation) []string {
+	usage := "to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())
+	const shown = 7
+	backups := shown + 1
+	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {
+		backups = len(l.Backups)
+	}
+	if backups > 1 {
+		return []string{quoteAll("rsbtbackup", "prune", i.dest(), fmt.Sprintf("--keep-last=%d", min(shown, backups-1))), usage}
+	}
+	_, isBackup := i.command.(*backupCommand)
+	if !isBackup {
+		return []string{usage}
+	}
+	return []string{"no backup can be spared; to leave out part of SRC: " + i.again("--exclude=PATTERN"), usage}
+}
+
+// healHints: the next backup shares what is damaged, unless it compares contents.
+func healHints(i invocation) []string {
+	src := "SRC"
+	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {
+		for _, b := range slices.Backward(l.Backups) {
+			if b.Record != nil && b.Record.Source != "" {
+				src = b.Record.SourceName()
+				break
+			}
+		}
+	}
+	return []string{"to copy what is damaged anew from the source, for the next backup: " + quoteAll("rsbtbackup", "backup", src, i.dest(), "--checksum")}
 }
 
 func isPrune(c command) bool {
@@ -119,6 +179,10 @@ func isPrune(c command) bool {
 func pathHints(i invocation) []string {
 	backup := ""
 	switch c := i.command.(type) {
+	case *diffCommand:
+		backup = c.B
+	case *historyCommand:
+		backup = "latest"
 	case *lsCommand:
 		backup = c.Backup
 	case *catCommand:
@@ -134,22 +198,32 @@ func pathHints(i invocation) []string {
 
 // rsyncHints is for what rsync ended with.
 func rsyncHints(err error, i invocation) []string {
-	b, ok := i.command.(*backupCommand)
 	var exit *rsbtbackup.RsyncExitError
-	if !ok || !errors.As(err, &exit) {
+	if !errors.As(err, &exit) {
+		return nil
+	}
+	if r, ok := i.command.(*restoreCommand); ok && errors.Is(err, rsbtbackup.ErrTarget) && r.Target != "" {
+		return []string{"to try the target alone: " + listOnly(r.Rsh, r.Target)}
+	}
+	b, ok := i.command.(*backupCommand)
+	if !ok {
 		return nil
 	}
 	switch {
 	case errors.Is(err, rsbtbackup.ErrSource):
-		words := []string{"rsync", "--list-only"}
-		if b.Rsh != "" {
-			words = append(words, "-e", b.Rsh)
-		}
-		return []string{"to try the source alone: " + quoteAll(append(words, b.Src)...)}
+		return []string{"to try the source alone: " + listOnly(b.Rsh, b.Src)}
 	case b.Partial == partialRefuse && exit.Code == rsyncPartial:
 		return []string{"to publish what could be read: " + i.again("--partial=publish")}
 	}
 	return nil
+}
+
+func listOnly(rsh, place string) string {
+	words := []string{"rsync", "--list-only"}
+	if rsh != "" {
+		words = append(words, "-e", rsh)
+	}
+	return quoteAll(append(words, place)...)
 }
 
 // rsyncPartial is the exit code of an rsync that could not read everything.

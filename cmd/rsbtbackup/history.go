@@ -3,8 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -43,7 +45,7 @@ func (c *historyCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	for _, line := range table(historyRows(h.Versions)) {
 		u.result(line)
 	}
-	u.result(fmt.Sprintf("%s of %s in %s", plural(int64(len(h.Versions)), "version"), h.Path, plural(int64(h.Backups), "backup")))
+	u.result(fmt.Sprintf("%s of %s in %s", plural(int64(len(h.Versions)), "version"), name(h.Path), plural(int64(h.Backups), "backup")))
 	return u.object(historyObject{"history", h})
 }
 
@@ -57,29 +59,35 @@ type historyObject struct {
 	*rsbtbackup.PathHistory
 }
 
+// historyRows fit 80 columns while names have minutes: SIZE is the kind of what
+// is no file.
 func historyRows(versions []rsbtbackup.Version) [][]string {
-	const shown = "2006-01-02 15:04:05"
-	rows := [][]string{{"FIRST SEEN", "WHAT", "TYPE", "SIZE", "MODE", "MODIFIED", "TAKE FROM"}}
+	const shown = "2006-01-02 15:04"
+	kinds := map[string]string{"directory": "dir", "symlink": "link", "block device": "block", "character device": "char"}
+	rows := [][]string{{"FIRST SEEN", "TAKE FROM", "SIZE", "MODE", "MODIFIED", "WHAT"}}
 	for _, v := range versions {
-		bytes := "-"
+		bytes := cmp.Or(kinds[v.Type], v.Type)
 		if v.Type == "file" {
 			bytes = size(v.Size)
 		}
-		rows = append(rows, []string{v.First, whatChanged(v), v.Type, bytes, fmt.Sprintf("%04o", v.Mode), v.ModTime.Local().Format(shown), v.Take})
+		rows = append(rows, []string{v.First, v.Take, bytes, fmt.Sprintf("%04o", v.Mode), v.ModTime.Local().Format(shown), whatChanged(v)})
 		if v.Vanished != "" {
-			rows = append(rows, []string{v.Vanished, "gone", "-", "-", "-", "-", "-"})
+			rows = append(rows, []string{v.Vanished, "-", "-", "-", "-", "gone"})
 		}
 	}
 	return rows
 }
 
+// whatChanged leaves out the time where the content says it.
 func whatChanged(v rsbtbackup.Version) string {
 	if len(v.Changed) == 0 {
 		return "appeared"
 	}
-	words := make([]string, len(v.Changed))
-	for i, c := range v.Changed {
-		words[i] = string(c)
+	var words []string
+	for _, c := range v.Changed {
+		if c != rsbtbackup.ChangedMtime || !slices.Contains(v.Changed, rsbtbackup.ChangedContent) {
+			words = append(words, string(c))
+		}
 	}
 	return strings.Join(words, ", ")
 }

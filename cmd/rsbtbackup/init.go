@@ -21,7 +21,7 @@ RsbtBackup or rsyncbtrfs is adopted as it is.
 
 EXAMPLE:
 
-    mkdir -p /backup/etc
+    install -d -m 0700 /backup/etc
     rsbtbackup init /backup/etc`
 }
 

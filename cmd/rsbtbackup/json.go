@@ -1,54 +1,5 @@
-// What --json prints on stdout: one object a line. Fields are added in later
-// versions, none is taken away, and unknown types should be skipped. The first
-// field is always "type":
-//
-//	init      one, rsbtbackup.InitReport: dest, already, adopted, backups, warnings
-//	backup    one, rsbtbackup.Report: dest, source, name, status, base, resumed,
-//	          dry_run, started, ended, rsync_version, rsync_exit, stats,
-//	          added_bytes, complaints, notices, repairs. Without a name nothing was published.
-//	snapshot  one for each backup, oldest first, rsbtbackup.Snapshot: name, time,
-//	          id, uuid, parent_uuid, read_only, status, current, added_bytes,
-//	          exclusive_bytes (with --size), record
-//	summary   the last of list: dest, backups, unfinished, foreign, free, total
-//	prune     one, of prune and rotate, rsbtbackup.PruneReport: dest, dry_run,
-//	          decisions (newest first: a snapshot's fields, keep, reasons, frees),
-//	          deleted, free, total, repairs
-//	delete    one, rsbtbackup.DeleteReport: dest, deleted, repairs
-//	pin       one, of pin, and "unpin", of unpin: the fields of a snapshot
-//	entry     one for each line of ls, rsbtbackup.Entry: path, kind, mode, uid, gid,
-//	          size, mtime, links, inode, link, device
-//	change    one for each entry a dry run of restore would change, and each
-//	          that verify --against finds to differ: code, path
-//	restore   one, rsbtbackup.RestoreReport: dest, backup, paths, target, dry_run,
-//	          started, ended, reflinked, rsync_version, rsync_exit, stats,
-//	          complaints, notices
-//	clone     one for restore --as-subvolume, rsbtbackup.CloneReport: dest,
-//	          backup, path
-//	damage    one for each damaged file verify finds, rsbtbackup.Damage: backup,
-//	          path, kind, ranges (offset, length), bytes, error, shared (backup,
-//	          path), elsewhere, intact
-//	verify    one, rsbtbackup.VerifyReport: dest, backups (name, since, result,
-//	          files, bytes), files, bytes, damaged, unread, unreads,
-//	          device_errors, notices, started, ended
-//	against   one, of verify --against, after its change objects,
-//	          rsbtbackup.AgainstReport: dest, backup, source, differences,
-//	          rsync_exit, stats, complaints, started, ended
-//	check     one, rsbtbackup.CheckReport: dest, level, results (name, level
-//	          (ok, warn or fail), text)
-//	difference  one for each, rsbtbackup.DiffEntry: kind, path, old_path, file_type,
-//	          old_file_type, changed, size, old_size
-//	diff      the last of diff: dest, from, to, path, method, unread, counts,
-//	          added_bytes, removed_bytes
-//	text_difference  one, of diff --text: path, text
-//	path_version  one for each, oldest first, rsbtbackup.Version: first, last, take,
-//	          backups, vanished, file_type, size, mode, uid, gid, mtime, changed
-//	history   the last of history: dest, path, backups
-//	version   one: version, revision, go, rsync, rsync_path
-//	error     the last, if the exit code is not 0: exit, message, hints. The
-//	          same error is on stderr as text.
-//
-// Times are RFC 3339, sizes bytes. A path that is no valid UTF-8 has U+FFFD in
-// place of each bad byte.
+// What --json prints on stdout: one object a line. Each type, its fields and
+// their units are described in docs/JSON.md.
 
 package main
 
@@ -73,6 +24,13 @@ type backupObject struct {
 type pruneObject struct {
 	Type string `json:"type"`
 	*rsbtbackup.PruneReport
+}
+
+// newPruneObject has lists that are never null.
+func newPruneObject(r *rsbtbackup.PruneReport) pruneObject {
+	r.Deleted = append([]string{}, r.Deleted...)
+	r.Decisions = append([]rsbtbackup.Decision{}, r.Decisions...)
+	return pruneObject{"prune", r}
 }
 
 type deleteObject struct {

@@ -22,9 +22,9 @@ func (listCommand) Help() string {
 	return `
 The oldest backup comes first. SENT is the file data that was new or changed, ADDED the space it takes on disk beyond
 the backups before it; what is not known is shown as "-". Listing takes no lock and never waits for a backup that is
-being made.
+being made. What else lies in DEST is counted, and named with -v.
 
-With --size, FREES is the space that only this backup takes: what deleting it, and no other, would give back. All that
+With --size, FREES, in the place of SENT, is the space that only this backup takes: what deleting it, and no other, would give back. All that
 changed in every backup is looked at for that, so it takes longer; it also measures what was ADDED by backups that
 other programs made. Only root may ask the kernel.
 
@@ -57,6 +57,9 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 	for _, line := range listSummary(l, f.Verbose) {
 		u.result(line)
 	}
+	if c.Size && len(l.Backups) > 0 && !slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return b.Exclusive != nil }) {
+		u.note("--size: only root can measure what a backup takes")
+	}
 	return nil
 }
 
@@ -70,10 +73,10 @@ func listObjects(u *ui, l *rsbtbackup.Listing) error {
 }
 
 func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]string {
-	head := []string{"NAME", "AGE", "FILES", "SIZE", "SENT", "ADDED", "FREES", "STATUS"}
-	const frees = 6
-	if !sizes {
-		head = slices.Delete(head, frees, frees+1)
+	// Both together do not fit 80 columns.
+	head := []string{"NAME", "AGE", "FILES", "SIZE", "SENT", "ADDED", "STATUS"}
+	if sizes {
+		head = []string{"NAME", "AGE", "FILES", "SIZE", "ADDED", "FREES", "STATUS"}
 	}
 	rows := [][]string{head}
 	for _, b := range backups {
@@ -84,7 +87,7 @@ func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]stri
 		}
 		row := []string{b.Name, age(now.Sub(b.Time)), files, total, sent, sizeOrDash(b.Added)}
 		if sizes {
-			row = append(row, sizeOrDash(b.Exclusive))
+			row = []string{b.Name, age(now.Sub(b.Time)), files, total, sizeOrDash(b.Added), sizeOrDash(b.Exclusive)}
 		}
 		rows = append(rows, append(row, statusOf(b)))
 	}
@@ -122,6 +125,9 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	}
 	if l.Pending {
 		total += ", and an unfinished one"
+	}
+	if n := len(l.Foreign); n > 0 {
+		total += fmt.Sprintf(", and %s", plural(int64(n), "other name"))
 	}
 	total += fmt.Sprintf("; %s of %s free", size(int64(l.Free)), size(int64(l.Total)))
 	lines := []string{total}

@@ -5,11 +5,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
+	"github.com/rsbtbackup/rsbtbackup"
 )
 
 func newLogger(u *ui, f *flags) *slog.Logger {
@@ -20,12 +24,70 @@ func newLogger(u *ui, f *flags) *slog.Logger {
 	case f.Verbose:
 		level = slog.LevelDebug
 	}
-	return slog.New(withoutErrors{tint.NewTextHandler(logWriter{u}, &tint.Options{
+	h := withoutErrors{tint.NewTextHandler(logWriter{u}, &tint.Options{
 		Level:       level,
 		TimeFormat:  time.TimeOnly,
 		NoColor:     !u.colours(f.Color),
 		ReplaceAttr: cleanAttr,
-	})})
+	})}
+	if f.Verbose {
+		return slog.New(h)
+	}
+	u.rsyncLines = &heldLines{Handler: h}
+	return slog.New(u.rsyncLines)
+}
+
+// heldLines keeps what rsync complains about until the end of the run is known:
+// the error that ends it says most of that in one line, and where rsync ran
+// twice it complains twice.
+type heldLines struct {
+	slog.Handler
+
+	mu   sync.Mutex
+	held []slog.Record
+}
+
+// Handle passes everything else on.
+func (h *heldLines) Handle(ctx context.Context, r slog.Record) error {
+	if said(r) == "" {
+		return h.Handler.Handle(ctx, r)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = append(h.held, r)
+	return nil
+}
+
+// release logs each line once, but for those that err tells already. Where the
+// other side is out of reach the error is all there is to tell.
+func (h *heldLines) release(ctx context.Context, err error) {
+	if h == nil || errors.Is(err, rsbtbackup.ErrSource) || errors.Is(err, rsbtbackup.ErrTarget) {
+		return
+	}
+	told := map[string]bool{}
+	for _, r := range h.held {
+		line := said(r)
+		if told[line] || err != nil && strings.Contains(err.Error(), line) {
+			continue
+		}
+		told[line] = true
+		// As with any other line of the log, that it is lost changes nothing.
+		_ = h.Handler.Handle(ctx, r)
+	}
+}
+
+// said is the line of rsync in a record, or empty.
+func said(r slog.Record) (line string) {
+	if r.Message != "rsync" {
+		return ""
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "says" {
+			line = a.Value.String()
+		}
+		return line == ""
+	})
+	return line
 }
 
 // cleanAttr cleans the message and every value a record has.

@@ -24,7 +24,8 @@ func (lsCommand) Help() string {
 	return `
 Each line has mode, links, owner and group by number, size in bytes, time and name, as ls -lan does. Paths are those in
 the backup, with or without a slash in front. Nothing outside the backup is ever shown: symlinks are followed while they
-stay inside. Bytes of a name that a terminal would not print are shown as escapes.
+stay inside. Bytes of a name that a terminal would not print are shown as escapes; a name that has
+a backslash of its own is in quotes.
 
 EXAMPLE:
 
@@ -52,17 +53,17 @@ func (c *lsCommand) run(ctx context.Context, u *ui, f *flags) error {
 // lsLine has fixed widths, not those of the longest: a tree is shown while it
 // is read.
 func lsLine(e rsbtbackup.Entry, whole bool) string {
-	name := e.Path
+	shown := e.Path
 	if !whole {
-		name = path.Base(name)
+		shown = path.Base(shown)
 	}
 	size := strconv.FormatInt(e.Size, 10)
 	if e.Device != "" {
 		size = e.Device
 	}
-	line := fmt.Sprintf("%s %3d %5d %5d %11s %s %s", lsMode(e), e.Links, e.UID, e.GID, size, e.MTime.Format("2006-01-02 15:04:05"), name)
+	line := fmt.Sprintf("%s %3d %5d %5d %11s %s %s", lsMode(e), e.Links, e.UID, e.GID, size, e.MTime.Format("2006-01-02 15:04:05"), name(shown))
 	if e.Kind == "symlink" {
-		line += " -> " + e.Link
+		line += " -> " + name(e.Link)
 	}
 	return line
 }

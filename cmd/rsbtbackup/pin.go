@@ -56,10 +56,14 @@ func (c *unpinCommand) dest() string { return c.Dest }
 func (*unpinCommand) changesDest()   {}
 
 func (c *unpinCommand) run(ctx context.Context, u *ui, _ *flags) error {
-	b, err := rsbtbackup.Unpin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Logger: u.log})
+	b, was, err := rsbtbackup.Unpin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Logger: u.log})
 	if err != nil {
 		return err
 	}
-	u.result(b.Name + " is not pinned")
+	if was {
+		u.result(b.Name + " is no longer pinned")
+	} else {
+		u.result(b.Name + " was not pinned")
+	}
 	return u.object(snapshotObject{"unpin", b})
 }

@@ -4,8 +4,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,15 +29,17 @@ type progressBar struct {
 // progressSeen is the sum of what rsync's lines say; each carries only a part.
 type progressSeen struct {
 	rsbtbackup.Progress
-	any bool
+	any      bool
+	expected int64 // files, as in the last backup; 0 if nobody knows
 }
 
-// startBar returns nil where no bar belongs.
-func startBar(u *ui) *progressBar {
+// startBar returns nil where no bar belongs. expected is how many files there
+// are, roughly, or 0.
+func startBar(u *ui, expected func() int64) *progressBar {
 	if !u.terminal || u.quiet || u.json {
 		return nil
 	}
-	b := &progressBar{started: time.Now()}
+	b := &progressBar{started: time.Now(), seen: progressSeen{expected: expected()}}
 	b.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
 	b.bar = b.screen.New(0, b, mpb.BarFillerTrim())
 	u.setBar(b.screen)
@@ -54,7 +58,7 @@ func (s progressSeen) add(p rsbtbackup.Progress) progressSeen {
 	if p.Total == 0 {
 		p.Transferred, p.ToCheck, p.Total, p.Scanning = s.Transferred, s.ToCheck, s.Total, s.Scanning
 	}
-	return progressSeen{p, true}
+	return progressSeen{p, true, s.expected}
 }
 
 // Build makes it an mpb.BarFillerBuilder.
@@ -88,17 +92,52 @@ func progressLine(s progressSeen, elapsed time.Duration, width int) string {
 	}
 	files := count(s.Total-s.ToCheck) + "/" + count(s.Total) + " files"
 	if s.Scanning || s.Total == 0 {
-		return fit(width, spinner(elapsed)+" "+size(s.Bytes), rate(s), count(s.Total-s.ToCheck)+" files", clock(elapsed))
+		return scanningLine(s, elapsed, width)
 	}
 	if s.ToCheck == 0 {
 		return fit(width, spinner(elapsed)+" finishing", size(s.Bytes), count(s.Total)+" files", clock(elapsed))
 	}
 	percent, left := s.done(elapsed)
-	line := fit(width, fmt.Sprintf("%3d%%", percent), size(s.Bytes), rate(s), "ETA "+left, files, clock(elapsed))
+	return withGauge(percent, fit(width, fmt.Sprintf("%3d%%", percent), size(s.Bytes), rate(s), "ETA "+left, files, clock(elapsed)), width)
+}
+
+func withGauge(percent int, line string, width int) string {
 	if room := width - len(line) - 4; room >= 10 {
-		line = gauge(percent, min(room, 30)) + " " + line
+		return gauge(percent, min(room, 30)) + " " + line
 	}
 	return line
+}
+
+// scanningLine: rsync reads the source while it sends, so the whole of a run
+// may be over before it knows how much there is. The last backup is a measure.
+func scanningLine(s progressSeen, elapsed time.Duration, width int) string {
+	looked := s.Total - s.ToCheck
+	if looked == 0 || looked >= s.expected {
+		files := count(looked) + " files"
+		if s.Total > looked {
+			files = count(looked) + "/" + count(s.Total) + "+ files"
+		}
+		return fit(width, spinner(elapsed)+" "+size(s.Bytes), rate(s), files, clock(elapsed))
+	}
+	percent := int(looked * 100 / s.expected)
+	left := clock(time.Duration(float64(elapsed) * float64(s.expected-looked) / float64(looked)))
+	files := count(looked) + "/~" + count(s.expected) + " files"
+	return withGauge(percent, fit(width, fmt.Sprintf("~%2d%%", percent), size(s.Bytes), rate(s), "ETA ~"+left, files, clock(elapsed)), width)
+}
+
+// filesIn is how many files rsync counted for the newest backup in dest it has
+// counted any for.
+func filesIn(dest string) int64 {
+	l, err := rsbtbackup.List(context.Background(), dest)
+	if err != nil {
+		return 0 // the run itself says why
+	}
+	for _, b := range slices.Backward(l.Backups) {
+		if b.Record != nil && b.Record.Stats != nil {
+			return b.Record.Stats.Files
+		}
+	}
+	return 0
 }
 
 // done estimates how far the transfer is and the time left. rsync's percentage

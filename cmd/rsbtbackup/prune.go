@@ -40,6 +40,14 @@ EXAMPLE:
 func (c *pruneCommand) dest() string { return c.Dest }
 func (*pruneCommand) changesDest()   {}
 
+// Validate is called by kong.
+func (c *pruneCommand) Validate() error {
+	if c.KeepMin > 0 && c.MinFree == (freeSpace{}) {
+		return errors.New("--keep-min needs --min-free")
+	}
+	return nil
+}
+
 func (c *pruneCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return runPrune(ctx, u, c.Dest, rsbtbackup.PruneOptions{
 		Policy: c.Keep.policy(), MinFree: rsbtbackup.MinFree(c.MinFree), KeepMin: int(c.KeepMin), Wait: c.Wait,
@@ -59,8 +67,8 @@ func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions
 		return errors.Join(err, reportPrune(u, report, err))
 	}
 	report, err := rsbtbackup.Prune(ctx, dest, o)
-	if err != nil {
-		return errors.Join(err, u.object(pruneObject{"prune", report}))
+	if err != nil && !errors.Is(err, rsbtbackup.ErrNoSpace) {
+		return errors.Join(err, u.object(newPruneObject(report)))
 	}
 	if len(report.Decisions) > 0 {
 		for _, line := range table(planRows(report.Decisions, o.Now)) {
@@ -68,7 +76,7 @@ func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions
 		}
 	}
 	u.result(planSummary(report))
-	return u.object(pruneObject{"prune", report})
+	return errors.Join(err, u.object(newPruneObject(report)))
 }
 
 // reportPrune says what is gone, also after an error.
@@ -79,7 +87,7 @@ func reportPrune(u *ui, r *rsbtbackup.PruneReport, err error) error {
 	if err == nil {
 		u.result(pruneSummary(r))
 	}
-	return u.object(pruneObject{"prune", r})
+	return u.object(newPruneObject(r))
 }
 
 func planRows(decisions []rsbtbackup.Decision, now time.Time) [][]string {
@@ -92,7 +100,11 @@ func planRows(decisions []rsbtbackup.Decision, now time.Time) [][]string {
 				frees = size(int64(*d.Frees))
 			}
 		}
-		rows = append(rows, []string{d.Name, age(now.Sub(d.Time)), frees, action, strings.Join(d.Reasons, ", ")})
+		row := []string{d.Name, age(now.Sub(d.Time)), frees, action}
+		for _, reasons := range wrapWords(d.Reasons, 34) {
+			rows = append(rows, append(row, reasons))
+			row = []string{"", "", "", ""}
+		}
 	}
 	return rows
 }

@@ -35,6 +35,15 @@ func quote(s string) string {
 	return b.String() + "'"
 }
 
+// name is a path as it is shown: as clean has it, or quoted for a shell where a
+// backslash, or what looks like a quote, of its own could be taken for ours.
+func name(path string) string {
+	if strings.Contains(path, `\`) || !isClean(path) && strings.HasPrefix(strings.TrimPrefix(path, "$"), "'") {
+		return quote(path)
+	}
+	return clean(path)
+}
+
 // quoteAll makes a command line of its words.
 func quoteAll(words ...string) string {
 	quoted := make([]string, len(words))

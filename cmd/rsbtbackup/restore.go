@@ -61,6 +61,9 @@ func (c *restoreCommand) Validate() error {
 			given++
 		}
 	}
+	if err := checkBwlimit(c.Bwlimit); err != nil {
+		return err
+	}
 	switch {
 	case c.Overwrite != "" && !slices.Contains([]string{"always", "if-changed", "if-newer", "never"}, c.Overwrite):
 		return fmt.Errorf("--overwrite=%s: want always, if-changed, if-newer or never", c.Overwrite)
@@ -77,7 +80,7 @@ func (c *restoreCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return c.clone(ctx, u)
 	}
 	options := c.options(u)
-	bar := startBar(u)
+	bar := startBar(u, c.expected)
 	if bar != nil {
 		options.Progress = bar.update
 	}
@@ -89,6 +92,14 @@ func (c *restoreCommand) run(ctx context.Context, u *ui, f *flags) error {
 		}
 	}
 	return errors.Join(err, u.object(restoreObject{"restore", report}))
+}
+
+// expected: of a part of a backup nobody knows how many files it has.
+func (c *restoreCommand) expected() int64 {
+	if len(c.Paths) > 0 {
+		return 0
+	}
+	return filesIn(c.Dest)
 }
 
 func (c *restoreCommand) clone(ctx context.Context, u *ui) error {
@@ -108,7 +119,7 @@ func (c *restoreCommand) options(u *ui) rsbtbackup.RestoreOptions {
 	}
 	if c.DryRun {
 		o.Changes = func(change rsbtbackup.Change) {
-			u.result(fmt.Sprintf("%-11s %s", change.Code, change.Path))
+			u.result(fmt.Sprintf("%-11s %s", change.Code, name(change.Path)))
 			if err := u.object(changeObject{"change", change.Code, change.Path}); err != nil {
 				u.note(err.Error())
 			}

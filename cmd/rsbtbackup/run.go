@@ -65,6 +65,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		ctx, stop := watchSignals(context.Background(), u)
 		defer stop()
 		err = cmd.run(ctx, u, &g.flags)
+		u.rsyncLines.release(ctx, err)
 	}
 	code := exitCode(err)
 	if err != nil {
@@ -73,8 +74,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return max(code, u.delivered(cmd))
 }
 
-// parse reads a command line. What follows the first "--" is rsync's and is
-// kept away from kong, which would take it for arguments of ours.
+// parse reads a command line. What follows the first "--" of a backup is
+// rsync's and is kept away from kong, which would take it for arguments of ours.
 func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error) {
 	out := stdout
 	if len(args) == 0 {
@@ -99,8 +100,18 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 		}
 		return nil, &usageError{err: err}
 	}
+	if args[0] == "help" {
+		args = append(slices.Clone(args[1:]), "--help")
+	}
 	ours, rest, dashes := cutRest(args)
 	ctx, err := parser.Parse(ours)
+	if dashes && !takesMore(ctx, err) {
+		ctx, err = parser.Parse(args) // to kong "--" ends the flags
+	}
+	if errors.Is(err, errVersionAsked) {
+		g.JSON = slices.Contains(ours, "--json")
+		return &versionCommand{}, nil
+	}
 	if err != nil {
 		return nil, &usageError{verb: verbOf(err), err: err}
 	}
@@ -108,14 +119,24 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	if !ok {
 		return nil, fmt.Errorf("%s: not a command", ctx.Command())
 	}
-	if dashes {
-		takes, ok := cmd.(takesRest)
-		if !ok {
-			return nil, &usageError{ctx.Selected().Name, errors.New(`"--" has a meaning for backup alone; write a path that begins with a dash as ./-name`)}
-		}
+	if takes, ok := cmd.(takesRest); ok && dashes {
 		takes.takeRest(rest)
 	}
 	return cmd, nil
+}
+
+// takesMore tells whether the command, as far as it was recognised, is one
+// that runs rsync and passes on what follows "--".
+func takesMore(ctx *kong.Context, err error) bool {
+	var parseError *kong.ParseError
+	if errors.As(err, &parseError) {
+		ctx = parseError.Context
+	}
+	if ctx == nil || ctx.Selected() == nil {
+		return false
+	}
+	_, takes := ctx.Selected().Target.Addr().Interface().(takesRest)
+	return takes
 }
 
 // errNoArguments: the help that was shown is message enough.

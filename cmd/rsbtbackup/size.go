@@ -4,10 +4,22 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/dustin/go-humanize"
 )
+
+// bwlimit is what rsync takes for a rate: a number, in KiB if nothing else is
+// said, a unit, and one byte more or less.
+var bwlimit = regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
+
+func checkBwlimit(rate string) error {
+	if rate != "" && !bwlimit.MatchString(rate) {
+		return fmt.Errorf("--bwlimit=%s: want a rate such as 500k, 10m or 1.5m", rate)
+	}
+	return nil
+}
 
 // size is a number of bytes in units of 1000, as disks are sold: "1.2 MB".
 func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }

@@ -7,6 +7,27 @@ import (
 	"text/tabwriter"
 )
 
+// wrapWords joins words by commas into lines of at most width where that can
+// be, so that a column does not wrap in the middle of one.
+func wrapWords(words []string, width int) []string {
+	lines := []string{""}
+	for i, word := range words {
+		if i < len(words)-1 {
+			word += ","
+		}
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case len(*last)+1+len(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 // table lines up rows in columns and returns its lines.
 func table(rows [][]string) []string {
 	var b strings.Builder

@@ -32,7 +32,8 @@ type ui struct {
 	stdout, stderr io.Writer
 	quiet, json    bool
 	log            *slog.Logger
-	terminal       bool // stderr is one that understands cursor movement
+	rsyncLines     *heldLines // nil where none are held back
+	terminal       bool       // stderr is one that understands cursor movement
 
 	mu   sync.Mutex
 	bar  io.Writer // while a progress bar is shown: takes lines for above it

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -138,11 +141,16 @@ func TestHints(t *testing.T) {
 		{"usage", &usageError{"", errors.New("x")}, nil, []string{"rsbtbackup --help"}},
 		{"usage of a command", &usageError{"backup", errors.New("x")}, nil, []string{"rsbtbackup backup --help"}},
 		{"not initialised", rsbtbackup.ErrNotInitialized, &listCommand{Dest: "/a b"}, []string{"rsbtbackup init '/a b'"}},
-		{"DEST missing", errors.Join(rsbtbackup.ErrDest, fs.ErrNotExist), &listCommand{Dest: "/a"}, []string{"mkdir -p /a && rsbtbackup init /a"}},
+		{"DEST missing", errors.Join(rsbtbackup.ErrDest, fs.ErrNotExist), &listCommand{Dest: "/a"}, []string{"install -d -m 0700 /a && rsbtbackup init /a"}},
 		{"DEST is a file", rsbtbackup.ErrDest, &listCommand{Dest: "/a"}, nil},
 		{"not btrfs", rsbtbackup.ErrNotBtrfs, backup, []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}},
 		{"locked", rsbtbackup.ErrLocked, backup, []string{"to wait for it: rsbtbackup backup '/my home' /b --lock-wait=10m -- --fuzzy"}},
 		{"guard", rsbtbackup.ErrGuard, backup, []string{"to look: ls -la '/my home'", "if it is as it should be: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
+		{"SRC is DEST: nothing overrides that", errors.Join(rsbtbackup.ErrGuard, rsbtbackup.ErrOverlap), backup, nil},
+		{"forced in vain", rsbtbackup.ErrGuard, &backupCommand{Src: "/s", Dest: "/b", Force: true}, nil},
+		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to copy what is damaged anew from the source, for the next backup: rsbtbackup backup SRC /b --checksum"}},
+		{"no such path", rsbtbackup.ErrNoPath, &diffCommand{Dest: "/b", A: "latest~1", B: "latest"}, []string{"rsbtbackup ls /b latest"}},
+		{"restore: remote out of reach", errors.Join(rsbtbackup.ErrTarget, exit(255)), &restoreCommand{Target: "h:/t"}, []string{"to try the target alone: rsync --list-only h:/t"}},
 		{"no space", rsbtbackup.ErrNoSpace, backup, []string{"rsbtbackup prune /b --keep-last=7", "to see what is used: btrfs filesystem usage /b"}},
 		{"no rsync", rsbtbackup.ErrRsyncNotFound, backup, []string{"apt-get install rsync"}},
 		{"refused option", &rsbtbackup.RsyncOptionError{Arg: "x", Hint: "do y"}, backup, []string{"do y"}},
@@ -159,13 +167,110 @@ func TestHints(t *testing.T) {
 	}
 }
 
+// A hint gives a flag once, whatever was typed.
+func TestAgainReplacesFlags(t *testing.T) {
+	for _, tt := range []struct{ typed, flag, want string }{
+		{"backup a b", "--force", "rsbtbackup backup a b --force"},
+		{"backup --force a b -- --force", "--force", "rsbtbackup backup a b --force -- --force"},
+		{"backup a --partial=refuse b", "--partial=publish", "rsbtbackup backup a b --partial=publish"},
+		{"backup a --partial refuse b", "--partial=publish", "rsbtbackup backup a b --partial=publish"},
+	} {
+		if got := (invocation{args: strings.Fields(tt.typed)}).again(tt.flag); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.typed, got, tt.want)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"a b/é", "a b/é"}, {"it's", "it's"}, {"a\nb", `a\nb`},
+		{`a\nb`, `'a\nb'`}, {"'a\nb'", `$'\'a\012b\''`}, {"a\n\\", `$'a\012\\'`},
+	} {
+		if got := name(tt.in); got != tt.want {
+			t.Errorf("name(%q) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestBwlimit(t *testing.T) {
+	for _, good := range []string{"", "0", "500", "500k", "10m", "1.5M", "2MiB", "3gb", ".5m", "1m-1"} {
+		if err := checkBwlimit(good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"abc", "-1", "10x", "1m/s", "1 m", "k"} {
+		if checkBwlimit(bad) == nil {
+			t.Errorf("%q is taken for a rate", bad)
+		}
+	}
+}
+
+// Ordinary names fit a terminal of 80 columns.
+func TestTablesFit(t *testing.T) {
+	record := &rsbtbackup.Record{}
+	if err := json.Unmarshal([]byte(`{"stats": {"files": 1234567, "total_size": 123000000000, "literal": 123000000}}`), record); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	added := uint64(123e6)
+	b := rsbtbackup.Snapshot{Name: "2026-11-11-09:00", Time: now.Add(-300 * time.Hour), Status: rsbtbackup.Complete, Current: true,
+		Added: &added, Exclusive: &added, Record: record}
+	v := rsbtbackup.Version{First: b.Name, Take: b.Name, Type: "file", Size: 123e6, Mode: 0o644, Changed: []rsbtbackup.DiffChange{"content", "mtime"}}
+	long := v
+	long.Vanished, long.Changed = b.Name, nil
+	reasons := []string{"last 1", "hourly 2026-11-23 09:00", "daily 2026-11-23", "weekly 2026-W48", "monthly 2026-11", "yearly 2026"}
+	for _, rows := range [][][]string{
+		listRows([]rsbtbackup.Snapshot{b}, now, false), listRows([]rsbtbackup.Snapshot{b}, now, true),
+		historyRows([]rsbtbackup.Version{v, long}),
+		planRows([]rsbtbackup.Decision{{Snapshot: b, Frees: &added, Reasons: reasons}}, now),
+	} {
+		for _, line := range table(rows) {
+			if len(line) > 80 {
+				t.Errorf("%d columns: %s", len(line), line)
+			}
+		}
+	}
+}
+
+// What rsync says is told once: by the error, or else line by line.
+func TestRsyncLinesOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"no error", nil, 2},
+		{"one of them is in the error", errors.New("incomplete: a failed"), 1},
+		{"the source is out of reach", rsbtbackup.ErrSource, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			u := newUI(io.Discard, &stderr)
+			u.configure(&flags{})
+			for _, line := range []string{"a failed", "b failed", "a failed"} {
+				u.log.Warn("rsync", "says", line)
+			}
+			if stderr.Len() > 0 {
+				t.Errorf("too early: %s", &stderr)
+			}
+			u.rsyncLines.release(t.Context(), tt.err)
+			if got := strings.Count(stderr.String(), "\n"); got != tt.want {
+				t.Errorf("%d lines, want %d:\n%s", got, tt.want, &stderr)
+			}
+		})
+	}
+}
+
 func TestProgressLine(t *testing.T) {
-	known := progressSeen{rsbtbackup.Progress{Bytes: 35e6, Percent: 35, Rate: 5e6, Transferred: 390, ToCheck: 600, Total: 1000}, true}
+	known := progressSeen{rsbtbackup.Progress{Bytes: 35e6, Percent: 35, Rate: 5e6, Transferred: 390, ToCheck: 600, Total: 1000}, true, 0}
 	skipping, finishing := known, known
 	skipping.Percent, skipping.Transferred = 1, 7
 	finishing.ToCheck = 0
 	scanning := known
 	scanning.Scanning = true
+	begun, again, grown := scanning, scanning, scanning
+	begun.ToCheck, begun.Total = 1000, 1000
+	again.expected, grown.expected = 4000, 300
 	for _, tt := range []struct {
 		name  string
 		seen  progressSeen
@@ -173,7 +278,10 @@ func TestProgressLine(t *testing.T) {
 		want  string
 	}{
 		{"nothing known", progressSeen{}, 80, "/ reading  1:05"},
-		{"rsync still reads the source", scanning, 80, "/ 35 MB  5.0 MB/s  400 files  1:05"},
+		{"rsync still reads the source", scanning, 80, "/ 35 MB  5.0 MB/s  400/1,000+ files  1:05"},
+		{"the first file is big", begun, 80, "/ 35 MB  5.0 MB/s  0/1,000+ files  1:05"},
+		{"the last backup tells how many there are", again, 90, "[===                           ] ~10%  35 MB  5.0 MB/s  ETA ~9:45  400/~4,000 files  1:05"},
+		{"there are more than in the last backup", grown, 80, "/ 35 MB  5.0 MB/s  400/1,000+ files  1:05"},
 		{"wide", known, 100, "[==========                    ]  35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
 		{"80 columns", known, 80, "[=======               ]  35%  35 MB  5.0 MB/s  ETA 0:13  400/1,000 files  1:05"},
 		{"most files unchanged: files count, not bytes", skipping, 80, "[========              ]  40%  35 MB  5.0 MB/s  ETA 1:37  400/1,000 files  1:05"},

@@ -37,6 +37,14 @@ root, data that several backups share is read once. The result is kept in the re
 The exit code is 0 if all is well and 1 if anything is damaged, could not be read, or differs from SRC. A file that may
 not be read is not reported as damaged.
 
+A damaged backup stays as it is. The next one shares the damaged blocks with it, unless it is made with --checksum: then
+what is damaged is copied anew from SRC.
+
+With --against each line has, as of rsync -i, what a backup would do and a name. ">f" is a file to copy, "cd", "cL" and
+"cD" a directory, symlink or device to make, "." something of which only attributes differ. The letters that follow say
+what differs: c content, s size, t time, p mode, o owner, g group, a ACL, x extended attributes; "+++" that the backup
+does not have it. "*deleting" is what only the backup has.
+
 EXAMPLE:
 
     rsbtbackup verify /backup/etc
@@ -57,7 +65,7 @@ func (c *verifyCommand) Validate() error {
 	case c.Against == "" && compares:
 		return errors.New("--one-file-system, --exclude, --exclude-from, --filter, --timeout, --rsh and --rsync need --against")
 	case c.Against != "" && (c.NewOnly || c.Jobs != 0):
-		return errors.New("--new-only and --jobs have no meaning with --against")
+		return errors.New("--new-only and --jobs can not go with --against")
 	}
 	return nil
 }
@@ -100,7 +108,8 @@ func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
 	for _, notice := range report.Notices {
 		u.note(notice)
 	}
-	for _, line := range verifyLines(report, err) {
+	report.Backups = append([]rsbtbackup.VerifiedBackup{}, report.Backups...) // [], not null
+	for _, line := range verifyLines(report, err, c.NewOnly) {
 		u.result(line)
 	}
 	return errors.Join(err, u.object(verifyObject{"verify", report, nil}))
@@ -166,12 +175,15 @@ func sharedText(d rsbtbackup.Damage) string {
 	return text
 }
 
-func verifyLines(r *rsbtbackup.VerifyReport, err error) []string {
-	if len(r.Backups) == 0 {
-		if err == nil {
-			return []string{"nothing to read: there is no backup that was not verified"}
-		}
+func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly bool) []string {
+	switch {
+	case len(r.Backups) > 0:
+	case err != nil:
 		return nil
+	case newOnly:
+		return []string{"nothing to read: no backup in " + r.Dest + " is newer than the last one found clean"}
+	default:
+		return []string{"nothing to read: no backups yet in " + r.Dest}
 	}
 	elapsed := r.Ended.Sub(r.Started)
 	what := plural(int64(len(r.Backups)), "backup")
@@ -191,6 +203,9 @@ func verifyLines(r *rsbtbackup.VerifyReport, err error) []string {
 		line += "; no damage"
 	}
 	lines := []string{line}
+	if r.Damaged > 0 {
+		lines = append(lines, "what is damaged stays so in the backups that have it, and the next one shares it, unless made with --checksum")
+	}
 	if r.Damaged == 0 && r.DeviceErrors > 0 {
 		lines = append(lines, plural(int64(r.DeviceErrors), "device error")+" met and put right from a second copy: look at the disk")
 	}
@@ -202,13 +217,13 @@ func (c *verifyCommand) compare(ctx context.Context, u *ui) error {
 		Backup: c.Backup, Source: c.Against, OneFileSystem: c.OneFileSystem, Filter: c.Filter, Exclude: c.Exclude,
 		ExcludeFrom: c.ExcludeFrom, Rsh: c.Rsh, Timeout: c.Timeout.duration(), RsyncProgram: c.Rsync, Logger: u.log,
 		Found: func(change rsbtbackup.Change) {
-			u.result(fmt.Sprintf("%-11s %s", change.Code, change.Path))
+			u.result(fmt.Sprintf("%-11s %s", change.Code, name(change.Path)))
 			if err := u.object(changeObject{"change", change.Code, change.Path}); err != nil {
 				u.note(err.Error())
 			}
 		},
 	}
-	bar := startBar(u)
+	bar := startBar(u, func() int64 { return filesIn(c.Dest) })
 	if bar != nil {
 		options.Progress = bar.update
 	}

@@ -198,12 +198,13 @@ func TestDiffBadInput(t *testing.T) {
 	}{
 		{[]string{"diff", l.dest, "nothing", "latest"}, 2, `no backup is called "nothing"`},
 		{[]string{"diff", l.dest, "latest", "latest~7"}, 2, "latest~7"},
-		{[]string{"diff", l.dest, "latest", "latest", "no/such"}, 1, "look up no/such: in"},
+		{[]string{"diff", l.dest, "latest", "latest", "no/such"}, 2, `"no/such" is neither in `},
 		{[]string{"diff", l.dest, "latest", "latest", "../.."}, 2, `".." is not allowed`},
 		{[]string{"diff", l.dest, "latest", "latest", "binary", "--text"}, 1, "not a text file"},
 		{[]string{"diff", l.dest, "latest", "latest", "--text"}, 2, "--text needs a PATH"},
 		{[]string{"diff", l.dest + "x", "latest", "latest"}, 10, "no such file"},
-		{[]string{"history", l.dest, "no/such"}, 1, "in no backup of"},
+		{[]string{"diff", l.dest, "latest", "latest", "no/such", "--text"}, 2, `"no/such" is neither in `},
+		{[]string{"history", l.dest, "no/such"}, 2, `"no/such" is in no backup of`},
 		{[]string{"history", l.dest, "a/../../b"}, 2, `".." is not allowed`},
 	} {
 		r := testbin.Run(t, tt.args...)
@@ -253,7 +254,7 @@ func TestDiffCommand(t *testing.T) {
 	write(t, l.path("a"), "one\n2\n")
 	write(t, l.path("odd\x1b[31m"), "x")
 	to := l.snap(t)
-	want := "M a (8 B -> 6 B, mtime)\n+ odd\\x1b[31m\n" + from + " to " + to + ": 1 added (1 B), 0 removed (0 B), 1 modified, 0 renamed, 0 metadata only\n"
+	want := "M a (8 B -> 6 B, mtime)\n+ odd\\x1b[31m\n" + from + " to " + to + ": 2 differences\n1 added (1 B), 0 removed (0 B), 1 modified, 0 renamed, 0 metadata only\n"
 	if r := testbin.Must(t, "diff", l.dest, from, to); r.Stdout != want {
 		t.Errorf("got\n%swant\n%s", r.Stdout, want)
 	}
@@ -265,7 +266,7 @@ func TestDiffCommand(t *testing.T) {
 		t.Errorf("--text: got\n%swant\n%s", r.Stdout, text)
 	}
 	r := testbin.Must(t, "diff", l.dest, from, to, "--json")
-	if lines := strings.Split(r.Stdout, "\n"); len(lines) != 4 || !strings.HasPrefix(lines[0], `{"type":"difference","kind":"modified","path":"a","file_type":"file","changed":["content","mtime"],"size":6,"old_size":8}`) {
+	if lines := strings.Split(r.Stdout, "\n"); len(lines) != 4 || !strings.HasPrefix(lines[0], `{"type":"difference","change":"modified","path":"a","kind":"file","changed":["content","mtime"],"size":6,"old_size":8}`) {
 		t.Errorf("--json:\n%s", r.Stdout)
 	}
 }

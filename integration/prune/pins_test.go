@@ -26,7 +26,7 @@ func TestPinsHold(t *testing.T) {
 		t.Errorf("list says nothing of a pin:\n%s", r.Stdout)
 	}
 	testbin.Must(t, "rotate", dest, "1d")
-	testbin.Must(t, "prune", dest, "--keep-last=1", "--min-free=99%", "-n")
+	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1", "--min-free=99%", "-n"), 14)
 	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1", "--min-free=99%"), 14)
 	wantNames(t, dest, days[0], days[2])
 	wantRefused(t, testbin.Run(t, "delete", dest, days[0]), 13, `esc \x1b[31m`)

@@ -60,8 +60,9 @@ func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
 	testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", want))
 	wantNames(t, dest, append([]string{made[1]}, made[4:]...)...)
 
-	// Out of reach: what may go goes, and the rest is kept.
-	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=99%", "--keep-min=4", "-q"), 14, "less than asked for")
+	// Out of reach: a dry run says so, what may go goes, and the rest is kept.
+	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=99%", "--keep-min=4", "-n", "-q"), 14, "less than 99 %")
+	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=99%", "--keep-min=4", "-q"), 14, "less than 99 %")
 	wantNames(t, dest, made[1], made[7], made[8], made[9])
 	wantExit(t, testbin.Run(t, "prune", dest, "--min-free=99%"), 14)
 	wantNames(t, dest, made[1], made[9])
