@@ -74,7 +74,7 @@ func explainClone(s *store, path string, err error) error {
 	case errors.Is(err, unix.EXDEV), errors.Is(err, btrfs.ErrNotBtrfs):
 		return failf(ErrTarget, "%s is not on the filesystem of %s", path, s.path)
 	case errors.Is(err, fs.ErrExist):
-		return failf(ErrTarget, "%s exists", path)
+		return failf(ErrTarget, "the target, %s, exists already", path)
 	}
 	return err
 }

@@ -67,7 +67,9 @@ func (h *heldLines) release(ctx context.Context, err error) {
 	told := map[string]bool{}
 	for _, r := range h.held {
 		line := said(r)
-		if told[line] || err != nil && strings.Contains(err.Error(), line) {
+		// "rsync error:" is a summary, as err is.
+		inError := err != nil && (strings.HasPrefix(line, "rsync error:") || strings.Contains(err.Error(), line))
+		if told[line] || inError {
 			continue
 		}
 		told[line] = true

@@ -239,7 +239,7 @@ func TestRsyncLinesOnce(t *testing.T) {
 		err  error
 		want int
 	}{
-		{"no error", nil, 2},
+		{"no error", nil, 3},
 		{"one of them is in the error", errors.New("incomplete: a failed"), 1},
 		{"the source is out of reach", rsbtbackup.ErrSource, 0},
 	} {
@@ -247,7 +247,7 @@ func TestRsyncLinesOnce(t *testing.T) {
 			var stderr bytes.Buffer
 			u := newUI(io.Discard, &stderr)
 			u.configure(&flags{})
-			for _, line := range []string{"a failed", "b failed", "a failed"} {
+			for _, line := range []string{"a failed", "b failed", "a failed", "rsync error: some files (code 23)"} {
 				u.log.Warn("rsync", "says", line)
 			}
 			if stderr.Len() > 0 {
