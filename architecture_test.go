@@ -280,7 +280,7 @@ func diskNamesAreInLayout(files []file) []string {
 			if err != nil {
 				return true
 			}
-			for _, element := range strings.Split(text, "/") {
+			for element := range strings.SplitSeq(text, "/") {
 				if slices.Contains(diskNames, element) {
 					violations = append(violations, fmt.Sprintf("%s: %s is named outside layout.go", f.at(literal), literal.Value))
 				}

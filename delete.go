@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -82,10 +83,8 @@ func findAll(st *state, refs []string) ([]Snapshot, error) {
 // explainForeign tells a missing backup from something that merely is called
 // like one.
 func explainForeign(st *state, ref string, err error) error {
-	for _, name := range st.foreign {
-		if name == ref {
-			return failf(ErrNoBackup, "%q is not a backup (a backup is a subvolume with a date as its name)", ref)
-		}
+	if slices.Contains(st.foreign, ref) {
+		return failf(ErrNoBackup, "%q is not a backup (a backup is a subvolume with a date as its name)", ref)
 	}
 	return err
 }

@@ -5,8 +5,9 @@ package bench
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func BenchmarkRestore(b *testing.B) {
 			dest := subvolume(b, fs, "dest")
 			tool := testbin.Path(b)
 			testbin.Must(b, "init", "-q", dest)
-			testbin.Must(b, "backup", "-q", runtime.GOROOT(), dest)
+			testbin.Must(b, "backup", "-q", goRoot(b), dest)
 			backup := filepath.Join(dest, "cur") + "/"
 			var ours, theirs []time.Duration
 			for i := 0; b.Loop(); i++ {
@@ -42,4 +43,11 @@ func BenchmarkRestore(b *testing.B) {
 			report(b, ours, theirs)
 		})
 	}
+}
+
+func goRoot(b *testing.B) string {
+	b.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	check(b, err)
+	return strings.TrimSpace(string(out))
 }

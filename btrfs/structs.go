@@ -354,5 +354,5 @@ const (
 	_ = -(uintptr(dirWrite|32<<sizeShift|magic|13) ^ unix.FICLONERANGE)
 	_ = -(uintptr(dirRead|dirWrite|24<<sizeShift|magic|54) ^ unix.FIDEDUPERANGE)
 	_ = -(uintptr(dirNone|0x12<<8|97) ^ unix.BLKFLSBUF)
-	_ = -(uintptr(dirRead|4<<sizeShift|'R'<<8|0) ^ unix.RNDGETENTCNT)
+	_ = -(uintptr(dirRead|4<<sizeShift|'R'<<8) ^ unix.RNDGETENTCNT)
 )

@@ -116,7 +116,7 @@ func (f *File) Write(record []byte) (n int, err error) {
 		return 0, err
 	}
 	var rotateErr error
-	for rotations := 0; rotations < maxReopens; rotations++ {
+	for range maxReopens {
 		due, err := f.isDue(len(lines))
 		if err != nil {
 			return 0, errors.Join(err, unlock(f.log))

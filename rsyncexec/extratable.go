@@ -267,7 +267,7 @@ func negatedRules() []rule {
 	}
 	var list []rule
 	for _, group := range refused {
-		for _, name := range strings.Fields(group.names) {
+		for name := range strings.FieldsSeq(group.names) {
 			list = append(list, rule{long: name, refuse: group.reason})
 		}
 	}
@@ -277,7 +277,7 @@ func negatedRules() []rule {
 		"no-ignore-errors no-insecure-links no-m no-prune-empty-dirs no-mkpath no-motd no-munge-links no-msgs2stderr no-numeric-ids " +
 		"no-old-args no-omit-dir-times no-O no-omit-link-times no-J no-one-file-system no-x no-open-noatime no-owner no-o no-partial " +
 		"no-perms no-p no-relative no-R no-sparse no-S no-specials no-super no-timeout no-v no-verbose no-write-devices no-xattrs no-X"
-	for _, name := range strings.Fields(allowed) {
+	for name := range strings.FieldsSeq(allowed) {
 		list = append(list, rule{long: name})
 	}
 	return list

@@ -126,8 +126,8 @@ func FuzzParseStats(f *testing.F) {
 			return
 		}
 		v := reflect.ValueOf(s)
-		for i := range v.NumField() {
-			if v.Field(i).Int() < 0 {
+		for _, field := range v.Fields() {
+			if field.Int() < 0 {
 				t.Fatalf("negative: %+v", s)
 			}
 		}

@@ -318,3 +318,15 @@ func watchPeak(pid int) (peak int64) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// program returns the command, run by the test binary.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append(os.Environ(), asMain+"=1", "NO_COLOR=", "TERM=xterm")
+	return cmd
+}

@@ -100,8 +100,7 @@ func jsonFields(t reflect.Type) []string {
 	}
 	var names []string
 	var hidden string // a field of what is embedded
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case tag == "-":

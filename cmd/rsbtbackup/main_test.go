@@ -24,18 +24,6 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rsbtbackup": main})
 }
 
-// program returns the command, run by the test binary.
-func program(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), self, args...)
-	cmd.Env = append(os.Environ(), asMain+"=1", "NO_COLOR=", "TERM=xterm")
-	return cmd
-}
-
 // scripts runs the scripts in a directory. vars are set in each of them.
 func scripts(t *testing.T, dir string, setup func(*testscript.Env) error) {
 	testscript.Run(t, testscript.Params{

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -105,7 +106,7 @@ func children(pid int) []int {
 	var pids []int
 	for _, path := range tasks {
 		list, _ := os.ReadFile(path)
-		for _, word := range strings.Fields(string(list)) {
+		for word := range strings.FieldsSeq(string(list)) {
 			if n, err := strconv.Atoi(word); err == nil {
 				pids = append(pids, n)
 			}
@@ -127,10 +128,8 @@ func runEnv(t testing.TB, env []string, args ...string) result {
 
 func wantExit(t testing.TB, r result, want ...int) {
 	t.Helper()
-	for _, code := range want {
-		if r.exit == code {
-			return
-		}
+	if slices.Contains(want, r.exit) {
+		return
 	}
 	t.Fatalf("%v\nwant exit %v", r, want)
 }

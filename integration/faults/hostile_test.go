@@ -155,7 +155,7 @@ func TestHostileNames(t *testing.T) {
 	mount := loopfs.New(t, "512M")
 	src := newTree(t)
 	for i, name := range []string{"-n", "--delete", "--rsh=touch owned", "a:b", "host::module", "\x1b]0;owned\x07", "new\nline", "\xff\xfe", "*?[", "`id`", "$(id)"} {
-		must(t, os.WriteFile(src.path(name), []byte(fmt.Sprint(i)), 0o644))
+		must(t, os.WriteFile(src.path(name), fmt.Append(nil, i), 0o644))
 		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
 			parent := newDir(t, mount)
 			must(t, os.Mkdir(filepath.Join(parent, name), 0o700))

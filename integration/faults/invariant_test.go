@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,9 +57,7 @@ func (d *dest) at(path string) *dest {
 
 func copyMap(m map[string]string) map[string]string {
 	c := map[string]string{}
-	for k, v := range m {
-		c[k] = v
-	}
+	maps.Copy(c, m)
 	return c
 }
 

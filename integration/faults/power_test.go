@@ -4,6 +4,7 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,9 +125,7 @@ func TestPowerCutAfterExit0(t *testing.T) {
 		wantExit(t, run(t, append([]string{"backup", src.dir, d.path}, flags...)...), 0)
 		cut := d.in(t, image, image.CrashCopy(t))
 		d.held(t, src)
-		for name, digest := range d.backups {
-			cut.backups[name] = digest
-		}
+		maps.Copy(cut.backups, d.backups)
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			cut.newestIsCur(t)
 			cut.check(t, src)

@@ -127,7 +127,7 @@ func TestRsyncFloods(t *testing.T) {
 // logIsClean asks that activity.log has whole lines of ours and nothing else.
 func logIsClean(t testing.TB, d *dest) {
 	t.Helper()
-	for _, line := range strings.Split(read(t, d.join(".log", "activity.log")), "\n") {
+	for line := range strings.SplitSeq(read(t, d.join(".log", "activity.log")), "\n") {
 		if !strings.HasPrefix(line, "time=") {
 			t.Errorf("activity.log has a line that is not ours: %.200q", line)
 		}

@@ -93,14 +93,6 @@ func check(t testing.TB, err error) {
 	}
 }
 
-func openDir(t testing.TB, path string) *os.File {
-	t.Helper()
-	f, err := btrfs.OpenDir(path)
-	check(t, err)
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
 // snapshot makes a snapshot of from beside nothing of ours: no record, no cur.
 func snapshot(t testing.TB, from, to string, readOnly bool) {
 	t.Helper()

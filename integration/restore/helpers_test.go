@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -97,7 +96,7 @@ func digest(t testing.TB, dir string) string {
 
 func goSource(t testing.TB) string {
 	t.Helper()
-	return filepath.Join(runtime.GOROOT(), "src")
+	return filepath.Join(strings.TrimSpace(tool(t, "go", "env", "GOROOT")), "src")
 }
 
 // oddities is a small tree with one of everything.
