@@ -79,6 +79,13 @@ func find(backups []Snapshot, ref string) (Snapshot, error) {
 	return Snapshot{}, failf(ErrAmbiguous, "%q could be any of %d backups, %s to %s", ref, len(matches), matches[0].Name, matches[len(matches)-1].Name)
 }
 
+func inAll(backups int) string {
+	if backups == 0 {
+		return "no backups yet"
+	}
+	return plural(backups, "backup") + " in all"
+}
+
 func findLatest(backups []Snapshot, ref string) (Snapshot, error) {
 	back := 0
 	if n, ok := strings.CutPrefix(ref, "latest~"); ok {
@@ -88,7 +95,7 @@ func findLatest(backups []Snapshot, ref string) (Snapshot, error) {
 		}
 	}
 	if back >= len(backups) {
-		return Snapshot{}, failf(ErrNoBackup, "%q: there are %s", ref, plural(len(backups), "backup"))
+		return Snapshot{}, failf(ErrNoBackup, "%q is not there: %s", ref, inAll(len(backups)))
 	}
 	return backups[len(backups)-1-back], nil
 }

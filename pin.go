@@ -54,11 +54,22 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog
 	if pin == nil && !was && b.RecordError == "" {
 		return b, false, nil
 	}
-	b.Record, err = s.writePin(b, pin)
+	// The log first: it refuses a DEST of somebody else, who could not read a
+	// record we write there.
+	sink, log, err := s.openLog(logger)
 	if err != nil {
+		return b, was, step("open log", err)
+	}
+	defer closeLog(sink, logger)
+	if b.Record, err = s.writePin(b, pin); err != nil {
 		return b, was, step("pin", err)
 	}
-	return b, was, s.logPin(b, logger)
+	if b.Pinned() {
+		log.Info("pinned", "backup", b.Name, "note", b.Record.Pin.Note)
+	} else {
+		log.Info("unpinned", "backup", b.Name)
+	}
+	return b, was, nil
 }
 
 // writePin looks again under the lock: the backup may just have been deleted.
@@ -89,18 +100,4 @@ func (s *store) writePin(b Snapshot, pin *PinInfo) (*Record, error) {
 		return r, nil
 	})
 	return written, err
-}
-
-func (s *store) logPin(b Snapshot, logger *slog.Logger) error {
-	sink, log, err := s.openLog(logger)
-	if err != nil {
-		return step("open log", err)
-	}
-	if b.Pinned() {
-		log.Info("pinned", "backup", b.Name, "note", b.Record.Pin.Note)
-	} else {
-		log.Info("unpinned", "backup", b.Name)
-	}
-	closeLog(sink, logger)
-	return nil
 }

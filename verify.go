@@ -333,6 +333,11 @@ func (v *verifying) conclude() {
 	for name := range v.damaged {
 		results[name] = Damaged
 	}
+	sink, log, err := v.openLog()
+	if err != nil {
+		v.notice("what was found is not kept: " + err.Error())
+		return
+	}
 	for _, b := range v.state.backups {
 		result, known := results[b.Name]
 		if !known || result == Unread {
@@ -344,7 +349,11 @@ func (v *verifying) conclude() {
 			break
 		}
 	}
-	v.log()
+	if sink != nil {
+		r := v.report
+		log.Info("verified", "backups", len(r.Backups), "files", r.Files, "bytes", r.Bytes, "damaged", r.Damaged, "unread", r.Unread)
+		closeLog(sink, v.o.Logger)
+	}
 }
 
 // writeVerified looks again under the lock of the records, as writePin does:
@@ -369,19 +378,14 @@ func (s *store) writeVerified(b Snapshot, found Verification) error {
 	})
 }
 
-// log writes one line to activity.log; on a read-only mount there is none.
-func (v *verifying) log() {
+// openLog comes before any record is written: it refuses a DEST of somebody
+// else, who could not read them any more. On a read-only mount there is no log.
+func (v *verifying) openLog() (*activityLog, *slog.Logger, error) {
 	sink, log, err := v.store.openLog(v.o.Logger)
 	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
-		return
+		return nil, nil, nil
 	}
-	if err != nil {
-		v.notice("activity.log: " + err.Error())
-		return
-	}
-	r := v.report
-	log.Info("verified", "backups", len(r.Backups), "files", r.Files, "bytes", r.Bytes, "damaged", r.Damaged, "unread", r.Unread)
-	closeLog(sink, v.o.Logger)
+	return sink, log, err
 }
 
 func (v *verifying) notice(text string) {

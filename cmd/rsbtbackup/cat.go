@@ -15,7 +15,7 @@ import (
 
 type catCommand struct {
 	Dest   string   `arg:"" name:"DEST" help:"A backup directory."`
-	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest, or latest~N for the Nth before."`
+	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Paths  []string `arg:"" name:"PATH" sep:"none" help:"A regular file in it. Of several, one follows the other."`
 }
 

@@ -1,4 +1,4 @@
-// rsbtbackup delete DEST NAME...
+// rsbtbackup delete DEST BACKUP...
 
 package main
 
@@ -11,7 +11,7 @@ import (
 
 type deleteCommand struct {
 	Dest  string   `arg:"" name:"DEST" help:"A backup directory."`
-	Names []string `arg:"" name:"NAME" help:"What to delete: a name as list shows it, the beginning of one that fits no other, latest, or latest~N (the N-th before it)."`
+	Names []string `arg:"" name:"BACKUP" help:"What to delete: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Force bool     `help:"Delete pinned backups and the newest complete one too."`
 }
 

@@ -13,7 +13,7 @@ import (
 
 type diffCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
-	A    string `arg:"" name:"A" help:"The backup to start from: its name, the beginning of it, latest, or latest~N for the Nth before."`
+	A    string `arg:"" name:"A" help:"The backup to start from: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	B    string `arg:"" name:"B" help:"The backup to compare it with."`
 	Path string `arg:"" name:"PATH" optional:"" help:"Compare only this, a file or directory in both."`
 

@@ -61,13 +61,13 @@ EXIT CODES:
 
       0  done
       1  failed
-      2  wrong usage or configuration
+      2  wrong usage, or no such backup or path
       3  the backup is published, but rsync could not read everything
      10  DEST is missing, not initialised or not on btrfs
      11  DEST is locked by another run
      12  SRC, or the target of restore, is missing, unusable or out of reach
      13  a safety guard stopped the run
-     14  no space left in DEST
+     14  no space left, or prune can not reach --min-free
     129  interrupted by SIGHUP
     130  interrupted by SIGINT (Ctrl-C)
     143  interrupted by SIGTERM`

@@ -74,8 +74,11 @@ func hints(err error, i invocation) []string {
 	case errors.As(err, &usage):
 		return []string{quoteAll(slices.DeleteFunc([]string{"rsbtbackup", usage.verb, "--help"}, isEmpty)...)}
 	case errors.As(err, &stopped):
-		if isBackup {
+		switch {
+		case isBackup:
 			return []string{"to resume: " + i.again()}
+		case isRestore:
+			return []string{"to go on: " + i.again("--overwrite=if-changed")}
 		}
 	case errors.As(err, &option):
 		if option.Hint != "" {
@@ -86,7 +89,7 @@ func hints(err error, i invocation) []string {
 	case errors.Is(err, rsbtbackup.ErrNotBtrfs):
 		return []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}
 	case errors.Is(err, rsbtbackup.ErrDest) && errors.Is(err, fs.ErrNotExist):
-		return []string{quoteAll("install", "-d", "-m", "0700", i.dest()) + " && " + quoteAll("rsbtbackup", "init", i.dest())}
+		return missingHints(i)
 	case errors.Is(err, rsbtbackup.ErrLocked):
 		if i.flags.LockWait == 0 {
 			return []string{"to wait for it: " + i.again("--lock-wait=10m")}
@@ -113,6 +116,8 @@ func hints(err error, i invocation) []string {
 		return nil
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return spaceHints(i)
+	case errors.Is(err, rsbtbackup.ErrRsyncNotFound) && slices.ContainsFunc(i.args, isRsyncFlag):
+		return nil // the path that was given is wrong
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
 		return []string{"apt-get install rsync"}
 	case errors.Is(err, rsbtbackup.ErrUnread) && os.Geteuid() != 0:
@@ -121,6 +126,23 @@ func hints(err error, i invocation) []string {
 		return []string{"sudo " + i.again()}
 	}
 	return rsyncHints(err, i)
+}
+
+// missingHints: a DEST that is missing may be one whose disk is not mounted, or
+// one that was meant for the other side.
+func missingHints(i invocation) []string {
+	create := quoteAll("install", "-d", "-m", "0700", i.dest()) + " && " + quoteAll("rsbtbackup", "init", i.dest())
+	mounted := "to see whether its disk is mounted: findmnt -t btrfs"
+	switch i.command.(type) {
+	case *initCommand:
+		return []string{create}
+	case *backupCommand:
+		if host, _, found := strings.Cut(i.dest(), ":"); found && !strings.Contains(host, "/") {
+			return []string{"DEST is a directory on this machine; the source may be remote"}
+		}
+		return []string{mounted, "to make it: " + create}
+	}
+	return []string{mounted}
 }
 
 // guardHints: what to look at, then how to go on all the same.
@@ -228,5 +250,7 @@ func listOnly(rsh, place string) string {
 
 // rsyncPartial is the exit code of an rsync that could not read everything.
 const rsyncPartial = 23
+
+func isRsyncFlag(word string) bool { return word == "--rsync" || strings.HasPrefix(word, "--rsync=") }
 
 func isEmpty(s string) bool { return s == "" }

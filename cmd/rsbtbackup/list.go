@@ -22,7 +22,8 @@ func (listCommand) Help() string {
 	return `
 The oldest backup comes first. SENT is the file data that was new or changed, ADDED the space it takes on disk beyond
 the backups before it; what is not known is shown as "-". Listing takes no lock and never waits for a backup that is
-being made. What else lies in DEST is counted, and named with -v.
+being made. What else lies in DEST is counted; -v names it, and
+shows the source and the notes of pins.
 
 With --size, FREES, in the place of SENT, is the space that only this backup takes: what deleting it, and no other, would give back. All that
 changed in every backup is looked at for that, so it takes longer; it also measures what was ADDED by backups that
@@ -132,6 +133,17 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	total += fmt.Sprintf("; %s of %s free", size(int64(l.Free)), size(int64(l.Total)))
 	lines := []string{total}
 	if verbose {
+		for _, b := range slices.Backward(l.Backups) {
+			if b.Record != nil && b.Record.Source != "" {
+				lines = append(lines, "last made from "+name(b.Record.SourceName()))
+				break
+			}
+		}
+		for _, b := range l.Backups {
+			if b.Record != nil && b.Record.Pin != nil && b.Record.Pin.Note != "" {
+				lines = append(lines, b.Name+" is pinned: "+b.Record.Pin.Note)
+			}
+		}
 		for _, name := range l.Foreign {
 			lines = append(lines, "not a backup, left alone: "+name)
 		}

@@ -61,7 +61,8 @@ func (h *heldLines) Handle(ctx context.Context, r slog.Record) error {
 // release logs each line once, but for those that err tells already. Where the
 // other side is out of reach the error is all there is to tell.
 func (h *heldLines) release(ctx context.Context, err error) {
-	if h == nil || errors.Is(err, rsbtbackup.ErrSource) || errors.Is(err, rsbtbackup.ErrTarget) {
+	var stopped signalError
+	if h == nil || errors.As(err, &stopped) || errors.Is(err, rsbtbackup.ErrSource) || errors.Is(err, rsbtbackup.ErrTarget) {
 		return
 	}
 	told := map[string]bool{}

@@ -14,7 +14,7 @@ import (
 
 type lsCommand struct {
 	Dest      string `arg:"" name:"DEST" help:"A backup directory."`
-	Backup    string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest, or latest~N for the Nth before."`
+	Backup    string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Path      string `arg:"" name:"PATH" optional:"" help:"A file or directory in it. Without it the backup's root."`
 	Recursive bool   `short:"R" help:"Also what is in subdirectories."`
 }

@@ -1,4 +1,4 @@
-// rsbtbackup pin DEST NAME, rsbtbackup unpin DEST NAME
+// rsbtbackup pin DEST BACKUP, rsbtbackup unpin DEST BACKUP
 
 package main
 
@@ -10,7 +10,7 @@ import (
 
 type pinCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
-	Name string `arg:"" name:"NAME" help:"The backup: a name as list shows it, the beginning of one that fits no other, latest, or latest~N (the N-th before it)."`
+	Name string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Note string `placeholder:"TEXT" help:"Why; it is shown when somebody tries to delete the backup."`
 }
 
@@ -39,7 +39,7 @@ func (c *pinCommand) run(ctx context.Context, u *ui, _ *flags) error {
 
 type unpinCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
-	Name string `arg:"" name:"NAME" help:"The backup, as in pin."`
+	Name string `arg:"" name:"BACKUP" help:"The backup, as in pin."`
 }
 
 // Help shows how it is used.

@@ -95,7 +95,7 @@ func planRows(decisions []rsbtbackup.Decision, now time.Time) [][]string {
 	for _, d := range slices.Backward(decisions) {
 		frees, action := "-", "keep"
 		if !d.Keep {
-			action = "remove"
+			action = "delete"
 			if d.Frees != nil {
 				frees = size(int64(*d.Frees))
 			}

@@ -14,7 +14,7 @@ import (
 
 type restoreCommand struct {
 	Dest   string   `arg:"" name:"DEST" help:"A backup directory."`
-	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest, or latest~N for the Nth before."`
+	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Paths  []string `arg:"" name:"PATH" optional:"" sep:"none" help:"A file or directory in it. Without any, everything is restored."`
 
 	Target      string `short:"t" placeholder:"DIR" help:"Restore to this directory, host:/path or user@host:/path. PATH is put below it as it is: etc/ssh becomes DIR/etc/ssh."`

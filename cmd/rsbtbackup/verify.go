@@ -6,14 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
 type verifyCommand struct {
 	Dest   string `arg:"" name:"DEST" help:"A backup directory."`
-	Backup string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest, or latest~N for the Nth before. Without it all of them; with --against the newest."`
+	Backup string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without it all of them; with --against the newest."`
 
 	NewOnly bool `help:"Read only what was added since the newest backup that was verified and found clean. As root."`
 	Jobs    int  `short:"j" placeholder:"N" help:"Read with this many threads: 4 if not given. A single disk that spins may be faster with 1."`
@@ -107,7 +106,7 @@ func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
 	})
 	bar.remove(u)
 	for _, notice := range report.Notices {
-		u.note(notice)
+		u.log.Warn(notice)
 	}
 	report.Backups = append([]rsbtbackup.VerifiedBackup{}, report.Backups...) // [], not null
 	for _, line := range verifyLines(report, err, c.NewOnly) {
@@ -137,18 +136,18 @@ func damagedPlace(d rsbtbackup.Damage) string {
 	if d.Kind == rsbtbackup.MetadataDamage {
 		return "its metadata can not be read"
 	}
-	var text strings.Builder
+	text := ""
 	const shown = 3
 	for i, r := range d.Ranges[:min(len(d.Ranges), shown)] {
 		if i > 0 {
-			text.WriteString(", ")
+			text += ", "
 		}
-		text.WriteString(fmt.Sprintf("%d bytes at %d", r.Length, r.Offset))
+		text += fmt.Sprintf("%d bytes at %d", r.Length, r.Offset)
 	}
 	if more := len(d.Ranges) - shown; more > 0 {
-		text.WriteString(fmt.Sprintf(" and %d more places, %s in all", more, plural(d.Bytes, "byte")))
+		text += fmt.Sprintf(" and %d more places, %s in all", more, plural(d.Bytes, "byte"))
 	}
-	return text.String()
+	return text
 }
 
 // sharedText names backups, and files where they are called otherwise.

@@ -41,7 +41,7 @@ func TestBadInput(t *testing.T) {
 		args []string
 	}{
 		{2, `no backup is called "1999"`, []string{"restore", p.dest, "1999", "-t", empty}},
-		{2, "there are 1 backup", []string{"restore", p.dest, "latest~1", "-t", empty}},
+		{2, "1 backup in all", []string{"restore", p.dest, "latest~1", "-t", empty}},
 		{2, `"nope" is not in`, []string{"restore", p.dest, "latest", "-t", empty, "plain", "nope"}},
 		{2, `"plain/x" is not in`, []string{"restore", p.dest, "latest", "-t", empty, "plain/x"}},
 		{2, "a symlink is on the way", []string{"restore", p.dest, "latest", "-t", empty, "inside/hosts"}},

@@ -3,9 +3,11 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -303,6 +305,34 @@ func TestUnreadableIsNotDamaged(t *testing.T) {
 	}
 	if v := s.snapshots(t)[0].Record.Verified; v != nil {
 		t.Errorf("it counts as verified: %+v", v)
+	}
+}
+
+// Root may read the backups of another user. A record written there would be
+// root's, and its owner could not read it any more.
+func TestRecordsStayTheirOwners(t *testing.T) {
+	s := newStore(t)
+	s.write(t, "file", 1)
+	name := s.backup(t)
+	const owner = 65534
+	must(t, filepath.WalkDir(filepath.Join(s.dest, ".log"), func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, owner, owner))
+	}))
+	record := filepath.Join(s.dest, ".log/records", name+".json")
+	before, err := os.ReadFile(record)
+	must(t, err)
+	if r := testbin.Must(t, "verify", s.dest); !strings.Contains(r.Stderr, "what was found is not kept") {
+		t.Errorf("verify: stderr %q", r.Stderr)
+	}
+	if r := testbin.Run(t, "pin", s.dest, name); r.Exit != 1 || !strings.Contains(r.Stderr, "belongs to user id 65534") {
+		t.Errorf("pin: exit %d, stderr %q", r.Exit, r.Stderr)
+	}
+	after, err := os.ReadFile(record)
+	must(t, err)
+	info, err := os.Stat(record)
+	must(t, err)
+	if got := info.Sys().(*syscall.Stat_t).Uid; got != owner || !bytes.Equal(before, after) {
+		t.Errorf("the record is of user %d, changed: %v", got, !bytes.Equal(before, after))
 	}
 }
 
