@@ -72,7 +72,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{name: "backup to a DEST not initialised", args: []string{"backup", b.src, b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "rsbtbackup init " + b.plain},
 		{name: "backup to nothing", args: []string{"backup", b.src, ""}, exit: 2, says: []string{"DEST", "empty"}},
 
-		{name: "list of a missing DEST", args: []string{"list", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "rsbtbackup init"},
+		{name: "list of a missing DEST", args: []string{"list", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "findmnt"},
 		{name: "list of a file", args: []string{"list", b.file}, exit: 10, says: []string{b.file, "not a directory"}},
 		{name: "list of ext4", args: []string{"list", ext4}, exit: 10, says: []string{ext4, "btrfs"}, hint: "btrfs"},
 		{name: "list of a DEST not initialised", args: []string{"list", b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "rsbtbackup init " + b.plain},

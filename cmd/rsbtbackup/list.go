@@ -20,7 +20,7 @@ type listCommand struct {
 // Help shows how it is used.
 func (listCommand) Help() string {
 	return `
-The oldest backup comes first. SENT is the file data that was new or changed, ADDED the space it takes on disk beyond
+The oldest backup comes first. FILES counts everything, directories and links too. SENT is the file data that was new or changed, ADDED the space it takes on disk beyond
 the backups before it; what is not known is shown as "-". Listing takes no lock and never waits for a backup that is
 being made. What else lies in DEST is counted; -v names it, and
 shows the source and the notes of pins.
