@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
@@ -136,18 +137,18 @@ func damagedPlace(d rsbtbackup.Damage) string {
 	if d.Kind == rsbtbackup.MetadataDamage {
 		return "its metadata can not be read"
 	}
-	text := ""
+	var text strings.Builder
 	const shown = 3
 	for i, r := range d.Ranges[:min(len(d.Ranges), shown)] {
 		if i > 0 {
-			text += ", "
+			text.WriteString(", ")
 		}
-		text += fmt.Sprintf("%d bytes at %d", r.Length, r.Offset)
+		text.WriteString(fmt.Sprintf("%d bytes at %d", r.Length, r.Offset))
 	}
 	if more := len(d.Ranges) - shown; more > 0 {
-		text += fmt.Sprintf(" and %d more places, %s in all", more, plural(d.Bytes, "byte"))
+		text.WriteString(fmt.Sprintf(" and %d more places, %s in all", more, plural(d.Bytes, "byte")))
 	}
-	return text
+	return text.String()
 }
 
 // sharedText names backups, and files where they are called otherwise.
