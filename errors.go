@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
-	"golang.org/x/sys/unix"
 )
 
 var (
@@ -56,7 +55,8 @@ func step(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, ErrNoSpace) && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
+	// A source can not make DEST full.
+	if isFull(err) && !errors.Is(err, ErrNoSpace) && !errors.Is(err, ErrSource) {
 		err = kindError{ErrNoSpace, err}
 	}
 	return &StepError{Step: name, Err: err}

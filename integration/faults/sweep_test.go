@@ -167,7 +167,7 @@ func judgeSwept(t *testing.T, i injection, r result, hit bool) {
 	case r.exit == 0:
 	case i.fault == "error=ENOSPC":
 		// 10: a DEST that can not even be looked at is no DEST.
-		wantExit(t, r, 14, 10, 13)
+		wantExit(t, r, 14, 10, 12, 13)
 		wantOneError(t, r)
 	default:
 		// 13: a record that can not be read counts as a pin.
