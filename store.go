@@ -111,7 +111,7 @@ func (s *store) close() error {
 		err = s.log.Close()
 	}
 	if !s.keepLock {
-		err = errors.Join(err, flock(s.dir, unix.LOCK_UN))
+		_ = flock(s.dir, unix.LOCK_UN) // failing, it only lets go a moment later
 	}
 	return errors.Join(err, s.dir.Close())
 }
