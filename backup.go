@@ -106,6 +106,8 @@ type run struct {
 	state  *state
 	plan   *plan
 	note   workNote
+	// version of the rsync that was found; zero in a dry run.
+	version rsyncexec.Version
 	// baseEmpty: the newest backup holds nothing.
 	baseEmpty bool
 }
@@ -146,7 +148,7 @@ func (r *run) make(ctx context.Context) (err error) {
 		return err
 	}
 	// A missing rsync is noticed before DEST is touched.
-	if _, _, err := rsyncexec.Probe(ctx, r.o.RsyncProgram); err != nil {
+	if r.o.RsyncProgram, r.version, err = rsyncexec.Probe(ctx, r.o.RsyncProgram); err != nil {
 		return step("transfer", err)
 	}
 	if err := r.repair(ctx); err != nil {

@@ -20,7 +20,8 @@ const maxSkipped = 20
 // survey is what a walk of the source found. Rules that exclude are not
 // applied, and what can not be read is left to rsync to complain of.
 type survey struct {
-	bytes atomic.Uint64 // on disk
+	bytes  atomic.Uint64 // on disk
+	sparse atomic.Bool   // some file has holes worth keeping
 
 	mu      sync.Mutex
 	skipped []string // mount points and nested subvolumes, relative to SRC
@@ -40,6 +41,9 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 		visit: func(dir *os.File, e os.DirEntry) error {
 			if st, err := statAt(dir, e.Name()); err == nil {
 				v.bytes.Add(uint64(st.Blocks) * 512)
+				if e.Type().IsRegular() && st.Size-st.Blocks*512 >= holeRange {
+					v.sparse.Store(true)
+				}
 			}
 			return nil
 		},

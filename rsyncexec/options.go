@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Program is the rsync to run: "" looks up "rsync" in PATH, a name is looked up, a path must be absolute.
 	Program string
+	// Version of Program, if Probe has told it and its path; else Run asks, which takes some 10 ms.
+	Version Version
 	// Source from ParseSource; a Local path must be absolute. The contents of the directory are copied.
 	Source Source
 	// Paths, if any, are all that is copied: files and directories below a Local Source, clean and relative. Each lands

@@ -42,10 +42,11 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	path, version, err := Probe(ctx, o.Program)
-	result := Result{Program: path, Version: version}
-	if err != nil {
-		return result, err
+	result := Result{Program: o.Program, Version: o.Version}
+	if o.Version == (Version{}) {
+		if result.Program, result.Version, err = Probe(ctx, o.Program); err != nil {
+			return result, err
+		}
 	}
 	if err := checkAliases(argv, os.Getenv("HOME")); err != nil {
 		return result, err
