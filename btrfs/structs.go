@@ -339,8 +339,6 @@ const (
 	_ = -(unsafe.Sizeof(rootref{}) ^ 16)
 	_ = -(unsafe.Sizeof(rootrefArgs{}) ^ 4096)
 	_ = -(unsafe.Offsetof(rootrefArgs{}.NumItems) ^ 4088)
-	_ = -(unsafe.Sizeof(sendArgs{}) ^ (64 + unsafe.Sizeof(sendPointer(0))))
-	_ = -(unsafe.Offsetof(sendArgs{}.ParentRoot) ^ (16 + unsafe.Sizeof(sendPointer(0))))
 	_ = -(unsafe.Sizeof(logicalInoArgs{}) ^ 56)
 	_ = -(unsafe.Sizeof(dataContainer{}) ^ 16)
 	_ = -(unsafe.Sizeof(subvolWait{}) ^ 16)

@@ -40,8 +40,8 @@ func chown(w *world, entries []entry) error {
 	if err != nil {
 		return err
 	}
-	ids := []int{0, 1, 1000, 65534, 100_000, 1<<31 - 1, 1<<32 - 2}
-	uid, gid := ids[w.rng.IntN(len(ids))], ids[w.rng.IntN(len(ids))]
+	ids := []int64{0, 1, 1000, 65534, 100_000, 1<<31 - 1, 1<<32 - 2}
+	uid, gid := int(ids[w.rng.IntN(len(ids))]), int(ids[w.rng.IntN(len(ids))])
 	w.note("chown %d:%d %q", uid, gid, e.rel)
 	attrs, err := readXattrs(w.path(e.rel))
 	if err != nil {

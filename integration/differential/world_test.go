@@ -264,13 +264,19 @@ func (w *world) drawTime() unix.Timespec {
 	default:
 		sec = 1_600_000_000 + w.rng.Int64N(100_000_000)
 	}
-	return unix.Timespec{Sec: sec, Nsec: w.nano()}
+	ts, err := unix.TimeToTimespec(time.Unix(sec, w.nano()))
+	if err != nil { // a 32-bit time_t ends in 2038
+		return unix.NsecToTimespec(w.nano())
+	}
+	return ts
 }
 
 // nextTime is for an edit of e; half of them fall into the second of the last one.
 func (w *world) nextTime(e entry) unix.Timespec {
 	if w.rng.IntN(2) == 0 {
-		return unix.Timespec{Sec: e.stat.Mtim.Sec, Nsec: w.nano()}
+		ts := unix.NsecToTimespec(w.nano())
+		ts.Sec = e.stat.Mtim.Sec
+		return ts
 	}
 	return w.drawTime()
 }
