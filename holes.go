@@ -71,7 +71,7 @@ func punchHoles(ctx context.Context, pending *os.File, src *source, since uint64
 			return p.begun, err
 		}
 		err := p.punch(int64(r.Offset), int64(r.Length))
-		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		if isFull(err) {
 			return p.begun, nil // every byte is there; only no room is won
 		}
 		if err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/rotate"
-	"golang.org/x/sys/unix"
 )
 
 // activityLog is DEST/.log/activity.log as a slog sink. It remembers the first
@@ -63,27 +62,19 @@ func (l *activityLog) hold() (release func()) {
 	}
 }
 
-func (l *activityLog) firstError() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
-
 // closeLog closes the log and tells the caller's logger of lines it lost. That
 // is no reason to call a backup failed that is published, nor to fail a
 // deletion that makes room on a full disk.
 func closeLog(l *activityLog, caller *slog.Logger) {
-	if err := joinClose(l); err != nil {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.err
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
+	}
+	if err != nil {
 		loggerOrSilence(caller).Warn("activity.log could not be written", "error", err)
 	}
-}
-
-// joinClose closes the log and returns the first write that failed, too.
-func joinClose(l *activityLog) error {
-	if l.file == nil {
-		return l.firstError()
-	}
-	return errors.Join(l.firstError(), l.file.Close())
 }
 
 // openLog opens activity.log and returns a logger that writes there, quoted,
@@ -93,7 +84,7 @@ func joinClose(l *activityLog) error {
 func (s *store) openLog(caller *slog.Logger) (*activityLog, *slog.Logger, error) {
 	f, err := rotate.OpenAt(s.log, logFileName, rotate.Options{})
 	l := &activityLog{file: f}
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if isFull(err) {
 		l.err = err
 	} else if err != nil {
 		return nil, nil, err
