@@ -35,26 +35,6 @@ type pairWalker struct {
 	first firstError
 }
 
-// firstError keeps the first of the errors of several goroutines.
-type firstError struct {
-	mu  sync.Mutex
-	err error
-}
-
-func (f *firstError) set(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err == nil {
-		f.err = err
-	}
-}
-
-func (f *firstError) get() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
-}
-
 // walkBoth compares from the top down; one side may be missing.
 func (d *differ) walkBoth(a, b *diffLink) error {
 	w := &pairWalker{differ: d, token: make(chan struct{}, walkers-1)}

@@ -31,9 +31,27 @@ type walker struct {
 	ctx   context.Context
 	token chan struct{} // one for each further goroutine
 	group sync.WaitGroup
+	first firstError
+}
 
+// firstError keeps the first of the errors of several goroutines.
+type firstError struct {
 	mu  sync.Mutex
 	err error
+}
+
+func (f *firstError) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *firstError) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
 }
 
 // walk goes through everything below root and returns the first error.
@@ -45,24 +63,14 @@ func (w *walker) walk(ctx context.Context, root *os.File) error {
 	}
 	w.read(dir)
 	w.group.Wait()
-	return w.err
-}
-
-func (w *walker) fail(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.err == nil {
-		w.err = err
-	}
+	return w.first.get()
 }
 
 func (w *walker) stopped() bool {
 	if w.ctx.Err() != nil {
-		w.fail(context.Cause(w.ctx))
+		w.first.set(context.Cause(w.ctx))
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err != nil
+	return w.first.get() != nil
 }
 
 // read goes through dir and closes it.
@@ -72,7 +80,7 @@ func (w *walker) read(dir *os.File) {
 		entries, err := dir.ReadDir(readBatch)
 		for _, e := range entries {
 			if err := w.take(dir, e); err != nil {
-				w.fail(err)
+				w.first.set(err)
 				return
 			}
 		}
@@ -91,7 +99,7 @@ func (w *walker) failed(dir *os.File, err error) {
 		err = w.unreadable(dir, err)
 	}
 	if err != nil {
-		w.fail(err)
+		w.first.set(err)
 	}
 }
 
