@@ -115,8 +115,24 @@ func mkdirAt(dir *os.File, name string, perm uint32) error {
 	return atError("mkdir", dir, name, err)
 }
 
+// stamp tells one state of a file from every other: whoever replaces the file
+// changes its inode number, which btrfs uses once, and whoever writes into it
+// its ctime.
+type stamp struct {
+	ino   uint64
+	ctime unix.Timespec
+}
+
+func stampOf(st unix.Stat_t) stamp { return stamp{st.Ino, st.Ctim} }
+
 // readFileAt reads a regular file of at most limit bytes.
 func readFileAt(dir *os.File, name string, limit int64) ([]byte, error) {
+	data, _, err := readStampedAt(dir, name, limit)
+	return data, err
+}
+
+// readStampedAt is readFileAt that also tells which state it read.
+func readStampedAt(dir *os.File, name string, limit int64) ([]byte, stamp, error) {
 	// A bare descriptor: an *os.File costs as many system calls again, and a
 	// list reads thousands of records.
 	var fd int
@@ -125,22 +141,22 @@ func readFileAt(dir *os.File, name string, limit int64) ([]byte, error) {
 		return err
 	})
 	if err != nil {
-		return nil, atError("open", dir, name, err)
+		return nil, stamp{}, atError("open", dir, name, err)
 	}
-	data, err := readRegular(fd, limit)
-	return data, atError("read", dir, name, errors.Join(err, unix.Close(fd)))
+	data, read, err := readRegular(fd, limit)
+	return data, read, atError("read", dir, name, errors.Join(err, unix.Close(fd)))
 }
 
-func readRegular(fd int, limit int64) ([]byte, error) {
+func readRegular(fd int, limit int64) ([]byte, stamp, error) {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
-		return nil, err
+		return nil, stamp{}, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.New("not a regular file")
+		return nil, stamp{}, errors.New("not a regular file")
 	}
 	if st.Size > limit {
-		return nil, fmt.Errorf("%d bytes, more than the %d such a file can have", st.Size, limit)
+		return nil, stamp{}, fmt.Errorf("%d bytes, more than the %d such a file can have", st.Size, limit)
 	}
 	buf := make([]byte, st.Size)
 	for n := 0; n < len(buf); {
@@ -150,14 +166,14 @@ func readRegular(fd int, limit int64) ([]byte, error) {
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return nil, stamp{}, err
 		}
 		if more == 0 {
-			return buf[:n], nil
+			return buf[:n], stampOf(st), nil
 		}
 		n += more
 	}
-	return buf, nil
+	return buf, stampOf(st), nil
 }
 
 // writeFileAt replaces name whole or not at all: a new file, mode 0600, is

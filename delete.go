@@ -218,6 +218,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 		defer records.Close()
 	}
 	defer c.sink.hold()()
+	forget := forgetRecords(records, len(doomed))
 	var gone []string
 	var errs []error
 	for i, b := range doomed {
@@ -225,7 +226,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			errs = append(errs, step("delete", context.Cause(ctx)))
 			break
 		}
-		err := c.store.deleteBackup(ctx, records, b.Name, how.force)
+		err := c.store.deleteBackup(ctx, records, b, how.force, forget.names)
 		var pinned *pinError
 		switch {
 		case err == nil:
@@ -242,7 +243,39 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			how.progress(i+1, len(doomed))
 		}
 	}
+	if err := forget.wait(); err != nil {
+		c.log.Error("not forgotten", "error", err)
+		errs = append(errs, step("delete", err))
+	}
 	return gone, errors.Join(errs...)
+}
+
+// forgetting removes the records of backups that are gone, beside the deletion
+// of further ones: the kernel takes as long for the one as for the other. What
+// a run that dies here leaves behind is repaired like any record without a
+// backup.
+type forgetting struct {
+	names chan string
+	err   chan error
+}
+
+// forgetRecords takes up to most names without making anyone wait.
+func forgetRecords(records *os.File, most int) forgetting {
+	f := forgetting{names: make(chan string, most), err: make(chan error, 1)}
+	go func() {
+		var errs []error
+		for name := range f.names {
+			errs = append(errs, removeRecord(records, name))
+		}
+		f.err <- errors.Join(errs...)
+	}()
+	return f
+}
+
+// wait returns when the last record is gone.
+func (f forgetting) wait() error {
+	close(f.names)
+	return <-f.err
 }
 
 // moveCur lets cur name the newest complete backup that stays, before the one
@@ -268,13 +301,23 @@ func (c *changing) moveCur(doomed []Snapshot) error {
 	return step("remove cur", ignoreNotExist(unlinkAt(c.store.dir, curName, 0)))
 }
 
-// deleteBackup removes one backup and its record. The pin is read here, under
-// the lock of the records that pinning takes, so a pin set at any moment before
-// counts. The lock is let go while a deletion takes long.
-func (s *store) deleteBackup(ctx context.Context, records *os.File, name string, force bool) error {
-	trash, err := s.unpublish(records, name, force)
-	if err != nil || trash == "" {
+// deleteBackup removes one backup, and tells forget when it is out of sight.
+// The pin is read here, under the lock of the records that pinning takes, so a
+// pin set at any moment before counts. The lock is let go while a deletion
+// takes long.
+func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, force bool, forget chan<- string) error {
+	if !force {
+		if err := checkPin(records, b); err != nil {
+			return err
+		}
+	}
+	trash, err := s.unpublish(b.Name)
+	if err != nil {
 		return err
+	}
+	forget <- b.Name
+	if trash == "" {
+		return nil
 	}
 	if records == nil {
 		return removeSubvolume(ctx, s.dir, trash)
@@ -285,30 +328,37 @@ func (s *store) deleteBackup(ctx context.Context, records *os.File, name string,
 	return errors.Join(removeSubvolume(ctx, s.dir, trash), flock(records, unix.LOCK_EX))
 }
 
-// unpublish takes a backup and its record away at once. One that a single
-// ioctl can not delete (subvolumes are nested in it, or the caller is not root)
-// gets a name that is no backup's first, which is returned: whatever interrupts
-// the rest, nothing half deleted is listed.
-func (s *store) unpublish(records *os.File, name string, force bool) (trash string, err error) {
-	if !force {
-		r, err := readRecord(records, name)
-		if err != nil || r != nil && r.Pin != nil {
-			return "", errors.Join(pinnedError(name, r), err)
+// checkPin reads the record again, unless it still is what b was read from.
+func checkPin(records *os.File, b Snapshot) error {
+	if records != nil && b.Record != nil && b.Record.Pin == nil {
+		st, err := statAt(records, b.Name+recordSuffix)
+		if err == nil && stampOf(st) == b.recordRead {
+			return nil
 		}
 	}
+	r, err := readRecord(records, b.Name)
+	if err != nil || r != nil && r.Pin != nil {
+		return errors.Join(pinnedError(b.Name, r), err)
+	}
+	return nil
+}
+
+// unpublish takes a backup away at once. One that a single ioctl can not delete
+// (subvolumes are nested in it, or the caller is not root) gets a name that is
+// no backup's, which is returned: whatever interrupts the rest, nothing half
+// deleted is listed.
+func (s *store) unpublish(name string) (trash string, err error) {
 	err = btrfs.DeleteSubvolume(s.dir, name)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY), refused(err) && !privileged(s.dir):
 		trash = trashPrefix + name
-		if err := renameAt(s.dir, name, trash); err != nil {
-			return "", err
-		}
+		return trash, renameAt(s.dir, name, trash)
 	case refused(err):
 		return "", fmt.Errorf("%w (is it being sent, the default subvolume, or does it hold a swap file?)", err)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return "", err
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
 	}
-	return trash, removeRecord(records, name)
+	return "", err
 }
 
 // checkUnchanged makes sure that what has the name still is the backup that

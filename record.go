@@ -112,18 +112,25 @@ func (s *store) lockRecords(create bool) (*os.File, error) {
 
 // readRecord returns the record of a backup, or nil when it has none.
 func readRecord(records *os.File, name string) (*Record, error) {
+	r, _, err := readStampedRecord(records, name)
+	return r, err
+}
+
+// readStampedRecord is readRecord that also tells which state of the file it
+// read.
+func readStampedRecord(records *os.File, name string) (*Record, stamp, error) {
 	if records == nil {
-		return nil, nil
+		return nil, stamp{}, nil
 	}
-	data, err := readFileAt(records, name+recordSuffix, maxRecord)
+	data, read, err := readStampedAt(records, name+recordSuffix, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, stamp{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, stamp{}, err
 	}
 	r, err := parseRecord(data)
-	return r, atError("parse", records, name+recordSuffix, err)
+	return r, read, atError("parse", records, name+recordSuffix, err)
 }
 
 func parseRecord(data []byte) (*Record, error) {

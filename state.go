@@ -31,6 +31,7 @@ type Snapshot struct {
 	Status     Status     `json:"status"`
 	Current    bool       `json:"current"` // cur names it
 	Record     *Record    `json:"record,omitempty"`
+	recordRead stamp      // which state of its file Record is
 	// RecordError says why the record could not be read. Such a backup
 	// counts as incomplete and as pinned: nothing is deleted on a guess.
 	RecordError string `json:"record_error,omitempty"`
@@ -270,7 +271,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 		return nil, err
 	}
 	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, generation: max(info.OTransID, info.CTransID), ReadOnly: info.ReadOnly, Status: Complete}
-	b.Record, err = readRecord(records, name)
+	b.Record, b.recordRead, err = readStampedRecord(records, name)
 	switch {
 	case err != nil:
 		b.Status, b.RecordError = Incomplete, err.Error()
