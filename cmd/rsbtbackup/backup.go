@@ -89,14 +89,10 @@ func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 	report, err := rsbtbackup.Backup(ctx, options)
 	bar.remove(u)
 	if err == nil || errors.Is(err, rsbtbackup.ErrIncomplete) {
-		for _, line := range backupLines(report) {
-			u.result(line)
-		}
+		u.result(backupLines(report)...)
 	}
 	if p := report.Prune; p != nil {
-		for _, line := range append(pruneLines(p), pruneSummary(p)) {
-			u.result(line)
-		}
+		u.result(append(pruneLines(p), pruneSummary(p))...)
 	}
 	if report.Prune != nil {
 		newPruneObject(report.Prune)

@@ -55,9 +55,7 @@ func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
 	report, err := rsbtbackup.Check(ctx, c.Dest, rsbtbackup.CheckOptions{
 		MaxAge: time.Duration(c.MaxAge), MinFree: rsbtbackup.MinFree(c.MinFree), MinMetadata: uint64(c.MinMetadata.Bytes),
 	})
-	for _, line := range checkLines(report) {
-		u.result(line)
-	}
+	u.result(checkLines(report)...)
 	return errors.Join(err, u.object(checkObject{"check", report}))
 }
 

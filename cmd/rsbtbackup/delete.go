@@ -37,9 +37,11 @@ func (c *deleteCommand) run(ctx context.Context, u *ui, f *flags) error {
 		Force: c.Force, LockWait: f.LockWait.duration(), Logger: u.log, Progress: bar.update,
 	})
 	bar.remove(u)
+	var lines []string
 	for _, name := range report.Deleted {
-		u.result("deleted " + name)
+		lines = append(lines, "deleted "+name)
 	}
+	u.result(lines...)
 	report.Deleted = append([]string{}, report.Deleted...) // [], not null
 	return errors.Join(err, u.object(deleteObject{"delete", report}))
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -63,17 +64,25 @@ func (c *diffCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	}
 	sum := sumUp(d)
 	if !c.Stat {
-		for _, e := range d.Entries {
-			u.result(diffLine(e))
-			if err := u.object(differenceObject{"difference", e}); err != nil {
+		for some := range slices.Chunk(d.Entries, 1000) {
+			if err := showDifferences(u, some); err != nil {
 				return err
 			}
 		}
 	}
-	for _, line := range sum.lines() {
-		u.result(line)
-	}
+	u.result(sum.lines()...)
 	return errors.Join(err, u.object(sum))
+}
+
+func showDifferences(u *ui, entries []rsbtbackup.DiffEntry) error {
+	var lines []string
+	var objects []any
+	for _, e := range entries {
+		lines = append(lines, diffLine(e))
+		objects = append(objects, differenceObject{"difference", e})
+	}
+	u.result(lines...)
+	return u.object(objects...)
 }
 
 func (c *diffCommand) text(ctx context.Context, u *ui) error {

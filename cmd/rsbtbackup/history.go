@@ -37,14 +37,14 @@ func (c *historyCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	if err != nil {
 		return err
 	}
+	var objects []any
 	for _, v := range h.Versions {
-		if err := u.object(versionOfPathObject{"path_version", v}); err != nil {
-			return err
-		}
+		objects = append(objects, versionOfPathObject{"path_version", v})
 	}
-	for _, line := range table(historyRows(h.Versions)) {
-		u.result(line)
+	if err := u.object(objects...); err != nil {
+		return err
 	}
+	u.result(table(historyRows(h.Versions))...)
 	u.result(fmt.Sprintf("%s of %s in %s", plural(int64(len(h.Versions)), "version"), name(h.Path), plural(int64(h.Backups), "backup")))
 	return u.object(historyObject{"history", h})
 }

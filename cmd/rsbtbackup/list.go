@@ -51,13 +51,9 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return listObjects(u, l)
 	}
 	if len(l.Backups) > 0 {
-		for _, line := range table(listRows(l.Backups, time.Now(), c.Size)) {
-			u.result(line)
-		}
+		u.result(table(listRows(l.Backups, time.Now(), c.Size))...)
 	}
-	for _, line := range listSummary(l, f.Verbose) {
-		u.result(line)
-	}
+	u.result(listSummary(l, f.Verbose)...)
 	if c.Size && len(l.Backups) > 0 && !slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return b.Exclusive != nil }) {
 		u.note("--size: only root can measure what a backup takes")
 	}
@@ -65,12 +61,12 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 }
 
 func listObjects(u *ui, l *rsbtbackup.Listing) error {
+	var objects []any
 	for _, b := range l.Backups {
-		if err := u.object(snapshotObject{"snapshot", b}); err != nil {
-			return err
-		}
+		objects = append(objects, snapshotObject{"snapshot", b})
 	}
-	return u.object(summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, append([]string{}, l.Foreign...), l.Free, l.Total})
+	objects = append(objects, summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, append([]string{}, l.Foreign...), l.Free, l.Total})
+	return u.object(objects...)
 }
 
 func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]string {

@@ -71,9 +71,7 @@ func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions
 		return errors.Join(err, u.object(newPruneObject(report)))
 	}
 	if len(report.Decisions) > 0 {
-		for _, line := range table(planRows(report.Decisions, o.Now)) {
-			u.result(line)
-		}
+		u.result(table(planRows(report.Decisions, o.Now))...)
 	}
 	u.result(planSummary(report))
 	return errors.Join(err, u.object(newPruneObject(report)))
@@ -81,9 +79,7 @@ func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions
 
 // reportPrune says what is gone, also after an error.
 func reportPrune(u *ui, r *rsbtbackup.PruneReport, err error) error {
-	for _, line := range pruneLines(r) {
-		u.result(line)
-	}
+	u.result(pruneLines(r)...)
 	if err == nil {
 		u.result(pruneSummary(r))
 	}

@@ -87,9 +87,7 @@ func (c *restoreCommand) run(ctx context.Context, u *ui, f *flags) error {
 	report, err := rsbtbackup.Restore(ctx, options)
 	bar.remove(u)
 	if err == nil || errors.Is(err, rsbtbackup.ErrIncomplete) {
-		for _, line := range restoreLines(report) {
-			u.result(line)
-		}
+		u.result(restoreLines(report)...)
 	}
 	return errors.Join(err, u.object(restoreObject{"restore", report}))
 }

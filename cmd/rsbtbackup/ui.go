@@ -22,6 +22,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -67,23 +68,32 @@ func (u *ui) colours(when string) bool {
 	return u.terminal && os.Getenv("NO_COLOR") == ""
 }
 
-// result prints a line about what was done.
-func (u *ui) result(text string) {
-	if !u.quiet && !u.json {
-		u.write(u.stdout, clean(text)+"\n")
+// result prints lines about what was done, with one write: each costs as much
+// as to find out what the line says.
+func (u *ui) result(lines ...string) {
+	if u.quiet || u.json || len(lines) == 0 {
+		return
 	}
+	var text strings.Builder
+	for _, line := range lines {
+		text.WriteString(clean(line))
+		text.WriteByte('\n')
+	}
+	u.write(u.stdout, text.String())
 }
 
-// object prints v as one line of JSON, if that is what is wanted.
-func (u *ui) object(v any) error {
-	if !u.json {
+// object prints values as lines of JSON, if that is what is wanted.
+func (u *ui) object(values ...any) error {
+	if !u.json || len(values) == 0 {
 		return nil
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false) // hints have && in them
-	if err := encoder.Encode(v); err != nil {
-		return fmt.Errorf("print JSON: %w", err)
+	for _, v := range values {
+		if err := encoder.Encode(v); err != nil {
+			return fmt.Errorf("print JSON: %w", err)
+		}
 	}
 	u.write(u.stdout, string(asciiControls(b.Bytes())))
 	return nil

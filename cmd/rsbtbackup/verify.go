@@ -97,9 +97,7 @@ func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
 	report, err := rsbtbackup.Verify(ctx, c.Dest, rsbtbackup.VerifyOptions{
 		Backup: c.Backup, NewOnly: c.NewOnly, Jobs: c.Jobs, Logger: u.log, Progress: bar.update,
 		Found: func(d rsbtbackup.Damage) {
-			for _, line := range damageLines(d) {
-				u.result(line)
-			}
+			u.result(damageLines(d)...)
 			if err := u.object(damageObject{"damage", d}); err != nil {
 				u.note(err.Error())
 			}
@@ -110,9 +108,7 @@ func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
 		u.log.Warn(notice)
 	}
 	report.Backups = append([]rsbtbackup.VerifiedBackup{}, report.Backups...) // [], not null
-	for _, line := range verifyLines(report, err, c.NewOnly) {
-		u.result(line)
-	}
+	u.result(verifyLines(report, err, c.NewOnly)...)
 	return errors.Join(err, u.object(verifyObject{"verify", report, nil}))
 }
 
