@@ -145,16 +145,6 @@ func unchanged(b *testing.B, src, fs string) {
 	b.ReportMetric(over/1e6, "over-ms")
 }
 
-// BenchmarkHardLinks measures what splitting hard links costs, and everything
-// else a run does besides rsync: an unchanged run over 200,000 files of which
-// 1,000 have two names, against the bare rsync onto a fresh snapshot, which is
-// quick and wrong (it splits nothing).
-func BenchmarkHardLinks(b *testing.B) {
-	src := b.TempDir()
-	smallFiles(b, src, 200_000, 1_000)
-	unchanged(b, src, loopfs.New(b, "4G"))
-}
-
 // BenchmarkMemory reports the largest resident set of our own process, in MB,
 // over a first and a second backup of 30,000 and 200,000 files.
 func BenchmarkMemory(b *testing.B) {
