@@ -175,7 +175,7 @@ func spaceHints(i invocation) []string {
 	return []string{"no backup can be spared; to leave out part of SRC: " + i.again("--exclude=PATTERN"), usage}
 }
 
-// healHints: the next backup shares what is damaged, unless it compares contents.
+// healHints: a backup shares what is damaged, unless it compares contents.
 func healHints(i invocation) []string {
 	src := "SRC"
 	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {
@@ -186,7 +186,7 @@ func healHints(i invocation) []string {
 			}
 		}
 	}
-	return []string{"to copy what is damaged anew from the source, for the next backup: " + quoteAll("rsbtbackup", "backup", src, i.dest(), "--checksum")}
+	return []string{"to copy what is damaged anew from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest(), "--checksum")}
 }
 
 func isPrune(c command) bool {

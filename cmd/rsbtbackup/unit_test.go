@@ -151,7 +151,7 @@ func TestHints(t *testing.T) {
 		{"guard", rsbtbackup.ErrGuard, backup, []string{"to look: ls -la '/my home'", "if it is as it should be: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
 		{"SRC is DEST: nothing overrides that", errors.Join(rsbtbackup.ErrGuard, rsbtbackup.ErrOverlap), backup, nil},
 		{"forced in vain", rsbtbackup.ErrGuard, &backupCommand{Src: "/s", Dest: "/b", Force: true}, nil},
-		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to copy what is damaged anew from the source, for the next backup: rsbtbackup backup SRC /b --checksum"}},
+		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to copy what is damaged anew from the source: rsbtbackup backup SRC /b --checksum"}},
 		{"no such path", rsbtbackup.ErrNoPath, &diffCommand{Dest: "/b", A: "latest~1", B: "latest"}, []string{"rsbtbackup ls /b latest"}},
 		{"restore: remote out of reach", errors.Join(rsbtbackup.ErrTarget, exit(255)), &restoreCommand{Target: "h:/t"}, []string{"to try the target alone: rsync --list-only h:/t"}},
 		{"no space", rsbtbackup.ErrNoSpace, backup, []string{"rsbtbackup prune /b --keep-last=7", "to see what is used: btrfs filesystem usage /b"}},

@@ -156,31 +156,50 @@ func TestWhoSharesTheDamageAndWhatIsIntact(t *testing.T) {
 	}
 }
 
-// A backup that is damaged stays so, and the next one shares that. One that
-// compares contents does not: what can not be read differs.
-func TestTheNextBackupCanHeal(t *testing.T) {
+// A backup that is damaged stays so, and one made on it by sizes and times
+// shares that. Known damage is not passed on: the next backup compares
+// contents, and what can not be read differs.
+func TestTheNextBackupHeals(t *testing.T) {
 	s := newStore(t)
 	s.write(t, "file", 256<<10)
 	first := s.backup(t)
 	s.sync(t)
 	s.corrupt(t, first, "file", 64<<10)
 	dropCaches(t)
-	r := testbin.Run(t, "verify", s.dest, first)
-	if r.Exit != 1 || !strings.Contains(r.Stderr, "hint: to copy what is damaged anew from the source, for the next backup: rsbtbackup backup "+s.src+" "+s.dest+" --checksum\n") {
+	shares := s.backup(t)
+	r := testbin.Run(t, "verify", s.dest, "latest")
+	if r.Exit != 1 || !strings.Contains(r.Stderr, "hint: to copy what is damaged anew from the source: rsbtbackup backup "+s.src+" "+s.dest+" --checksum\n") {
 		t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}
 	if !strings.Contains(r.Stdout, "what is damaged stays so") {
 		t.Errorf("stdout: %s", r.Stdout)
 	}
-	testbin.Must(t, "backup", s.src, s.dest)
-	if r := testbin.Run(t, "verify", s.dest, "latest"); r.Exit != 1 {
-		t.Errorf("the next one does not share the damage: exit %d\n%s", r.Exit, r.Stdout)
+	r = testbin.Run(t, "backup", s.src, s.dest)
+	if r.Exit != 0 || !strings.Contains(r.Stderr, shares+", is known to be damaged: contents are compared") {
+		t.Errorf("the next backup: exit %d\n%s", r.Exit, r.Stderr)
 	}
+	testbin.Must(t, "verify", s.dest, "latest")
+	for _, name := range []string{first, shares} {
+		if r := testbin.Run(t, "verify", s.dest, name); r.Exit != 1 {
+			t.Errorf("%s is whole again: exit %d\n%s", name, r.Exit, r.Stdout)
+		}
+	}
+	if r = testbin.Run(t, "backup", s.src, s.dest); strings.Contains(r.Stderr, "compared") {
+		t.Errorf("on a whole one: %s", r.Stderr)
+	}
+}
+
+// Damage that was found in an older backup only is healed on request.
+func TestChecksumHeals(t *testing.T) {
+	s := newStore(t)
+	s.write(t, "file", 256<<10)
+	first := s.backup(t)
+	s.sync(t)
+	s.corrupt(t, first, "file", 64<<10)
+	dropCaches(t)
+	s.backup(t)
 	testbin.Must(t, "backup", s.src, s.dest, "--checksum")
 	testbin.Must(t, "verify", s.dest, "latest")
-	if r := testbin.Run(t, "verify", s.dest, first); r.Exit != 1 {
-		t.Errorf("%s is whole again: exit %d\n%s", first, r.Exit, r.Stdout)
-	}
 }
 
 func TestCompressedAndSparseFiles(t *testing.T) {
