@@ -53,7 +53,7 @@ func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error)
 }
 
 func openCloneParent(s *store, path string) (*os.File, string, error) {
-	path, err := filepath.Abs(path)
+	path, err := absoluteNew(path)
 	if err != nil {
 		return nil, path, kindError{ErrTarget, err}
 	}

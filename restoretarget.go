@@ -83,7 +83,7 @@ func recordedSource(b Snapshot) (string, error) {
 
 // openLocalTarget resolves path once. allow is asked before anything is made.
 func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path string) ([]string, error)) (*target, error) {
-	path, err := filepath.Abs(path)
+	path, err := absoluteNew(path)
 	if err != nil {
 		return nil, kindError{ErrTarget, err}
 	}

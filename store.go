@@ -42,6 +42,20 @@ func absolute(path string) (string, error) {
 	return filepath.Clean(path), nil
 }
 
+// absoluteNew is absolute for what need not be there yet.
+func absoluteNew(path string) (string, error) {
+	whole, err := absolute(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return whole, err
+	}
+	dir, name := filepath.Split(strings.TrimRight(path, "/")) // filepath.Dir would clean it
+	if name == "." || name == ".." {
+		return "", err
+	}
+	dir, err = absolute(dir)
+	return filepath.Join(dir, name), err
+}
+
 // openDest opens DEST and checks it is on btrfs.
 func openDest(dest string) (*os.File, error) {
 	if dest == "" {

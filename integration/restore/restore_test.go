@@ -232,6 +232,31 @@ func TestADestInsideTheTargetIsLeftAlone(t *testing.T) {
 	}
 }
 
+// "link/.." is the parent of what link leads to, as for the shell and the
+// kernel, whether the target is there or not.
+func TestDotDotLeadsOutOfTheDirectoryALinkLeadsTo(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	write(t, p.mount+"/src/file", "backup")
+	p.backup(t, p.mount+"/src")
+	check(t, os.MkdirAll(p.mount+"/far/away/there", 0o755))
+	check(t, os.Symlink("far/away", p.mount+"/link"))
+	for target, args := range map[string][]string{
+		"missing":   {"-t", p.mount + "/link/../missing"},
+		"slash":     {"-t", p.mount + "/link/../slash/"},
+		"away/..":   {"-t", p.mount + "/link/there/../..", "--overwrite=always"},
+		"subvolume": {"--as-subvolume", p.mount + "/link/../subvolume"},
+	} {
+		p.restore(t, args...)
+		if got := read(t, p.mount+"/far/"+target+"/file"); got != "backup" {
+			t.Errorf("%q: %q", args, got)
+		}
+	}
+	if _, err := os.Stat(p.mount + "/missing"); err == nil {
+		t.Error("restored beside the link")
+	}
+}
+
 func TestAsSubvolume(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
