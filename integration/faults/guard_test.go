@@ -101,8 +101,18 @@ func TestGuardOverlap(t *testing.T) {
 	d := newDest(t, mount, src, 1)
 	link := filepath.Join(t.TempDir(), "link")
 	must(t, os.Symlink(d.path, link))
-	for _, source := range []string{d.path, d.join(".log"), d.join("cur"), link, link + "/cur", mount} {
+	bound, boundMount := bind(t, d.path), bind(t, mount)
+	for _, source := range []string{d.path, d.join(".log"), d.join("cur"), link, link + "/cur", mount, bound, bound + "/cur", boundMount} {
 		t.Run(filepath.Base(source), func(t *testing.T) { guarded(t, d, source, d.path) })
 	}
 	d.check(t, src)
+}
+
+// bind gives a directory a second path.
+func bind(t testing.TB, dir string) string {
+	t.Helper()
+	path := t.TempDir()
+	must(t, unix.Mount(dir, path, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(path, unix.MNT_DETACH)) })
+	return path
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"golang.org/x/sys/unix"
 )
@@ -193,4 +194,43 @@ func TestDestReadOnly(t *testing.T) {
 	d.held(t, src)
 	image.SetOptions(t, "rw")
 	d.check(t, src)
+}
+
+// TestDestUnmounted takes the mount away, lazily as systemd does at a timeout.
+// rsync can not enter a directory that is mounted nowhere, so a transfer that
+// has not begun fails; one that is over is published on the disk it went to.
+// Nothing is written to the directory that is left under the name.
+func TestDestUnmounted(t *testing.T) {
+	for _, tt := range []struct {
+		when  string
+		rsync func(testing.TB) (flag string, env []string)
+		exit  int
+	}{
+		{"before the transfer", waitingRsync, 1},
+		{"after it", func(t testing.TB) (string, []string) { return pausingRsyncFor(t, "1") }, 0},
+	} {
+		t.Run(tt.when, func(t *testing.T) {
+			t.Parallel()
+			image := loopfs.NewImage(t, "512M", "btrfs")
+			src := newTree(t)
+			d := newDest(t, image.Mount, src, 1)
+			src.change(t)
+			flag, env := tt.rsync(t)
+			p := start(t, env, program(t), "backup", src.dir, d.path)
+			waitFor(t, "rsync", func() bool { return exists(flag) || !p.running() })
+			must(t, unix.Unmount(image.Mount, unix.MNT_DETACH))
+			must(t, os.Remove(flag))
+			wantExit(t, p.wait(t), tt.exit)
+			if left := entries(t, image.Mount); len(left) > 0 {
+				t.Errorf("under the mount point: %q", left)
+			}
+			image.Remount(t)
+			l, err := rsbtbackup.List(t.Context(), d.path)
+			must(t, err)
+			if published := len(l.Backups) == 2; published != (tt.exit == 0) {
+				t.Errorf("exit %d, and %d backups", tt.exit, len(l.Backups))
+			}
+			d.check(t, src)
+		})
+	}
 }

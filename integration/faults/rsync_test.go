@@ -39,3 +39,11 @@ func pausingRsyncFor(t testing.TB, seconds string) (flag string, env []string) {
 	flag = filepath.Join(t.TempDir(), "transferred")
 	return flag, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@" || exit; : > '%s'; exec sleep %s`, flag, seconds))
 }
+
+// waitingRsync is an rsync that makes the file it returns and waits, before it
+// does anything, until that is gone.
+func waitingRsync(t testing.TB) (flag string, env []string) {
+	t.Helper()
+	flag = filepath.Join(t.TempDir(), "waiting")
+	return flag, fakeRsync(t, fmt.Sprintf(`: > '%s'; while [ -e '%[1]s' ]; do sleep 0.05; done; exec "$REAL" "$@"`, flag))
+}
