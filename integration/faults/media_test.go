@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"golang.org/x/sys/unix"
 )
