@@ -21,7 +21,7 @@ import (
 var rules = []rule{
 	{"imports go down", importsGoDown},
 	{"special imports stay home", specialImportsStayHome},
-	{"loopfs is for tests", loopfsIsForTests},
+	{"internal is for tests", internalIsForTests},
 	{"names on disk are in layout.go", diskNamesAreInLayout},
 	{"process state belongs to main", processStateBelongsToMain},
 	{"packages are introduced", packagesAreIntroduced},
@@ -33,6 +33,7 @@ const (
 	command = "cmd/rsbtbackup"
 	loopfs  = "internal/loopfs"
 	testbin = "internal/testbin"
+	servers = "internal/testserver"
 )
 
 // mayImport says which packages of this module the code of a package may import, tests aside.
@@ -47,17 +48,18 @@ var mayImport = map[string][]string{
 	"retention":  {},
 	loopfs:       {},
 	testbin:      {},
+	servers:      {},
 }
 
 // homes says for an import path, and all below it, in which packages it may stand.
 var homes = []home{
 	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
 	{path: "C", strict: true},
-	{path: "os/exec", packages: []string{"rsyncexec", loopfs, testbin}},
+	{path: "os/exec", packages: []string{"rsyncexec", loopfs, testbin, servers}},
 	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
-	{path: "testing", packages: []string{loopfs, testbin}, forTests: true},
+	{path: "testing", packages: []string{loopfs, testbin, servers}, forTests: true},
 	{path: "github.com/google/go-cmp", forTests: true},
 	{path: "github.com/rogpeppe/go-internal", forTests: true},
 }
@@ -120,8 +122,8 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"special imports stay home", "bench/a.go", `package main; import "testing"`, "imports testing"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import _ "os/exec"; import _ "strings"`, "imports os/exec"},
 
-		{"loopfs is for tests", "a.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, "loopfs"},
-		{"loopfs is for tests", "a_test.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, ""},
+		{"internal is for tests", "a.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, "loopfs"},
+		{"internal is for tests", "a_test.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, ""},
 
 		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "cur"`, `"cur"`},
 		{"names on disk are in layout.go", "a.go", "package rsbtbackup; const x = `pending/`", "pending"},
@@ -229,9 +231,9 @@ func importsGoDown(files []file) []string {
 			continue
 		}
 		for _, importPath := range f.paths {
-			// Rule "loopfs is for tests" looks after the other one.
+			// Rule "internal is for tests" looks after the other one.
 			imported, ours := packageOfModule(importPath)
-			if ours && imported != loopfs && imported != testbin && !slices.Contains(allowed, imported) {
+			if ours && !isInternal(imported) && !slices.Contains(allowed, imported) {
 				violations = append(violations, fmt.Sprintf("%s: %s must not import %s", f.name, f.dir(), imported))
 			}
 		}
@@ -253,11 +255,14 @@ func specialImportsStayHome(files []file) []string {
 	return violations
 }
 
-func loopfsIsForTests(files []file) []string {
+// isInternal tells the packages that only tests use.
+func isInternal(dir string) bool { return strings.HasPrefix(dir, "internal/") }
+
+func internalIsForTests(files []file) []string {
 	var violations []string
 	for _, f := range files {
 		for _, importPath := range f.paths {
-			if (importPath == module+"/"+loopfs || importPath == module+"/"+testbin) && !f.isTest() {
+			if imported, ours := packageOfModule(importPath); ours && isInternal(imported) && !f.isTest() {
 				violations = append(violations, f.name+": imports "+importPath+", which is for tests only")
 			}
 		}
@@ -457,7 +462,7 @@ func (f file) qualified(node ast.Node) string {
 // product returns the files that end up in the binary or the library.
 func product(files []file) []file {
 	return slices.DeleteFunc(slices.Clone(files), func(f file) bool {
-		return f.isTest() || f.isTool() || f.dir() == loopfs || f.dir() == testbin
+		return f.isTest() || f.isTool() || isInternal(f.dir())
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
 // nobody is an ordinary user that owns nothing.
@@ -263,14 +264,14 @@ func TestADryRunChangesNothing(t *testing.T) {
 func TestARefusedConnectionChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBadInput(t)
-	ssh := startSSH(t)
+	ssh := testserver.StartSSH(t)
 	for _, tt := range []struct {
 		name string
 		args []string
 	}{
-		{"ssh refuses the key", []string{"127.0.0.1:" + b.src, b.dest, "-e", ssh.with("stranger", ssh.port)}},
-		{"ssh does not answer", []string{"127.0.0.1:" + b.src, b.dest, "-e", ssh.with("user", freePort(t))}},
-		{"rsync daemon does not answer", []string{fmt.Sprintf("rsync://127.0.0.1:%d/x", freePort(t)), b.dest}},
+		{"ssh refuses the key", []string{"127.0.0.1:" + b.src, b.dest, "-e", ssh.With("stranger", ssh.Port)}},
+		{"ssh does not answer", []string{"127.0.0.1:" + b.src, b.dest, "-e", ssh.With("user", testserver.FreePort(t))}},
+		{"rsync daemon does not answer", []string{fmt.Sprintf("rsync://127.0.0.1:%d/x", testserver.FreePort(t)), b.dest}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			// Whether a host answers is known only once rsync runs, which needs

@@ -11,11 +11,12 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
 func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 	t.Parallel()
-	ssh := startSSH(t)
+	ssh := testserver.StartSSH(t)
 	disk := loopfs.New(t, "2G")
 	src := t.TempDir()
 	addOddities(t, src)
@@ -23,7 +24,7 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 	addOddities(t, strange)
 	newline := filepath.Join(src, "new\nline")
 	write(t, newline+"/file", "x")
-	daemon := startDaemon(t, src)
+	daemon := testserver.StartDaemon(t, src)
 
 	for _, tt := range []struct{ name, source, path string }{
 		{"host", "127.0.0.1:" + src, src},
@@ -36,7 +37,7 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dest := newDestIn(t, disk, tt.name)
-			wantSame(t, tt.path, backup(t, tt.source, dest, "-e", ssh.rsh))
+			wantSame(t, tt.path, backup(t, tt.source, dest, "-e", ssh.Shell))
 			if got := newest(t, dest, 1).Record.Source; got != tt.source {
 				t.Errorf("recorded source %q, want %q", got, tt.source)
 			}
@@ -60,18 +61,18 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 
 func TestTheSecondBackupOverSSHIsIncremental(t *testing.T) {
 	t.Parallel()
-	ssh := startSSH(t)
+	ssh := testserver.StartSSH(t)
 	dest := newDest(t)
 	src := t.TempDir()
 	tool(t, "cp", "-a", goSource(t)+"/net", src)
-	first := backup(t, "localhost:"+src, dest, "--rsh", ssh.rsh)
+	first := backup(t, "localhost:"+src, dest, "--rsh", ssh.Shell)
 	wantSame(t, src, first)
 	aside := t.TempDir()
 	tool(t, "cp", "-a", src+"/.", aside)
 
 	overwrite(t, src+"/net/http/server.go", 1000, "EDITED")
 	check(t, os.RemoveAll(src+"/net/mail"))
-	second := backup(t, "localhost:"+src, dest, "--rsh", ssh.rsh)
+	second := backup(t, "localhost:"+src, dest, "--rsh", ssh.Shell)
 	wantSame(t, src, second)
 	wantSame(t, aside, first)
 	record := newest(t, dest, 2).Record
@@ -84,25 +85,25 @@ func TestTheSecondBackupOverSSHIsIncremental(t *testing.T) {
 // run works.
 func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 	t.Parallel()
-	ssh := startSSH(t)
+	ssh := testserver.StartSSH(t)
 	dest := newDest(t)
 	src := t.TempDir()
 	write(t, src+"/file", "x")
-	first := backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh)
-	daemon := startDaemon(t, src)
-	closed := freePort(t)
+	first := backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell)
+	daemon := testserver.StartDaemon(t, src)
+	closed := testserver.FreePort(t)
 
 	for _, tt := range []struct {
 		name, want string
 		args       []string
 	}{
-		{"wrong key", "Permission denied", []string{"127.0.0.1:" + src, dest, "-e", ssh.with("stranger", ssh.port)}},
-		{"closed port", "Connection refused", []string{"127.0.0.1:" + src, dest, "-e", ssh.with("user", closed)}},
-		{"unknown host", "", []string{"no-such-host.invalid:" + src, dest, "-e", ssh.rsh}},
+		{"wrong key", "Permission denied", []string{"127.0.0.1:" + src, dest, "-e", ssh.With("stranger", ssh.Port)}},
+		{"closed port", "Connection refused", []string{"127.0.0.1:" + src, dest, "-e", ssh.With("user", closed)}},
+		{"unknown host", "", []string{"no-such-host.invalid:" + src, dest, "-e", ssh.Shell}},
 		{"no such remote shell", "", []string{"127.0.0.1:" + src, dest, "-e", "/no/such/shell"}},
-		{"remote path missing", "No such file or directory", []string{"127.0.0.1:" + src + "/missing", dest, "-e", ssh.rsh}},
-		{"remote path a file", "", []string{"127.0.0.1:" + src + "/file", dest, "-e", ssh.rsh}},
-		{"remote rsync missing", "", []string{"127.0.0.1:" + src, dest, "-e", ssh.rsh, "--", "--rsync-path=/no/such/rsync"}},
+		{"remote path missing", "No such file or directory", []string{"127.0.0.1:" + src + "/missing", dest, "-e", ssh.Shell}},
+		{"remote path a file", "", []string{"127.0.0.1:" + src + "/file", dest, "-e", ssh.Shell}},
+		{"remote rsync missing", "", []string{"127.0.0.1:" + src, dest, "-e", ssh.Shell, "--", "--rsync-path=/no/such/rsync"}},
 		{"daemon not running", "Connection refused", []string{fmt.Sprintf("rsync://127.0.0.1:%d/files", closed), dest}},
 		{"no such module", "Unknown module", []string{fmt.Sprintf("rsync://127.0.0.1:%d/nothing", daemon), dest}},
 		{"no such path in the module", "", []string{fmt.Sprintf("rsync://127.0.0.1:%d/files/missing", daemon), dest}},
@@ -119,27 +120,27 @@ func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 		})
 	}
 	write(t, src+"/file", "edited")
-	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh))
+	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell))
 	wantTidy(t, dest)
 }
 
 // An emptied source is more often a disk that is not mounted.
 func TestAnEmptiedRemoteSourceIsRefused(t *testing.T) {
 	t.Parallel()
-	ssh := startSSH(t)
+	ssh := testserver.StartSSH(t)
 	dest := newDest(t)
 	src := t.TempDir()
 	write(t, src+"/file", "x")
-	backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh)
+	backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell)
 	check(t, os.Remove(src+"/file"))
-	r := testbin.Run(t, "backup", "127.0.0.1:"+src, dest, "-e", ssh.rsh)
+	r := testbin.Run(t, "backup", "127.0.0.1:"+src, dest, "-e", ssh.Shell)
 	if r.Exit != 13 {
 		t.Errorf("exit %d, want 13", r.Exit)
 	}
 	wantOneErrorLine(t, r, "127.0.0.1:"+src)
 	newest(t, dest, 1)
 	wantTidy(t, dest)
-	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.rsh, "--force"))
+	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell, "--force"))
 }
 
 // wantOneErrorLine: one line says what went wrong, with all of words in it, and after it come at

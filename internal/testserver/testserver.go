@@ -1,6 +1,6 @@
-//go:build integration
-
-package integration
+// Package testserver runs the servers that tests reach: an sshd and an rsync
+// daemon, each on a free port of the loopback addresses.
+package testserver
 
 import (
 	"fmt"
@@ -14,23 +14,29 @@ import (
 	"time"
 )
 
-// sshServer is an OpenSSH server on the loopback addresses with keys of its own.
-type sshServer struct {
-	port int
-	rsh  string // for -e: reaches this server and no other
-	dir  string
+// SSH is an OpenSSH server on the loopback addresses with keys of its own.
+type SSH struct {
+	Shell string // for -e: reaches this server and no other
+	Port  int
+	dir   string
 }
 
-func startSSH(t testing.TB) sshServer {
+// StartSSH needs root and Debian's openssh-server.
+func StartSSH(t testing.TB) SSH {
 	t.Helper()
 	// sshd refuses to start without its privilege separation directory.
-	makeDir(t, "/run/sshd")
+	check(t, os.MkdirAll("/run/sshd", 0o755))
 	dir := t.TempDir()
 	for _, key := range []string{"host", "user", "stranger"} {
-		tool(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key))
+		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key)).CombinedOutput()
+		if err != nil {
+			t.Fatalf("ssh-keygen: %v: %s", err, out)
+		}
 	}
-	write(t, dir+"/known_hosts", "rsbtbackup-test "+read(t, dir+"/host.pub"))
-	s := sshServer{port: freePort(t), dir: dir}
+	public, err := os.ReadFile(dir + "/host.pub")
+	check(t, err)
+	write(t, dir+"/known_hosts", "rsbtbackup-test "+string(public))
+	s := SSH{Port: FreePort(t), dir: dir}
 	write(t, dir+"/sshd_config", fmt.Sprintf(`
 Port %d
 ListenAddress 127.0.0.1
@@ -43,22 +49,22 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
-`, s.port, dir))
-	serve(t, s.port, "/usr/sbin/sshd", "-D", "-e", "-f", dir+"/sshd_config")
-	s.rsh = s.with("user", s.port)
+`, s.Port, dir))
+	serve(t, s.Port, "/usr/sbin/sshd", "-D", "-e", "-f", dir+"/sshd_config")
+	s.Shell = s.With("user", s.Port)
 	return s
 }
 
-// with returns the remote shell for a key and a port.
-func (s sshServer) with(key string, port int) string {
+// With returns the remote shell for a key, "user" or "stranger", and a port.
+func (s SSH) With(key string, port int) string {
 	return fmt.Sprintf("ssh -F none -p %d -i %s/%s -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=rsbtbackup-test -o UserKnownHostsFile=%[2]s/known_hosts",
 		port, s.dir, key)
 }
 
-// startDaemon serves dir as the module "files" and returns the port.
-func startDaemon(t testing.TB, dir string) int {
+// StartDaemon serves dir as the module "files" and returns the port.
+func StartDaemon(t testing.TB, dir string) int {
 	t.Helper()
-	port := freePort(t)
+	port := FreePort(t)
 	config := filepath.Join(t.TempDir(), "rsyncd.conf")
 	write(t, config, fmt.Sprintf(`
 uid = 0
@@ -101,7 +107,8 @@ func serve(t testing.TB, port int, name string, args ...string) {
 	}
 }
 
-func freePort(t testing.TB) int {
+// FreePort returns a port nobody listens on.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
@@ -109,15 +116,14 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// fakeRsync puts a program called rsync first in a PATH, and returns the environment with it. The
-// real one is at $REAL.
-func fakeRsync(t testing.TB, script string) []string {
+func write(t testing.TB, name, text string) {
 	t.Helper()
-	real, err := exec.LookPath("rsync")
-	check(t, err)
-	dir := t.TempDir()
-	name := filepath.Join(dir, "rsync")
-	write(t, name, "#!/bin/sh\nREAL="+real+"\n"+script)
-	check(t, os.Chmod(name, 0o755))
-	return append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+	check(t, os.WriteFile(name, []byte(text), 0o600))
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
