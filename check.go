@@ -85,16 +85,26 @@ func (r *CheckReport) add(name string, level CheckLevel, format string, args ...
 }
 
 // Count is the number of results of that level.
-func (r *CheckReport) Count(level CheckLevel) int { return len(r.names(level)) }
+func (r *CheckReport) Count(level CheckLevel) int { return len(r.texts(level)) }
 
-func (r *CheckReport) names(level CheckLevel) []string {
-	var names []string
+// texts are the results of that level, each with its name.
+func (r *CheckReport) texts(level CheckLevel) []string {
+	var texts []string
 	for _, c := range r.Results {
 		if c.Level == level {
-			names = append(names, c.Name)
+			texts = append(texts, c.Name+": "+c.Text)
 		}
 	}
-	return names
+	return texts
+}
+
+// failure names each check that failed, and why; nil if none did.
+func (r *CheckReport) failure() error {
+	failed := r.texts(CheckFail)
+	if len(failed) == 0 {
+		return nil
+	}
+	return failf(ErrCheck, "%d of %d checks of %s failed: %s", len(failed), len(r.Results), r.Dest, strings.Join(failed, "; "))
 }
 
 // Check looks at DEST and reports on each of the questions in CheckResult. It
@@ -118,10 +128,7 @@ func Check(ctx context.Context, dest string, o CheckOptions) (*CheckReport, erro
 	} {
 		check(in, report)
 	}
-	if n := report.Count(CheckFail); n > 0 {
-		return report, failf(ErrCheck, "%d of %d checks of %s failed: %s", n, len(report.Results), in.dest, strings.Join(report.names(CheckFail), ", "))
-	}
-	return report, nil
+	return report, report.failure()
 }
 
 // checkInput is all that the checks judge, read once. They are pure.

@@ -151,3 +151,20 @@ func TestChecks(t *testing.T) {
 		}
 	}
 }
+
+// The error has to do where it is all that is shown.
+func TestCheckFailureSaysWhy(t *testing.T) {
+	r := &CheckReport{Dest: "/b"}
+	r.add("backup", CheckFail, "it is %s old", "30h")
+	r.add("mount", CheckOK, "writable")
+	if err := r.failure(); !errors.Is(err, ErrCheck) || err.Error() != "1 of 2 checks of /b failed: backup: it is 30h old" {
+		t.Errorf("failure: %v", err)
+	}
+	r.add("space", CheckFail, "1 %% free")
+	if got, want := r.failure().Error(), "2 of 3 checks of /b failed: backup: it is 30h old; space: 1 % free"; got != want {
+		t.Errorf("failure: %s, want %s", got, want)
+	}
+	if err := (&CheckReport{}).failure(); err != nil {
+		t.Errorf("nothing failed: %v", err)
+	}
+}
