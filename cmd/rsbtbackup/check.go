@@ -15,7 +15,7 @@ import (
 type checkCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
 
-	MaxAge      seconds   `placeholder:"TIME" help:"How old the newest complete backup may be: 26h if not given."`
+	MaxAge      someTime  `placeholder:"TIME" help:"How old the newest complete backup may be: 26h if not given."`
 	MinFree     freeSpace `placeholder:"SIZE" help:"How much space must be free: 50G, 512MiB, 10%; 5% if not given. Below twice as much it warns."`
 	MinMetadata freeSpace `placeholder:"SIZE" help:"How much room there must be for metadata, as a size: 128MiB if not given, or a 64th of a file system below 8 GiB. Below twice as much it warns."`
 }

@@ -121,4 +121,17 @@ func (s *seconds) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// someTime is seconds above 0: where 0 stands for a default it can not be
+// asked for.
+type someTime time.Duration
+
+// UnmarshalText reads what seconds reads.
+func (t *someTime) UnmarshalText(text []byte) error {
+	err := (*seconds)(t).UnmarshalText(text)
+	if err == nil && *t == 0 {
+		return fmt.Errorf("%q: want more than 0", text)
+	}
+	return err
+}
+
 func (s seconds) duration() time.Duration { return time.Duration(s) }
