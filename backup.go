@@ -272,9 +272,6 @@ func (r *run) repair(ctx context.Context) (err error) {
 	if sourceChanged(r.plan.base, r.src) {
 		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName()))
 	}
-	if knownDamaged(r.plan.base) {
-		r.notice(fmt.Sprintf("the last backup, %s, is known to be damaged: contents are compared, so that this one is not", r.plan.base.Name))
-	}
 	if !r.plan.discard {
 		return nil
 	}

@@ -44,16 +44,10 @@ func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 	}
 	p.name, p.nameTry = freeName(now, 0, p.taken)
 	p.planWork(st, strconv.Quote(src.shown), countDeletes)
-	if sourceChanged(p.base, src) || knownDamaged(p.base) {
+	if sourceChanged(p.base, src) {
 		p.checksum = true
 	}
 	return p
-}
-
-// knownDamaged tells whether Verify found damage in the newest backup. By sizes
-// and times the next one would share it; what can not be read differs.
-func knownDamaged(newest *Snapshot) bool {
-	return newest != nil && newest.Record != nil && newest.Record.Verified != nil && newest.Record.Verified.Result == Damaged
 }
 
 // nextName is for a name that was taken between planning and publishing.

@@ -107,15 +107,6 @@ func TestPlanComparesContentsWhenAnotherDiskIsAtTheSamePath(t *testing.T) {
 	}
 }
 
-func TestPlanComparesContentsWhenTheNewestIsDamaged(t *testing.T) {
-	for result, want := range map[VerifyResult]bool{Clean: false, Damaged: true} {
-		st := &state{backups: []Snapshot{{Name: "2026-11-22-09:00", Record: &Record{Source: "/src", Verified: &Verification{Result: result}}}}}
-		if p := makePlan(st, &source{shown: "/src"}, time.Now(), false); p.checksum != want {
-			t.Errorf("%s: checksum %v, want %v", result, p.checksum, want)
-		}
-	}
-}
-
 func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 27, 0, berlin)
 	st := &state{backups: []Snapshot{{Name: "2026-11-23-09:00"}}, foreign: []string{"2026-11-23-09:00:27"}}

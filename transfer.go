@@ -76,6 +76,9 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 			return transferEnd{}, err
 		}
 	}
+	if err := r.heal(ctx, pending); err != nil {
+		return transferEnd{}, err
+	}
 	tree, err := prepareTree(ctx, pending, r.plan.doubtful)
 	if err != nil {
 		return transferEnd{}, step("prepare pending", err)

@@ -121,6 +121,30 @@ func (p *filePool) add(file *pooledFile, offset, end int64) {
 	}
 }
 
+// addData leaves out holes and preallocated space.
+func (p *filePool) addData(file *pooledFile, st unix.Stat_t) error {
+	if st.Blocks*512 >= st.Size {
+		p.add(file, 0, st.Size)
+		return nil
+	}
+	for offset := int64(0); offset < st.Size; {
+		start, err := unix.Seek(int(file.Fd()), offset, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) { // nothing but holes follows
+			return nil
+		}
+		if err != nil {
+			return atError("seek", file.File, "", err)
+		}
+		end, err := unix.Seek(int(file.Fd()), start, unix.SEEK_HOLE)
+		if err != nil {
+			return atError("seek", file.File, "", err)
+		}
+		p.add(file, start, end)
+		offset = end
+	}
+	return nil
+}
+
 func (p *filePool) release(file *pooledFile) {
 	if file.left.Add(-1) > 0 {
 		return

@@ -170,7 +170,7 @@ func (r *backupReader) addWhole(dir *os.File, name, path string) error {
 		return f.Close()
 	}
 	file := r.pool.hold(f, path, st.Ino, st.Size)
-	err = r.addData(file, st)
+	err = r.pool.addData(file, st)
 	r.pool.release(file)
 	return err
 }
@@ -183,30 +183,6 @@ func (r *backupReader) seen(inode uint64) bool {
 	}
 	r.links[inode] = true
 	return false
-}
-
-// addData leaves out holes and preallocated space.
-func (r *backupReader) addData(file *pooledFile, st unix.Stat_t) error {
-	if st.Blocks*512 >= st.Size {
-		r.pool.add(file, 0, st.Size)
-		return nil
-	}
-	for offset := int64(0); offset < st.Size; {
-		start, err := unix.Seek(int(file.Fd()), offset, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) { // nothing but holes follows
-			return nil
-		}
-		if err != nil {
-			return atError("seek", file.File, "", err)
-		}
-		end, err := unix.Seek(int(file.Fd()), start, unix.SEEK_HOLE)
-		if err != nil {
-			return atError("seek", file.File, "", err)
-		}
-		r.pool.add(file, start, end)
-		offset = end
-	}
-	return nil
 }
 
 // readChanged reads the data written after a generation, file by file. It

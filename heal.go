@@ -1,0 +1,102 @@
+// Heal: what Verify found damaged in the newest backup must not be in the next.
+
+package rsbtbackup
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// knownDamaged tells whether Verify found damage in the newest backup.
+func knownDamaged(newest *Snapshot) bool {
+	return newest != nil && newest.Record != nil && newest.Record.Verified != nil && newest.Record.Verified.Result == Damaged
+}
+
+// heal removes from pending what can not be read, so that rsync copies it
+// anew. Neither comparing nor writing would do: rsync takes zeros for what it
+// can not read, so damaged zeros compare equal, and a write into part of a
+// damaged block fails, since btrfs reads the rest of it first (Linux 6.18).
+func (r *run) heal(ctx context.Context, pending *os.File) error {
+	if !knownDamaged(r.plan.base) {
+		return nil
+	}
+	r.notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what can not be read is copied anew", r.plan.base.Name))
+	removed, err := removeUnreadable(ctx, pending)
+	if err != nil {
+		return step("heal pending", err)
+	}
+	r.log.Info("removed from pending, to be copied anew", "files", len(removed), "first", removed[:min(len(removed), maxLogged)])
+	return nil
+}
+
+// removeUnreadable reads every file below root, which nobody else changes,
+// from the disk and returns the names it removed.
+func removeUnreadable(ctx context.Context, root *os.File) ([]string, error) {
+	var mu sync.Mutex
+	var damaged []string
+	var first firstError
+	pool, err := newFilePool(ctx, 0, func(int64) {}, func(f *pooledFile) {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(f.bad) > 0 {
+			damaged = append(damaged, f.path)
+		}
+		if f.err != nil {
+			first.set(f.err)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := walker{enter: enterOwn, visit: func(dir *os.File, e os.DirEntry) error {
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		return pool.addOwn(dir, e.Name(), strings.TrimPrefix(filepath.Join(dir.Name(), e.Name()), root.Name()+"/"))
+	}}
+	err = w.walk(ctx, root)
+	pool.wait()
+	if err == nil {
+		err = first.get()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range damaged {
+		if err := unlinkBeneath(root, path); err != nil {
+			return nil, err
+		}
+	}
+	return damaged, nil
+}
+
+// addOwn queues all the data of a file in pending, under each of its names.
+func (p *filePool) addOwn(dir *os.File, name, path string) error {
+	f, err := openOwn(dir, name, unix.O_RDONLY|unix.O_DIRECT)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(int(f.Fd()), &st) }); err != nil {
+		_ = f.Close() // opened for reading
+		return atError("stat", dir, name, err)
+	}
+	file := p.hold(f, path, st.Ino, st.Size)
+	defer p.release(file)
+	return p.addData(file, st)
+}
+
+func unlinkBeneath(root *os.File, path string) error {
+	dir, err := openBeneath(root, filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return unlinkAt(dir, filepath.Base(path), 0)
+}
