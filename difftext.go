@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -27,7 +29,8 @@ var (
 
 // TextDiff returns the unified difference of one file between two backups, ""
 // if there is none. The file may be missing in one of them. Text is UTF-8
-// without NUL, of at most 1 MiB.
+// without NUL, of at most 1 MiB. In the header a name that is not plain is in
+// double quotes, as git has it.
 //
 // Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for what
 // is no regular file.
@@ -54,10 +57,45 @@ func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) 
 	case lacksA != lacksB:
 		errA, errB = ignoreNotExist(errA), ignoreNotExist(errB)
 	}
+	if sameReason(errA, errB) {
+		errB = nil
+	}
 	if err := errors.Join(errA, errB); err != nil {
 		return "", step("compare", err)
 	}
-	return udiff.Unified(d.a.name+"/"+inside, d.b.name+"/"+inside, a, b), ctx.Err()
+	return udiff.Unified(patchName(d.a.name+"/"+inside), patchName(d.b.name+"/"+inside), a, b), ctx.Err()
+}
+
+// sameReason: one of two such errors says it all.
+func sameReason(a, b error) bool {
+	return errors.Is(a, ErrTooLarge) && errors.Is(b, ErrTooLarge) || errors.Is(a, ErrBinary) && errors.Is(b, ErrBinary)
+}
+
+// patchName is a name as git and GNU patch have it in the header of a
+// difference: one that could be taken for more than a name is in double quotes,
+// with C's escapes.
+func patchName(name string) string {
+	odd := func(r rune) bool { return r == '"' || r == '\\' || r == utf8.RuneError || !unicode.IsPrint(r) }
+	if !strings.ContainsFunc(name, odd) {
+		return name
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case '\a' <= c && c <= '\r':
+			b.WriteByte('\\')
+			b.WriteByte("abtnvfr"[c-'\a'])
+		case c < ' ' || c >= 0x7f:
+			fmt.Fprintf(&b, `\%03o`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String() + "\""
 }
 
 // text reads a whole file.
@@ -74,7 +112,7 @@ func (s *diffSide) text(path string) (string, error) {
 	case !st.isFile():
 		return "", failf(ErrUsage, "%s: a %s can not be compared by lines", f.Name(), st.typeName())
 	case st.size > maxText:
-		return "", fmt.Errorf("%s: %d bytes: %w", f.Name(), st.size, ErrTooLarge)
+		return "", fmt.Errorf("%s: %w: it has %d bytes, the limit is %d", f.Name(), ErrTooLarge, st.size, maxText)
 	}
 	content := make([]byte, st.size)
 	n, err := f.ReadAt(content, 0)
