@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
@@ -84,10 +85,8 @@ func hints(err error, i invocation) []string {
 		if option.Hint != "" {
 			return []string{option.Hint}
 		}
-	case errors.Is(err, rsbtbackup.ErrNotInitialized):
-		return []string{quoteAll("rsbtbackup", "init", i.dest())}
-	case errors.Is(err, rsbtbackup.ErrNotBtrfs):
-		return []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}
+	case errors.Is(err, rsbtbackup.ErrNotInitialized), errors.Is(err, rsbtbackup.ErrNotBtrfs):
+		return noDestHints(err, i)
 	case errors.Is(err, rsbtbackup.ErrDest) && errors.Is(err, fs.ErrNotExist):
 		return missingHints(i)
 	case errors.Is(err, rsbtbackup.ErrLocked):
@@ -98,6 +97,12 @@ func hints(err error, i invocation) []string {
 		return []string{"to look first: " + i.again("--dry-run"), "to restore what differs: " + i.again("--overwrite=if-changed")}
 	case errors.Is(err, rsbtbackup.ErrNoPath):
 		return pathHints(i)
+	case errors.Is(err, rsbtbackup.ErrTooLarge):
+		return bothFilesHints("diff -u", i)
+	case errors.Is(err, rsbtbackup.ErrBinary):
+		return bothFilesHints("cmp", i)
+	case diskFailed(err):
+		return damageHints(i)
 	case errors.As(err, &controls):
 		return []string{i.again() + " | less"}
 	case errors.Is(err, rsbtbackup.ErrOverlap):
@@ -132,11 +137,13 @@ func hints(err error, i invocation) []string {
 // one that was meant for the other side.
 func missingHints(i invocation) []string {
 	create := quoteAll("install", "-d", "-m", "0700", i.dest()) + " && " + quoteAll("rsbtbackup", "init", i.dest())
-	mounted := "to see whether its disk is mounted: findmnt -t btrfs"
-	switch i.command.(type) {
-	case *initCommand:
+	if _, isInit := i.command.(*initCommand); isInit {
 		return []string{create}
-	case *backupCommand:
+	}
+	if around := destAround(i.dest()); around != "" {
+		return []string{i.withDest(around)}
+	}
+	if _, isBackup := i.command.(*backupCommand); isBackup {
 		if host, _, found := strings.Cut(i.dest(), ":"); found && !strings.Contains(host, "/") {
 			return []string{"DEST is a directory on this machine; the source may be remote"}
 		}
@@ -195,6 +202,37 @@ func isPrune(c command) bool {
 		return true
 	}
 	return false
+}
+
+// bothFilesHints: the words are such as bash, zsh and ksh have.
+func bothFilesHints(program string, i invocation) []string {
+	c, ok := i.command.(*diffCommand)
+	if !ok {
+		return nil
+	}
+	cat := func(backup string) string {
+		return " <(" + quoteAll("rsbtbackup", "cat", c.Dest, backup, "--", c.Path) + ")"
+	}
+	return []string{program + cat(c.A) + cat(c.B)}
+}
+
+// diskFailed: EIO, also where rsync met it, which runs in the C locale.
+func diskFailed(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, rsbtbackup.ErrIncomplete) && strings.Contains(err.Error(), "Input/output error")
+}
+
+// damageHints: verify names the nearest older backup that has it intact.
+func damageHints(i invocation) []string {
+	backup := ""
+	switch c := i.command.(type) {
+	case *restoreCommand:
+		backup = c.Backup
+	case *catCommand:
+		backup = c.Backup
+	default:
+		return nil
+	}
+	return []string{"to see what is damaged, and which older backup has it intact: " + quoteAll("rsbtbackup", "verify", i.dest(), backup)}
 }
 
 // pathHints shows what the backup does have.
