@@ -65,7 +65,10 @@ type BackupOptions struct {
 	Prune *PruneOptions
 
 	// DryRun reports what would be transferred and changes nothing.
-	DryRun   bool
+	DryRun bool
+	// Changes, if set, is told in a dry run of every entry that would differ
+	// from that in the newest backup.
+	Changes  func(Change)
 	LockWait time.Duration // how long to wait for another run; 0 fails at once
 
 	Now      time.Time    // the time the backup is named after; zero is the present

@@ -220,7 +220,7 @@ func (r *run) dryRun(ctx context.Context) error {
 		return err
 	}
 	opts := rsyncOptions(&r.o, r.plan, r.src, 0)
-	opts.DryRun = true
+	opts.DryRun, opts.Changes = true, r.o.Changes
 	opts.ExtraFiles = []*os.File{r.store.dir}
 	// A first backup is compared with a name that is free: rsync takes a
 	// destination that is missing for an empty one.

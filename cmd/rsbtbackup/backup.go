@@ -49,6 +49,9 @@ The contents of SRC become a new read-only directory in DEST, named after the ti
 by the next one, and a file that was under way is continued. What follows -- goes to rsync as it is, but for options that would make the backup no copy of SRC.
 A path that begins with a dash is written ./-name.
 
+The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
+and time than in the last backup, "*deleting" what is not in SRC any more.
+
 EXAMPLE:
 
     rsbtbackup backup /etc /backup/etc
@@ -108,7 +111,7 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 		Bwlimit: c.Bwlimit, Rsh: c.Rsh, Timeout: c.Timeout.duration(),
 		RsyncArgs: c.Rest, RsyncProgram: c.Rsync,
 		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force,
-		DryRun: c.DryRun, LockWait: f.LockWait.duration(),
+		DryRun: c.DryRun, Changes: u.change, LockWait: f.LockWait.duration(),
 		Logger: u.log, Version: programVersion(),
 	}
 	if c.Prune {

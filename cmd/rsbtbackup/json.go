@@ -64,6 +64,14 @@ type changeObject struct {
 	Path string `json:"path"`
 }
 
+// change prints what rsync would change: a code as rsync -i has it, and a name.
+func (u *ui) change(c rsbtbackup.Change) {
+	u.result(fmt.Sprintf("%-11s %s", c.Code, name(c.Path)))
+	if err := u.object(changeObject{"change", c.Code, c.Path}); err != nil {
+		u.note(err.Error())
+	}
+}
+
 type restoreObject struct {
 	Type string `json:"type"`
 	*rsbtbackup.RestoreReport

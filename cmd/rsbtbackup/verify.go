@@ -213,12 +213,7 @@ func (c *verifyCommand) compare(ctx context.Context, u *ui) error {
 	options := rsbtbackup.AgainstOptions{
 		Backup: c.Backup, Source: c.Against, OneFileSystem: c.OneFileSystem, Filter: c.Filter, Exclude: c.Exclude,
 		ExcludeFrom: c.ExcludeFrom, Rsh: c.Rsh, Timeout: c.Timeout.duration(), RsyncProgram: c.Rsync, Logger: u.log,
-		Found: func(change rsbtbackup.Change) {
-			u.result(fmt.Sprintf("%-11s %s", change.Code, name(change.Path)))
-			if err := u.object(changeObject{"change", change.Code, change.Path}); err != nil {
-				u.note(err.Error())
-			}
-		},
+		Found: u.change,
 	}
 	bar := startBar(u, func() int64 { return filesIn(c.Dest) })
 	if bar != nil {
