@@ -319,6 +319,34 @@ func watchPeak(pid int) (peak int64) {
 	}
 }
 
+// What the README shows to be typed about a backup of /etc works on one.
+func TestReadmeExamples(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dest, src := newDest(t), filepath.Join(t.TempDir(), "etc")
+	for _, add := range []string{"hosts", "ssh/sshd_config"} {
+		path := filepath.Join(src, add)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(add), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := program(t, "backup", src, dest).CombinedOutput(); err != nil {
+			t.Fatalf("backup: %v\n%s", err, out)
+		}
+	}
+	examples := regexp.MustCompile(`(?m)^    rsbtbackup (.* DEST\b[^#\n]*)`).FindAllStringSubmatch(string(readme), -1)
+	if len(examples) < 6 {
+		t.Fatalf("%d examples, want 6 or more", len(examples))
+	}
+	own := strings.NewReplacer("DEST", dest, "/tmp/", t.TempDir()+"/")
+	for _, example := range examples {
+		if out, err := program(t, strings.Fields(own.Replace(example[1]))...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", example[1], err, out)
+		}
+	}
+}
+
 // program returns the command, run by the test binary.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
