@@ -19,8 +19,9 @@ func (e *ExtraError) Error() string {
 
 // CheckExtra checks further options for rsync, those a user gives after "--". It refuses what would change the source,
 // write outside the destination, or make a destination that is not a copy of the source; anything that is not an
-// option; and any option it does not know. Options that take a value are known, so a value is not mistaken for
-// something else. The error is an *ExtraError.
+// option; and any option it does not know, abbreviated ones too, for rsync takes none. Options that leave out what they
+// name (--exclude, --one-file-system, --no-acls) pass. Options that take a value are known, so a value is not mistaken
+// for something else. The error is an *ExtraError.
 func CheckExtra(args []string) error {
 	for len(args) > 0 {
 		found, rest, err := nextOptions(args)
@@ -136,10 +137,10 @@ func unknownOption(arg string) error {
 
 // checkRemoteOption lets pass what is known to be harmless when only the other side gets it. That side reads the source
 // (or writes, in a local copy), and an option the two do not share makes them disagree: with -M--dry-run it sends
-// nothing, and rsync 3.5.0 ends with 0.
+// nothing, and rsync 3.5.0 ends with 0. With -M--no-super the receiver of a local copy sets no owners, and ends so too.
 func checkRemoteOption(g given) error {
 	switch g.value {
-	case "--fake-super", "--no-fake-super", "--super", "--no-super":
+	case "--fake-super", "--super":
 		return nil
 	}
 	if strings.HasPrefix(g.value, "--bwlimit=") {

@@ -37,6 +37,10 @@ const (
 	altersSource  = "it would change the source"
 	writesOutside = "it would write outside the backup, or leave files of its own in it"
 	notACopy      = "the backup would not be a copy of the source"
+	altersPerms   = "the backup would not have the permissions of the source"
+	altersOwners  = "the backup would not have the owners and groups of the source"
+	altersTimes   = "the backup would not have the times of the source"
+	altersNames   = "the backup would not have the file names of the source"
 	keepsStale    = "files that changed would keep their old content in the backup"
 	hidesFailure  = "a source that is missing or unreadable would not be noticed"
 	copiesNothing = "rsync would only print something, and copy nothing"
@@ -47,6 +51,8 @@ const (
 	unprotected   = "special characters in the source's path would reach the remote shell"
 	rawBytes      = "file names could send control characters to the terminal and the log"
 )
+
+const changeRestored = "change them in what is restored"
 
 const useOurFlag = "use the option of this program, if it has one"
 
@@ -94,7 +100,6 @@ func allowedRules() []rule {
 		{long: "include-from", value: true},
 		{long: "from0", short: '0'},
 		{long: "prune-empty-dirs", short: 'm'},
-		{long: "safe-links"},
 
 		// which attributes
 		{long: "archive", short: 'a'},
@@ -102,7 +107,6 @@ func allowedRules() []rule {
 		{long: "hard-links", short: 'H'},
 		{long: "perms", short: 'p'},
 		{long: "executability", short: 'E'},
-		{long: "chmod", value: true},
 		{long: "acls", short: 'A'},
 		{long: "xattrs", short: 'X'},
 		{long: "owner", short: 'o'},
@@ -115,16 +119,9 @@ func allowedRules() []rule {
 		{long: "atimes", short: 'U'},
 		{long: "open-noatime"},
 		{long: "crtimes", short: 'N'},
-		{long: "omit-dir-times", short: 'O'},
-		{long: "omit-link-times", short: 'J'},
 		{long: "super"},
 		{long: "fake-super"},
 		{long: "numeric-ids"},
-		{long: "usermap", value: true},
-		{long: "groupmap", value: true},
-		{long: "chown", value: true},
-		{long: "copy-as", value: true},
-		{long: "iconv", value: true},
 
 		// how it is written
 		{long: "sparse", short: 'S'},
@@ -165,7 +162,6 @@ func allowedRules() []rule {
 		{long: "port", value: true},
 		{long: "sockopts", value: true},
 		{long: "blocking-io"},
-		{long: "protocol", value: true},
 		{long: "password-file", value: true},
 		{long: "early-input", value: true},
 		{long: "ipv4", short: '4'},
@@ -208,6 +204,19 @@ func refusedRules() []rule {
 		{long: "trust-sender", refuse: unsafeLinks},
 		{long: "munge-links", refuse: notACopy},
 		{long: "copy-devices", refuse: notACopy},
+
+		{long: "chmod", value: true, refuse: altersPerms, hint: changeRestored},
+		{long: "chown", value: true, refuse: altersOwners, hint: changeRestored},
+		{long: "usermap", value: true, refuse: altersOwners, hint: changeRestored},
+		{long: "groupmap", value: true, refuse: altersOwners, hint: changeRestored},
+		{long: "copy-as", value: true, refuse: altersOwners}, // in a local copy it takes root from the receiver as well
+		{long: "omit-dir-times", short: 'O', refuse: altersTimes},
+		{long: "omit-link-times", short: 'J', refuse: altersTimes},
+		// Up to protocol 30 times are whole seconds; rsync 3.5.0 then copies them without their fraction and exits with 0.
+		{long: "protocol", value: true, refuse: altersTimes, hint: "rsync agrees with an older one by itself"},
+		{long: "iconv", value: true, refuse: altersNames, hint: changeRestored},
+		// The receiver leaves such a link out but does not delete what stood in its place before.
+		{long: "safe-links", refuse: "symlinks would be missing, or stay as they were in the last backup", hint: "exclude them by name"},
 
 		{long: "existing", refuse: notACopy},
 		{long: "ignore-non-existing", refuse: notACopy},
@@ -254,10 +263,13 @@ func refusedRules() []rule {
 	}
 }
 
-// negatedRules lists the --no-OPTION forms. Attributes may be switched off: a source without ACLs, or a destination
-// that takes no owners, is backed up all the same. --times may not: it is what unchanged files are known by.
+// negatedRules lists the --no-OPTION forms. What the other side may lack can be switched off: ACLs, xattrs, hard links,
+// devices and specials. Permissions, owners and times can not: every file has them, and unchanged files are known by
+// their times.
 func negatedRules() []rule {
 	refused := []struct{ reason, names string }{
+		{altersPerms, "no-perms no-p"},
+		{altersOwners, "no-owner no-o no-group no-g no-numeric-ids no-super"},
 		{notACopy, "no-recursive no-r no-links no-l"},
 		{keepsStale + ", or be sent again every time", "no-times no-t"},
 		{"a resumed backup may have to be compared by checksum", "no-checksum no-c"},
@@ -272,11 +284,11 @@ func negatedRules() []rule {
 		}
 	}
 	allowed := "no-8 no-8-bit-output no-acls no-A no-append no-atimes no-U no-backup no-blocking-io no-bwlimit no-compress no-z " +
-		"no-contimeout no-crtimes no-N no-d no-dirs no-D no-delay-updates no-devices no-force no-from0 no-fuzzy no-y no-group no-g " +
+		"no-contimeout no-crtimes no-N no-d no-dirs no-D no-delay-updates no-devices no-force no-from0 no-fuzzy no-y " +
 		"no-h no-human-readable no-hard-links no-H no-i no-itemize-changes no-i-d no-implied-dirs no-i-r no-inc-recursive no-iconv " +
-		"no-ignore-errors no-insecure-links no-m no-prune-empty-dirs no-mkpath no-motd no-munge-links no-msgs2stderr no-numeric-ids " +
-		"no-old-args no-omit-dir-times no-O no-omit-link-times no-J no-one-file-system no-x no-open-noatime no-owner no-o no-partial " +
-		"no-perms no-p no-relative no-R no-sparse no-S no-specials no-super no-timeout no-v no-verbose no-write-devices no-xattrs no-X"
+		"no-ignore-errors no-insecure-links no-m no-prune-empty-dirs no-mkpath no-motd no-munge-links no-msgs2stderr " +
+		"no-old-args no-omit-dir-times no-O no-omit-link-times no-J no-one-file-system no-x no-open-noatime no-partial " +
+		"no-relative no-R no-sparse no-S no-specials no-timeout no-v no-verbose no-write-devices no-xattrs no-X"
 	for name := range strings.FieldsSeq(allowed) {
 		list = append(list, rule{long: name})
 	}
