@@ -273,7 +273,7 @@ func (r *run) repair(ctx context.Context) (err error) {
 		r.report.Repairs = append(r.report.Repairs, r.plan.said())
 	}
 	if sourceChanged(r.plan.base, r.src) {
-		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName()))
+		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName(), r.plan.base.Record.Host))
 	}
 	if !r.plan.discard {
 		return nil
@@ -289,7 +289,7 @@ func (r *run) open() (*os.File, error) {
 	}
 	info, err := btrfs.SubvolumeInfo(pending)
 	if err == nil {
-		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, Source: strconv.Quote(r.src.shown)}
+		r.note = workNote{WorkUUID: info.UUID.String(), Instance: r.state.instance, Source: strconv.Quote(r.src.shown), Root: r.src.root()}
 		err = r.enter(phaseTransfer)
 	}
 	if err != nil {

@@ -17,7 +17,7 @@ func checkGuards(src *source, newest *Snapshot, baseEmpty, oneFS, destOnSourceFS
 	if src.local() && src.empty && newest != nil && !baseEmpty {
 		return failf(ErrGuard, "%s is empty, but the last backup, %s, is not: is its disk mounted?", src.shown, newest.Name)
 	}
-	if was := lastIdentity(newest, src); was != nil && *was != *src.identity {
+	if was := lastIdentity(newest, src); was != nil && !was.sameFS(*src.identity) {
 		return failf(ErrGuard, "%s is on another filesystem than at the last backup, %s: is its disk mounted?", src.shown, newest.Name)
 	}
 	return nil
@@ -47,7 +47,8 @@ func lastIdentity(newest *Snapshot, src *source) *SourceIdentity {
 }
 
 // sourceChanged tells whether the newest backup was made from something else:
-// another path, or another filesystem at the same one.
+// another path, or another filesystem or directory at the same one, or on
+// another host.
 // Equal sizes and times then say little (reproducible builds give every file
 // the same), so contents must be compared.
 func sourceChanged(newest *Snapshot, src *source) bool {
@@ -55,7 +56,8 @@ func sourceChanged(newest *Snapshot, src *source) bool {
 		return false
 	}
 	was := lastIdentity(newest, src)
-	return newest.Record.SourceName() != src.shown || was != nil && *was != *src.identity
+	return newest.Record.SourceName() != src.shown || was != nil && !was.sameDir(*src.identity) ||
+		src.local() && newest.Record.Host != src.host
 }
 
 // maxDeletes turns a percentage of the files in the newest backup into

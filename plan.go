@@ -43,7 +43,7 @@ func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 		p.taken[name] = true
 	}
 	p.name, p.nameTry = freeName(now, 0, p.taken)
-	p.planWork(st, strconv.Quote(src.shown), countDeletes)
+	p.planWork(st, src, countDeletes)
 	if sourceChanged(p.base, src) {
 		p.checksum = true
 	}
@@ -58,12 +58,12 @@ func (p *plan) nextName() {
 
 func (p *plan) first() bool { return p.base == nil }
 
-// planWork decides what becomes of pending; pendingSource is the quoted SRC of
-// this run.
-func (p *plan) planWork(st *state, pendingSource string, countDeletes bool) {
+// planWork decides what becomes of pending.
+func (p *plan) planWork(st *state, src *source, countDeletes bool) {
 	trust, why := judgePending(&st.pending, st.instance, p.base)
 	p.why = why
-	otherSource := st.pending.note != nil && st.pending.note.Source != pendingSource
+	note := st.pending.note
+	otherSource := note != nil && (note.Source != strconv.Quote(src.shown) || note.Root != src.root())
 	switch {
 	case trust == trustFully && countDeletes && !p.first():
 		p.why = "some deletions were made in it, and all are to be counted"

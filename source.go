@@ -20,6 +20,7 @@ type source struct {
 	shown    string // as recorded and logged
 	dev, ino uint64
 	identity *SourceIdentity
+	host     string
 	empty    bool
 	overlap  overlap
 	destRel  string // with destInside: DEST relative to SRC
@@ -38,10 +39,30 @@ const (
 )
 
 // SourceIdentity tells one filesystem from another, so that the empty mount
-// point left by an unmounted disk is noticed.
+// point left by an unmounted disk is noticed, and one directory from another
+// that stands at the same path.
 type SourceIdentity struct {
-	FSType int64  `json:"fs_type"` // statfs f_type
-	FSID   string `json:"fsid"`    // empty where the kernel makes up a new one at each mount
+	FSType int64  `json:"fs_type"`         // statfs f_type
+	FSID   string `json:"fsid"`            // empty where the kernel makes up a new one at each mount
+	Inode  uint64 `json:"inode,omitempty"` // of SRC; 256 for the top of every btrfs snapshot
+}
+
+func (i SourceIdentity) sameFS(j SourceIdentity) bool {
+	return i.FSType == j.FSType && i.FSID == j.FSID
+}
+
+// sameDir tells whether both can be the same directory. Filesystems without an
+// id may number their inodes anew at each mount.
+func (i SourceIdentity) sameDir(j SourceIdentity) bool {
+	return i.sameFS(j) && (i.Inode == j.Inode || i.Inode == 0 || i.FSID == "")
+}
+
+// root names the directory for the note about pending, which is of this boot.
+func (s *source) root() string {
+	if s.identity == nil {
+		return ""
+	}
+	return fmt.Sprintf("%x-%s-%d-%d", s.identity.FSType, s.identity.FSID, s.dev, s.ino)
 }
 
 // describeSource parses src and looks at a local one. dest is the real path
@@ -80,7 +101,11 @@ func (s *source) look() error {
 	if s.empty, err = isEmptyDir(dir); err != nil {
 		return err
 	}
-	s.identity, err = identify(dir)
+	if s.identity, err = identify(dir); err != nil {
+		return err
+	}
+	s.identity.Inode = s.ino
+	s.host, err = os.Hostname()
 	return err
 }
 

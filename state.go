@@ -147,6 +147,7 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 		return nil, err
 	}
 	slices.SortFunc(st.backups, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
+	distrustUnrecorded(st.backups)
 	slices.Sort(st.foreign)
 	have := make(map[string]bool, len(st.backups))
 	for i := range st.backups {
@@ -160,6 +161,26 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	log, err := statAt(s.log, ".")
 	st.logMode = log.Mode & 0o7777
 	return st, err
+}
+
+// noRun is told of a subvolume that somebody else put into DEST.
+const noRun = "no run of rsbtbackup is recorded, as it is for an older backup: somebody else made it, or its record was removed"
+
+// distrustUnrecorded sees to it that nothing is deleted for the sake of a
+// subvolume that merely is called like a backup. Every backup of ours is
+// recorded before it is there, so those without are older than any that has
+// one: they were made by a predecessor. backups are in order. What pin and
+// verify write down tells nothing of a run.
+func distrustUnrecorded(backups []Snapshot) {
+	recorded := false
+	for i := range backups {
+		b := &backups[i]
+		ours := b.Record != nil && !b.Record.Started.IsZero()
+		recorded = recorded || ours
+		if recorded && !ours && b.RecordError == "" {
+			b.Status, b.RecordError = Incomplete, noRun
+		}
+	}
 }
 
 // readOurs reads name if it is one that we give to anything but a backup.

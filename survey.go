@@ -5,6 +5,9 @@ package rsbtbackup
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxSkipped bounds how many left-out directories are named.
+// maxSkipped bounds how many left-out directories are named to the user.
 const maxSkipped = 20
 
 // survey is what a walk of the source found. Rules that exclude are not
@@ -25,7 +28,6 @@ type survey struct {
 
 	mu      sync.Mutex
 	skipped []string // mount points and nested subvolumes, relative to SRC
-	more    int      // skipped beyond maxSkipped
 }
 
 // surveySource walks a local source, on one filesystem only if oneFS is set. It
@@ -70,9 +72,26 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 func (v *survey) skip(path string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.skipped) == maxSkipped {
-		v.more++
-		return
-	}
 	v.skipped = append(v.skipped, path)
+}
+
+func quoteSome(paths []string) string {
+	text := fmt.Sprintf("%q", paths[:min(len(paths), maxSkipped)])
+	if more := len(paths) - maxSkipped; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// emptySkipped removes what the base has below a directory that the transfer
+// leaves out: rsync deletes nothing there.
+func emptySkipped(ctx context.Context, pending *os.File, path string) error {
+	dir, err := openBeneath(pending, path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(emptyDir(ctx, dir), dir.Close())
 }

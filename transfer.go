@@ -3,6 +3,7 @@
 package rsbtbackup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 		return transferEnd{}, step("prepare pending", err)
 	}
 	r.log.Debug("prepared", "entries", tree.entries.Load(), "hard_links_split", tree.split.Load())
-	dense, err := r.survey(ctx)
+	dense, err := r.survey(ctx, pending)
 	if err != nil {
 		return transferEnd{}, step("survey source", err)
 	}
@@ -95,16 +96,43 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 	opts.ExtraFiles = []*os.File{pending, r.store.dir}
 	end := r.rsync(ctx, opts)
 	if falseAlarm(end) {
-		stats := r.report.Stats
-		end = r.rsync(ctx, opts)
-		r.report.Stats = stats
+		end, err = r.again(ctx, pending, opts)
 	}
-	if r.needsReplacing(end) {
+	if err == nil && r.needsReplacing(end) {
 		r.log.Info("once more, replacing files that can not be written in place")
 		opts.Inplace, opts.WholeFile = false, true
-		end = r.rsync(ctx, opts)
+		end, err = r.again(ctx, pending, opts)
 	}
+	return end, err
+}
+
+// again runs rsync once more on a pending that it has just written: links it
+// made there are as unsafe to write to as those of the base.
+func (r *run) again(ctx context.Context, pending *os.File, opts rsyncexec.Options) (transferEnd, error) {
+	if _, err := prepareTree(ctx, pending, false); err != nil {
+		return transferEnd{}, step("prepare pending", err)
+	}
+	before := r.report.Stats
+	end := r.rsync(ctx, opts)
+	r.report.Stats = addUp(before, r.report.Stats)
 	return end, nil
+}
+
+// addUp is what two runs of rsync did, and what there was at the end.
+func addUp(first, second *rsyncexec.Stats) *rsyncexec.Stats {
+	if first == nil || second == nil {
+		return cmp.Or(second, first)
+	}
+	sum := *second
+	sum.Created += first.Created
+	sum.Deleted += first.Deleted
+	sum.Transferred += first.Transferred
+	sum.TransferredSize += first.TransferredSize
+	sum.Literal += first.Literal
+	sum.Matched += first.Matched
+	sum.Sent += first.Sent
+	sum.Received += first.Received
+	return &sum
 }
 
 // writeOut lets every file of a doubtful pending be clean or in error.
@@ -117,7 +145,7 @@ func (r *run) writeOut() error {
 
 // survey tells what is foreseen: a first backup that will not fit, and what
 // --one-file-system leaves out. dense is set when it found no file with holes.
-func (r *run) survey(ctx context.Context) (dense bool, err error) {
+func (r *run) survey(ctx context.Context, pending *os.File) (dense bool, err error) {
 	if !r.src.local() || !r.plan.first() && !r.o.OneFileSystem {
 		return false, nil
 	}
@@ -133,11 +161,12 @@ func (r *run) survey(ctx context.Context) (dense bool, err error) {
 		r.notice(fmt.Sprintf("%s takes %s, and %s has %s free: unless enough is excluded, the backup will not fit", r.src.shown, humanize.IBytes(need), r.store.path, humanize.IBytes(free)))
 	}
 	if len(v.skipped) > 0 {
-		text := fmt.Sprintf("other filesystems and nested subvolumes are left out: %q", v.skipped)
-		if v.more > 0 {
-			text += fmt.Sprintf(" and %d more", v.more)
+		r.notice("other filesystems and nested subvolumes are left out: " + quoteSome(v.skipped))
+	}
+	for _, path := range v.skipped {
+		if err := emptySkipped(ctx, pending, path); err != nil {
+			return false, err
 		}
-		r.notice(text)
 	}
 	return !v.sparse.Load(), nil
 }

@@ -30,7 +30,8 @@ type workNote struct {
 	WorkUUID string    `json:"work_uuid"` // of the pending it is about
 	Phase    workPhase `json:"phase"`
 	Instance instance  `json:"instance"`
-	Source   string    `json:"source"` // quoted, so that JSON holds every byte
+	Source   string    `json:"source"`         // quoted, so that JSON holds every byte
+	Root     string    `json:"root,omitempty"` // what was there, of a local source
 }
 
 // instance names one life of the page cache over one mount: the boot, and the

@@ -1,0 +1,131 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+// sameLook writes two files that rsync can not tell apart by size and time.
+func sameLook(t testing.TB, dirs ...string) {
+	t.Helper()
+	for i, dir := range dirs {
+		write(t, dir+"/file", strings.Repeat(string(rune('a'+i)), 5000))
+		at := time.Unix(1_000_000_000, 0)
+		check(t, os.Chtimes(dir+"/file", at, at))
+	}
+}
+
+// A symlink that leads to another directory than at the last backup is another
+// source: equal sizes and times say nothing.
+func TestASwitchedSymlinkIsAnotherSource(t *testing.T) {
+	t.Parallel()
+	dest, src := newDest(t), t.TempDir()
+	sameLook(t, src+"/release1", src+"/release2")
+	now := src + "/now"
+	check(t, os.Symlink("release1", now))
+	backup(t, now, dest)
+	check(t, os.Remove(now))
+	check(t, os.Symlink("release2", now))
+	wantSame(t, src+"/release2", backup(t, now, dest))
+}
+
+// So is another disk at the same path, also for what an interrupted run left.
+func TestPendingOfAnotherDiskIsCompared(t *testing.T) {
+	t.Parallel()
+	for _, earlier := range []bool{false, true} {
+		dest, src := newDest(t), t.TempDir()
+		sameLook(t, src+"/disk1", src+"/disk2")
+		at := t.TempDir()
+		mount := func(disk string) {
+			check(t, unix.Mount(src+"/"+disk, at, "", unix.MS_BIND, ""))
+		}
+		unmount := func() { check(t, unix.Unmount(at, unix.MNT_DETACH)) }
+		if earlier {
+			mount("disk1")
+			backup(t, at, dest)
+			unmount()
+		}
+		mount("disk2")
+		r := invocation{env: fakeRsync(t, `case "$*" in *--version*) exec "$REAL" "$@";; esac; "$REAL" "$@"; exit 20`)}.run(t, "backup", "--force", at, dest)
+		if r.Exit == 0 {
+			t.Fatalf("the run that rsync failed in: exit 0\n%s", r.Stderr)
+		}
+		unmount()
+		mount("disk1")
+		wantSame(t, src+"/disk1", backup(t, at, dest))
+		unmount()
+	}
+}
+
+// What is mounted over a directory hides what the last backup has of it.
+func TestOneFileSystemLeavesNothingFromBeforeTheMount(t *testing.T) {
+	t.Parallel()
+	dest, src := newDest(t), t.TempDir()
+	write(t, src+"/mnt/sub/old", "old")
+	write(t, src+"/file", "file")
+	backup(t, src, dest)
+	check(t, unix.Mount("none", src+"/mnt", "tmpfs", 0, "size=1M"))
+	t.Cleanup(func() { check(t, unix.Unmount(src+"/mnt", unix.MNT_DETACH)) })
+	write(t, src+"/mnt/new", "new")
+	made := backup(t, src, dest, "--one-file-system")
+	if left, err := os.ReadDir(made + "/mnt"); err != nil || len(left) > 0 {
+		t.Errorf("in the mount point: %v, %v", left, err)
+	}
+	if got := read(t, made+"/file"); got != "file" {
+		t.Errorf("file: %q", got)
+	}
+}
+
+// A second pass, after a false alarm of rsync's, writes into links that the
+// first has made.
+func TestTheSecondPassSplitsLinksToo(t *testing.T) {
+	t.Parallel()
+	dest, src := newDest(t), t.TempDir()
+	write(t, src+"/a", "1111")
+	check(t, os.Link(src+"/a", src+"/b"))
+	script := `
+case "$*" in *--version*) exec "$REAL" "$@";; esac
+[ -e %[1]s/passed ] && exec "$REAL" "$@"
+"$REAL" "$@" || exit
+: > %[1]s/passed
+rm %[2]s/b; echo 2222 > %[2]s/b; echo 1111 > %[2]s/a; touch -d @1000000000 %[2]s/a; touch -d @1000000001 %[2]s/b
+echo 'rsync: [generator] get_acl: sys_acl_get_file(x, ACL_TYPE_DEFAULT): Permission denied (13)' >&2
+exit 23`
+	script = strings.NewReplacer("%[1]s", t.TempDir(), "%[2]s", src).Replace(script)
+	r := invocation{env: fakeRsync(t, script)}.run(t, "backup", src, dest)
+	if r.Exit != 0 {
+		t.Fatalf("exit %d\n%s", r.Exit, r.Stderr)
+	}
+	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+	if stats := newest(t, dest, 1).Record.Stats; stats.Transferred != 3 {
+		t.Errorf("%d files transferred in both passes, want 3", stats.Transferred)
+	}
+}
+
+// A subvolume that merely has the name of a backup costs no backup its life.
+func TestAForeignSubvolumeIsNoBackup(t *testing.T) {
+	t.Parallel()
+	dest, src := newDest(t), t.TempDir()
+	write(t, src+"/file", "1")
+	made := filepath.Base(backup(t, src, dest))
+	tool(t, "btrfs", "subvolume", "create", dest+"/2019-01-01-00:00")
+	tool(t, "btrfs", "subvolume", "snapshot", "-r", dest+"/"+made, dest+"/2020-01-01-00:00")
+	for range 2 {
+		r := testbin.Must(t, "prune", dest, "--keep-last=1")
+		if len(backups(t, dest)) != 3 || current(t, dest) != made {
+			t.Fatalf("left: %+v, cur %s\n%s%s", backups(t, dest), current(t, dest), r.Stdout, r.Stderr)
+		}
+		testbin.Run(t, "verify", dest) // writes down what it found
+	}
+	write(t, src+"/file", "2")
+	wantSame(t, src, backup(t, src, dest))
+	testbin.Must(t, "delete", dest, "2019-01-01-00:00", "2020-01-01-00:00", "--force")
+}
