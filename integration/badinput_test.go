@@ -76,7 +76,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{name: "list of a missing DEST", args: []string{"list", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "findmnt"},
 		{name: "list of a file", args: []string{"list", b.file}, exit: 10, says: []string{b.file, "not a directory"}},
 		{name: "list of ext4", args: []string{"list", ext4}, exit: 10, says: []string{ext4, "btrfs"}, hint: "btrfs"},
-		{name: "list of a DEST not initialised", args: []string{"list", b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "rsbtbackup init " + b.plain},
+		{name: "list of a DEST not initialised", args: []string{"list", b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "findmnt"},
 
 		{name: "DEST inside SRC", args: []string{"backup", b.src, b.src + "/inside"}, exit: 13, says: []string{b.src, "inside"}, hint: "--force"},
 		{name: "SRC inside DEST", args: []string{"backup", b.dest + "/inside", b.dest}, exit: 13, says: []string{b.dest + "/inside", "inside"}},
