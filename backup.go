@@ -55,7 +55,8 @@ type BackupOptions struct {
 	// exit 23) pending, instead of publishing it as incomplete.
 	RefusePartial bool
 	// MaxDeletePercent stops the run when more than this share of the files
-	// in the last backup is gone from Source; 0 does not.
+	// in the last backup is gone from Source; 0 does not, unless that was made
+	// from another Source: then more than half of them stop it.
 	MaxDeletePercent int
 	// Force overrides the guards.
 	Force bool
@@ -237,6 +238,9 @@ func (r *run) read() (err error) {
 	if err := checkGuards(r.src, newest, r.baseEmpty, r.o.OneFileSystem, destOnSourceFS, r.o.Force); err != nil {
 		return step("guard", err)
 	}
+	if r.o.MaxDeletePercent == 0 && otherSource(newest, r.src) {
+		r.o.MaxDeletePercent = otherSourceDeletes
+	}
 	r.plan = makePlan(r.state, r.src, r.o.Now, r.o.MaxDeletePercent > 0 && !r.o.Force)
 	r.plan.checksum = r.plan.checksum || r.o.Checksum
 	if newest != nil {
@@ -317,7 +321,7 @@ func (r *run) judge(end transferEnd) verdict {
 	}
 	var exit *rsyncexec.ExitError
 	if v.drop && errors.As(v.err, &exit) && exit.Code == rsyncexec.ExitMaxDelete && r.o.MaxDeletePercent > 0 {
-		v.err = tooManyDeletes(r.src, r.o.MaxDeletePercent)
+		v.err = tooManyDeletes(r.src, r.plan.base, r.o.MaxDeletePercent)
 	}
 	if v.notice != "" {
 		r.notice(v.notice)

@@ -83,6 +83,20 @@ func emptied(src *source, files int64, newest *Snapshot, baseEmpty, force bool) 
 	return failf(ErrGuard, "%s has nothing to back up, but the last backup, %s, is not empty", src.shown, newest.Name)
 }
 
-func tooManyDeletes(src *source, percent int) error {
+// otherSourceDeletes is how many percent of the last backup's files a run from
+// another SRC may lack unasked: a source that has moved has them all, one that
+// was backed up to this DEST by mistake has none.
+const otherSourceDeletes = 50
+
+// otherSource tells whether the newest backup was made from another SRC, by
+// name.
+func otherSource(newest *Snapshot, src *source) bool {
+	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != src.shown
+}
+
+func tooManyDeletes(src *source, newest *Snapshot, percent int) error {
+	if otherSource(newest, src) {
+		return failf(ErrGuard, "%s lacks more than %s of the files of the last backup, %s, which was made from %s", src.shown, fmt.Sprintf("%d %%", percent), newest.Name, newest.Record.SourceName())
+	}
 	return failf(ErrGuard, "%s lost more than %s of its files since the last backup", src.shown, fmt.Sprintf("%d %%", percent))
 }

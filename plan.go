@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,7 +38,10 @@ type plan struct {
 func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 	p := &plan{base: st.newest(), started: now, taken: map[string]bool{}}
 	for _, b := range st.backups {
-		p.taken[b.Name] = true
+		// Nor may the new one sort before those of the same minute or second.
+		for end := len(b.Name); end > 0; end = strings.LastIndexAny(b.Name[:end], ":.") {
+			p.taken[b.Name[:end]] = true
+		}
 	}
 	for _, name := range st.foreign {
 		p.taken[name] = true

@@ -46,6 +46,7 @@ type Record struct {
 	Started     time.Time       `json:"started,omitzero"`       // UTC
 	Ended       time.Time       `json:"ended,omitzero"`         // UTC, when the transfer had ended
 	Base        string          `json:"base,omitempty"`         // the backup it is incremental on
+	Rules       []string        `json:"rules,omitempty"`        // that may have left something out, as options
 	Resumed     bool            `json:"resumed,omitempty"`
 
 	RsbtbackupVersion string           `json:"rsbtbackup_version,omitempty"`

@@ -73,10 +73,29 @@ func (r *run) record(v verdict) *Record {
 		Version: 1, Status: v.status,
 		Source: r.src.shown, SourceBytes: invalidUTF8(r.src.shown), SourceFS: r.src.identity, Host: host,
 		Started: r.o.Now.UTC(), Ended: time.Now().UTC(),
-		Base: r.report.Base, Resumed: r.report.Resumed,
+		Base: r.report.Base, Resumed: r.report.Resumed, Rules: rules(&r.o),
 		RsbtbackupVersion: r.o.Version, RsyncVersion: r.report.RsyncVersion,
 		RsyncExit: r.report.RsyncExit, Stats: r.report.Stats, AddedBytes: r.report.AddedBytes, Notices: r.report.Notices,
 	}
+}
+
+// rules are the options by which a backup may lack something its source has.
+// Any further option for rsync may be one.
+func rules(o *BackupOptions) []string {
+	var rules []string
+	if o.OneFileSystem {
+		rules = append(rules, "--one-file-system")
+	}
+	for _, text := range o.Filter {
+		rules = append(rules, "--filter="+text)
+	}
+	for _, text := range o.Exclude {
+		rules = append(rules, "--exclude="+text)
+	}
+	for _, text := range o.ExcludeFrom {
+		rules = append(rules, "--exclude-from="+text)
+	}
+	return append(rules, o.RsyncArgs...)
 }
 
 func (r *run) logEnd(err error) {

@@ -77,6 +77,9 @@ type RestoreOptions struct {
 	// Exclude are patterns as rsync(1) reads them. What matches is neither
 	// restored nor deleted.
 	Exclude []string
+	// Force lets Delete go by a backup that may lack something its source had,
+	// and write into another directory with backups.
+	Force bool
 	// NoReflink reads and writes all data even where it could be shared.
 	NoReflink bool
 
@@ -167,7 +170,10 @@ func (r *restore) restore(ctx context.Context) (err error) {
 	if err := r.checkPaths(); err != nil {
 		return step("find", err)
 	}
-	if r.target, err = r.openTarget(); err != nil {
+	if err := r.checkDelete(); err != nil {
+		return step("guard", err)
+	}
+	if r.target, err = r.openTarget(ctx); err != nil {
 		return step("target", err)
 	}
 	defer func() { err = errors.Join(err, r.target.close()) }()
@@ -281,6 +287,7 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 		Dest: filepath.Join(inherited, r.target.missing), RemoteDest: r.target.remote,
 		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, Sparse: true,
 		WholeFile: r.target.remote == nil, Delete: o.Delete, KeepExcluded: true, DryRun: o.DryRun,
+		OneFileSystem:  o.Delete, // what is mounted below the target was not in the source, or has a backup of its own
 		IgnoreTimes:    o.Overwrite == OverwriteAlways,
 		Update:         o.Overwrite == OverwriteIfNewer,
 		IgnoreExisting: o.Overwrite == OverwriteNever,

@@ -3,6 +3,7 @@ package rsbtbackup
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -51,6 +52,22 @@ func TestRecordedSource(t *testing.T) {
 	} {
 		if got, err := recordedSource(Snapshot{Record: tt.record}); got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%+v: %q, %v, want %q, %v", tt.record, got, err, tt.want, tt.err)
+		}
+	}
+}
+
+func TestWhatIsNotDeletedBy(t *testing.T) {
+	for _, tt := range []struct {
+		b    Snapshot
+		want string
+	}{
+		{Snapshot{Name: "B", Status: Complete, Record: &Record{}}, ""},
+		{Snapshot{Name: "B", Status: Complete}, ""},
+		{Snapshot{Name: "B", Status: Incomplete, Record: &Record{}}, "B is incomplete"},
+		{Snapshot{Name: "B", Status: Complete, Record: &Record{Rules: []string{"--exclude=a", "-m"}}}, "with --exclude=a -m"},
+	} {
+		if got := deletesTooMuch(tt.b); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%+v: %q, want %q", tt.b, got, tt.want)
 		}
 	}
 }

@@ -4,6 +4,7 @@
 package rsbtbackup
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -33,7 +34,7 @@ func (t *target) close() error {
 	return t.dir.Close()
 }
 
-func (r *restore) openTarget() (*target, error) {
+func (r *restore) openTarget(ctx context.Context) (*target, error) {
 	name := r.o.Target
 	if r.o.InPlace {
 		var err error
@@ -55,7 +56,10 @@ func (r *restore) openTarget() (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = r.checkEmpty(t); err != nil {
+	if _, err = r.checkEmpty(t); err == nil {
+		err = r.spareDests(ctx, t)
+	}
+	if err != nil {
 		return nil, errors.Join(err, t.close())
 	}
 	return t, nil
@@ -151,6 +155,11 @@ func (t *target) openParent(dryRun bool, allow func(dir *os.File, path string) (
 func (r *restore) checkOverlap(dir *os.File, path string) ([]string, error) {
 	if err := checkOutside(r.view.store, path); err != nil {
 		return nil, err
+	}
+	if !r.o.Force {
+		if err := checkNotInDest(path); err != nil {
+			return nil, err
+		}
 	}
 	st, err := statFile(dir)
 	if err != nil {

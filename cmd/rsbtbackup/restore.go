@@ -17,12 +17,13 @@ type restoreCommand struct {
 	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Paths  []string `arg:"" name:"PATH" optional:"" sep:"none" help:"A file or directory in it. Without any, everything is restored."`
 
-	Target      string `short:"t" placeholder:"DIR" help:"Restore to this directory, host:/path or user@host:/path. PATH is put below it as it is: etc/ssh becomes DIR/etc/ssh."`
+	Target      string `short:"t" placeholder:"DIR" help:"Restore to this directory, host:/path or user@host:/path. PATH is put below it as it is: ssh/keys becomes DIR/ssh/keys."`
 	InPlace     bool   `help:"Restore to where the backup was made from."`
 	AsSubvolume string `placeholder:"NEW" help:"Make the whole backup a writable subvolume NEW on the same btrfs, at once and without using space."`
 
 	Overwrite string   `placeholder:"WHEN" help:"What to do with a file that is in the target already. Always: write it. If-changed: when size or time differ. If-newer: when the one in the backup is newer. Never: leave it. Needed unless the target is an empty directory."`
 	Delete    bool     `help:"Remove from the target what the backup does not have; with PATH, only below it."`
+	Force     bool     `help:"Let --delete go by a backup that is incomplete or was made with rules that leave things out, and write into another directory with backups."`
 	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Neither restore nor delete what matches, as rsync has it. May be repeated."`
 	Reflink   bool     `negatable:"" default:"true" help:"Share blocks with the backup instead of copying them, where the target is an empty directory on the same btrfs (default)."`
 	DryRun    bool     `short:"n" help:"Show what would be changed; change nothing."`
@@ -38,6 +39,10 @@ func (restoreCommand) Help() string {
 Contents and all metadata come back as they were. A directory on the way to PATH gets its mode, owner and times back
 too. Symlinks in the target are never followed. Files that can not be read are named, everything else is restored, and
 the exit code is 3. DEST is only read. A reflink copy reads no data, so it does not notice damage.
+
+--delete is refused by a backup that is incomplete or was made with rules that leave things out (--exclude and the like),
+as that would delete what it lacks; --force overrides that. Nothing is deleted on other filesystems and in subvolumes
+below the target.
 
 The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
 and time, "*deleting" what --delete removes.
@@ -69,8 +74,8 @@ func (c *restoreCommand) Validate() error {
 		return fmt.Errorf("--overwrite=%s: want always, if-changed, if-newer or never", c.Overwrite)
 	case given != 1:
 		return errors.New("give one of --target, --in-place and --as-subvolume")
-	case c.AsSubvolume != "" && (len(c.Paths) > 0 || c.Overwrite != "" || c.Delete || c.DryRun || len(c.Exclude) > 0):
-		return errors.New("--as-subvolume makes the whole backup a new subvolume; it takes no PATH and none of --overwrite, --delete, --exclude and --dry-run")
+	case c.AsSubvolume != "" && (len(c.Paths) > 0 || c.Overwrite != "" || c.Delete || c.Force || c.DryRun || len(c.Exclude) > 0):
+		return errors.New("--as-subvolume makes the whole backup a new subvolume; it takes no PATH and none of --overwrite, --delete, --force, --exclude and --dry-run")
 	}
 	return nil
 }
@@ -112,16 +117,11 @@ func (c *restoreCommand) clone(ctx context.Context, u *ui) error {
 func (c *restoreCommand) options(u *ui) rsbtbackup.RestoreOptions {
 	o := rsbtbackup.RestoreOptions{
 		Dest: c.Dest, Backup: c.Backup, Paths: c.Paths, Target: c.Target, InPlace: c.InPlace,
-		Overwrite: rsbtbackup.Overwrite(c.Overwrite), Delete: c.Delete, Exclude: c.Exclude, NoReflink: !c.Reflink,
+		Overwrite: rsbtbackup.Overwrite(c.Overwrite), Delete: c.Delete, Force: c.Force, Exclude: c.Exclude, NoReflink: !c.Reflink,
 		DryRun: c.DryRun, Bwlimit: c.Bwlimit, Timeout: c.Timeout.duration(), Rsh: c.Rsh, RsyncProgram: c.Rsync, Logger: u.log,
 	}
 	if c.DryRun {
-		o.Changes = func(change rsbtbackup.Change) {
-			u.result(fmt.Sprintf("%-11s %s", change.Code, name(change.Path)))
-			if err := u.object(changeObject{"change", change.Code, change.Path}); err != nil {
-				u.note(err.Error())
-			}
-		}
+		o.Changes = u.change
 	}
 	return o
 }

@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,6 +91,24 @@ func TestGuardManyDeletions(t *testing.T) {
 	wantExit(t, run(t, "backup", "--max-delete-percent=20", "--force", src.dir, d.path), 0)
 	d.held(t, src)
 	d.check(t, src)
+}
+
+// TestGuardAnotherSource backs up something else to a DEST that is in use, and
+// the same files under another path.
+func TestGuardAnotherSource(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	another := t.TempDir()
+	for i := range 30 {
+		must(t, os.WriteFile(filepath.Join(another, fmt.Sprint(i)), nil, 0o644))
+	}
+	guarded(t, d, "--prune", "--keep-last=1", another, d.path)
+	moved := &tree{dir: src.dir + " moved", rng: src.rng}
+	must(t, os.Rename(src.dir, moved.dir))
+	wantExit(t, run(t, "backup", moved.dir, d.path), 0)
+	d.held(t, moved)
+	wantExit(t, run(t, "backup", "--force", another, d.path), 0)
 }
 
 // TestGuardOverlap lets SRC and DEST be the same, or one lie in the other, by

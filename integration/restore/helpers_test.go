@@ -31,8 +31,16 @@ func newPlace(t testing.TB) place {
 
 func placeOn(t testing.TB, mount string) place {
 	t.Helper()
-	p := place{mount, filepath.Join(mount, "dest")}
-	check(t, os.Mkdir(p.dest, 0o700))
+	p := placeIn(t, filepath.Join(mount, "dest"))
+	p.mount = mount
+	return p
+}
+
+// placeIn initialises dest.
+func placeIn(t testing.TB, dest string) place {
+	t.Helper()
+	p := place{dest: dest}
+	check(t, os.MkdirAll(p.dest, 0o700))
 	testbin.Must(t, "init", p.dest)
 	return p
 }

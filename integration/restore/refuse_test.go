@@ -235,3 +235,72 @@ func names(dir string) []string {
 	}
 	return names
 }
+
+// What an incomplete backup, or one with rules, does not have may well be in
+// its source.
+func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	write(t, src+"/file", "kept")
+	write(t, src+"/cache/file", "left out")
+	p.backup(t, src, "--exclude=cache")
+	inPlace := []string{"--in-place", "--overwrite=if-changed", "--delete"}
+	p.refuse(t, 13, "was made with --exclude=cache", inPlace...)
+	if got := read(t, src+"/cache/file"); got != "left out" {
+		t.Errorf("cache: %q", got)
+	}
+	r := p.restore(t, append(inPlace, "-n")...)
+	if !strings.Contains(r.Stderr, "would be refused") || !strings.Contains(r.Stdout, "*deleting   cache/") {
+		t.Errorf("the dry run: %s%s", r.Stdout, r.Stderr)
+	}
+	p.restore(t, append(inPlace, "--force")...)
+	if exists(src + "/cache") {
+		t.Error("cache is there after --force")
+	}
+	p.backup(t, src)
+	p.restore(t, inPlace...)
+}
+
+// Nothing is written into, or deleted from, any directory with backups.
+func TestOtherDestsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	write(t, p.mount+"/src/file", "1")
+	p.backup(t, p.mount+"/src")
+	other := placeIn(t, p.mount+"/target/other")
+	other.backup(t, p.mount+"/src")
+	before := digest(t, other.dest)
+	p.refuse(t, 13, "holds backups", "-t", other.dest, "--overwrite=always", "--delete")
+	p.refuse(t, 13, "holds backups", "-t", other.dest+"/new")
+	p.refuse(t, 13, "holds backups", "-t", other.dest+"/cur", "--overwrite=always")
+	p.refuse(t, 13, "holds backups", "--as-subvolume", other.dest+"/2030-01-01-00:00")
+	write(t, p.mount+"/target/gone", "gone")
+	p.restore(t, "-t", p.mount+"/target", "--overwrite=always", "--delete")
+	if after := digest(t, other.dest); after != before {
+		t.Errorf("changed:\n%s\nwas\n%s", after, before)
+	}
+	if exists(p.mount+"/target/gone") || !exists(p.mount+"/target/file") {
+		t.Error("the rest was not restored, or not deleted")
+	}
+}
+
+// A mount below the target was not in the source, or has a backup of its own.
+func TestDeleteStaysOnItsFilesystem(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	check(t, os.MkdirAll(src+"/mnt", 0o755))
+	write(t, src+"/file", "1")
+	p.backup(t, src)
+	check(t, unix.Mount("none", src+"/mnt", "tmpfs", 0, "size=1M"))
+	t.Cleanup(func() { check(t, unix.Unmount(src+"/mnt", unix.MNT_DETACH)) })
+	tool(t, "btrfs", "subvolume", "create", src+"/home")
+	write(t, src+"/mnt/file", "mounted")
+	write(t, src+"/home/file", "subvolume")
+	write(t, src+"/gone", "gone")
+	p.restore(t, "--in-place", "--overwrite=if-changed", "--delete")
+	if exists(src+"/gone") || read(t, src+"/mnt/file") != "mounted" || read(t, src+"/home/file") != "subvolume" {
+		t.Error("gone stayed, or what is mounted did not")
+	}
+}

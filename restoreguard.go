@@ -1,0 +1,127 @@
+// Guards of a restore: what it refuses to delete or to write into.
+
+package rsbtbackup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkDelete refuses to delete by a backup that may lack what its source had:
+// what could not be read when it was made, or was left out by a rule.
+func (r *restore) checkDelete() error {
+	b := r.view.snap
+	if b.Status == Incomplete {
+		r.notice(b.Name + " is incomplete: what could not be read when it was made is not in it")
+	}
+	why := deletesTooMuch(b)
+	if !r.o.Delete || r.o.Force || why == "" {
+		return nil
+	}
+	if r.o.DryRun {
+		r.notice("this would be refused: " + why)
+		return nil
+	}
+	return failf(ErrGuard, "%s", why)
+}
+
+// deletesTooMuch is empty if everything that is not in b was not in its source
+// either.
+func deletesTooMuch(b Snapshot) string {
+	switch {
+	case b.Status == Incomplete:
+		return fmt.Sprintf("%s is incomplete: to delete what it does not have would delete what could not be read when it was made", b.Name)
+	case b.Record != nil && len(b.Record.Rules) > 0:
+		return fmt.Sprintf("%s was made with %s: to delete what it does not have would delete what that left out", b.Name, strings.Join(b.Record.Rules, " "))
+	}
+	return ""
+}
+
+// checkNotInDest refuses path if any directory on the way to it, or itself,
+// holds backups. What is missing at the end of path is passed over.
+func checkNotInDest(path string) error {
+	for dir := path; ; dir = filepath.Dir(dir) {
+		for _, marker := range []string{filepath.Join(logDirName, markerName), rsyncbtrfsMarker} {
+			_, err := os.Lstat(filepath.Join(dir, marker))
+			if err == nil {
+				return failf(ErrGuard, "%s lies inside %s, which holds backups", path, dir)
+			}
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+				return err
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+// spareDests keeps --delete out of every directory with backups below the
+// target.
+func (r *restore) spareDests(ctx context.Context, t *target) error {
+	if !r.o.Delete || r.o.Force || t.empty {
+		return nil
+	}
+	dests, err := destsBelow(ctx, t.dir)
+	for _, rel := range dests {
+		rule := "- /" + escapePattern(rel)
+		if !slices.Contains(t.filter, rule) {
+			r.notice(filepath.Join(t.shown, rel) + " holds backups and is left alone")
+			t.filter = append(t.filter, rule)
+		}
+	}
+	return err
+}
+
+// destsBelow returns the directories below dir that hold backups, relative to
+// it.
+func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
+	var mu sync.Mutex
+	var found []string
+	w := walker{
+		visit: func(*os.File, os.DirEntry) error { return nil },
+		enter: func(up *os.File, name string) (*os.File, error) {
+			sub, err := openDirAt(up, name)
+			if err != nil {
+				return nil, err
+			}
+			holds, err := holdsBackups(sub)
+			if err != nil || holds {
+				mu.Lock()
+				defer mu.Unlock()
+				found = append(found, strings.TrimPrefix(filepath.Join(up.Name(), name), dir.Name()+"/"))
+				return nil, errors.Join(err, sub.Close())
+			}
+			return sub, nil
+		},
+	}
+	err := w.walk(ctx, dir)
+	return found, err
+}
+
+// holdsBackups tells whether init or a predecessor has prepared dir.
+func holdsBackups(dir *os.File) (bool, error) {
+	_, err := statAt(dir, rsyncbtrfsMarker)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err == nil, err
+	}
+	log, err := openDirAt(dir, logDirName)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer log.Close()
+	_, err = statAt(log, markerName)
+	return err == nil, ignoreNotExist(err)
+}
