@@ -182,10 +182,13 @@ func spaceHints(i invocation) []string {
 	return []string{"no backup can be spared; to leave out part of SRC: " + i.again("--exclude=PATTERN"), usage}
 }
 
-// healHints: a backup shares what is damaged, unless it compares contents.
+// healHints: the next backup copies anew what the newest is known not to have.
 func healHints(i invocation) []string {
-	src := "SRC"
-	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {
+	src, healed := "SRC", false
+	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil && len(l.Backups) > 0 {
+		if r := l.Backups[len(l.Backups)-1].Record; r != nil {
+			healed = r.Verified != nil && r.Verified.Result == rsbtbackup.Damaged
+		}
 		for _, b := range slices.Backward(l.Backups) {
 			if b.Record != nil && b.Record.Source != "" {
 				src = b.Record.SourceName()
@@ -193,7 +196,10 @@ func healHints(i invocation) []string {
 			}
 		}
 	}
-	return []string{"to copy what is damaged anew from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest(), "--checksum")}
+	if !healed {
+		return []string{"to learn whether the newest backup has it too: " + quoteAll("rsbtbackup", "verify", i.dest(), "latest")}
+	}
+	return []string{"to copy what is damaged anew from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest())}
 }
 
 func isPrune(c command) bool {

@@ -152,7 +152,7 @@ func TestHints(t *testing.T) {
 		{"guard", rsbtbackup.ErrGuard, backup, []string{"to look: ls -la '/my home'", "if it is as it should be: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
 		{"SRC is DEST: nothing overrides that", errors.Join(rsbtbackup.ErrGuard, rsbtbackup.ErrOverlap), backup, nil},
 		{"forced in vain", rsbtbackup.ErrGuard, &backupCommand{Src: "/s", Dest: "/b", Force: true}, nil},
-		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to copy what is damaged anew from the source: rsbtbackup backup SRC /b --checksum"}},
+		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to learn whether the newest backup has it too: rsbtbackup verify /b latest"}},
 		{"no such path", rsbtbackup.ErrNoPath, &diffCommand{Dest: "/b", A: "latest~1", B: "latest"}, []string{"rsbtbackup ls /b latest"}},
 		{"restore: remote out of reach", errors.Join(rsbtbackup.ErrTarget, exit(255)), &restoreCommand{Target: "h:/t"}, []string{"to try the target alone: rsync --list-only h:/t"}},
 		{"too large to compare", rsbtbackup.ErrTooLarge, &diffCommand{Dest: "/b", A: "latest~1", B: "latest", Path: "my log"},

@@ -38,8 +38,7 @@ root, data that several backups share is read once. The result is kept in the re
 The exit code is 0 if all is well and 1 if anything is damaged, could not be read, or differs from SRC. A file that may
 not be read is not reported as damaged.
 
-A damaged backup stays as it is. If it is the newest, the next one is made by comparing contents, so that what is
-damaged is copied anew from SRC; backup --checksum does so at any time.
+A damaged backup stays as it is. If it is the newest, the next backup copies anew from SRC every file that can not be read.
 
 With --against each line has, as of rsync -i, what a backup would do and a name. ">f" is a file to copy, "cd", "cL" and
 "cD" a directory, symlink or device to make, "." something of which only attributes differ. The letters that follow say
@@ -201,7 +200,7 @@ func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly bool) []string {
 	}
 	lines := []string{line}
 	if r.Damaged > 0 {
-		lines = append(lines, "what is damaged stays so in the backups that have it; one made on the newest of them copies it anew from the source")
+		lines = append(lines, "what is damaged stays so in the backups that have it; the next backup copies it anew from the source if the newest is one of them")
 	}
 	if r.Damaged == 0 && r.DeviceErrors > 0 {
 		lines = append(lines, plural(int64(r.DeviceErrors), "device error")+" met and put right from a second copy: look at the disk")

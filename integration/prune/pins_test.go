@@ -65,30 +65,45 @@ func TestPinDuringABackup(t *testing.T) {
 	}
 }
 
-// The pin is set when prune has decided and is about to delete.
+// The pin is set when prune has decided and is about to delete: in a record
+// that was not there when prune read them, in a new file of that name, or
+// into the old one, as an editor would.
 func TestPinBetweenPlanAndDelete(t *testing.T) {
-	dest := newDest(t, "256M")
-	days := []string{"2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00"}
-	madeUp(t, dest, days...)
-	testbin.Must(t, "pin", dest, days[2])
-	records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
-	check(t, err)
-	defer records.Close()
-	check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
+	for _, how := range []string{"new record", "renamed over", "written into"} {
+		t.Run(how, func(t *testing.T) {
+			dest := newDest(t, "256M")
+			days := []string{"2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00"}
+			madeUp(t, dest, days...)
+			testbin.Must(t, "pin", dest, days[2])
+			if how != "new record" {
+				record(t, dest, days[0], rsbtbackup.Complete)
+				record(t, dest, days[1], rsbtbackup.Complete)
+			}
+			records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
+			check(t, err)
+			defer records.Close()
+			check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
 
-	prune := command(t, 0, "prune", dest, "--keep-last=1")
-	var out strings.Builder
-	prune.Stdout, prune.Stderr = &out, &out
-	check(t, prune.Start())
-	waitFor(t, "prune to wait for the records", func() bool { return waitsForFlock(t, prune.Process.Pid) })
-	data, err := json.Marshal(rsbtbackup.Record{Version: 1, Name: days[0], Status: rsbtbackup.Complete, Pin: &rsbtbackup.PinInfo{}})
-	check(t, err)
-	write(t, recordPath(dest, days[0]), string(data))
-	check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
-	check(t, prune.Wait())
-	wantNames(t, dest, days[0], days[2])
-	if !strings.Contains(out.String(), "1 backup deleted, 2 kept") {
-		t.Errorf("prune said:\n%s", out.String())
+			prune := command(t, 0, "prune", dest, "--keep-last=1")
+			var out strings.Builder
+			prune.Stdout, prune.Stderr = &out, &out
+			check(t, prune.Start())
+			waitFor(t, "prune to wait for the records", func() bool { return waitsForFlock(t, prune.Process.Pid) })
+			data, err := json.Marshal(rsbtbackup.Record{Version: 1, Name: days[0], Status: rsbtbackup.Complete, Pin: &rsbtbackup.PinInfo{}})
+			check(t, err)
+			name := recordPath(dest, days[0])
+			if how == "renamed over" {
+				name += ".new"
+			}
+			write(t, name, string(data))
+			check(t, os.Rename(name, recordPath(dest, days[0])))
+			check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
+			check(t, prune.Wait())
+			wantNames(t, dest, days[0], days[2])
+			if !strings.Contains(out.String(), "1 backup deleted, 2 kept") {
+				t.Errorf("prune said:\n%s", out.String())
+			}
+		})
 	}
 }
 

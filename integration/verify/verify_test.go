@@ -184,7 +184,8 @@ func TestTheNextBackupHeals(t *testing.T) {
 			dropCaches(t)
 			shares := s.backup(t)
 			r := testbin.Run(t, "verify", s.dest, "latest")
-			if r.Exit != 1 || !strings.Contains(r.Stdout, "what is damaged stays so") {
+			if r.Exit != 1 || !strings.Contains(r.Stdout, "what is damaged stays so") ||
+				!strings.Contains(r.Stderr, "hint: to copy what is damaged anew from the source: rsbtbackup backup "+s.src+" "+s.dest+"\n") {
 				t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 			}
 			r = testbin.Run(t, "backup", s.src, s.dest, mode)
