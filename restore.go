@@ -269,6 +269,13 @@ func (r *restore) transfer(ctx context.Context) error {
 		}
 	}
 	end := r.rsync(ctx)
+	if again, err := r.losesGroups(ctx, end); err != nil {
+		return step("look at ACLs", r.view.explain(err))
+	} else if again {
+		before := r.report.Stats
+		end = r.rsync(ctx)
+		r.report.Stats = addUp(before, r.report.Stats)
+	}
 	err := r.judge(end)
 	if gone := r.view.gone(); gone != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w; %s is not complete", gone, r.target.shown)

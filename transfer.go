@@ -103,6 +103,17 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = r.again(ctx, pending, opts)
 	}
+	if err != nil || judge(end).err != nil {
+		return end, err
+	}
+	lost, err := r.groupsLost(ctx, pending)
+	if err != nil {
+		return transferEnd{}, step("look at ACLs", err)
+	}
+	if lost {
+		r.log.Info("once more, for the ACLs of sticky directories")
+		end, err = r.again(ctx, pending, opts)
+	}
 	return end, err
 }
 

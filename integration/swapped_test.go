@@ -129,3 +129,32 @@ func TestAForeignSubvolumeIsNoBackup(t *testing.T) {
 	wantSame(t, src, backup(t, src, dest))
 	testbin.Must(t, "delete", dest, "2019-01-01-00:00", "2020-01-01-00:00", "--force")
 }
+
+// rsync takes the rights of the group from the ACL of a directory that becomes
+// sticky in the same run.
+func TestStickyDirectoriesKeepTheirACLs(t *testing.T) {
+	t.Parallel()
+	dest, src := newDest(t), t.TempDir()
+	sticky := func(dir, group string) {
+		makeDir(t, dir)
+		tool(t, "setfacl", "-m", "u:1000:-,g::"+group+",m::rwx,o::rwx", dir)
+		tool(t, "chmod", "+t", dir)
+	}
+	sticky(src, "rwx")
+	sticky(src+"/new", "r-x")
+	sticky(src+"/none", "---")
+	write(t, src+"/new/file", "1")
+	makeDir(t, src+"/becomes")
+	first := backup(t, src, dest)
+	wantSame(t, src, first)
+	sticky(src+"/becomes", "rwx")
+	second := backup(t, src, dest)
+	wantSame(t, src, second)
+	target := dest + "-restored"
+	testbin.Must(t, "restore", dest, "latest", "--no-reflink", "-t", target)
+	wantSame(t, second, target)
+	r := invocation{env: fakeRsync(t, `echo run >&2; exec "$REAL" "$@"`)}.must(t, "backup", src, dest)
+	if n := strings.Count(r.Stderr, "says=run"); n != 1 {
+		t.Errorf("an unchanged run: rsync ran %d times\n%s", n, r.Stderr)
+	}
+}

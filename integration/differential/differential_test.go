@@ -59,6 +59,8 @@ var regressions = []struct {
 }{
 	{1, 6, "whole files: names of one file that became copies of the same size and time stayed linked"},
 	{2, 10, "whole files: the same, with other owners"},
+	{1795453564121, 1, "the top became sticky and got an ACL: its group lost all rights"},
+	{1795453564104, 19, "the same for a directory that got a new name"},
 }
 
 func TestRegressions(t *testing.T) {

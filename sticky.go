@@ -1,0 +1,144 @@
+// Sticky directories: what rsync's --acls does wrong with them.
+//
+// When a directory gets the sticky bit and an ACL in one run, rsync (3.5.0, and
+// every version since 3.0) first sets the ACL without any rights for group and
+// others, so that nobody deletes in it meanwhile, and then the mode. Of an ACL
+// with a mask the mode sets the mask and not the owning group's own entry,
+// which stays empty. To a directory that is sticky already rsync gives the
+// whole ACL, so a second run puts it right.
+
+package rsbtbackup
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
+)
+
+const aclAccess = "system.posix_acl_access"
+
+// groupsLost tells whether a run has left a sticky directory whose group may
+// do nothing and for which that is new: rsync may have done it.
+func (r *run) groupsLost(ctx context.Context, pending *os.File) (bool, error) {
+	var base *os.File
+	if r.plan.base != nil {
+		var err error
+		if base, err = openDirAt(r.store.dir, r.plan.base.Name); err != nil {
+			return false, err
+		}
+		defer base.Close()
+	}
+	return anySticky(ctx, pending, func(path string, acl []byte) bool {
+		return groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path))
+	})
+}
+
+// losesGroups tells whether a second run is needed for what the first may have
+// done to a sticky directory of the backup.
+func (r *restore) losesGroups(ctx context.Context, end transferEnd) (bool, error) {
+	var exit *rsyncexec.ExitError
+	if r.o.DryRun || end.noSpace || end.err != nil && !(errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial) {
+		return false, nil
+	}
+	return anySticky(ctx, r.view.root, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
+}
+
+// aclBeneath returns the ACL of the directory at path below dir, or nil.
+func aclBeneath(dir *os.File, path string) []byte {
+	if dir == nil {
+		return nil
+	}
+	d, err := openBeneath(dir, path)
+	if err != nil {
+		return nil // so it is new
+	}
+	defer d.Close()
+	acl, err := accessACL(d)
+	if err != nil {
+		return nil
+	}
+	return acl
+}
+
+// anySticky tells whether pick is true of the access ACL of any sticky
+// directory from root down. Directories that can not be read do not count.
+func anySticky(ctx context.Context, root *os.File, pick func(path string, acl []byte) bool) (bool, error) {
+	var found atomic.Bool
+	look := func(dir *os.File, path string) error {
+		st, err := statFile(dir)
+		if err != nil || st.Mode&unix.S_ISVTX == 0 {
+			return err
+		}
+		acl, err := accessACL(dir)
+		if err == nil && acl != nil && pick(path, acl) {
+			found.Store(true)
+		}
+		return err
+	}
+	if err := look(root, "."); err != nil {
+		return false, err
+	}
+	w := walker{
+		visit: func(*os.File, os.DirEntry) error { return nil },
+		enter: func(up *os.File, name string) (*os.File, error) {
+			dir, err := openDirAt(up, name)
+			if err != nil {
+				return nil, nil
+			}
+			if err := look(dir, strings.TrimPrefix(filepath.Join(up.Name(), name), root.Name()+"/")); err != nil {
+				return nil, errors.Join(err, dir.Close())
+			}
+			return dir, nil
+		},
+		unreadable: func(*os.File, error) error { return nil },
+	}
+	err := w.walk(ctx, root)
+	return found.Load(), err
+}
+
+// accessACL returns nil where there is none.
+func accessACL(dir *os.File) ([]byte, error) {
+	buf := make([]byte, 4+8*64)
+	for {
+		n, err := unix.Fgetxattr(int(dir.Fd()), aclAccess, buf)
+		switch {
+		case err == nil:
+			return buf[:n], nil
+		case err == unix.ENODATA, err == unix.EOPNOTSUPP:
+			return nil, nil
+		case err == unix.EINTR:
+		case err == unix.ERANGE && len(buf) < xattrMax:
+			buf = make([]byte, xattrMax)
+		default:
+			return nil, atError("getxattr", dir, "", err)
+		}
+	}
+}
+
+// groupEntry returns the rights that the owning group's entry of an ACL gives
+// (linux/posix_acl_xattr.h: a version, then tag, rights and id of each entry).
+// An ACL with no mask has none that differs from the mode: -1.
+func groupEntry(acl []byte) int {
+	const groupObj, mask = 0x04, 0x10
+	rights, masked := -1, false
+	for entry := 4; entry+8 <= len(acl); entry += 8 {
+		switch binary.LittleEndian.Uint16(acl[entry:]) {
+		case groupObj:
+			rights = int(binary.LittleEndian.Uint16(acl[entry+2:]))
+		case mask:
+			masked = true
+		}
+	}
+	if !masked {
+		return -1
+	}
+	return rights
+}
