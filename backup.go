@@ -319,8 +319,7 @@ func (r *run) judge(end transferEnd) verdict {
 			v = verdict{err: err, drop: true}
 		}
 	}
-	var exit *rsyncexec.ExitError
-	if v.drop && errors.As(v.err, &exit) && exit.Code == rsyncexec.ExitMaxDelete && r.o.MaxDeletePercent > 0 {
+	if errors.Is(v.err, errMaxDelete) {
 		v.err = tooManyDeletes(r.src, r.plan.base, r.o.MaxDeletePercent)
 	}
 	if v.notice != "" {

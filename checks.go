@@ -114,7 +114,7 @@ func checkRecords(in *checkInput, r *CheckReport) {
 	}
 	switch st := in.state; {
 	case len(unreadable) > 0:
-		r.add(name, CheckFail, "%s can not be read: %s", plural(len(unreadable), "record"), someNames(unreadable))
+		r.add(name, CheckFail, "%s missing or not readable: %s", plural(len(unreadable), "record"), someNames(unreadable))
 	case len(st.orphans) > 0 && in.running == nil:
 		r.add(name, CheckWarn, "%s without a backup: %s; the next run removes them", plural(len(st.orphans), "record"), someNames(st.orphans))
 	case len(st.trash) > 0 && in.running == nil:

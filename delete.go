@@ -122,7 +122,7 @@ func (e *pinError) Unwrap() error { return ErrGuard }
 func pinnedError(name string, r *Record) error {
 	switch {
 	case r == nil || r.Pin == nil:
-		return &pinError{name + " has a record that can not be read, so it may be pinned"}
+		return &pinError{name + " has no record of its run, or none that can be read, so it may be pinned"}
 	case r.Pin.Note != "":
 		return &pinError{name + " is pinned: " + r.Pin.Note}
 	}

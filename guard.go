@@ -56,8 +56,11 @@ func sourceChanged(newest *Snapshot, src *source) bool {
 		return false
 	}
 	was := lastIdentity(newest, src)
-	return newest.Record.SourceName() != src.shown || was != nil && !was.sameDir(*src.identity) ||
-		src.local() && newest.Record.Host != src.host
+	if newest.Record.SourceName() != src.shown || was != nil && !was.sameDir(*src.identity) {
+		return true
+	}
+	// Host names change; where the filesystem tells nothing, they are all there is.
+	return was != nil && was.FSID == "" && newest.Record.Host != src.host
 }
 
 // maxDeletes turns a percentage of the files in the newest backup into

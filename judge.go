@@ -23,6 +23,8 @@ type transferEnd struct {
 	result  rsyncexec.Result
 	err     error // from rsyncexec.Run
 	noSpace bool  // some message said so, whatever the exit code
+	// stopped: --max-delete was met, which exit 23 and 24 hide.
+	stopped bool
 	gone    error // a local source is not the directory it was
 	remote  bool
 	resumed bool // pending holds the work of an earlier run
@@ -32,6 +34,12 @@ type transferEnd struct {
 	refuse23  bool
 }
 
+// errMaxDelete: rsync has deleted as much as it was allowed to, and not all.
+var errMaxDelete = errors.New("more was to be deleted than is allowed")
+
+// stoppedMessage is what rsync says of it, once.
+var stoppedMessage = regexp.MustCompile(`^Deletions stopped due to --max-delete limit`)
+
 // judge is pure. Exit codes are those of rsync(1); what each cause really
 // gives was tried out on rsync 3.5.0.
 func judge(end transferEnd) verdict {
@@ -40,6 +48,9 @@ func judge(end transferEnd) verdict {
 	}
 	if end.noSpace {
 		return verdict{err: kindError{ErrNoSpace, end.failure("rsync: no space left on device")}}
+	}
+	if end.stopped {
+		return verdict{err: errMaxDelete, drop: true}
 	}
 	var exit *rsyncexec.ExitError
 	if end.err != nil && !errors.As(end.err, &exit) {
@@ -57,7 +68,7 @@ func judge(end transferEnd) verdict {
 	case rsyncexec.ExitPartial:
 		return judgePartial(end)
 	case rsyncexec.ExitMaxDelete:
-		return verdict{err: end.err, drop: true}
+		return verdict{err: errMaxDelete, drop: true}
 	case rsyncexec.ExitSyntax:
 		return verdict{err: kindError{ErrUsage, end.err}, drop: end.idle()}
 	}

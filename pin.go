@@ -64,7 +64,7 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog
 	if b.Record, err = s.writePin(b, pin); err != nil {
 		return b, was, step("pin", err)
 	}
-	if b.Pinned() {
+	if b.Record.Pin != nil {
 		log.Info("pinned", "backup", b.Name, "note", b.Record.Pin.Note)
 	} else {
 		log.Info("unpinned", "backup", b.Name)

@@ -273,6 +273,11 @@ func (r *restore) transfer(ctx context.Context) error {
 		return step("look at ACLs", r.view.explain(err))
 	} else if again {
 		before := r.report.Stats
+		r.report.Stats = nil
+		if r.o.Overwrite == OverwriteAlways {
+			r.o.Overwrite = OverwriteIfChanged // all is written
+		}
+		r.o.Changes = nil
 		end = r.rsync(ctx)
 		r.report.Stats = addUp(before, r.report.Stats)
 	}

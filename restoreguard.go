@@ -66,9 +66,9 @@ func checkNotInDest(path string) error {
 }
 
 // spareDests keeps --delete out of every directory with backups below the
-// target.
+// target that rsync could enter.
 func (r *restore) spareDests(ctx context.Context, t *target) error {
-	if !r.o.Delete || r.o.Force || t.empty {
+	if !r.o.Delete || t.empty {
 		return nil
 	}
 	dests, err := destsBelow(ctx, t.dir)
@@ -82,9 +82,13 @@ func (r *restore) spareDests(ctx context.Context, t *target) error {
 	return err
 }
 
-// destsBelow returns the directories below dir that hold backups, relative to
-// it.
+// destsBelow returns the directories below dir, on its filesystem, that hold
+// backups, relative to it. What can not be looked into, rsync can not empty.
 func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
+	top, err := statFile(dir)
+	if err != nil {
+		return nil, err
+	}
 	var mu sync.Mutex
 	var found []string
 	w := walker{
@@ -92,36 +96,37 @@ func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
 		enter: func(up *os.File, name string) (*os.File, error) {
 			sub, err := openDirAt(up, name)
 			if err != nil {
-				return nil, err
+				return nil, nil
 			}
-			holds, err := holdsBackups(sub)
-			if err != nil || holds {
-				mu.Lock()
-				defer mu.Unlock()
-				found = append(found, strings.TrimPrefix(filepath.Join(up.Name(), name), dir.Name()+"/"))
+			st, err := statFile(sub)
+			if err != nil || st.Dev != top.Dev {
 				return nil, errors.Join(err, sub.Close())
 			}
-			return sub, nil
+			if !holdsBackups(sub) {
+				return sub, nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, strings.TrimPrefix(filepath.Join(up.Name(), name), dir.Name()+"/"))
+			return nil, sub.Close()
 		},
+		unreadable: func(*os.File, error) error { return nil },
 	}
-	err := w.walk(ctx, dir)
+	err = w.walk(ctx, dir)
 	return found, err
 }
 
-// holdsBackups tells whether init or a predecessor has prepared dir.
-func holdsBackups(dir *os.File) (bool, error) {
-	_, err := statAt(dir, rsyncbtrfsMarker)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err == nil, err
+// holdsBackups tells whether init or a predecessor has prepared dir, or may
+// have: .log is there and closed to us.
+func holdsBackups(dir *os.File) bool {
+	if _, err := statAt(dir, rsyncbtrfsMarker); err == nil {
+		return true
 	}
 	log, err := openDirAt(dir, logDirName)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		return errors.Is(err, unix.EACCES)
 	}
 	defer log.Close()
 	_, err = statAt(log, markerName)
-	return err == nil, ignoreNotExist(err)
+	return err == nil
 }

@@ -44,25 +44,39 @@ const (
 type SourceIdentity struct {
 	FSType int64  `json:"fs_type"`         // statfs f_type
 	FSID   string `json:"fsid"`            // empty where the kernel makes up a new one at each mount
-	Inode  uint64 `json:"inode,omitempty"` // of SRC; 256 for the top of every btrfs snapshot
+	Inode  uint64 `json:"inode,omitempty"` // of SRC, where the filesystem keeps it; 256 for the top of every btrfs snapshot
 }
 
 func (i SourceIdentity) sameFS(j SourceIdentity) bool {
 	return i.FSType == j.FSType && i.FSID == j.FSID
 }
 
-// sameDir tells whether both can be the same directory. Filesystems without an
-// id may number their inodes anew at each mount.
+// sameDir tells whether both can be the same directory.
 func (i SourceIdentity) sameDir(j SourceIdentity) bool {
-	return i.sameFS(j) && (i.Inode == j.Inode || i.Inode == 0 || i.FSID == "")
+	return i.sameFS(j) && (i.Inode == j.Inode || i.Inode == 0 || j.Inode == 0)
 }
 
 // root names the directory for the note about pending, which is of this boot.
+// Each snapshot of btrfs has a device number of its own, and so has each mount
+// of some filesystems without an id.
 func (s *source) root() string {
-	if s.identity == nil {
+	switch {
+	case s.identity == nil:
 		return ""
+	case s.identity.FSID != "":
+		return fmt.Sprintf("%x-%s-%d", s.identity.FSType, s.identity.FSID, s.identity.Inode)
 	}
-	return fmt.Sprintf("%x-%s-%d-%d", s.identity.FSType, s.identity.FSID, s.dev, s.ino)
+	return fmt.Sprintf("%x-%d-%d", s.identity.FSType, s.dev, s.ino)
+}
+
+// keepsInodes tells of the common filesystems on disks that a file has one
+// inode number for ever; others make them up at each mount.
+func keepsInodes(fsType int64) bool {
+	switch fsType {
+	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
+		return true
+	}
+	return false
 }
 
 // describeSource parses src and looks at a local one. dest is the real path
@@ -104,7 +118,9 @@ func (s *source) look() error {
 	if s.identity, err = identify(dir); err != nil {
 		return err
 	}
-	s.identity.Inode = s.ino
+	if keepsInodes(s.identity.FSType) {
+		s.identity.Inode = s.ino
+	}
 	s.host, err = os.Hostname()
 	return err
 }
@@ -135,7 +151,7 @@ func identify(dir *os.File) (*SourceIdentity, error) {
 	if err := retry(func() error { return unix.Fstatfs(int(dir.Fd()), &fs) }); err != nil {
 		return nil, &os.PathError{Op: "statfs", Path: dir.Name(), Err: err}
 	}
-	id := &SourceIdentity{FSType: int64(fs.Type)}
+	id := &SourceIdentity{FSType: int64(uint32(fs.Type))} // the magic numbers have 32 bits, and so has the field on 32-bit machines
 	switch id.FSType {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:
 	case unix.BTRFS_SUPER_MAGIC:

@@ -95,13 +95,13 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 	opts.Sparse = opts.Sparse && !dense
 	opts.ExtraFiles = []*os.File{pending, r.store.dir}
 	end := r.rsync(ctx, opts)
-	if falseAlarm(end) {
-		end, err = r.again(ctx, pending, opts)
+	if !r.store.keepLock && falseAlarm(end) {
+		end, err = r.again(ctx, pending, opts, end)
 	}
 	if err == nil && r.needsReplacing(end) {
 		r.log.Info("once more, replacing files that can not be written in place")
 		opts.Inplace, opts.WholeFile = false, true
-		end, err = r.again(ctx, pending, opts)
+		end, err = r.again(ctx, pending, opts, end)
 	}
 	if err != nil || judge(end).err != nil {
 		return end, err
@@ -112,19 +112,22 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 	}
 	if lost {
 		r.log.Info("once more, for the ACLs of sticky directories")
-		end, err = r.again(ctx, pending, opts)
+		end, err = r.again(ctx, pending, opts, end)
 	}
 	return end, err
 }
 
 // again runs rsync once more on a pending that it has just written: links it
-// made there are as unsafe to write to as those of the base.
-func (r *run) again(ctx context.Context, pending *os.File, opts rsyncexec.Options) (transferEnd, error) {
+// made there are as unsafe to write to as those of the base. What first has
+// copied is worth keeping whatever becomes of this run.
+func (r *run) again(ctx context.Context, pending *os.File, opts rsyncexec.Options, first transferEnd) (transferEnd, error) {
 	if _, err := prepareTree(ctx, pending, false); err != nil {
 		return transferEnd{}, step("prepare pending", err)
 	}
 	before := r.report.Stats
+	r.report.Stats = nil
 	end := r.rsync(ctx, opts)
+	end.connected = end.connected || first.connected
 	r.report.Stats = addUp(before, r.report.Stats)
 	return end, nil
 }
@@ -217,6 +220,9 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 	opts.Line = func(stream, line string) {
 		if stream == "stderr" && noSpace(line) {
 			end.noSpace = true
+		}
+		if stoppedMessage.MatchString(line) {
+			end.stopped = true
 		}
 		if stream == "stdout" && connectedMessage.MatchString(line) {
 			end.connected = true

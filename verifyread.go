@@ -4,6 +4,7 @@
 package rsbtbackup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -149,7 +150,7 @@ func (p *filePool) release(file *pooledFile) {
 	if file.left.Add(-1) > 0 {
 		return
 	}
-	slices.SortFunc(file.bad, func(a, b DamagedRange) int { return int(a.Offset - b.Offset) })
+	slices.SortFunc(file.bad, func(a, b DamagedRange) int { return cmp.Compare(a.Offset, b.Offset) })
 	file.bad = mergeRanges(file.bad)
 	p.done(file)
 	_ = file.Close() // opened for reading

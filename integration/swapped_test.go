@@ -125,6 +125,8 @@ func TestAForeignSubvolumeIsNoBackup(t *testing.T) {
 		}
 		testbin.Run(t, "verify", dest) // writes down what it found
 	}
+	testbin.Must(t, "pin", dest, "2019-01-01-00:00")
+	testbin.Must(t, "unpin", dest, "2019-01-01-00:00")
 	write(t, src+"/file", "2")
 	wantSame(t, src, backup(t, src, dest))
 	testbin.Must(t, "delete", dest, "2019-01-01-00:00", "2020-01-01-00:00", "--force")

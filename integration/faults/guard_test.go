@@ -104,6 +104,11 @@ func TestGuardAnotherSource(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(another, fmt.Sprint(i)), nil, 0o644))
 	}
 	guarded(t, d, "--prune", "--keep-last=1", another, d.path)
+	for _, hiding := range []int{23, 24} {
+		r := runEnv(t, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@"; exit %d`, hiding)), "backup", another, d.path)
+		wantExit(t, r, 13)
+		d.held(t, src)
+	}
 	moved := &tree{dir: src.dir + " moved", rng: src.rng}
 	must(t, os.Rename(src.dir, moved.dir))
 	wantExit(t, run(t, "backup", moved.dir, d.path), 0)
