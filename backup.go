@@ -193,8 +193,13 @@ func (r *run) checkOptions() error {
 	if err := rsyncexec.CheckExtra(o.RsyncArgs); err != nil {
 		return kindError{ErrUsage, err}
 	}
-	if _, err := rsyncexec.ParseSource(o.Source); err != nil {
+	spec, err := rsyncexec.ParseSource(o.Source)
+	if err != nil {
 		return failf(ErrUsage, "SRC: %w", err)
+	}
+	if spec.Kind == rsyncexec.Local && rsyncexec.RemoteOptionAsked(o.RsyncArgs) {
+		// rsync 3.2.7 then writes to a directory of a random name, and exits 0.
+		return failf(ErrUsage, "--remote-option is for a remote SRC: in a local copy there is no other end")
 	}
 	if o.Prune != nil {
 		if err := o.Prune.check(); err != nil {

@@ -103,6 +103,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{name: "--chown=65534:65534", args: []string{"backup", b.src, b.dest, "--", "--chown=65534:65534"}, exit: 2, says: []string{"--chown", "owners"}, hint: "restored"},
 		{name: "--no-owner", args: []string{"backup", b.src, b.dest, "--", "--no-owner"}, exit: 2, says: []string{"--no-owner", "owners"}},
 		{name: "--no-super", args: []string{"backup", b.src, b.dest, "--", "--no-super"}, exit: 2, says: []string{"--no-super", "owners"}},
+		{name: "-M of a local SRC", args: []string{"backup", b.src, b.dest, "--", "-M--bwlimit=1m"}, exit: 2, says: []string{"--remote-option is for a remote SRC"}},
 		{name: "-M--no-super", args: []string{"backup", b.src, b.dest, "--", "-M--no-super"}, exit: 2, says: []string{"-M --no-super", "two ends"}},
 		{name: "-vO", args: []string{"backup", b.src, b.dest, "--", "-vO"}, exit: 2, says: []string{"-O", "times"}},
 		{name: "--protocol=30", args: []string{"backup", b.src, b.dest, "--", "--protocol=30"}, exit: 2, says: []string{"--protocol", "times"}, hint: "rsync agrees"},

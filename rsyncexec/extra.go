@@ -39,14 +39,19 @@ func CheckExtra(args []string) error {
 }
 
 // DryRunAsked tells whether -n or --dry-run is among the options, also in a cluster such as -vn.
-func DryRunAsked(args []string) bool {
+func DryRunAsked(args []string) bool { return asked(args, "dry-run") }
+
+// RemoteOptionAsked tells whether -M or --remote-option is among the options.
+func RemoteOptionAsked(args []string) bool { return asked(args, "remote-option") }
+
+func asked(args []string, long string) bool {
 	for len(args) > 0 {
 		found, rest, err := nextOptions(args)
 		if err != nil {
 			return false
 		}
 		for _, option := range found {
-			if option.rule.long == "dry-run" {
+			if option.rule.long == long {
 				return true
 			}
 		}

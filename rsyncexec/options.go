@@ -31,8 +31,6 @@ type Options struct {
 	ACLs       bool // --acls
 	Xattrs     bool // --xattrs
 	NumericIDs bool // --numeric-ids
-	// FakeSuper keeps owner, mode and device numbers in xattrs of the destination, for a receiver that is not root.
-	FakeSuper bool
 	// Inplace writes into existing files instead of replacing them.
 	Inplace bool
 	// WholeFile sends changed files whole instead of comparing blocks.
@@ -166,7 +164,7 @@ func (o Options) check() error {
 // fakeSuper tells whether one end keeps attributes of its own in those xattrs.
 func (o Options) fakeSuper() bool {
 	asked := func(arg string) bool { return strings.Contains(arg, "fake-super") }
-	return o.FakeSuper || slices.ContainsFunc(o.Extra, asked)
+	return slices.ContainsFunc(o.Extra, asked)
 }
 
 // attributeArgs: the quick check of rsync compares whole seconds, so a change of the same size within a second would be
@@ -178,13 +176,7 @@ func (o Options) attributeArgs() []string {
 	// Given once, rsync leaves out user.rsync.%stat and its like, which a source written with --fake-super is made of.
 	args = append(args, when(o.Xattrs && !o.fakeSuper(), "--xattrs")...)
 	args = append(args, when(o.NumericIDs, "--numeric-ids")...)
-	args = append(args, "--modify-window=-1")
-	// In a local copy the sender is the client: --fake-super would also reinterpret the source's xattrs, and
-	// --remote-option reaches the receiver alone. In a pull the client is the receiver.
-	if o.FakeSuper && o.Source.Kind == Local {
-		return append(args, "--remote-option=--fake-super")
-	}
-	return append(args, when(o.FakeSuper, "--fake-super")...)
+	return append(args, "--modify-window=-1")
 }
 
 // transferArgs names --no-inplace and --no-whole-file openly: rsync's own default differs between local and remote.

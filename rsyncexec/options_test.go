@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestArgvGolden(t *testing.T) {
 	everything := Options{
 		Source: Source{Kind: Shell, User: "backup", Host: "fd00::1", Path: "/srv/it's $HOME*\n"}, Dest: "/proc/self/fd/3",
-		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, FakeSuper: true, Inplace: true, Delete: true,
+		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, Inplace: true, Delete: true,
 		Checksum: true, DryRun: true, OneFileSystem: true,
 		Filter: []string{"merge /etc/rules"}, Exclude: []string{"*.tmp", "-x"}, ExcludeFrom: []string{"/etc/exclude"},
 		Bwlimit: "1.5m", Rsh: "ssh -p 2222", Timeout: 1500 * time.Millisecond,
@@ -31,7 +31,6 @@ func TestArgvGolden(t *testing.T) {
 		"root-local":        {Source: local, Dest: "/proc/self/fd/3/", HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, Inplace: true, Delete: true},
 		"whole-file":        {Source: local, Dest: "/backup", WholeFile: true},
 		"inplace-whole":     {Source: local, Dest: "/backup", Inplace: true, WholeFile: true},
-		"fake-super-local":  {Source: local, Dest: "/backup", FakeSuper: true},
 		"local-odd-path":    {Source: Source{Kind: Local, Path: "/-a:b *\n"}, Dest: "/-e sh:x"},
 		"shell-plain":       {Source: Source{Kind: Shell, Host: "host", Path: "/home"}, Dest: "/backup"},
 		"shell-home":        {Source: Source{Kind: Shell, Host: "host"}, Dest: "/backup"},

@@ -341,26 +341,6 @@ func TestRsyncAliasIsRefused(t *testing.T) {
 	}
 }
 
-// In a local copy --fake-super is for the destination alone; see Options.attributeArgs.
-func TestRsyncFakeSuper(t *testing.T) {
-	src, dst := t.TempDir(), t.TempDir()
-	write(t, src+"/file", "x")
-	if err := os.Chmod(src+"/file", 0o755|os.ModeSetuid); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Setxattr(dst, "user.probe", []byte("x"), 0); err != nil {
-		t.Skipf("the temporary directory takes no user xattrs: %v", err)
-	}
-	if _, err := Run(t.Context(), Options{Source: Source{Path: src}, Dest: dst, FakeSuper: true, Xattrs: true}); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 100)
-	n, err := syscall.Getxattr(dst+"/file", "user.rsync.%stat", buf)
-	if err != nil || !strings.HasPrefix(string(buf[:max(n, 0)]), "104755 ") {
-		t.Errorf("stored: %q, %v", buf[:max(n, 0)], err)
-	}
-}
-
 // The user may choose when rsync deletes.
 func TestRsyncDeleteTimingIsFree(t *testing.T) {
 	for _, when := range []string{"--delete-before", "--delete-during", "--delete-delay", "--delete-after", "--del"} {
