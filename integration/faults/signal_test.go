@@ -23,12 +23,28 @@ func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
 	t.Helper()
 	argv := append([]string{program(t), "backup", src.dir, d.path}, slow...)
 	p := start(t, nil, append(argv, flags...)...)
-	waitFor(t, "rsync to start", func() bool { return rsyncOf(p.pid()) != 0 || !p.running() })
+	waitFor(t, "rsync to copy", func() bool { return copying(p.pid()) || !p.running() })
 	time.Sleep(50 * time.Millisecond)
 	if !p.running() {
 		t.Fatalf("ended too early: %v", p.wait(t))
 	}
 	return p
+}
+
+// copying tells whether rsync has begun: before it has a file list nothing is
+// written, and no pending is worth keeping. With the list the generator, a child
+// of the rsync we started, starts the receiver.
+func copying(pid int) bool {
+	client := rsyncOf(pid)
+	if client == 0 {
+		return false
+	}
+	for _, generator := range children(client) {
+		if len(children(generator)) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // rsyncOf returns the pid of the rsync that copies.
