@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +57,7 @@ func removeUnreadable(ctx context.Context, root *os.File) ([]string, error) {
 		if !e.Type().IsRegular() {
 			return nil
 		}
-		return pool.addOwn(dir, e.Name(), strings.TrimPrefix(filepath.Join(dir.Name(), e.Name()), root.Name()+"/"))
+		return pool.addOwn(dir, e.Name(), below(root, dir, e.Name()))
 	}}
 	err = w.walk(ctx, root)
 	pool.wait()

@@ -107,7 +107,7 @@ func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found = append(found, strings.TrimPrefix(filepath.Join(up.Name(), name), dir.Name()+"/"))
+			found = append(found, below(dir, up, name))
 			return nil, sub.Close()
 		},
 		unreadable: func(*os.File, error) error { return nil },

@@ -15,8 +15,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -93,7 +91,7 @@ func anySticky(ctx context.Context, root *os.File, pick func(path string, acl []
 			if err != nil {
 				return nil, nil
 			}
-			if err := look(dir, strings.TrimPrefix(filepath.Join(up.Name(), name), root.Name()+"/")); err != nil {
+			if err := look(dir, below(root, up, name)); err != nil {
 				return nil, errors.Join(err, dir.Close())
 			}
 			return dir, nil

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -59,7 +57,7 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 				return nil, sub.Close()
 			}
 			if oneFS && uint64(st.Dev) != src.dev {
-				v.skip(strings.TrimPrefix(filepath.Join(dir.Name(), name), root.Name()+"/"))
+				v.skip(below(root, dir, name))
 				return nil, sub.Close()
 			}
 			return sub, nil

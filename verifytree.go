@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -120,8 +119,7 @@ func (r *backupReader) readTree() error {
 }
 
 func (r *backupReader) path(dir *os.File, name string) string {
-	rel := strings.TrimPrefix(filepath.Join(dir.Name(), name), r.root.Name())
-	return strings.TrimPrefix(rel, "/")
+	return below(r.root, dir, name)
 }
 
 func (r *backupReader) unreadable(dir *os.File, err error) error {

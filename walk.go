@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -32,6 +34,11 @@ type walker struct {
 	token chan struct{} // one for each further goroutine
 	group sync.WaitGroup
 	first firstError
+}
+
+// below is the path of name, in dir, relative to root, which may be "/".
+func below(root, dir *os.File, name string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(filepath.Join(dir.Name(), name), root.Name()), "/")
 }
 
 // firstError keeps the first of the errors of several goroutines.

@@ -4,11 +4,14 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"golang.org/x/sys/unix"
 )
@@ -158,5 +161,40 @@ func TestStickyDirectoriesKeepTheirACLs(t *testing.T) {
 	r := invocation{env: fakeRsync(t, `echo run >&2; exec "$REAL" "$@"`)}.must(t, "backup", src, dest)
 	if n := strings.Count(r.Stderr, "says=run"); n != 1 {
 		t.Errorf("an unchanged run: rsync ran %d times\n%s", n, r.Stderr)
+	}
+}
+
+// SRC is "/", below which names have one slash only. The root is a tmpfs with
+// the programs of the machine mounted in it.
+func TestTheRootDirectoryOnOneFilesystem(t *testing.T) {
+	t.Parallel()
+	disk, root := loopfs.New(t, "512M"), t.TempDir()
+	check(t, unix.Mount("none", root, "tmpfs", 0, "size=32M"))
+	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
+	for _, dir := range []string{"usr", "proc", "dev", "disk"} {
+		makeDir(t, root+"/"+dir)
+		check(t, unix.Mount(map[bool]string{true: disk, false: "/" + dir}[dir == "disk"], root+"/"+dir, "", unix.MS_BIND, ""))
+	}
+	for _, link := range []string{"bin", "lib", "lib64"} {
+		check(t, os.Symlink("usr/"+link, root+"/"+link))
+	}
+	write(t, root+"/etc/file", "1")
+	write(t, root+"/tool", read(t, testbin.Path(t)))
+	check(t, os.Chmod(root+"/tool", 0o755))
+	inside := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("/tool", args...)
+		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Chroot: root}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	inside("init", "/disk")
+	for range 2 {
+		inside("backup", "--one-file-system", "/", "/disk")
+		made := filepath.Join(disk, current(t, disk))
+		if left, err := os.ReadDir(made + "/usr"); err != nil || len(left) > 0 || read(t, made+"/etc/file") != "1" {
+			t.Errorf("in usr: %v, %v", left, err)
+		}
 	}
 }
