@@ -128,6 +128,10 @@ type RestoreReport struct {
 // The path of the target is resolved once. Below it no symlink is followed:
 // one that stands where the backup has a directory is replaced by it.
 //
+// When Restore returns without an error, what it wrote to the filesystem of a
+// local target survives a power cut. Of other filesystems that are mounted
+// below it, and of a remote target, nothing is known.
+//
 // An empty local target on the same btrfs is filled, by root, with files that
 // share their blocks with the backup. No data is read then, so damage is not
 // noticed; Verify reads.
@@ -178,10 +182,7 @@ func (r *restore) restore(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.target.close()) }()
 	r.report.Target = r.target.shown
-	if err := r.transfer(ctx); err != nil {
-		return err
-	}
-	return nil
+	return r.transfer(ctx)
 }
 
 func (r *restore) checkOptions() error {
@@ -256,9 +257,19 @@ func (r *restore) notice(text string) {
 	r.log.Warn(text)
 }
 
-// transfer copies by reflink what it can and lets rsync do the rest, which
-// includes telling what went wrong.
+// transfer copies, and asks whether the disk took it all: rsync is content with
+// what the page cache took.
 func (r *restore) transfer(ctx context.Context) error {
+	err := r.copy(ctx)
+	if ctx.Err() != nil || r.o.DryRun {
+		return err
+	}
+	return errors.Join(err, step("flush", r.target.flush()))
+}
+
+// copy copies by reflink what it can and lets rsync do the rest, which
+// includes telling what went wrong.
+func (r *restore) copy(ctx context.Context) error {
 	if r.reflinkFits() {
 		whole, err := r.reflink(ctx)
 		if err != nil {
@@ -272,20 +283,26 @@ func (r *restore) transfer(ctx context.Context) error {
 	if again, err := r.losesGroups(ctx, end); err != nil {
 		return step("look at ACLs", r.view.explain(err))
 	} else if again {
-		before := r.report.Stats
-		r.report.Stats = nil
-		if r.o.Overwrite == OverwriteAlways {
-			r.o.Overwrite = OverwriteIfChanged // all is written
-		}
-		r.o.Changes = nil
-		end = r.rsync(ctx)
-		r.report.Stats = addUp(before, r.report.Stats)
+		end = r.again(ctx)
 	}
 	err := r.judge(end)
 	if gone := r.view.gone(); gone != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w; %s is not complete", gone, r.target.shown)
 	}
 	return step("transfer", err)
+}
+
+// again runs rsync once more over what it has just restored.
+func (r *restore) again(ctx context.Context) transferEnd {
+	before := r.report.Stats
+	r.report.Stats = nil
+	if r.o.Overwrite == OverwriteAlways {
+		r.o.Overwrite = OverwriteIfChanged // all is written
+	}
+	r.o.Changes = nil
+	end := r.rsync(ctx)
+	r.report.Stats = addUp(before, r.report.Stats)
+	return end
 }
 
 // sourceFD is where rsync finds the root of the backup: it inherits the target

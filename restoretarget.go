@@ -6,10 +6,12 @@ package rsbtbackup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +34,19 @@ func (t *target) close() error {
 		return nil
 	}
 	return t.dir.Close()
+}
+
+// flush waits until the disk has all that was written to the filesystem of a
+// local target. It was open before the first write, so it is told of every
+// refusal; see store.flush.
+func (t *target) flush() error {
+	if t.remote != nil {
+		return nil
+	}
+	if err := btrfs.SyncFS(t.dir); err != nil {
+		return fmt.Errorf("the disk of %s refused data of this restore; what is there can not be trusted: %w", t.shown, err)
+	}
+	return nil
 }
 
 func (r *restore) openTarget(ctx context.Context) (*target, error) {

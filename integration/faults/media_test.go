@@ -123,6 +123,25 @@ func TestMediaRefusesData(t *testing.T) {
 	}
 }
 
+// TestMediaRefusesARestore restores to such a disk: for rsync all is well.
+func TestMediaRefusesARestore(t *testing.T) {
+	src := newTree(t)
+	fill(t, src)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	disk := newThinDisk(t)
+	disk.runOut(t)
+	r := run(t, "restore", d.path, "latest", "-t", disk.Mount+"/restored")
+	wantExit(t, r, 1, 14)
+	wantOneError(t, r)
+	if !strings.Contains(r.stderr, "syncfs") {
+		t.Errorf("want the failure of syncfs, got %v", r)
+	}
+	disk.resize(t, 400<<20)
+	if r := run(t, "restore", d.path, "latest", "-t", disk.Mount+"/again"); r.exit != 0 {
+		t.Errorf("with room for it: %v", r)
+	}
+}
+
 // TestMediaRefusalSeenBySomebodyElse kills a run whose data the disk refuses,
 // and lets another program be told of it: syncfs will not tell a second time.
 // What lies in pending must not be resumed by size and time.
