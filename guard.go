@@ -52,15 +52,17 @@ func lastIdentity(newest *Snapshot, src *source) *SourceIdentity {
 // Equal sizes and times then say little (reproducible builds give every file
 // the same), so contents must be compared.
 func sourceChanged(newest *Snapshot, src *source) bool {
-	if newest == nil || newest.Record == nil || newest.Record.Source == "" {
-		return false
-	}
 	was := lastIdentity(newest, src)
-	if newest.Record.SourceName() != src.shown || was != nil && !was.sameDir(*src.identity) {
+	switch {
+	case otherSource(newest, src):
+		return true
+	case was == nil:
+		return false
+	case !was.sameDir(*src.identity):
 		return true
 	}
 	// Host names change; where the filesystem tells nothing, they are all there is.
-	return was != nil && was.FSID == "" && newest.Record.Host != src.host
+	return was.FSID == "" && newest.Record.Host != src.host
 }
 
 // maxDeletes turns a percentage of the files in the newest backup into

@@ -4,6 +4,7 @@ package rsbtbackup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,10 +82,9 @@ func (p *filePool) addOwn(dir *os.File, name, path string) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(int(f.Fd()), &st) }); err != nil {
-		_ = f.Close() // opened for reading
-		return atError("stat", dir, name, err)
+	st, err := statFile(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
 	}
 	file := p.hold(f, path, st.Ino, st.Size)
 	defer p.release(file)

@@ -96,9 +96,7 @@ func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 	}
 	if p := report.Prune; p != nil {
 		u.result(append(pruneLines(p), pruneSummary(p))...)
-	}
-	if report.Prune != nil {
-		newPruneObject(report.Prune)
+		newPruneObject(p)
 	}
 	return errors.Join(err, u.object(backupObject{"backup", report}))
 }

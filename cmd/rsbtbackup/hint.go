@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,12 +190,7 @@ func healHints(i invocation) []string {
 		if r := l.Backups[len(l.Backups)-1].Record; r != nil {
 			healed = r.Verified != nil && r.Verified.Result == rsbtbackup.Damaged
 		}
-		for _, b := range slices.Backward(l.Backups) {
-			if b.Record != nil && b.Record.Source != "" {
-				src = b.Record.SourceName()
-				break
-			}
-		}
+		src = cmp.Or(lastSource(l.Backups), src)
 	}
 	if !healed {
 		return []string{"to learn whether the newest backup has it too: " + quoteAll("rsbtbackup", "verify", i.dest(), "latest")}

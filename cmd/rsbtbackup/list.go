@@ -129,11 +129,8 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	total += fmt.Sprintf("; %s of %s free", size(int64(l.Free)), size(int64(l.Total)))
 	lines := []string{total}
 	if verbose {
-		for _, b := range slices.Backward(l.Backups) {
-			if b.Record != nil && b.Record.Source != "" {
-				lines = append(lines, "last made from "+name(b.Record.SourceName()))
-				break
-			}
+		if src := lastSource(l.Backups); src != "" {
+			lines = append(lines, "last made from "+name(src))
 		}
 		for _, b := range l.Backups {
 			if b.Record != nil && b.Record.Pin != nil && b.Record.Pin.Note != "" {
@@ -150,4 +147,14 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 		}
 	}
 	return lines
+}
+
+// lastSource is where the newest backup that has it on record was made from.
+func lastSource(backups []rsbtbackup.Snapshot) string {
+	for _, b := range slices.Backward(backups) {
+		if b.Record != nil && b.Record.Source != "" {
+			return b.Record.SourceName()
+		}
+	}
+	return ""
 }
