@@ -228,7 +228,6 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 		defer records.Close()
 	}
 	defer c.sink.hold()()
-	forget := forgetRecords(records, len(doomed))
 	var gone []string
 	var errs []error
 	for i, b := range doomed {
@@ -236,7 +235,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			errs = append(errs, step("delete", context.Cause(ctx)))
 			break
 		}
-		err := c.store.deleteBackup(ctx, records, b, how.force, forget.names)
+		err := c.store.deleteBackup(ctx, records, b, how.force)
 		var pinned *pinError
 		switch {
 		case err == nil:
@@ -253,39 +252,13 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			how.progress(i+1, len(doomed))
 		}
 	}
-	if err := forget.wait(); err != nil {
+	// A record whose backup was not deleted to its end, or that a run which dies
+	// here leaves behind, is repaired like any record without a backup.
+	if err := removeRecords(records, gone); err != nil {
 		c.log.Error("not forgotten", "error", err)
 		errs = append(errs, step("delete", err))
 	}
 	return gone, errors.Join(errs...)
-}
-
-// forgetting removes the records of backups that are gone, beside the deletion
-// of further ones: the kernel takes as long for the one as for the other. What
-// a run that dies here leaves behind is repaired like any record without a
-// backup.
-type forgetting struct {
-	names chan string
-	err   chan error
-}
-
-// forgetRecords takes up to most names without making anyone wait.
-func forgetRecords(records *os.File, most int) forgetting {
-	f := forgetting{names: make(chan string, most), err: make(chan error, 1)}
-	go func() {
-		var errs []error
-		for name := range f.names {
-			errs = append(errs, removeRecord(records, name))
-		}
-		f.err <- errors.Join(errs...)
-	}()
-	return f
-}
-
-// wait returns when the last record is gone.
-func (f forgetting) wait() error {
-	close(f.names)
-	return <-f.err
 }
 
 // moveCur lets cur name the newest complete backup that stays, before the one
@@ -311,11 +284,10 @@ func (c *changing) moveCur(doomed []Snapshot) error {
 	return step("remove cur", ignoreNotExist(unlinkAt(c.store.dir, curName, 0)))
 }
 
-// deleteBackup removes one backup, and tells forget when it is out of sight.
-// The pin is read here, under the lock of the records that pinning takes, so a
-// pin set at any moment before counts. The lock is let go while a deletion
-// takes long.
-func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, force bool, forget chan<- string) error {
+// deleteBackup removes one backup, but not its record. The pin is read here,
+// under the lock of the records that pinning takes, so a pin set at any moment
+// before counts. The lock is let go while a deletion takes long.
+func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, force bool) error {
 	if !force {
 		if err := checkPin(records, b); err != nil {
 			return err
@@ -325,7 +297,6 @@ func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, 
 	if err != nil {
 		return err
 	}
-	forget <- b.Name
 	if trash == "" {
 		return nil
 	}

@@ -173,12 +173,16 @@ func (s *store) changeRecord(name string, change func(*Record) (*Record, error))
 	return writeFileAt(records, name+recordSuffix, append(data, '\n'), true)
 }
 
-// removeRecord forgets name; a missing record is fine.
-func removeRecord(records *os.File, name string) error {
+// removeRecords forgets names; a missing record is fine.
+func removeRecords(records *os.File, names []string) error {
 	if records == nil {
 		return nil
 	}
-	return ignoreNotExist(unlinkAt(records, name+recordSuffix, 0))
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, ignoreNotExist(unlinkAt(records, name+recordSuffix, 0)))
+	}
+	return errors.Join(errs...)
 }
 
 // orphanRecords returns the names that have a record but no backup: what a

@@ -176,10 +176,5 @@ func (s *store) forget(names []string) error {
 		return err
 	}
 	defer records.Close()
-	for _, name := range names {
-		if err := removeRecord(records, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return removeRecords(records, names)
 }
