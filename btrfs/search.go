@@ -3,6 +3,7 @@
 package btrfs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -58,7 +59,11 @@ func TreeSearch(f *os.File, key SearchKey) iter.Seq2[Item, error] {
 				return
 			}
 			for _, item := range items {
-				if key.has(item) && !yield(item, nil) {
+				if !key.has(item) {
+					continue
+				}
+				item.Data = bytes.Clone(item.Data)
+				if !yield(item, nil) {
 					return
 				}
 			}
@@ -105,7 +110,8 @@ func (k *searchKey) advance(item Item) bool {
 	return true
 }
 
-// searchPage copies the items out, because the buffer is used again for the next page.
+// searchPage returns items whose data lies in the buffer of args, which is used again for the next page. Most of them
+// are of a type nobody asked for, and not worth a copy.
 func searchPage(f *os.File, args *searchArgsV2) ([]Item, error) {
 	args.Key.NrItems = math.MaxUint32
 	args.BufSize = searchBufSize
@@ -133,7 +139,7 @@ func parseItems(buf []byte, n uint32) ([]Item, error) {
 			ObjectID: binary.NativeEndian.Uint64(header[8:]),
 			Offset:   binary.NativeEndian.Uint64(header[16:]),
 			Type:     binary.NativeEndian.Uint32(header[24:]),
-			Data:     append([]byte(nil), rest[:size]...),
+			Data:     rest[:size:size],
 		})
 		buf = rest[size:]
 	}
