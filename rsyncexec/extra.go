@@ -157,7 +157,11 @@ func checkRemoteOption(g given) error {
 // checkInfo keeps our progress and statistics as they are. rsync compares these names without regard to case.
 func checkInfo(g given) error {
 	for flag := range strings.SplitSeq(strings.ToLower(g.value), ",") {
-		name := strings.TrimRight(strings.TrimSpace(flag), "0123456789")
+		flag = strings.TrimSpace(flag)
+		name := strings.TrimRight(flag, "0123456789")
+		if flag == "flist0" {
+			name = "progress" // of which the file list is the beginning
+		}
 		switch name {
 		case "progress", "stats", "all", "none", "help":
 			return &ExtraError{Arg: g.arg + "=" + g.value, Reason: "it would change or hide the progress and statistics read here",

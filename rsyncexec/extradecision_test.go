@@ -26,9 +26,9 @@ func decisions() []decision {
 			"-E --executability -A --acls -X --xattrs -o --owner -g --group -D --devices --specials -t --times --super --numeric-ids --delete --del --force"},
 		{"copy more", true, "-U --atimes -N --crtimes"},
 		{"attributes in xattrs, where they can not be set", true, "--fake-super"},
-		{"leave out what they name", true, "-x --one-file-system -C --cvs-exclude -f --filter=P -F --exclude=x --exclude-from=x --include=x --include-from=x -0 --from0 " +
+		{"leave out what they name", true, "-C --cvs-exclude -f --filter=P -F --exclude=x --exclude-from=x --include=x --include-from=x -0 --from0 " +
 			"-m --prune-empty-dirs --drop-D"},
-		{"leave out what the other side may lack", true, "--no-acls --no-A --no-xattrs --no-X --no-hard-links --no-H --no-devices --no-specials --no-D"},
+		{"leave out what the other side may lack", true, "--no-acls --no-A --no-xattrs --no-X --no-hard-links --no-H"},
 		{"when is deleted, and that excluded files are", true, "--delete-before --delete-during --delete-delay --delete-after --delete-excluded"},
 		{"tune how it is read and written", true, "--open-noatime -S --sparse --preallocate --partial --fsync --max-alloc=1G"},
 		{"stricter about paths", true, "--confine-root=/"},
@@ -39,7 +39,7 @@ func decisions() []decision {
 		{"undo what is tuned, or is refused anyway", true, "--no-8 --no-8-bit-output --no-append --no-atimes --no-U --no-backup --no-blocking-io --no-bwlimit --no-compress --no-z " +
 			"--no-contimeout --no-crtimes --no-N --no-d --no-dirs --no-delay-updates --no-force --no-from0 --no-fuzzy --no-y --no-h --no-human-readable --no-i " +
 			"--no-itemize-changes --no-iconv --no-ignore-errors --no-insecure-links --no-m --no-prune-empty-dirs --no-mkpath --no-munge-links --no-msgs2stderr " +
-			"--no-old-args --no-omit-dir-times --no-O --no-omit-link-times --no-J --no-one-file-system --no-x --no-open-noatime --no-partial --no-relative --no-R " +
+			"--no-old-args --no-omit-dir-times --no-O --no-omit-link-times --no-J --no-open-noatime --no-partial --no-relative --no-R " +
 			"--no-sparse --no-S --no-timeout --no-v --no-verbose --no-write-devices"},
 
 		{"alter the source", false, "--remove-source-files --remove-sent-files"},
@@ -49,6 +49,7 @@ func decisions() []decision {
 		{"alter file names", false, "--iconv=utf8,latin1"},
 		{"alter links, or drop them", false, "--no-links --no-l -L --copy-links --copy-unsafe-links --safe-links --munge-links -k --copy-dirlinks -K --keep-dirlinks"},
 		{"trust links or a sender that should not be", false, "--insecure-links --trust-sender"},
+		{"keep what a device, fifo or socket has replaced", false, "--no-devices --no-specials --no-D"},
 		{"alter what a device is", false, "--copy-devices --write-devices"},
 		{"skip files by age, size or existence", false, "-u --update --existing --ignore-non-existing --ignore-existing --max-size=1 --min-size=1"},
 		{"compare less", false, "--size-only -@ --modify-window=1 --no-checksum --no-c --append --append-verify"},
@@ -57,7 +58,7 @@ func decisions() []decision {
 		{"end before all is copied", false, "--stop-after=1 --time-limit=1 --stop-at=23:59"},
 		{"copy nothing", false, "--list-only --help -V --version"},
 		{"delete or publish after failures", false, "--ignore-errors --ignore-missing-args --delete-missing-args"},
-		{"decide what our own options do", false, "--inplace --no-inplace -W --whole-file --no-whole-file --no-W --max-delete=1"},
+		{"decide what our own options do", false, "--inplace --no-inplace -W --whole-file --no-whole-file --no-W --max-delete=1 -x --one-file-system --no-one-file-system --no-x"},
 		{"leave files of their own", false, "-b --backup --backup-dir=x --suffix=x --partial-dir=x --delay-updates -T --temp-dir=x --log-file=x --log-file-format=x " +
 			"--write-batch=x --only-write-batch=x"},
 		{"hide what is read here", false, "-q --quiet --stderr=a --msgs2stderr -h --human-readable --progress --no-progress -P"},
@@ -105,9 +106,9 @@ func spellings(name, value string, valued bool) [][]string {
 		if name == "-M" {
 			value = "--super"
 		}
-		return [][]string{{name + value}, {name + "=" + value}, {name, value}, {"-v" + name[1:], value}, {"-vx" + name[1:] + value}}
+		return [][]string{{name + value}, {name + "=" + value}, {name, value}, {"-v" + name[1:], value}, {"-vS" + name[1:] + value}}
 	default:
-		return [][]string{{name}, {"-vx" + name[1:]}, {name + "v"}, {"-v", name}}
+		return [][]string{{name}, {"-vS" + name[1:]}, {name + "v"}, {"-v", name}}
 	}
 }
 

@@ -90,7 +90,7 @@ func allowedRules() []rule {
 		{long: "i-r"},
 		{long: "implied-dirs"}, // without effect unless --relative is given
 		{long: "i-d"},
-		{long: "one-file-system", short: 'x'},
+		{long: "one-file-system", short: 'x', refuse: ourFlag},
 		{long: "cvs-exclude", short: 'C'},
 		{long: "filter", short: 'f', value: true},
 		{short: 'F'},
@@ -273,7 +273,8 @@ func negatedRules() []rule {
 		{notACopy, "no-recursive no-r no-links no-l"},
 		{keepsStale + ", or be sent again every time", "no-times no-t"},
 		{"a resumed backup may have to be compared by checksum", "no-checksum no-c"},
-		{ourFlag, "no-inplace no-whole-file no-W"},
+		{keepsStale, "no-D no-devices no-specials"}, // a file that became a device stays what it was
+		{ourFlag, "no-inplace no-whole-file no-W no-one-file-system no-x"},
 		{unprotected, "no-secluded-args no-protect-args no-s"},
 		{breaksParsing, "no-progress"},
 	}
@@ -284,11 +285,11 @@ func negatedRules() []rule {
 		}
 	}
 	allowed := "no-8 no-8-bit-output no-acls no-A no-append no-atimes no-U no-backup no-blocking-io no-bwlimit no-compress no-z " +
-		"no-contimeout no-crtimes no-N no-d no-dirs no-D no-delay-updates no-devices no-force no-from0 no-fuzzy no-y " +
+		"no-contimeout no-crtimes no-N no-d no-dirs no-delay-updates no-force no-from0 no-fuzzy no-y " +
 		"no-h no-human-readable no-hard-links no-H no-i no-itemize-changes no-i-d no-implied-dirs no-i-r no-inc-recursive no-iconv " +
 		"no-ignore-errors no-insecure-links no-m no-prune-empty-dirs no-mkpath no-motd no-munge-links no-msgs2stderr " +
-		"no-old-args no-omit-dir-times no-O no-omit-link-times no-J no-one-file-system no-x no-open-noatime no-partial " +
-		"no-relative no-R no-sparse no-S no-specials no-timeout no-v no-verbose no-write-devices no-xattrs no-X"
+		"no-old-args no-omit-dir-times no-O no-omit-link-times no-J no-open-noatime no-partial " +
+		"no-relative no-R no-sparse no-S no-timeout no-v no-verbose no-write-devices no-xattrs no-X"
 	for name := range strings.FieldsSeq(allowed) {
 		list = append(list, rule{long: name})
 	}
