@@ -68,7 +68,7 @@ func findAll(st *state, refs []string) ([]Snapshot, error) {
 	var found []Snapshot
 	seen := map[string]bool{}
 	for _, ref := range refs {
-		b, err := findWhole(st.backups, ref)
+		b, err := find(st.backups, ref)
 		if err != nil {
 			return nil, explainForeign(st, ref, err)
 		}
@@ -78,16 +78,6 @@ func findAll(st *state, refs []string) ([]Snapshot, error) {
 		}
 	}
 	return found, nil
-}
-
-// findWhole is find for what changes a backup: a whole name is not taken for
-// the beginning of another, which it becomes once its own backup is gone.
-func findWhole(backups []Snapshot, ref string) (Snapshot, error) {
-	b, err := find(backups, ref)
-	if _, whole := parseName(ref, time.UTC); err == nil && whole && b.Name != ref {
-		return Snapshot{}, failf(ErrNoBackup, "no backup is called %q; %s is another", ref, b.Name)
-	}
-	return b, err
 }
 
 // explainForeign tells a missing backup from something that merely is called

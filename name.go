@@ -56,7 +56,8 @@ func freeName(t time.Time, n int, taken map[string]bool) (string, int) {
 
 // find resolves what a user calls a backup: a full name, a unique prefix,
 // "latest" or "latest~N" (the N-th before the newest). backups are in order,
-// oldest first.
+// oldest first. A whole name is not taken for the beginning of another, which
+// it becomes once its own backup is gone.
 func find(backups []Snapshot, ref string) (Snapshot, error) {
 	if ref == "latest" || strings.HasPrefix(ref, "latest~") {
 		return findLatest(backups, ref)
@@ -74,6 +75,9 @@ func find(backups []Snapshot, ref string) (Snapshot, error) {
 	case 0:
 		return Snapshot{}, failf(ErrNoBackup, "no backup is called %q", ref)
 	case 1:
+		if _, whole := parseName(ref, time.UTC); whole {
+			return Snapshot{}, failf(ErrNoBackup, "no backup is called %q; %s is another", ref, matches[0].Name)
+		}
 		return matches[0], nil
 	}
 	return Snapshot{}, failf(ErrAmbiguous, "%q could be any of %d backups, %s to %s", ref, len(matches), matches[0].Name, matches[len(matches)-1].Name)

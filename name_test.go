@@ -100,6 +100,9 @@ func TestFind(t *testing.T) {
 			t.Errorf("find(%q) = %q, %v; want %q, %v", c.ref, got.Name, err, c.want, c.err)
 		}
 	}
+	if _, err := find([]Snapshot{{Name: "2026-11-23-09:00:27"}}, "2026-11-23-09:00"); !errors.Is(err, ErrNoBackup) {
+		t.Errorf("a whole name that is gone: %v", err)
+	}
 	if _, err := find(nil, "latest"); !errors.Is(err, ErrNoBackup) {
 		t.Errorf("find latest of none: %v", err)
 	}

@@ -19,8 +19,10 @@ import (
 
 // Snapshot is one finished backup.
 type Snapshot struct {
-	Name string    `json:"name"`
-	Time time.Time `json:"time"` // what the name says, in local time
+	Name string `json:"name"`
+	// Time is when it was begun, in local time: what is on record, which names
+	// from another time zone do not tell, or else what the name says.
+	Time time.Time `json:"time"`
 	// ID is the btrfs subvolume id. It only grows, so it gives the order in
 	// which backups were made whatever clocks and time zones did.
 	ID         uint64     `json:"id"`
@@ -298,6 +300,9 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 		b.Status, b.RecordError = Incomplete, err.Error()
 	case b.Record != nil:
 		b.Status, b.Added = b.Record.Status, b.Record.AddedBytes
+		if !b.Record.Started.IsZero() {
+			b.Time = b.Record.Started.In(loc).Truncate(time.Second)
+		}
 	}
 	return b, nil
 }

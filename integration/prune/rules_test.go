@@ -11,6 +11,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
 func TestRulesOnDisk(t *testing.T) {
@@ -49,6 +50,30 @@ func TestRulesOnDisk(t *testing.T) {
 				t.Errorf("pruning again: %s", again.Stdout)
 			}
 		})
+	}
+}
+
+// A name is in the time zone of the run that made it: that of cron, or of
+// another machine. What has just been made is not 13 hours old elsewhere.
+func TestAgesDoNotDependOnTheTimeZone(t *testing.T) {
+	dest, src := newDest(t, "256M"), t.TempDir()
+	now := time.Now()
+	for range 2 {
+		_, err := rsbtbackup.Backup(t.Context(), rsbtbackup.BackupOptions{Source: src, Dest: dest, Now: now.UTC()})
+		check(t, err)
+	}
+	for _, hours := range []int{13, -11} {
+		there := time.FixedZone("there", hours*3600)
+		report, err := rsbtbackup.Prune(t.Context(), dest, rsbtbackup.PruneOptions{Policy: retention.Policy{Age: retention.Span{Hours: 3}}, Now: now.Add(time.Hour).In(there)})
+		check(t, err)
+		for _, d := range report.Decisions {
+			if !d.Keep || !d.Time.Equal(now.Truncate(time.Second)) {
+				t.Errorf("%d hours away %s is of %v and goes", hours, d.Name, d.Time)
+			}
+		}
+		if len(report.Decisions) != 2 {
+			t.Errorf("%d backups left", len(report.Decisions))
+		}
 	}
 }
 
