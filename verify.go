@@ -265,8 +265,11 @@ func (v *verifying) readOne(i int, b, base *Snapshot) (whole bool, err error) {
 		}
 		return false, gone
 	}
+	if err != nil {
+		return false, err // nothing is known of what was not looked at
+	}
 	v.end(b, r)
-	return r.whole(), err
+	return r.whole(), nil
 }
 
 // gone tells whether b was deleted while it was read: then what could not be
