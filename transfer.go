@@ -95,10 +95,10 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 	opts.Sparse = opts.Sparse && !dense
 	opts.ExtraFiles = []*os.File{pending, r.store.dir}
 	end := r.rsync(ctx, opts)
-	if !r.store.keepLock && falseAlarm(end) {
+	if !r.store.keepLock && !end.stopped && falseAlarm(end) {
 		end, err = r.again(ctx, pending, opts, end)
 	}
-	if err == nil && r.needsReplacing(end) {
+	if err == nil && !end.stopped && r.needsReplacing(end) {
 		r.log.Info("once more, replacing files that can not be written in place")
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = r.again(ctx, pending, opts, end)
@@ -126,6 +126,10 @@ func (r *run) again(ctx context.Context, pending *os.File, opts rsyncexec.Option
 	}
 	before := r.report.Stats
 	r.report.Stats = nil
+	if opts.MaxDelete != nil && before != nil {
+		left := max(0, *opts.MaxDelete-before.Deleted)
+		opts.MaxDelete = &left
+	}
 	end := r.rsync(ctx, opts)
 	end.connected = end.connected || first.connected
 	r.report.Stats = addUp(before, r.report.Stats)

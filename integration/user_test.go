@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,6 +154,27 @@ func TestTheBackupsOfRootAreClosedToOthers(t *testing.T) {
 			t.Errorf("%q: exit %d, want 1", args, r.Exit)
 		}
 		wantOneErrorLine(t, r, dest, "permission denied")
+	}
+	newest(t, dest, 1)
+}
+
+// For an unreadable file rsync runs a second time as an ordinary user. Together
+// the two runs may delete no more than one.
+func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
+	t.Parallel()
+	user, src, dest := userDisk(t)
+	for i := range 20 {
+		write(t, fmt.Sprint(src, "/", i), "1")
+	}
+	own(t, src)
+	user.must(t, "backup", src, dest)
+	for i := range 6 {
+		check(t, os.Remove(fmt.Sprint(src, "/", i)))
+	}
+	write(t, src+"/unreadable", "1")
+	check(t, os.Chmod(src+"/unreadable", 0o600))
+	if r := user.run(t, "backup", src, dest, "--max-delete-percent=20"); r.Exit != 13 {
+		t.Errorf("exit %d, want 13\n%s", r.Exit, r.Stderr)
 	}
 	newest(t, dest, 1)
 }
