@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -235,6 +236,23 @@ func ignoreNotExist(err error) error {
 		return nil
 	}
 	return err
+}
+
+// checkTimes refuses an inode whose times the calls used here can not carry to
+// another: on 32-bit platforms, fstat64 cuts off what is beyond 2038, and says
+// nothing (Linux 6.18).
+func checkTimes(fd int) error {
+	if strconv.IntSize == 64 {
+		return nil
+	}
+	var sx unix.Statx_t
+	if err := retry(func() error { return unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_ATIME|unix.STATX_MTIME, &sx) }); err != nil {
+		return err
+	}
+	if sx.Atime.Sec != int64(int32(sx.Atime.Sec)) || sx.Mtime.Sec != int64(int32(sx.Mtime.Sec)) {
+		return unix.EOVERFLOW
+	}
+	return nil
 }
 
 // fsyncDir makes the names in dir durable. On btrfs that covers subvolumes

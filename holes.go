@@ -112,6 +112,9 @@ func (p *puncher) open(inode uint64) error {
 	if err := unix.Fstat(int(f.Fd()), &p.stat); err != nil {
 		return errors.Join(&fs.PathError{Op: "stat", Path: f.Name(), Err: err}, f.Close())
 	}
+	if checkTimes(int(f.Fd())) != nil {
+		return f.Close() // its holes stay zeros
+	}
 	// Any write takes a file's capabilities away (file_remove_privs).
 	_, err = unix.Fgetxattr(int(f.Fd()), "security.capability", nil)
 	if !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP) {

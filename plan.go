@@ -67,11 +67,11 @@ func (p *plan) planWork(st *state, src *source, countDeletes bool) {
 	trust, why := judgePending(&st.pending, st.instance, p.base)
 	p.why = why
 	note := st.pending.note
-	otherSource := note != nil && (note.Source != strconv.Quote(src.shown) || note.Root != src.root())
+	elsewhere := note != nil && (note.Source != strconv.Quote(src.shown) || note.Root != src.root())
 	switch {
 	case trust == trustFully && countDeletes && !p.first():
 		p.why = "some deletions were made in it, and all are to be counted"
-	case trust == trustFully && !otherSource:
+	case trust == trustFully && !elsewhere:
 		p.work = workResume
 		return
 	case trust != trustNot && p.first():

@@ -72,7 +72,7 @@ func (r *restore) reflink(ctx context.Context) (whole bool, err error) {
 	}
 	c := &cloner{
 		ctx: ctx, log: r.log, target: r.target.dir, token: make(chan struct{}, walkers-1), links: map[inodeKey]*firstLink{},
-		umask: readUmask(), inheritsGroup: top.Mode&unix.S_ISGID != 0,
+		umask: readUmask(), chownAll: top.Mode&unix.S_ISGID != 0 || os.Getegid() != 0,
 	}
 	if r.o.Progress != nil {
 		c.progress = r.reflinkProgress()
@@ -128,8 +128,9 @@ type cloner struct {
 	left   atomic.Bool // something was left out
 	// umask of the process, all ones where it can not be read.
 	umask uint32
-	// inheritsGroup: what is made in the target gets its group (set-group-id).
-	inheritsGroup bool
+	// chownAll: what is made in the target may get another group than 0, that of
+	// the target (set-group-id) or ours.
+	chownAll bool
 
 	mu       sync.Mutex // of what follows
 	err      error      // that ended the copy
@@ -191,6 +192,9 @@ func (c *cloner) copy(root *os.File, paths []string) {
 	}
 	above := map[string]*clonedDir{".": top}
 	for _, path := range paths {
+		if c.stopped() {
+			break
+		}
 		if dir := c.parent(above, filepath.Dir(path)); dir != nil {
 			c.take(dir, filepath.Base(path))
 		}
@@ -222,7 +226,10 @@ func (c *cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
 // leave is for what rsync will have to look at. A full disk, and a caller who
 // has had enough, end the copy.
 func (c *cloner) leave(err error) {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || c.ctx.Err() != nil {
+	if c.ctx.Err() != nil {
+		err = context.Cause(c.ctx) // whatever failed since
+	}
+	if isFull(err) || c.ctx.Err() != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.err == nil {
@@ -314,6 +321,9 @@ func (c *cloner) makeDir(up *clonedDir, name string) (*clonedDir, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.src.Close())
 	}
+	if err = checkNew(dir.dst, unix.S_IFDIR); err != nil {
+		return nil, errors.Join(err, dir.src.Close(), dir.dst.Close())
+	}
 	up.open.Add(1)
 	return dir, nil
 }
@@ -375,6 +385,9 @@ func (c *cloner) file(dir *clonedDir, name string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return atError("copy", dir.src, name, unix.EINVAL)
 	}
+	if err := checkTimes(src); err != nil {
+		return atError("stat", dir.src, name, err)
+	}
 	return c.once(dir, name, st, func() error { return c.cloneFile(dir, name, src, st) })
 }
 
@@ -418,7 +431,7 @@ func (c *cloner) fill(dir *clonedDir, name string, dst, src int, st unix.Stat_t,
 			return atError("FICLONE", dir.dst, name, err)
 		}
 	}
-	if c.inheritsGroup || st.Uid != 0 || st.Gid != 0 {
+	if c.chownAll || st.Uid != 0 || st.Gid != 0 {
 		if err := retry(func() error { return unix.Fchown(dst, int(st.Uid), int(st.Gid)) }); err != nil {
 			return atError("chown", dir.dst, name, err)
 		}
@@ -543,10 +556,28 @@ func (c *cloner) makeSpecial(dir *os.File, name string, src *os.File, st unix.St
 	}
 	dst, err := openAt(dir, name, unix.O_PATH, 0)
 	if err == nil {
-		err = errors.Join(copyAttributes(dir, name, dst, src), dst.Close())
+		if err = checkNew(dst, st.Mode); err == nil {
+			err = copyAttributes(dir, name, dst, src)
+		}
+		err = errors.Join(err, dst.Close())
 	}
 	if err != nil {
 		return errors.Join(err, ignoreNotExist(unlinkAt(dir, name, 0)))
+	}
+	return nil
+}
+
+// checkNew makes sure that f is what has just been made under its name: who
+// may write to the directory can put something else there, and must not have
+// us change its owner and mode.
+func checkNew(f *os.File, mode uint32) error {
+	st, err := statFile(f)
+	if err != nil {
+		return err
+	}
+	linked := mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink != 1
+	if (st.Mode^mode)&unix.S_IFMT != 0 || st.Uid != uint32(os.Geteuid()) || linked {
+		return atError("copy", f, "", unix.EEXIST)
 	}
 	return nil
 }
@@ -557,6 +588,9 @@ func (c *cloner) makeSpecial(dir *os.File, name string, src *os.File, st unix.St
 // a symlink included.
 func copyAttributes(dir *os.File, name string, dst, src *os.File) error {
 	st, err := statFile(src)
+	if err == nil {
+		err = atError("stat", src, "", checkTimes(int(src.Fd())))
+	}
 	if err != nil {
 		return err
 	}

@@ -261,10 +261,18 @@ func (r *restore) notice(text string) {
 // what the page cache took.
 func (r *restore) transfer(ctx context.Context) error {
 	err := r.copy(ctx)
-	if ctx.Err() != nil || r.o.DryRun {
+	started := r.report.Reflinked != nil || r.report.RsyncVersion != ""
+	if r.o.DryRun || !started || err != nil && ctx.Err() != nil {
 		return err
 	}
-	return errors.Join(err, step("flush", r.target.flush()))
+	refused := r.target.flush()
+	if refused == nil {
+		return err
+	}
+	if err != nil {
+		refused = fmt.Errorf("%w; before that: %v", refused, err) // no part is restored for sure
+	}
+	return step("flush", refused)
 }
 
 // copy copies by reflink what it can and lets rsync do the rest, which
@@ -280,23 +288,22 @@ func (r *restore) copy(ctx context.Context) error {
 		}
 	}
 	end := r.rsync(ctx)
-	if again, err := r.losesGroups(ctx, end); err != nil {
-		return step("look at ACLs", r.view.explain(err))
-	} else if again {
-		end = r.again(ctx)
+	lost, lookErr := r.losesGroups(ctx, end)
+	if lost {
+		end = r.again(ctx, end)
 	}
 	err := r.judge(end)
 	if gone := r.view.gone(); gone != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w; %s is not complete", gone, r.target.shown)
 	}
-	return step("transfer", err)
+	return errors.Join(step("transfer", err), step("look at ACLs", r.view.explain(lookErr)))
 }
 
-// again runs rsync once more over what it has just restored.
-func (r *restore) again(ctx context.Context) transferEnd {
+// again runs rsync once more over what first has restored.
+func (r *restore) again(ctx context.Context, first transferEnd) transferEnd {
 	before := r.report.Stats
 	r.report.Stats = nil
-	if r.o.Overwrite == OverwriteAlways {
+	if first.err == nil && r.o.Overwrite == OverwriteAlways {
 		r.o.Overwrite = OverwriteIfChanged // all is written
 	}
 	r.o.Changes = nil
@@ -325,6 +332,9 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 		Changes: o.Changes, Progress: o.Progress,
 		ExtraFiles: []*os.File{r.target.dir, r.view.root},
 	}
+	for _, rule := range r.target.filter {
+		opts.Extra = append(opts.Extra, "--filter="+rule) // again, if a "!" clears the rules before it
+	}
 	if r.target.dir == nil {
 		opts.ExtraFiles[0] = r.view.root
 	}
@@ -345,7 +355,7 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 		if stream != "stderr" {
 			return
 		}
-		end.noSpace = end.noSpace || noSpaceMessage.MatchString(line)
+		end.noSpace = end.noSpace || noSpace(line)
 		if logged++; logged <= maxLogged {
 			r.log.Warn("rsync", "says", names.Replace(line))
 		}
@@ -371,6 +381,8 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 func (r *restore) judge(end transferEnd) error {
 	var exit *rsyncexec.ExitError
 	switch {
+	case errors.Is(end.err, rsyncexec.ErrStillRunning):
+		return end.err // whatever it exited with: something still writes
 	case end.noSpace:
 		return failf(ErrNoSpace, "%s is full: %w", r.target.shown, end.failure("rsync: no space left on device"))
 	case end.err == nil:

@@ -2,11 +2,13 @@ package rsbtbackup
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
 )
 
 func TestJudgeRestore(t *testing.T) {
@@ -69,5 +71,60 @@ func TestWhatIsNotDeletedBy(t *testing.T) {
 		if got := deletesTooMuch(tt.b); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%+v: %q, want %q", tt.b, got, tt.want)
 		}
+	}
+}
+
+func TestOnTheWay(t *testing.T) {
+	paths := []string{"a/b", "c"}
+	for dir, want := range map[string]bool{"a": true, "a/b": true, "a/b/x": true, "a/bc": false, "a/x": false, "c": true, "cd": false, "b": false} {
+		if got := onTheWay(dir, paths); got != want {
+			t.Errorf("%s: %v", dir, got)
+		}
+		if !onTheWay(dir, nil) {
+			t.Errorf("%s is not below everything", dir)
+		}
+	}
+}
+
+// A restore into a directory of somebody else changes nothing they have put
+// under a name that it was about to make.
+func TestCheckNewRefusesWhatStoodThereBefore(t *testing.T) {
+	name := t.TempDir() + "/fifo"
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, unix.O_PATH, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := checkNew(f, unix.S_IFIFO); err != nil {
+		t.Error(err)
+	}
+	if err := checkNew(f, unix.S_IFBLK); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("of another kind: %v", err)
+	}
+	if err := os.Link(name, name+"2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkNew(f, unix.S_IFIFO); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("with another name: %v", err)
+	}
+}
+
+// The path of a target is resolved before this, and once.
+func TestOpenTargetDirFollowsNoSymlink(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(dir+"/real/sub", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := openTargetDir(dir + "/real/sub"); err != nil || f.Close() != nil {
+		t.Error(err)
+	}
+	if _, err := openTargetDir(dir + "/link/sub"); !errors.Is(err, ErrTarget) || !errors.Is(err, unix.ELOOP) {
+		t.Errorf("through a symlink: %v", err)
 	}
 }

@@ -71,7 +71,7 @@ func (r *restore) spareDests(ctx context.Context, t *target) error {
 	if !r.o.Delete || t.empty {
 		return nil
 	}
-	dests, err := destsBelow(ctx, t.dir)
+	dests, err := destsInTheWay(ctx, t.dir, r.paths)
 	for _, rel := range dests {
 		rule := "- /" + escapePattern(rel)
 		if !slices.Contains(t.filter, rule) {
@@ -80,6 +80,51 @@ func (r *restore) spareDests(ctx context.Context, t *target) error {
 		}
 	}
 	return err
+}
+
+// destsInTheWay returns the directories with backups below target, relative to
+// it. rsync stays on the filesystem of each path by itself, which can be
+// another than that of the target.
+func destsInTheWay(ctx context.Context, target *os.File, paths []string) ([]string, error) {
+	found, err := destsBelow(ctx, target)
+	for _, path := range paths {
+		if err != nil {
+			return nil, err
+		}
+		var more []string
+		more, err = destsOn(ctx, target, path)
+		found = append(found, more...)
+	}
+	return found, err
+}
+
+// destsOn returns those on the way to path, path itself, and those below it.
+func destsOn(ctx context.Context, target *os.File, path string) ([]string, error) {
+	var found []string
+	for at := path; at != "."; at = filepath.Dir(at) {
+		dir, err := openBeneath(target, at)
+		if err != nil {
+			if err = ignoreClosed(err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		holds, err := holdsBackups(dir)
+		if holds {
+			found = append(found, at)
+		}
+		var lower []string
+		if at == path && err == nil {
+			lower, err = destsBelow(ctx, dir)
+		}
+		for _, rel := range lower {
+			found = append(found, filepath.Join(path, rel))
+		}
+		if err = errors.Join(err, dir.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // destsBelow returns the directories below dir, on its filesystem, that hold
@@ -96,13 +141,17 @@ func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
 		enter: func(up *os.File, name string) (*os.File, error) {
 			sub, err := openDirAt(up, name)
 			if err != nil {
-				return nil, nil
+				return nil, ignoreClosed(err)
 			}
 			st, err := statFile(sub)
 			if err != nil || st.Dev != top.Dev {
 				return nil, errors.Join(err, sub.Close())
 			}
-			if !holdsBackups(sub) {
+			holds, err := holdsBackups(sub)
+			if err != nil {
+				return nil, errors.Join(err, sub.Close())
+			}
+			if !holds {
 				return sub, nil
 			}
 			mu.Lock()
@@ -118,15 +167,25 @@ func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
 
 // holdsBackups tells whether init or a predecessor has prepared dir, or may
 // have: .log is there and closed to us.
-func holdsBackups(dir *os.File) bool {
-	if _, err := statAt(dir, rsyncbtrfsMarker); err == nil {
-		return true
+func holdsBackups(dir *os.File) (bool, error) {
+	_, err := statAt(dir, rsyncbtrfsMarker)
+	if err == nil || ignoreClosed(err) != nil {
+		return err == nil, err
 	}
 	log, err := openDirAt(dir, logDirName)
 	if err != nil {
-		return errors.Is(err, unix.EACCES)
+		return errors.Is(err, unix.EACCES), ignoreClosed(err)
 	}
 	defer log.Close()
 	_, err = statAt(log, markerName)
-	return err == nil
+	return err == nil || errors.Is(err, unix.EACCES), ignoreClosed(err)
+}
+
+// ignoreClosed is for directories on a search: what is gone, none, or not for
+// us to look into.
+func ignoreClosed(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EACCES) {
+		return nil
+	}
+	return err
 }

@@ -126,12 +126,19 @@ func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path str
 	return t, nil
 }
 
+// openTargetDir opens a path that has been resolved: a symlink that has got into
+// it since is an error (openat2, Linux 5.6).
 func openTargetDir(path string) (*os.File, error) {
-	dir, err := os.OpenFile(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat2(unix.AT_FDCWD, path, &how)
+		return err
+	})
 	if err != nil {
-		return nil, kindError{ErrTarget, err}
+		return nil, kindError{ErrTarget, &os.PathError{Op: "open", Path: path, Err: err}}
 	}
-	return dir, nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // openParent is for a target that is not there: it is made in its parent, for

@@ -15,6 +15,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -34,7 +36,7 @@ func (r *run) groupsLost(ctx context.Context, pending *os.File) (bool, error) {
 		}
 		defer base.Close()
 	}
-	return anySticky(ctx, pending, func(path string, acl []byte) bool {
+	return anySticky(ctx, pending, nil, func(path string, acl []byte) bool {
 		return groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path))
 	})
 }
@@ -43,10 +45,10 @@ func (r *run) groupsLost(ctx context.Context, pending *os.File) (bool, error) {
 // done to a sticky directory of the backup.
 func (r *restore) losesGroups(ctx context.Context, end transferEnd) (bool, error) {
 	var exit *rsyncexec.ExitError
-	if r.o.DryRun || end.noSpace || end.err != nil && !(errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial) {
+	if r.o.DryRun || end.noSpace || errors.Is(end.err, rsyncexec.ErrStillRunning) || end.err != nil && !(errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial) {
 		return false, nil
 	}
-	return anySticky(ctx, r.view.root, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
+	return anySticky(ctx, r.view.root, r.paths, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
 }
 
 // aclBeneath returns the ACL of the directory at path below dir, or nil.
@@ -67,8 +69,9 @@ func aclBeneath(dir *os.File, path string) []byte {
 }
 
 // anySticky tells whether pick is true of the access ACL of any sticky
-// directory from root down. Directories that can not be read do not count.
-func anySticky(ctx context.Context, root *os.File, pick func(path string, acl []byte) bool) (bool, error) {
+// directory from root down: on the way to paths and below them, or everywhere
+// if there are none. Directories that can not be read do not count.
+func anySticky(ctx context.Context, root *os.File, paths []string, pick func(path string, acl []byte) bool) (bool, error) {
 	var found atomic.Bool
 	look := func(dir *os.File, path string) error {
 		st, err := statFile(dir)
@@ -87,11 +90,15 @@ func anySticky(ctx context.Context, root *os.File, pick func(path string, acl []
 	w := walker{
 		visit: func(*os.File, os.DirEntry) error { return nil },
 		enter: func(up *os.File, name string) (*os.File, error) {
+			path := below(root, up, name)
+			if found.Load() || !onTheWay(path, paths) {
+				return nil, nil
+			}
 			dir, err := openDirAt(up, name)
 			if err != nil {
 				return nil, nil
 			}
-			if err := look(dir, below(root, up, name)); err != nil {
+			if err := look(dir, path); err != nil {
 				return nil, errors.Join(err, dir.Close())
 			}
 			return dir, nil
@@ -100,6 +107,13 @@ func anySticky(ctx context.Context, root *os.File, pick func(path string, acl []
 	}
 	err := w.walk(ctx, root)
 	return found.Load(), err
+}
+
+// onTheWay tells whether dir leads to one of paths or lies in it.
+func onTheWay(dir string, paths []string) bool {
+	return len(paths) == 0 || slices.ContainsFunc(paths, func(path string) bool {
+		return strings.HasPrefix(path+"/", dir+"/") || strings.HasPrefix(dir+"/", path+"/")
+	})
 }
 
 // accessACL returns nil where there is none.

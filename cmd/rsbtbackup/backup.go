@@ -96,7 +96,7 @@ func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 	}
 	if p := report.Prune; p != nil {
 		u.result(append(pruneLines(p), pruneSummary(p))...)
-		newPruneObject(p)
+		neverNull(p)
 	}
 	return errors.Join(err, u.object(backupObject{"backup", report}))
 }

@@ -68,6 +68,7 @@ func hints(err error, i invocation) []string {
 	var stopped signalError
 	var option *rsbtbackup.RsyncOptionError
 	var controls *controlsError
+	var failed *rsbtbackup.StepError
 	_, isBackup := i.command.(*backupCommand)
 	_, isRestore := i.command.(*restoreCommand)
 	switch {
@@ -102,6 +103,8 @@ func hints(err error, i invocation) []string {
 		return bothFilesHints("diff -u", i)
 	case errors.Is(err, rsbtbackup.ErrBinary):
 		return bothFilesHints("cmp", i)
+	case errors.As(err, &failed) && failed.Step == "flush" && isRestore:
+		return []string{"to see what the kernel says of the target's disk: dmesg | tail"}
 	case diskFailed(err):
 		return damageHints(i)
 	case errors.As(err, &controls):

@@ -26,11 +26,15 @@ type pruneObject struct {
 	*rsbtbackup.PruneReport
 }
 
-// newPruneObject has lists that are never null.
 func newPruneObject(r *rsbtbackup.PruneReport) pruneObject {
+	neverNull(r)
+	return pruneObject{"prune", r}
+}
+
+// neverNull is for those who read lists without asking.
+func neverNull(r *rsbtbackup.PruneReport) {
 	r.Deleted = append([]string{}, r.Deleted...)
 	r.Decisions = append([]rsbtbackup.Decision{}, r.Decisions...)
-	return pruneObject{"prune", r}
 }
 
 type deleteObject struct {

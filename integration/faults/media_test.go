@@ -137,6 +137,20 @@ func TestMediaRefusesARestore(t *testing.T) {
 		t.Errorf("want the failure of syncfs, got %v", r)
 	}
 	disk.resize(t, 400<<20)
+
+	// That a part could not be written either is no reason to trust the rest.
+	target := disk.Mount + "/partly"
+	must(t, os.Mkdir(target, 0o755))
+	must(t, os.WriteFile(target+"/much 00", nil, 0o644))
+	must(t, exec.Command("chattr", "+i", target+"/much 00").Run())
+	t.Cleanup(func() { _ = exec.Command("chattr", "-i", target+"/much 00").Run() })
+	disk.runOut(t)
+	r = run(t, "restore", d.path, "latest", "-t", target, "--overwrite=always")
+	wantExit(t, r, 1, 14)
+	if strings.Contains(r.stdout+r.stderr, "restored to "+target+" in") || strings.Contains(r.stderr, "verify") {
+		t.Errorf("want nothing but the failure of the disk, got %v", r)
+	}
+	disk.resize(t, 400<<20)
 	if r := run(t, "restore", d.path, "latest", "-t", disk.Mount+"/again"); r.exit != 0 {
 		t.Errorf("with room for it: %v", r)
 	}

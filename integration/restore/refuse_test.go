@@ -4,12 +4,14 @@ package restore
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
@@ -285,6 +287,24 @@ func TestOtherDestsAreLeftAlone(t *testing.T) {
 	}
 }
 
+// For rsync a PATH that is a subvolume in the target is no other filesystem.
+func TestADestInASubvolumeOfTheTargetIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	write(t, p.mount+"/src/srv/file", "1")
+	p.backup(t, p.mount+"/src")
+	check(t, os.Mkdir(p.mount+"/target", 0o755))
+	tool(t, "btrfs", "subvolume", "create", p.mount+"/target/srv")
+	other := placeIn(t, p.mount+"/target/srv/other")
+	other.backup(t, p.mount+"/src")
+	write(t, other.dest+"/README", "1")
+	before := digest(t, other.dest)
+	p.restore(t, "srv", "-t", p.mount+"/target", "--overwrite=always", "--delete")
+	if after := digest(t, other.dest); after != before {
+		t.Errorf("changed:\n%s\nwas\n%s", after, before)
+	}
+}
+
 // A mount below the target was not in the source, or has a backup of its own.
 func TestDeleteStaysOnItsFilesystem(t *testing.T) {
 	t.Parallel()
@@ -302,5 +322,49 @@ func TestDeleteStaysOnItsFilesystem(t *testing.T) {
 	p.restore(t, "--in-place", "--overwrite=if-changed", "--delete")
 	if exists(src+"/gone") || read(t, src+"/mnt/file") != "mounted" || read(t, src+"/home/file") != "subvolume" {
 		t.Error("gone stayed, or what is mounted did not")
+	}
+}
+
+// A sticky directory makes rsync run twice. What the first run could not write
+// has the size and time that the second one looks at.
+func TestASecondRunHidesNoFailure(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src, target := p.mount+"/src", p.mount+"/target"
+	for _, dir := range []string{src, target} {
+		write(t, dir+"/file", filepath.Base(dir)[:3])
+		check(t, os.Chtimes(dir+"/file", time.Unix(1, 0), time.Unix(1, 0)))
+	}
+	check(t, os.Mkdir(src+"/sticky", 0o755))
+	tool(t, "setfacl", "-m", "u:1000:rwx,g::rwx", src+"/sticky")
+	tool(t, "chmod", "+t", src+"/sticky")
+	p.backup(t, src)
+	tool(t, "chattr", "+i", target+"/file")
+	t.Cleanup(func() { tool(t, "chattr", "-i", target+"/file") })
+	p.refuse(t, 3, "file", "-t", target, "--overwrite=always")
+}
+
+func TestAnAttributeThatDoesNotFitIsNoFullDisk(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	write(t, p.mount+"/src/file", "1")
+	check(t, unix.Setxattr(p.mount+"/src/file", "user.long", make([]byte, 8000), 0))
+	p.backup(t, p.mount+"/src")
+	p.refuse(t, 3, "user.long", "-t", loopfs.NewFS(t, "80M", "ext4")+"/new")
+}
+
+func TestARestoreThatIsCalledOffIsNone(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	write(t, p.mount+"/src/file", "1")
+	p.backup(t, p.mount+"/src")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, paths := range [][]string{nil, {"file"}} {
+		_, err := rsbtbackup.Restore(ctx, rsbtbackup.RestoreOptions{Dest: p.dest, Backup: "latest", Target: t.TempDir(), Paths: paths})
+		_, onBtrfs := rsbtbackup.Restore(ctx, rsbtbackup.RestoreOptions{Dest: p.dest, Backup: "latest", Target: p.mount + "/new", Paths: paths})
+		if !errors.Is(err, context.Canceled) || !errors.Is(onBtrfs, context.Canceled) {
+			t.Errorf("%q: %v; by reflink: %v", paths, err, onBtrfs)
+		}
 	}
 }

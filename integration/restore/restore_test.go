@@ -226,8 +226,9 @@ func TestADestInsideTheTargetIsLeftAlone(t *testing.T) {
 	backup := p.backup(t, p.mount, "--force")
 	check(t, os.Remove(p.mount+"/data/file"))
 	write(t, p.mount+"/data/new", "x")
-	r := p.restore(t, "-v", "--in-place", "--overwrite=if-changed", "--delete")
-	if !exists(p.mount+"/data/file") || exists(p.mount+"/data/new") || !exists(backup+"/data/file") || !exists(p.dest+"/.log/rsbtbackup") {
+	check(t, os.WriteFile(p.dest+"/mine", nil, 0o644))
+	r := p.restore(t, "-v", "--in-place", "--overwrite=if-changed", "--delete", "--exclude=!")
+	if !exists(p.dest+"/mine") || !exists(p.mount+"/data/file") || exists(p.mount+"/data/new") || !exists(backup+"/data/file") || !exists(p.dest+"/.log/rsbtbackup") {
 		t.Errorf("not restored, or DEST is damaged:\n%s", r.Stderr)
 	}
 }
@@ -293,5 +294,18 @@ func TestAsSubvolume(t *testing.T) {
 	}
 	if r := testbin.Run(t, "restore", p.dest, "latest", "plain", "--as-subvolume", p.mount+"/c2"); r.Exit != 2 {
 		t.Errorf("a PATH with --as-subvolume: exit %d", r.Exit)
+	}
+}
+
+// Root may run with another group than its own: under systemd, with Group=.
+func TestOwnersDoNotDependOnTheGroupOfTheCaller(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	oddities(t, p.mount+"/src")
+	backup := p.backup(t, p.mount+"/src")
+	for _, how := range []string{"--reflink", "--no-reflink"} {
+		target := p.mount + "/restored" + how
+		tool(t, "setpriv", "--regid", "100", "--clear-groups", testbin.Path(t), "restore", p.dest, "latest", how, "-t", target)
+		wantSame(t, backup, target)
 	}
 }
