@@ -25,6 +25,8 @@ type transferEnd struct {
 	noSpace bool  // some message said so, whatever the exit code
 	// stopped: --max-delete was met, which exit 23 and 24 hide.
 	stopped bool
+	// skipped are the devices in the source that an ordinary user can not make.
+	skipped []string
 	gone    error // a local source is not the directory it was
 	remote  bool
 	resumed bool // pending holds the work of an earlier run
@@ -59,6 +61,9 @@ func judge(end transferEnd) verdict {
 	if end.gone != nil {
 		return verdict{err: end.gone}
 	}
+	if len(end.skipped) > 0 && (exit == nil || exit.Code == rsyncexec.ExitVanished) {
+		return judgeSkipped(end)
+	}
 	if exit == nil {
 		return verdict{status: Complete}
 	}
@@ -91,6 +96,14 @@ func judgePartial(end transferEnd) verdict {
 		return verdict{err: end.err}
 	}
 	return verdict{status: Incomplete, notice: "rsync could not read everything (exit 23)"}
+}
+
+func judgeSkipped(end transferEnd) verdict {
+	text := "only root can make devices, these are left out: " + quoteSome(end.skipped)
+	if end.refuse23 {
+		return verdict{err: errors.New(text)}
+	}
+	return verdict{status: Incomplete, notice: text}
 }
 
 // unstarted tells whether rsync never ran, so that pending is not worth

@@ -35,6 +35,8 @@ func TestJudge(t *testing.T) {
 		{"too many deletions", transferEnd{result: listed, err: exit(25)}, "", errMaxDelete, true},
 		{"too many deletions, and files vanished", transferEnd{result: listed, err: exit(24), stopped: true}, "", errMaxDelete, true},
 		{"too many deletions, and unreadable files", transferEnd{result: listed, err: exit(23), stopped: true}, "", errMaxDelete, true},
+		{"devices left out", transferEnd{result: listed, skipped: []string{"x"}}, Incomplete, nil, false},
+		{"devices left out, and files vanished", transferEnd{result: listed, err: exit(24), skipped: []string{"x"}}, Incomplete, nil, false},
 		{"unknown option", transferEnd{err: exit(1)}, "", ErrUsage, true},
 		{"ssh fails", transferEnd{err: exit(255), remote: true}, "", ErrSource, true},
 		{"ssh fails, but an earlier run came further", transferEnd{err: exit(255), remote: true, resumed: true}, "", ErrSource, false},

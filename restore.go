@@ -353,6 +353,9 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 	opts := r.rsyncOptions()
 	opts.Line = func(stream, line string) {
 		if stream != "stderr" {
+			if path, ok := rsyncexec.ParseSkipped(line); ok {
+				end.skipped = append(end.skipped, path)
+			}
 			return
 		}
 		end.noSpace = end.noSpace || noSpace(line)
@@ -385,6 +388,9 @@ func (r *restore) judge(end transferEnd) error {
 		return end.err // whatever it exited with: something still writes
 	case end.noSpace:
 		return failf(ErrNoSpace, "%s is full: %w", r.target.shown, end.failure("rsync: no space left on device"))
+	case end.err == nil && len(end.skipped) > 0:
+		end.result.Complaints = []string{"only root can make devices, these are left out: " + quoteSome(end.skipped)}
+		return r.incomplete(end)
 	case end.err == nil:
 		return nil
 	case !errors.As(end.err, &exit):

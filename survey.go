@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -79,6 +80,31 @@ func quoteSome(paths []string) string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
+}
+
+// removeSkipped removes what the base has under names that are devices in the
+// source, which rsync leaves as it is.
+func removeSkipped(ctx context.Context, pending *os.File, paths []string) error {
+	for _, path := range paths {
+		if err := emptySkipped(ctx, pending, path); err != nil {
+			return err
+		}
+		dir, err := openBeneath(pending, filepath.Dir(path))
+		if err != nil {
+			if err = ignoreClosed(err); err != nil {
+				return err
+			}
+			continue
+		}
+		err = unlinkAt(dir, filepath.Base(path), 0)
+		if errors.Is(err, unix.EISDIR) {
+			err = unlinkAt(dir, filepath.Base(path), unix.AT_REMOVEDIR)
+		}
+		if err = errors.Join(ignoreNotExist(err), dir.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // emptySkipped removes what the base has below a directory that the transfer

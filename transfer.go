@@ -114,7 +114,7 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 		r.log.Info("once more, for the ACLs of sticky directories")
 		end, err = r.again(ctx, pending, opts, end)
 	}
-	return end, err
+	return end, errors.Join(err, step("remove what devices replaced", removeSkipped(ctx, pending, end.skipped)))
 }
 
 // again runs rsync once more on a pending that it has just written: links it
@@ -231,6 +231,9 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 		if stream == "stdout" && connectedMessage.MatchString(line) {
 			end.connected = true
 			return
+		}
+		if path, ok := rsyncexec.ParseSkipped(line); ok && stream == "stdout" {
+			end.skipped = append(end.skipped, path)
 		}
 		if ctx.Err() != nil {
 			return // what rsync says of being stopped is no news

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"golang.org/x/sys/unix"
 )
 
 // userDisk returns a source and an initialised destination that belong to an ordinary user, on a
@@ -177,4 +178,41 @@ func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
 		t.Errorf("exit %d, want 13\n%s", r.Exit, r.Stderr)
 	}
 	newest(t, dest, 1)
+}
+
+// rsync passes over a device that it may not make, and exits with 0: the file
+// that was there before would stay, and nobody be told.
+func TestAnOrdinaryUserIsToldOfDevices(t *testing.T) {
+	t.Parallel()
+	user, src, dest := userDisk(t)
+	write(t, src+"/file", "secret")
+	write(t, src+"/dir/file", "secret")
+	own(t, src)
+	user.must(t, "backup", src, dest)
+	check(t, os.RemoveAll(src+"/dir"))
+	check(t, os.Remove(src+"/file"))
+	for _, name := range []string{"file", "dir", "new\nline"} {
+		check(t, unix.Mknod(src+"/"+name, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
+	}
+	own(t, src)
+	if r := user.run(t, "backup", src, dest, "--partial=refuse"); r.Exit == 0 || r.Exit == 3 {
+		t.Errorf("refused: exit %d\n%s", r.Exit, r.Stderr)
+	}
+	r := user.run(t, "backup", src, dest)
+	made := newest(t, dest, 2)
+	if left, err := os.ReadDir(dest + "/" + made.Name); r.Exit != 3 || err != nil || len(left) > 0 || !strings.Contains(r.Stderr, `"new\nline"`) {
+		t.Errorf("exit %d, left: %v, %v\n%s", r.Exit, left, err, r.Stderr)
+	}
+
+	tool(t, "chown", "-R", "0:0", dest+"/.log")
+	check(t, os.Chown(dest, 0, 0))
+	invocation{}.must(t, "backup", src, dest)
+	own(t, dest+"/.log") // as a user who may read what root has made
+	check(t, os.Chown(dest, nobody, nobody))
+	target := filepath.Dir(dest) + "/target"
+	makeDir(t, target)
+	check(t, os.Chown(target, nobody, nobody))
+	if r := user.run(t, "restore", dest, "latest", "-t", target); r.Exit != 3 {
+		t.Errorf("restore: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
+	}
 }

@@ -31,6 +31,21 @@ func ParseChange(line string) (Change, bool) {
 	return Change{Code: code, Path: unescape(line[changeWidth+1:])}, true
 }
 
+// ParseSkipped reads the path in a line such as
+//
+//	skipping non-regular file "dev/null"
+//
+// which is all that rsync says, with exit code 0, of a device that it may not make: what stood in its place stays. It
+// is false for any other line.
+func ParseSkipped(line string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(line, `skipping non-regular file "`)
+	if !ok {
+		return "", false
+	}
+	path, ok = strings.CutSuffix(path, `"`)
+	return unescape(path), ok
+}
+
 // unescape takes back what rsync does to names it prints: every byte that is not printable in the C locale, and a
 // backslash that would be mistaken for such an escape, is written as \#ooo, in octal.
 func unescape(name string) string {

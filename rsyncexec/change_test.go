@@ -28,6 +28,28 @@ func TestParseChange(t *testing.T) {
 	}
 }
 
+func TestParseSkipped(t *testing.T) {
+	for line, want := range map[string]string{
+		`skipping non-regular file "dev/null"`:           "dev/null",
+		`skipping non-regular file "a\#012"b"`:           "a\n\"b",
+		`skipping non-regular file "cut`:                 "",
+		`IO error encountered -- skipping file deletion`: "",
+	} {
+		if got, ok := ParseSkipped(line); ok != (want != "") || ok && got != want {
+			t.Errorf("ParseSkipped(%q) = %q, %v, want %q", line, got, ok, want)
+		}
+	}
+}
+
+func FuzzParseSkipped(f *testing.F) {
+	f.Add(`skipping non-regular file "a\#012"`)
+	f.Fuzz(func(t *testing.T, line string) {
+		if path, ok := ParseSkipped(line); ok && len(path) >= len(line) {
+			t.Errorf("%q: %q", line, path)
+		}
+	})
+}
+
 func FuzzParseChange(f *testing.F) {
 	f.Add(`>f+++++++++ a\#012`)
 	f.Fuzz(func(t *testing.T, line string) {

@@ -159,8 +159,8 @@ func checkInfo(g given) error {
 	for flag := range strings.SplitSeq(strings.ToLower(g.value), ",") {
 		flag = strings.TrimSpace(flag)
 		name := strings.TrimRight(flag, "0123456789")
-		if flag == "flist0" {
-			name = "progress" // of which the file list is the beginning
+		if flag == "flist0" || flag == "nonreg0" {
+			name = "progress" // these lines are read as well
 		}
 		switch name {
 		case "progress", "stats", "all", "none", "help":

@@ -334,6 +334,33 @@ func TestUnreadableIsNotDamaged(t *testing.T) {
 	}
 }
 
+// With few descriptors verify fails at one place or the next. What it has not
+// looked at is not recorded as read.
+func TestAVerifyThatFailsRecordsNothing(t *testing.T) {
+	s := newStore(t)
+	s.write(t, "dir/file", 100_000)
+	s.backup(t)
+	failed := 0
+	for n := 4; n < 64; n++ {
+		cmd := exec.Command("prlimit", fmt.Sprintf("--nofile=%d:%d", n, n), testbin.Path(t), "verify", "-q", s.dest)
+		out, err := cmd.CombinedOutput()
+		v := s.snapshots(t)[0].Record.Verified
+		if err == nil && v != nil {
+			break
+		}
+		if err == nil {
+			continue // all was read, and there is a warning that it could not be recorded
+		}
+		failed++
+		if v != nil {
+			t.Fatalf("with %d descriptors it failed, and is recorded as %+v\n%s", n, v, out)
+		}
+	}
+	if v := s.snapshots(t)[0].Record.Verified; failed < 3 || v == nil || v.Result != rsbtbackup.Clean {
+		t.Errorf("it failed %d times, and at the end there is %+v", failed, v)
+	}
+}
+
 // Root may read the backups of another user. A record written there would be
 // root's, and its owner could not read it any more.
 func TestRecordsStayTheirOwners(t *testing.T) {
