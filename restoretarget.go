@@ -225,7 +225,11 @@ func (r *restore) checkEmpty(t *target) (*target, error) {
 	if len(t.filter) > 0 {
 		r.notice(r.view.store.path + " lies inside " + t.shown + " and is left alone")
 	}
-	if t.empty || r.o.Overwrite != "" || r.o.DryRun {
+	if t.empty || r.o.Overwrite != "" {
+		return t, nil
+	}
+	if r.o.DryRun {
+		r.notice("this would be refused without being told what may happen to the files in " + t.shown)
 		return t, nil
 	}
 	if t.remote != nil {

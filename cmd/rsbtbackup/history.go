@@ -27,7 +27,7 @@ meant: its time changes when names in it come or go.
 EXAMPLE:
 
     rsbtbackup history /backup/etc ssh/sshd_config
-    rsbtbackup history /backup/etc passwd --json | jq -r .take`
+    rsbtbackup history /backup/etc passwd --json | jq -r '.take // empty'`
 }
 
 func (c *historyCommand) dest() string { return c.Dest }
