@@ -20,7 +20,8 @@ type DamageKind string
 const (
 	// DataDamage: parts of a file.
 	DataDamage DamageKind = "data"
-	// MetadataDamage: the inode of a file, or a directory and all below it.
+	// MetadataDamage: the inode of a file, the list of where its data is (the
+	// Ranges can not be found then), or a directory and all below it.
 	MetadataDamage DamageKind = "metadata"
 )
 
@@ -65,6 +66,10 @@ func (r *backupReader) locate(f *pooledFile) Damage {
 	}
 	d.Ranges = f.bad[:min(len(f.bad), maxRanges)]
 	addresses, err := damagedAddresses(f)
+	if isDamage(err) {
+		r.metadata.Add(1)
+		d.Kind, err = MetadataDamage, nil
+	}
 	if err == nil {
 		err = r.share(&d, f.inode, addresses)
 	}
@@ -75,12 +80,16 @@ func (r *backupReader) locate(f *pooledFile) Damage {
 	return d
 }
 
-// damagedAddresses returns where the damaged blocks are on the filesystem.
+// damagedAddresses returns where the damaged blocks are on the filesystem, those
+// left out for which that is lost as well, and the error that told so.
 func damagedAddresses(f *pooledFile) ([]uint64, error) {
 	var addresses []uint64
+	var lost error
 	for _, bad := range f.bad {
 		extents, err := btrfs.Extents(f.File, uint64(bad.Offset), uint64(bad.Length))
-		if err != nil {
+		if isDamage(err) {
+			lost = err
+		} else if err != nil {
 			return nil, err
 		}
 		for _, e := range extents {
@@ -88,7 +97,7 @@ func damagedAddresses(f *pooledFile) ([]uint64, error) {
 		}
 	}
 	slices.Sort(addresses)
-	return slices.Compact(addresses), nil
+	return slices.Compact(addresses), lost
 }
 
 func appendBlocks(addresses []uint64, e btrfs.Extent, bad DamagedRange) []uint64 {

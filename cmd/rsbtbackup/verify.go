@@ -129,10 +129,13 @@ func damageLines(d rsbtbackup.Damage) []string {
 }
 
 func damagedPlace(d rsbtbackup.Damage) string {
-	if d.Kind == rsbtbackup.MetadataDamage {
+	if len(d.Ranges) == 0 {
 		return "its metadata can not be read"
 	}
 	var text strings.Builder
+	if d.Kind == rsbtbackup.MetadataDamage {
+		text.WriteString("its metadata can not be read for ")
+	}
 	const shown = 3
 	for i, r := range d.Ranges[:min(len(d.Ranges), shown)] {
 		if i > 0 {

@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,31 +11,33 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
 var (
-	leaf    = regexp.MustCompile(`(?m)^leaf (\d+) items`)
+	leaf    = regexp.MustCompile(`(?m)^leaf (\d+) items[^\n]*\n(?:[^\n]*\n)*?\s+item 0 key \(\d+ (\w+) `)
 	stripes = regexp.MustCompile(`CHUNK_ITEM (\d+)\)[^\n]*\n\s+length (\d+) [^\n]*METADATA\|DUP\n(?:[^\n]*\n)*?\s+stripe 0 devid \d+ offset (\d+)\n[^\n]*\n\s+stripe 1 devid \d+ offset (\d+)`)
 )
 
-// A block of the tree of a backup lost in both copies: what hung on it is named, and all the rest is read.
-func TestDamagedMetadata(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	for i := range 4000 {
-		s.write(t, fmt.Sprintf("dir%02d/file%04d", i/100, i), 100)
-	}
-	first := s.backup(t)
-	s.write(t, "new", 5000)
-	second := s.backup(t)
+// loseLeaf overwrites, in both copies, a leaf of a backup's tree that begins with an item of the given type: the middle
+// one of those.
+func (s *store) loseLeaf(t testing.TB, backup uint64, item string) {
+	t.Helper()
 	s.sync(t)
-	id := strconv.FormatUint(s.snapshots(t)[0].ID, 10)
 	device := strings.TrimSpace(tool(t, "findmnt", "-no", "SOURCE", s.image.Mount))
-	leaves := leaf.FindAllStringSubmatch(tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", id, device), -1)
+	var addresses []uint64
+	for _, m := range leaf.FindAllStringSubmatch(tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", strconv.FormatUint(backup, 10), device), -1) {
+		if m[2] == item {
+			addresses = append(addresses, number(t, m[1]))
+		}
+	}
+	if len(addresses) == 0 {
+		t.Fatalf("no leaf of tree %d begins with a %s", backup, item)
+	}
+	address := addresses[len(addresses)/2]
 	chunks := tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "chunk", device)
-	address := number(t, leaves[len(leaves)/2][1])
 	s.image.Unmount(t)
 	for _, m := range stripes.FindAllStringSubmatch(chunks, -1) {
 		start, length := number(t, m[1]), number(t, m[2])
@@ -44,23 +47,73 @@ func TestDamagedMetadata(t *testing.T) {
 		}
 	}
 	s.image.Remount(t)
-	report := s.verify(t, rsbtbackup.VerifyOptions{})
-	if report.Damaged == 0 || report.Damaged > 1000 || report.Files < 6000 {
-		t.Fatalf("damaged %d, files %d", report.Damaged, report.Files)
+}
+
+// A block of the tree of a backup lost in both copies: what hung on it is named, and all the rest is read. Where the
+// block begins with the data of a file whose inode is in the one before, that file can be opened.
+func TestDamagedMetadata(t *testing.T) {
+	t.Parallel()
+	for _, begin := range []string{"INODE_ITEM", "EXTENT_DATA"} {
+		t.Run(begin, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			for i := range 4000 {
+				s.write(t, fmt.Sprintf("dir%02d/file%04d", i/100, i), 100)
+			}
+			first := s.backup(t)
+			s.write(t, "new", 5000)
+			second := s.backup(t)
+			s.loseLeaf(t, s.snapshots(t)[0].ID, begin)
+			report := s.verify(t, rsbtbackup.VerifyOptions{})
+			if report.Damaged == 0 || report.Damaged > 1000 || report.Files < 6000 {
+				t.Fatalf("damaged %d, files %d", report.Damaged, report.Files)
+			}
+			perBackup := map[string]int{}
+			for _, d := range report.Damages {
+				perBackup[d.Backup]++
+				if d.Kind != rsbtbackup.MetadataDamage || d.Intact != "" || d.Path == "" {
+					t.Errorf("%+v", d)
+				}
+				if _, err := os.ReadFile(filepath.Join(s.dest, d.Backup, d.Path)); err == nil {
+					t.Errorf("%q can be read", d.Path)
+				}
+			}
+			// The tree is shared, so both have lost it, and the second is read whole since the first was not.
+			if perBackup[first] == 0 || perBackup[first] != perBackup[second] || report.Backups[1].Since != "" {
+				t.Errorf("%v, %+v", perBackup, report.Backups)
+			}
+		})
 	}
-	perBackup := map[string]int{}
+}
+
+// A lost block can hold nothing but where parts of one large file are. That file is opened and read, up to those parts,
+// in every backup that shares the block.
+func TestLostExtentsOfOneFile(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	const blocks = 4000
+	s.write(t, "image", blocks*4096)
+	before := s.backup(t)
+	for i := 0; i < blocks; i += 4 { // rsync compares in blocks of 4,048 bytes here, which do not lie as those do
+		s.change(t, "image", int64(i)*4096, 4096)
+	}
+	must(t, os.Chtimes(filepath.Join(s.src, "image"), time.Time{}, time.Now().Add(-time.Hour))) // of the same size
+	first := s.backup(t)                                                                        // in place: an extent for each block
+	s.write(t, "new", 5000)
+	second := s.backup(t)
+	s.loseLeaf(t, s.snapshots(t)[1].ID, "EXTENT_DATA")
+	report, err := rsbtbackup.Verify(t.Context(), s.dest, rsbtbackup.VerifyOptions{}) // with a notice: what changed is not known
+	if !errors.Is(err, rsbtbackup.ErrDamaged) {
+		t.Fatal(err)
+	}
+	var in []string
 	for _, d := range report.Damages {
-		perBackup[d.Backup]++
-		if d.Kind != rsbtbackup.MetadataDamage || d.Intact != "" || d.Path == "" {
+		in = append(in, d.Backup)
+		if d.Path != "image" || d.Kind != rsbtbackup.MetadataDamage || d.Intact != before || d.Bytes == 0 || d.Bytes > blocks*4096/2 {
 			t.Errorf("%+v", d)
-			break
-		}
-		if _, err := os.ReadFile(filepath.Join(s.dest, d.Backup, d.Path)); err == nil {
-			t.Errorf("%q can be read", d.Path)
 		}
 	}
-	// The tree is shared, so both have lost it, and the second is read whole since the first was not.
-	if perBackup[first] == 0 || perBackup[first] != perBackup[second] || report.Backups[1].Since != "" {
-		t.Errorf("%v, %+v", perBackup, report.Backups)
+	if len(in) != 2 || in[0] != first || in[1] != second {
+		t.Errorf("damaged in %q, want %q and %q", in, first, second)
 	}
 }
