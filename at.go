@@ -238,6 +238,22 @@ func ignoreNotExist(err error) error {
 	return err
 }
 
+// openat2 resolves path as resolve demands, RESOLVE_BENEATH and the like of
+// linux/openat2.h (Linux 5.6). The caller names the path in the error.
+func openat2(dirfd int, path string, flags, resolve uint64) (fd int, err error) {
+	err = retry(func() (err error) {
+		fd, err = unix.Openat2(dirfd, path, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: resolve})
+		return err
+	})
+	return fd, err
+}
+
+// isNoDir: there is no directory under the name that was opened without
+// following a symlink.
+func isNoDir(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
 // checkTimes refuses an inode whose times the calls used here can not carry to
 // another: on 32-bit platforms, fstat64 cuts off what is beyond 2038, and says
 // nothing (Linux 6.18).

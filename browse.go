@@ -111,15 +111,7 @@ func backupPath(path string) (string, error) {
 // as they stay inside: absolute ones, and those that climb out, are refused by
 // the kernel (openat2, Linux 5.6), and so is what is mounted there.
 func (v *view) lookup(path string, flags uint64) (*os.File, error) {
-	how := unix.OpenHow{
-		Flags:   flags | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
-	}
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat2(int(v.root.Fd()), path, &how)
-		return err
-	})
+	fd, err := openat2(int(v.root.Fd()), path, flags, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
 	if err != nil {
 		return nil, v.explainLookup(path, err)
 	}

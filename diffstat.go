@@ -81,18 +81,12 @@ func fileStatAt(dir *os.File, name string) (fileStat, error) {
 // last name is opened apart: RESOLVE_NO_SYMLINKS does not let O_PATH have a
 // symlink itself.
 func openPathInside(dir *os.File, path string, flags int) (*os.File, error) {
-	how := unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
-	}
-	var parent, fd int
-	err := retry(func() (err error) {
-		parent, err = unix.Openat2(int(dir.Fd()), filepath.Dir(path), &how)
-		return err
-	})
+	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
+	parent, err := openat2(int(dir.Fd()), filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, resolve)
 	if err != nil {
 		return nil, atError("open", dir, path, err)
 	}
+	var fd int
 	err = retry(func() (err error) {
 		fd, err = unix.Openat(parent, filepath.Base(path), flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		return err
@@ -120,12 +114,7 @@ func lookInside(root *os.File, path string) (fileStat, error) {
 // isAbsent: nothing goes by that path, or something on the way to it is no
 // directory of this backup.
 func isAbsent(err error) bool {
-	for _, gone := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.EXDEV} {
-		if errors.Is(err, gone) {
-			return true
-		}
-	}
-	return false
+	return isNoDir(err) || errors.Is(err, unix.EXDEV)
 }
 
 // isUnreadable: of the file, not of the comparison.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -69,7 +68,7 @@ func removeUnreadable(ctx context.Context, root *os.File) ([]string, error) {
 		return nil, err
 	}
 	for _, path := range damaged {
-		if err := unlinkBeneath(root, path); err != nil {
+		if err := unlinkBeneath(root, path, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -89,13 +88,4 @@ func (p *filePool) addOwn(dir *os.File, name, path string) error {
 	file := p.hold(f, path, st.Ino, st.Size)
 	defer p.release(file)
 	return p.addData(file, st)
-}
-
-func unlinkBeneath(root *os.File, path string) error {
-	dir, err := openBeneath(root, filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return unlinkAt(dir, filepath.Base(path), 0)
 }

@@ -99,11 +99,14 @@ func judgePartial(end transferEnd) verdict {
 }
 
 func judgeSkipped(end transferEnd) verdict {
-	text := "only root can make devices, these are left out: " + quoteSome(end.skipped)
 	if end.refuse23 {
-		return verdict{err: errors.New(text)}
+		return verdict{err: errors.New(end.leftOut())}
 	}
-	return verdict{status: Incomplete, notice: text}
+	return verdict{status: Incomplete, notice: end.leftOut()}
+}
+
+func (end transferEnd) leftOut() string {
+	return "only root can make devices, these are left out: " + quoteSome(end.skipped)
 }
 
 // unstarted tells whether rsync never ran, so that pending is not worth

@@ -226,10 +226,11 @@ func (c *cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
 // leave is for what rsync will have to look at. A full disk, and a caller who
 // has had enough, end the copy.
 func (c *cloner) leave(err error) {
-	if c.ctx.Err() != nil {
+	calledOff := c.ctx.Err() != nil
+	if calledOff {
 		err = context.Cause(c.ctx) // whatever failed since
 	}
-	if isFull(err) || c.ctx.Err() != nil {
+	if calledOff || isFull(err) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.err == nil {

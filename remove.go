@@ -91,7 +91,7 @@ func removeChild(ctx context.Context, sub *os.File, c btrfs.Child) error {
 // openInside is openBeneath that enters no mount either: what is mounted in a
 // backup is not part of it. It does enter subvolumes.
 func openInside(dir *os.File, path string) (*os.File, error) {
-	f, err := openResolved(dir, path, unix.RESOLVE_NO_XDEV)
+	f, err := openResolved(dir, path, unix.O_DIRECTORY, unix.RESOLVE_NO_XDEV)
 	if errors.Is(err, unix.EXDEV) {
 		return nil, atError("open", dir, path, errors.New("something is mounted there"))
 	}
@@ -101,23 +101,26 @@ func openInside(dir *os.File, path string) (*os.File, error) {
 // openBeneath opens the directory at path below dir. The kernel follows no
 // symlink on the way and does not leave dir (openat2, Linux 5.6).
 func openBeneath(dir *os.File, path string) (*os.File, error) {
-	return openResolved(dir, path, 0)
+	return openResolved(dir, path, unix.O_DIRECTORY, 0)
 }
 
-func openResolved(dir *os.File, path string, resolve uint64) (*os.File, error) {
-	how := unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | resolve,
-	}
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat2(int(dir.Fd()), path, &how)
-		return err
-	})
+func openResolved(dir *os.File, path string, flags, resolve uint64) (*os.File, error) {
+	fd, err := openat2(int(dir.Fd()), path, flags, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|resolve)
 	if err != nil {
 		return nil, atError("open", dir, path, err)
 	}
 	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), path)), nil
+}
+
+// unlinkBeneath removes what is at path below root; flags are those of
+// unlinkat(2).
+func unlinkBeneath(root *os.File, path string, flags int) error {
+	dir, err := openBeneath(root, filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return unlinkAt(dir, filepath.Base(path), flags)
 }
 
 // removeAsOwner is how an owner without privileges makes a subvolume go: it

@@ -327,13 +327,10 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 		IgnoreTimes:    o.Overwrite == OverwriteAlways,
 		Update:         o.Overwrite == OverwriteIfNewer,
 		IgnoreExisting: o.Overwrite == OverwriteNever,
-		Filter:         r.target.filter, Exclude: o.Exclude,
+		Protect:        r.target.filter, Exclude: o.Exclude,
 		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
 		Changes: o.Changes, Progress: o.Progress,
 		ExtraFiles: []*os.File{r.target.dir, r.view.root},
-	}
-	for _, rule := range r.target.filter {
-		opts.Extra = append(opts.Extra, "--filter="+rule) // again, if a "!" clears the rules before it
 	}
 	if r.target.dir == nil {
 		opts.ExtraFiles[0] = r.view.root
@@ -389,7 +386,7 @@ func (r *restore) judge(end transferEnd) error {
 	case end.noSpace:
 		return failf(ErrNoSpace, "%s is full: %w", r.target.shown, end.failure("rsync: no space left on device"))
 	case end.err == nil && len(end.skipped) > 0:
-		end.result.Complaints = []string{"only root can make devices, these are left out: " + quoteSome(end.skipped)}
+		end.result.Complaints = []string{end.leftOut()}
 		return r.incomplete(end)
 	case end.err == nil:
 		return nil

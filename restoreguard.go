@@ -71,7 +71,7 @@ func (r *restore) spareDests(ctx context.Context, t *target) error {
 	if !r.o.Delete || t.empty {
 		return nil
 	}
-	dests, err := destsInTheWay(ctx, t.dir, r.paths)
+	dests, err := destsBelow(ctx, t.dir, r.paths)
 	for _, rel := range dests {
 		rule := "- /" + escapePattern(rel)
 		if !slices.Contains(t.filter, rule) {
@@ -82,58 +82,11 @@ func (r *restore) spareDests(ctx context.Context, t *target) error {
 	return err
 }
 
-// destsInTheWay returns the directories with backups below target, relative to
-// it. rsync stays on the filesystem of each path by itself, which can be
-// another than that of the target.
-func destsInTheWay(ctx context.Context, target *os.File, paths []string) ([]string, error) {
-	found, err := destsBelow(ctx, target)
-	for _, path := range paths {
-		if err != nil {
-			return nil, err
-		}
-		var more []string
-		more, err = destsOn(ctx, target, path)
-		found = append(found, more...)
-	}
-	return found, err
-}
-
-// destsOn returns those on the way to path, path itself, and those below it.
-func destsOn(ctx context.Context, target *os.File, path string) ([]string, error) {
-	var found []string
-	for at := path; at != "."; at = filepath.Dir(at) {
-		dir, err := openBeneath(target, at)
-		if err != nil {
-			if err = ignoreClosed(err); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		holds, err := holdsBackups(dir)
-		if holds {
-			found = append(found, at)
-		}
-		var lower []string
-		if at == path && err == nil {
-			lower, err = destsBelow(ctx, dir)
-		}
-		for _, rel := range lower {
-			found = append(found, filepath.Join(path, rel))
-		}
-		if err = errors.Join(err, dir.Close()); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
-}
-
-// destsBelow returns the directories below dir, on its filesystem, that hold
-// backups, relative to it. What can not be looked into, rsync can not empty.
-func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
-	top, err := statFile(dir)
-	if err != nil {
-		return nil, err
-	}
+// destsBelow returns the directories below dir that hold backups, relative to
+// it, as far as rsync comes: with --one-file-system it does not leave the
+// filesystem of dir, but each of paths can be on another. What can not be looked
+// into, rsync can not empty.
+func destsBelow(ctx context.Context, dir *os.File, paths []string) ([]string, error) {
 	var mu sync.Mutex
 	var found []string
 	w := walker{
@@ -143,8 +96,9 @@ func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
 			if err != nil {
 				return nil, ignoreClosed(err)
 			}
-			st, err := statFile(sub)
-			if err != nil || st.Dev != top.Dev {
+			path := below(dir, up, name)
+			stays, err := sameDevice(up, sub)
+			if err != nil || !stays && !leadsTo(path, paths) {
 				return nil, errors.Join(err, sub.Close())
 			}
 			holds, err := holdsBackups(sub)
@@ -156,13 +110,27 @@ func destsBelow(ctx context.Context, dir *os.File) ([]string, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found = append(found, below(dir, up, name))
+			found = append(found, path)
 			return nil, sub.Close()
 		},
 		unreadable: func(*os.File, error) error { return nil },
 	}
-	err = w.walk(ctx, dir)
+	err := w.walk(ctx, dir)
 	return found, err
+}
+
+func sameDevice(a, b *os.File) (bool, error) {
+	x, err := statFile(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := statFile(b)
+	return x.Dev == y.Dev, err
+}
+
+// leadsTo tells whether dir is one of paths or on the way to it.
+func leadsTo(dir string, paths []string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(path+"/", dir+"/") })
 }
 
 // holdsBackups tells whether init or a predecessor has prepared dir, or may
@@ -184,7 +152,7 @@ func holdsBackups(dir *os.File) (bool, error) {
 // ignoreClosed is for directories on a search: what is gone, none, or not for
 // us to look into.
 func ignoreClosed(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EACCES) {
+	if isNoDir(err) || errors.Is(err, unix.EACCES) {
 		return nil
 	}
 	return err

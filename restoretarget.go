@@ -129,12 +129,7 @@ func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path str
 // openTargetDir opens a path that has been resolved: a symlink that has got into
 // it since is an error (openat2, Linux 5.6).
 func openTargetDir(path string) (*os.File, error) {
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat2(unix.AT_FDCWD, path, &how)
-		return err
-	})
+	fd, err := openat2(unix.AT_FDCWD, path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
 	if err != nil {
 		return nil, kindError{ErrTarget, &os.PathError{Op: "open", Path: path, Err: err}}
 	}

@@ -311,7 +311,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 // one included.
 func (s *store) subvolumeAt(name string) (*btrfs.Info, error) {
 	d, err := btrfs.OpenDirAt(s.dir, name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+	if isNoDir(err) {
 		return nil, nil
 	}
 	if err != nil {

@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,8 +43,7 @@ func (r *run) groupsLost(ctx context.Context, pending *os.File) (bool, error) {
 // losesGroups tells whether a second run is needed for what the first may have
 // done to a sticky directory of the backup.
 func (r *restore) losesGroups(ctx context.Context, end transferEnd) (bool, error) {
-	var exit *rsyncexec.ExitError
-	if r.o.DryRun || end.noSpace || errors.Is(end.err, rsyncexec.ErrStillRunning) || end.err != nil && !(errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial) {
+	if err := r.judge(end); r.o.DryRun || err != nil && !errors.Is(err, ErrIncomplete) {
 		return false, nil
 	}
 	return anySticky(ctx, r.view.root, r.paths, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
@@ -111,8 +109,8 @@ func anySticky(ctx context.Context, root *os.File, paths []string, pick func(pat
 
 // onTheWay tells whether dir leads to one of paths or lies in it.
 func onTheWay(dir string, paths []string) bool {
-	return len(paths) == 0 || slices.ContainsFunc(paths, func(path string) bool {
-		return strings.HasPrefix(path+"/", dir+"/") || strings.HasPrefix(dir+"/", path+"/")
+	return len(paths) == 0 || leadsTo(dir, paths) || slices.ContainsFunc(paths, func(path string) bool {
+		return strings.HasPrefix(dir, path+"/")
 	})
 }
 

@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -89,18 +87,11 @@ func removeSkipped(ctx context.Context, pending *os.File, paths []string) error 
 		if err := emptySkipped(ctx, pending, path); err != nil {
 			return err
 		}
-		dir, err := openBeneath(pending, filepath.Dir(path))
-		if err != nil {
-			if err = ignoreClosed(err); err != nil {
-				return err
-			}
-			continue
-		}
-		err = unlinkAt(dir, filepath.Base(path), 0)
+		err := unlinkBeneath(pending, path, 0)
 		if errors.Is(err, unix.EISDIR) {
-			err = unlinkAt(dir, filepath.Base(path), unix.AT_REMOVEDIR)
+			err = unlinkBeneath(pending, path, unix.AT_REMOVEDIR)
 		}
-		if err = errors.Join(ignoreNotExist(err), dir.Close()); err != nil {
+		if err != nil && !isNoDir(err) {
 			return err
 		}
 	}
@@ -111,7 +102,7 @@ func removeSkipped(ctx context.Context, pending *os.File, paths []string) error 
 // leaves out: rsync deletes nothing there.
 func emptySkipped(ctx context.Context, pending *os.File, path string) error {
 	dir, err := openBeneath(pending, path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+	if isNoDir(err) {
 		return nil
 	}
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +46,7 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 		opts.Timeout = remoteTimeout
 	}
 	if src.overlap == destInside {
-		rule := "- /" + escapePattern(src.destRel)
-		opts.Filter = append([]string{rule}, opts.Filter...)
-		opts.Extra = append(slices.Clip(opts.Extra), "--filter="+rule) // again, if a "!" clears the rules before it
+		opts.Protect = []string{"- /" + escapePattern(src.destRel)}
 	}
 	if p.first() || o.WholeFiles {
 		// Safe where files are written anew only; see holes.go.
@@ -95,10 +92,10 @@ func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, erro
 	opts.Sparse = opts.Sparse && !dense
 	opts.ExtraFiles = []*os.File{pending, r.store.dir}
 	end := r.rsync(ctx, opts)
-	if !r.store.keepLock && !end.stopped && falseAlarm(end) {
+	if falseAlarm(end) {
 		end, err = r.again(ctx, pending, opts, end)
 	}
-	if err == nil && !end.stopped && r.needsReplacing(end) {
+	if err == nil && r.needsReplacing(end) {
 		r.log.Info("once more, replacing files that can not be written in place")
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = r.again(ctx, pending, opts, end)
@@ -194,8 +191,7 @@ func (r *run) survey(ctx context.Context, pending *os.File) (dense bool, err err
 // directory until it made it a further name of a file, and exits 23 although
 // all is copied. A second run finds nothing to do, or what is really wrong.
 func falseAlarm(end transferEnd) bool {
-	var exit *rsyncexec.ExitError
-	if end.noSpace || !errors.As(end.err, &exit) || exit.Code != rsyncexec.ExitPartial {
+	if !end.partial() {
 		return false
 	}
 	for _, line := range end.result.Complaints {
@@ -212,9 +208,15 @@ var falseAlarmMessage = regexp.MustCompile(`^rsync: \[generator\] get_acl: sys_a
 // not open them for writing: a copy of a file of mode 0444 has that mode too.
 // A second run, which writes such a file anew, has nothing else to do.
 func (r *run) needsReplacing(end transferEnd) bool {
+	return os.Geteuid() != 0 && !r.o.WholeFiles && end.partial()
+}
+
+// partial tells whether rsync ended by itself with exit 23, and nothing graver
+// hides behind that: only then a second run is of use.
+func (end transferEnd) partial() bool {
 	var exit *rsyncexec.ExitError
-	return os.Geteuid() != 0 && !r.o.WholeFiles && !end.noSpace && !r.store.keepLock &&
-		errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial
+	return errors.As(end.err, &exit) && exit.Code == rsyncexec.ExitPartial &&
+		!end.noSpace && !end.stopped && !errors.Is(end.err, rsyncexec.ErrStillRunning)
 }
 
 // rsync runs one rsync to its end and fills in the report.

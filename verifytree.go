@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -118,12 +117,8 @@ func (r *backupReader) readTree() error {
 	return w.walk(r.run.ctx, r.root)
 }
 
-func (r *backupReader) path(dir *os.File, name string) string {
-	return below(r.root, dir, name)
-}
-
 func (r *backupReader) unreadable(dir *os.File, err error) error {
-	r.failAt(r.path(dir, ""), err)
+	r.failAt(below(r.root, dir, ""), err)
 	return nil
 }
 
@@ -134,7 +129,7 @@ func (r *backupReader) enter(dir *os.File, name string) (*os.File, error) {
 		return nil, nil
 	}
 	if err != nil {
-		r.failAt(r.path(dir, name), err)
+		r.failAt(below(r.root, dir, name), err)
 		return nil, nil
 	}
 	return sub, nil
@@ -146,14 +141,14 @@ func (r *backupReader) visit(dir *os.File, e os.DirEntry) error {
 	var err error
 	switch {
 	case e.Type().IsRegular():
-		err = r.addWhole(dir, e.Name(), r.path(dir, e.Name()))
+		err = r.addWhole(dir, e.Name(), below(r.root, dir, e.Name()))
 	case e.Type()&fs.ModeSymlink != 0:
 		_, err = readlinkAt(dir, e.Name())
 	default:
 		_, err = statAt(dir, e.Name())
 	}
 	if err != nil {
-		r.failAt(r.path(dir, e.Name()), err)
+		r.failAt(below(r.root, dir, e.Name()), err)
 	}
 	return nil
 }
@@ -259,17 +254,5 @@ func openRegular(dir *os.File, path string) (*os.File, unix.Stat_t, error) {
 
 // openBelow opens path below dir; no symlink and no mount point is passed.
 func openBelow(dir *os.File, path string, flags uint64) (*os.File, error) {
-	how := unix.OpenHow{
-		Flags:   flags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
-	}
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat2(int(dir.Fd()), path, &how)
-		return err
-	})
-	if err != nil {
-		return nil, atError("open", dir, path, err)
-	}
-	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), path)), nil
+	return openResolved(dir, path, flags|unix.O_NOFOLLOW, unix.RESOLVE_NO_XDEV)
 }

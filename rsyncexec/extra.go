@@ -2,6 +2,7 @@ package rsyncexec
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -159,11 +160,7 @@ func checkInfo(g given) error {
 	for flag := range strings.SplitSeq(strings.ToLower(g.value), ",") {
 		flag = strings.TrimSpace(flag)
 		name := strings.TrimRight(flag, "0123456789")
-		if flag == "flist0" || flag == "nonreg0" {
-			name = "progress" // these lines are read as well
-		}
-		switch name {
-		case "progress", "stats", "all", "none", "help":
+		if slices.Contains([]string{"progress", "stats", "all", "none", "help"}, name) || flag == "flist0" || flag == "nonreg0" {
 			return &ExtraError{Arg: g.arg + "=" + g.value, Reason: "it would change or hide the progress and statistics read here",
 				Hint: "name single flags, such as --info=del,name"}
 		}

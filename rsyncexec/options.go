@@ -55,7 +55,9 @@ type Options struct {
 	DryRun         bool // --dry-run
 	OneFileSystem  bool // --one-file-system
 
-	// Filter, Exclude and ExcludeFrom are given to rsync in this order; the first rule that matches decides.
+	// Protect, Filter, Exclude and ExcludeFrom are given to rsync in this order; the first rule that matches decides.
+	// The rules in Protect hold even if another one is "!", which clears all before it: they are given again at the end.
+	Protect     []string
 	Filter      []string
 	Exclude     []string
 	ExcludeFrom []string
@@ -97,9 +99,11 @@ func (o Options) Argv() ([]string, error) {
 	argv = append(argv, o.attributeArgs()...)
 	argv = append(argv, o.transferArgs()...)
 	argv = append(argv, o.outputArgs()...)
+	argv = append(argv, filters(o.Protect)...)
 	argv = append(argv, o.filterArgs()...)
 	argv = append(argv, o.connectionArgs()...)
 	argv = append(argv, o.Extra...)
+	argv = append(argv, filters(o.Protect)...)
 	argv = append(argv, "--")
 	return append(append(argv, o.sources()...), o.target()), nil
 }
@@ -150,7 +154,7 @@ func (o Options) check() error {
 			return fmt.Errorf("%w: path %q is not clean and relative", ErrOptions, p)
 		}
 	}
-	values := [][]string{{o.Source.Operand(), o.target(), o.Bwlimit, o.Rsh}, o.Paths, o.Filter, o.Exclude, o.ExcludeFrom, o.Extra}
+	values := [][]string{{o.Source.Operand(), o.target(), o.Bwlimit, o.Rsh}, o.Paths, o.Protect, o.Filter, o.Exclude, o.ExcludeFrom, o.Extra}
 	for _, list := range values {
 		for _, value := range list {
 			if strings.ContainsRune(value, 0) {
@@ -210,15 +214,20 @@ func (o Options) outputArgs() []string {
 }
 
 func (o Options) filterArgs() []string {
-	var args []string
-	for _, rule := range o.Filter {
-		args = append(args, "--filter="+rule)
-	}
+	args := filters(o.Filter)
 	for _, pattern := range o.Exclude {
 		args = append(args, "--exclude="+pattern)
 	}
 	for _, file := range o.ExcludeFrom {
 		args = append(args, "--exclude-from="+file)
+	}
+	return args
+}
+
+func filters(rules []string) []string {
+	var args []string
+	for _, rule := range rules {
+		args = append(args, "--filter="+rule)
 	}
 	return args
 }

@@ -21,7 +21,7 @@ func TestArgvGolden(t *testing.T) {
 		Source: Source{Kind: Shell, User: "backup", Host: "fd00::1", Path: "/srv/it's $HOME*\n"}, Dest: "/proc/self/fd/3",
 		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, Inplace: true, Delete: true,
 		Checksum: true, DryRun: true, OneFileSystem: true,
-		Filter: []string{"merge /etc/rules"}, Exclude: []string{"*.tmp", "-x"}, ExcludeFrom: []string{"/etc/exclude"},
+		Protect: []string{"- /backup"}, Filter: []string{"merge /etc/rules"}, Exclude: []string{"*.tmp", "-x"}, ExcludeFrom: []string{"/etc/exclude"},
 		Bwlimit: "1.5m", Rsh: "ssh -p 2222", Timeout: 1500 * time.Millisecond,
 		MaxDelete: new(int64(10)), Extra: []string{"-vz"}, Progress: func(Progress) {},
 	}
