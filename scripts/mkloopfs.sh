@@ -3,6 +3,7 @@
 #
 #   mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS]   make it, print its mount point
 #   mkloopfs.sh down DIR                            take it down; doing so twice is fine
+#   mkloopfs.sh unmount MOUNT_POINT                 unmount one, and wait while it is busy
 #   mkloopfs.sh sweep                               take down all whose owner has died
 #
 # DIR gets three entries: "image" (sparse; none for tmpfs), "mnt" (the mount point) and "owner".
@@ -22,7 +23,7 @@ die() {
 }
 
 usage() {
-	die 'usage: mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS] | down DIR | sweep' 2
+	die 'usage: mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS] | down DIR | unmount MOUNT_POINT | sweep' 2
 }
 
 need() { # PROGRAM DEBIAN_PACKAGE
@@ -90,8 +91,9 @@ holders() { # MOUNT_POINT: the processes that keep it busy, for the error messag
 	done | sort -u | head -n 5 | paste -sd ';'
 }
 
-# unmount POINT waits five seconds for a busy one, because killed processes take a moment to let
-# go; then it detaches the mount all the same, so that nothing is leaked, and fails.
+# unmount POINT waits five seconds for a busy one: killed processes take a moment to let go, and
+# so does a child of the tests that has not come to its exec yet and still has all their files;
+# then it detaches the mount all the same, so that nothing is leaked, and fails.
 unmount() {
 	local attempt message=''
 	for attempt in {1..50}; do
@@ -229,6 +231,10 @@ main() {
 	down/1)
 		require_root
 		down "$1"
+		;;
+	unmount/1)
+		require_root
+		unmount "$1"
 		;;
 	sweep/0)
 		require_root

@@ -22,7 +22,7 @@ type Image struct {
 // Unmount unmounts the image in the orderly way, with everything written out.
 func (i *Image) Unmount(t testing.TB) {
 	t.Helper()
-	command(t, "umount", "--", i.Mount)
+	script(t, "unmount", i.Mount)
 }
 
 // Remount unmounts the image if it is mounted, and mounts it with the given options, or with those
@@ -82,7 +82,7 @@ func mountCopy(t testing.TB, image, mount string) string {
 		}
 	})
 	mountImage(t, "btrfs", "", image, mount)
-	t.Cleanup(func() { command(t, "umount", "--", mount) })
+	t.Cleanup(func() { script(t, "unmount", mount) })
 	return mount
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -243,5 +244,18 @@ func wantGone(t *testing.T, dir string) {
 		if content, err := os.ReadFile(file); err == nil && strings.HasPrefix(string(content), dir) {
 			t.Errorf("%s is still bound to %s", file, content)
 		}
+	}
+}
+
+func TestUnmountWaits(t *testing.T) {
+	image := NewImage(t, "128M", "btrfs")
+	f, err := os.Create(filepath.Join(image.Mount, "open"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { _ = f.Close() })
+	image.Unmount(t)
+	if mounted(t, image.Mount) {
+		t.Error("still mounted")
 	}
 }
