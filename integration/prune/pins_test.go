@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
@@ -53,12 +52,9 @@ func TestAnUnreadableRecordCountsAsAPin(t *testing.T) {
 func TestPinDuringABackup(t *testing.T) {
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
-	backup := slowBackup(t, dest, 2*time.Second, "--prune", "--keep-last=1")
-	start := time.Now()
+	backup, release := heldBackup(t, dest, "--prune", "--keep-last=1")
 	testbin.Must(t, "pin", dest, "2020-01-01-00:00")
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("pin took %v", d)
-	}
+	release()
 	check(t, backup.Wait())
 	if got := names(t, dest); len(got) != 2 || got[0] != "2020-01-01-00:00" {
 		t.Errorf("left: %q", got)
@@ -119,34 +115,41 @@ func waitsForFlock(t testing.TB, pid int) bool {
 	return false
 }
 
-// slowBackup starts a backup into dest whose rsync waits first, and returns
-// when that is under way.
-func slowBackup(t testing.TB, dest string, wait time.Duration, args ...string) *exec.Cmd {
+// heldBackup starts a backup into dest whose rsync does nothing before release
+// is called, and returns when that is under way.
+func heldBackup(t testing.TB, dest string, args ...string) (backup *exec.Cmd, release func()) {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "src", "f"), "1")
-	rsync := filepath.Join(dir, "rsync")
-	started := filepath.Join(dir, "started")
-	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *--version*) ;; *) : >%s; sleep %v;; esac\nexec rsync \"$@\"\n", started, wait.Seconds())
+	rsync, started, gate := filepath.Join(dir, "rsync"), filepath.Join(dir, "started"), filepath.Join(dir, "gate")
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *--version*) ;; *) : >%s; while [ ! -e %s ]; do sleep 0.05; done;; esac\nexec rsync \"$@\"\n", started, gate)
 	write(t, rsync, script)
 	check(t, os.Chmod(rsync, 0o755))
-	cmd := command(t, 0, append([]string{"backup", filepath.Join(dir, "src"), dest, "--rsync=" + rsync}, args...)...)
-	check(t, cmd.Start())
+	backup = command(t, 0, append([]string{"backup", filepath.Join(dir, "src"), dest, "--rsync=" + rsync}, args...)...)
+	check(t, backup.Start())
 	waitFor(t, "rsync to start", func() bool { return exists(started) })
-	return cmd
+	release = func() { write(t, gate, "") }
+	t.Cleanup(func() {
+		release()
+		_ = backup.Wait() // a test that failed has not
+	})
+	return backup, release
 }
 
 func TestPruneWhileABackupRuns(t *testing.T) {
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
-	backup := slowBackup(t, dest, 2*time.Second)
+	backup, release := heldBackup(t, dest)
 	for _, args := range [][]string{{"prune", dest, "--keep-last=1"}, {"rotate", dest, "1d"}, {"delete", dest, "2020-01-01-00:00"}} {
 		wantRefused(t, testbin.Run(t, args...), 11, "locked by another run (backup, pid")
 	}
 	wantNames(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	testbin.Must(t, "prune", dest, "--keep-last=1", "-n")
-	testbin.Must(t, "prune", dest, "--keep-last=1", "--lock-wait=20")
+	waiting := command(t, 0, "prune", dest, "--keep-last=1", "--lock-wait=60")
+	check(t, waiting.Start())
+	release()
 	check(t, backup.Wait())
+	check(t, waiting.Wait())
 	if got := names(t, dest); len(got) != 1 || got[0] < "2026" {
 		t.Errorf("left: %q", got)
 	}
