@@ -52,10 +52,11 @@ func SubvolumeInfo(f *os.File) (Info, error) {
 	return newInfo(args, timespecSize), nil
 }
 
-// requireSubvolume is for calls that answer on any inode, for the subvolume around it.
+// requireSubvolume is for calls that answer on any inode, for the subvolume around it. On another filesystem they
+// fail by themselves.
 func requireSubvolume(f *os.File) error {
-	sub, err := rootOfSubvolume(f)
-	if err != nil || sub {
+	looks, err := looksLikeSubvolume(f)
+	if err != nil || looks {
 		return err
 	}
 	on, err := onBtrfs(f)

@@ -72,14 +72,20 @@ func IsSubvolume(f *os.File) (bool, error) {
 
 // rootOfSubvolume is IsSubvolume with a bare errno.
 func rootOfSubvolume(f *os.File) (bool, error) {
+	looks, err := looksLikeSubvolume(f)
+	if err != nil || !looks {
+		return false, err
+	}
+	return onBtrfs(f)
+}
+
+// looksLikeSubvolume is rootOfSubvolume for what is on btrfs.
+func looksLikeSubvolume(f *os.File) (bool, error) {
 	var st unix.Stat_t
 	err := withFd(f, func(fd uintptr) error {
 		return retry(func() unix.Errno { return errnoOf(unix.Fstat(int(fd), &st)) })
 	})
-	if err != nil || st.Ino != firstFreeObjectID || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return false, err
-	}
-	return onBtrfs(f)
+	return err == nil && st.Ino == firstFreeObjectID && st.Mode&unix.S_IFMT == unix.S_IFDIR, err
 }
 
 // onBtrfs is IsBtrfs with a bare errno.
