@@ -39,6 +39,18 @@ func AddedBytes(f *os.File, sinceGeneration uint64) (uint64, error) {
 // twice. An error comes last.
 func newExtents(f *os.File, since uint64) iter.Seq2[fileExtent, error] {
 	return func(yield func(fileExtent, error) bool) {
+		for extent, err := range extentsInNewBlocks(f, since) {
+			if (err != nil || extent.generation > since) && !yield(extent, err) {
+				return
+			}
+		}
+	}
+}
+
+// extentsInNewBlocks walks the extents that are listed in the metadata blocks of a subvolume written after a
+// generation. It reads all of these blocks: the first ones hold nothing but the root directory.
+func extentsInNewBlocks(f *os.File, since uint64) iter.Seq2[fileExtent, error] {
+	return func(yield func(fileExtent, error) bool) {
 		fail := func(err error) { yield(fileExtent{}, pathError("BTRFS_IOC_TREE_SEARCH_V2", f.Name(), err)) }
 		if err := requireSubvolume(f); err != nil {
 			fail(err)
@@ -51,7 +63,9 @@ func newExtents(f *os.File, since uint64) iter.Seq2[fileExtent, error] {
 		key.MinObjectID = firstFreeObjectID
 		key.MinType, key.MaxType = extentDataKey, extentDataKey
 		key.MinTransID = since + 1
-		for item, err := range TreeSearch(f, key) {
+		page := firstPage(key)
+		page.MinType = 0
+		for item, err := range searchFrom(f, page, key) {
 			if err != nil {
 				yield(fileExtent{}, err)
 				return
@@ -62,7 +76,7 @@ func newExtents(f *os.File, since uint64) iter.Seq2[fileExtent, error] {
 				return
 			}
 			extent.inode, extent.offset = item.ObjectID, item.Offset
-			if extent.generation > since && extent.diskBytes > 0 && !yield(extent, nil) {
+			if extent.diskBytes > 0 && !yield(extent, nil) {
 				return
 			}
 		}
@@ -95,6 +109,7 @@ type fileExtent struct {
 	inline        bool
 	start         uint64 // logical address, of an extent that is not inline
 	diskBytes     uint64
+	from          uint64 // of the extent, before compression: where the part begins that is used
 	length        uint64 // in the file
 	prealloc      bool   // set aside, never written
 }
@@ -119,6 +134,7 @@ func parseExtent(b []byte) (fileExtent, error) {
 	}
 	extent.start = binary.LittleEndian.Uint64(b[21:])
 	extent.diskBytes = binary.LittleEndian.Uint64(b[29:])
+	extent.from = binary.LittleEndian.Uint64(b[37:])
 	extent.length = binary.LittleEndian.Uint64(b[45:])
 	extent.prealloc = b[20] == typePrealloc
 	return extent, nil

@@ -29,6 +29,7 @@
 //	devices and their error counters                    DeviceStats
 //	what a subvolume added on disk, what deleting frees AddedBytes, FreedBytes
 //	which parts of its files are new                    ChangedRanges
+//	the same, with what is shared by other ways         UnsharedRanges
 //	where the data of a file is, and who else uses it   Extents, LogicalInodes
 //	what changed from one snapshot to another           Send
 //	anything in the trees                               TreeSearch, InodePath
@@ -64,7 +65,7 @@
 //	SyncFS, DeletedCount, WaitDeleted,
 //	CloneFile, Extents
 //	TreeSearch, AddedBytes, FreedBytes,         no                          yes
-//	ChangedRanges, InodePath,
+//	ChangedRanges, UnsharedRanges, InodePath,
 //	LogicalInodes, Send
 //
 // Without root an empty subvolume, read-only or not, can still be removed by its owner with rmdir(2).

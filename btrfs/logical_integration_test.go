@@ -148,3 +148,38 @@ func TestLogicalInodesOfManyUsers(t *testing.T) {
 		t.Errorf("%d users, want %d", len(refs), copies+1)
 	}
 }
+
+// A reflink brings old data to a new place: it was not written since, but the base has it elsewhere at best.
+func TestUnsharedRanges(t *testing.T) {
+	w := newWorld(t)
+	data := bytes.Repeat([]byte("x"), 128<<10)
+	must(t, os.WriteFile(filepath.Join(w.root.Name(), "outside"), data, 0o644))
+	must(t, os.WriteFile(filepath.Join(w.sub.Name(), "old"), data, 0o644))
+	must(t, btrfs.Sync(w.root))
+	must(t, btrfs.CreateSnapshot(w.root, "base", w.sub, btrfs.SnapshotOptions{ReadOnly: true}))
+	base, err := btrfs.OpenDirAt(w.root, "base")
+	must(t, err)
+	defer base.Close()
+	info, err := btrfs.SubvolumeInfo(base)
+	must(t, err)
+	src, err := os.Open(filepath.Join(w.root.Name(), "outside"))
+	must(t, err)
+	defer src.Close()
+	dst, err := os.Create(filepath.Join(w.sub.Name(), "new"))
+	must(t, err)
+	defer dst.Close()
+	must(t, unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())))
+	must(t, btrfs.Sync(w.root))
+
+	for r, err := range btrfs.ChangedRanges(w.sub, info.OTransID) {
+		t.Errorf("written since: %+v, %v", r, err)
+	}
+	var unshared []btrfs.FileRange
+	for r, err := range btrfs.UnsharedRanges(w.sub, base, info.OTransID) {
+		must(t, err)
+		unshared = append(unshared, r)
+	}
+	if len(unshared) != 1 || unshared[0].Length != 128<<10 {
+		t.Errorf("not shared with the base: %+v", unshared)
+	}
+}

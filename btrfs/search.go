@@ -49,9 +49,14 @@ type Item struct {
 //
 // Root only. Errors: EPERM; ErrNotBtrfs; ENOENT for a tree that does not exist; EBADF when f was opened with O_PATH.
 func TreeSearch(f *os.File, key SearchKey) iter.Seq2[Item, error] {
+	return searchFrom(f, firstPage(key), key)
+}
+
+// searchFrom is TreeSearch that lets the kernel read from page on.
+func searchFrom(f *os.File, page searchKey, key SearchKey) iter.Seq2[Item, error] {
 	const op = "BTRFS_IOC_TREE_SEARCH_V2"
 	return func(yield func(Item, error) bool) {
-		args := &searchArgsV2{Key: firstPage(key)}
+		args := &searchArgsV2{Key: page}
 		for more := true; more; {
 			items, err := searchPage(f, args)
 			if err != nil {
