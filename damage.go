@@ -53,8 +53,8 @@ type DamagedFile struct {
 
 const (
 	maxRanges = 100
-	// maxProbes bounds how many blocks of one file the kernel is asked about;
-	// past that, neighbours are taken to be shared by the same files.
+	// maxProbes bounds how many blocks of one file the kernel is asked about.
+	// Others may share what lies past that: the next backup is read whole.
 	maxProbes = 256
 )
 
@@ -66,6 +66,9 @@ func (r *backupReader) locate(f *pooledFile) Damage {
 	}
 	d.Ranges = f.bad[:min(len(f.bad), maxRanges)]
 	addresses, err := damagedAddresses(f)
+	if len(addresses) >= maxProbes {
+		r.unshared.Store(true)
+	}
 	if isDamage(err) {
 		r.metadata.Add(1)
 		d.Kind, err = MetadataDamage, nil
@@ -74,6 +77,7 @@ func (r *backupReader) locate(f *pooledFile) Damage {
 		err = r.share(&d, f.inode, addresses)
 	}
 	if err != nil {
+		r.unshared.Store(true)
 		r.run.notice("what shares the damage of " + f.Name() + " is not known: " + err.Error())
 	}
 	d.Intact = r.intact(f.path, addresses)

@@ -69,6 +69,9 @@ const (
 type Verification struct {
 	At     time.Time    `json:"at"` // UTC
 	Result VerifyResult `json:"result"`
+	// Metadata tells that metadata is damaged, perhaps with data: no backup must
+	// be based on this one.
+	Metadata bool `json:"metadata,omitempty"`
 }
 
 // VerifyReport says what Verify read and found.
@@ -153,6 +156,7 @@ type verifying struct {
 	report   *VerifyReport
 	progress VerifyProgress
 	damaged  map[string]bool // backups
+	metadata map[string]bool // those of them whose metadata is
 	reported map[DamagedFile]bool
 }
 
@@ -169,7 +173,7 @@ func (v *verifying) open(ctx context.Context, dest string) error {
 		return step("read", errors.Join(err, s.close()))
 	}
 	v.ctx, v.store, v.state, v.report.Dest = ctx, s, st, s.path
-	v.byID, v.damaged, v.reported = map[uint64]int{}, map[string]bool{}, map[DamagedFile]bool{}
+	v.byID, v.damaged, v.metadata, v.reported = map[uint64]int{}, map[string]bool{}, map[string]bool{}, map[DamagedFile]bool{}
 	for i, b := range st.backups {
 		v.byID[b.ID] = i
 	}
@@ -346,10 +350,12 @@ func (v *verifying) conclude() {
 		if !known || result == Unread {
 			continue
 		}
-		err := v.store.writeVerified(b, Verification{At: now(v.o.Now), Result: result})
+		err := v.store.writeVerified(b, Verification{At: now(v.o.Now), Result: result, Metadata: v.metadata[b.Name]})
 		if err != nil && !errors.Is(err, ErrNoBackup) {
 			v.notice("what was found is not kept: " + err.Error())
-			break
+			if b.RecordError == "" {
+				break // it is not this record alone
+			}
 		}
 	}
 	if sink != nil {
@@ -431,6 +437,9 @@ func (v *verifying) addDamage(d Damage) {
 		v.report.Damages = append(v.report.Damages, d)
 	}
 	v.damaged[d.Backup] = true
+	if d.Kind == MetadataDamage {
+		v.metadata[d.Backup] = true
+	}
 	for _, p := range d.Shared {
 		v.damaged[p.Backup] = true
 	}

@@ -25,6 +25,7 @@ type backupReader struct {
 
 	files, bytes, unread atomic.Int64
 	metadata             atomic.Int64 // damaged directories and inodes: what is below them is not read
+	unshared             atomic.Bool  // who shares some of the damage was not found out
 
 	mu    sync.Mutex
 	links map[uint64]bool // inodes with several names that were read
@@ -38,8 +39,9 @@ func (v *verifying) newBackupReader(b, base *Snapshot) (*backupReader, error) {
 		}
 		return nil, err
 	}
-	// What is not read-only may have lost since what the next one inherited.
-	if base != nil && !base.ReadOnly {
+	// What changed after it was made, by hand or by deduplication, or still may,
+	// can have lost what the next one inherited.
+	if base != nil && (!base.ReadOnly || base.touched) {
 		base = nil
 	}
 	return &backupReader{run: v, snap: b, base: base, root: root, links: map[uint64]bool{}}, nil
@@ -48,7 +50,9 @@ func (v *verifying) newBackupReader(b, base *Snapshot) (*backupReader, error) {
 func (r *backupReader) close() error { return r.root.Close() }
 
 // whole tells whether the next backup may leave out what it shares with this.
-func (r *backupReader) whole() bool { return r.unread.Load() == 0 && r.metadata.Load() == 0 }
+func (r *backupReader) whole() bool {
+	return r.unread.Load() == 0 && r.metadata.Load() == 0 && !r.unshared.Load()
+}
 
 func (r *backupReader) read() error {
 	pool, err := newFilePool(r.run.ctx, r.run.o.Jobs, r.count, r.finish)
@@ -56,21 +60,32 @@ func (r *backupReader) read() error {
 		return err
 	}
 	r.pool = pool
-	defer pool.wait()
-	if r.base == nil {
-		return r.readTree()
+	lost, err := r.readParts()
+	pool.wait()
+	if lost != nil && r.metadata.Load() == 0 {
+		r.failAt("", lost) // whatever it was that only the kernel has met
 	}
-	// Backups descend from each other in the order they were made, so what is
-	// older than the last change in the base was in the base as well.
-	err = r.readChanged(r.base.generation)
+	return err
+}
+
+// readParts reads what the base does not have, or everything. Where the list of
+// that is damaged, lost says how.
+func (r *backupReader) readParts() (lost, err error) {
+	if r.base == nil {
+		return nil, r.readTree()
+	}
+	err = r.readChanged()
 	if err == nil || r.run.ctx.Err() != nil {
-		return err
+		return nil, err
 	}
 	if !errors.Is(err, unix.EPERM) {
 		r.run.notice(r.snap.Name + " is read whole: " + err.Error())
 	}
+	if isDamage(err) {
+		lost = err
+	}
 	r.base = nil
-	return r.readTree()
+	return lost, r.readTree()
 }
 
 func (r *backupReader) count(bytes int64) {
@@ -113,6 +128,9 @@ func (r *backupReader) failAt(path string, err error) {
 
 // readTree reads everything.
 func (r *backupReader) readTree() error {
+	if err := readAttributes(r.root, "."); err != nil {
+		r.failAt("", err)
+	}
 	w := walker{visit: r.visit, enter: r.enter, unreadable: r.unreadable}
 	return w.walk(r.run.ctx, r.root)
 }
@@ -122,21 +140,32 @@ func (r *backupReader) unreadable(dir *os.File, err error) error {
 	return nil
 }
 
-// enter opens a directory, but for one that something is mounted on.
+// enter opens a directory. What something is mounted on can not be read.
 func (r *backupReader) enter(dir *os.File, name string) (*os.File, error) {
 	sub, err := openBelow(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
-	if errors.Is(err, unix.EXDEV) {
-		return nil, nil
-	}
 	if err != nil {
 		r.failAt(below(r.root, dir, name), err)
 		return nil, nil
 	}
+	if err := readAttributes(dir, name); err != nil {
+		r.failAt(below(r.root, dir, name), err)
+	}
 	return sub, nil
 }
 
-// visit queues a regular file. Of anything else the inode and, of a symlink,
-// the target are all there is to read.
+// readAttributes lets the kernel read the extended attributes of what is called
+// name: to say how long the list of their names is, it has to read all the blocks
+// they are in.
+func readAttributes(dir *os.File, name string) error {
+	err := retry(func() error {
+		_, err := unix.Llistxattr(procPath(dir)+"/"+name, nil)
+		return err
+	})
+	return atError("listxattr", dir, name, err)
+}
+
+// visit queues a regular file. Of anything else the inode, its attributes and, of
+// a symlink, the target are all there is to read.
 func (r *backupReader) visit(dir *os.File, e os.DirEntry) error {
 	var err error
 	switch {
@@ -146,6 +175,9 @@ func (r *backupReader) visit(dir *os.File, e os.DirEntry) error {
 		_, err = readlinkAt(dir, e.Name())
 	default:
 		_, err = statAt(dir, e.Name())
+	}
+	if err == nil {
+		err = readAttributes(dir, e.Name())
 	}
 	if err != nil {
 		r.failAt(below(r.root, dir, e.Name()), err)
@@ -178,10 +210,17 @@ func (r *backupReader) seen(inode uint64) bool {
 	return false
 }
 
-// readChanged reads the data written after a generation, file by file. It
-// fails before it has read anything if the kernel does not tell, and after
-// some of it if that part of the tree is damaged.
-func (r *backupReader) readChanged(since uint64) error {
+// readChanged reads the data that the base does not have, file by file. It fails
+// before it has read anything if the kernel does not tell, and after some of it
+// if that part of the tree is damaged. A backup descends from the one before,
+// and that has not changed, so what is older than that one was in it as well,
+// unless it came by reflink or deduplication.
+func (r *backupReader) readChanged() error {
+	base, err := btrfs.OpenDirAt(r.run.store.dir, r.base.Name)
+	if err != nil {
+		return err
+	}
+	defer base.Close()
 	var file *pooledFile
 	var inode uint64
 	done := func() {
@@ -191,7 +230,7 @@ func (r *backupReader) readChanged(since uint64) error {
 		file = nil
 	}
 	defer func() { done() }()
-	for part, err := range btrfs.ChangedRanges(r.root, since) {
+	for part, err := range btrfs.UnsharedRanges(r.root, base, r.base.generation) {
 		if err != nil {
 			return err
 		}
