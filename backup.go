@@ -248,8 +248,8 @@ func (r *run) read() (err error) {
 	}
 	r.plan = makePlan(r.state, r.src, r.o.Now, r.o.MaxDeletePercent > 0 && !r.o.Force)
 	r.plan.checksum = r.plan.checksum || r.o.Checksum
-	if newest != nil {
-		r.report.Base = newest.Name
+	if r.plan.base != nil {
+		r.report.Base = r.plan.base.Name
 	}
 	r.report.Resumed = r.plan.work == workResume
 	return nil
@@ -280,6 +280,9 @@ func (r *run) repair(ctx context.Context) (err error) {
 	if r.plan.why != "" {
 		r.log.Log(ctx, r.plan.level(), r.plan.said())
 		r.report.Repairs = append(r.report.Repairs, r.plan.said())
+	}
+	if newest := r.state.newest(); metadataDamaged(newest) {
+		r.notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied anew, and shares no space with it", newest.Name))
 	}
 	if sourceChanged(r.plan.base, r.src) {
 		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName(), r.plan.base.Record.Host))

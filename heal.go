@@ -12,6 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// metadataDamaged tells whether Verify found that in the newest backup. A
+// snapshot of it would have the damage as well, and what hangs on a lost block
+// can not even be removed: the kernel then refuses to make a snapshot of what it
+// was removed from (Linux 6.18).
+func metadataDamaged(newest *Snapshot) bool {
+	return knownDamaged(newest) && newest.Record.Verified.Metadata
+}
+
 // knownDamaged tells whether Verify found damage in the newest backup.
 func knownDamaged(newest *Snapshot) bool {
 	return newest != nil && newest.Record != nil && newest.Record.Verified != nil && newest.Record.Verified.Result == Damaged

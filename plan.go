@@ -37,6 +37,9 @@ type plan struct {
 // countDeletes set deletions are limited, and must be counted from the base.
 func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 	p := &plan{base: st.newest(), started: now, taken: map[string]bool{}}
+	if metadataDamaged(p.base) {
+		p.base = nil
+	}
 	for _, b := range st.backups {
 		// Nor may the new one sort before those of the same minute or second.
 		for end := len(b.Name); end > 0; end = strings.LastIndexAny(b.Name[:end], ":.") {

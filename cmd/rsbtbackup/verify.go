@@ -38,7 +38,8 @@ root, data that several backups share is read once. The result is kept in the re
 The exit code is 0 if all is well and 1 if anything is damaged, could not be read, or differs from SRC. A file that may
 not be read is not reported as damaged.
 
-A damaged backup stays as it is. If it is the newest, the next backup copies anew from SRC every file that can not be read.
+A damaged backup stays as it is. If it is the newest, the next backup copies anew from SRC every file that can not be
+read, or everything if metadata is damaged.
 
 With --against each line has, as of rsync -i, what a backup would do and a name. ">f" is a file to copy, "cd", "cL" and
 "cD" a directory, symlink or device to make, "." something of which only attributes differ. The letters that follow say
