@@ -48,6 +48,7 @@ type AgainstReport struct {
 	RsyncExit   int              `json:"rsync_exit"`
 	Stats       *rsyncexec.Stats `json:"stats,omitempty"`
 	Complaints  []string         `json:"complaints,omitempty"`
+	Damaged     int              `json:"damaged"` // as in VerifyReport
 	Started     time.Time        `json:"started"` // UTC
 	Ended       time.Time        `json:"ended"`   // UTC
 }
@@ -60,12 +61,14 @@ type AgainstChange struct {
 
 // VerifyAgainst compares a backup with a source, file by file: contents by
 // checksum, and every attribute a backup keeps. It is rsync that compares, and
-// nothing is changed on either side. What changed in the source since the
-// backup shows as a difference, like anything else.
+// nothing is changed on either side. Then the backup is read once more, as Verify
+// does and with what that writes down, since rsync takes zeros for what the disk
+// refuses. What changed in the source since the backup shows as a difference,
+// like anything else.
 //
-// Errors match ErrDiffers, ErrNoBackup, ErrAmbiguous, ErrSource, ErrUsage, or
-// those of List; what rsync could not read is an error as well. The report is
-// valid with any error.
+// Errors match ErrDiffers, ErrDamaged, ErrUnread, ErrNoBackup, ErrAmbiguous,
+// ErrSource, ErrUsage, or those of List; what rsync could not read is an error as
+// well. The report is valid with any error.
 func VerifyAgainst(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport, error) {
 	report := &AgainstReport{Dest: dest, Source: o.Source, Started: now(time.Time{})}
 	if o.Backup == "" {
@@ -76,8 +79,22 @@ func VerifyAgainst(ctx context.Context, dest string, o AgainstOptions) (*Against
 		report.Dest, report.Backup = v.store.path, v.snap.Name
 		err = errors.Join(v.against(ctx, o, report), v.close())
 	}
+	if err == nil || errors.Is(err, ErrDiffers) {
+		err = errors.Join(err, readAgain(ctx, dest, o, report))
+	}
 	report.Ended = now(time.Time{})
 	return report, err
+}
+
+// readAgain reads the backup without rsync, which takes zeros for what it can
+// not read, and says so of the source alone.
+func readAgain(ctx context.Context, dest string, o AgainstOptions, report *AgainstReport) error {
+	log := loggerOrSilence(o.Logger)
+	read, err := Verify(ctx, dest, VerifyOptions{Backup: report.Backup, Logger: o.Logger, Found: func(d Damage) {
+		log.Error("damaged", "backup", d.Backup, "path", d.Path)
+	}})
+	report.Damaged = read.Damaged
+	return err
 }
 
 func (v *view) against(ctx context.Context, o AgainstOptions, report *AgainstReport) error {

@@ -21,6 +21,9 @@ var (
 	stripes = regexp.MustCompile(`CHUNK_ITEM (\d+)\)[^\n]*\n\s+length (\d+) [^\n]*METADATA\|DUP\n(?:[^\n]*\n)*?\s+stripe 0 devid \d+ offset (\d+)\n[^\n]*\n\s+stripe 1 devid \d+ offset (\d+)`)
 )
 
+// past is another time than that of files just written.
+var past = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // loseLeaf overwrites, in both copies, a leaf of a backup's tree that begins with an item of the given type: the middle
 // one of those.
 func (s *store) loseLeaf(t testing.TB, backup uint64, item string) {
@@ -97,8 +100,8 @@ func TestLostExtentsOfOneFile(t *testing.T) {
 	for i := 0; i < blocks; i += 4 { // rsync compares in blocks of 4,048 bytes here, which do not lie as those do
 		s.change(t, "image", int64(i)*4096, 4096)
 	}
-	must(t, os.Chtimes(filepath.Join(s.src, "image"), time.Time{}, time.Now().Add(-time.Hour))) // of the same size
-	first := s.backup(t)                                                                        // in place: an extent for each block
+	must(t, os.Chtimes(filepath.Join(s.src, "image"), past, past)) // of the same size
+	first := s.backup(t)                                           // in place: an extent for each block
 	s.write(t, "new", 5000)
 	second := s.backup(t)
 	s.loseLeaf(t, s.snapshots(t)[1].ID, "EXTENT_DATA")
@@ -115,5 +118,18 @@ func TestLostExtentsOfOneFile(t *testing.T) {
 	}
 	if len(in) != 2 || in[0] != first || in[1] != second {
 		t.Errorf("damaged in %q, want %q and %q", in, first, second)
+	}
+
+	// Nothing can be based on that.
+	third := s.backup(t)
+	if diff := tool(t, "diff", "-r", s.src, filepath.Join(s.dest, third)); diff != "" {
+		t.Error(diff)
+	}
+	report, err = rsbtbackup.Verify(t.Context(), s.dest, rsbtbackup.VerifyOptions{Backup: third})
+	if err != nil || report.Damaged != 0 {
+		t.Errorf("after the next backup: %v, %+v", err, report)
+	}
+	if b := s.snapshots(t)[3]; b.Record.Base != "" || len(b.Record.Notices) != 1 {
+		t.Errorf("%+v", b.Record)
 	}
 }
