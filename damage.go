@@ -74,7 +74,7 @@ func (r *backupReader) locate(f *pooledFile) Damage {
 		d.Kind, err = MetadataDamage, nil
 	}
 	if err == nil {
-		err = r.share(&d, f.inode, addresses)
+		err = r.share(&d, addresses)
 	}
 	if err != nil {
 		r.unshared.Store(true)
@@ -119,39 +119,68 @@ func appendBlocks(addresses []uint64, e btrfs.Extent, bad DamagedRange) []uint64
 	return addresses
 }
 
-// share fills in who else holds the blocks.
-func (r *backupReader) share(d *Damage, inode uint64, addresses []uint64) error {
-	files, elsewhere := map[DamagedFile]bool{}, map[btrfs.InodeRef]bool{}
-	for _, address := range addresses {
-		refs, err := btrfs.LogicalInodes(r.run.store.dir, address)
-		if errors.Is(err, unix.EPERM) {
-			d.Shared = r.shareByPath(d.Path, addresses)
-			return nil
+// share fills in who else holds the blocks: other names of the file as well.
+func (r *backupReader) share(d *Damage, addresses []uint64) error {
+	users, err := r.run.users(addresses)
+	if errors.Is(err, unix.EPERM) {
+		d.Shared = r.shareByPath(d.Path, addresses)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	files := map[DamagedFile]bool{}
+	for user := range users {
+		i, ours := r.run.byID[user.Root]
+		if !ours {
+			d.Elsewhere++
+			continue
 		}
+		b := r.run.state.backups[i]
+		names, err := r.run.names(b, user.Inode)
 		if err != nil {
 			return err
 		}
-		for _, ref := range refs {
-			if ref.Root == r.snap.ID && ref.Inode == inode {
-				continue
-			}
-			path, err := btrfs.InodePath(r.run.store.dir, ref.Root, ref.Inode)
-			if errors.Is(err, unix.ENOENT) { // of a subvolume that is deleted, and not cleaned up yet
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if i, ours := r.run.byID[ref.Root]; ours {
-				files[DamagedFile{r.run.state.backups[i].Name, path}] = true
-			} else {
-				elsewhere[btrfs.InodeRef{Root: ref.Root, Inode: ref.Inode}] = true
-			}
+		for _, name := range names {
+			files[DamagedFile{b.Name, name}] = true
 		}
 	}
-	d.Elsewhere = len(elsewhere)
+	delete(files, DamagedFile{d.Backup, d.Path})
 	d.Shared = r.sortFiles(files)
 	return nil
+}
+
+// users are the inodes that hold one of the blocks, without their offsets.
+func (v *verifying) users(addresses []uint64) (map[btrfs.InodeRef]bool, error) {
+	users := map[btrfs.InodeRef]bool{}
+	for _, address := range addresses {
+		refs, err := btrfs.LogicalInodes(v.store.dir, address)
+		if err != nil {
+			return nil, err
+		}
+		for _, ref := range refs {
+			users[btrfs.InodeRef{Root: ref.Root, Inode: ref.Inode}] = true
+		}
+	}
+	for user := range users {
+		_, err := btrfs.InodePath(v.store.dir, user.Root, user.Inode)
+		if errors.Is(err, unix.ENOENT) { // of a subvolume that is deleted, and not cleaned up yet
+			delete(users, user)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
+}
+
+// names are those of an inode in b, none if that was deleted meanwhile.
+func (v *verifying) names(b Snapshot, inode uint64) ([]string, error) {
+	root, err := btrfs.OpenDirAt(v.store.dir, b.Name)
+	if err != nil {
+		return nil, ignoreNotExist(err)
+	}
+	defer root.Close()
+	return namesOf(root, inode)
 }
 
 func (r *backupReader) sortFiles(files map[DamagedFile]bool) []DamagedFile {
@@ -280,7 +309,7 @@ func readWhole(ctx context.Context, f *os.File, size int64) bool {
 		_ = f.Close() // opened for reading
 		return false
 	}
-	file := pool.hold(f, "", 0, size)
+	file := pool.hold(f, "", size)
 	pool.add(file, 0, size)
 	pool.release(file)
 	pool.wait()

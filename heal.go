@@ -93,7 +93,7 @@ func (p *filePool) addOwn(dir *os.File, name, path string) error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	file := p.hold(f, path, st.Ino, st.Size)
+	file := p.hold(f, path, st.Size)
 	defer p.release(file)
 	return p.addData(file, st)
 }

@@ -47,7 +47,6 @@ type piece struct {
 type pooledFile struct {
 	*os.File
 	path  string // in the backup
-	inode uint64
 	size  int64
 	left  atomic.Int32 // pieces not read yet, and one for whoever still adds some
 
@@ -106,8 +105,8 @@ func (p *filePool) work(buf []byte) {
 }
 
 // hold opens the account of a file; release closes it.
-func (p *filePool) hold(f *os.File, path string, inode uint64, size int64) *pooledFile {
-	file := &pooledFile{File: f, path: path, inode: inode, size: size}
+func (p *filePool) hold(f *os.File, path string, size int64) *pooledFile {
+	file := &pooledFile{File: f, path: path, size: size}
 	file.left.Store(1)
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // only advice: a direct read does without
 	return file

@@ -194,7 +194,7 @@ func (r *backupReader) addWhole(dir *os.File, name, path string) error {
 	if st.Nlink > 1 && r.seen(st.Ino) {
 		return f.Close()
 	}
-	file := r.pool.hold(f, path, st.Ino, st.Size)
+	file := r.pool.hold(f, path, st.Size)
 	err = r.pool.addData(file, st)
 	r.pool.release(file)
 	return err
@@ -265,7 +265,7 @@ func (r *backupReader) holdInode(inode uint64) (*pooledFile, error) {
 		r.failAt(path, err)
 		return nil, nil
 	}
-	return r.pool.hold(f, path, inode, st.Size), nil
+	return r.pool.hold(f, path, st.Size), nil
 }
 
 var errNotRegular = errors.New("not a regular file")

@@ -213,3 +213,28 @@ func TestAgainstReadsTheBackupItself(t *testing.T) {
 		t.Errorf("exit %d\n%s\n%s", r.Exit, r.Stdout, r.Stderr)
 	}
 }
+
+// All names of a damaged file are told.
+func TestDamageOfAHardLink(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "dir/one", 1<<20)
+	must(t, os.Link(filepath.Join(s.src, "dir/one"), filepath.Join(s.src, "two")))
+	first := s.backup(t)
+	s.write(t, "new", 10)
+	second := s.backup(t)
+	s.corrupt(t, second, "two", 65536)
+	report := s.verify(t, rsbtbackup.VerifyOptions{})
+	found := map[rsbtbackup.DamagedFile]bool{}
+	for _, d := range report.Damages {
+		found[rsbtbackup.DamagedFile{Backup: d.Backup, Path: d.Path}] = true
+		for _, same := range d.Shared {
+			found[same] = true
+		}
+	}
+	for _, want := range []rsbtbackup.DamagedFile{{Backup: first, Path: "dir/one"}, {Backup: first, Path: "two"}, {Backup: second, Path: "dir/one"}, {Backup: second, Path: "two"}} {
+		if !found[want] {
+			t.Errorf("%v is not reported: %+v", want, report.Damages)
+		}
+	}
+}
