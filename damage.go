@@ -35,8 +35,9 @@ type Damage struct {
 	Bytes  int64          `json:"bytes,omitempty"`
 	Error  string         `json:"error"`
 	// Shared lists the other files that hold the same damaged blocks, in this
-	// and in other backups, oldest backup first. Without root only files under the same path are
-	// found. Of metadata nothing is known.
+	// and in other backups, oldest backup first, and other names of this file.
+	// Without root only files under the same path are found. Of metadata nothing
+	// is known.
 	Shared []DamagedFile `json:"shared,omitempty"`
 	// Elsewhere is how many files outside of the backups hold them too.
 	Elsewhere int `json:"elsewhere,omitempty"`

@@ -46,9 +46,9 @@ type piece struct {
 // pooledFile is a file of which pieces are being read.
 type pooledFile struct {
 	*os.File
-	path  string // in the backup
-	size  int64
-	left  atomic.Int32 // pieces not read yet, and one for whoever still adds some
+	path string // in the backup
+	size int64
+	left atomic.Int32 // pieces not read yet, and one for whoever still adds some
 
 	mu  sync.Mutex
 	bad []DamagedRange
