@@ -22,6 +22,8 @@ type PruneOptions struct {
 	// Pinned backups and the newest complete one are kept whatever it says.
 	Policy retention.Policy
 	// MinFree deletes further backups, oldest first, until that much is free.
+	// It deletes none if the file data of all that may go is too little; without
+	// root that is not known.
 	MinFree MinFree
 	// KeepMin complete backups are left whatever MinFree says; 0 means 1.
 	KeepMin int
@@ -94,9 +96,9 @@ type PruneReport struct {
 // owner of the backups and root may do this.
 //
 // Errors match ErrUsage (nothing says what to keep, or a value makes no
-// sense), ErrNoSpace (MinFree can not be reached; what could be deleted is, or in
-// a dry run would be), or
-// what opening and locking DEST gives. The report is valid with any error.
+// sense), ErrNoSpace (MinFree can not be reached: where that can be told
+// beforehand nothing is deleted for it), or what opening and locking DEST gives.
+// The report is valid with any error.
 func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, error) {
 	report := &PruneReport{Dest: dest, DryRun: o.DryRun}
 	if err := o.check(); err != nil {
@@ -162,28 +164,47 @@ func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneRe
 	if o.MinFree.isZero() {
 		return nil
 	}
-	return s.planFreeUp(ctx, o, report)
+	planned, err := s.planFreeUp(ctx, o, report, report.Decisions)
+	if err == nil {
+		report.Decisions = planned
+	}
+	return err
 }
 
 // planFreeUp guesses, from the file data that would go, what freeUp would
-// delete. Without root nothing is known of that, and nothing is guessed.
-func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneReport) error {
-	left := remaining(report.Decisions)
+// delete of the backups in decisions, and returns ErrNoSpace if all of it is
+// too little. Without root nothing is known of that, and nothing is guessed.
+func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneReport, decisions []Decision) ([]Decision, error) {
+	free, err := s.unused(report.Free)
+	if err != nil {
+		return nil, step("measure", err)
+	}
+	planned, left := slices.Clone(decisions), remaining(decisions)
 	for {
-		frees, known := sum(report.Decisions)
-		if !known || o.MinFree.reached(report.Free+frees, report.Total) {
-			return nil
+		frees, known := sum(planned)
+		if !known || o.MinFree.reached(free+frees, report.Total) {
+			return planned, nil
 		}
 		i := expendable(left, o.keepMin())
 		if i < 0 {
-			return step("min-free", o.unreachable(s.path, report.Free+frees, report))
+			return nil, step("min-free", o.outOfReach(s.path, free+frees, report))
 		}
-		mark(report.Decisions, left[i].ID)
+		mark(planned, left[i].ID)
 		left = slices.Delete(left, i, i+1)
-		if err := s.measure(ctx, report.Decisions); err != nil {
-			return step("measure", err)
+		if err := s.measure(ctx, planned); err != nil {
+			return nil, step("measure", err)
 		}
 	}
+}
+
+// unused is what is free, or, where that is 0 and may be so for want of metadata
+// alone, what is not in use: to delete gives metadata back.
+func (s *store) unused(free uint64) (uint64, error) {
+	if free > 0 {
+		return free, nil
+	}
+	fs, err := s.statfs()
+	return fs.Bfree * uint64(fs.Bsize), err
 }
 
 // sum adds up what the deletions free; known is false if that of any is not.
@@ -279,16 +300,22 @@ func keepAll(backups []Snapshot) []Decision {
 
 // freeUp deletes one backup after the other, oldest first, and looks at the
 // real free space each time the cleaner is done, also with what was deleted
-// before this run: what a deletion frees can not be told from sizes.
+// before this run: what a deletion frees can not be told from sizes. It deletes
+// none where even the whole history would not do.
 func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneReport) error {
 	left := remaining(report.Decisions)
 	reached, err := c.enough(o.MinFree, report)
-	for err == nil && !reached {
+	for asked := false; err == nil && !reached; asked = true {
 		if err = btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
 			return step("wait for space", err)
 		}
 		if reached, err = c.enough(o.MinFree, report); err != nil || reached {
 			return err
+		}
+		if !asked {
+			if err := c.inReach(ctx, o, report); err != nil {
+				return err
+			}
 		}
 		i := expendable(left, o.keepMin())
 		if i < 0 {
@@ -311,19 +338,35 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 	return err
 }
 
+// inReach asks for the plan for what is left, now that all that was deleted has
+// given its space back.
+func (c *changing) inReach(ctx context.Context, o PruneOptions, report *PruneReport) error {
+	kept := slices.DeleteFunc(slices.Clone(report.Decisions), func(d Decision) bool { return !d.Keep })
+	_, err := c.store.planFreeUp(ctx, o, report, kept)
+	return err
+}
+
+// outOfReach says what MinFree would come to if all that may go went. None does.
+func (o *PruneOptions) outOfReach(dest string, free uint64, report *PruneReport) error {
+	report.explainKept("min-free is out of reach")
+	return failf(ErrNoSpace, "%s would have about %s of %s free, less than %v, with every backup deleted that may go, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(report.Total), o.MinFree)
+}
+
 // unreachable says what MinFree comes to once all that may go is gone. Of what
 // stays, nothing but a rule of this run is to blame.
 func (o *PruneOptions) unreachable(dest string, free uint64, report *PruneReport) error {
-	for i := range report.Decisions {
-		if d := &report.Decisions[i]; d.Keep && slices.Equal(d.Reasons, []string{notNeeded}) {
-			d.Reasons = []string{"keep-min"}
+	report.explainKept("keep-min")
+	return failf(ErrNoSpace, "%s has %s of %s free, less than %v, with every backup deleted that may go", dest, humanize.Bytes(free), humanize.Bytes(report.Total), o.MinFree)
+}
+
+// explainKept gives the reason for what is kept, though not because space
+// suffices.
+func (r *PruneReport) explainKept(reason string) {
+	for i := range r.Decisions {
+		if d := &r.Decisions[i]; d.Keep && slices.Equal(d.Reasons, []string{notNeeded}) {
+			d.Reasons = []string{reason}
 		}
 	}
-	tense := "has"
-	if o.DryRun {
-		tense = "would have"
-	}
-	return failf(ErrNoSpace, "%s %s %s of %s free, less than %v, with every backup deleted that may go", dest, tense, humanize.Bytes(free), humanize.Bytes(report.Total), o.MinFree)
 }
 
 // enough notes how much is free and tells whether that is what is asked for.
@@ -377,9 +420,13 @@ func mark(decisions []Decision, id uint64) {
 // to 0 when metadata is what has run out (btrfs_statfs), and the size of the
 // filesystem.
 func (s *store) space() (free, total uint64, err error) {
-	var fs unix.Statfs_t
+	fs, err := s.statfs()
+	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), err
+}
+
+func (s *store) statfs() (fs unix.Statfs_t, err error) {
 	if err := retry(func() error { return unix.Fstatfs(int(s.dir.Fd()), &fs) }); err != nil {
-		return 0, 0, fmt.Errorf("statfs %s: %w", s.path, err)
+		return unix.Statfs_t{}, fmt.Errorf("statfs %s: %w", s.path, err)
 	}
-	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
+	return fs, nil
 }

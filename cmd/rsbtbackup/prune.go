@@ -17,7 +17,7 @@ type pruneCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
 
 	Keep    keepFlags `embed:""`
-	MinFree freeSpace `placeholder:"SIZE" help:"Delete further backups, oldest first, until SIZE is free: 50G, 512MiB, 10%."`
+	MinFree freeSpace `placeholder:"SIZE" help:"Delete further backups, oldest first, until SIZE is free: 50G, 512MiB, 10%. Run by root it deletes none if all that may go would not do."`
 	KeepMin keepMin   `placeholder:"N" help:"With --min-free leave at least N complete backups (1)."`
 	Wait    bool      `help:"Return when the space of what was deleted is free. Otherwise the kernel frees it within a minute or so."`
 	DryRun  bool      `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`

@@ -277,9 +277,14 @@ type decision struct {
 // plan returns the decisions of a dry run by name.
 func plan(t testing.TB, args ...string) map[string]decision {
 	t.Helper()
-	r := testbin.Must(t, append(args, "-n", "--json")...)
+	return planOf(t, testbin.Must(t, append(args, "-n", "--json")...))
+}
+
+// planOf reads what a dry run has printed, also one that found fault.
+func planOf(t testing.TB, r testbin.Result) map[string]decision {
+	t.Helper()
 	var report struct{ Decisions []decision }
-	check(t, json.Unmarshal([]byte(r.Stdout), &report))
+	check(t, json.NewDecoder(strings.NewReader(r.Stdout)).Decode(&report))
 	byName := map[string]decision{}
 	for _, d := range report.Decisions {
 		byName[d.Name] = d

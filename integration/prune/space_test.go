@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,13 +61,44 @@ func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
 	testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", want))
 	wantNames(t, dest, append([]string{made[1]}, made[4:]...)...)
 
-	// Out of reach: a dry run says so, what may go goes, and the rest is kept.
-	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=99%", "--keep-min=4", "-n", "-q"), 14, "less than 99 %")
-	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=99%", "--keep-min=4", "-q"), 14, "less than 99 %")
-	wantNames(t, dest, made[1], made[7], made[8], made[9])
-	wantExit(t, testbin.Run(t, "prune", dest, "--min-free=99%"), 14)
-	wantNames(t, dest, made[1], made[9])
+	// Out of reach: nothing goes for that, with a dry run or without.
+	for _, more := range [][]string{{"-n"}, {"--keep-min=4"}, nil} {
+		r := testbin.Run(t, append([]string{"prune", dest, "--min-free=99%", "-q"}, more...)...)
+		wantRefused(t, r, 14, "less than 99 %")
+		wantNames(t, dest, append([]string{made[1]}, made[4:]...)...)
+	}
+	for name, d := range planOf(t, testbin.Run(t, "prune", dest, "--min-free=99%", "-n", "--json")) {
+		if !d.Keep || slices.Contains(d.Reasons, "space suffices") {
+			t.Errorf("dry run: %s: keep %v, %q", name, d.Keep, d.Reasons)
+		}
+	}
 	wantCur(t, dest, made[9])
+}
+
+// What fills the disk may be no backup: the history is not spent on that. What
+// the rules delete goes all the same.
+func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
+	dest := newDest(t, "768M")
+	made := fat(t, dest, 6, 20*megabyte)
+	random(t, filepath.Join(filepath.Dir(dest), "foreign"), 300*megabyte)
+	syncAll(t, dest)
+	goal := fmt.Sprintf("--min-free=%d", free(t, dest)+200*megabyte)
+	wantRefused(t, testbin.Run(t, "prune", dest, goal, "--keep-last=5", "-q"), 14, "none is deleted for it")
+	wantNames(t, dest, made[1:]...)
+	wantCur(t, dest, made[5])
+	// What a rule deletes counts before its space is back.
+	goal = fmt.Sprintf("--min-free=%d", free(t, dest)+55*megabyte)
+	testbin.Must(t, "prune", dest, goal, "--keep-last=3")
+	wantNames(t, dest, made[4:]...)
+	// To the brim.
+	fill(t, filepath.Join(filepath.Dir(dest), "filler"), megabyte)
+	fill(t, filepath.Join(filepath.Dir(dest), "filler2"), 4096)
+	syncAll(t, dest)
+	have := free(t, dest)
+	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=50%", "-q"), 14, "none is deleted for it")
+	wantNames(t, dest, made[4:]...)
+	testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", have+15*megabyte))
+	wantNames(t, dest, made[5])
 }
 
 // What an earlier run has deleted is waited for before more goes.
