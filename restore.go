@@ -361,11 +361,9 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 		}
 	}
 	end.result, end.err = rsyncexec.Run(ctx, opts)
+	end.rename(names)
 	end.remote = r.target.remote != nil
 	res := &end.result
-	for i, line := range res.Complaints {
-		res.Complaints[i] = names.Replace(line)
-	}
 	r.report.RsyncExit, r.report.Complaints = res.ExitCode, res.Complaints
 	if !res.Started.IsZero() {
 		r.report.RsyncVersion = res.Version.String()

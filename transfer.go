@@ -219,8 +219,10 @@ func (end transferEnd) partial() bool {
 		!end.noSpace && !end.stopped && !errors.Is(end.err, rsyncexec.ErrStillRunning)
 }
 
-// rsync runs one rsync to its end and fills in the report.
+// rsync runs one rsync to its end and fills in the report. Its messages name
+// our descriptors; people are told the paths.
 func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
+	names := strings.NewReplacer(inherited, opts.ExtraFiles[0].Name())
 	var end transferEnd
 	logged := 0
 	opts.Line = func(stream, line string) {
@@ -234,6 +236,9 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 			end.connected = true
 			return
 		}
+		if stream == "stdout" && strings.HasPrefix(line, "created directory "+inherited) {
+			return // which in a dry run it has not
+		}
 		if path, ok := rsyncexec.ParseSkipped(line); ok && stream == "stdout" {
 			end.skipped = append(end.skipped, path)
 		}
@@ -241,12 +246,13 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 			return // what rsync says of being stopped is no news
 		}
 		if logged++; logged <= maxLogged && (stream == "stderr" || r.o.DryRun) {
-			r.log.Warn("rsync", "says", line)
+			r.log.Warn("rsync", "says", names.Replace(line))
 		}
 	}
 	opts.Extra = append([]string{"--info=flist1"}, opts.Extra...)
 	opts.Version = r.version
 	end.result, end.err = rsyncexec.Run(ctx, opts)
+	end.rename(names)
 	r.store.keepLock = r.store.keepLock || errors.Is(end.err, rsyncexec.ErrStillRunning)
 	if end.err != nil {
 		end.err = fmt.Errorf("%s: %w", r.src.shown, end.err)
@@ -261,6 +267,19 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 		r.notice(fmt.Sprintf("rsync %s has known vulnerabilities that a hostile source can use; %s is free of them", res.Version, safeRsync))
 	}
 	return end
+}
+
+// rename puts paths for descriptors in what rsync said, also in its error.
+func (end *transferEnd) rename(names *strings.Replacer) {
+	res := &end.result
+	for i, line := range res.Complaints {
+		res.Complaints[i] = names.Replace(line)
+	}
+	res.Tail = names.Replace(res.Tail)
+	var exit *rsyncexec.ExitError
+	if errors.As(end.err, &exit) {
+		exit.Complaints, exit.Tail = res.Complaints, res.Tail
+	}
 }
 
 // safeRsync is the first release without the vulnerabilities fixed in 2026.
