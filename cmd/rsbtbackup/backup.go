@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
@@ -62,6 +63,11 @@ EXAMPLE:
 func (c *backupCommand) dest() string           { return c.Dest }
 func (*backupCommand) changesDest()             {}
 func (c *backupCommand) takeRest(args []string) { c.Rest = args }
+
+// dry tells of a dry run, also one that rsync's own option makes.
+func (c *backupCommand) dry() bool {
+	return c.DryRun || slices.Contains(c.Rest, "-n") || slices.Contains(c.Rest, "--dry-run")
+}
 
 // Validate is called by kong, before what follows "--" is added.
 func (c *backupCommand) Validate() error {

@@ -69,8 +69,8 @@ func hints(err error, i invocation) []string {
 	var option *rsbtbackup.RsyncOptionError
 	var controls *controlsError
 	var failed *rsbtbackup.StepError
-	_, isBackup := i.command.(*backupCommand)
-	_, isRestore := i.command.(*restoreCommand)
+	backup, isBackup := i.command.(*backupCommand)
+	restore, isRestore := i.command.(*restoreCommand)
 	switch {
 	case err == nil, errors.Is(err, errNoArguments):
 		return nil
@@ -78,9 +78,9 @@ func hints(err error, i invocation) []string {
 		return []string{quoteAll(slices.DeleteFunc([]string{"rsbtbackup", usage.verb, "--help"}, isEmpty)...)}
 	case errors.As(err, &stopped):
 		switch {
-		case isBackup:
+		case isBackup && !backup.dry():
 			return []string{"to resume: " + i.again()}
-		case isRestore:
+		case isRestore && !restore.DryRun:
 			return []string{"to go on: " + i.again("--overwrite=if-changed")}
 		}
 	case errors.As(err, &option):

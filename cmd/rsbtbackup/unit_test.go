@@ -167,6 +167,9 @@ func TestHints(t *testing.T) {
 		{"no rsync", rsbtbackup.ErrRsyncNotFound, backup, []string{"apt-get install rsync"}},
 		{"refused option", &rsbtbackup.RsyncOptionError{Arg: "x", Hint: "do y"}, backup, []string{"do y"}},
 		{"interrupted", signalError{syscall.SIGINT}, backup, []string{"to resume: rsbtbackup backup '/my home' /b -- --fuzzy"}},
+		{"interrupted dry run", signalError{syscall.SIGINT}, &backupCommand{DryRun: true}, nil},
+		{"interrupted dry run of rsync's", signalError{syscall.SIGINT}, &backupCommand{Rest: []string{"--dry-run"}}, nil},
+		{"interrupted dry run of a restore", signalError{syscall.SIGINT}, &restoreCommand{DryRun: true}, nil},
 		{"refused partial transfer", exit(23), refusing, []string{"to publish what could be read: rsbtbackup backup '/my home' /b --partial=publish -- --fuzzy"}},
 		{"remote out of reach", errors.Join(rsbtbackup.ErrSource, exit(255)), remote, []string{"to try the source alone: rsync --list-only -e 'ssh -p 1' h:/s"}},
 	} {
