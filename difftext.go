@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,6 +27,8 @@ var (
 	ErrBinary = errors.New("not a text file")
 	// ErrTooLarge: one of two files is too large to be compared by lines.
 	ErrTooLarge = errors.New("too large to be compared by lines")
+	// errNotLines: one of two is no file at all.
+	errNotLines = errors.New("not a file")
 )
 
 // TextDiff returns the unified difference of one file between two backups, ""
@@ -68,7 +72,9 @@ func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) 
 
 // sameReason: one of two such errors says it all.
 func sameReason(a, b error) bool {
-	return errors.Is(a, ErrTooLarge) && errors.Is(b, ErrTooLarge) || errors.Is(a, ErrBinary) && errors.Is(b, ErrBinary)
+	return slices.ContainsFunc([]error{ErrTooLarge, ErrBinary, errNotLines}, func(kind error) bool {
+		return errors.Is(a, kind) && errors.Is(b, kind)
+	})
 }
 
 // patchName is a name as git and GNU patch have it in the header of a
@@ -102,7 +108,7 @@ func patchName(name string) string {
 func (s *diffSide) text(path string) (string, error) {
 	f, err := openPathInside(s.root, cmpOrDot(path), unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
-		return "", err
+		return "", s.noText(path, err)
 	}
 	defer f.Close()
 	st, err := fileStatAt(f, "")
@@ -110,7 +116,7 @@ func (s *diffSide) text(path string) (string, error) {
 	case err != nil:
 		return "", err
 	case !st.isFile():
-		return "", failf(ErrUsage, "%s: a %s can not be compared by lines", f.Name(), st.typeName())
+		return "", notLines(f.Name(), st)
 	case st.size > maxText:
 		return "", fmt.Errorf("%s: %w: it has %d bytes, the limit is %d", f.Name(), ErrTooLarge, st.size, maxText)
 	}
@@ -124,4 +130,18 @@ func (s *diffSide) text(path string) (string, error) {
 		return "", fmt.Errorf("%s: %w", f.Name(), ErrBinary)
 	}
 	return string(content), nil
+}
+
+// noText gives the reason why what is at path can not be opened to be read, if
+// it is not the one in err: a symlink, socket or device is no file.
+func (s *diffSide) noText(path string, err error) error {
+	st, lookErr := lookInside(s.root, path)
+	if lookErr != nil || st.isFile() || st.isDir() {
+		return err
+	}
+	return notLines(filepath.Join(s.root.Name(), path), st)
+}
+
+func notLines(path string, st fileStat) error {
+	return kindError{errNotLines, failf(ErrUsage, "%s: a %s can not be compared by lines", path, st.typeName())}
 }
