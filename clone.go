@@ -62,7 +62,10 @@ func openCloneParent(s *store, path string) (*os.File, string, error) {
 		return nil, path, kindError{ErrTarget, err}
 	}
 	path = filepath.Join(real, filepath.Base(path))
-	if err := errors.Join(checkOutside(s, path), checkNotInDest(path)); err != nil {
+	if err := checkOutside(s, path); err != nil {
+		return nil, path, err
+	}
+	if err := checkNotInDest(path); err != nil {
 		return nil, path, err
 	}
 	parent, err := openTargetDir(real)

@@ -52,7 +52,10 @@ func checkNotInDest(path string) error {
 	for dir := path; ; dir = filepath.Dir(dir) {
 		for _, marker := range []string{filepath.Join(logDirName, markerName), rsyncbtrfsMarker} {
 			_, err := os.Lstat(filepath.Join(dir, marker))
-			if err == nil {
+			switch {
+			case err == nil && dir == path:
+				return failf(ErrGuard, "%s is a directory that holds backups", path)
+			case err == nil:
 				return failf(ErrGuard, "%s lies inside %s, which holds backups", path, dir)
 			}
 			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {

@@ -208,10 +208,13 @@ func checkOutside(s *store, path string) error {
 	if err != nil {
 		return err
 	}
-	if up != "" {
-		return failf(ErrGuard, "%s lies inside %s, which holds the backups", path, s.path)
+	switch up {
+	case "":
+		return nil
+	case path:
+		return failf(ErrGuard, "%s is the directory with the backups itself", path)
 	}
-	return nil
+	return failf(ErrGuard, "%s lies inside %s, which holds the backups", path, s.path)
 }
 
 // checkEmpty wants to be told what may happen to files that are there. What a
