@@ -133,11 +133,27 @@ func (e *ExitError) reason() string {
 			}
 		}
 	}
+	for _, line := range e.Complaints {
+		if !isSummary(line) {
+			return cleanLine(line)
+		}
+	}
+	if e.Code == ExitSyntax {
+		// What is wrong with a filter rule it says without a prefix, before there is another side that could say anything.
+		for line := range strings.SplitSeq(e.Tail, "\n") {
+			if line = cleanLine(line); line != "" && !isSummary(line) {
+				return line
+			}
+		}
+	}
 	if len(e.Complaints) > 0 {
 		return cleanLine(e.Complaints[0])
 	}
 	return ""
 }
+
+// isSummary tells of the line with which rsync ends: little but the exit code, by name.
+func isSummary(line string) bool { return strings.HasPrefix(line, "rsync error:") }
 
 func (e *ExitError) connection() bool {
 	switch e.Code {

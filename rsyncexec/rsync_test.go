@@ -214,6 +214,7 @@ func TestRsyncFailures(t *testing.T) {
 		{"ssh refused", Options{Source: remote, Dest: t.TempDir(), Rsh: banner}, anyCode, "): user@host: Permission denied (publickey)."},
 		{"no remote shell", Options{Source: remote, Dest: t.TempDir(), Rsh: "/nonexistent/ssh"}, anyCode, "/nonexistent/ssh"},
 		{"unknown module", Options{Source: Source{Kind: Daemon, Host: "host", Module: "nosuch"}, Dest: t.TempDir(), Rsh: remoteDaemon(t, t.TempDir())}, ExitStartClient, "exit 5): @ERROR: Unknown module"},
+		{"unknown filter rule", Options{Source: Source{Path: t.TempDir()}, Dest: t.TempDir(), Filter: []string{"nonsense x"}}, ExitSyntax, "exit 1): Unknown filter rule: "},
 		{"wrong value", Options{Source: remote, Dest: t.TempDir(), Bwlimit: "fast"}, ExitSyntax, "exit 1): "},
 	}
 	for _, test := range tests {
