@@ -38,6 +38,17 @@ var (
 	ErrAmbiguous = errors.New("ambiguous backup name")
 )
 
+// A DestInsideError is the guard that DEST lies inside SRC, which may not be
+// what was meant. It comes with ErrGuard; Force leaves DEST out of the backup.
+type DestInsideError struct {
+	Source string
+	// OtherFilesystem: DEST is on another one than SRC, so that OneFileSystem
+	// leaves it out too, with all else that is mounted below SRC.
+	OtherFilesystem bool
+}
+
+func (e *DestInsideError) Error() string { return "DEST lies inside SRC " + e.Source }
+
 // A StepError says in which step of a verb Err happened.
 type StepError struct {
 	Step string // such as "open", "lock", "transfer", "publish"

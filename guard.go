@@ -8,7 +8,7 @@ import "fmt"
 // checkGuards is pure. baseEmpty tells whether the newest backup holds
 // nothing; oneFS whether the run stays on the filesystem of SRC.
 func checkGuards(src *source, newest *Snapshot, baseEmpty, oneFS, destOnSourceFS, force bool) error {
-	if err := checkOverlap(src, oneFS && !destOnSourceFS, force); err != nil {
+	if err := checkOverlap(src, oneFS, destOnSourceFS, force); err != nil {
 		return err
 	}
 	if force {
@@ -23,15 +23,15 @@ func checkGuards(src *source, newest *Snapshot, baseEmpty, oneFS, destOnSourceFS
 	return nil
 }
 
-func checkOverlap(src *source, staysOut, force bool) error {
+func checkOverlap(src *source, oneFS, destOnSourceFS, force bool) error {
 	switch src.overlap {
 	case same:
 		return kindError{ErrOverlap, failf(ErrGuard, "SRC and DEST are the same directory, %s", src.shown)}
 	case srcInside:
 		return kindError{ErrOverlap, failf(ErrGuard, "SRC %s lies inside DEST", src.shown)}
 	case destInside:
-		if !staysOut && !force {
-			return failf(ErrGuard, "DEST lies inside SRC %s, so every backup would hold the ones before it", src.shown)
+		if staysOut := oneFS && !destOnSourceFS; !staysOut && !force {
+			return kindError{ErrGuard, &DestInsideError{Source: src.shown, OtherFilesystem: !destOnSourceFS}}
 		}
 	}
 	return nil

@@ -69,6 +69,7 @@ func hints(err error, i invocation) []string {
 	var option *rsbtbackup.RsyncOptionError
 	var controls *controlsError
 	var failed *rsbtbackup.StepError
+	var inside *rsbtbackup.DestInsideError
 	backup, isBackup := i.command.(*backupCommand)
 	restore, isRestore := i.command.(*restoreCommand)
 	switch {
@@ -111,6 +112,8 @@ func hints(err error, i invocation) []string {
 		return []string{i.again() + " | less"}
 	case errors.Is(err, rsbtbackup.ErrOverlap):
 		return nil
+	case errors.As(err, &inside):
+		return insideHints(inside, i)
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return guardHints(i)
 	case errors.Is(err, rsbtbackup.ErrDamaged):
@@ -166,6 +169,15 @@ func guardHints(i invocation) []string {
 		return nil
 	}
 	return []string{"to look: " + quoteAll("ls", "-la", b.Src), "if it is as it should be: " + i.again("--force")}
+}
+
+// insideHints: the ways to leave DEST out.
+func insideHints(err *rsbtbackup.DestInsideError, i invocation) []string {
+	leave := "to leave DEST out: " + i.again("--force")
+	if err.OtherFilesystem {
+		return []string{"to stay on the filesystem of SRC: " + i.again("-x"), leave}
+	}
+	return []string{leave}
 }
 
 // spaceHints: what may go depends on how many backups there are.
