@@ -47,6 +47,9 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 	if err != nil {
 		return err
 	}
+	if c.Size && len(l.Backups) > 0 && !slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return b.Exclusive != nil }) {
+		u.log.Warn("--size: only root can measure what a backup takes")
+	}
 	if u.json {
 		return listObjects(u, l)
 	}
@@ -54,9 +57,6 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 		u.result(table(listRows(l.Backups, time.Now(), c.Size))...)
 	}
 	u.result(listSummary(l, f.Verbose)...)
-	if c.Size && len(l.Backups) > 0 && !slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return b.Exclusive != nil }) {
-		u.note("--size: only root can measure what a backup takes")
-	}
 	return nil
 }
 

@@ -90,6 +90,10 @@ func TestTheWholeCycleAsAnOrdinaryUser(t *testing.T) {
 					t.Errorf("%s is not listed:\n%s", name, r.Stdout)
 				}
 			}
+			r = mustAsOwner(t, "list", dest, "--size")
+			if !strings.Contains(r.Stderr, " WRN --size: only root can measure") || strings.Contains(r.Stderr, "rsbtbackup: ") {
+				t.Errorf("list --size says %q", r.Stderr)
+			}
 			mustAsOwner(t, "prune", dest, "--keep-last=1", "-n")
 			mustAsOwner(t, "pin", dest, made[0])
 			mustAsOwner(t, "prune", dest, "--keep-last=1")
