@@ -38,7 +38,9 @@ const (
 	// differs from that in the backup (rsync's own way).
 	OverwriteIfChanged Overwrite = "if-changed"
 	// OverwriteIfNewer is OverwriteIfChanged, but a file that is newer in the
-	// target stays (rsync --update).
+	// target stays (rsync --update). Ages count between regular files only: a
+	// symlink, or an entry of another kind than in the backup, is replaced
+	// whatever its time.
 	OverwriteIfNewer Overwrite = "if-newer"
 	// OverwriteNever leaves every file that is there; directories get their
 	// attributes back (rsync --ignore-existing).

@@ -144,6 +144,28 @@ func TestOverwriteModes(t *testing.T) {
 	}
 }
 
+// Ages count between regular files only.
+func TestIfNewerReplacesWhatIsNoFile(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src, target := p.mount+"/src", p.mount+"/target"
+	write(t, src+"/file", "backup")
+	check(t, os.Symlink("backup", src+"/link"))
+	old := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	check(t, os.Chtimes(src+"/file", old, old))
+	p.backup(t, src)
+	check(t, os.Mkdir(target, 0o755))
+	for _, name := range []string{"/file", "/link"} {
+		check(t, os.Symlink("target", target+name))
+	}
+	p.restore(t, "-t", target, "--overwrite=if-newer")
+	link, err := os.Readlink(target + "/link")
+	check(t, err)
+	if got := read(t, target+"/file"); got != "backup" || link != "backup" {
+		t.Errorf("the file is %q, the link leads to %q", got, link)
+	}
+}
+
 func TestDeleteKeepsToThePaths(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
