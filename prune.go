@@ -164,35 +164,32 @@ func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneRe
 	if o.MinFree.isZero() {
 		return nil
 	}
-	planned, err := s.planFreeUp(ctx, o, report, report.Decisions)
-	if err == nil {
-		report.Decisions = planned
-	}
-	return err
+	return s.planFreeUp(ctx, o, report)
 }
 
 // planFreeUp guesses, from the file data that would go, what freeUp would
-// delete of the backups in decisions, and returns ErrNoSpace if all of it is
-// too little. Without root nothing is known of that, and nothing is guessed.
-func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneReport, decisions []Decision) ([]Decision, error) {
+// delete: nothing, and ErrNoSpace, if all of it is too little. Without root
+// nothing is known of that, and nothing is guessed.
+func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneReport) error {
 	free, err := s.unused(report.Free)
 	if err != nil {
-		return nil, step("measure", err)
+		return step("measure", err)
 	}
-	planned, left := slices.Clone(decisions), remaining(decisions)
+	planned, left := slices.Clone(report.Decisions), remaining(report.Decisions)
 	for {
 		frees, known := sum(planned)
 		if !known || o.MinFree.reached(free+frees, report.Total) {
-			return planned, nil
+			report.Decisions = planned
+			return nil
 		}
 		i := expendable(left, o.keepMin())
 		if i < 0 {
-			return nil, step("min-free", o.outOfReach(s.path, free+frees, report))
+			return step("min-free", o.outOfReach(s.path, free+frees, report))
 		}
 		mark(planned, left[i].ID)
 		left = slices.Delete(left, i, i+1)
 		if err := s.measure(ctx, planned); err != nil {
-			return nil, step("measure", err)
+			return step("measure", err)
 		}
 	}
 }
@@ -338,12 +335,26 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 	return err
 }
 
-// inReach asks for the plan for what is left, now that all that was deleted has
-// given its space back.
+// inReach guesses whether it helps to delete all that may go, now that what was
+// deleted before has given its space back. It measures once, unlike planFreeUp.
 func (c *changing) inReach(ctx context.Context, o PruneOptions, report *PruneReport) error {
-	kept := slices.DeleteFunc(slices.Clone(report.Decisions), func(d Decision) bool { return !d.Keep })
-	_, err := c.store.planFreeUp(ctx, o, report, kept)
-	return err
+	free, err := c.store.unused(report.Free)
+	if err != nil {
+		return step("measure", err)
+	}
+	all := slices.DeleteFunc(slices.Clone(report.Decisions), func(d Decision) bool { return !d.Keep })
+	left := remaining(all)
+	for i := expendable(left, o.keepMin()); i >= 0; i = expendable(left, o.keepMin()) {
+		mark(all, left[i].ID)
+		left = slices.Delete(left, i, i+1)
+	}
+	if err := c.store.measure(ctx, all); err != nil {
+		return step("measure", err)
+	}
+	if frees, known := sum(all); known && !o.MinFree.reached(free+frees, report.Total) {
+		return step("min-free", o.outOfReach(c.store.path, free+frees, report))
+	}
+	return nil
 }
 
 // outOfReach says what MinFree would come to if all that may go went. None does.
