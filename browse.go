@@ -227,6 +227,9 @@ type Entry struct {
 // LsOptions are the options of Ls.
 type LsOptions struct {
 	Recursive bool // what is in subdirectories, too
+	// Pick is given the sorted names in a directory and returns those to list:
+	// one that is not listed costs next to nothing. Nil: all.
+	Pick func(names []string) []string
 }
 
 // Ls calls emit for what stands at path in a backup of dest: of a directory
@@ -247,7 +250,7 @@ func Ls(ctx context.Context, dest, backup, path string, o LsOptions, emit func(E
 		return err
 	}
 	defer v.close()
-	l := lister{ctx: ctx, view: v, recursive: o.Recursive, emit: emit}
+	l := lister{ctx: ctx, view: v, recursive: o.Recursive, pick: o.Pick, emit: emit}
 	return l.list(rel, strings.HasSuffix(path, "/"))
 }
 
@@ -255,6 +258,7 @@ type lister struct {
 	ctx       context.Context
 	view      *view
 	recursive bool
+	pick      func([]string) []string
 	emit      func(Entry) error
 }
 
@@ -296,6 +300,9 @@ func (l *lister) directory(dir *os.File, path string) error {
 		return step("read", l.view.explain(err))
 	}
 	slices.Sort(names)
+	if l.pick != nil {
+		names = l.pick(names)
+	}
 	for _, name := range names {
 		if l.ctx.Err() != nil {
 			return step("read", context.Cause(l.ctx))

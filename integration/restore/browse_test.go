@@ -4,8 +4,11 @@ package restore
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +86,32 @@ func TestLsRecursiveNamesEveryPathOnce(t *testing.T) {
 	check(t, json.Unmarshal([]byte(out), &entry))
 	if entry.Type != "entry" || entry.Path != "etc/hosts" || entry.Kind != "file" || entry.Size != 20 || entry.Mode != "0644" || entry.Links != 1 {
 		t.Errorf("%s gives %+v", out, entry)
+	}
+}
+
+func TestLsOfSomeNames(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	for _, name := range []string{"b", "a", "d", "c/a", "c/e"} {
+		check(t, errors.Join(os.MkdirAll(filepath.Dir(src+"/"+name), 0o755), os.WriteFile(src+"/"+name, nil, 0o644)))
+	}
+	p.backup(t, src)
+	var given, got []string
+	pick := func(names []string) []string {
+		given = append(given, strings.Join(names, " "))
+		return slices.DeleteFunc(names, func(name string) bool { return name == "a" || name == "d" })
+	}
+	err := rsbtbackup.Ls(t.Context(), p.dest, "latest", "/", rsbtbackup.LsOptions{Recursive: true, Pick: pick}, func(e rsbtbackup.Entry) error {
+		got = append(got, e.Path)
+		return nil
+	})
+	check(t, err)
+	if want := []string{"a b c d", "a e"}; !slices.Equal(given, want) {
+		t.Errorf("Pick was given %q, want %q", given, want)
+	}
+	if want := []string{"b", "c", "c/e"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
