@@ -32,6 +32,9 @@ type grammar struct {
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
+	Complete   completeCommand   `cmd:"" name:"__complete" hidden:""`
 }
 
 // flags are those of every command.

@@ -10,6 +10,7 @@
 //	hint.go      from errors to a command worth typing
 //	json.go      what --json prints
 //	signals.go   what Ctrl-C does
+//	complete.go  what the Tab key asks; the scripts for shells are in completion.go
 package main
 
 import (

@@ -33,6 +33,9 @@ type restoreCommand struct {
 	Rsync     string   `placeholder:"PROGRAM" help:"The rsync to run. Without it the first in PATH."`
 }
 
+// overwrites are the values of --overwrite. As an enum they would need a default.
+var overwrites = []string{"always", "if-changed", "if-newer", "never"}
+
 // Help shows how it is used.
 func (restoreCommand) Help() string {
 	return `
@@ -70,7 +73,7 @@ func (c *restoreCommand) Validate() error {
 		return err
 	}
 	switch {
-	case c.Overwrite != "" && !slices.Contains([]string{"always", "if-changed", "if-newer", "never"}, c.Overwrite):
+	case c.Overwrite != "" && !slices.Contains(overwrites, c.Overwrite):
 		return fmt.Errorf("--overwrite=%s: want always, if-changed, if-newer or never", c.Overwrite)
 	case given != 1:
 		return errors.New("give one of --target, --in-place and --as-subvolume")

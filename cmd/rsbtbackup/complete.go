@@ -1,0 +1,96 @@
+// rsbtbackup __complete SHELL -- LINE: what the Tab key asks.
+
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// completeCommand is not shown in any help: the scripts in completion.go call
+// it. It locks nothing, changes nothing and has no errors: a DEST that can not
+// be read has no candidates.
+type completeCommand struct {
+	Shell string   `arg:"" name:"SHELL" enum:"bash,zsh,fish"`
+	Typed []string `arg:"" name:"LINE" optional:""`
+}
+
+func (c *completeCommand) takeRest(args []string) { c.Typed = args }
+
+// patience is how long somebody who pressed Tab waits for a disk that sleeps or
+// a server that is gone.
+const patience = 2 * time.Second
+
+func (c *completeCommand) run(ctx context.Context, u *ui, _ *flags) error {
+	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
+	if err != nil || len(c.Typed) == 0 {
+		return err
+	}
+	line := c.line()
+	lines := inTime(ctx, patience, func(ctx context.Context) []string { return c.answer(ctx, parser.Model.Node, line) })
+	if len(lines) > 0 {
+		u.write(u.stdout, strings.Join(lines, "\n")+"\n")
+	}
+	return nil
+}
+
+// inTime returns what f does, or nil if that takes longer: what hangs in the
+// kernel does not end with ctx.
+func inTime(ctx context.Context, most time.Duration, f func(context.Context) []string) []string {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	lines := make(chan []string, 1)
+	go func() { lines <- f(ctx) }()
+	select {
+	case l := <-lines:
+		return l
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// line is LINE, which from bash is followed by what breaks a word.
+func (c *completeCommand) line() typedLine {
+	l := lexer{home: os.Getenv("HOME"), fish: c.Shell == "fish"}
+	if len(c.Typed) > 1 {
+		l.breaks = c.Typed[1]
+	}
+	return l.read(c.Typed[0])
+}
+
+// answer returns the lines to print. The first is "files" or "directories"
+// where the shell completes these, "unfinished" where no space shall follow the
+// one word there is, or else "words".
+func (c *completeCommand) answer(ctx context.Context, root *kong.Node, line typedLine) []string {
+	if line.redirect {
+		return []string{"files"}
+	}
+	q := question{}
+	if len(line.words) > 1 {
+		q = ask(root, line.words[1:]) // the first is the program
+	}
+	switch q.completer {
+	case files:
+		return []string{"files"}
+	case directories:
+		return []string{"directories"}
+	}
+	found := candidates(ctx, q)
+	first := "words"
+	if len(found) == 1 && found[0].unfinished() {
+		first = "unfinished"
+	}
+	lines := []string{first}
+	for _, f := range found {
+		if c.Shell == "bash" {
+			lines = append(lines, line.bashWord(f.text))
+		} else {
+			lines = append(lines, f.text+"\t"+f.note)
+		}
+	}
+	return lines
+}
