@@ -22,6 +22,7 @@ here() {
 	step 'go fix' go fix -diff -tags integration ./...
 	step 'go mod tidy' go mod tidy -diff
 	step shellcheck shellcheck scripts/*.sh .ci/run
+	step 'shellcheck, completion' completion_script
 }
 
 arch() {
@@ -46,6 +47,10 @@ step() { # NAME COMMAND...
 		exit 1
 	}
 	printf 'lint: %-26s %4d s\n' "$name" $((SECONDS - start))
+}
+
+completion_script() {
+	go run ./cmd/rsbtbackup completion bash | shellcheck --shell=bash -
 }
 
 no_output() { # COMMAND...

@@ -23,6 +23,9 @@ setfattr            attr
 setcap              libcap2-bin
 strace              strace
 shellcheck          shellcheck
+zsh                 zsh
+fish                fish
+/usr/share/bash-completion/bash_completion bash-completion
 gcc                 gcc
 /usr/include/stdio.h libc6-dev
 unshare             util-linux
