@@ -49,17 +49,26 @@ type Item struct {
 //
 // Root only. Errors: EPERM; ErrNotBtrfs; ENOENT for a tree that does not exist; EBADF when f was opened with O_PATH.
 func TreeSearch(f *os.File, key SearchKey) iter.Seq2[Item, error] {
-	return searchFrom(f, firstPage(key), key)
+	return func(yield func(Item, error) bool) {
+		for item, err := range searchFrom(f, firstPage(key), key) {
+			item.Data = bytes.Clone(item.Data)
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
 }
 
-// searchFrom is TreeSearch that lets the kernel read from page on.
+// searchFrom is TreeSearch that lets the kernel read from page on. Data is the caller's only until the next item: the
+// contents of small files are part of it.
 func searchFrom(f *os.File, page searchKey, key SearchKey) iter.Seq2[Item, error] {
 	const op = "BTRFS_IOC_TREE_SEARCH_V2"
 	return func(yield func(Item, error) bool) {
 		args := &searchArgsV2{Key: page}
+		var items []Item
 		for more := true; more; {
-			items, err := searchPage(f, args)
-			if err != nil {
+			var err error
+			if items, err = searchPage(f, args, items[:0]); err != nil {
 				yield(Item{}, pathError(op, f.Name(), explain(f, err)))
 				return
 			}
@@ -67,7 +76,6 @@ func searchFrom(f *os.File, page searchKey, key SearchKey) iter.Seq2[Item, error
 				if !key.has(item) {
 					continue
 				}
-				item.Data = bytes.Clone(item.Data)
 				if !yield(item, nil) {
 					return
 				}
@@ -115,21 +123,21 @@ func (k *searchKey) advance(item Item) bool {
 	return true
 }
 
-// searchPage returns items whose data lies in the buffer of args, which is used again for the next page. Most of them
-// are of a type nobody asked for, and not worth a copy.
-func searchPage(f *os.File, args *searchArgsV2) ([]Item, error) {
+// searchPage appends to items, whose data lies in the buffer of args. Both are used again for the next page: most of
+// the items are of a type nobody asked for, and not worth a copy.
+func searchPage(f *os.File, args *searchArgsV2, items []Item) ([]Item, error) {
 	args.Key.NrItems = math.MaxUint32
 	args.BufSize = searchBufSize
 	if err := ioctl(f, reqTreeSearchV2, args); err != nil {
 		return nil, err
 	}
-	return parseItems(args.Buf[:], args.Key.NrItems)
+	return parseItems(items, args.Buf[:], args.Key.NrItems)
 }
 
-// parseItems reads n times a btrfs_ioctl_search_header, in the byte order of the machine, and the item that follows.
-func parseItems(buf []byte, n uint32) ([]Item, error) {
+// parseItems reads n times a btrfs_ioctl_search_header, in the byte order of the machine, and the item that follows, and
+// appends them to items.
+func parseItems(items []Item, buf []byte, n uint32) ([]Item, error) {
 	const headerSize = 32
-	items := make([]Item, 0, min(n, searchBufSize/headerSize))
 	for range n {
 		if len(buf) < headerSize {
 			return nil, fmt.Errorf("truncated answer: %w", unix.EPROTO)

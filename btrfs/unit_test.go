@@ -164,11 +164,11 @@ func TestSearchKeyIsABox(t *testing.T) {
 func TestParseItemsTruncated(t *testing.T) {
 	whole := make([]byte, 32+5)
 	binary.NativeEndian.PutUint32(whole[28:], 5)
-	if items, err := parseItems(whole, 1); err != nil || len(items[0].Data) != 5 {
+	if items, err := parseItems(nil, whole, 1); err != nil || len(items[0].Data) != 5 {
 		t.Errorf("parseItems = %v, %v", items, err)
 	}
 	for size := range whole {
-		if _, err := parseItems(whole[:size], 1); !errors.Is(err, unix.EPROTO) {
+		if _, err := parseItems(nil, whole[:size], 1); !errors.Is(err, unix.EPROTO) {
 			t.Errorf("parseItems of %d bytes: %v, want EPROTO", size, err)
 		}
 	}
