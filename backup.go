@@ -40,7 +40,9 @@ type BackupOptions struct {
 	// subvolumes count as others.
 	OneFileSystem bool
 	// Filter, Exclude and ExcludeFrom are rules and files of rules as
-	// rsync(1) reads them.
+	// rsync(1) reads them. Where DEST lies inside Source, each path to it must
+	// be left out by name, such as with "/backup" in Exclude: see
+	// DestInsideError.
 	Filter, Exclude, ExcludeFrom []string
 	Bwlimit                      string        // as rsync's --bwlimit
 	Rsh                          string        // as rsync's --rsh
@@ -58,7 +60,7 @@ type BackupOptions struct {
 	// in the last backup is gone from Source; 0 does not, unless that was made
 	// from another Source: then more than half of them stop it.
 	MaxDeletePercent int
-	// Force overrides the guards.
+	// Force overrides the guards. A Dest inside Source is left out unasked.
 	Force bool
 
 	// Prune, if set, is run after publishing, and only then. Its DryRun,
@@ -236,11 +238,10 @@ func (r *run) read() (err error) {
 			return step("read", err)
 		}
 	}
-	destOnSourceFS, err := r.sameDevice()
-	if err != nil {
-		return step("read", err)
-	}
-	if err := checkGuards(r.src, newest, r.baseEmpty, r.o.OneFileSystem, destOnSourceFS, r.o.Force); err != nil {
+	if err := checkGuards(guardInput{
+		src: r.src, newest: newest, baseEmpty: r.baseEmpty, oneFS: r.o.OneFileSystem,
+		leftOut: rsyncexec.LeftOut(r.o.Filter, r.o.Exclude, r.o.RsyncArgs), force: r.o.Force,
+	}); err != nil {
 		return step("guard", err)
 	}
 	if r.o.MaxDeletePercent == 0 && otherSource(newest, r.src) {
@@ -262,14 +263,6 @@ func (s *store) isEmpty(name string) (bool, error) {
 	}
 	defer d.Close()
 	return isEmptyDir(d)
-}
-
-func (r *run) sameDevice() (bool, error) {
-	if !r.src.local() {
-		return false, nil
-	}
-	st, err := statAt(r.store.dir, ".")
-	return uint64(st.Dev) == r.src.dev, err
 }
 
 // repair puts DEST right for this run.

@@ -10,26 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestFindMount(t *testing.T) {
-	const info = `22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
-50 22 0:318 / /mnt/a\040b rw,relatime - btrfs /dev/loop6 ro,space_cache=v2,subvolid=5
-51 22 0:318 /x /mnt/bind ro,noatime master:3 shared:4 - btrfs /dev/loop6 rw,space_cache=v2
-garbage
-52 22
-`
-	for id, want := range map[uint64]mount{
-		22: {device: "254:1"},
-		50: {device: "0:318", superReadOnly: true},
-		51: {device: "0:318", readOnly: true},
-		52: {},
-		5:  {},
-	} {
-		if got := findMount(info, id); got != want {
-			t.Errorf("mount %d: %+v, want %+v", id, got, want)
-		}
-	}
-}
-
 func TestLockOwners(t *testing.T) {
 	const locks = `1: FLOCK  ADVISORY  WRITE 16378 01:3e:259 0 EOF
 2: FLOCK  ADVISORY  READ 2 01:3e:259 0 EOF

@@ -18,46 +18,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mount is a line of mountinfo.
-type mount struct {
-	device        string // major:minor of the filesystem, in decimal
-	readOnly      bool   // this mount
-	superReadOnly bool   // the filesystem
-}
-
 // readMount is the zero value where /proc does not tell.
 func readMount(dir *os.File) mount {
 	var st unix.Statx_t
 	if err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
 		return mount{}
 	}
-	info, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
+	table, err := readMounts()
+	i := slices.IndexFunc(table, func(m mount) bool { return m.id == st.Mnt_id })
+	if err != nil || i < 0 {
 		return mount{}
 	}
-	return findMount(string(info), st.Mnt_id)
+	return table[i]
 }
-
-// findMount reads lines such as
-//
-//	36 35 98:0 /root /mnt rw,noatime master:1 - btrfs /dev/sda rw,errors=continue
-func findMount(mountinfo string, id uint64) mount {
-	for line := range strings.Lines(mountinfo) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, super := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 6 || len(super) < 3 || fields[0] != strconv.FormatUint(id, 10) {
-			continue
-		}
-		return mount{
-			device:        fields[2],
-			readOnly:      hasOption(fields[5], "ro"),
-			superReadOnly: hasOption(super[2], "ro"),
-		}
-	}
-	return mount{}
-}
-
-func hasOption(options, want string) bool { return slices.Contains(strings.Split(options, ","), want) }
 
 // runningNow returns the run that has the lock, or nil. Trying the lock would
 // tell as well, but would keep out a backup that starts in that instant.

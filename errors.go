@@ -39,15 +39,23 @@ var (
 )
 
 // A DestInsideError is the guard that DEST lies inside SRC, which may not be
-// what was meant. It comes with ErrGuard; Force leaves DEST out of the backup.
+// what was meant. It comes with ErrGuard.
 type DestInsideError struct {
 	Source string
+	// Paths below Source lead to DEST; there are several where bind mounts, or a
+	// second mount of the filesystem, show it again.
+	Paths []string
+	// Exclude is what to add to BackupOptions.Exclude to leave DEST out at each
+	// of Paths.
+	Exclude []string
 	// OtherFilesystem: DEST is on another one than SRC, so that OneFileSystem
 	// leaves it out too, with all else that is mounted below SRC.
 	OtherFilesystem bool
 }
 
-func (e *DestInsideError) Error() string { return "DEST lies inside SRC " + e.Source }
+func (e *DestInsideError) Error() string {
+	return "DEST lies inside SRC " + e.Source + ", at " + quoteSome(e.Paths)
+}
 
 // A StepError says in which step of a verb Err happened.
 type StepError struct {

@@ -3,19 +3,37 @@
 
 package rsbtbackup
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
-// checkGuards is pure. baseEmpty tells whether the newest backup holds
-// nothing; oneFS whether the run stays on the filesystem of SRC.
-func checkGuards(src *source, newest *Snapshot, baseEmpty, oneFS, destOnSourceFS, force bool) error {
-	if err := checkOverlap(src, oneFS, destOnSourceFS, force); err != nil {
+// guardInput is what the guards depend on.
+type guardInput struct {
+	src       *source
+	newest    *Snapshot
+	baseEmpty bool     // the newest backup holds nothing
+	oneFS     bool     // the run stays on the filesystem of SRC
+	leftOut   []string // the paths below SRC that rules leave out by name
+	force     bool
+}
+
+// checkGuards is pure.
+func checkGuards(in guardInput) error {
+	src, newest := in.src, in.newest
+	if err := checkOverlap(in); err != nil {
 		return err
 	}
-	if force {
+	if in.force {
 		return nil
 	}
-	if src.local() && src.empty && newest != nil && !baseEmpty {
-		return failf(ErrGuard, "%s is empty, but the last backup, %s, is not: is its disk mounted?", src.shown, newest.Name)
+	if src.local() && src.empty && newest != nil && !in.baseEmpty {
+		holds := "is empty"
+		if len(src.views) > 0 {
+			holds = "holds nothing but DEST"
+		}
+		return failf(ErrGuard, "%s %s, but the last backup, %s, is not empty: is its disk mounted?", src.shown, holds, newest.Name)
 	}
 	if was := lastIdentity(newest, src); was != nil && !was.sameFS(*src.identity) {
 		return failf(ErrGuard, "%s is on another filesystem than at the last backup, %s: is its disk mounted?", src.shown, newest.Name)
@@ -23,18 +41,36 @@ func checkGuards(src *source, newest *Snapshot, baseEmpty, oneFS, destOnSourceFS
 	return nil
 }
 
-func checkOverlap(src *source, oneFS, destOnSourceFS, force bool) error {
+// checkOverlap wants to be told of each path to DEST below SRC: a rule that
+// names it, or a directory above it, is consent to leave it out there. With
+// force DEST is left out unasked.
+func checkOverlap(in guardInput) error {
+	src := in.src
 	switch src.overlap {
 	case same:
 		return kindError{ErrOverlap, failf(ErrGuard, "SRC and DEST are the same directory, %s", src.shown)}
 	case srcInside:
 		return kindError{ErrOverlap, failf(ErrGuard, "SRC %s lies inside DEST", src.shown)}
-	case destInside:
-		if staysOut := oneFS && !destOnSourceFS; !staysOut && !force {
-			return kindError{ErrGuard, &DestInsideError{Source: src.shown, OtherFilesystem: !destOnSourceFS}}
+	}
+	inside := &DestInsideError{Source: src.shown, OtherFilesystem: true}
+	for _, v := range src.views {
+		if in.oneFS && !v.sameFS || isLeftOut(v.rel, in.leftOut) {
+			continue
 		}
+		inside.Paths = append(inside.Paths, v.rel)
+		inside.Exclude = append(inside.Exclude, "/"+escapePattern(v.rel))
+		inside.OtherFilesystem = inside.OtherFilesystem && !v.sameFS
+	}
+	if len(inside.Paths) > 0 && !in.force {
+		return kindError{ErrGuard, inside}
 	}
 	return nil
+}
+
+func isLeftOut(path string, leftOut []string) bool {
+	return slices.ContainsFunc(leftOut, func(out string) bool {
+		return path == out || strings.HasPrefix(path, out+"/")
+	})
 }
 
 // lastIdentity returns the filesystem the newest backup was read from, if it

@@ -3,8 +3,11 @@ package rsbtbackup
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -94,34 +97,96 @@ func TestNoSpaceMessage(t *testing.T) {
 func TestGuards(t *testing.T) {
 	disk, root := &SourceIdentity{FSType: 1, FSID: "a"}, &SourceIdentity{FSType: 1, FSID: "b"}
 	last := &Snapshot{Name: "2026-11-22-09:00", Record: &Record{Source: "/src", SourceFS: disk}}
+	inside := func(views ...destView) source {
+		return source{shown: "/src", identity: disk, overlap: destInside, views: views}
+	}
+	here, there := destView{rel: "mnt/b*k", sameFS: true}, destView{rel: "top/bk"}
 	for _, c := range []struct {
 		name          string
+		in            guardInput
 		src           source
-		newest        *Snapshot
-		baseEmpty     bool
-		oneFS, sameFS bool
 		stops, forced bool // without and with force
 	}{
-		{"nothing unusual", source{shown: "/src", identity: disk}, last, false, false, true, false, false},
-		{"emptied", source{shown: "/src", identity: disk, empty: true}, last, false, false, true, true, false},
-		{"always was empty", source{shown: "/src", identity: disk, empty: true}, last, true, false, true, false, false},
-		{"empty, first backup", source{shown: "/src", identity: disk, empty: true}, nil, false, false, true, false, false},
-		{"on another filesystem", source{shown: "/src", identity: root}, last, false, false, true, true, false},
-		{"another path on another filesystem", source{shown: "/other", identity: root}, last, false, false, true, false, false},
-		{"source is destination", source{shown: "/src", identity: disk, overlap: same}, nil, false, false, true, true, true},
-		{"source in destination", source{shown: "/src", identity: disk, overlap: srcInside}, nil, false, false, true, true, true},
-		{"destination in source", source{shown: "/src", identity: disk, overlap: destInside}, nil, false, false, true, true, false},
-		{"the same, one filesystem, but it is that one", source{shown: "/src", identity: disk, overlap: destInside}, nil, false, true, true, true, false},
-		{"the same, and the destination is on another", source{shown: "/src", identity: disk, overlap: destInside}, nil, false, true, false, false, false},
+		{"nothing unusual", guardInput{newest: last}, source{shown: "/src", identity: disk}, false, false},
+		{"emptied", guardInput{newest: last}, source{shown: "/src", identity: disk, empty: true}, true, false},
+		{"always was empty", guardInput{newest: last, baseEmpty: true}, source{shown: "/src", identity: disk, empty: true}, false, false},
+		{"empty, first backup", guardInput{}, source{shown: "/src", identity: disk, empty: true}, false, false},
+		{"on another filesystem", guardInput{newest: last}, source{shown: "/src", identity: root}, true, false},
+		{"another path on another filesystem", guardInput{newest: last}, source{shown: "/other", identity: root}, false, false},
+		{"source is destination", guardInput{}, source{shown: "/src", identity: disk, overlap: same}, true, true},
+		{"source in destination", guardInput{}, source{shown: "/src", identity: disk, overlap: srcInside}, true, true},
+		{"destination in source", guardInput{}, inside(here), true, false},
+		{"the same, one filesystem, but it is that one", guardInput{oneFS: true}, inside(here), true, false},
+		{"the same, and the destination is on another", guardInput{oneFS: true}, inside(there), false, false},
+		{"named by a rule", guardInput{leftOut: []string{"x", "mnt/b*k"}}, inside(here), false, false},
+		{"a directory above it named", guardInput{leftOut: []string{"mnt"}}, inside(here), false, false},
+		{"one beside it named", guardInput{leftOut: []string{"mn", "mnt/b", "mnt/b*k/x"}}, inside(here), true, false},
+		{"one of two paths named", guardInput{leftOut: []string{"mnt"}}, inside(here, there), true, false},
+		{"one named, the other on another filesystem", guardInput{oneFS: true, leftOut: []string{"mnt"}}, inside(here, there), false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for force, stops := range map[bool]bool{false: c.stops, true: c.forced} {
-				err := checkGuards(&c.src, c.newest, c.baseEmpty, c.oneFS, c.sameFS, force)
+				in := c.in
+				in.src, in.force = &c.src, force
+				err := checkGuards(in)
 				if (err != nil) != stops || stops && !errors.Is(err, ErrGuard) {
 					t.Errorf("force %v: %v", force, err)
 				}
 			}
 		})
+	}
+}
+
+func TestDestInsideError(t *testing.T) {
+	src := &source{shown: "/src", overlap: destInside, views: []destView{{rel: "mnt/b*k", sameFS: true}, {rel: "top/bk"}}}
+	for _, c := range []struct {
+		in   guardInput
+		want DestInsideError
+	}{
+		{guardInput{}, DestInsideError{Paths: []string{"mnt/b*k", "top/bk"}, Exclude: []string{`/mnt/b\*k`, "/top/bk"}}},
+		{guardInput{oneFS: true}, DestInsideError{Paths: []string{"mnt/b*k"}, Exclude: []string{`/mnt/b\*k`}}},
+		{guardInput{leftOut: []string{"mnt"}}, DestInsideError{Paths: []string{"top/bk"}, Exclude: []string{"/top/bk"}, OtherFilesystem: true}},
+	} {
+		c.in.src, c.want.Source = src, "/src"
+		var got *DestInsideError
+		if !errors.As(checkGuards(c.in), &got) {
+			t.Fatal("no such error")
+		}
+		if diff := cmp.Diff(c.want, *got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		// What is proposed must be taken.
+		c.in.leftOut = append(c.in.leftOut, rsyncexec.LeftOut(nil, got.Exclude, nil)...)
+		if err := checkGuards(c.in); err != nil {
+			t.Errorf("with %q: %v", got.Exclude, err)
+		}
+	}
+}
+
+func TestHoldsOnly(t *testing.T) {
+	dir := t.TempDir()
+	mkdir := func(path string) {
+		if err := os.MkdirAll(filepath.Join(dir, path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mkdir("mnt/bk/2026-11-22-09:00")
+	mkdir("top/sub/bk")
+	for _, c := range []struct {
+		paths []string
+		want  bool
+	}{
+		{[]string{"mnt/bk", "top/sub/bk"}, true},
+		{[]string{"mnt/bk", "top/sub/other", "top/sub/bk"}, true},
+		{[]string{"mnt", "top"}, true},
+		{[]string{"mnt/bk", "top/sub/bk/x"}, true},
+		{[]string{"mnt/bk"}, false},
+		{[]string{"mnt/bk", "top/other"}, false},
+		{[]string{"mnt/bk/x", "top"}, false},
+	} {
+		if got, err := holdsOnly(dir, c.paths); got != c.want || err != nil {
+			t.Errorf("%q: %v, %v", c.paths, got, err)
+		}
 	}
 }
 

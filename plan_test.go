@@ -123,7 +123,7 @@ func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 func TestRsyncOptions(t *testing.T) {
 	base := &Snapshot{Name: "2026-11-22-09:00", Record: &Record{Stats: &rsyncexec.Stats{Files: 1000}}}
 	src := &source{spec: rsyncexec.Source{Kind: rsyncexec.Local, Path: "/src"}, shown: "/src"}
-	inside := &source{spec: src.spec, shown: "/src", overlap: destInside, destRel: "back*ups/[1]"}
+	inside := &source{spec: src.spec, shown: "/src", overlap: destInside, views: []destView{{rel: "back*ups/[1]"}, {rel: "again"}}}
 	for _, c := range []struct {
 		name string
 		o    BackupOptions
@@ -140,6 +140,7 @@ func TestRsyncOptions(t *testing.T) {
 		{"deletions are counted against the last backup", BackupOptions{MaxDeletePercent: 5}, plan{base: base}, src, "--max-delete=50", ""},
 		{"unless forced", BackupOptions{MaxDeletePercent: 5, Force: true}, plan{base: base}, src, "--delete", "--max-delete"},
 		{"DEST inside SRC is left out", BackupOptions{}, plan{}, inside, `- /back\*ups/\[1]`, ""},
+		{"by each path to it", BackupOptions{Filter: []string{"!"}}, plan{}, inside, `--filter=- /again -- `, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			argv, err := rsyncOptions(&c.o, &c.p, c.src, 0).Argv()

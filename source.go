@@ -3,11 +3,8 @@
 package rsbtbackup
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 	"golang.org/x/sys/unix"
@@ -23,20 +20,11 @@ type source struct {
 	host     string
 	empty    bool
 	overlap  overlap
-	destRel  string // with destInside: DEST relative to SRC
+	dest     inode      // DEST
+	views    []destView // DEST as SRC shows it; with destInside only
 }
 
 func (s *source) local() bool { return s.spec.Kind == rsyncexec.Local }
-
-// overlap is how SRC and DEST lie to each other.
-type overlap int
-
-const (
-	apart overlap = iota
-	same
-	destInside // DEST below SRC
-	srcInside  // SRC below DEST
-)
 
 // SourceIdentity tells one filesystem from another, so that the empty mount
 // point left by an unmounted disk is noticed, and one directory from another
@@ -97,7 +85,15 @@ func describeSource(src, dest string, destDir *os.File) (*source, error) {
 	if err := s.look(); err != nil {
 		return nil, kindError{ErrSource, err}
 	}
-	return s, s.compare(dest, destDir)
+	if err := s.compare(dest, destDir); err != nil {
+		return nil, err
+	}
+	if len(s.views) > 0 {
+		if s.empty, err = holdsOnly(s.spec.Path, s.viewPaths()); err != nil {
+			return nil, kindError{ErrSource, err}
+		}
+	}
+	return s, nil
 }
 
 // look opens a local source: only that tells whether it can be read.
@@ -160,54 +156,4 @@ func identify(dir *os.File) (*SourceIdentity, error) {
 		id.FSID = fmt.Sprintf("%08x%08x", uint32(fs.Fsid.Val[0]), uint32(fs.Fsid.Val[1]))
 	}
 	return id, nil
-}
-
-// compare finds out how a local SRC and DEST overlap: by device and inode on
-// the way up, since bind mounts and symlinks give one directory many paths.
-func (s *source) compare(dest string, destDir *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(destDir.Fd()), &st); err != nil {
-		return &os.PathError{Op: "stat", Path: dest, Err: err}
-	}
-	if uint64(st.Dev) == s.dev && st.Ino == s.ino {
-		s.overlap = same
-		return nil
-	}
-	up, err := ancestorIs(dest, s.dev, s.ino)
-	if err != nil {
-		return err
-	}
-	if up != "" {
-		s.overlap = destInside
-		s.destRel, err = filepath.Rel(up, dest)
-		return err
-	}
-	real, err := filepath.EvalSymlinks(s.spec.Path)
-	if err != nil {
-		return kindError{ErrSource, err}
-	}
-	if up, err = ancestorIs(real, uint64(st.Dev), st.Ino); up != "" {
-		s.overlap = srcInside
-	}
-	return err
-}
-
-// ancestorIs returns the ancestor of path that is the given inode, or "".
-func ancestorIs(path string, dev, ino uint64) (string, error) {
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		var st unix.Stat_t
-		if err := unix.Stat(dir, &st); err != nil {
-			// An ancestor we may not look at is none we were asked to back up.
-			if errors.Is(err, unix.EACCES) {
-				return "", nil
-			}
-			return "", &os.PathError{Op: "stat", Path: dir, Err: err}
-		}
-		if uint64(st.Dev) == dev && st.Ino == ino {
-			return dir, nil
-		}
-		if dir == "/" || !strings.Contains(dir, "/") {
-			return "", nil
-		}
-	}
 }

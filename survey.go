@@ -59,6 +59,9 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 				v.skip(below(root, dir, name))
 				return nil, sub.Close()
 			}
+			if inodeOf(&st) == src.dest { // left out by whatever path
+				return nil, sub.Close()
+			}
 			return sub, nil
 		},
 		unreadable: func(*os.File, error) error { return nil },

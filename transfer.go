@@ -45,8 +45,8 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 	if opts.Timeout == 0 && !src.local() {
 		opts.Timeout = remoteTimeout
 	}
-	if src.overlap == destInside {
-		opts.Protect = []string{"- /" + escapePattern(src.destRel)}
+	for _, v := range src.views {
+		opts.Protect = append(opts.Protect, "- /"+escapePattern(v.rel))
 	}
 	if p.first() || o.WholeFiles {
 		// Safe where files are written anew only; see holes.go.

@@ -46,19 +46,20 @@ func DryRunAsked(args []string) bool { return asked(args, "dry-run") }
 func RemoteOptionAsked(args []string) bool { return asked(args, "remote-option") }
 
 func asked(args []string, long string) bool {
+	return slices.ContainsFunc(options(args), func(o given) bool { return o.rule.long == long })
+}
+
+// options returns all options in args, none if they are not such as CheckExtra lets pass.
+func options(args []string) []given {
+	var all []given
 	for len(args) > 0 {
 		found, rest, err := nextOptions(args)
 		if err != nil {
-			return false
+			return nil
 		}
-		for _, option := range found {
-			if option.rule.long == long {
-				return true
-			}
-		}
-		args = rest
+		all, args = append(all, found...), rest
 	}
-	return false
+	return all
 }
 
 // given is one option as it was given. arg is its spelling with dashes, value its value.

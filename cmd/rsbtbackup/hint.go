@@ -25,11 +25,13 @@ type invocation struct {
 }
 
 // again is the same command line with flags added, which take the place of
-// those of the same name.
+// those of the same name but for --exclude, which adds up.
 func (i invocation) again(more ...string) string {
 	ours, rest, dashes := cutRest(i.args)
 	for _, flag := range more {
-		ours = withoutFlag(ours, flag)
+		if !strings.HasPrefix(flag, excludeFlag) {
+			ours = withoutFlag(ours, flag)
+		}
 	}
 	words := slices.Concat([]string{"rsbtbackup"}, ours, more)
 	if dashes {
@@ -37,6 +39,8 @@ func (i invocation) again(more ...string) string {
 	}
 	return quoteAll(words...)
 }
+
+const excludeFlag = "--exclude="
 
 // withoutFlag leaves out --name, --name=value and, if flag has a value, that
 // after --name.
@@ -173,7 +177,11 @@ func guardHints(i invocation) []string {
 
 // insideHints: the ways to leave DEST out.
 func insideHints(err *rsbtbackup.DestInsideError, i invocation) []string {
-	leave := "to leave DEST out: " + i.again("--force")
+	var rules []string
+	for _, pattern := range err.Exclude {
+		rules = append(rules, excludeFlag+pattern)
+	}
+	leave := "to leave DEST out: " + i.again(rules...)
 	if err.OtherFilesystem {
 		return []string{"to stay on the filesystem of SRC: " + i.again("-x"), leave}
 	}
@@ -195,7 +203,7 @@ func spaceHints(i invocation) []string {
 	if !isBackup {
 		return []string{usage}
 	}
-	return []string{"no backup can be spared; to leave out part of SRC: " + i.again("--exclude=PATTERN"), usage}
+	return []string{"no backup can be spared; to leave out part of SRC: " + i.again(excludeFlag+"PATTERN"), usage}
 }
 
 // healHints: the next backup copies anew what the newest is known not to have.

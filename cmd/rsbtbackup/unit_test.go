@@ -151,9 +151,10 @@ func TestHints(t *testing.T) {
 		{"locked", rsbtbackup.ErrLocked, backup, []string{"to wait for it: rsbtbackup backup '/my home' /b --lock-wait=10m -- --fuzzy"}},
 		{"guard", rsbtbackup.ErrGuard, backup, []string{"to look: ls -la '/my home'", "if it is as it should be: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
 		{"SRC is DEST: nothing overrides that", errors.Join(rsbtbackup.ErrGuard, rsbtbackup.ErrOverlap), backup, nil},
-		{"DEST in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{}), backup, []string{"to leave DEST out: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
-		{"DEST mounted in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{OtherFilesystem: true}), backup,
-			[]string{"to stay on the filesystem of SRC: rsbtbackup backup '/my home' /b -x -- --fuzzy", "to leave DEST out: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
+		{"DEST in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{Exclude: []string{"/b", `/x/\*`}}), backup,
+			[]string{`to leave DEST out: rsbtbackup backup '/my home' /b --exclude=/b '--exclude=/x/\*' -- --fuzzy`}},
+		{"DEST mounted in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{Exclude: []string{"/b"}, OtherFilesystem: true}), backup,
+			[]string{"to stay on the filesystem of SRC: rsbtbackup backup '/my home' /b -x -- --fuzzy", "to leave DEST out: rsbtbackup backup '/my home' /b --exclude=/b -- --fuzzy"}},
 		{"forced in vain", rsbtbackup.ErrGuard, &backupCommand{Src: "/s", Dest: "/b", Force: true}, nil},
 		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to learn whether the newest backup has it too: rsbtbackup verify /b latest"}},
 		{"no such path", rsbtbackup.ErrNoPath, &diffCommand{Dest: "/b", A: "latest~1", B: "latest"}, []string{"rsbtbackup ls /b latest"}},
@@ -192,6 +193,7 @@ func TestAgainReplacesFlags(t *testing.T) {
 		{"backup --force a b -- --force", "--force", "rsbtbackup backup a b --force -- --force"},
 		{"backup a --partial=refuse b", "--partial=publish", "rsbtbackup backup a b --partial=publish"},
 		{"backup a --partial refuse b", "--partial=publish", "rsbtbackup backup a b --partial=publish"},
+		{"backup a b --exclude=x", "--exclude=/b", "rsbtbackup backup a b --exclude=x --exclude=/b"},
 	} {
 		if got := (invocation{args: strings.Fields(tt.typed)}).again(tt.flag); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.typed, got, tt.want)

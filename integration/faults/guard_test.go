@@ -3,10 +3,13 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
@@ -132,11 +135,151 @@ func TestGuardOverlap(t *testing.T) {
 	d.check(t, src)
 }
 
+// TestGuardDestByAnotherMount lets SRC show DEST by a mount that is on no path
+// between the two.
+func TestGuardDestByAnotherMount(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M")
+	fresh := func(t *testing.T) *dest { return newDestAt(t, newDir(t, mount)) }
+
+	t.Run("a bind mount of its filesystem", func(t *testing.T) {
+		d := fresh(t)
+		shown := bindAt(t, mount, filepath.Join(t.TempDir(), "sub", "bk [1]"))
+		guarded(t, d, filepath.Dir(filepath.Dir(shown)), d.path)
+		guarded(t, d, filepath.Dir(shown), d.path)
+		guarded(t, d, "-x", shown, d.path)
+	})
+	t.Run("a bind mount of itself", func(t *testing.T) {
+		d := fresh(t)
+		shown := bindAt(t, d.path, filepath.Join(t.TempDir(), "bk"))
+		guarded(t, d, filepath.Dir(shown), d.path)
+	})
+	t.Run("the filesystem is mounted again, whole", func(t *testing.T) {
+		w := t.TempDir()
+		top := bindAt(t, mount, filepath.Join(w, "top"))
+		out, err := exec.Command("btrfs", "subvolume", "create", filepath.Join(mount, "sub")).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		d := newDestAt(t, mountSubvolume(t, top, "sub", filepath.Join(w, "b")))
+		guarded(t, d, w, d.path)
+		guarded(t, d, "--exclude=/b", w, d.path)
+		guarded(t, d, "--exclude=/top/sub", w, d.path)
+	})
+	t.Run("SRC is in a bind mount of a part of DEST", func(t *testing.T) {
+		d := fresh(t)
+		guarded(t, d, bind(t, d.join(".log")), d.path)
+		must(t, os.MkdirAll(d.join("mine", "deeper"), 0o755))
+		guarded(t, d, bind(t, d.join("mine"))+"/deeper", d.path)
+	})
+}
+
+// TestDestInSourceIsLeftOut backs up a source that shows DEST twice, with a
+// rule that leaves both out, with --one-file-system where that does, and by
+// force: nothing of DEST may be in a backup, and the other guards hold but for
+// the last.
+func TestDestInSourceIsLeftOut(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M")
+	w := filepath.Join(mount, "w")
+	d := newDestAt(t, filepath.Join(w, "on the way", "b*[1]"))
+	must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
+	again := bindAt(t, filepath.Dir(d.path), filepath.Join(w, "again"))
+	outs := [][]string{
+		{`--exclude=/on the way/b\*\[1]`, `--exclude=/again`},
+		{`--filter=- /on the way`, "--", `--exclude`, `/again/b\*\[1]/`},
+		{"--", `-f- /again`, `--filter=exclude /on the way/`},
+		{"--force"},
+	}
+	backup := func(out []string) result {
+		return run(t, slices.Concat([]string{"backup"}, []string{w, d.path}, out)...)
+	}
+	guarded(t, d, w, d.path)
+	guarded(t, d, outs[0][0], w, d.path)
+	guarded(t, d, "--exclude=/on the way/b*", "--exclude=/again", w, d.path)
+	for _, out := range outs {
+		wantExit(t, backup(out), 0)
+		for _, name := range []string{`on the way/b*[1]`, `again/b*[1]`} {
+			if exists(filepath.Join(d.join("cur"), name)) {
+				t.Errorf("%q: the backup holds %s", out, name)
+			}
+		}
+		if !exists(filepath.Join(d.join("cur"), "data")) {
+			t.Errorf("%q: the backup lacks what is beside DEST", out)
+		}
+	}
+	must(t, os.Remove(filepath.Join(w, "data")))
+	for _, out := range outs[:len(outs)-1] {
+		wantExit(t, backup(out), 13)
+	}
+	if !exists(filepath.Join(d.join("cur"), "data")) {
+		t.Error("cur names a backup of the emptied source")
+	}
+	must(t, unix.Unmount(again, unix.MNT_DETACH))
+	must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
+	disk := bind(t, w) // what lies on the way is not mounted there any more
+	wantExit(t, run(t, "backup", "--exclude=/on the way", disk, d.path), 0)
+}
+
+// TestMountsThatHideDest has nothing to refuse: what would show DEST is hidden
+// by another mount, or is not where --one-file-system comes.
+func TestMountsThatHideDest(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M")
+	src := newTree(t)
+	d := newDest(t, mount, src, 1)
+	hidden := bindAt(t, mount, src.path("hidden/bk"))
+	must(t, unix.Mount("tmpfs", filepath.Dir(hidden), "tmpfs", 0, "size=1M"))
+	t.Cleanup(func() { must(t, unix.Unmount(filepath.Dir(hidden), unix.MNT_DETACH)) })
+	wantExit(t, run(t, "backup", src.dir, d.path), 0)
+	d.held(t, src)
+
+	shown := bindAt(t, mount, src.path("shown"))
+	guarded(t, d, src.dir, d.path)
+	wantExit(t, run(t, "backup", "-x", src.dir, d.path), 0)
+	if found := entries(t, filepath.Join(d.join("cur"), "shown")); len(found) > 0 {
+		t.Errorf("with --one-file-system the backup holds %q of another one", found)
+	}
+	must(t, unix.Unmount(shown, unix.MNT_DETACH))
+}
+
+// newDestAt initialises path.
+func newDestAt(t testing.TB, path string) *dest {
+	t.Helper()
+	must(t, os.MkdirAll(path, 0o755))
+	wantExit(t, run(t, "init", path), 0)
+	return &dest{path: path, backups: map[string]string{}}
+}
+
 // bind gives a directory a second path.
 func bind(t testing.TB, dir string) string {
 	t.Helper()
-	path := t.TempDir()
+	return bindAt(t, dir, t.TempDir())
+}
+
+func bindAt(t testing.TB, dir, path string) string {
+	t.Helper()
+	must(t, os.MkdirAll(path, 0o755))
 	must(t, unix.Mount(dir, path, "", unix.MS_BIND, ""))
+	t.Cleanup(func() {
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			t.Error(err)
+		}
+	})
+	return path
+}
+
+// mountSubvolume mounts the filesystem of which top is the top once more, from
+// the subvolume sub on.
+func mountSubvolume(t testing.TB, top, sub, path string) string {
+	t.Helper()
+	must(t, os.MkdirAll(path, 0o755))
+	device, err := exec.Command("findmnt", "-no", "SOURCE", "-v", "--mountpoint", top).Output()
+	must(t, err)
+	out, err := exec.Command("mount", "-o", "subvol="+sub, strings.TrimSpace(string(device)), path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
 	t.Cleanup(func() { must(t, unix.Unmount(path, unix.MNT_DETACH)) })
 	return path
 }

@@ -1,0 +1,189 @@
+// Mounts: the paths at which one directory can be seen. A bind mount, or a
+// second mount of the filesystem, shows DEST where no path between SRC and DEST
+// leads. What is mounted is read from the kernel's table only: to look at a
+// mount of a host that is gone would hang.
+
+package rsbtbackup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// mountTable is /proc/self/mountinfo.
+type mountTable []mount
+
+// mount is one line of it.
+type mount struct {
+	id, parent    uint64
+	device        string // major:minor of the filesystem, in decimal; one for all subvolumes of a btrfs
+	root          string // what is mounted, as a path in the filesystem; of a btrfs from its top
+	point         string // where
+	readOnly      bool   // this mount
+	superReadOnly bool   // the filesystem
+}
+
+func readMounts() (mountTable, error) {
+	const name = "/proc/self/mountinfo"
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	table, err := parseMounts(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", name, err)
+	}
+	return table, nil
+}
+
+// parseMounts reads lines as proc(5) has them:
+//
+//	36 35 0:39 /sub /mnt\040two rw,noatime shared:1 - btrfs /dev/sda rw,ssd
+//
+// A root that was removed ends in "//deleted", which no path fits.
+func parseMounts(text string) (mountTable, error) {
+	var table mountTable
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" {
+			continue
+		}
+		m, err := parseMount(line)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", line, err)
+		}
+		table = append(table, m)
+	}
+	return table, nil
+}
+
+// parseMount splits at spaces only: a name may hold any other white space.
+func parseMount(line string) (m mount, err error) {
+	before, after, ok := strings.Cut(line, " - ")
+	fields, super := strings.Split(before, " "), strings.Split(after, " ")
+	if !ok || len(fields) < 6 || len(super) < 3 {
+		return m, errors.New("not a line of mountinfo")
+	}
+	if m.id, err = strconv.ParseUint(fields[0], 10, 64); err != nil {
+		return m, err
+	}
+	if m.parent, err = strconv.ParseUint(fields[1], 10, 64); err != nil {
+		return m, err
+	}
+	m.device, m.root, m.point = fields[2], unescapeOctal(fields[3]), unescapeOctal(fields[4])
+	if !filepath.IsAbs(m.point) {
+		return m, errors.New("the mount point is not absolute")
+	}
+	m.readOnly, m.superReadOnly = hasOption(fields[5], "ro"), hasOption(super[2], "ro")
+	return m, nil
+}
+
+func hasOption(options, want string) bool { return slices.Contains(strings.Split(options, ","), want) }
+
+// unescapeOctal takes back what the kernel does to space, tab, newline and
+// backslash: \040 and so on.
+func unescapeOctal(field string) string {
+	if !strings.Contains(field, `\`) {
+		return field
+	}
+	var b strings.Builder
+	for i := 0; i < len(field); i++ {
+		if field[i] == '\\' && i+4 <= len(field) {
+			if c, err := strconv.ParseUint(field[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(c))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(field[i])
+	}
+	return b.String()
+}
+
+// at finds the mount that a path without symlinks leads into. Each mount on the
+// way hides what the one before has below its mount point. It is false if the
+// table does not tell: in a chroot it lacks the mount that / lies in.
+func (t mountTable) at(path string) (mount, bool) {
+	var on *mount
+	for range t { // each mount is entered once
+		next := t.entered(on, path)
+		if next == nil {
+			break
+		}
+		on = next
+	}
+	if on == nil {
+		return mount{}, false
+	}
+	return *on, true
+}
+
+// entered is the mount that path enters first after on, or nil.
+func (t mountTable) entered(on *mount, path string) *mount {
+	var first *mount
+	for i := range t {
+		m := &t[i]
+		if !isWithin(path, m.point) || first != nil && len(m.point) > len(first.point) {
+			continue
+		}
+		if on == nil && t.isTop(m) || on != nil && m.parent == on.id && m.id != on.id {
+			first = m
+		}
+	}
+	return first
+}
+
+// isTop tells of a mount that is in no other of the table.
+func (t mountTable) isTop(m *mount) bool {
+	return m.parent == m.id || !slices.ContainsFunc(t, func(n mount) bool { return n.id == m.parent })
+}
+
+// inside is what path, which leads into m, is called in its filesystem.
+func (m mount) inside(path string) string {
+	return filepath.Join(m.root, strings.TrimPrefix(path, m.point))
+}
+
+// pathsOf returns all paths that lead to the directory that path, which has no
+// symlinks, leads to. ok is false if the table does not tell.
+func (t mountTable) pathsOf(path string) (paths []string, ok bool) {
+	m, ok := t.at(path)
+	if !ok {
+		return nil, false
+	}
+	inside := m.inside(path)
+	for _, n := range t {
+		if n.device != m.device || !isWithin(inside, n.root) {
+			continue
+		}
+		shown := filepath.Join(n.point, strings.TrimPrefix(inside, n.root))
+		if top, ok := t.at(shown); ok && top.id == n.id {
+			paths = append(paths, shown)
+		}
+	}
+	return paths, true
+}
+
+// below is the path by which dir has what path leads to, both without symlinks
+// and by whatever mount: "." for dir itself. It is false if dir does not have
+// it, or the table does not tell.
+func (t mountTable) below(dir, path string) (rel string, ok bool) {
+	d, ok := t.at(dir)
+	if !ok {
+		return "", false
+	}
+	m, ok := t.at(path)
+	if !ok || m.device != d.device || !isWithin(m.inside(path), d.inside(dir)) {
+		return "", false
+	}
+	rel, err := filepath.Rel(d.inside(dir), m.inside(path))
+	return rel, err == nil
+}
+
+// isWithin tells whether path is dir or below it; both are clean and absolute.
+func isWithin(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}

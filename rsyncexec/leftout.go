@@ -1,0 +1,81 @@
+package rsyncexec
+
+import (
+	"path"
+	"strings"
+)
+
+// LeftOut returns what rules leave out by name: the paths, relative to the source, of anchored patterns without
+// wildcards, such as --exclude=/backup or --filter='- /mnt/b\[1]'. The rules are those of Options.Filter,
+// Options.Exclude and Options.Extra. Whether another rule before includes such a path is not looked at: to have named
+// it is what counts.
+func LeftOut(filter, exclude, extra []string) []string {
+	for _, option := range options(extra) {
+		switch option.rule.long {
+		case "filter":
+			filter = append(filter[:len(filter):len(filter)], option.value)
+		case "exclude":
+			exclude = append(exclude[:len(exclude):len(exclude)], option.value)
+		}
+	}
+	var paths []string
+	for _, rule := range filter {
+		name, pattern, _ := cutRule(rule)
+		if name == "-" || name == "exclude" {
+			paths = appendNamed(paths, pattern)
+		}
+	}
+	for _, pattern := range exclude {
+		paths = appendNamed(paths, strings.TrimPrefix(pattern, "- "))
+	}
+	return paths
+}
+
+func appendNamed(paths []string, pattern string) []string {
+	if named, ok := namedPath(pattern); ok {
+		return append(paths, named)
+	}
+	return paths
+}
+
+// cutRule splits "exclude,s PATTERN": a space or an underscore ends the name and its modifiers.
+func cutRule(rule string) (name, pattern string, ok bool) {
+	end := strings.IndexAny(rule, " _")
+	if end < 0 {
+		return rule, "", false
+	}
+	return rule[:end], rule[end+1:], true
+}
+
+// namedPath is the one path that a pattern fits. rsync takes a backslash for an escape only in a pattern with a
+// wildcard, escaped or not.
+func namedPath(pattern string) (string, bool) {
+	named, anchored := strings.CutPrefix(pattern, "/")
+	named = strings.TrimSuffix(named, "/")
+	if strings.ContainsAny(named, wildcards) {
+		var plain bool
+		if named, plain = unescapeWildcards(named); !plain {
+			return "", false
+		}
+	}
+	return named, anchored && path.Clean("/"+named) == "/"+named && named != ""
+}
+
+// unescapeWildcards is false if a wildcard is left that is one.
+func unescapeWildcards(pattern string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		c := pattern[i]
+		switch {
+		case strings.IndexByte(wildcards, c) >= 0:
+			return "", false
+		case c == '\\' && i+1 == len(pattern):
+			return "", false
+		case c == '\\':
+			i++
+			c = pattern[i]
+		}
+		b.WriteByte(c)
+	}
+	return b.String(), true
+}
