@@ -98,6 +98,9 @@ func readAgain(ctx context.Context, dest string, o AgainstOptions, report *Again
 }
 
 func (v *view) against(ctx context.Context, o AgainstOptions, report *AgainstReport) error {
+	if err := checkRules(o.Filter, o.ExcludeFrom, nil); err != nil {
+		return step("options", err)
+	}
 	src, err := describeSource(o.Source, v.store.path, v.store.dir)
 	if err != nil {
 		return step("source", err)

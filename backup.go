@@ -195,6 +195,9 @@ func (r *run) checkOptions() error {
 	if err := rsyncexec.CheckExtra(o.RsyncArgs); err != nil {
 		return kindError{ErrUsage, err}
 	}
+	if err := checkRules(o.Filter, o.ExcludeFrom, o.RsyncArgs); err != nil {
+		return err
+	}
 	spec, err := rsyncexec.ParseSource(o.Source)
 	if err != nil {
 		return failf(ErrUsage, "SRC: %w", err)

@@ -39,7 +39,7 @@ type transferEnd struct {
 // errMaxDelete: rsync has deleted as much as it was allowed to, and not all.
 var errMaxDelete = errors.New("more was to be deleted than is allowed")
 
-// stoppedMessage is what rsync says of it, once.
+// stoppedMessage is what rsync says of it, once, on stderr.
 var stoppedMessage = regexp.MustCompile(`^Deletions stopped due to --max-delete limit`)
 
 // judge is pure. Exit codes are those of rsync(1); what each cause really

@@ -79,25 +79,6 @@ func (r *run) record(v verdict) *Record {
 	}
 }
 
-// rules are the options by which a backup may lack something its source has.
-// Any further option for rsync may be one.
-func rules(o *BackupOptions) []string {
-	var rules []string
-	if o.OneFileSystem {
-		rules = append(rules, "--one-file-system")
-	}
-	for _, text := range o.Filter {
-		rules = append(rules, "--filter="+text)
-	}
-	for _, text := range o.Exclude {
-		rules = append(rules, "--exclude="+text)
-	}
-	for _, text := range o.ExcludeFrom {
-		rules = append(rules, "--exclude-from="+text)
-	}
-	return append(rules, o.RsyncArgs...)
-}
-
 func (r *run) logEnd(err error) {
 	if err != nil && !errors.Is(err, ErrIncomplete) {
 		r.log.Error("backup failed", "error", err)

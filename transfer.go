@@ -226,11 +226,9 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 	var end transferEnd
 	logged := 0
 	opts.Line = func(stream, line string) {
-		if stream == "stderr" && noSpace(line) {
-			end.noSpace = true
-		}
-		if stoppedMessage.MatchString(line) {
-			end.stopped = true
+		if stream == "stderr" {
+			end.noSpace = end.noSpace || noSpace(line)
+			end.stopped = end.stopped || stoppedMessage.MatchString(line)
 		}
 		if stream == "stdout" && connectedMessage.MatchString(line) {
 			end.connected = true
@@ -239,7 +237,8 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 		if stream == "stdout" && strings.HasPrefix(line, "created directory "+inherited) {
 			return // which in a dry run it has not
 		}
-		if path, ok := rsyncexec.ParseSkipped(line); ok && stream == "stdout" {
+		// Root makes every device, so nothing is removed on this message's word.
+		if path, ok := rsyncexec.ParseSkipped(line); ok && stream == "stdout" && os.Geteuid() != 0 {
 			end.skipped = append(end.skipped, path)
 		}
 		if ctx.Err() != nil {
@@ -249,7 +248,7 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 			r.log.Warn("rsync", "says", names.Replace(line))
 		}
 	}
-	opts.Extra = append([]string{"--info=flist1"}, opts.Extra...)
+	opts.FileList = true
 	opts.Version = r.version
 	end.result, end.err = rsyncexec.Run(ctx, opts)
 	end.rename(names)

@@ -61,7 +61,7 @@ func TestFilesOfAnyNameAreBackedUp(t *testing.T) {
 	check(t, os.RemoveAll(src+"/in"))
 	wantSame(t, src, backup(t, src, dest))
 	wantNoControls(t, testbin.Must(t, "-v", "backup", src, dest), dest)
-	wantNoControls(t, testbin.Must(t, "-v", "backup", "--dry-run", src, dest, "--", "--itemize-changes"), dest)
+	wantNoControls(t, testbin.Must(t, "-v", "backup", "--dry-run", src, dest), dest)
 }
 
 // addEveryName makes files of every odd name, and of every byte a name can have.

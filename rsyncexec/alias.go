@@ -21,7 +21,7 @@ type AliasError struct {
 }
 
 func (e *AliasError) Error() string {
-	return fmt.Sprintf("%s:%d: the alias or exec line for rsync's %s would change what is copied; remove it", e.File, e.Line, e.Option)
+	return fmt.Sprintf("%s:%d: the alias or exec line for rsync's %s would change what is copied, or what rsync says of it; remove it", e.File, e.Line, e.Option)
 }
 
 // checkAliases looks for what popt, rsync's option parser, reads before the command line: /etc/popt, /etc/popt.d/* and

@@ -10,18 +10,21 @@ type Change struct {
 }
 
 const (
-	changeFormat = "%i %n"
+	// changePrefix begins no message of rsync's: a file's name must not pass for one, nor one for a change.
+	changePrefix = "change: "
+	changeFormat = changePrefix + "%i %n"
 	changeWidth  = 11 // of a code
 )
 
 // ParseChange reads a line such as
 //
-//	>f+++++++++ etc/passwd
-//	*deleting   etc/old\#012name
+//	change: >f+++++++++ etc/passwd
+//	change: *deleting   etc/old\#012name
 //
 // It is false for any other line.
 func ParseChange(line string) (Change, bool) {
-	if len(line) < changeWidth+2 || line[changeWidth] != ' ' || strings.IndexByte("<>ch.*", line[0]) < 0 {
+	line, ok := strings.CutPrefix(line, changePrefix)
+	if !ok || len(line) < changeWidth+2 || line[changeWidth] != ' ' || strings.IndexByte("<>ch.*", line[0]) < 0 {
 		return Change{}, false
 	}
 	code := strings.TrimRight(line[:changeWidth], " ")

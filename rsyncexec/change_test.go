@@ -8,16 +8,16 @@ func TestParseChange(t *testing.T) {
 		want Change
 		ok   bool
 	}{
-		{">f+++++++++ etc/passwd", Change{">f+++++++++", "etc/passwd"}, true},
-		{"cd+++++++++ etc/", Change{"cd+++++++++", "etc/"}, true},
-		{"*deleting   old name/", Change{"*deleting", "old name/"}, true},
-		{`>f.st...... new\#012line \#303\#274 \#134#012`, Change{">f.st......", "new\nline ü \\#012"}, true},
-		{`cL+++++++++ half \#01 \#999 \#777 \`, Change{"cL+++++++++", `half \#01 \#999 \#777 \`}, true},
-		{"hf+++++++++ Number of files: 3", Change{"hf+++++++++", "Number of files: 3"}, true},
+		{"change: >f+++++++++ etc/passwd", Change{">f+++++++++", "etc/passwd"}, true},
+		{"change: cd+++++++++ etc/", Change{"cd+++++++++", "etc/"}, true},
+		{"change: *deleting   old name/", Change{"*deleting", "old name/"}, true},
+		{`change: >f.st...... new\#012line \#303\#274 \#134#012`, Change{">f.st......", "new\nline ü \\#012"}, true},
+		{`change: cL+++++++++ half \#01 \#999 \#777 \`, Change{"cL+++++++++", `half \#01 \#999 \#777 \`}, true},
+		{"change: hf+++++++++ Number of files: 3", Change{"hf+++++++++", "Number of files: 3"}, true},
 		{"Number of files: 303 (reg: 301)", Change{}, false},
 		{"created directory /x", Change{}, false},
 		{"sending incremental file list", Change{}, false},
-		{">f+++++++++ ", Change{}, false},
+		{"change: >f+++++++++ ", Change{}, false},
 		{"", Change{}, false},
 	}
 	for _, tt := range tests {
@@ -51,7 +51,7 @@ func FuzzParseSkipped(f *testing.F) {
 }
 
 func FuzzParseChange(f *testing.F) {
-	f.Add(`>f+++++++++ a\#012`)
+	f.Add(`change: >f+++++++++ a\#012`)
 	f.Fuzz(func(t *testing.T, line string) {
 		c, ok := ParseChange(line)
 		if ok && (c.Code == "" || c.Path == "" || len(c.Path) > len(line)) {

@@ -155,16 +155,3 @@ func checkRemoteOption(g given) error {
 	}
 	return &ExtraError{Arg: g.arg + " " + g.value, Reason: "the two ends would not do the same", Hint: "only --bwlimit, --fake-super and --super can be sent to the other end alone"}
 }
-
-// checkInfo keeps our progress and statistics as they are. rsync compares these names without regard to case.
-func checkInfo(g given) error {
-	for flag := range strings.SplitSeq(strings.ToLower(g.value), ",") {
-		flag = strings.TrimSpace(flag)
-		name := strings.TrimRight(flag, "0123456789")
-		if slices.Contains([]string{"progress", "stats", "all", "none", "help"}, name) || flag == "flist0" || flag == "nonreg0" {
-			return &ExtraError{Arg: g.arg + "=" + g.value, Reason: "it would change or hide the progress and statistics read here",
-				Hint: "name single flags, such as --info=del,name"}
-		}
-	}
-	return nil
-}

@@ -20,14 +20,14 @@ type decision struct {
 // decisions names every option of rsync 3.5.0, and what its help leaves out: deprecated names and --no-OPTION forms.
 func decisions() []decision {
 	return []decision{
-		{"tell more", true, "-v --verbose --info=del --debug=del --motd --no-motd --stats -i --itemize-changes --out-format=%n --log-format=%n --outbuf=L -n --dry-run"},
+		{"tell more, but no names", true, "--motd --no-motd --stats --outbuf=L -n --dry-run"},
 		{"compare more, or with another checksum", true, "-c --checksum -I --ignore-times --checksum-choice=md5 --cc=md5 --checksum-seed=1 -B --block-size=4096 -y --fuzzy"},
 		{"what a backup does anyway", true, "-a --archive -r --recursive --inc-recursive --no-inc-recursive --i-r --no-i-r -l --links -H --hard-links -p --perms " +
 			"-E --executability -A --acls -X --xattrs -o --owner -g --group -D --devices --specials -t --times --super --numeric-ids --delete --del --force"},
 		{"copy more", true, "-U --atimes -N --crtimes"},
 		{"attributes in xattrs, where they can not be set", true, "--fake-super"},
-		{"leave out what they name", true, "-C --cvs-exclude -f --filter=P -F --exclude=x --exclude-from=x --include=x --include-from=x -0 --from0 " +
-			"-m --prune-empty-dirs --drop-D"},
+		{"leave out what they name", true, "-C --cvs-exclude -f --filter=H -F --exclude=x --exclude-from=x --include=x --include-from=x -0 --from0 " +
+			"-m --prune-empty-dirs"},
 		{"leave out what the other side may lack", true, "--no-acls --no-A --no-xattrs --no-X --no-hard-links --no-H"},
 		{"when is deleted, and that excluded files are", true, "--delete-before --delete-during --delete-delay --delete-after --delete-excluded"},
 		{"tune how it is read and written", true, "--open-noatime -S --sparse --preallocate --partial --fsync --max-alloc=1G"},
@@ -49,7 +49,7 @@ func decisions() []decision {
 		{"alter file names", false, "--iconv=utf8,latin1"},
 		{"alter links, or drop them", false, "--no-links --no-l -L --copy-links --copy-unsafe-links --safe-links --munge-links -k --copy-dirlinks -K --keep-dirlinks"},
 		{"trust links or a sender that should not be", false, "--insecure-links --trust-sender"},
-		{"keep what a device, fifo or socket has replaced", false, "--no-devices --no-specials --no-D"},
+		{"keep what a device, fifo or socket has replaced", false, "--no-devices --no-specials --no-D --drop-D"},
 		{"alter what a device is", false, "--copy-devices --write-devices"},
 		{"skip files by age, size or existence", false, "-u --update --existing --ignore-non-existing --ignore-existing --max-size=1 --min-size=1"},
 		{"compare less", false, "--size-only -@ --modify-window=1 --no-checksum --no-c --append --append-verify"},
@@ -62,6 +62,7 @@ func decisions() []decision {
 		{"leave files of their own", false, "-b --backup --backup-dir=x --suffix=x --partial-dir=x --delay-updates -T --temp-dir=x --log-file=x --log-file-format=x " +
 			"--write-batch=x --only-write-batch=x"},
 		{"hide what is read here", false, "-q --quiet --stderr=a --msgs2stderr -h --human-readable --progress --no-progress -P"},
+		{"print names that could pass for messages", false, "-v --verbose --info=del --debug=del -i --itemize-changes --out-format=%n --log-format=%n"},
 		{"unsafe with odd names", false, "-8 --8-bit-output --old-args --no-secluded-args --no-protect-args --no-s"},
 		{"not for a client", false, "--server --sender --daemon --config=x --dparam=x --detach --no-detach"},
 	}
@@ -98,17 +99,17 @@ func spellings(name, value string, valued bool) [][]string {
 	long := strings.HasPrefix(name, "--")
 	switch {
 	case long && valued:
-		return [][]string{{name + "=" + value}, {name, value}, {"-v", name, value}, {"--exclude", "x", name + "=" + value}}
+		return [][]string{{name + "=" + value}, {name, value}, {"-z", name, value}, {"--exclude", "x", name + "=" + value}}
 	case long:
-		return [][]string{{name}, {"-v", name}, {"-ez", name}}
+		return [][]string{{name}, {"-z", name}, {"-ez", name}}
 	case shortRule(name[1]).value:
 		value := "1"
 		if name == "-M" {
 			value = "--super"
 		}
-		return [][]string{{name + value}, {name + "=" + value}, {name, value}, {"-v" + name[1:], value}, {"-vS" + name[1:] + value}}
+		return [][]string{{name + value}, {name + "=" + value}, {name, value}, {"-z" + name[1:], value}, {"-zS" + name[1:] + value}}
 	default:
-		return [][]string{{name}, {"-vS" + name[1:]}, {name + "v"}, {"-v", name}}
+		return [][]string{{name}, {"-zS" + name[1:]}, {name + "z"}, {"-z", name}}
 	}
 }
 

@@ -49,10 +49,13 @@ const (
 	unsafeLinks   = "it would let links lead out of the tree"
 	notAClient    = "it is for the other end of a connection, or for a daemon"
 	unprotected   = "special characters in the source's path would reach the remote shell"
+	saysNames     = "a file's name in what it prints could pass for a message of rsync's"
 	rawBytes      = "file names could send control characters to the terminal and the log"
 )
 
 const changeRestored = "change them in what is restored"
+
+const showChanges = "to see what would change: --dry-run; to see what did: rsbtbackup diff DEST latest~1 latest"
 
 const useOurFlag = "use the option of this program, if it has one"
 
@@ -64,14 +67,8 @@ func rules() []rule {
 func allowedRules() []rule {
 	return []rule{
 		// what is said
-		{long: "verbose", short: 'v'},
-		{long: "info", value: true, values: checkInfo},
-		{long: "debug", value: true},
 		{long: "motd"},
 		{long: "stats"},
-		{long: "itemize-changes", short: 'i'},
-		{long: "out-format", value: true},
-		{long: "log-format", value: true}, // the former name of out-format
 		{long: "outbuf", value: true},
 
 		// what is compared
@@ -90,14 +87,13 @@ func allowedRules() []rule {
 		{long: "i-r"},
 		{long: "implied-dirs"}, // without effect unless --relative is given
 		{long: "i-d"},
-		{long: "one-file-system", short: 'x', refuse: ourFlag},
 		{long: "cvs-exclude", short: 'C'},
-		{long: "filter", short: 'f', value: true},
+		{long: "filter", short: 'f', value: true, values: checkFilter},
 		{short: 'F'},
 		{long: "exclude", value: true},
-		{long: "exclude-from", value: true},
+		{long: "exclude-from", value: true, values: checkRuleFile},
 		{long: "include", value: true},
-		{long: "include-from", value: true},
+		{long: "include-from", value: true, values: checkRuleFile},
 		{long: "from0", short: '0'},
 		{long: "prune-empty-dirs", short: 'm'},
 
@@ -113,7 +109,6 @@ func allowedRules() []rule {
 		{long: "group", short: 'g'},
 		{long: "devices"},
 		{long: "specials"},
-		{long: "drop-D"},
 		{short: 'D'},
 		{long: "times", short: 't'},
 		{long: "atimes", short: 'U'},
@@ -242,6 +237,17 @@ func refusedRules() []rule {
 
 		{long: "inplace", refuse: ourFlag, hint: useOurFlag},
 		{long: "whole-file", short: 'W', refuse: ourFlag, hint: useOurFlag},
+
+		{long: "one-file-system", short: 'x', refuse: ourFlag, hint: "give -x before --"},
+		// As --no-devices on the receiver's side.
+		{long: "drop-D", refuse: keepsStale},
+
+		{long: "verbose", short: 'v', refuse: saysNames, hint: "give -v before --; " + showChanges},
+		{long: "itemize-changes", short: 'i', refuse: saysNames, hint: showChanges},
+		{long: "out-format", value: true, refuse: saysNames, hint: showChanges},
+		{long: "log-format", value: true, refuse: saysNames, hint: showChanges}, // the former name of out-format
+		{long: "info", value: true, refuse: saysNames, hint: showChanges},
+		{long: "debug", value: true, refuse: saysNames},
 
 		{long: "max-delete", value: true, refuse: ourFlag, hint: "use --max-delete-percent"},
 		{long: "stderr", value: true, refuse: breaksParsing},

@@ -20,9 +20,8 @@ func LeftOut(filter, exclude, extra []string) []string {
 	}
 	var paths []string
 	for _, rule := range filter {
-		name, pattern, _ := cutRule(rule)
-		if name == "-" || name == "exclude" {
-			paths = appendNamed(paths, pattern)
+		if r := parseFilter(rule); r.name == "-" && r.modifiers == "" {
+			paths = appendNamed(paths, r.pattern)
 		}
 	}
 	for _, pattern := range exclude {
@@ -36,15 +35,6 @@ func appendNamed(paths []string, pattern string) []string {
 		return append(paths, named)
 	}
 	return paths
-}
-
-// cutRule splits "exclude,s PATTERN": a space or an underscore ends the name and its modifiers.
-func cutRule(rule string) (name, pattern string, ok bool) {
-	end := strings.IndexAny(rule, " _")
-	if end < 0 {
-		return rule, "", false
-	}
-	return rule[:end], rule[end+1:], true
 }
 
 // namedPath is the one path that a pattern fits. rsync takes a backslash for an escape only in a pattern with a

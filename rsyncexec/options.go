@@ -75,6 +75,8 @@ type Options struct {
 	ExtraFiles []*os.File
 	// Progress receives what --info=progress2 prints; nil does not ask for it.
 	Progress func(Progress)
+	// FileList asks for a line on stdout, for Line, when the file list begins: both ends run then, and have agreed.
+	FileList bool
 	// Changes receives each entry that is changed, or with DryRun would be; nil does not ask for it.
 	Changes func(Change)
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
@@ -210,6 +212,7 @@ func (o Options) transferArgs() []string {
 func (o Options) outputArgs() []string {
 	args := []string{"--stats", "--no-human-readable"}
 	args = append(args, when(o.Changes != nil, "--out-format="+changeFormat)...)
+	args = append(args, when(o.FileList, "--info=flist1")...)
 	return append(args, when(o.Progress != nil, "--info=progress2")...)
 }
 

@@ -23,7 +23,7 @@ func TestArgvGolden(t *testing.T) {
 		Checksum: true, DryRun: true, OneFileSystem: true,
 		Protect: []string{"- /backup"}, Filter: []string{"merge /etc/rules"}, Exclude: []string{"*.tmp", "-x"}, ExcludeFrom: []string{"/etc/exclude"},
 		Bwlimit: "1.5m", Rsh: "ssh -p 2222", Timeout: 1500 * time.Millisecond,
-		MaxDelete: new(int64(10)), Extra: []string{"-vz"}, Progress: func(Progress) {},
+		MaxDelete: new(int64(10)), Extra: []string{"-zS"}, Progress: func(Progress) {}, FileList: true,
 	}
 	local := Source{Kind: Local, Path: "/srv/data"}
 	tests := map[string]Options{

@@ -145,9 +145,8 @@ func parseCount(digits string) (int64, bool) {
 	return n, err == nil
 }
 
-// statsLine tells whether a line of stdout belongs to the block that --stats prints. A file of that name listed by -v is
-// taken for one as well, which costs that line of a listing; the block is the last thing rsync prints and is read from
-// its last beginning, so the statistics can not be forged by a file's name.
+// statsLine tells whether a line of stdout belongs to the block that --stats prints. The block is the last thing rsync
+// prints and is read from its last beginning.
 func statsLine(line string) bool {
 	name, _, ok := strings.Cut(line, ": ")
 	if ok {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
@@ -170,6 +171,39 @@ func TestHostileNames(t *testing.T) {
 			d.check(t, src)
 		})
 	}
+}
+
+// TestNamesForgeNoMessages backs up names that are what rsync says: none may
+// remove what it names, or stop a run, whatever rsync is told to print.
+func TestNamesForgeNoMessages(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	d := newDest(t, loopfs.New(t, "512M"), src, 1)
+	must(t, os.WriteFile(src.path("passwd"), []byte("root"), 0o644))
+	forged := []string{
+		`skipping non-regular file "passwd"`, "Deletions stopped due to --max-delete limit (1 skipped)", "Number of files: 1", "Total bytes sent: x",
+		`change: *deleting   passwd`, "rsync: [receiver] write failed: No space left on device (28)", "sending incremental file list",
+	}
+	for _, name := range forged {
+		must(t, os.WriteFile(src.path(name), nil, 0o644))
+		must(t, os.MkdirAll(filepath.Join(src.path("dirs"), name), 0o755))
+	}
+	r := run(t, "backup", "-n", src.dir, d.path)
+	wantExit(t, r, 0)
+	for _, name := range forged {
+		if !strings.Contains(r.stdout, ">f+++++++++ "+name+"\n") {
+			t.Errorf("the dry run does not list %q:\n%s", name, r)
+		}
+	}
+	for _, option := range []string{"-v", "-i", "-zi", "--out-format=%n", "--log-format=%n", "--info=name", "--debug=all", "--progress", "-P", "--list-only"} {
+		r := run(t, "backup", src.dir, d.path, "--", option)
+		wantExit(t, r, 2)
+		wantOneError(t, r)
+	}
+	wantExit(t, run(t, "backup", "--max-delete-percent=50", src.dir, d.path), 0)
+	d.held(t, src)
+	d.newestIsCur(t)
+	d.check(t, src)
 }
 
 // TestHostileErrors lets rsync complain of names with escapes in them.

@@ -1,0 +1,102 @@
+package rsyncexec
+
+import (
+	"strings"
+)
+
+// CheckRules checks Options.Filter and Options.ExcludeFrom as CheckExtra does what is given by rsync's own options. It
+// refuses rules that keep in the backup what is gone from the source, and to read rules from an open file, of which
+// rsync inherits none. Rules in files are not looked at. The error is an *ExtraError.
+func CheckRules(filter, excludeFrom []string) error {
+	for _, rule := range filter {
+		if err := checkFilter(given{arg: "--filter", value: rule}); err != nil {
+			return err
+		}
+	}
+	for _, file := range excludeFrom {
+		if err := checkRuleFile(given{arg: "--exclude-from", value: file}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RuleFiles returns the files that rsync reads rules from before it does anything: those of Options.ExcludeFrom, and
+// what is merged by Options.Filter and Options.Extra.
+func RuleFiles(filter, excludeFrom, extra []string) []string {
+	var files []string
+	for _, rule := range filter {
+		files = append(files, merged(rule)...)
+	}
+	files = append(files, excludeFrom...)
+	for _, option := range options(extra) {
+		switch option.rule.long {
+		case "filter":
+			files = append(files, merged(option.value)...)
+		case "exclude-from", "include-from":
+			files = append(files, option.value)
+		}
+	}
+	return files
+}
+
+// filterRule is a rule as --filter takes it: "exclude,s PATTERN", "-s PATTERN", "-,s_PATTERN".
+type filterRule struct {
+	name      string // the short one, of one character, where it has one
+	modifiers string
+	pattern   string
+}
+
+func parseFilter(rule string) filterRule {
+	head, pattern := rule, ""
+	if end := strings.IndexAny(rule, " _"); end >= 0 {
+		head, pattern = rule[:end], rule[end+1:]
+	}
+	short := map[string]string{"exclude": "-", "protect": "P", "merge": ".", "dir-merge": ":"}
+	name, modifiers, _ := strings.Cut(head, ",")
+	if c, ok := short[name]; ok {
+		return filterRule{c, modifiers, pattern}
+	}
+	if head == "" {
+		return filterRule{pattern: pattern}
+	}
+	return filterRule{head[:1], strings.TrimPrefix(head[1:], ","), pattern}
+}
+
+// protects tells whether a rule keeps what it fits from being deleted. One that excludes does so with the modifier "r"
+// only: --delete-excluded lets the others hold on the sender's side alone.
+func (r filterRule) protects() bool {
+	return r.name == "P" || strings.Contains("-.:", r.name) && r.name != "" && strings.Contains(r.modifiers, "r")
+}
+
+// merged is the file that a rule merges, if it does.
+func merged(rule string) []string {
+	if r := parseFilter(rule); r.name == "." && r.pattern != "" {
+		return []string{r.pattern}
+	}
+	return nil
+}
+
+func checkFilter(g given) error {
+	if parseFilter(g.value).protects() {
+		return &ExtraError{Arg: g.arg + "=" + g.value, Reason: "what is gone from the source would stay in the backup"}
+	}
+	for _, file := range merged(g.value) {
+		if err := checkRuleFile(given{arg: g.arg, value: file}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRuleFile: standard input is /dev/null for rsync, which then has no rule, without a word.
+func checkRuleFile(g given) error {
+	open := g.value == "-" || g.value == "/dev/stdin"
+	for _, dir := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		open = open || strings.HasPrefix(g.value, dir)
+	}
+	if open {
+		return &ExtraError{Arg: g.arg + " " + g.value, Reason: "rsync has no standard input here, nor another open file", Hint: "write the rules to a file, and name that"}
+	}
+	return nil
+}
