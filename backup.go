@@ -44,9 +44,12 @@ type BackupOptions struct {
 	// be left out by name, such as with "/backup" in Exclude: see
 	// DestInsideError.
 	Filter, Exclude, ExcludeFrom []string
-	Bwlimit                      string        // as rsync's --bwlimit
-	Rsh                          string        // as rsync's --rsh
-	Timeout                      time.Duration // without any transfer; 0 is 30 minutes for a remote source, no limit for a local one
+	Bwlimit                      string // as rsync's --bwlimit
+	Rsh                          string // as rsync's --rsh
+	// Timeout ends the run when nothing was transferred for so long. 0 is 30
+	// minutes for a remote source whose files are compared by size and time, no
+	// limit otherwise: rsync is silent while it reads a file to compare it.
+	Timeout time.Duration
 	// RsyncArgs are further options for rsync; those that would break the
 	// layout or make a backup that is no copy are refused.
 	RsyncArgs []string

@@ -124,6 +124,7 @@ func TestRsyncOptions(t *testing.T) {
 	base := &Snapshot{Name: "2026-11-22-09:00", Record: &Record{Stats: &rsyncexec.Stats{Files: 1000}}}
 	src := &source{spec: rsyncexec.Source{Kind: rsyncexec.Local, Path: "/src"}, shown: "/src"}
 	inside := &source{spec: src.spec, shown: "/src", overlap: destInside, views: []destView{{rel: "back*ups/[1]"}, {rel: "again"}}}
+	remote := &source{spec: rsyncexec.Source{Kind: rsyncexec.Shell, Host: "h", Path: "/src"}, shown: "h:/src"}
 	for _, c := range []struct {
 		name string
 		o    BackupOptions
@@ -139,6 +140,11 @@ func TestRsyncOptions(t *testing.T) {
 		{"what can not be trusted is compared", BackupOptions{}, plan{checksum: true}, src, "--checksum", "--trust"},
 		{"deletions are counted against the last backup", BackupOptions{MaxDeletePercent: 5}, plan{base: base}, src, "--max-delete=50", ""},
 		{"unless forced", BackupOptions{MaxDeletePercent: 5, Force: true}, plan{base: base}, src, "--delete", "--max-delete"},
+		{"a silent peer is given up", BackupOptions{}, plan{base: base}, remote, "--timeout=1800", "--checksum"},
+		{"a local one is not", BackupOptions{}, plan{base: base}, src, "--delete", "--timeout"},
+		{"nor one that computes checksums", BackupOptions{}, plan{base: base, checksum: true}, remote, "--checksum", "--timeout"},
+		{"nor one that was told to", BackupOptions{RsyncArgs: []string{"-zc"}}, plan{base: base}, remote, "-zc", "--timeout"},
+		{"unless a time was given", BackupOptions{Timeout: time.Minute}, plan{checksum: true}, remote, "--timeout=60", ""},
 		{"DEST inside SRC is left out", BackupOptions{}, plan{}, inside, `- /back\*ups/\[1]`, ""},
 		{"by each path to it", BackupOptions{Filter: []string{"!"}}, plan{}, inside, `--filter=- /again -- `, ""},
 	} {

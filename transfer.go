@@ -25,9 +25,9 @@ const inherited = "/proc/self/fd/3"
 // maxLogged bounds how many messages of one rsync go to the log.
 const maxLogged = 200
 
-// remoteTimeout ends a transfer in which a remote source has been silent for
-// so long. rsync sends something while it computes, so only a peer that is
-// gone or means harm stays silent.
+// remoteTimeout ends a transfer in which a remote peer has been silent for so
+// long: it is gone, or means harm. Not so where contents are compared: rsync
+// says nothing while it reads a file for its checksum, however large (3.5.0).
 const remoteTimeout = 30 * time.Minute
 
 // rsyncOptions is pure: from the plan and the user's options to rsync's.
@@ -42,7 +42,8 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
 		Extra: o.RsyncArgs, Progress: o.Progress,
 	}
-	if opts.Timeout == 0 && !src.local() {
+	compares := opts.Checksum || rsyncexec.ChecksumAsked(o.RsyncArgs)
+	if opts.Timeout == 0 && !src.local() && !compares {
 		opts.Timeout = remoteTimeout
 	}
 	for _, v := range src.views {

@@ -42,6 +42,9 @@ func CheckExtra(args []string) error {
 // DryRunAsked tells whether -n or --dry-run is among the options, also in a cluster such as -vn.
 func DryRunAsked(args []string) bool { return asked(args, "dry-run") }
 
+// ChecksumAsked tells whether -c or --checksum is among the options.
+func ChecksumAsked(args []string) bool { return asked(args, "checksum") }
+
 // RemoteOptionAsked tells whether -M or --remote-option is among the options.
 func RemoteOptionAsked(args []string) bool { return asked(args, "remote-option") }
 
