@@ -87,15 +87,29 @@ type PinInfo struct {
 func (s *store) openRecords(create bool) (*os.File, error) {
 	d, err := openDirAt(s.log, recordsName)
 	if errors.Is(err, fs.ErrNotExist) && create {
-		if err := mkdirAt(s.log, recordsName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		return openDirAt(s.log, recordsName)
+		return s.makeRecords()
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return d, err
+}
+
+// makeRecords makes .log/records, where nobody else does so at the same time.
+func (s *store) makeRecords() (*os.File, error) {
+	err := mkdirAt(s.log, recordsName, 0o700)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	made := err == nil
+	d, err := openDirAt(s.log, recordsName)
+	if err != nil || !made {
+		return d, err
+	}
+	if err := giveToOwner(d, s.log); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 // lockRecords opens .log/records and takes the lock every writer there holds;

@@ -143,6 +143,26 @@ func TestAnOrdinaryUserMayNotReadTheSource(t *testing.T) {
 	}
 }
 
+// Where an ordinary user fails, the hint says sudo: after that the user must be able to go on.
+func TestRootAndAnOrdinaryUserTakeTurns(t *testing.T) {
+	t.Parallel()
+	user, src, dest := userDisk(t)
+	root := invocation{dir: "/"}
+	check(t, os.Remove(dest+"/.log/activity.log"))
+	for i, who := range []invocation{root, user, root, user, user} {
+		write(t, src+"/file", strings.Repeat("x", i))
+		own(t, src)
+		who.must(t, "backup", src, dest)
+		wantSame(t, src, filepath.Join(dest, current(t, dest)))
+		who.must(t, "pin", dest, "latest")
+	}
+	newest(t, dest, 5)
+	log := read(t, dest+"/.log/activity.log")
+	if n := strings.Count(log, "backup finished"); n != 5 {
+		t.Errorf("the log tells of %d backups, want 5:\n%s", n, log)
+	}
+}
+
 func TestTheBackupsOfRootAreClosedToOthers(t *testing.T) {
 	t.Parallel()
 	user, src, _ := userDisk(t)
@@ -204,11 +224,7 @@ func TestAnOrdinaryUserIsToldOfDevices(t *testing.T) {
 		t.Errorf("exit %d, left: %v, %v\n%s", r.Exit, left, err, r.Stderr)
 	}
 
-	tool(t, "chown", "-R", "0:0", dest+"/.log")
-	check(t, os.Chown(dest, 0, 0))
 	invocation{}.must(t, "backup", src, dest)
-	own(t, dest+"/.log") // as a user who may read what root has made
-	check(t, os.Chown(dest, nobody, nobody))
 	target := filepath.Dir(dest) + "/target"
 	makeDir(t, target)
 	check(t, os.Chown(target, nobody, nobody))

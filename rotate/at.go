@@ -11,12 +11,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// owner is whom a log may belong to beside ourselves, and whom a new one is
+// given to: root works in the directories of others, who must be able to go on
+// with the log. For everybody else it is nobody but themselves.
+type owner struct{ uid, gid int }
+
+func ownerIn(dir *os.File) (owner, error) {
+	us := owner{os.Geteuid(), os.Getegid()}
+	if us.uid != 0 {
+		return us, nil
+	}
+	var st unix.Stat_t
+	if err := control(dir, func(fd int) error { return unix.Fstat(fd, &st) }); err != nil {
+		return us, &fs.PathError{Op: "fstat", Path: dir.Name(), Err: err}
+	}
+	return owner{int(st.Uid), int(st.Gid)}, nil
+}
+
 // openLog opens or creates name below dir and refuses everything but a regular
-// file of ours with one name. Nothing is changed before those checks have passed.
+// file with one name, ours or the owner's of dir. Nothing is changed before those
+// checks have passed.
 func openLog(dir *os.File, name string, perm uint32) (*os.File, error) {
 	path := filepath.Join(dir.Name(), name)
+	owner, err := ownerIn(dir)
+	if err != nil {
+		return nil, err
+	}
 	for range maxReopens {
-		fd, err := openAt(dir, name, perm)
+		fd, err := openAt(dir, name, 0, 0)
+		if err == unix.ENOENT {
+			fd, err = createAt(dir, name, perm, owner)
+			if err == unix.EEXIST { // somebody else was first
+				continue
+			}
+		}
 		if err != nil {
 			return nil, &fs.PathError{Op: "openat", Path: path, Err: explain(err)}
 		}
@@ -30,7 +58,7 @@ func openLog(dir *os.File, name string, perm uint32) (*os.File, error) {
 			unix.Close(fd)
 			continue
 		}
-		if err := secure(fd, &st, perm); err != nil {
+		if err := secure(fd, &st, perm, owner); err != nil {
 			unix.Close(fd)
 			return nil, &fs.PathError{Op: "open log", Path: path, Err: err}
 		}
@@ -39,13 +67,27 @@ func openLog(dir *os.File, name string, perm uint32) (*os.File, error) {
 	return nil, &fs.PathError{Op: "open log", Path: path, Err: errReplaced}
 }
 
+// createAt makes a log that is not there and gives it away only if it made it:
+// what others have put there stays whose it is.
+func createAt(dir *os.File, name string, perm uint32, owner owner) (fd int, err error) {
+	fd, err = openAt(dir, name, unix.O_CREAT|unix.O_EXCL, perm)
+	if err != nil || owner.uid == os.Geteuid() {
+		return fd, err
+	}
+	if err := ignoringEINTR(func() error { return unix.Fchown(fd, owner.uid, owner.gid) }); err != nil {
+		unix.Close(fd)
+		return -1, os.NewSyscallError("fchown", err)
+	}
+	return fd, nil
+}
+
 // openAt does not wait for the other end of a FIFO (O_NONBLOCK) and does not make
 // a terminal ours (O_NOCTTY).
-func openAt(dir *os.File, name string, perm uint32) (fd int, err error) {
-	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_CREAT |
+func openAt(dir *os.File, name string, more int, perm uint32) (fd int, err error) {
+	const flags = unix.O_RDWR | unix.O_APPEND |
 		unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 	err = control(dir, func(dirfd int) error {
-		fd, err = unix.Openat(dirfd, name, flags, perm)
+		fd, err = unix.Openat(dirfd, name, flags|more, perm)
 		return err
 	})
 	return fd, err
@@ -65,14 +107,14 @@ func explain(err error) error {
 
 // secure checks an opened file, narrows its mode, and makes its descriptor an
 // ordinary blocking one.
-func secure(fd int, st *unix.Stat_t, perm uint32) error {
+func secure(fd int, st *unix.Stat_t, perm uint32, owner owner) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return fmt.Errorf("%w: it is a %s", ErrUnsafe, kind(st.Mode))
 	case st.Nlink != 1:
 		return fmt.Errorf("%w: it has %d hard links", ErrUnsafe, st.Nlink)
-	case int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("%w: it belongs to user id %d, not %d", ErrUnsafe, st.Uid, os.Geteuid())
+	case int(st.Uid) != os.Geteuid() && int(st.Uid) != owner.uid:
+		return fmt.Errorf("%w: it belongs to user id %d, not %d", ErrUnsafe, st.Uid, owner.uid)
 	}
 	if mode := uint32(st.Mode) & 0o7777; mode&^perm != 0 {
 		if err := ignoringEINTR(func() error { return unix.Fchmod(fd, mode&perm) }); err != nil {

@@ -9,7 +9,8 @@
 //
 // The directory a log lives in may be open to other users, so whatever sits at
 // NAME is checked after it is opened and is never followed or trusted: it must
-// be a regular file of ours with a single name.
+// be a regular file of ours with a single name. Root may also write the log of
+// the owner of the directory, and gives that user a log it makes there.
 //
 // Lines are not synced to disk one by one. After a power cut the end of the log
 // may be missing or torn; the next record then starts on a line of its own.
@@ -37,7 +38,7 @@ const (
 
 // ErrUnsafe is matched by the errors of OpenAt and Write when NAME is something
 // a log must not be written to: a symbolic link, a FIFO, a device, a directory,
-// a file with a second hard link, or a file of another owner.
+// a file with a second hard link, or a file of another owner than expected.
 var ErrUnsafe = errors.New("not a private regular file")
 
 var errReplaced = errors.New("another program keeps replacing the file")
@@ -68,7 +69,7 @@ type File struct {
 
 // OpenAt opens or creates the log name in the open directory dir. The name is a
 // single path component; dir may be closed afterwards. It needs write permission
-// on the directory and ownership of the log.
+// on the directory and ownership of the log, or for root that of both by one user.
 //
 // Errors are *fs.PathError, and match ErrUnsafe when the file was refused.
 func OpenAt(dir *os.File, name string, o Options) (*File, error) {

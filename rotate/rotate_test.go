@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,6 +131,53 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("the link was followed: %v", err)
 			}
 		})
+	}
+}
+
+// Root works in the directory of another user, who must be able to go on.
+func TestRootGivesTheLogToTheOwnerOfTheDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	const user, third = 65534, 65533
+	dir := t.TempDir()
+	path := filepath.Join(dir, name)
+	must(t, os.Chown(dir, user, user))
+	log := open(t, path, rotate.Options{MaxSize: 5})
+	write(t, log, "aaaa\n") // made here
+	write(t, log, "bbbb\n") // made by a rotation
+	for _, path := range []string{path, path + ".1"} {
+		wantOwner(t, path, user)
+		wantMode(t, path, 0o600)
+	}
+	write(t, open(t, path, rotate.Options{}), "cccc\n") // there already
+	wantContent(t, path, "bbbb\ncccc\n")
+	wantOwner(t, path, user)
+
+	must(t, os.Chown(path, 0, 0)) // what root has put there stays root's
+	write(t, open(t, path, rotate.Options{}), "dddd\n")
+	wantOwner(t, path, 0)
+
+	must(t, os.Chown(path, third, third))
+	if _, err := openAt(t, path, rotate.Options{}); !errors.Is(err, rotate.ErrUnsafe) {
+		t.Errorf("the log of a third user: %v, want ErrUnsafe", err)
+	}
+	wantOwner(t, path, third)
+	wantContent(t, path, "bbbb\ncccc\ndddd\n")
+
+	must(t, os.Chown(path, user, user))
+	must(t, os.Link(path, path+".link"))
+	if _, err := openAt(t, path, rotate.Options{}); !errors.Is(err, rotate.ErrUnsafe) {
+		t.Errorf("a log with two names: %v, want ErrUnsafe", err)
+	}
+}
+
+func wantOwner(t *testing.T, path string, want uint32) {
+	t.Helper()
+	info, err := os.Lstat(path)
+	must(t, err)
+	if got := info.Sys().(*syscall.Stat_t).Uid; got != want {
+		t.Errorf("%s belongs to user %d, want %d", path, got, want)
 	}
 }
 
