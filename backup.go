@@ -136,7 +136,7 @@ func (r *run) backup(ctx context.Context) (err error) {
 	}
 	sink, log, err := r.store.openLog(r.o.Logger)
 	if err != nil {
-		return step("open log", err)
+		return err
 	}
 	r.sink, r.log = sink, log
 	err = r.make(ctx)

@@ -144,7 +144,7 @@ func change(ctx context.Context, dest, verb string, wait time.Duration, now time
 	}
 	sink, log, err := s.openLog(logger)
 	if err != nil {
-		return step("open log", err)
+		return err
 	}
 	defer closeLog(sink, logger)
 	c := &changing{store: s, sink: sink, log: log, now: now}

@@ -107,7 +107,7 @@ func (s *store) describe(r *InitReport, logger *slog.Logger) error {
 	}
 	sink, log, err := s.openLog(logger)
 	if err != nil {
-		return step("open log", err)
+		return err
 	}
 	log.Info("initialised", "dest", s.path, "backups", r.Backups, "adopted", r.Adopted)
 	for _, w := range r.Warnings {

@@ -5,11 +5,13 @@ package rsbtbackup
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/rotate"
+	"golang.org/x/sys/unix"
 )
 
 // activityLog is DEST/.log/activity.log as a slog sink. It remembers the first
@@ -86,8 +88,10 @@ func (s *store) openLog(caller *slog.Logger) (*activityLog, *slog.Logger, error)
 	l := &activityLog{file: f}
 	if isFull(err) {
 		l.err = err
+	} else if errors.Is(err, unix.EROFS) {
+		return nil, nil, step("DEST", &fs.PathError{Op: "write to", Path: s.path, Err: unix.EROFS})
 	} else if err != nil {
-		return nil, nil, err
+		return nil, nil, step("open log", err)
 	}
 	var h slog.Handler = slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo})
 	if caller != nil {

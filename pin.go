@@ -58,7 +58,7 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog
 	// record we write there.
 	sink, log, err := s.openLog(logger)
 	if err != nil {
-		return b, was, step("open log", err)
+		return b, was, err
 	}
 	defer closeLog(sink, logger)
 	if b.Record, err = s.writePin(b, pin); err != nil {

@@ -136,6 +136,8 @@ func hints(err error, i invocation) []string {
 		return nil // the path that was given is wrong
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
 		return []string{"apt-get install rsync"}
+	case errors.Is(err, syscall.EROFS) && !isRestore:
+		return []string{"to see how it is mounted: " + quoteAll("findmnt", "-T", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrUnread) && os.Geteuid() != 0:
 		return []string{"sudo " + i.again()}
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:

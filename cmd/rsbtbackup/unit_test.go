@@ -155,6 +155,7 @@ func TestHints(t *testing.T) {
 			[]string{`to leave DEST out: rsbtbackup backup '/my home' /b --exclude=/b '--exclude=/x/\*' -- --fuzzy`}},
 		{"DEST mounted in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{Exclude: []string{"/b"}, OtherFilesystem: true}), backup,
 			[]string{"to stay on the filesystem of SRC: rsbtbackup backup '/my home' /b -x -- --fuzzy", "to leave DEST out: rsbtbackup backup '/my home' /b --exclude=/b -- --fuzzy"}},
+		{"DEST read-only", &rsbtbackup.StepError{Step: "DEST", Err: &fs.PathError{Op: "write to", Path: "/b", Err: syscall.EROFS}}, backup, []string{"to see how it is mounted: findmnt -T /b"}},
 		{"forced in vain", rsbtbackup.ErrGuard, &backupCommand{Src: "/s", Dest: "/b", Force: true}, nil},
 		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to learn whether the newest backup has it too: rsbtbackup verify /b latest"}},
 		{"no such path", rsbtbackup.ErrNoPath, &diffCommand{Dest: "/b", A: "latest~1", B: "latest"}, []string{"rsbtbackup ls /b latest"}},

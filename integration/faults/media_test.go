@@ -220,10 +220,16 @@ func TestDestReadOnly(t *testing.T) {
 	d := newDest(t, image.Mount, src, 1)
 	src.change(t)
 	image.SetOptions(t, "ro")
-	r := run(t, "backup", src.dir, d.path)
-	wantExit(t, r, 1)
-	wantOneError(t, r)
+	for _, args := range [][]string{{"backup", src.dir, d.path}, {"pin", d.path, "latest"}, {"delete", d.path, "latest", "--force"}} {
+		r := run(t, args...)
+		wantExit(t, r, 1)
+		wantOneError(t, r)
+		if want := "rsbtbackup: DEST: write to " + d.path + ": read-only file system\nhint: to see how it is mounted: findmnt -T " + d.path + "\n"; r.stderr != want {
+			t.Errorf("%s\nwant %s", r, want)
+		}
+	}
 	wantExit(t, run(t, "list", d.path), 0)
+	wantExit(t, run(t, "backup", "-n", src.dir, d.path), 0)
 	d.held(t, src)
 	image.SetOptions(t, "rw")
 	d.check(t, src)
