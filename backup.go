@@ -319,6 +319,7 @@ func (r *run) judge(end transferEnd) verdict {
 	end.gone = r.src.stillThere()
 	end.remote = !r.src.local()
 	end.refuse23 = r.o.RefusePartial
+	end.based = r.plan.base != nil
 	end.resumed = r.plan.work == workResume
 	v := judge(end)
 	if v.err == nil {

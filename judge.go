@@ -5,6 +5,7 @@ package rsbtbackup
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -34,6 +35,7 @@ type transferEnd struct {
 	// nothing is written.
 	connected bool
 	refuse23  bool
+	based     bool // pending began as the last backup
 }
 
 // errMaxDelete: rsync has deleted as much as it was allowed to, and not all.
@@ -95,8 +97,16 @@ func judgePartial(end transferEnd) verdict {
 	if end.refuse23 {
 		return verdict{err: end.err}
 	}
-	return verdict{status: Incomplete, notice: "rsync could not read everything (exit 23)"}
+	notice := "rsync could not read everything (exit 23)"
+	if end.based && slices.ContainsFunc(end.result.Complaints, unreadDir.MatchString) {
+		notice += "; of a directory that it could not read, this backup has what the last one has, but for hard links, set-id bits and devices"
+	}
+	return verdict{status: Incomplete, notice: notice}
 }
+
+// unreadDir is a complaint about a whole directory. What prepare.go has changed
+// below it, rsync does not put right.
+var unreadDir = regexp.MustCompile(`^rsync: (\[\w+\] )?opendir "`)
 
 func judgeSkipped(end transferEnd) verdict {
 	if end.refuse23 {

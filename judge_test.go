@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +76,22 @@ func TestJudgePublishesOnNoOtherExitCode(t *testing.T) {
 			end := transferEnd{result: rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}, err: &rsyncexec.ExitError{Code: code}, remote: remote}
 			if v := judge(end); (v.status != "") != (code == 23 || code == 24) {
 				t.Errorf("exit %d, remote %v: %+v", code, remote, v)
+			}
+		}
+	}
+}
+
+func TestNoticeOfUnreadDirectories(t *testing.T) {
+	for line, want := range map[string]bool{
+		`rsync: [sender] opendir "/src/closed" failed: Permission denied (13)`: true,
+		`rsync: opendir "/closed" (in m) failed: Input/output error (5)`:       true,
+		`rsync: [sender] send_files failed to open "/src/opendir "/x": ...`:    false,
+	} {
+		for _, based := range []bool{true, false} {
+			result := rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}, Complaints: []string{"x", line}}
+			v := judge(transferEnd{result: result, err: &rsyncexec.ExitError{Code: 23}, based: based})
+			if got := strings.Contains(v.notice, "hard links"); got != (want && based) {
+				t.Errorf("%s, based %v: %s", line, based, v.notice)
 			}
 		}
 	}

@@ -119,6 +119,33 @@ func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 	wantTidy(t, dest)
 }
 
+// What a run changes in its work before rsync is not put right in a directory that rsync can not read.
+func TestAnUnreadDirectoryKeepsWhatTheLastBackupHas(t *testing.T) {
+	t.Parallel()
+	user, src, dest := userDisk(t)
+	write(t, src+"/closed/dir/file", "inside")
+	write(t, src+"/closed/suid", "inside")
+	check(t, os.Link(src+"/closed/suid", src+"/closed/link"))
+	check(t, unix.Mkfifo(src+"/closed/fifo", 0o600))
+	own(t, src)
+	check(t, os.Chmod(src+"/closed/suid", 0o755|os.ModeSetuid))
+	user.must(t, "backup", src, dest)
+
+	check(t, os.Chmod(src+"/closed", 0))
+	r := user.run(t, "backup", src, dest)
+	if r.Exit != 3 || !strings.Contains(r.Stderr, "hard links, set-id bits and devices") {
+		t.Errorf("exit %d\n%s", r.Exit, r.Stderr)
+	}
+	closed := filepath.Join(dest, newest(t, dest, 2).Name, "closed")
+	if got := strings.Join(names(t, closed), " "); got != "dir fifo link suid" || read(t, closed+"/dir/file") != "inside" {
+		t.Errorf("the unread directory has %q", got)
+	}
+
+	check(t, os.Chmod(src+"/closed", 0o755))
+	user.must(t, "backup", src, dest)
+	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+}
+
 func TestAnOrdinaryUserMayNotReadTheSource(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
