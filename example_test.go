@@ -9,11 +9,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// The examples need a directory on btrfs, so they are compiled but not run. Package integration runs
-// the like of them.
-
 func ExampleInit() {
-	report, err := rsbtbackup.Init(context.Background(), "/backup/etc", rsbtbackup.InitOptions{})
+	report, err := rsbtbackup.Init(context.Background(), "/srv/backup/etc", rsbtbackup.InitOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -23,12 +20,15 @@ func ExampleInit() {
 	for _, warning := range report.Warnings {
 		fmt.Println(warning)
 	}
+	fmt.Println("backups can be made in", report.Dest)
+	// Output: backups can be made in /srv/backup/etc
 }
 
+// Source may be on another host: "root@web1:/var/www".
 func ExampleBackup() {
 	report, err := rsbtbackup.Backup(context.Background(), rsbtbackup.BackupOptions{
-		Source:  "root@web1:/var/www",
-		Dest:    "/backup/web1",
+		Source:  "/srv/www",
+		Dest:    "/srv/backup/web1",
 		Exclude: []string{".cache"},
 	})
 	switch {
@@ -39,20 +39,20 @@ func ExampleBackup() {
 	case err != nil:
 		log.Fatal(err)
 	default:
-		fmt.Printf("%s holds %d files, %d of them new or changed\n", report.Name, report.Stats.Files, report.Stats.Transferred)
+		fmt.Printf("%s: %d files, %d of them new or changed\n", report.Status, report.Stats.RegularFiles, report.Stats.Transferred)
 	}
+	// Output: complete: 2 files, 2 of them new or changed
 }
 
 func ExampleList() {
-	listing, err := rsbtbackup.List(context.Background(), "/backup/etc")
+	listing, err := rsbtbackup.List(context.Background(), "/srv/backup/www")
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, b := range listing.Backups {
-		mark := " "
-		if b.Current {
-			mark = "*"
-		}
-		fmt.Println(mark, b.Name, b.Status)
+		fmt.Println(b.Name, b.Status, b.Current)
 	}
+	// Output:
+	// 2026-11-22-09:00 complete false
+	// 2026-11-23-09:00 complete true
 }
