@@ -23,11 +23,15 @@ type Device struct {
 	GenerationErrors uint64 // blocks older than they should be: lost writes
 }
 
+// missingPath stands for the path of a missing device that the kernel has known before (Linux 6.18).
+const missingPath = "<missing disk>"
+
 // DeviceStats lists the devices of the filesystem of f in the order of their ids (BTRFS_IOC_FS_INFO, and for each
 // BTRFS_IOC_DEV_INFO and BTRFS_IOC_GET_DEV_STATS).
 //
-// Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH; ENODEV when the counters of a
-// missing device have not been read.
+// A missing device is listed with the counters that the others have of it (Linux 6.18).
+//
+// Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH.
 func DeviceStats(f *os.File) ([]Device, error) {
 	fs := fsInfoArgs{}
 	if err := ioctl(f, reqFsInfo, &fs); err != nil {
@@ -53,10 +57,14 @@ func DeviceStats(f *os.File) ([]Device, error) {
 func deviceInfo(f *os.File, id uint64) (Device, error) {
 	args := devInfoArgs{DevID: id}
 	err := ioctl(f, reqDevInfo, &args)
+	path := cString(args.Path[:])
+	if path == missingPath {
+		path = ""
+	}
 	return Device{
 		ID:    args.DevID,
 		UUID:  args.UUID,
-		Path:  cString(args.Path[:]),
+		Path:  path,
 		Total: args.TotalBytes,
 		Used:  args.BytesUsed,
 	}, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -315,6 +316,47 @@ func TestDeviceStats(t *testing.T) {
 	checkFailures(t, "BTRFS_IOC_FS_INFO", append([]failure{
 		notBtrfs(stats(w.ext4)),
 	}, opened(stats(w.path), stats(w.closed))...))
+}
+
+// TestDeviceStatsOfAMissingDevice mounts one half of a mirror, with the other forgotten and with it known by its name.
+func TestDeviceStatsOfAMissingDevice(t *testing.T) {
+	for _, forgotten := range []bool{true, false} {
+		t.Run(fmt.Sprint("forgotten ", forgotten), func(t *testing.T) {
+			dir := t.TempDir()
+			var halves []string
+			for _, name := range []string{"a", "b"} {
+				image := filepath.Join(dir, name)
+				must(t, os.WriteFile(image, nil, 0o600))
+				must(t, os.Truncate(image, 200<<20))
+				half := strings.TrimSpace(tool(t, "losetup", "--find", "--show", image))
+				t.Cleanup(func() { _ = exec.Command("losetup", "--detach", half).Run() }) // one is detached already
+				halves = append(halves, half)
+			}
+			tool(t, "mkfs.btrfs", "-q", "-m", "raid1", "-d", "raid1", halves[0], halves[1])
+			if forgotten {
+				tool(t, "btrfs", "device", "scan", "--forget", halves[1])
+			}
+			tool(t, "losetup", "--detach", halves[1])
+			mount := filepath.Join(dir, "mnt")
+			must(t, os.Mkdir(mount, 0o755))
+			tool(t, "mount", "-o", "degraded", halves[0], mount)
+			t.Cleanup(func() { tool(t, "umount", mount) })
+
+			devices := value(btrfs.DeviceStats(openDir(t, mount)))(t)
+			if len(devices) != 2 || devices[0].Path != halves[0] || devices[1].Path != "" || devices[1].ID != 2 || devices[1].Total != 200<<20 {
+				t.Errorf("%+v", devices)
+			}
+		})
+	}
+}
+
+func tool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }
 
 // TestDeviceStatsCount spoils a block on the disk, behind the back of the filesystem, and reads it.
