@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,33 +33,4 @@ func TestTheCycleNeedsNothingButRsync(t *testing.T) {
 	bare.must(t, "list", dest)
 	newest(t, dest, 3)
 	wantTidy(t, dest)
-}
-
-func TestTheBinaryIsStaticAndSmall(t *testing.T) {
-	t.Parallel()
-	name := filepath.Join(t.TempDir(), "rsbtbackup")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", name, "github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	info, err := os.Stat(name)
-	check(t, err)
-	t.Logf("%d bytes", info.Size())
-	if info.Size() >= 12_000_000 {
-		t.Errorf("the binary has %d bytes, want under 12 MB", info.Size())
-	}
-	f, err := elf.Open(name)
-	check(t, err)
-	defer f.Close()
-	libraries, err := f.ImportedLibraries()
-	check(t, err)
-	if len(libraries) > 0 {
-		t.Errorf("it needs %q", libraries)
-	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			t.Error("it needs a dynamic linker")
-		}
-	}
 }
