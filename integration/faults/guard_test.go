@@ -12,20 +12,47 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"golang.org/x/sys/unix"
 )
 
-// guarded asks that the command is refused by a guard with nothing touched.
+// guarded asks that the command is refused by a guard with nothing touched but
+// the log, and the note on who has the lock.
 func guarded(t testing.TB, d *dest, args ...string) {
 	t.Helper()
-	before := entries(t, d.path)
+	before := d.untouched(t)
 	r := run(t, append([]string{"backup"}, args...)...)
 	wantExit(t, r, 13)
 	wantOneError(t, r)
-	if after := entries(t, d.path); len(after) != len(before) {
-		t.Errorf("entries of DEST were %q and are %q", before, after)
+	if diff := cmp.Diff(before, d.untouched(t)); diff != "" {
+		t.Errorf("a refused run changed DEST (-was +is):\n%s", diff)
 	}
+}
+
+// untouched is what a refused run must leave as it is: every entry of DEST, of
+// .log and of the records, by inode and time.
+func (d *dest) untouched(t testing.TB) map[string]string {
+	t.Helper()
+	state := map[string]string{}
+	for _, dir := range []string{d.path, d.join(".log"), d.join(".log", "records")} {
+		if !exists(dir) {
+			continue
+		}
+		for _, name := range entries(t, dir) {
+			path := filepath.Join(dir, name)
+			if slices.Contains([]string{"activity.log", "activity.log.1", "holder.json"}, name) {
+				continue
+			}
+			var st unix.Stat_t
+			must(t, unix.Lstat(path, &st))
+			state[path] = fmt.Sprint(st.Ino, st.Mode, st.Size)
+			if st.Mode&unix.S_IFMT == unix.S_IFREG {
+				state[path] += fmt.Sprint(st.Mtim, st.Ctim)
+			}
+		}
+	}
+	return state
 }
 
 // TestGuardEmptySource empties the source.
