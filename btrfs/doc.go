@@ -31,6 +31,7 @@
 //	which parts of its files are new                    ChangedRanges
 //	the same, with what is shared by other ways         UnsharedRanges
 //	where the data of a file is, and who else uses it   Extents, LogicalInodes
+//	do two files share all of their data                SameExtents
 //	what changed from one snapshot to another           Send
 //	anything in the trees                               TreeSearch, InodePath
 //

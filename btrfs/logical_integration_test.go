@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -181,5 +182,59 @@ func TestUnsharedRanges(t *testing.T) {
 	}
 	if len(unshared) != 1 || unshared[0].Length != 128<<10 {
 		t.Errorf("not shared with the base: %+v", unshared)
+	}
+}
+
+// Two files that share everything are the same, whatever was done to their metadata; every other is not known to be.
+func TestSameExtents(t *testing.T) {
+	w := newWorld(t, "compress-force=zstd")
+	at := func(name string) string { return filepath.Join(w.sub.Name(), name) }
+	text := bytes.Repeat([]byte("0123456789abcdef"), 32<<10)
+	must(t, os.WriteFile(at("compressed"), text, 0o644))
+	must(t, os.WriteFile(at("inline"), []byte("abc"), 0o644))
+	must(t, os.WriteFile(at("empty"), nil, 0o644))
+	must(t, os.WriteFile(at("changed"), text, 0o644))
+	must(t, os.WriteFile(at("inline changed"), []byte("abc"), 0o644))
+	must(t, os.WriteFile(at("cut"), text, 0o644))
+	must(t, os.WriteFile(at("moved"), text, 0o644))
+	must(t, os.WriteFile(at("rewritten"), text, 0o644))
+	must(t, btrfs.Sync(w.root))
+	must(t, btrfs.CreateSnapshot(w.root, "before", w.sub, btrfs.SnapshotOptions{ReadOnly: true}))
+
+	for _, name := range []string{"compressed", "inline", "empty"} {
+		must(t, os.Chmod(at(name), 0o600))
+		must(t, os.Chtimes(at(name), time.Unix(1, 2), time.Unix(3, 4)))
+	}
+	f, err := os.OpenFile(at("changed"), os.O_RDWR, 0)
+	must(t, err)
+	_, err = f.WriteAt([]byte("X"), 300<<10)
+	must(t, errors.Join(err, f.Close()))
+	must(t, os.WriteFile(at("inline changed"), []byte("abd"), 0o644))
+	must(t, os.WriteFile(at("rewritten"), text, 0o644))
+	must(t, os.Truncate(at("cut"), 256<<10))
+	// The second half of a compressed extent in the place of the first: same extent, other bytes.
+	half := at("moved")
+	f, err = os.OpenFile(half, os.O_RDWR, 0)
+	must(t, err)
+	must(t, unix.IoctlFileCloneRange(int(f.Fd()), &unix.FileCloneRange{Src_fd: int64(f.Fd()), Src_offset: 64 << 10, Src_length: 64 << 10, Dest_offset: 0}))
+	must(t, f.Close())
+	must(t, btrfs.Sync(w.root))
+	must(t, btrfs.CreateSnapshot(w.root, "after", w.sub, btrfs.SnapshotOptions{ReadOnly: true}))
+
+	for name, want := range map[string]bool{
+		"compressed": true, "inline": true, "empty": true,
+		"changed": false, "inline changed": false, "rewritten": false, "cut": false, "moved": false,
+	} {
+		a, err := os.Open(filepath.Join(w.image.Mount, "before", name))
+		must(t, err)
+		b, err := os.Open(filepath.Join(w.image.Mount, "after", name))
+		must(t, err)
+		if got, err := btrfs.SameExtents(a, b); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, want)
+		}
+		if same, err := btrfs.SameExtents(a, a); err != nil || !same {
+			t.Errorf("%s and itself: %v, %v", name, same, err)
+		}
+		must(t, errors.Join(a.Close(), b.Close()))
 	}
 }
