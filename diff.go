@@ -55,6 +55,7 @@ const (
 	DiffModified DiffKind = "modified" // another content, target, device or type
 	DiffRenamed  DiffKind = "renamed"  // and possibly more, see Changed
 	DiffMetadata DiffKind = "metadata" // mode, owner, mtime or attributes alone
+	DiffUnread   DiffKind = "unread"   // Changed, and perhaps more: not all of it could be read
 )
 
 // DiffChange is one thing that differs between two versions of a file.
@@ -111,7 +112,9 @@ const maxUnread = 1000
 // if its inode number and time of birth are: snapshots keep both. As rsync
 // makes a new file of one that was renamed at the source, a file that is gone
 // and a new one are a rename too if size, modification time to the nanosecond
-// and content agree. Subvolumes nested in a backup are not looked into.
+// and content agree. Of what could not be read nothing is said, and data that
+// both backups have in one place on the disk need not be read, if root asks.
+// Subvolumes nested in a backup are not looked into.
 //
 // With DiffSend the time is proportional to what changed, with DiffWalk to
 // what is there; memory in either case to what changed.
@@ -143,7 +146,7 @@ func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Differenc
 	slices.SortFunc(d.entries, compareEntries)
 	found.Entries, found.Unread = d.entries, d.unread
 	if d.unreadCount > 0 {
-		return found, step("compare", failf(ErrNotCompared, "%s could not be read: %s", plural(d.unreadCount, "file"), d.unread[0]))
+		return found, step("compare", failf(ErrNotCompared, "%s could not be read: %w", plural(d.unreadCount, "file"), d.firstUnread))
 	}
 	return found, nil
 }
@@ -179,6 +182,7 @@ type differ struct {
 	mu          sync.Mutex // walks are parallel
 	entries     []DiffEntry
 	unread      []string
+	firstUnread error
 	unreadCount int
 	same        map[[2]fileID]bool // contents of files with several names
 }
@@ -289,6 +293,7 @@ func (d *differ) skip(err error) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.firstUnread = cmp.Or(d.firstUnread, err)
 	d.unreadCount++
 	if len(d.unread) < maxUnread {
 		d.unread = append(d.unread, err.Error())

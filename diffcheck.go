@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +20,7 @@ import (
 // With sameData its bytes are known to be the same.
 func (d *differ) pair(kind DiffKind, a, b *diffLink, sameData bool) error {
 	changed, err := d.changes(a, b, sameData)
+	unread := err != nil
 	if err = d.skip(err); err != nil {
 		return err
 	}
@@ -27,10 +29,12 @@ func (d *differ) pair(kind DiffKind, a, b *diffLink, sameData bool) error {
 	}
 	switch {
 	case kind == DiffRenamed:
-	case len(changed) == 0:
-		return nil
 	case slices.Contains(changed, ChangedContent), slices.Contains(changed, ChangedType):
 		kind = DiffModified
+	case unread:
+		kind = DiffUnread
+	case len(changed) == 0:
+		return nil
 	default:
 		kind = DiffMetadata
 	}
@@ -38,6 +42,7 @@ func (d *differ) pair(kind DiffKind, a, b *diffLink, sameData bool) error {
 	return nil
 }
 
+// changes are those that are known; with an error there may be more.
 func (d *differ) changes(a, b *diffLink, sameData bool) ([]DiffChange, error) {
 	if a.st.format() != b.st.format() {
 		return []DiffChange{ChangedType}, nil
@@ -115,8 +120,29 @@ func (d *differ) readBoth(pathA, pathB string) (bool, error) {
 		return false, err
 	}
 	defer b.Close()
+	if d.shareAll(a, b) {
+		return false, nil
+	}
 	same, err := sameBytes(d.ctx, a, b)
-	return !same, err
+	return err == nil && !same, err
+}
+
+// shareAll tells whether both files are known to have the same data without
+// reading it, as after a touch: what is damaged need not be read then. The
+// change stream goes by the same. Only root is told.
+func (d *differ) shareAll(a, b *os.File) bool {
+	if !d.a.readOnly || !d.b.readOnly {
+		return false
+	}
+	for _, f := range []*os.File{a, b} {
+		// A subvolume can be made read-only before what was written to it has its
+		// place on the disk.
+		if err := retry(func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
+			return false
+		}
+	}
+	same, err := btrfs.SameExtents(a, b)
+	return err == nil && same // otherwise to read them tells
 }
 
 // sameBytes reads both to the first difference.
@@ -151,7 +177,7 @@ func (d *differ) targetsDiffer(pathA, pathB string) (bool, error) {
 		return false, err
 	}
 	b, err := readlinkInside(d.b.root, pathB)
-	return a != b, err
+	return err == nil && a != b, err
 }
 
 func readlinkInside(root *os.File, path string) (string, error) {
@@ -169,7 +195,7 @@ func (d *differ) xattrsDiffer(pathA, pathB string) (bool, error) {
 		return false, err
 	}
 	b, err := xattrsInside(d.b.root, pathB)
-	return a != b, err
+	return err == nil && a != b, err
 }
 
 // xattrsInside is all extended attributes the caller may see, as one string.

@@ -27,8 +27,9 @@ type diffCommand struct {
 func (diffCommand) Help() string {
 	return `
 Each line has a sign and a path in B: + added, - removed (a path in A), M modified, R renamed, m metadata only (mode,
-owner, mtime, xattrs). Modified means that the content differs. A file that is gone and a new one count as renamed if
-inode, or else size, time and content agree. What lies in a renamed directory is not listed for that.
+owner, mtime, xattrs), ? not compared, as it can not be read (exit code 1). Modified means that the content differs. A
+file that is gone and a new one count as renamed if inode, or else size, time and content agree. What lies in a renamed
+directory is not listed for that.
 
 EXAMPLE:
 
@@ -103,7 +104,7 @@ func (c *diffCommand) text(ctx context.Context, u *ui) error {
 func diffLine(e rsbtbackup.DiffEntry) string {
 	signs := map[rsbtbackup.DiffKind]string{
 		rsbtbackup.DiffAdded: "+", rsbtbackup.DiffRemoved: "-", rsbtbackup.DiffModified: "M",
-		rsbtbackup.DiffRenamed: "R", rsbtbackup.DiffMetadata: "m",
+		rsbtbackup.DiffRenamed: "R", rsbtbackup.DiffMetadata: "m", rsbtbackup.DiffUnread: "?",
 	}
 	line := signs[e.Kind] + " " + shownPath(e.Path, e.Type)
 	if e.OldPath != "" {
@@ -170,13 +171,17 @@ func sumUp(d *rsbtbackup.Difference) diffSummary {
 
 func (s diffSummary) lines() []string {
 	n := func(k rsbtbackup.DiffKind) string { return count(int64(s.Counts[k])) }
-	if len(s.Entries) == 0 {
+	switch {
+	case len(s.Entries) == 0 && len(s.Unread) > 0:
+		return []string{fmt.Sprintf("%s to %s: no differences in what could be read", s.From, s.To)}
+	case len(s.Entries) == 0:
 		return []string{fmt.Sprintf("%s to %s: no differences", s.From, s.To)}
 	}
-	return []string{
-		fmt.Sprintf("%s to %s: %s", s.From, s.To, plural(int64(len(s.Entries)), "difference")),
-		fmt.Sprintf("%s added (%s), %s removed (%s), %s modified, %s renamed, %s metadata only",
-			n(rsbtbackup.DiffAdded), size(s.AddedBytes), n(rsbtbackup.DiffRemoved), size(s.RemovedBytes),
-			n(rsbtbackup.DiffModified), n(rsbtbackup.DiffRenamed), n(rsbtbackup.DiffMetadata)),
+	counts := fmt.Sprintf("%s added (%s), %s removed (%s), %s modified, %s renamed, %s metadata only",
+		n(rsbtbackup.DiffAdded), size(s.AddedBytes), n(rsbtbackup.DiffRemoved), size(s.RemovedBytes),
+		n(rsbtbackup.DiffModified), n(rsbtbackup.DiffRenamed), n(rsbtbackup.DiffMetadata))
+	if s.Counts[rsbtbackup.DiffUnread] > 0 {
+		counts += ", " + n(rsbtbackup.DiffUnread) + " not compared"
 	}
+	return []string{fmt.Sprintf("%s to %s: %s", s.From, s.To, plural(int64(len(s.Entries)), "difference")), counts}
 }

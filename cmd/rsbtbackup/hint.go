@@ -248,18 +248,20 @@ func diskFailed(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, rsbtbackup.ErrIncomplete) && strings.Contains(err.Error(), "Input/output error")
 }
 
-// damageHints: verify names the nearest older backup that has it intact.
+// damageHints: verify names the nearest older backup that has it intact. A diff
+// has met the damage in either of two.
 func damageHints(i invocation) []string {
-	backup := ""
+	verify := []string{"rsbtbackup", "verify", i.dest()}
 	switch c := i.command.(type) {
 	case *restoreCommand:
-		backup = c.Backup
+		verify = append(verify, c.Backup)
 	case *catCommand:
-		backup = c.Backup
+		verify = append(verify, c.Backup)
+	case *diffCommand:
 	default:
 		return nil
 	}
-	return []string{"to see what is damaged, and which older backup has it intact: " + quoteAll("rsbtbackup", "verify", i.dest(), backup)}
+	return []string{"to see what is damaged, and which older backup has it intact: " + quoteAll(verify...)}
 }
 
 // pathHints shows what the backup does have.

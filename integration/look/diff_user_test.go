@@ -33,7 +33,7 @@ func TestDiffAsNobody(t *testing.T) {
 	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "1 file could not be read") || !strings.Contains(stderr.String(), "secret") {
 		t.Errorf("exit %d, %s", cmd.ProcessState.ExitCode(), &stderr)
 	}
-	for _, want := range []string{`"change":"added","path":"b"`, `"change":"metadata","path":"secret"`, `"method":"walk"`} {
+	for _, want := range []string{`"change":"added","path":"b"`, `"change":"unread","path":"secret"`, `"method":"walk"`} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("no %s in\n%s", want, &stdout)
 		}

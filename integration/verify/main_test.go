@@ -1,6 +1,6 @@
 //go:build integration
 
-// Package verify tests the verbs verify and check, and the sizes that list shows, on damaged file systems.
+// Package verify tests the verbs verify and check, the sizes that list shows, and what other verbs say of damaged files.
 package verify
 
 import (

@@ -1,0 +1,98 @@
+//go:build integration
+
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// damagedHistory is three backups of three files of 512 KiB, one of which has two names: before the second one was
+// touched, before the third another got a new mode, and the last a new beginning. A block that all backups share is
+// then damaged in each file.
+func damagedHistory(t *testing.T) (s *store, backups [3]string) {
+	t.Helper()
+	s = newStore(t)
+	const size, damaged = 512 << 10, 256 << 10
+	for _, name := range []string{"one", "dir/two", "three", "same"} {
+		s.write(t, name, size)
+	}
+	must(t, os.Link(filepath.Join(s.src, "one"), filepath.Join(s.src, "dir", "onelink")))
+	backups[0] = s.backup(t)
+	must(t, os.Chtimes(filepath.Join(s.src, "one"), time.Time{}, time.Unix(1_700_000_000, 7)))
+	backups[1] = s.backup(t)
+	must(t, os.Chmod(filepath.Join(s.src, "dir", "two"), 0o600))
+	s.change(t, "three", 0, 100)
+	backups[2] = s.backup(t)
+	for _, name := range []string{"one", "dir/two", "three"} {
+		s.corrupt(t, backups[0], name, damaged)
+	}
+	dropCaches(t)
+	return s, backups
+}
+
+// Nothing is said of content that was not compared, and what need not be read to be known is not.
+func TestDiffOfDamagedFiles(t *testing.T) {
+	t.Parallel()
+	s, backups := damagedHistory(t)
+	for _, tt := range []struct {
+		from, to int
+		want     string
+	}{
+		{0, 1, "metadata dir/onelink [mtime]\nmetadata one [mtime]\n"},
+		{1, 2, "metadata dir/two [mode]\nmodified three [content mtime]\n"},
+		{0, 2, "metadata dir/onelink [mtime]\nmetadata dir/two [mode]\nmetadata one [mtime]\nmodified three [content mtime]\n"},
+	} {
+		for _, method := range []rsbtbackup.DiffMethod{rsbtbackup.DiffSend, rsbtbackup.DiffWalk} {
+			d, err := rsbtbackup.Diff(t.Context(), s.dest, backups[tt.from], backups[tt.to], rsbtbackup.DiffOptions{Method: method})
+			must(t, err)
+			if got := differences(d); got != tt.want || d.Method != method || len(d.Unread) > 0 {
+				t.Errorf("%s, %d to %d: %q\n%swant\n%s", method, tt.from, tt.to, d.Unread, got, tt.want)
+			}
+		}
+	}
+}
+
+// What is behind a damaged block nobody can tell to be the same, or another.
+func TestDiffOfUnreadableContent(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "file", 512<<10)
+	first := s.backup(t)
+	s.change(t, "file", 384<<10, 100)
+	second := s.backup(t)
+	s.corrupt(t, first, "file", 256<<10)
+	dropCaches(t)
+	for _, method := range []string{"send", "walk"} {
+		r := testbin.Run(t, "diff", s.dest, first, second, "--method", method)
+		if r.Exit != 1 || !strings.HasPrefix(r.Stdout, "? file (mtime)\n") || !strings.Contains(r.Stdout, ", 1 not compared") ||
+			!strings.Contains(r.Stderr, "1 file could not be read: read "+filepath.Join(s.dest, first, "file")+": input/output error") ||
+			!strings.Contains(r.Stderr, "hint: to see what is damaged, and which older backup has it intact: rsbtbackup verify "+s.dest) {
+			t.Errorf("%s: exit %d\n%s%s", method, r.Exit, r.Stdout, r.Stderr)
+		}
+		if r := testbin.Run(t, "diff", s.dest, first, second, "--method", method, "--json"); !strings.Contains(r.Stdout, `"change":"unread","path":"file","kind":"file","changed":["mtime"]`) ||
+			!strings.Contains(r.Stdout, `"counts":{"unread":1}`) {
+			t.Errorf("%s: %s", method, r.Stdout)
+		}
+	}
+	d, err := rsbtbackup.Diff(t.Context(), s.dest, first, second, rsbtbackup.DiffOptions{})
+	if !errors.Is(err, rsbtbackup.ErrNotCompared) || differences(d) != "unread file [mtime]\n" {
+		t.Errorf("%v\n%s", err, differences(d))
+	}
+}
+
+func differences(d *rsbtbackup.Difference) string {
+	var b strings.Builder
+	for _, e := range d.Entries {
+		fmt.Fprintf(&b, "%s %s %v\n", e.Kind, e.Path, e.Changed)
+	}
+	return b.String()
+}
