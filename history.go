@@ -5,6 +5,7 @@ package rsbtbackup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -29,6 +30,9 @@ type Version struct {
 	GID      uint32       `json:"gid"`
 	ModTime  time.Time    `json:"mtime"`
 	Changed  []DiffChange `json:"changed,omitempty"` // against the version before; nothing if it appears
+	// Unread: there may be more changes than Changed, or none at all, since
+	// something could not be read.
+	Unread bool `json:"unread,omitempty"`
 }
 
 // PathHistory is what History found.
@@ -37,21 +41,26 @@ type PathHistory struct {
 	Path     string    `json:"path"`    // relative to the root of each backup; "." is that root
 	Backups  int       `json:"backups"` // how many there are
 	Versions []Version `json:"-"`       // oldest first
+	// Unread says what could not be looked up or compared, and why.
+	Unread []string `json:"unread,omitempty"`
 }
 
 // History goes through all backups, oldest first, and lists the distinct
 // versions of path, which is relative to their roots and never leaves them.
 //
 // A version ends where type, content, mode, owner, modification time or
-// extended attributes differ. Content is read only where inode, ctime and size
-// do not settle it. Of a directory it is the directory itself that is meant,
+// extended attributes differ, or where that can not be told since something can
+// not be read. Content is read only where inode, ctime, size and, for root, its
+// place on the disk do not settle it. A backup in which the path can not be
+// looked up is passed over. Of a directory it is the directory itself that is meant,
 // whose modification time tells that names in it came or went, not what
 // happened to the files in it. It takes no lock; a backup that is deleted
 // meanwhile is left out.
 //
 // Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrUsage for a path
 // that would leave the backup, ErrNoPath (and fs.ErrNotExist) for one that no
-// backup has, and fs.ErrPermission.
+// backup has, fs.ErrPermission, and ErrNotCompared, with which the PathHistory,
+// if there is one, is valid.
 func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	inside, err := cleanInside(path)
 	if err != nil {
@@ -73,10 +82,22 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 			return nil, step("look up", err)
 		}
 	}
-	if len(h.versions) == 0 {
-		return nil, step("look up", noPath("%q is in no backup of %s", path, s.path))
+	err = h.unread()
+	switch {
+	case len(h.versions) > 0:
+		return &PathHistory{Dest: s.path, Path: cmpOrDot(inside), Backups: len(st.backups), Versions: h.versions, Unread: texts(h.failed)}, err
+	case err != nil:
+		return nil, err
 	}
-	return &PathHistory{Dest: s.path, Path: cmpOrDot(inside), Backups: len(st.backups), Versions: h.versions}, nil
+	return nil, step("look up", noPath("%q is in no backup of %s", path, s.path))
+}
+
+func texts(errs []error) []string {
+	var all []string
+	for _, err := range errs {
+		all = append(all, err.Error())
+	}
+	return all
 }
 
 // historian holds on to the last backup that was looked at.
@@ -87,6 +108,25 @@ type historian struct {
 	last     *diffSide
 	seen     *diffLink // what last has; nil for nothing
 	complete bool      // Take of the last version is
+	failed   []error   // what could not be looked up or compared
+}
+
+// unread tells the first of what could not be looked up or compared.
+func (h *historian) unread() error {
+	if len(h.failed) == 0 {
+		return nil
+	}
+	return step("compare", failf(ErrNotCompared, "%s could not be made: %w", plural(len(h.failed), "comparison"), h.failed[0]))
+}
+
+// skip notes that something could not be read and goes on: it is when data is
+// damaged that the versions of a file are asked for.
+func (h *historian) skip(err error) error {
+	if err == nil || !isUnreadable(err) {
+		return err
+	}
+	h.failed = append(h.failed, err)
+	return nil
 }
 
 func (h *historian) close() {
@@ -106,15 +146,15 @@ func (h *historian) visit(dest *os.File, backup Snapshot) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return h.skip(err)
 	}
-	side := &diffSide{name: backup.Name, root: root}
+	side := &diffSide{name: backup.Name, root: root, readOnly: backup.ReadOnly}
 	st, err := lookInside(root, h.path)
 	var now *diffLink
 	if err == nil {
 		now = &diffLink{path: h.path, st: st}
 	} else if !isAbsent(err) {
-		return errors.Join(err, root.Close())
+		return errors.Join(h.skip(err), root.Close())
 	}
 	if err := h.compare(side, now, backup.Status == Complete); err != nil {
 		return errors.Join(err, root.Close())
@@ -132,15 +172,19 @@ func (h *historian) compare(side *diffSide, now *diffLink, complete bool) error 
 	case now == nil:
 		return nil
 	case h.seen == nil:
-		h.begin(side.name, now.st, nil, complete)
+		h.begin(side.name, now.st, complete)
 		return nil
 	}
 	changed, err := h.changes(side, now)
-	if err != nil {
-		return err
+	unread := err != nil
+	if unread {
+		if err := h.skip(fmt.Errorf("%s to %s: %w", h.last.name, side.name, err)); err != nil {
+			return err
+		}
 	}
-	if len(changed) > 0 {
-		h.begin(side.name, now.st, changed, complete)
+	if len(changed) > 0 || unread {
+		v := h.begin(side.name, now.st, complete)
+		v.Changed, v.Unread = changed, unread
 		return nil
 	}
 	v := &h.versions[len(h.versions)-1]
@@ -152,6 +196,7 @@ func (h *historian) compare(side *diffSide, now *diffLink, complete bool) error 
 	return nil
 }
 
+// changes are those that are known; with an error there may be more.
 func (h *historian) changes(side *diffSide, now *diffLink) ([]DiffChange, error) {
 	d := &differ{ctx: h.ctx, a: h.last, b: side, same: map[[2]fileID]bool{}}
 	if err := d.relate(); err != nil {
@@ -164,12 +209,13 @@ func (h *historian) changes(side *diffSide, now *diffLink) ([]DiffChange, error)
 	return changed, err
 }
 
-func (h *historian) begin(name string, st fileStat, changed []DiffChange, complete bool) {
+func (h *historian) begin(name string, st fileStat, complete bool) *Version {
 	const permissions = 0o7777
 	h.complete = complete
 	h.versions = append(h.versions, Version{
 		First: name, Last: name, Take: name, Backups: 1, Type: st.typeName(), Size: st.fileSize(),
 		Mode: Permissions(st.mode & permissions), UID: st.uid, GID: st.gid,
-		ModTime: time.Unix(st.mtime.Sec, int64(st.mtime.Nsec)), Changed: changed,
+		ModTime: time.Unix(st.mtime.Sec, int64(st.mtime.Nsec)),
 	})
+	return &h.versions[len(h.versions)-1]
 }

@@ -248,8 +248,8 @@ func diskFailed(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, rsbtbackup.ErrIncomplete) && strings.Contains(err.Error(), "Input/output error")
 }
 
-// damageHints: verify names the nearest older backup that has it intact. A diff
-// has met the damage in either of two.
+// damageHints: verify names the nearest older backup that has it intact. A diff or
+// a history has met the damage in any of several.
 func damageHints(i invocation) []string {
 	verify := []string{"rsbtbackup", "verify", i.dest()}
 	switch c := i.command.(type) {
@@ -257,7 +257,7 @@ func damageHints(i invocation) []string {
 		verify = append(verify, c.Backup)
 	case *catCommand:
 		verify = append(verify, c.Backup)
-	case *diffCommand:
+	case *diffCommand, *historyCommand:
 	default:
 		return nil
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,8 +22,9 @@ type historyCommand struct {
 func (historyCommand) Help() string {
 	return `
 Lists every distinct version of PATH, the oldest first: the backup it is first seen in, what changed then, and the
-backup to take it from, which is the newest complete one that has it. Of a directory it is the directory itself that is
-meant: its time changes when names in it come or go.
+backup to take it from, which is the newest complete one that has it. What can not be read, and so may be the same, is
+listed as not compared, with exit code 1. Of a directory it is the directory itself that is meant: its time changes when
+names in it come or go.
 
 EXAMPLE:
 
@@ -34,19 +36,19 @@ func (c *historyCommand) dest() string { return c.Dest }
 
 func (c *historyCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	h, err := rsbtbackup.History(ctx, c.Dest, c.Path)
-	if err != nil {
+	if h == nil {
 		return err
 	}
 	var objects []any
 	for _, v := range h.Versions {
 		objects = append(objects, versionOfPathObject{"path_version", v})
 	}
-	if err := u.object(objects...); err != nil {
-		return err
+	if printErr := u.object(objects...); printErr != nil {
+		return errors.Join(err, printErr)
 	}
 	u.result(table(historyRows(h.Versions))...)
 	u.result(fmt.Sprintf("%s of %s in %s", plural(int64(len(h.Versions)), "version"), name(h.Path), plural(int64(h.Backups), "backup")))
-	return u.object(historyObject{"history", h})
+	return errors.Join(err, u.object(historyObject{"history", h}))
 }
 
 type versionOfPathObject struct {
@@ -80,7 +82,7 @@ func historyRows(versions []rsbtbackup.Version) [][]string {
 
 // whatChanged leaves out the time where the content says it.
 func whatChanged(v rsbtbackup.Version) string {
-	if len(v.Changed) == 0 {
+	if len(v.Changed) == 0 && !v.Unread {
 		return "appeared"
 	}
 	var words []string
@@ -88,6 +90,9 @@ func whatChanged(v rsbtbackup.Version) string {
 		if c != rsbtbackup.ChangedMtime || !slices.Contains(v.Changed, rsbtbackup.ChangedContent) {
 			words = append(words, string(c))
 		}
+	}
+	if v.Unread {
+		words = append(words, "not compared")
 	}
 	return strings.Join(words, ", ")
 }

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
 )
 
 // damagedHistory is three backups of three files of 512 KiB, one of which has two names: before the second one was
@@ -93,6 +95,94 @@ func differences(d *rsbtbackup.Difference) string {
 	var b strings.Builder
 	for _, e := range d.Entries {
 		fmt.Fprintf(&b, "%s %s %v\n", e.Kind, e.Path, e.Changed)
+	}
+	return b.String()
+}
+
+// A damaged file is what the other versions are asked for.
+func TestHistoryOfDamagedFiles(t *testing.T) {
+	t.Parallel()
+	s, backups := damagedHistory(t)
+	for path, want := range map[string]string{
+		"one":         "0-0 [] false\n1-2 [mtime] false\n",
+		"dir/onelink": "0-0 [] false\n1-2 [mtime] false\n",
+		"dir/two":     "0-1 [] false\n2-2 [mode] false\n",
+		"three":       "0-1 [] false\n2-2 [content mtime] false\n",
+	} {
+		h, err := rsbtbackup.History(t.Context(), s.dest, path)
+		must(t, err)
+		if got := versions(h, backups[:]); got != want {
+			t.Errorf("%s:\n%swant\n%s", path, got, want)
+		}
+	}
+}
+
+// A version that can not be compared is listed, and so are those after it.
+func TestHistoryOfUnreadableContent(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "file", 512<<10)
+	first := s.backup(t)
+	s.change(t, "file", 384<<10, 100)
+	second := s.backup(t)
+	must(t, os.Chmod(filepath.Join(s.src, "file"), 0o600))
+	third := s.backup(t)
+	s.corrupt(t, first, "file", 256<<10)
+	dropCaches(t)
+	h, err := rsbtbackup.History(t.Context(), s.dest, "file")
+	if !errors.Is(err, rsbtbackup.ErrNotCompared) || h == nil {
+		t.Fatalf("%v, %+v", err, h)
+	}
+	if got, want := versions(h, []string{first, second, third}), "0-0 [] false\n1-1 [mtime] true\n2-2 [mode] false\n"; got != want || len(h.Unread) != 1 {
+		t.Errorf("%s%q, want\n%s", got, h.Unread, want)
+	}
+	r := testbin.Run(t, "history", s.dest, "file")
+	if lines := strings.Split(r.Stdout, "\n"); r.Exit != 1 || len(lines) != 6 || !strings.HasSuffix(lines[2], "mtime, not compared") ||
+		!strings.Contains(r.Stderr, "1 comparison could not be made: "+first+" to "+second+": read "+filepath.Join(s.dest, first, "file")+": input/output error") ||
+		!strings.Contains(r.Stderr, "intact: rsbtbackup verify "+s.dest) {
+		t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
+	}
+	r = testbin.Run(t, "history", s.dest, "file", "--json")
+	if r.Exit != 1 || strings.Count(r.Stdout, `{"type":"path_version","first":"`) != 3 || strings.Count(r.Stdout, `"unread":true`) != 1 || !strings.Contains(r.Stdout, `"unread":["`) {
+		t.Errorf("exit %d: %s", r.Exit, r.Stdout)
+	}
+}
+
+// A backup in which the path can not be looked up keeps nobody from the others.
+func TestHistoryWithDamagedMetadata(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	const files = 1000
+	name := func(i int) string { return fmt.Sprintf("file%04d", i) }
+	for i := range files {
+		s.write(t, name(i), 10)
+	}
+	first := s.backup(t)
+	for i := range files {
+		must(t, os.Chmod(filepath.Join(s.src, name(i)), 0o600))
+	}
+	second := s.backup(t)
+	s.loseLeaf(t, s.snapshots(t)[1].ID, "INODE_ITEM")
+	lost := 0
+	for ; lost < files; lost++ {
+		if _, err := os.Lstat(filepath.Join(s.dest, second, name(lost))); errors.Is(err, unix.EIO) {
+			break
+		}
+	}
+	h, err := rsbtbackup.History(t.Context(), s.dest, name(lost))
+	if !errors.Is(err, rsbtbackup.ErrNotCompared) || h == nil || !strings.Contains(err.Error(), second) {
+		t.Fatalf("%v, %+v", err, h)
+	}
+	if got, want := versions(h, []string{first, second}), "0-0 [] false\n"; got != want {
+		t.Errorf("%s, want\n%s", got, want)
+	}
+}
+
+// versions is a history as text, with the numbers of the backups.
+func versions(h *rsbtbackup.PathHistory, backups []string) string {
+	var b strings.Builder
+	for _, v := range h.Versions {
+		fmt.Fprintf(&b, "%d-%d %v %v\n", slices.Index(backups, v.First), slices.Index(backups, v.Last), v.Changed, v.Unread)
 	}
 	return b.String()
 }
