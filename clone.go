@@ -18,12 +18,15 @@ type CloneReport struct {
 	Dest   string `json:"dest"`
 	Backup string `json:"backup,omitempty"`
 	Path   string `json:"path"` // of the new subvolume
+	// Notices say that Verify has found damage in the backup, which the subvolume
+	// then has too.
+	Notices []string `json:"notices,omitempty"`
 }
 
 // Clone makes a writable snapshot of a backup at path, which must not exist
 // and must be on the filesystem of dest, but not in dest. The parent of path
-// is resolved once. The snapshot is on disk when Clone returns. Root and the
-// owner of the backup may do this.
+// is resolved once. The snapshot is on disk when Clone returns. No data is
+// read. Root and the owner of the backup may do this.
 //
 // Errors match ErrUsage, ErrTarget (path exists, its parent does not, or it is
 // on another filesystem), ErrGuard (inside dest), ErrNoSpace, ErrNoBackup,
@@ -45,6 +48,9 @@ func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error)
 	}
 	defer parent.Close()
 	report.Path = path
+	if knownDamaged(&v.snap) {
+		report.Notices = append(report.Notices, v.snap.Name+" is known to be damaged, and so is the subvolume")
+	}
 	if ctx.Err() != nil {
 		return report, step("snapshot", context.Cause(ctx))
 	}

@@ -20,9 +20,9 @@ func metadataDamaged(newest *Snapshot) bool {
 	return knownDamaged(newest) && newest.Record.Verified.Metadata
 }
 
-// knownDamaged tells whether Verify found damage in the newest backup.
-func knownDamaged(newest *Snapshot) bool {
-	return newest != nil && newest.Record != nil && newest.Record.Verified != nil && newest.Record.Verified.Result == Damaged
+// knownDamaged tells whether Verify found damage in a backup.
+func knownDamaged(b *Snapshot) bool {
+	return b != nil && b.Record != nil && b.Record.Verified != nil && b.Record.Verified.Result == Damaged
 }
 
 // heal removes from pending what can not be read, so that rsync copies it

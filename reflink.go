@@ -39,6 +39,11 @@ func (r *restore) reflinkFits() bool {
 	if err != nil {
 		r.log.Debug("no reflink copy", "error", err)
 	}
+	if fits && knownDamaged(&r.view.snap) {
+		// A copy would be as damaged, and nothing would tell.
+		r.notice(r.view.snap.Name + " is known to be damaged: all of it is read, to name what is lost")
+		return false
+	}
 	return fits
 }
 

@@ -136,7 +136,7 @@ type RestoreReport struct {
 //
 // An empty local target on the same btrfs is filled, by root, with files that
 // share their blocks with the backup. No data is read then, so damage is not
-// noticed; Verify reads.
+// noticed, unless Verify has found it before: such a backup is read.
 //
 // A target that is not empty, or remote, is refused with ErrNotEmpty unless
 // Overwrite or DryRun is set, and one inside DEST always is (ErrGuard). If DEST

@@ -251,17 +251,22 @@ func diskFailed(err error) bool {
 // damageHints: verify names the nearest older backup that has it intact. A diff or
 // a history has met the damage in any of several.
 func damageHints(i invocation) []string {
-	verify := []string{"rsbtbackup", "verify", i.dest()}
+	where := []string{i.dest()}
 	switch c := i.command.(type) {
 	case *restoreCommand:
-		verify = append(verify, c.Backup)
+		where = append(where, c.Backup)
 	case *catCommand:
-		verify = append(verify, c.Backup)
+		where = append(where, c.Backup)
 	case *diffCommand, *historyCommand:
 	default:
 		return nil
 	}
-	return []string{"to see what is damaged, and which older backup has it intact: " + quoteAll(verify...)}
+	return []string{damageHint(where...)}
+}
+
+// damageHint is about DEST, or one backup in it.
+func damageHint(where ...string) string {
+	return "to see what is damaged, and which older backup has it intact: " + quoteAll(append([]string{"rsbtbackup", "verify"}, where...)...)
 }
 
 // pathHints shows what the backup does have.

@@ -41,7 +41,8 @@ func (restoreCommand) Help() string {
 	return `
 Contents and all metadata come back as they were. A directory on the way to PATH gets its mode, owner and times back
 too. Symlinks in the target are never followed. Files that can not be read are named, everything else is restored, and
-the exit code is 3. DEST is only read. A reflink copy reads no data, so it does not notice damage.
+the exit code is 3. DEST is only read. A reflink copy reads no data, so it does not notice damage; a backup that verify
+found damaged is read. A subvolume reads none in any case.
 
 --delete is refused by a backup that is incomplete or was made with rules that leave things out (--exclude and the like),
 as that would delete what it lacks; --force overrides that. Nothing is deleted on other filesystems and in subvolumes
@@ -112,6 +113,12 @@ func (c *restoreCommand) clone(ctx context.Context, u *ui) error {
 	start := time.Now()
 	report, err := rsbtbackup.Clone(ctx, c.Dest, c.Backup, c.AsSubvolume)
 	if err == nil {
+		for _, notice := range report.Notices {
+			u.log.Warn(notice)
+			if !u.quiet {
+				u.hint(damageHint(c.Dest, c.Backup))
+			}
+		}
 		u.result(fmt.Sprintf("%s is now the writable subvolume %s, made in %s", report.Backup, report.Path, took(time.Since(start))))
 	}
 	return errors.Join(err, u.object(cloneObject{"clone", report}))

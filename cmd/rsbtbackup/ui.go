@@ -106,6 +106,8 @@ func (u *ui) note(text string) {
 	}
 }
 
+func (u *ui) hint(text string) { u.write(u.stderr, "hint: "+clean(text)+"\n") }
+
 // fail prints an error and its hints.
 func (u *ui) fail(err error, code int, hints []string) {
 	if errors.Is(err, errNoArguments) {
@@ -114,7 +116,7 @@ func (u *ui) fail(err error, code int, hints []string) {
 	text := clean(message(err))
 	u.write(u.stderr, "rsbtbackup: "+text+"\n")
 	for _, hint := range hints {
-		u.write(u.stderr, "hint: "+clean(hint)+"\n")
+		u.hint(hint)
 	}
 	if err := u.object(errorObject{"error", code, text, hints}); err != nil {
 		u.note(err.Error())

@@ -181,6 +181,46 @@ func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 	}
 }
 
+// A reflink copy of a damaged file is damaged, and reads nothing that would tell. Once verify has found the damage, all
+// is read, and a subvolume, which can not be, comes with a word about it.
+func TestAKnownDamageIsNotRestoredInSilence(t *testing.T) {
+	t.Parallel()
+	image := loopfs.NewImage(t, "1G", "btrfs")
+	p := placeOn(t, image.Mount)
+	src := t.TempDir()
+	write(t, src+"/a/before", "before")
+	content := make([]byte, 300<<10)
+	_, err := rand.Read(content)
+	check(t, err)
+	check(t, os.WriteFile(src+"/m damaged", content, 0o644))
+	write(t, src+"/z/after", "after")
+	backup := p.backup(t, src)
+	image.Unmount(t)
+	damage(t, image.Image, content[100<<10:][:4096])
+	image.Remount(t)
+	if r := testbin.Run(t, "verify", "-q", p.dest); r.Exit != 1 {
+		t.Fatalf("verify: exit %d\n%s", r.Exit, r.Stderr)
+	}
+	see := "hint: to see what is damaged, and which older backup has it intact: rsbtbackup verify " + p.dest + " latest\n"
+
+	target := p.mount + "/target"
+	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target)
+	wantOneLine(t, r, 3, "m damaged")
+	if !strings.Contains(r.Stderr, see) || !strings.Contains(r.Stderr, filepath.Base(backup)+" is known to be damaged") {
+		t.Errorf("no word about it:\n%s", r.Stderr)
+	}
+	if read(t, target+"/a/before") != "before" || read(t, target+"/z/after") != "after" || exists(target+"/m damaged") {
+		t.Error("the rest is not restored, or the damaged file is")
+	}
+	r = p.restore(t, "--as-subvolume", p.mount+"/clone")
+	if !strings.Contains(r.Stderr, see) || !strings.Contains(r.Stderr, filepath.Base(backup)+" is known to be damaged") {
+		t.Errorf("a subvolume in silence:\n%s", r.Stderr)
+	}
+	if r := p.restore(t, "--as-subvolume", p.mount+"/clone 2", "--json"); !strings.Contains(r.Stdout, `"notices":["`) {
+		t.Errorf("--json: %s", r.Stdout)
+	}
+}
+
 // damage overwrites the one place in the image that holds block.
 func damage(t *testing.T, image string, block []byte) {
 	t.Helper()
