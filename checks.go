@@ -99,12 +99,14 @@ func checkPending(in *checkInput, r *CheckReport) {
 // publishing.
 func checkRecords(in *checkInput, r *CheckReport) {
 	const name = "records"
-	var unreadable, writable []string
+	var unreadable, lost, writable []string
 	without := 0
 	for _, b := range in.state.backups {
 		switch {
 		case b.RecordError != "":
 			unreadable = append(unreadable, b.Name)
+		case namedByUs(b.Name) && (b.Record == nil || b.Record.Started.IsZero()): // pin and verify write some of one
+			lost = append(lost, b.Name)
 		case b.Record == nil:
 			without++
 		}
@@ -115,6 +117,8 @@ func checkRecords(in *checkInput, r *CheckReport) {
 	switch st := in.state; {
 	case len(unreadable) > 0:
 		r.add(name, CheckFail, "%s missing or not readable: %s", plural(len(unreadable), "record"), someNames(unreadable))
+	case len(lost) > 0:
+		r.add(name, CheckWarn, "%s missing: %s; nobody knows whether it lacks something", plural(len(lost), "record"), someNames(lost))
 	case len(st.orphans) > 0 && in.running == nil:
 		r.add(name, CheckWarn, "%s without a backup: %s; the next run removes them", plural(len(st.orphans), "record"), someNames(st.orphans))
 	case len(st.trash) > 0 && in.running == nil:

@@ -33,6 +33,13 @@ func parseName(name string, loc *time.Location) (time.Time, bool) {
 	return t, err == nil
 }
 
+// namedByUs tells whether a backup has a name that the predecessors, which name
+// to the second, never gave.
+func namedByUs(name string) bool {
+	m := namePattern.FindStringSubmatch(name)
+	return m != nil && (m[2] == "" || m[3] != "")
+}
+
 // candidateName returns the n-th name to try for a backup started at t.
 func candidateName(t time.Time, n int) string {
 	switch n {

@@ -37,6 +37,19 @@ func TestParseName(t *testing.T) {
 	}
 }
 
+func TestNamedByUs(t *testing.T) {
+	for name, want := range map[string]bool{
+		"2026-11-23-09:00":      true,
+		"2026-11-23-09:00:27.1": true,
+		"2026-11-23-09:00:27":   false, // theirs, or a second one of ours in that minute
+		"cur":                   false,
+	} {
+		if got := namedByUs(name); got != want {
+			t.Errorf("namedByUs(%q) = %v, want %v", name, got, want)
+		}
+	}
+}
+
 func TestFreeNameCarriesSecondsThenANumber(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 27, 5, berlin)
 	taken := map[string]bool{}

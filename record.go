@@ -145,6 +145,9 @@ func readStampedRecord(records *os.File, name string) (*Record, stamp, error) {
 		return nil, stamp{}, err
 	}
 	r, err := parseRecord(data)
+	if err == nil && r.Name != name {
+		r, err = nil, fmt.Errorf("it is the record of %q", r.Name)
+	}
 	return r, read, atError("parse", records, name+recordSuffix, err)
 }
 

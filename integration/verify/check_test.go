@@ -83,13 +83,30 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(record, []byte("{"), 0o600))
 	want("records", fail, first, usual)
+	other, err := os.ReadFile(at(".log/records/" + second + ".json"))
+	must(t, err)
+	must(t, os.WriteFile(record, other, 0o600))
+	want("records", fail, first, usual)
+	if b := s.snapshots(t)[0]; b.RecordError == "" || b.Status != rsbtbackup.Incomplete || !b.Pinned() {
+		t.Errorf("with the record of another: %+v", b)
+	}
 	must(t, os.WriteFile(record, good, 0o600))
 	orphan := at(".log/records/2020-01-01-00:00.json")
 	must(t, os.WriteFile(orphan, good, 0o600))
 	want("records", warn, "2020-01-01-00:00", usual)
 	must(t, os.Remove(orphan))
 	must(t, os.Remove(record))
-	want("records", ok, "1 without a record", usual)
+	want("records", warn, "1 record missing: "+first, usual)
+	must(t, os.WriteFile(at(".log/records/"+second+".json.aside"), other, 0o600))
+	must(t, os.Remove(at(".log/records/"+second+".json")))
+	want("records", warn, first, usual) // no backup with a record is left
+	testbin.Must(t, "verify", "-q", s.dest)
+	want("records", warn, first, usual) // what verify writes down is no record of a run
+	must(t, os.Rename(at(".log/records/"+second+".json.aside"), at(".log/records/"+second+".json")))
+	must(t, os.Rename(at(first), at("2020-01-01-09:00:00")))
+	must(t, os.Rename(at(".log/records/"+first+".json"), at(".log/records/aside")))
+	want("records", ok, "1 without a record", usual) // as a predecessor's
+	must(t, os.Rename(at("2020-01-01-09:00:00"), at(first)))
 	must(t, os.WriteFile(record, good, 0o600))
 	tool(t, "btrfs", "property", "set", "-ts", at(first), "ro", "false")
 	want("records", warn, "not read-only", usual)
