@@ -118,7 +118,11 @@ type RestoreReport struct {
 	// Complaints are the first messages of rsync; they name each file that could
 	// not be read.
 	Complaints []string `json:"complaints,omitempty"`
-	Notices    []string `json:"notices,omitempty"`
+	// Failed is how many files rsync names that are not restored, or not as they
+	// were. What is in a directory that could not be made, or read, it does not
+	// name. Stats count them as well, and twice what was tried twice.
+	Failed  int      `json:"failed,omitempty"`
+	Notices []string `json:"notices,omitempty"`
 }
 
 // Restore puts a backup, or the paths named, back. Contents and all metadata
@@ -349,6 +353,7 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 	names := strings.NewReplacer(sourceFD, r.view.root.Name(), inherited, r.target.shown)
 	var end transferEnd
 	logged := 0
+	failed := newFailedFiles()
 	opts := r.rsyncOptions()
 	opts.Line = func(stream, line string) {
 		if stream != "stderr" {
@@ -357,6 +362,7 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 			}
 			return
 		}
+		failed.add(line)
 		end.noSpace = end.noSpace || noSpace(line)
 		if logged++; logged <= maxLogged {
 			r.log.Warn("rsync", "says", names.Replace(line))
@@ -366,7 +372,7 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 	end.rename(names)
 	end.remote = r.target.remote != nil
 	res := &end.result
-	r.report.RsyncExit, r.report.Complaints = res.ExitCode, res.Complaints
+	r.report.RsyncExit, r.report.Complaints, r.report.Failed = res.ExitCode, res.Complaints, len(failed.names)+len(end.skipped)
 	if !res.Started.IsZero() {
 		r.report.RsyncVersion = res.Version.String()
 	}

@@ -96,7 +96,7 @@ func (c *restoreCommand) run(ctx context.Context, u *ui, f *flags) error {
 	report, err := rsbtbackup.Restore(ctx, options)
 	bar.remove(u)
 	if err == nil || errors.Is(err, rsbtbackup.ErrIncomplete) {
-		u.result(restoreLines(report)...)
+		u.result(restoreLines(report, err == nil)...)
 	}
 	return errors.Join(err, u.object(restoreObject{"restore", report}))
 }
@@ -136,8 +136,9 @@ func (c *restoreCommand) options(u *ui) rsbtbackup.RestoreOptions {
 	return o
 }
 
-// restoreLines is the report for people: what was done, and by which means.
-func restoreLines(r *rsbtbackup.RestoreReport) []string {
+// restoreLines is the report for people: what was done, and by which means. What
+// rsync transferred says little where it had to try again, and gave up.
+func restoreLines(r *rsbtbackup.RestoreReport, whole bool) []string {
 	if r.DryRun {
 		lines := []string{fmt.Sprintf("dry run of %s to %s in %s, nothing was changed", r.Backup, r.Target, took(r.End.Sub(r.Start)))}
 		if s := r.Stats; s != nil {
@@ -145,12 +146,24 @@ func restoreLines(r *rsbtbackup.RestoreReport) []string {
 		}
 		return lines
 	}
-	lines := []string{fmt.Sprintf("%s restored to %s in %s", r.Backup, r.Target, took(r.End.Sub(r.Start)))}
+	part := ""
+	if !whole {
+		part = "in part "
+	}
+	lines := []string{fmt.Sprintf("%s restored %sto %s in %s", r.Backup, part, r.Target, took(r.End.Sub(r.Start)))}
 	if n := r.Reflinked; n != nil {
 		all := n.Files + n.Directories + n.Symlinks + n.Specials + n.HardLinks
 		lines = append(lines, fmt.Sprintf("%s (%s) share their blocks with the backup", plural(all, "file"), size(n.Bytes)))
 	}
-	if s := r.Stats; s != nil {
+	switch s := r.Stats; {
+	case s == nil:
+	case !whole:
+		failed := "not all of them restored"
+		if r.Failed > 0 {
+			failed = count(int64(r.Failed)) + " of them not restored, or not as they were"
+		}
+		lines = append(lines, fmt.Sprintf("%s (%s) to restore, %s; %s deleted", plural(s.Files, "file"), size(s.TotalSize), failed, count(s.Deleted)))
+	default:
 		lines = append(lines, fmt.Sprintf("%s (%s), %s transferred (%s), %s deleted", plural(s.Files, "file"), size(s.TotalSize), count(s.Transferred), size(s.Literal), count(s.Deleted)))
 	}
 	return lines

@@ -166,15 +166,19 @@ func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 	image.Remount(t)
 
 	target := t.TempDir() + "/new"
-	p.refuse(t, 3, "m damaged", "-t", target)
+	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target)
+	wantOneLine(t, r, 3, "m damaged")
+	if !strings.Contains(r.Stdout, " restored in part to "+target+" in ") || !strings.Contains(r.Stdout, "6 files (307 kB) to restore, 1 of them not restored, or not as they were; 0 deleted\n") {
+		t.Errorf("the report does not tell what was not restored:\n%s", r.Stdout)
+	}
 	if read(t, target+"/a/before") != "before" || read(t, target+"/z/after") != "after" || exists(target+"/m damaged") {
 		t.Error("the rest is not restored, or the damaged file is")
 	}
 	report, err := rsbtbackup.Restore(t.Context(), rsbtbackup.RestoreOptions{Dest: p.dest, Backup: "latest", Target: target, Overwrite: rsbtbackup.OverwriteIfChanged})
-	if !errors.Is(err, rsbtbackup.ErrIncomplete) || report.RsyncExit != 23 || !strings.Contains(strings.Join(report.Complaints, "\n"), p.dest) {
+	if !errors.Is(err, rsbtbackup.ErrIncomplete) || report.RsyncExit != 23 || report.Failed != 1 || !strings.Contains(strings.Join(report.Complaints, "\n"), p.dest) {
 		t.Errorf("error %v, report %+v", err, report)
 	}
-	r := testbin.Run(t, "cat", p.dest, "latest", "m damaged")
+	r = testbin.Run(t, "cat", p.dest, "latest", "m damaged")
 	wantOneLine(t, r, 1, "input/output error")
 	if len(r.Stdout) == 0 || !bytes.HasPrefix(content, []byte(r.Stdout)) {
 		t.Errorf("cat wrote %d bytes, not what comes before the damage", len(r.Stdout))
