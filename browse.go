@@ -65,13 +65,15 @@ func (v *view) close() error { return errors.Join(v.root.Close(), v.store.close(
 // gone tells whether the backup has been deleted since it was opened. What
 // was open stays readable for a while, with entries missing, so whoever has
 // read something asks this before believing it.
-func (v *view) gone() error {
-	info, err := v.store.subvolumeAt(v.snap.Name)
+func (v *view) gone() error { return v.store.gone(v.snap) }
+
+func (s *store) gone(b Snapshot) error {
+	info, err := s.subvolumeAt(b.Name)
 	if err != nil {
 		return err
 	}
-	if info == nil || info.ID != v.snap.ID {
-		return failf(ErrBackupGone, "%s was %w", v.snap.Name, ErrBackupGone)
+	if info == nil || info.ID != b.ID {
+		return failf(ErrBackupGone, "%s was %w", b.Name, ErrBackupGone)
 	}
 	return nil
 }

@@ -120,9 +120,9 @@ const maxUnread = 1000
 // what is there; memory in either case to what changed.
 //
 // Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrNoBackup,
-// ErrAmbiguous, ErrUsage for a path that leaves the backup, ErrNoPath (and
-// fs.ErrNotExist) for one that is in neither, and ErrNotCompared, with which the
-// Difference is valid.
+// ErrAmbiguous, ErrBackupGone, ErrUsage for a path that leaves the backup,
+// ErrNoPath (and fs.ErrNotExist) for one that is in neither, and ErrNotCompared,
+// with which the Difference is valid.
 func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Difference, error) {
 	inside, err := cleanInside(o.Path)
 	if err != nil {
@@ -140,7 +140,8 @@ func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Differenc
 	defer d.close()
 	d.ctx = ctx
 	found := &Difference{Dest: s.path, From: d.a.name, To: d.b.name, Path: inside}
-	if found.Method, err = d.run(o.Method); err != nil {
+	found.Method, err = d.run(o.Method)
+	if err = d.explain(s, err); err != nil {
 		return nil, step("compare", err)
 	}
 	slices.SortFunc(d.entries, compareEntries)
@@ -189,6 +190,7 @@ type differ struct {
 
 // diffSide is one of the two backups.
 type diffSide struct {
+	snap     Snapshot
 	name     string
 	root     *os.File
 	readOnly bool
@@ -221,9 +223,9 @@ func (s *store) newDiffer(from, to, inside string) (*differ, error) {
 		root, err := btrfs.OpenDirAt(s.dir, backup.Name)
 		if err != nil {
 			d.close()
-			return nil, err
+			return nil, cmp.Or(s.gone(backup), err)
 		}
-		*side.to = &diffSide{name: backup.Name, root: root, readOnly: backup.ReadOnly, loose: map[string]*diffLink{}}
+		*side.to = &diffSide{snap: backup, name: backup.Name, root: root, readOnly: backup.ReadOnly, loose: map[string]*diffLink{}}
 	}
 	return d, nil
 }
@@ -235,6 +237,18 @@ func (d *differ) close() {
 			_ = side.root.Close()
 		}
 	}
+}
+
+// explain puts a backup that was deleted meanwhile in the place of what came of
+// it: files that seemed to be gone, or an error.
+func (d *differ) explain(s *store, err error) error {
+	for _, side := range []*diffSide{d.a, d.b} {
+		gone := s.gone(side.snap)
+		if errors.Is(gone, ErrBackupGone) || err == nil && gone != nil {
+			return gone
+		}
+	}
+	return err
 }
 
 // run finds the candidates one way or the other and judges them.

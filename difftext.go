@@ -55,6 +55,9 @@ func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) 
 	defer d.close()
 	a, errA := d.a.text(inside)
 	b, errB := d.b.text(inside)
+	if err := d.explain(s, nil); err != nil {
+		return "", step("compare", err)
+	}
 	switch lacksA, lacksB := errors.Is(errA, fs.ErrNotExist), errors.Is(errB, fs.ErrNotExist); {
 	case lacksA && lacksB:
 		return "", step("compare", noPath("%q is neither in %s nor in %s", inside, d.a.name, d.b.name))

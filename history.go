@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -71,25 +70,46 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 		return nil, err
 	}
 	defer s.close()
-	st, err := s.readState(time.Local)
+	h, err := s.history(ctx, inside)
 	if err != nil {
-		return nil, step("read", err)
-	}
-	h := &historian{ctx: ctx, path: inside}
-	defer h.close()
-	for _, backup := range st.backups {
-		if err := h.visit(s.dir, backup); err != nil {
-			return nil, step("look up", err)
-		}
+		return nil, err
 	}
 	err = h.unread()
 	switch {
 	case len(h.versions) > 0:
-		return &PathHistory{Dest: s.path, Path: cmpOrDot(inside), Backups: len(st.backups), Versions: h.versions, Unread: texts(h.failed)}, err
+		return &PathHistory{Dest: s.path, Path: cmpOrDot(inside), Backups: h.backups, Versions: h.versions, Unread: texts(h.failed)}, err
 	case err != nil:
 		return nil, err
 	}
 	return nil, step("look up", noPath("%q is in no backup of %s", path, s.path))
+}
+
+// history visits all backups, and once more if one of them was deleted
+// meanwhile: what was found in that may be wrong, and the next one was compared
+// with it.
+func (s *store) history(ctx context.Context, path string) (*historian, error) {
+	for {
+		st, err := s.readState(time.Local)
+		if err != nil {
+			return nil, step("read", err)
+		}
+		h := &historian{ctx: ctx, path: path, backups: len(st.backups)}
+		for i := 0; i < len(st.backups) && err == nil; i++ {
+			err = h.visit(s.dir, st.backups[i])
+		}
+		h.close()
+		var gone error
+		for i := 0; i < len(st.backups) && gone == nil; i++ {
+			gone = s.gone(st.backups[i])
+		}
+		switch {
+		case errors.Is(gone, ErrBackupGone) && ctx.Err() == nil:
+		case err != nil:
+			return nil, step("look up", err)
+		default:
+			return h, step("look up", gone)
+		}
+	}
 }
 
 func texts(errs []error) []string {
@@ -109,6 +129,7 @@ type historian struct {
 	seen     *diffLink // what last has; nil for nothing
 	complete bool      // Take of the last version is
 	failed   []error   // what could not be looked up or compared
+	backups  int       // how many there are
 }
 
 // unread tells the first of what could not be looked up or compared.
@@ -142,9 +163,6 @@ func (h *historian) visit(dest *os.File, backup Snapshot) error {
 		return context.Cause(h.ctx)
 	}
 	root, err := btrfs.OpenDirAt(dest, backup.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return h.skip(err)
 	}

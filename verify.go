@@ -262,7 +262,7 @@ func (v *verifying) readOne(i int, b, base *Snapshot) (whole bool, err error) {
 	if v.ctx.Err() != nil {
 		return false, context.Cause(v.ctx)
 	}
-	if gone := v.gone(b); gone != nil {
+	if gone := v.store.gone(*b); gone != nil { // what could not be read says nothing then
 		if errors.Is(gone, ErrBackupGone) && v.o.Backup == "" {
 			v.notice(gone.Error())
 			return false, nil
@@ -274,19 +274,6 @@ func (v *verifying) readOne(i int, b, base *Snapshot) (whole bool, err error) {
 	}
 	v.end(b, r)
 	return r.whole(), nil
-}
-
-// gone tells whether b was deleted while it was read: then what could not be
-// read there says nothing.
-func (v *verifying) gone(b *Snapshot) error {
-	info, err := v.store.subvolumeAt(b.Name)
-	if err != nil {
-		return err
-	}
-	if info == nil || info.ID != b.ID {
-		return failf(ErrBackupGone, "%s was %w", b.Name, ErrBackupGone)
-	}
-	return nil
 }
 
 func (v *verifying) begin(i int, b *Snapshot, r *backupReader) {

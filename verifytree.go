@@ -34,7 +34,7 @@ type backupReader struct {
 func (v *verifying) newBackupReader(b, base *Snapshot) (*backupReader, error) {
 	root, err := btrfs.OpenDirAt(v.store.dir, b.Name)
 	if err != nil {
-		if gone := v.gone(b); gone != nil {
+		if gone := v.store.gone(*b); gone != nil {
 			return nil, gone
 		}
 		return nil, err
