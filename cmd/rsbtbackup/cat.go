@@ -35,7 +35,7 @@ EXAMPLE:
 func (c *catCommand) dest() string { return c.Dest }
 
 func (c *catCommand) run(ctx context.Context, u *ui, f *flags) error {
-	out := &catWriter{u: u, terminal: isTerminal(u.stdout)}
+	out := &catWriter{u: u, terminal: u.shown}
 	for _, path := range c.Paths {
 		if err := c.copy(ctx, out, path); err != nil {
 			return err

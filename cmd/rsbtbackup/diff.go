@@ -94,7 +94,7 @@ func (c *diffCommand) text(ctx context.Context, u *ui) error {
 	if u.json {
 		return u.object(textDiffObject{"text_difference", c.Path, text})
 	}
-	out := &catWriter{u: u, name: c.Path, terminal: isTerminal(u.stdout)}
+	out := &catWriter{u: u, name: c.Path, terminal: u.shown}
 	if _, err := out.Write([]byte(text)); err != nil && !errors.Is(err, errNoReader) {
 		return err
 	}

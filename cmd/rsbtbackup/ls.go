@@ -24,8 +24,8 @@ func (lsCommand) Help() string {
 	return `
 Each line has mode, links, owner and group by number, size in bytes, time and name, as ls -lan does. Paths are those in
 the backup, with or without a slash in front. Nothing outside the backup is ever shown: symlinks are followed while they
-stay inside. Bytes of a name that a terminal would not print are shown as escapes; a name that has
-a backslash of its own is in quotes.
+stay inside. On a terminal bytes of a name that it would not print are shown as escapes, and a name that has a backslash
+of its own is in quotes; to a file or a pipe names are written as they are.
 
 EXAMPLE:
 
@@ -45,14 +45,23 @@ func (c *lsCommand) run(ctx context.Context, u *ui, f *flags) error {
 		if u.json {
 			return u.object(entryObject{"entry", e})
 		}
-		u.result(lsLine(e, c.Recursive))
+		u.raw(lsLine(e, c.Recursive, u.bytes))
 		return nil
 	})
 }
 
+// bytes are those of a name: on a terminal such as it shows, otherwise all of
+// them untouched.
+func (u *ui) bytes(path string) string {
+	if u.shown {
+		return name(path)
+	}
+	return path
+}
+
 // lsLine has fixed widths, not those of the longest: a tree is shown while it
 // is read.
-func lsLine(e rsbtbackup.Entry, whole bool) string {
+func lsLine(e rsbtbackup.Entry, whole bool, bytes func(path string) string) string {
 	shown := e.Path
 	if !whole {
 		shown = path.Base(shown)
@@ -61,9 +70,9 @@ func lsLine(e rsbtbackup.Entry, whole bool) string {
 	if e.Device != "" {
 		size = e.Device
 	}
-	line := fmt.Sprintf("%s %3d %5d %5d %11s %s %s", lsMode(e), e.Links, e.UID, e.GID, size, e.MTime.Format("2006-01-02 15:04:05"), name(shown))
+	line := fmt.Sprintf("%s %3d %5d %5d %11s %s %s", lsMode(e), e.Links, e.UID, e.GID, size, e.MTime.Format("2006-01-02 15:04:05"), bytes(shown))
 	if e.Kind == "symlink" {
-		line += " -> " + name(e.Link)
+		line += " -> " + bytes(e.Link)
 	}
 	return line
 }

@@ -5,7 +5,8 @@
 //   - An error is one line: "rsbtbackup: <operation, path, cause>", in lower
 //     case, without a full stop. It is followed by lines "hint: <a command to
 //     type>", if any helps.
-//   - No line holds anything but printable characters: line escapes the rest.
+//   - No line holds anything but printable characters: clean escapes the rest.
+//     To anything but a terminal ls and cat write bytes as they are.
 //   - With --quiet nothing is written but errors, their hints, and JSON that
 //     was asked for.
 //   - With --json stdout has one object a line and nothing else; see json.go.
@@ -35,6 +36,7 @@ type ui struct {
 	log            *slog.Logger
 	rsyncLines     *heldLines // nil where none are held back
 	terminal       bool       // stderr is one that understands cursor movement
+	shown          bool       // stdout is a terminal
 
 	mu   sync.Mutex
 	bar  io.Writer // while a progress bar is shown: takes lines for above it
@@ -42,7 +44,7 @@ type ui struct {
 }
 
 func newUI(stdout, stderr io.Writer) *ui {
-	u := &ui{stdout: stdout, stderr: stderr}
+	u := &ui{stdout: stdout, stderr: stderr, shown: isTerminal(stdout)}
 	u.terminal = isTerminal(stderr) && os.Getenv("TERM") != "dumb"
 	return u
 }
@@ -71,15 +73,19 @@ func (u *ui) colours(when string) bool {
 // result prints lines about what was done, with one write: each costs as much
 // as to find out what the line says.
 func (u *ui) result(lines ...string) {
+	cleaned := make([]string, len(lines))
+	for i, line := range lines {
+		cleaned[i] = clean(line)
+	}
+	u.raw(cleaned...)
+}
+
+// raw is result for lines that are clean, or are to stay as they are.
+func (u *ui) raw(lines ...string) {
 	if u.quiet || u.json || len(lines) == 0 {
 		return
 	}
-	var text strings.Builder
-	for _, line := range lines {
-		text.WriteString(clean(line))
-		text.WriteByte('\n')
-	}
-	u.write(u.stdout, text.String())
+	u.write(u.stdout, strings.Join(lines, "\n")+"\n")
 }
 
 // object prints values as lines of JSON, if that is what is wanted.

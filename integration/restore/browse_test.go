@@ -23,6 +23,7 @@ func TestLsShowsWhatIsThere(t *testing.T) {
 	p := newPlace(t)
 	src := p.mount + "/src"
 	oddities(t, src)
+	check(t, os.Symlink("\x1b]0;\a\xfe\n", src+"/names/odd link"))
 	backup := p.backup(t, src)
 	for _, tt := range []struct{ path, sub string }{{"", ""}, {"etc", "/etc"}, {"/etc/ssh/", "/etc/ssh"}, {"inside/", "/etc"}} {
 		args := []string{"ls", p.dest, "latest"}
@@ -39,9 +40,18 @@ func TestLsShowsWhatIsThere(t *testing.T) {
 			t.Errorf("ls %q (-want +got):\n%s", tt.path, diff)
 		}
 	}
+	// Bytes are untouched in a pipe, and harmless on a terminal.
 	names := testbin.Must(t, "ls", p.dest, "latest", "names").Stdout
-	if !strings.Contains(names, `new\nline \x1b[31m \xff -n`) {
-		t.Errorf("not quoted: %q", names)
+	if !strings.Contains(names, " new\nline \x1b[31m \xff -n\n") {
+		t.Errorf("not as it is: %q", names)
+	}
+	link := testbin.Must(t, "ls", p.dest, "latest", "names/odd link").Stdout
+	if !strings.HasSuffix(link, " odd link -> \x1b]0;\a\xfe\n\n") {
+		t.Errorf("not as it is: %q", link)
+	}
+	shown := tool(t, "script", "-qec", strings.Join([]string{testbin.Path(t), "ls", p.dest, "latest", "names;", testbin.Path(t), "ls", p.dest, "latest", `names/odd\ link`}, " "), "/dev/null")
+	if !strings.Contains(shown, ` new\nline \x1b[31m \xff -n`) || !strings.Contains(shown, ` odd link -> \x1b]0;\x07\xfe\n`) {
+		t.Errorf("not escaped: %q", shown)
 	}
 	one := testbin.Must(t, "ls", p.dest, "latest", "inside").Stdout
 	if !strings.HasPrefix(one, "lrwxrwxrwx") || !strings.HasSuffix(one, "inside -> etc\n") {
