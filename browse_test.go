@@ -15,10 +15,20 @@ func TestBackupPath(t *testing.T) {
 		if got, err := backupPath(tt.path); got != tt.want || err != nil {
 			t.Errorf("backupPath(%q) = %q, %v, want %q", tt.path, got, err, tt.want)
 		}
+		inside := tt.want
+		if inside == "." {
+			inside = ""
+		}
+		if got, err := insidePath(tt.path); got != inside || err != nil {
+			t.Errorf("insidePath(%q) = %q, %v, want %q", tt.path, got, err, inside)
+		}
 	}
 	for _, path := range []string{"", "..", "../a", "/..", "a/../../b", "a\x00b"} {
 		if got, err := backupPath(path); !errors.Is(err, ErrUsage) {
 			t.Errorf("backupPath(%q) = %q, %v, want ErrUsage", path, got, err)
+		}
+		if got, err := insidePath(path); !errors.Is(err, ErrUsage) {
+			t.Errorf("insidePath(%q) = %q, %v, want ErrUsage", path, got, err)
 		}
 	}
 }

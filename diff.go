@@ -15,9 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -124,9 +122,12 @@ const maxUnread = 1000
 // ErrNoPath (and fs.ErrNotExist) for one that is in neither, and ErrNotCompared,
 // with which the Difference is valid.
 func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Difference, error) {
-	inside, err := cleanInside(o.Path)
-	if err != nil {
-		return nil, err
+	inside := ""
+	if o.Path != "" {
+		var err error
+		if inside, err = insidePath(o.Path); err != nil {
+			return nil, step("options", err)
+		}
 	}
 	s, err := openStore(dest)
 	if err != nil {
@@ -152,16 +153,13 @@ func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Differenc
 	return found, nil
 }
 
-// cleanInside makes a user's path relative to the root of a backup, which is
-// "". A leading slash means that root.
-func cleanInside(p string) (string, error) {
-	if slices.Contains(strings.Split(p, "/"), "..") {
-		return "", failf(ErrUsage, "path %q: %q is not allowed", p, "..")
+// insidePath is backupPath with "" for the root.
+func insidePath(p string) (string, error) {
+	rel, err := backupPath(p)
+	if rel == "." {
+		rel = ""
 	}
-	if strings.Contains(p, "\x00") {
-		return "", failf(ErrUsage, "path %q: has a NUL in it", p)
-	}
-	return strings.TrimPrefix(path.Clean("/"+p), "/"), nil
+	return rel, err
 }
 
 // noPath is fs.ErrNotExist as well.

@@ -1,7 +1,6 @@
 package rsbtbackup
 
 import (
-	"errors"
 	"slices"
 	"testing"
 
@@ -107,21 +106,6 @@ func TestReplayNonsense(t *testing.T) {
 	} {
 		if err := played.do(c); err == nil {
 			t.Errorf("%T: no error", c)
-		}
-	}
-}
-
-func TestCleanInside(t *testing.T) {
-	for p, want := range map[string]string{
-		"": "", "/": "", ".": "", "./": "", "a": "a", "/a/": "a", "a//b/./c": "a/b/c", "...": "...", "a/..b": "a/..b",
-	} {
-		if got, err := cleanInside(p); got != want || err != nil {
-			t.Errorf("cleanInside(%q) = %q, %v, want %q", p, got, err, want)
-		}
-	}
-	for _, p := range []string{"..", "../a", "a/..", "a/../b", "/..", "a\x00b"} {
-		if _, err := cleanInside(p); !errors.Is(err, ErrUsage) {
-			t.Errorf("cleanInside(%q): %v, want ErrUsage", p, err)
 		}
 	}
 }

@@ -39,9 +39,9 @@ var (
 // Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for what
 // is no regular file.
 func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) {
-	inside, err := cleanInside(path)
+	inside, err := insidePath(path)
 	if err != nil {
-		return "", err
+		return "", step("options", err)
 	}
 	s, err := openStore(dest)
 	if err != nil {

@@ -61,9 +61,9 @@ type PathHistory struct {
 // backup has, fs.ErrPermission, and ErrNotCompared, with which the PathHistory,
 // if there is one, is valid.
 func History(ctx context.Context, dest, path string) (*PathHistory, error) {
-	inside, err := cleanInside(path)
+	inside, err := insidePath(path)
 	if err != nil {
-		return nil, err
+		return nil, step("options", err)
 	}
 	s, err := openStore(dest)
 	if err != nil {

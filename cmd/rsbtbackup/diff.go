@@ -13,10 +13,10 @@ import (
 )
 
 type diffCommand struct {
-	Dest string `arg:"" name:"DEST" help:"A backup directory."`
-	A    string `arg:"" name:"A" help:"The backup to start from: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	B    string `arg:"" name:"B" help:"The backup to compare it with."`
-	Path string `arg:"" name:"PATH" optional:"" help:"Compare only this, a file or directory in both."`
+	Dest string  `arg:"" name:"DEST" help:"A backup directory."`
+	A    string  `arg:"" name:"A" help:"The backup to start from: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
+	B    string  `arg:"" name:"B" help:"The backup to compare it with."`
+	Path *string `arg:"" name:"PATH" optional:"" help:"Compare only this, a file or directory in both."`
 
 	Stat   bool   `help:"Show the summary only."`
 	Text   bool   `help:"Show how the text file PATH differs, line by line."`
@@ -43,7 +43,9 @@ func (c *diffCommand) dest() string { return c.Dest }
 // Validate is called by kong.
 func (c *diffCommand) Validate() error {
 	switch {
-	case c.Text && c.Path == "":
+	case c.Path != nil && *c.Path == "":
+		return errEmptyPath
+	case c.Text && c.Path == nil:
 		return errors.New("--text needs a PATH")
 	case c.Text && c.Stat:
 		return errors.New("--text and --stat exclude each other")
@@ -55,7 +57,7 @@ func (c *diffCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	if c.Text {
 		return c.text(ctx, u)
 	}
-	o := rsbtbackup.DiffOptions{Path: c.Path}
+	o := rsbtbackup.DiffOptions{Path: pathOr(c.Path, "")}
 	if c.Method != "auto" {
 		o.Method = rsbtbackup.DiffMethod(c.Method)
 	}
@@ -87,14 +89,14 @@ func showDifferences(u *ui, entries []rsbtbackup.DiffEntry) error {
 }
 
 func (c *diffCommand) text(ctx context.Context, u *ui) error {
-	text, err := rsbtbackup.TextDiff(ctx, c.Dest, c.A, c.B, c.Path)
+	text, err := rsbtbackup.TextDiff(ctx, c.Dest, c.A, c.B, *c.Path)
 	if err != nil {
 		return err
 	}
 	if u.json {
-		return u.object(textDiffObject{"text_difference", c.Path, text})
+		return u.object(textDiffObject{"text_difference", *c.Path, text})
 	}
-	out := &catWriter{u: u, name: c.Path, terminal: u.shown}
+	out := &catWriter{u: u, name: *c.Path, terminal: u.shown}
 	if _, err := out.Write([]byte(text)); err != nil && !errors.Is(err, errNoReader) {
 		return err
 	}

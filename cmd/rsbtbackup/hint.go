@@ -238,7 +238,7 @@ func bothFilesHints(program string, i invocation) []string {
 		return nil
 	}
 	cat := func(backup string) string {
-		return " <(" + quoteAll("rsbtbackup", "cat", c.Dest, backup, "--", c.Path) + ")"
+		return " <(" + quoteAll("rsbtbackup", "cat", c.Dest, backup, "--", pathOr(c.Path, "PATH")) + ")"
 	}
 	return []string{program + cat(c.A) + cat(c.B)}
 }

@@ -13,10 +13,10 @@ import (
 )
 
 type lsCommand struct {
-	Dest      string `arg:"" name:"DEST" help:"A backup directory."`
-	Backup    string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	Path      string `arg:"" name:"PATH" optional:"" help:"A file or directory in it. Without it the backup's root."`
-	Recursive bool   `short:"R" help:"Also what is in subdirectories."`
+	Dest      string  `arg:"" name:"DEST" help:"A backup directory."`
+	Backup    string  `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
+	Path      *string `arg:"" name:"PATH" optional:"" help:"A file or directory in it. Without it the backup's root."`
+	Recursive bool    `short:"R" help:"Also what is in subdirectories."`
 }
 
 // Help shows how it is used.
@@ -37,11 +37,7 @@ EXAMPLE:
 func (c *lsCommand) dest() string { return c.Dest }
 
 func (c *lsCommand) run(ctx context.Context, u *ui, f *flags) error {
-	where := c.Path
-	if where == "" {
-		where = "/"
-	}
-	return rsbtbackup.Ls(ctx, c.Dest, c.Backup, where, rsbtbackup.LsOptions{Recursive: c.Recursive}, func(e rsbtbackup.Entry) error {
+	return rsbtbackup.Ls(ctx, c.Dest, c.Backup, pathOr(c.Path, "/"), rsbtbackup.LsOptions{Recursive: c.Recursive}, func(e rsbtbackup.Entry) error {
 		if u.json {
 			return u.object(entryObject{"entry", e})
 		}

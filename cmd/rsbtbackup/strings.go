@@ -43,6 +43,18 @@ func appendString(ctx *kong.DecodeContext, target reflect.Value) error {
 	return err
 }
 
+// errEmptyPath: an empty argument is a variable that has nothing in it more
+// often than it is meant.
+var errEmptyPath = errors.New("PATH is empty")
+
+// pathOr is the path that was given, or another.
+func pathOr(path *string, other string) string {
+	if path == nil {
+		return other
+	}
+	return *path
+}
+
 func popString(ctx *kong.DecodeContext) (string, error) {
 	if s, ok := ctx.Scan.Pop().Value.(string); ok {
 		return s, nil
