@@ -43,7 +43,10 @@ const (
 	// whatever its time.
 	OverwriteIfNewer Overwrite = "if-newer"
 	// OverwriteNever leaves every file that is there; directories get their
-	// attributes back (rsync --ignore-existing).
+	// attributes back (rsync --ignore-existing). It takes rsync 3.5.0 at the
+	// target, unless that is empty: older ones follow a symlink there that stands
+	// where the backup has a directory. A local one that is older is refused
+	// (ErrUsage, ErrRsyncTooOld).
 	OverwriteNever Overwrite = "never"
 )
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,6 +45,36 @@ func deletesTooMuch(b Snapshot) string {
 		return fmt.Sprintf("%s was made with %s: to delete what it does not have would delete what that left out", b.Name, strings.Join(b.Record.Rules, " "))
 	}
 	return ""
+}
+
+// linksKept is the first rsync that does not write below a symlink which stands
+// in the target where the backup has a directory, if it must not replace it;
+// 3.2.7 does.
+var linksKept = rsyncexec.Version{Major: 3, Minor: 5}
+
+// checkNever refuses to leave what is there to an rsync that would follow it. Of
+// a remote target it is the rsync over there that counts, which nobody knows.
+func (r *restore) checkNever(ctx context.Context, t *target) error {
+	if r.o.Overwrite != OverwriteNever || t.empty {
+		return nil
+	}
+	if t.remote != nil {
+		r.notice(fmt.Sprintf("an rsync before %v at the target follows symlinks there that stand where the backup has a directory", linksKept))
+		return nil
+	}
+	_, version, err := rsyncexec.Probe(ctx, r.o.RsyncProgram)
+	if err != nil {
+		return err
+	}
+	if !version.Less(linksKept) {
+		return nil
+	}
+	why := fmt.Sprintf("rsync %v would follow symlinks in %s with overwrite=never; %v does not", version, t.shown, linksKept)
+	if r.o.DryRun {
+		r.notice("this would be refused: " + why)
+		return nil
+	}
+	return kindError{ErrUsage, failf(ErrRsyncTooOld, "%s", why)}
 }
 
 // checkNotInDest refuses path if any directory on the way to it, or itself,

@@ -65,13 +65,20 @@ func (r *restore) openTarget(ctx context.Context) (*target, error) {
 		if err := spec.CheckDest(); err != nil {
 			return nil, kindError{ErrUsage, err}
 		}
-		return r.checkEmpty(&target{shown: name, remote: &spec})
+		t := &target{shown: name, remote: &spec}
+		if err := r.checkEmpty(t); err != nil {
+			return nil, err
+		}
+		return t, r.checkNever(ctx, t)
 	}
 	t, err := openLocalTarget(spec.Path, r.o.DryRun, r.checkOverlap)
 	if err != nil {
 		return nil, err
 	}
-	if _, err = r.checkEmpty(t); err == nil {
+	if err = r.checkEmpty(t); err == nil {
+		err = r.checkNever(ctx, t)
+	}
+	if err == nil {
 		err = r.spareDests(ctx, t)
 	}
 	if err != nil {
@@ -219,19 +226,19 @@ func checkOutside(s *store, path string) error {
 
 // checkEmpty wants to be told what may happen to files that are there. What a
 // remote target holds is not known.
-func (r *restore) checkEmpty(t *target) (*target, error) {
+func (r *restore) checkEmpty(t *target) error {
 	if len(t.filter) > 0 {
 		r.notice(r.view.store.path + " lies inside " + t.shown + " and is left alone")
 	}
 	if t.empty || r.o.Overwrite != "" {
-		return t, nil
+		return nil
 	}
 	if r.o.DryRun {
 		r.notice("this would be refused without being told what may happen to the files in " + t.shown)
-		return t, nil
+		return nil
 	}
 	if t.remote != nil {
-		return nil, kindError{ErrNotEmpty, failf(ErrGuard, "%s may hold files; say what may happen to them", t.shown)}
+		return kindError{ErrNotEmpty, failf(ErrGuard, "%s may hold files; say what may happen to them", t.shown)}
 	}
-	return nil, kindError{ErrNotEmpty, failf(ErrGuard, "%s is not empty; say what may happen to the files in it", t.shown)}
+	return kindError{ErrNotEmpty, failf(ErrGuard, "%s is not empty; say what may happen to the files in it", t.shown)}
 }

@@ -132,6 +132,8 @@ func hints(err error, i invocation) []string {
 		return nil
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return spaceHints(i)
+	case errors.Is(err, rsbtbackup.ErrRsyncTooOld) && errors.Is(err, rsbtbackup.ErrUsage):
+		return []string{"to write over what is older in the target: " + i.again("--overwrite=if-newer")}
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound) && slices.ContainsFunc(i.args, isRsyncFlag):
 		return nil // the path that was given is wrong
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):

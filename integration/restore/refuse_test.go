@@ -120,6 +120,11 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 					t.Errorf("%s, %s, %q: the target of the link changed:\n%s\nwas\n%s\n%s", tt.name, mode, paths, after, before, r.Stderr)
 				}
 				if mode == "never" {
+					// A link that stands for a directory stays, and what would go below it is named.
+					through := tt.link == "dir" || tt.link == "dir/sub"
+					if !through && (r.Exit != 0 || !exists(link)) || through && (r.Exit != 3 || !strings.Contains(r.Stderr, "Too many levels of symbolic links")) {
+						t.Errorf("%s, %s, %q: exit %d\n%s", tt.name, mode, paths, r.Exit, r.Stderr)
+					}
 					continue
 				}
 				if r.Exit != 0 || read(t, p.mount+"/target/dir/sub/file") != "backup" || read(t, p.mount+"/target/file") != "backup" {
@@ -127,6 +132,34 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Older rsyncs, 3.2.7 at least, go through the link.
+func TestNeverWantsAnRsyncThatStopsAtLinks(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	write(t, src+"/dir/file", "backup")
+	p.backup(t, src)
+	old := t.TempDir() + "/rsync"
+	check(t, os.WriteFile(old, []byte("#!/bin/sh\n[ \"$1\" = --version ] && echo 'rsync  version 3.4.9  protocol version 32' || exec rsync \"$@\"\n"), 0o755))
+	target := p.mount + "/target"
+	write(t, target+"/kept", "x")
+	check(t, os.Symlink(p.mount+"/outside", target+"/dir"))
+	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never", "--rsync", old)
+	wantOneLine(t, r, 2, "rsync 3.4.9 would follow symlinks in "+target+" with overwrite=never; 3.5.0 does not")
+	if !strings.Contains(r.Stderr, "hint: to write over what is older in the target: ") || !strings.Contains(r.Stderr, "--overwrite=if-newer") {
+		t.Errorf("no hint: %s", r.Stderr)
+	}
+	if r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never", "--rsync", old, "-n"); !strings.Contains(r.Stderr, "this would be refused: rsync 3.4.9 ") {
+		t.Errorf("a dry run: exit %d\n%s", r.Exit, r.Stderr)
+	}
+	for _, args := range [][]string{
+		{"-t", target, "--overwrite=if-newer"},
+		{"-t", p.mount + "/new", "--overwrite=never"},
+	} {
+		p.restore(t, append(args, "--rsync", old)...)
 	}
 }
 
