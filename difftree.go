@@ -99,10 +99,7 @@ func (w *pairWalker) read(a, b *os.File, p string) {
 		if linkB != nil {
 			both++
 		}
-		if boundary(linkA) || boundary(linkB) {
-			return nil
-		}
-		return w.meet(a, b, name, linkA, linkB)
+		return w.meet(a, b, name, inBackup(linkA), inBackup(linkB))
 	})
 	if err == nil {
 		err = w.readAdded(a, b, p, both)
@@ -124,7 +121,7 @@ func (w *pairWalker) readAdded(a, b *os.File, p string, both int) error {
 	}
 	return w.each(b, func(name string) error {
 		linkB, linkA, err := w.look(b, a, p, name)
-		if err != nil || linkA != nil || boundary(linkB) {
+		if err != nil || linkA != nil || inBackup(linkB) == nil {
 			return err
 		}
 		return w.looseTree(w.b, b, name, linkB)
@@ -145,7 +142,13 @@ func (w *pairWalker) look(here, there *os.File, p, name string) (*diffLink, *dif
 	return link, &diffLink{path: link.path, st: other}, err
 }
 
-func boundary(l *diffLink) bool { return l != nil && l.st.isBoundary() }
+// inBackup leaves out nested subvolumes: to the backup they are nothing.
+func inBackup(l *diffLink) *diffLink {
+	if l == nil || l.st.isBoundary() {
+		return nil
+	}
+	return l
+}
 
 // each calls do with the names in dir, in bounded memory.
 func (w *pairWalker) each(dir *os.File, do func(name string) error) error {
