@@ -267,7 +267,10 @@ func (d *differ) run(method DiffMethod) (DiffMethod, error) {
 	tops := errA == nil && errB == nil && a.isDir() && b.isDir()
 	if method != DiffWalk {
 		ok, err := d.trySend(tops && (d.inside == "" || a.id == b.id))
-		if ok || err != nil {
+		switch {
+		case isDamage(err) && method == DiffAuto:
+			d.forget() // the kernel gives up at what a walk goes round
+		case ok || err != nil:
 			return DiffSend, err
 		}
 		if method == DiffSend {
@@ -278,6 +281,13 @@ func (d *differ) run(method DiffMethod) (DiffMethod, error) {
 		return "", err
 	}
 	return DiffWalk, d.match()
+}
+
+// forget makes the differ as good as new.
+func (d *differ) forget() {
+	clear(d.a.loose)
+	clear(d.b.loose)
+	d.entries, d.unread, d.unreadCount, d.firstUnread = nil, nil, 0, nil
 }
 
 func topLink(p string, st fileStat, err error) *diffLink {
@@ -298,13 +308,16 @@ func (d *differ) relate() error {
 	return err
 }
 
-// skip notes what could not be read and goes on.
+// skip notes what could not be read, once, and goes on.
 func (d *differ) skip(err error) error {
 	if err == nil || !isUnreadable(err) {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if slices.Contains(d.unread, err.Error()) {
+		return nil
+	}
 	d.firstUnread = cmp.Or(d.firstUnread, err)
 	d.unreadCount++
 	if len(d.unread) < maxUnread {

@@ -36,8 +36,7 @@ func (d *differ) trySend(tops bool) (bool, error) {
 	}
 	ok, err := d.takeLoose(played)
 	if err != nil || !ok {
-		clear(d.a.loose)
-		clear(d.b.loose)
+		d.forget()
 		return false, err
 	}
 	if err := d.match(); err != nil {

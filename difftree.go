@@ -94,7 +94,7 @@ func (w *pairWalker) read(a, b *os.File, p string) {
 	err := w.each(a, func(name string) error {
 		linkA, linkB, err := w.look(a, b, p, name)
 		if err != nil {
-			return err
+			return w.skip(err)
 		}
 		if linkB != nil {
 			both++
@@ -121,8 +121,11 @@ func (w *pairWalker) readAdded(a, b *os.File, p string, both int) error {
 	}
 	return w.each(b, func(name string) error {
 		linkB, linkA, err := w.look(b, a, p, name)
-		if err != nil || linkA != nil || inBackup(linkB) == nil {
-			return err
+		if err != nil {
+			return w.skip(err)
+		}
+		if linkA != nil || inBackup(linkB) == nil {
+			return nil
 		}
 		return w.looseTree(w.b, b, name, linkB)
 	})
@@ -192,8 +195,11 @@ func (w *pairWalker) looseTree(side *diffSide, dir *os.File, name string, link *
 	defer sub.Close()
 	return w.each(sub, func(name string) error {
 		st, err := fileStatAt(sub, name)
-		if err != nil || st.isBoundary() {
-			return err
+		if err != nil {
+			return w.skip(err)
+		}
+		if st.isBoundary() {
+			return nil
 		}
 		return w.looseTree(side, sub, name, &diffLink{path: path.Join(link.path, name), st: st})
 	})

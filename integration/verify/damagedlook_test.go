@@ -151,30 +151,18 @@ func TestHistoryOfUnreadableContent(t *testing.T) {
 // A backup in which the path can not be looked up keeps nobody from the others.
 func TestHistoryWithDamagedMetadata(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
-	const files = 1000
-	name := func(i int) string { return fmt.Sprintf("file%04d", i) }
-	for i := range files {
-		s.write(t, name(i), 10)
-	}
-	first := s.backup(t)
-	for i := range files {
-		must(t, os.Chmod(filepath.Join(s.src, name(i)), 0o600))
-	}
-	second := s.backup(t)
-	s.loseLeaf(t, s.snapshots(t)[1].ID, "INODE_ITEM")
-	lost := 0
-	for ; lost < files; lost++ {
-		if _, err := os.Lstat(filepath.Join(s.dest, second, name(lost))); errors.Is(err, unix.EIO) {
-			break
+	s, backups, lost := damagedInodes(t, 1)
+	for name := range lost {
+		h, err := rsbtbackup.History(t.Context(), s.dest, name)
+		if !errors.Is(err, rsbtbackup.ErrNotCompared) || h == nil || !strings.Contains(err.Error(), backups[1]) {
+			t.Fatalf("%v, %+v", err, h)
+		}
+		if got, want := versions(h, backups), "0-0 [] false\n"; got != want {
+			t.Errorf("%s, want\n%s", got, want)
 		}
 	}
-	h, err := rsbtbackup.History(t.Context(), s.dest, name(lost))
-	if !errors.Is(err, rsbtbackup.ErrNotCompared) || h == nil || !strings.Contains(err.Error(), second) {
-		t.Fatalf("%v, %+v", err, h)
-	}
-	if got, want := versions(h, []string{first, second}), "0-0 [] false\n"; got != want {
-		t.Errorf("%s, want\n%s", got, want)
+	if len(lost) == 0 {
+		t.Error("every inode can be read")
 	}
 }
 
@@ -185,4 +173,58 @@ func versions(h *rsbtbackup.PathHistory, backups []string) string {
 		fmt.Fprintf(&b, "%d-%d %v %v\n", slices.Index(backups, v.First), slices.Index(backups, v.Last), v.Changed, v.Unread)
 	}
 	return b.String()
+}
+
+// A file of which not even the inode can be read keeps nobody from the others, whichever way they are compared.
+func TestDiffWithDamagedMetadata(t *testing.T) {
+	t.Parallel()
+	for which := range 2 {
+		t.Run(fmt.Sprint(which), func(t *testing.T) {
+			t.Parallel()
+			s, backups, lost := damagedInodes(t, which)
+			if len(lost) == 0 {
+				t.Fatal("every inode can be read")
+			}
+			for _, method := range []rsbtbackup.DiffMethod{rsbtbackup.DiffAuto, rsbtbackup.DiffWalk} {
+				d, err := rsbtbackup.Diff(t.Context(), s.dest, backups[0], backups[1], rsbtbackup.DiffOptions{Method: method})
+				if !errors.Is(err, rsbtbackup.ErrNotCompared) || d == nil {
+					t.Fatalf("%q: %v, %+v", method, err, d)
+				}
+				if len(d.Entries) != manyFiles-len(lost) || len(d.Unread) != len(lost) {
+					t.Errorf("%q: %d differences and %d unread, want %d and %d", method, len(d.Entries), len(d.Unread), manyFiles-len(lost), len(lost))
+				}
+				for _, e := range d.Entries {
+					if e.Kind != rsbtbackup.DiffMetadata || lost[e.Path] {
+						t.Errorf("%q: %+v", method, e)
+					}
+				}
+			}
+		})
+	}
+}
+
+const manyFiles = 1000
+
+// damagedInodes is two backups of many files, of which all have another mode in the second. In one of them some inodes
+// are lost then: those of the files returned.
+func damagedInodes(t *testing.T, which int) (s *store, backups []string, lost map[string]bool) {
+	t.Helper()
+	s = newStore(t)
+	name := func(i int) string { return fmt.Sprintf("file%04d", i) }
+	for i := range manyFiles {
+		s.write(t, name(i), 10)
+	}
+	backups = append(backups, s.backup(t))
+	for i := range manyFiles {
+		must(t, os.Chmod(filepath.Join(s.src, name(i)), 0o600))
+	}
+	backups = append(backups, s.backup(t))
+	s.loseLeaf(t, s.snapshots(t)[which].ID, "INODE_ITEM")
+	lost = map[string]bool{}
+	for i := range manyFiles {
+		if _, err := os.Lstat(filepath.Join(s.dest, backups[which], name(i))); errors.Is(err, unix.EIO) {
+			lost[name(i)] = true
+		}
+	}
+	return s, backups, lost
 }
