@@ -83,6 +83,9 @@ func findAll(st *state, refs []string) ([]Snapshot, error) {
 // explainForeign tells a missing backup from something that merely is called
 // like one.
 func explainForeign(st *state, ref string, err error) error {
+	if slices.Contains(st.hidden, ref) {
+		return failf(ErrNoBackup, "%q is not a backup as long as it is hidden: %w", ref, btrfs.ErrMountPoint)
+	}
 	if slices.Contains(st.foreign, ref) {
 		return failf(ErrNoBackup, "%q is not a backup (a backup is a subvolume with a date as its name)", ref)
 	}
@@ -94,7 +97,7 @@ func checkDoomed(doomed []Snapshot, newest *Snapshot) error {
 		if b.Pinned() {
 			return pinnedError(b.Name, b.Record)
 		}
-		if newest != nil && b.ID == newest.ID {
+		if newest != nil && b.Name == newest.Name {
 			return failf(ErrGuard, "%s is the newest complete backup", b.Name)
 		}
 	}
@@ -254,17 +257,17 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 // moveCur lets cur name the newest complete backup that stays, before the one
 // it names is deleted.
 func (c *changing) moveCur(doomed []Snapshot) error {
-	going := make(map[uint64]bool, len(doomed))
+	going := make(map[string]bool, len(doomed))
 	for _, b := range doomed {
-		going[b.ID] = true
+		going[b.Name] = true
 	}
 	newest := c.state.newestComplete()
-	if newest == nil || !going[newest.ID] {
+	if newest == nil || !going[newest.Name] {
 		return nil
 	}
 	var staying []Snapshot
 	for _, b := range c.state.backups {
-		if !going[b.ID] {
+		if !going[b.Name] {
 			staying = append(staying, b)
 		}
 	}

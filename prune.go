@@ -186,7 +186,7 @@ func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneRep
 		if i < 0 {
 			return step("min-free", o.outOfReach(s.path, free+frees, report))
 		}
-		mark(planned, left[i].ID)
+		mark(planned, left[i].Name)
 		left = slices.Delete(left, i, i+1)
 		if err := s.measure(ctx, planned); err != nil {
 			return step("measure", err)
@@ -250,26 +250,27 @@ func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneRepor
 // spare corrects the decision on a backup that was pinned after it was made.
 func (r *PruneReport) spare(b Snapshot) {
 	for i := range r.Decisions {
-		if r.Decisions[i].ID == b.ID {
+		if r.Decisions[i].Name == b.Name {
 			r.Decisions[i].Keep, r.Decisions[i].Reasons = true, []string{"pinned meanwhile"}
 		}
 	}
 }
 
-// decide is pure: it asks the policy about every backup, newest first.
+// decide is pure: it asks the policy about every backup, newest first. What is
+// decided about a backup goes by its name, as its deletion does.
 func decide(backups []Snapshot, policy retention.Policy, now time.Time) []Decision {
 	if policy.IsEmpty() {
 		return keepAll(backups)
 	}
 	asked := make([]retention.Backup, len(backups))
-	byID := make(map[uint64]Snapshot, len(backups))
+	byName := make(map[string]Snapshot, len(backups))
 	for i, b := range backups {
 		asked[i] = retention.Backup{Name: b.Name, Time: b.Time, ID: b.ID, Complete: b.Status == Complete, Pinned: b.Pinned()}
-		byID[b.ID] = b
+		byName[b.Name] = b
 	}
 	var decisions []Decision
 	for _, d := range retention.Apply(asked, policy, now) {
-		decisions = append(decisions, Decision{Snapshot: byID[d.Backup.ID], Keep: d.Keep, Reasons: d.Reasons})
+		decisions = append(decisions, Decision{Snapshot: byName[d.Backup.Name], Keep: d.Keep, Reasons: d.Reasons})
 	}
 	return decisions
 }
@@ -285,7 +286,7 @@ func keepAll(backups []Snapshot) []Decision {
 		switch {
 		case b.Pinned():
 			reason = "pinned"
-		case complete != nil && complete.ID == b.ID:
+		case complete != nil && complete.Name == b.Name:
 			reason = "newest complete backup"
 		case i == len(backups)-1:
 			reason = "newest"
@@ -324,7 +325,7 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 			return step("delete", err)
 		}
 		c.log.Info("not enough space is free", "free", report.Free, "total", report.Total, "next", b.Name)
-		mark(report.Decisions, b.ID)
+		mark(report.Decisions, b.Name)
 		var gone []string
 		gone, err = c.deleteAll(ctx, []Snapshot{b}, removal{spared: report.spare})
 		report.Deleted = append(report.Deleted, gone...)
@@ -345,7 +346,7 @@ func (c *changing) inReach(ctx context.Context, o PruneOptions, report *PruneRep
 	all := slices.DeleteFunc(slices.Clone(report.Decisions), func(d Decision) bool { return !d.Keep })
 	left := remaining(all)
 	for i := expendable(left, o.keepMin()); i >= 0; i = expendable(left, o.keepMin()) {
-		mark(all, left[i].ID)
+		mark(all, left[i].Name)
 		left = slices.Delete(left, i, i+1)
 	}
 	if err := c.store.measure(ctx, all); err != nil {
@@ -410,7 +411,7 @@ func expendable(left []Snapshot, keepMin int) int {
 	}
 	newest := newestComplete(left)
 	for i, b := range left {
-		last := i == len(left)-1 || newest != nil && b.ID == newest.ID
+		last := i == len(left)-1 || newest != nil && b.Name == newest.Name
 		if b.Pinned() || last || b.Status == Complete && complete <= keepMin {
 			continue
 		}
@@ -419,9 +420,9 @@ func expendable(left []Snapshot, keepMin int) int {
 	return -1
 }
 
-func mark(decisions []Decision, id uint64) {
+func mark(decisions []Decision, name string) {
 	for i := range decisions {
-		if decisions[i].ID == id {
+		if decisions[i].Name == name {
 			decisions[i].Keep, decisions[i].Reasons = false, []string{"space was needed"}
 		}
 	}

@@ -93,7 +93,7 @@ func removeChild(ctx context.Context, sub *os.File, c btrfs.Child) error {
 func openInside(dir *os.File, path string) (*os.File, error) {
 	f, err := openResolved(dir, path, unix.O_DIRECTORY, unix.RESOLVE_NO_XDEV)
 	if errors.Is(err, unix.EXDEV) {
-		return nil, atError("open", dir, path, errors.New("something is mounted there"))
+		return nil, atError("open", dir, path, btrfs.ErrMountPoint)
 	}
 	return f, err
 }

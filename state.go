@@ -85,6 +85,7 @@ type state struct {
 	trash    []string // backups somebody died deleting
 	orphans  []string // records without a backup
 	foreign  []string // everything else, never touched
+	hidden   []string // of these, what has the name of a backup and may be one below what is mounted there
 	logMode  uint32
 	instance instance
 }
@@ -152,7 +153,10 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	slices.SortFunc(st.backups, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
 	distrustUnrecorded(st.backups)
 	slices.Sort(st.foreign)
-	have := make(map[string]bool, len(st.backups))
+	have := make(map[string]bool, len(st.backups)+len(st.hidden))
+	for _, name := range st.hidden {
+		have[name] = true
+	}
 	for i := range st.backups {
 		b := &st.backups[i]
 		have[b.Name] = true
@@ -214,10 +218,14 @@ func (s *store) readBackups(st *state, records *os.File, names []string, loc *ti
 	const share = 200
 	workers := min(runtime.GOMAXPROCS(0), 1+len(names)/share)
 	found := make([]*Snapshot, len(names))
+	hidden := make([]bool, len(names))
 	errs := make([]error, workers)
 	read := func(w int) {
 		for i := w; i < len(names) && errs[w] == nil; i += workers {
 			found[i], errs[w] = s.readBackup(records, names[i], loc)
+			if errors.Is(errs[w], btrfs.ErrMountPoint) {
+				hidden[i], errs[w] = true, nil
+			}
 		}
 	}
 	var group sync.WaitGroup
@@ -227,10 +235,13 @@ func (s *store) readBackups(st *state, records *os.File, names []string, loc *ti
 	read(0)
 	group.Wait()
 	for i, b := range found {
-		if b == nil {
-			st.foreign = append(st.foreign, names[i])
-		} else {
+		if b != nil {
 			st.backups = append(st.backups, *b)
+			continue
+		}
+		st.foreign = append(st.foreign, names[i])
+		if hidden[i] {
+			st.hidden = append(st.hidden, names[i])
 		}
 	}
 	return errors.Join(errs...)
@@ -240,7 +251,7 @@ func (s *store) readBackups(st *state, records *os.File, names []string, loc *ti
 func (s *store) readTrash(st *state, name string) error {
 	info, err := s.subvolumeAt(name)
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, btrfs.ErrMountPoint):
 		return err
 	case info == nil:
 		st.foreign = append(st.foreign, name)
@@ -275,7 +286,10 @@ func (s *store) readPending() (p pendingState, err error) {
 		return p, err
 	}
 	info, err := s.subvolumeAt(pendingName)
-	if err != nil || info == nil {
+	if info == nil {
+		if errors.Is(err, btrfs.ErrMountPoint) {
+			err = nil // a directory that can be neither removed nor renamed
+		}
 		return p, err
 	}
 	p.kind, p.uuid, p.parentUUID, p.readOnly = subvolume, info.UUID, info.ParentUUID, info.ReadOnly
@@ -309,7 +323,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 }
 
 // subvolumeAt returns nil for anything that is not a subvolume, a symlink to
-// one included.
+// one included. Where something is mounted, the error is btrfs.ErrMountPoint.
 func (s *store) subvolumeAt(name string) (*btrfs.Info, error) {
 	d, err := btrfs.OpenDirAt(s.dir, name)
 	if isNoDir(err) {

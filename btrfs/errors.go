@@ -17,6 +17,9 @@ var (
 	// ErrNotSubvolume: the file is on btrfs, but it is not the root directory of a subvolume.
 	ErrNotSubvolume = errors.New("not a subvolume")
 
+	// ErrMountPoint: something is mounted on the directory.
+	ErrMountPoint = errors.New("something is mounted there")
+
 	// ErrInvalidName: the name is empty, ".", "..", longer than 255 bytes, or has a slash or a NUL in it.
 	ErrInvalidName = errors.New("not a valid name for a directory entry")
 )

@@ -31,15 +31,20 @@ func OpenDir(path string) (*os.File, error) {
 }
 
 // OpenDirAt opens the directory name inside parent for reading, close-on-exec, without following a symbolic link:
-// that, like anything else that is not a directory, gives ENOTDIR. Whether it is on btrfs is not checked (it may be
-// a mount point). Name of the result is parent.Name() + "/" + name.
+// that, like anything else that is not a directory, gives ENOTDIR. Nor does it enter a mount, where the name would
+// stand for something else than what DeleteSubvolume and the other calls by name act upon: ErrMountPoint. So the
+// result is on the filesystem of parent, in the same subvolume or the root of another. Name of the result is
+// parent.Name() + "/" + name. It takes Linux 5.6 (openat2).
 func OpenDirAt(parent *os.File, name string) (*os.File, error) {
-	const op = "openat"
+	const op = "openat2"
 	path := childPath(parent, name)
 	if err := checkName(name); err != nil {
 		return nil, pathError(op, path, err)
 	}
 	fd, err := openat(parent, name)
+	if err == unix.EXDEV {
+		err = &kindError{ErrMountPoint, unix.EXDEV}
+	}
 	if err != nil {
 		return nil, pathError(op, path, err)
 	}
@@ -50,7 +55,10 @@ func openat(parent *os.File, name string) (fd int, err error) {
 	err = withFd(parent, func(dir uintptr) error {
 		return retry(func() unix.Errno {
 			var err error
-			fd, err = unix.Openat(int(dir), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			fd, err = unix.Openat2(int(dir), name, &unix.OpenHow{
+				Flags:   unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+				Resolve: unix.RESOLVE_NO_XDEV,
+			})
 			return errnoOf(err)
 		})
 	})

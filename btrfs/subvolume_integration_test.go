@@ -55,9 +55,13 @@ func TestOpenDirAt(t *testing.T) {
 		t.Error("not close-on-exec")
 	}
 	must(t, os.Symlink("plain", dir+"/tolink"))
+	must(t, os.Mkdir(dir+"/mounted", 0o755))
+	must(t, unix.Mount(dir+"/sub", dir+"/mounted", "", unix.MS_BIND, ""))
+	t.Cleanup(func() { _ = unix.Unmount(dir+"/mounted", unix.MNT_DETACH) })
 
 	open := func(parent *os.File, name string) error { return only(btrfs.OpenDirAt(parent, name)) }
-	checkFailures(t, "openat", append([]failure{
+	checkFailures(t, "openat2", append([]failure{
+		{"another subvolume mounted there", open(w.root, "mounted"), []error{btrfs.ErrMountPoint, unix.EXDEV}, nil},
 		{"a symbolic link to a directory", open(w.root, "tolink"), []error{unix.ENOTDIR}, nil},
 		{"a file", open(w.root, "file"), []error{unix.ENOTDIR}, nil},
 		{"missing", open(w.root, "none"), []error{os.ErrNotExist}, nil},

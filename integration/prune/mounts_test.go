@@ -1,0 +1,116 @@
+//go:build integration
+
+package prune
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+// bind mounts from on to, until the end of the test or the function returned.
+func bind(t testing.TB, from, to string) (unmount func()) {
+	t.Helper()
+	check(t, unix.Mount(from, to, "", unix.MS_BIND, ""))
+	unmount = func() { _ = unix.Unmount(to, unix.MNT_DETACH) }
+	t.Cleanup(unmount)
+	return unmount
+}
+
+// A backup that a mount shows under a second name was taken for two: the one
+// that was to go by the second name went by its subvolume id, and with it the
+// last backup there was.
+func TestABackupMountedUnderAnotherName(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
+	madeUp(t, dest, days...)
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	for _, name := range []string{"2020-01-01-00:00", "2027-01-01-00:00"} {
+		dir := filepath.Join(dest, name)
+		check(t, os.Mkdir(dir, 0o755))
+		bind(t, filepath.Join(dest, days[2]), dir)
+		for _, args := range [][]string{{"delete", dest, name, "--force"}, {"pin", dest, name}, {"ls", dest, name}, {"verify", dest, name}, {"restore", dest, name, "--target=" + filepath.Join(t.TempDir(), "new")}} {
+			wantRefused(t, testbin.Run(t, args...), 2, "something is mounted there")
+		}
+		wantNames(t, dest, days...)
+	}
+	testbin.Must(t, "prune", dest, "--keep-last=2")
+	wantNames(t, dest, days[1:]...)
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantNames(t, dest, days[2])
+	wantCur(t, dest, days[2])
+	if got := readFile(t, filepath.Join(dest, days[2], "last")); got != days[2] {
+		t.Errorf("the last backup holds %q", got)
+	}
+}
+
+// Another filesystem on the name of a backup is none, though its subvolume id
+// may be the highest and make the newest one look expendable.
+func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00")
+	other := loopfs.New(t, "256M")
+	for range 20 { // a high id
+		newSubvolume(t, other+"/s")
+		check(t, os.Remove(other+"/s"))
+	}
+	newSubvolume(t, other+"/s")
+	dir := filepath.Join(dest, "2026-01-03-00:00")
+	check(t, os.Mkdir(dir, 0o755))
+	bind(t, other+"/s", dir)
+	wantNames(t, dest, "2026-01-01-00:00", "2026-01-02-00:00")
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantNames(t, dest, "2026-01-02-00:00")
+	wantCur(t, dest, "2026-01-02-00:00")
+	src := t.TempDir()
+	write(t, src+"/f", "1")
+	testbin.Must(t, "backup", src, dest, "--force")
+}
+
+// A mount hides the backup below it for a while. Whatever is done meanwhile, it
+// is there again afterwards, and so is what is on record.
+func TestAMountHidesABackup(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
+	madeUp(t, dest, days...)
+	testbin.Must(t, "pin", dest, days[0], "--note=for ever")
+	record(t, dest, days[2], rsbtbackup.Incomplete)
+	unmount := []func(){bind(t, t.TempDir(), filepath.Join(dest, days[0])), bind(t, filepath.Join(dest, days[1]), filepath.Join(dest, days[2]))}
+	wantNames(t, dest, days[1])
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantRefused(t, testbin.Run(t, "delete", dest, days[0], "--force"), 2, "something is mounted there")
+	wantNames(t, dest, days[1])
+	for _, f := range unmount {
+		f()
+	}
+	wantNames(t, dest, days...)
+	if r := testbin.Must(t, "list", dest); !strings.Contains(r.Stdout, "pinned") || !strings.Contains(r.Stdout, "incomplete") {
+		t.Errorf("the records are gone:\n%s", r.Stdout)
+	}
+}
+
+// What is mounted on pending is neither resumed nor deleted.
+func TestAMountOnPending(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2026-01-01-00:00")
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	src := t.TempDir()
+	write(t, src+"/f", "1")
+	treasure := filepath.Join(filepath.Dir(dest), "treasure")
+	newSubvolume(t, treasure)
+	write(t, treasure+"/f", "treasure")
+	check(t, os.Mkdir(filepath.Join(dest, "pending"), 0o755))
+	unmount := bind(t, treasure, filepath.Join(dest, "pending"))
+	wantRefused(t, testbin.Run(t, "backup", src, dest, "-q"), 1, "pending")
+	unmount()
+	if got := readFile(t, treasure+"/f"); got != "treasure" {
+		t.Errorf("a file outside has changed: %q", got)
+	}
+	testbin.Must(t, "backup", src, dest, "--force")
+}
