@@ -208,7 +208,8 @@ type removal struct {
 // (BTRFS_IOC_START_SYNC) is not safe: while another one is being written it
 // hangs for up to 30 s (Linux 6.18).
 func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal) ([]string, error) {
-	if err := c.moveCur(doomed); err != nil {
+	moved, err := c.moveCur(doomed)
+	if err != nil {
 		return nil, err
 	}
 	// One lock for all of them: to take it anew for each costs as much time
@@ -245,6 +246,9 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			how.progress(i+1, len(doomed))
 		}
 	}
+	if moved != nil && !slices.Contains(gone, moved.Name) {
+		errs = append(errs, step("point cur to "+moved.Name, c.pointBack(moved.Name)))
+	}
 	// A record whose backup was not deleted to its end, or that a run which dies
 	// here leaves behind, is repaired like any record without a backup.
 	if err := removeRecords(records, gone); err != nil {
@@ -255,15 +259,15 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 }
 
 // moveCur lets cur name the newest complete backup that stays, before the one
-// it names is deleted.
-func (c *changing) moveCur(doomed []Snapshot) error {
+// it names is deleted, which is returned.
+func (c *changing) moveCur(doomed []Snapshot) (from *Snapshot, err error) {
 	going := make(map[string]bool, len(doomed))
 	for _, b := range doomed {
 		going[b.Name] = true
 	}
 	newest := c.state.newestComplete()
 	if newest == nil || !going[newest.Name] {
-		return nil
+		return nil, nil
 	}
 	var staying []Snapshot
 	for _, b := range c.state.backups {
@@ -272,9 +276,18 @@ func (c *changing) moveCur(doomed []Snapshot) error {
 		}
 	}
 	if next := newestComplete(staying); next != nil {
-		return step("point cur to "+next.Name, c.store.setCur(next.Name))
+		return newest, step("point cur to "+next.Name, c.store.setCur(next.Name))
 	}
-	return step("remove cur", ignoreNotExist(unlinkAt(c.store.dir, curName, 0)))
+	return newest, step("remove cur", ignoreNotExist(unlinkAt(c.store.dir, curName, 0)))
+}
+
+// pointBack undoes moveCur for a backup that is whole after all.
+func (c *changing) pointBack(name string) error {
+	info, err := c.store.subvolumeAt(name)
+	if err != nil || info == nil {
+		return err
+	}
+	return c.store.setCur(name)
 }
 
 // deleteBackup removes one backup, but not its record. The pin is read here,
@@ -320,11 +333,14 @@ func checkPin(records *os.File, b Snapshot) error {
 // unpublish takes a backup away at once. One that a single ioctl can not delete
 // (subvolumes are nested in it, or the caller is not root) gets a name that is
 // no backup's, which is returned: whatever interrupts the rest, nothing half
-// deleted is listed.
+// deleted is listed. What the caller may not empty keeps its name.
 func (s *store) unpublish(name string) (trash string, err error) {
 	err = btrfs.DeleteSubvolume(s.dir, name)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY), refused(err) && !privileged(s.dir):
+		if err := mayEmpty(s.dir, name); err != nil {
+			return "", err
+		}
 		trash = trashPrefix + name
 		return trash, renameAt(s.dir, name, trash)
 	case refused(err):

@@ -144,6 +144,22 @@ func removeAsOwner(ctx context.Context, dir *os.File, name string) error {
 	return unlinkAt(dir, name, unix.AT_REMOVEDIR)
 }
 
+// mayEmpty asks the kernel, with a call that changes nothing, whether the
+// caller may do what removeAsOwner begins with: the owner of a subvolume may set
+// its flag, also to what it is.
+func mayEmpty(dir *os.File, name string) error {
+	sub, err := openWide(dir, name)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	ro, err := btrfs.ReadOnly(sub)
+	if err != nil {
+		return err
+	}
+	return btrfs.SetReadOnly(sub, ro)
+}
+
 // makeWritable clears the read-only flag of a subvolume.
 func makeWritable(sub *os.File) error {
 	ro, err := btrfs.ReadOnly(sub)

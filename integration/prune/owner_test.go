@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
@@ -171,4 +172,61 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 		}
 	}
 	wantTidy(t, dest)
+}
+
+// Whoever owns DEST may take the name off a backup there, but not empty that of
+// somebody else: so it keeps its name, or a later run of root would take it for
+// one that is on its way out.
+func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
+	for _, options := range [][]string{nil, {"user_subvol_rm_allowed"}} {
+		t.Run(strings.Join(append(options, "mount"), " "), func(t *testing.T) {
+			mnt := loopfs.NewFS(t, "512M", "btrfs", options...)
+			dest := filepath.Join(mnt, "dest")
+			check(t, os.Mkdir(dest, 0o755))
+			check(t, os.Chown(dest, nobody, nobody))
+			mustAsOwner(t, "init", dest)
+			days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00", "2026-01-04-00:00"}
+			madeUp(t, dest, days...)
+			mustAsOwner(t, "prune", dest, "--keep-last=9")
+			makeWritable(t, filepath.Join(dest, days[0]))
+			newSubvolume(t, filepath.Join(dest, days[0], "nested"))
+			setReadOnly(t, filepath.Join(dest, days[0]))
+			makeWritable(t, filepath.Join(dest, days[1]))
+			before := map[string]string{}
+			for _, name := range days {
+				before[name] = digest(t, filepath.Join(dest, name))
+			}
+			for range 2 {
+				r := asOwner(t, "prune", dest, "--keep-last=1")
+				wantExit(t, r, 1)
+				if !strings.Contains(r.Stderr, days[0]+": operation not permitted") || !strings.Contains(r.Stderr, "hint: sudo ") {
+					t.Errorf("it says:\n%s", r.Stderr)
+				}
+				wantExit(t, asOwner(t, "delete", dest, "--force", "latest", days[1]), 1)
+				wantNames(t, dest, days...)
+				wantCur(t, dest, days[3])
+				wantTidy(t, dest)
+			}
+			for _, name := range days {
+				path := filepath.Join(dest, name)
+				if readOnly(t, path) != (name != days[1]) || digest(t, path) != before[name] {
+					t.Errorf("%s has changed", name)
+				}
+			}
+			give(t, nobody, dest)
+			mustAsOwner(t, "prune", dest, "--keep-last=1")
+			wantNames(t, dest, days[3])
+			wantTidy(t, dest)
+		})
+	}
+}
+
+func readOnly(t testing.TB, path string) bool {
+	t.Helper()
+	f, err := btrfs.OpenDir(path)
+	check(t, err)
+	defer f.Close()
+	ro, err := btrfs.ReadOnly(f)
+	check(t, err)
+	return ro
 }
