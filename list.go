@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,24 +68,20 @@ func (s *store) list() (*Listing, error) {
 // what neither of them has, no other has either, since each descends from the
 // one before it.
 func (s *store) measureEach(ctx context.Context, backups []Snapshot) error {
+	m := &measurer{store: s}
 	for i := range backups {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		b := &backups[i]
-		var since uint64
-		var newer *Decision
+		var older, newer *Snapshot
 		if i > 0 {
-			since = backups[i-1].generation
+			older = &backups[i-1]
 		}
 		if i+1 < len(backups) {
-			newer = &Decision{Snapshot: backups[i+1]}
+			newer = &backups[i+1]
 		}
-		freed, err := s.freedBy(b.Name, since, newer)
-		var added uint64
-		if err == nil && b.Added == nil {
-			added, err = s.addedBy(b.Name, since)
-		}
+		added, freed, err := m.sizes(b, older, newer)
 		switch {
 		case errors.Is(err, unix.EPERM):
 			return nil
@@ -101,13 +96,4 @@ func (s *store) measureEach(ctx context.Context, backups []Snapshot) error {
 		}
 	}
 	return nil
-}
-
-func (s *store) addedBy(name string, since uint64) (uint64, error) {
-	f, err := btrfs.OpenDirAt(s.dir, name)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	return btrfs.AddedBytes(f, since)
 }

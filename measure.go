@@ -1,4 +1,7 @@
-// Measuring what a prune would free, from the extents the kernel lists.
+// Measuring what deletions would free, from the extents the kernel lists. All
+// of it rests on backups descending from each other: what came after the
+// making of one and is not in the next is in no other either. Without root the
+// kernel does not list extents (EPERM).
 
 package rsbtbackup
 
@@ -6,35 +9,107 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
-// measure fills in Frees where it is missing. Backups descend from each other,
-// so an extent that is younger than the nearest older backup that is kept, and
-// not in the next newer one, is in no other either. Without root the kernel does
-// not list extents and Frees stays unknown.
-func (s *store) measure(ctx context.Context, decisions []Decision) error {
-	var since uint64 // of the nearest older backup that is kept
+// measurer keeps the extents of the backup it has read as the next of another,
+// whose turn it mostly is then: to read a backup takes as long as it has files.
+type measurer struct {
+	store *store
+	held  map[extentsOf]*btrfs.ExtentSet
+}
+
+// extentsOf names the extents in a backup that are younger than a generation.
+type extentsOf struct {
+	name  string
+	since uint64
+}
+
+func (m *measurer) read(of extentsOf) (*btrfs.ExtentSet, error) {
+	if set := m.held[of]; set != nil {
+		return set, nil
+	}
+	set := &btrfs.ExtentSet{}
+	return set, m.add(set, of)
+}
+
+func (m *measurer) add(set *btrfs.ExtentSet, of extentsOf) error {
+	f, err := btrfs.OpenDirAt(m.store.dir, of.name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return set.Add(f, of.since)
+}
+
+// madeIn is the generation that nothing in b was younger than when it was made;
+// 0 if b is nil.
+func madeIn(b *Snapshot) uint64 {
+	if b == nil {
+		return 0
+	}
+	return b.made
+}
+
+// later is what somebody put into b when it had been made; most often nothing.
+func (m *measurer) later(b *Snapshot) (*btrfs.ExtentSet, error) {
+	if b == nil || !b.touched {
+		return &btrfs.ExtentSet{}, nil
+	}
+	return m.read(extentsOf{b.Name, b.made})
+}
+
+// sizes tells how much of b is in no backup up to older, and of that how much
+// is not in newer. Both neighbours may be nil.
+func (m *measurer) sizes(b, older, newer *Snapshot) (added, freed uint64, err error) {
+	since := madeIn(older)
+	own, err := m.read(extentsOf{b.Name, since})
+	if err != nil {
+		return 0, 0, err
+	}
+	later, err := m.later(older)
+	if err != nil {
+		return 0, 0, err
+	}
+	next := &btrfs.ExtentSet{}
+	if newer != nil {
+		if next, err = m.read(extentsOf{newer.Name, since}); err != nil {
+			return 0, 0, err
+		}
+	}
+	m.held = map[extentsOf]*btrfs.ExtentSet{}
+	if newer != nil {
+		m.held[extentsOf{newer.Name, since}] = next
+	}
+	if older != nil && older.touched {
+		m.held[extentsOf{older.Name, older.made}] = later
+	}
+	return own.Bytes(later), own.Bytes(later, next), nil
+}
+
+// measure fills in Frees where it is missing. What deletions free together is
+// the sum: what several of them share counts for the last.
+func (m *measurer) measure(ctx context.Context, decisions []Decision) error {
+	var older *Snapshot // the nearest that is kept
 	for i, d := range slices.Backward(decisions) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if d.Keep {
-			since = d.generation
+			older = &decisions[i].Snapshot
 			continue
 		}
 		if d.Frees != nil {
 			continue
 		}
-		var newer *Decision
+		var newer *Snapshot
 		if i > 0 {
-			newer = &decisions[i-1]
+			newer = &decisions[i-1].Snapshot
 		}
-		freed, err := s.freedBy(d.Name, since, newer)
+		_, freed, err := m.sizes(&d.Snapshot, older, newer)
 		switch {
 		case errors.Is(err, unix.EPERM):
 			return nil
@@ -48,18 +123,63 @@ func (s *store) measure(ctx context.Context, decisions []Decision) error {
 	return nil
 }
 
-func (s *store) freedBy(name string, since uint64, newer *Decision) (uint64, error) {
-	f, err := btrfs.OpenDirAt(s.dir, name)
+// total is what measure would find in all, for much less: of backups in a row
+// that go, only the first is read in full, and of the others what each has
+// added. It is not known without root, or when a backup is deleted meanwhile.
+func (m *measurer) total(ctx context.Context, decisions []Decision) (bytes uint64, known bool, err error) {
+	bytes, err = m.sumRows(ctx, decisions)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	return bytes, err == nil, err
+}
+
+func (m *measurer) sumRows(ctx context.Context, decisions []Decision) (bytes uint64, err error) {
+	var older *Snapshot // the nearest that is kept
+	var row []Snapshot
+	end := func(next *Snapshot) error {
+		freed, err := m.row(ctx, row, older, next)
+		bytes, row, older = bytes+freed, nil, next
+		return err
+	}
+	for i, d := range slices.Backward(decisions) {
+		if !d.Keep {
+			row = append(row, d.Snapshot)
+		} else if err := end(&decisions[i].Snapshot); err != nil {
+			return 0, err
+		}
+	}
+	return bytes, end(nil)
+}
+
+// row is what goes with all of row, between older and newer, which stay.
+func (m *measurer) row(ctx context.Context, row []Snapshot, older, newer *Snapshot) (freed uint64, err error) {
+	if len(row) == 0 {
+		return 0, nil
+	}
+	var all btrfs.ExtentSet
+	since := madeIn(older)
+	for i, b := range row {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		from := since
+		if i > 0 && !row[i-1].touched { // else that one may have lost what this one inherited
+			from = row[i-1].made
+		}
+		if err := m.add(&all, extentsOf{b.Name, from}); err != nil {
+			return 0, err
+		}
+	}
+	later, err := m.later(older)
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	var next *os.File
+	next := &btrfs.ExtentSet{}
 	if newer != nil {
-		if next, err = btrfs.OpenDirAt(s.dir, newer.Name); err != nil {
+		if next, err = m.read(extentsOf{newer.Name, since}); err != nil {
 			return 0, err
 		}
-		defer next.Close()
 	}
-	return btrfs.FreedBytes(f, since, next)
+	return all.Bytes(later, next), nil
 }

@@ -158,29 +158,35 @@ func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneRe
 		return step("read", err)
 	}
 	report.Decisions = decide(st.backups, o.Policy, now)
-	if err := s.measure(ctx, report.Decisions); err != nil {
+	m := &measurer{store: s}
+	if err := m.measure(ctx, report.Decisions); err != nil {
 		return step("measure", err)
 	}
 	if o.MinFree.isZero() {
 		return nil
 	}
-	return s.planFreeUp(ctx, o, report)
+	return s.planFreeUp(ctx, m, o, report)
 }
 
 // planFreeUp guesses, from the file data that would go, what freeUp would
 // delete: nothing, and ErrNoSpace, if all of it is too little. Without root
 // nothing is known of that, and nothing is guessed.
-func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneReport) error {
+func (s *store) planFreeUp(ctx context.Context, m *measurer, o PruneOptions, report *PruneReport) error {
 	free, err := s.unused(report.Free)
 	if err != nil {
 		return step("measure", err)
 	}
 	planned, left := slices.Clone(report.Decisions), remaining(report.Decisions)
-	for {
+	for asked := false; ; asked = true {
 		frees, known := sum(planned)
 		if !known || o.MinFree.reached(free+frees, report.Total) {
 			report.Decisions = planned
 			return nil
+		}
+		if !asked {
+			if err := m.inReach(ctx, o, free, planned, report); err != nil {
+				return err
+			}
 		}
 		i := expendable(left, o.keepMin())
 		if i < 0 {
@@ -188,7 +194,7 @@ func (s *store) planFreeUp(ctx context.Context, o PruneOptions, report *PruneRep
 		}
 		mark(planned, left[i].Name)
 		left = slices.Delete(left, i, i+1)
-		if err := s.measure(ctx, planned); err != nil {
+		if err := m.measure(ctx, planned); err != nil {
 			return step("measure", err)
 		}
 	}
@@ -311,7 +317,11 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 			return err
 		}
 		if !asked {
-			if err := c.inReach(ctx, o, report); err != nil {
+			free, err := c.store.unused(report.Free)
+			if err != nil {
+				return step("measure", err)
+			}
+			if err := (&measurer{store: c.store}).inReach(ctx, o, free, undeleted(report.Decisions), report); err != nil {
 				return err
 			}
 		}
@@ -336,26 +346,19 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 	return err
 }
 
-// inReach guesses whether it helps to delete all that may go, now that what was
-// deleted before has given its space back. It measures once, unlike planFreeUp.
-func (c *changing) inReach(ctx context.Context, o PruneOptions, report *PruneReport) error {
-	free, err := c.store.unused(report.Free)
-	if err != nil {
-		return step("measure", err)
-	}
-	all := slices.DeleteFunc(slices.Clone(report.Decisions), func(d Decision) bool { return !d.Keep })
+// inReach guesses whether it helps to delete all that may go.
+func (m *measurer) inReach(ctx context.Context, o PruneOptions, free uint64, decisions []Decision, report *PruneReport) error {
+	all := slices.Clone(decisions)
 	left := remaining(all)
 	for i := expendable(left, o.keepMin()); i >= 0; i = expendable(left, o.keepMin()) {
 		mark(all, left[i].Name)
 		left = slices.Delete(left, i, i+1)
 	}
-	if err := c.store.measure(ctx, all); err != nil {
-		return step("measure", err)
+	frees, known, err := m.total(ctx, all)
+	if err == nil && known && !o.MinFree.reached(free+frees, report.Total) {
+		return step("min-free", o.outOfReach(m.store.path, free+frees, report))
 	}
-	if frees, known := sum(all); known && !o.MinFree.reached(free+frees, report.Total) {
-		return step("min-free", o.outOfReach(c.store.path, free+frees, report))
-	}
-	return nil
+	return step("measure", err)
 }
 
 // outOfReach says what MinFree would come to if all that may go went. None does.
@@ -386,6 +389,11 @@ func (c *changing) enough(want MinFree, report *PruneReport) (bool, error) {
 	var err error
 	report.Free, report.Total, err = c.store.space()
 	return want.reached(report.Free, report.Total), step("measure", err)
+}
+
+// undeleted leaves out what has been deleted.
+func undeleted(decisions []Decision) []Decision {
+	return slices.DeleteFunc(slices.Clone(decisions), func(d Decision) bool { return !d.Keep })
 }
 
 // remaining returns what is kept so far, oldest first.
@@ -420,11 +428,13 @@ func expendable(left []Snapshot, keepMin int) int {
 	return -1
 }
 
+// mark lets one that is kept go. What goes above it was measured against it, and
+// has to be measured again.
 func mark(decisions []Decision, name string) {
-	for i := range decisions {
-		if decisions[i].Name == name {
-			decisions[i].Keep, decisions[i].Reasons = false, []string{"space was needed"}
-		}
+	i := slices.IndexFunc(decisions, func(d Decision) bool { return d.Name == name })
+	decisions[i].Keep, decisions[i].Reasons = false, []string{"space was needed"}
+	for ; i >= 0 && !decisions[i].Keep; i-- {
+		decisions[i].Frees = nil
 	}
 }
 

@@ -26,3 +26,26 @@ func TestDecideGoesByName(t *testing.T) {
 		t.Errorf("%q twice", kept[0].Name)
 	}
 }
+
+// What is above one that is marked has to be measured anew, up to the next that
+// stays.
+func TestMarkForgetsWhatWasMeasuredAgainstIt(t *testing.T) {
+	frees := uint64(1)
+	decisions := []Decision{ // newest first
+		{Snapshot: Snapshot{Name: "e"}, Keep: true},
+		{Snapshot: Snapshot{Name: "d"}, Frees: &frees},
+		{Snapshot: Snapshot{Name: "c"}, Keep: true},
+		{Snapshot: Snapshot{Name: "b"}, Frees: &frees},
+		{Snapshot: Snapshot{Name: "a"}, Keep: true},
+		{Snapshot: Snapshot{Name: "0"}, Frees: &frees},
+	}
+	mark(decisions, "a")
+	for _, d := range decisions {
+		if known := d.Name == "d" || d.Name == "0"; known != (d.Frees != nil) {
+			t.Errorf("%s: frees %v", d.Name, d.Frees)
+		}
+		if d.Keep != (d.Name == "e" || d.Name == "c") {
+			t.Errorf("%s: keep %v", d.Name, d.Keep)
+		}
+	}
+}

@@ -28,6 +28,7 @@ type Snapshot struct {
 	ID         uint64     `json:"id"`
 	UUID       btrfs.UUID `json:"uuid"`
 	ParentUUID btrfs.UUID `json:"parent_uuid"`
+	made       uint64     // generation it was made in: nothing in it was younger then
 	generation uint64     // of the last change inside; that of its root also moves when somebody makes a snapshot of it
 	touched    bool       // something in it changed after it was made: by hand, or by deduplication
 	ReadOnly   bool       `json:"read_only"`
@@ -308,7 +309,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 	if err != nil || info == nil {
 		return nil, err
 	}
-	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, generation: max(info.OTransID, info.CTransID), touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: Complete}
+	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, made: info.OTransID, generation: max(info.OTransID, info.CTransID), touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: Complete}
 	b.Record, b.recordRead, err = readStampedRecord(records, name)
 	switch {
 	case err != nil:

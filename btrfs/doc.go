@@ -27,7 +27,7 @@
 //	share the blocks of a whole file                    CloneFile
 //	space by kind and profile                           SpaceInfo (for "how much can I still write": statfs)
 //	devices and their error counters                    DeviceStats
-//	what a subvolume added on disk, what deleting frees AddedBytes, FreedBytes
+//	what a subvolume added on disk, what deleting frees AddedBytes, ExtentSet
 //	which parts of its files are new                    ChangedRanges
 //	the same, with what is shared by other ways         UnsharedRanges
 //	where the data of a file is, and who else uses it   Extents, LogicalInodes
@@ -65,7 +65,7 @@
 //	DeviceStats, StartSync, WaitSync, Sync,
 //	SyncFS, DeletedCount, WaitDeleted,
 //	CloneFile, Extents
-//	TreeSearch, AddedBytes, FreedBytes,         no                          yes
+//	TreeSearch, AddedBytes, ExtentSet,          no                          yes
 //	ChangedRanges, UnsharedRanges, InodePath,
 //	LogicalInodes, Send
 //

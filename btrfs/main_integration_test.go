@@ -219,7 +219,7 @@ var nobodyOps = map[string]func(files []*os.File) error{
 	"SetReadOnly":         func(f []*os.File) error { return btrfs.SetReadOnly(f[0], true) },
 	"SetReadWrite":        func(f []*os.File) error { return btrfs.SetReadOnly(f[0], false) },
 	"AddedBytes":          func(f []*os.File) error { return only(btrfs.AddedBytes(f[0], 0)) },
-	"FreedBytes":          func(f []*os.File) error { return only(btrfs.FreedBytes(f[0], 0, nil)) },
+	"ExtentSet":           func(f []*os.File) error { return new(btrfs.ExtentSet).Add(f[0], 0) },
 	"InodePath":           func(f []*os.File) error { return only(btrfs.InodePath(f[0], 0, 257)) },
 	"Reading":             reading,
 	"TreeSearch": func(f []*os.File) error {

@@ -142,8 +142,8 @@ func TestAddedBytesErrors(t *testing.T) {
 	}, opened(added(w.path), added(w.closed))...))
 }
 
-// TestFreedBytes: three snapshots in a row; what only the middle one has goes with it.
-func TestFreedBytes(t *testing.T) {
+// TestExtentSet: three snapshots in a row; what only the middle one has goes with it.
+func TestExtentSet(t *testing.T) {
 	const mib = 1 << 20
 	dir := loopfs.New(t, "512M")
 	root := openDir(t, dir)
@@ -168,11 +168,23 @@ func TestFreedBytes(t *testing.T) {
 	must(t, os.Remove(dir+"/work/smallgoes"))
 	last := snapshot("last")
 
-	if got := value(btrfs.FreedBytes(middle, since, last))(t); got != 4*mib+5 {
+	var own, next, all btrfs.ExtentSet
+	must(t, own.Add(middle, since))
+	must(t, next.Add(last, since))
+	if got := own.Bytes(&next); got != 4*mib+5 {
 		t.Errorf("with the next one: %d, want %d", got, 4*mib+5)
 	}
-	if got := value(btrfs.FreedBytes(middle, since, nil))(t); got != 7*mib+10 {
+	if got := own.Bytes(); got != 7*mib+10 {
 		t.Errorf("without: %d, want %d", got, 7*mib+10)
+	}
+	// Added twice, an extent counts once.
+	must(t, all.Add(first, 0))
+	must(t, all.Add(middle, 0))
+	if got := all.Bytes(&next); got != 6*mib+5 {
+		t.Errorf("two of them: %d, want %d", got, 6*mib+5)
+	}
+	if got := all.Bytes(&own, &next); got != 2*mib {
+		t.Errorf("without two: %d, want %d", got, 2*mib)
 	}
 
 	must(t, btrfs.DeleteSubvolume(root, "work"))
@@ -187,16 +199,15 @@ func TestFreedBytes(t *testing.T) {
 	}
 }
 
-func TestFreedBytesErrors(t *testing.T) {
+func TestExtentSetErrors(t *testing.T) {
 	w := newWorld(t)
-	freed := func(f *os.File) error { return only(btrfs.FreedBytes(f, 0, nil)) }
+	freed := func(f *os.File) error { return new(btrfs.ExtentSet).Add(f, 0) }
 	createFile(t, w.sub.Name()+"/new", "content").Close()
 	must(t, btrfs.Sync(w.root))
-	_, nobodyErr := asNobody(t, "FreedBytes", "", w.mine)
+	_, nobodyErr := asNobody(t, "ExtentSet", "", w.mine)
 	checkFailures(t, "BTRFS_IOC_TREE_SEARCH_V2", append([]failure{
 		notBtrfs(freed(w.ext4)),
 		{"plain directory", freed(w.plain), []error{btrfs.ErrNotSubvolume}, nil},
-		{"next is a plain directory", only(btrfs.FreedBytes(w.sub, 0, w.plain)), []error{btrfs.ErrNotSubvolume}, nil},
 		{"nobody", nobodyErr, []error{unix.EPERM}, nil},
 	}, opened(freed(w.path), freed(w.closed))...))
 }

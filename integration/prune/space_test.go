@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -149,6 +150,13 @@ func TestDryRunTellsWhatBecomesFree(t *testing.T) {
 	setReadOnly(t, filepath.Join(dest, made[2]))
 	snapshot(t, filepath.Join(dest, made[2]), filepath.Join(filepath.Dir(dest), "of-somebody"), false)
 	testbin.Must(t, "pin", dest, made[2])
+	var most uint64
+	for _, d := range plan(t, "prune", dest, "--keep-last=1") {
+		if d.Frees != nil {
+			most += *d.Frees
+		}
+	}
+	wantReach(t, dest, most)
 	var sum uint64
 	for name, d := range plan(t, "prune", dest, "--keep-last=2") {
 		switch {
@@ -166,6 +174,71 @@ func TestDryRunTellsWhatBecomesFree(t *testing.T) {
 	if diff := max(sum, freed) - min(sum, freed); diff > freed/20 {
 		t.Errorf("said %d, freed %d", sum, freed)
 	}
+}
+
+// What an older backup shared with one that goes anyway comes free as soon as
+// both go.
+func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
+	dest := newDest(t, "512M")
+	work := filepath.Join(filepath.Dir(dest), "work")
+	newSubvolume(t, work)
+	days := []string{"2026-01-15-00:00", "2026-02-01-00:00", "2026-02-02-00:00"}
+	random(t, work+"/shared", 60*megabyte)
+	snapshot(t, work, filepath.Join(dest, days[0]), true)
+	write(t, work+"/f", "1")
+	snapshot(t, work, filepath.Join(dest, days[1]), true)
+	check(t, os.Remove(work+"/shared"))
+	snapshot(t, work, filepath.Join(dest, days[2]), true)
+	syncAll(t, dest)
+	args := []string{"prune", dest, "--keep-monthly=unlimited", fmt.Sprintf("--min-free=%d", free(t, dest)+40*megabyte)}
+	planned := plan(t, args...)
+	if planned[days[0]].Keep || planned[days[1]].Keep || *planned[days[0]].Frees > megabyte || *planned[days[1]].Frees < 60*megabyte {
+		t.Errorf("planned: %v", planned)
+	}
+	testbin.Must(t, args...)
+	wantNames(t, dest, days[2])
+}
+
+// Somebody changed a backup that is kept, when there were newer ones already:
+// that does not make theirs older than it.
+func TestAChangeInAnOldBackupHidesNothing(t *testing.T) {
+	dest := newDest(t, "512M")
+	made := fat(t, dest, 4, 20*megabyte)
+	testbin.Must(t, "pin", dest, made[0])
+	old := filepath.Join(dest, made[0])
+	makeWritable(t, old)
+	write(t, old+"/later", "touched")
+	// What it took from a newer one stays with it.
+	if out, err := exec.Command("cp", "--reflink=always", filepath.Join(dest, made[2], "changes"), old+"/taken").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	setReadOnly(t, old)
+	syncAll(t, dest)
+	planned := plan(t, "prune", dest, "--keep-last=1")
+	if got := *planned[made[1]].Frees; got < 20*megabyte || got > 22*megabyte {
+		t.Errorf("%s frees %d, want 20 MiB", made[1], got)
+	}
+	if got := *planned[made[2]].Frees; got > 2*megabyte {
+		t.Errorf("%s frees %d, want next to nothing: most of it is also in %s", made[2], got, made[0])
+	}
+	wantReach(t, dest, *planned[made[1]].Frees+*planned[made[2]].Frees)
+	testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", free(t, dest)+15*megabyte))
+	wantNames(t, dest, made[0], made[2], made[3])
+	sizes := testbin.Must(t, "list", dest, "--size", "--json")
+	if !strings.Contains(sizes.Stdout, `"exclusive_bytes"`) {
+		t.Errorf("no sizes:\n%s", sizes.Stdout)
+	}
+	wantRefused(t, testbin.Run(t, "prune", dest, fmt.Sprintf("--min-free=%d", free(t, dest)+30*megabyte), "-q"), 14, "none is deleted for it")
+	wantNames(t, dest, made[0], made[2], made[3])
+}
+
+// wantReach: what is in reach is what can be freed, to the byte, although it is
+// measured in another way.
+func wantReach(t testing.TB, dest string, frees uint64) {
+	t.Helper()
+	goal := free(t, dest) + frees
+	testbin.Must(t, "prune", dest, "-n", fmt.Sprintf("--min-free=%d", goal))
+	wantRefused(t, testbin.Run(t, "prune", dest, "-n", fmt.Sprintf("--min-free=%d", goal+1)), 14, "none is deleted for it")
 }
 
 func used(t testing.TB, dir string) uint64 {
