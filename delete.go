@@ -179,7 +179,7 @@ func (c *changing) readAndRepair(ctx context.Context) (unrepaired, err error) {
 }
 
 func (c *changing) repairAtLast(ctx context.Context) error {
-	if err := btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
+	if _, err := btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
 		return step("wait for space", err)
 	}
 	unrepaired, err := c.readAndRepair(ctx)

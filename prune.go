@@ -22,8 +22,9 @@ type PruneOptions struct {
 	// Pinned backups and the newest complete one are kept whatever it says.
 	Policy retention.Policy
 	// MinFree deletes further backups, oldest first, until that much is free.
-	// It deletes none if the file data of all that may go is too little; without
-	// root that is not known.
+	// It deletes none if the file data of all that may go is too little, and no
+	// more as long as something is open in what is deleted; without root neither
+	// is known.
 	MinFree MinFree
 	// KeepMin complete backups are left whatever MinFree says; 0 means 1.
 	KeepMin int
@@ -97,7 +98,7 @@ type PruneReport struct {
 //
 // Errors match ErrUsage (nothing says what to keep, or a value makes no
 // sense), ErrNoSpace (MinFree can not be reached: where that can be told
-// beforehand nothing is deleted for it), or what opening and locking DEST gives.
+// beforehand nothing is deleted for it; a *HeldError, not yet), or what opening and locking DEST gives.
 // The report is valid with any error.
 func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, error) {
 	report := &PruneReport{Dest: dest, DryRun: o.DryRun}
@@ -246,11 +247,36 @@ func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneRepor
 		err = c.freeUp(ctx, o, report)
 	}
 	if err == nil && o.Wait && len(report.Deleted) > 0 {
-		err = step("wait for space", btrfs.WaitDeleted(ctx, c.store.dir))
+		err = c.waitForAll(ctx, report)
 	}
 	free, total, spaceErr := c.store.space()
 	report.Free, report.Total = free, total
 	return errors.Join(err, step("measure", spaceErr))
+}
+
+// waitForAll waits for the space of what was deleted, and tells of what it does
+// not get.
+func (c *changing) waitForAll(ctx context.Context, report *PruneReport) error {
+	held, err := btrfs.WaitDeleted(ctx, c.store.dir)
+	if err != nil {
+		return step("wait for space", err)
+	}
+	for _, id := range held {
+		if name := report.deletedAs(id); name != "" {
+			c.log.Warn("its space is not free before every program that uses it lets go", "backup", name)
+		}
+	}
+	return nil
+}
+
+// deletedAs is the name of what this run has deleted, or "".
+func (r *PruneReport) deletedAs(id uint64) string {
+	for _, d := range r.Decisions {
+		if d.ID == id && slices.Contains(r.Deleted, d.Name) {
+			return d.Name
+		}
+	}
+	return ""
 }
 
 // spare corrects the decision on a backup that was pinned after it was made.
@@ -310,11 +336,15 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 	left := remaining(report.Decisions)
 	reached, err := c.enough(o.MinFree, report)
 	for asked := false; err == nil && !reached; asked = true {
-		if err = btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
+		var held []uint64
+		if held, err = btrfs.WaitDeleted(ctx, c.store.dir); err != nil {
 			return step("wait for space", err)
 		}
 		if reached, err = c.enough(o.MinFree, report); err != nil || reached {
 			return err
+		}
+		if len(held) > 0 {
+			return step("min-free", o.heldUp(c.store.path, held, report))
 		}
 		if !asked {
 			free, err := c.store.unused(report.Free)
@@ -365,6 +395,34 @@ func (m *measurer) inReach(ctx context.Context, o PruneOptions, free uint64, dec
 func (o *PruneOptions) outOfReach(dest string, free uint64, report *PruneReport) error {
 	report.explainKept("min-free is out of reach")
 	return failf(ErrNoSpace, "%s would have about %s of %s free, less than %v, with every backup deleted that may go, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(report.Total), o.MinFree)
+}
+
+// A HeldError: a deleted backup gives its space back when the last program that
+// has something open in it, or has mounted it, lets go.
+type HeldError struct {
+	Backup string // the name it had, if it is known
+	text   string
+}
+
+func (e *HeldError) Error() string { return e.text }
+
+// Unwrap files it under ErrNoSpace.
+func (e *HeldError) Unwrap() error { return ErrNoSpace }
+
+// heldUp stops before more goes than it takes: how much is to come is not known.
+// It need not be a deletion of this run, nor of this program.
+func (o *PruneOptions) heldUp(dest string, held []uint64, report *PruneReport) error {
+	report.explainKept("what is deleted has not given its space back")
+	err := &HeldError{}
+	who := plural(len(held), "deleted subvolume")
+	for _, id := range held {
+		if err.Backup = report.deletedAs(id); err.Backup != "" {
+			who = err.Backup + ", which is deleted,"
+			break
+		}
+	}
+	err.text = fmt.Sprintf("%s has %s of %s free, less than %v, but the space of %s is still to come: a program has something open in it; so nothing more is deleted", dest, humanize.Bytes(report.Free), humanize.Bytes(report.Total), o.MinFree, who)
+	return err
 }
 
 // unreachable says what MinFree comes to once all that may go is gone. Of what

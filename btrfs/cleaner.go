@@ -6,6 +6,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,30 +38,31 @@ func deletedCount(f *os.File) (uint64, error) {
 // can not count, also for the whole queue. Watching alone ends after two minutes: a slow cleaner may not be done
 // then.
 //
-// A subvolume in which somebody has a file or a directory open is cleaned after the last close and not before, so it
-// is not waited for, longer than that second: close yours first.
+// A subvolume in which somebody has a file or a directory open, or that is mounted elsewhere, is cleaned after the last
+// close and not before. Root gets the ids of those that for twenty looks nothing was done about, held; without root
+// they are not known. Close yours first.
 //
 // Anybody may do this. Errors: what Sync returns; ErrNotBtrfs; the cause of ctx being done.
-func WaitDeleted(ctx context.Context, f *os.File) error {
+func WaitDeleted(ctx context.Context, f *os.File) (held []uint64, err error) {
 	return waitDeleted(ctx, f.Name(), newCleaner(f))
 }
 
 // cleaner is what waitDeleted needs of a filesystem.
 type cleaner struct {
-	count   func() (uint64, error) // deleted subvolumes in the queue; ENOTTY when the kernel can not tell
-	orphans func() (uint64, error) // deleted subvolumes still on disk; EPERM without root
+	count   func() (uint64, error)   // deleted subvolumes in the queue; ENOTTY when the kernel can not tell
+	orphans func() ([]orphan, error) // deleted subvolumes still on disk; EPERM without root
 	sync    func() error
 	free    func() (uint64, error)
 
 	poll  time.Duration // between two looks
-	quiet int           // free space that has not grown for so many looks will not grow
+	quiet int           // what has not moved for so many looks will not move
 	limit time.Duration // of watching the free space and nothing else
 }
 
 func newCleaner(f *os.File) cleaner {
 	return cleaner{
 		count:   func() (uint64, error) { return DeletedCount(f) },
-		orphans: func() (uint64, error) { return orphanCount(f) },
+		orphans: func() ([]orphan, error) { return orphans(f) },
 		sync:    func() error { return Sync(f) },
 		free:    func() (uint64, error) { return freeBlocks(f) },
 		poll:    50 * time.Millisecond,
@@ -69,11 +71,16 @@ func newCleaner(f *os.File) cleaner {
 	}
 }
 
-// orphanCount counts the orphan items of subvolumes, which the kernel removes in the transaction that frees the last
-// of their blocks.
-func orphanCount(f *os.File) (uint64, error) {
+// orphan is a deleted subvolume, and how far the cleaner is with it.
+type orphan struct {
+	id      uint64
+	dropped string
+}
+
+// orphans lists the orphan items of subvolumes, which the kernel removes in the transaction that frees the last of
+// their blocks.
+func orphans(f *os.File) ([]orphan, error) {
 	const (
-		rootTree       = 1
 		orphanObjectID = math.MaxUint64 - 4 // BTRFS_ORPHAN_OBJECTID, -5
 		orphanItemKey  = 48
 	)
@@ -81,14 +88,39 @@ func orphanCount(f *os.File) (uint64, error) {
 	key.MinObjectID, key.MaxObjectID = orphanObjectID, orphanObjectID
 	key.MinType, key.MaxType = orphanItemKey, orphanItemKey
 	key.MinOffset = firstFreeObjectID
-	var n uint64
-	for _, err := range TreeSearch(f, key) {
+	var list []orphan
+	for item, err := range TreeSearch(f, key) {
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		n++
+		dropped, err := dropProgress(f, item.Offset)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, orphan{item.Offset, dropped})
 	}
-	return n, nil
+	return list, nil
+}
+
+const rootTree = 1
+
+// dropProgress is the key that the cleaner notes in the item of a tree root, in each transaction that it takes it, as
+// bytes: where a subvolume shares all of its blocks, nothing else tells for long that something is done.
+func dropProgress(f *os.File, id uint64) (string, error) {
+	const (
+		rootItemKey = 132
+		from, to    = 220, 238 // drop_progress and drop_level of struct btrfs_root_item
+	)
+	key := AllItems(rootTree)
+	key.MinObjectID, key.MaxObjectID = id, id
+	key.MinType, key.MaxType = rootItemKey, rootItemKey
+	for item, err := range TreeSearch(f, key) {
+		if err != nil || len(item.Data) < to {
+			return "", err
+		}
+		return string(item.Data[from:to]), nil
+	}
+	return "", nil
 }
 
 func freeBlocks(f *os.File) (uint64, error) {
@@ -96,12 +128,12 @@ func freeBlocks(f *os.File) (uint64, error) {
 	return st.Bfree, pathError("fstatfs", f.Name(), err)
 }
 
-func waitDeleted(ctx context.Context, path string, c cleaner) error {
+func waitDeleted(ctx context.Context, path string, c cleaner) (held []uint64, err error) {
 	if err := c.sync(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := waitQueue(ctx, path, c); err != nil && !isErrno(err, unix.ENOTTY) {
-		return err
+		return nil, err
 	}
 	return waitLast(ctx, path, c)
 }
@@ -118,34 +150,38 @@ func waitQueue(ctx context.Context, path string, c cleaner) error {
 	}
 }
 
-// waitLast ends when nothing is left, or when the free space has stopped growing.
-func waitLast(ctx context.Context, path string, c cleaner) error {
+// waitLast ends when nothing is left, or when neither the free space nor what is left has moved for a while.
+func waitLast(ctx context.Context, path string, c cleaner) (held []uint64, err error) {
 	start := time.Now()
 	var most uint64
+	var left []orphan
 	for looks := 0; looks <= c.quiet; looks++ {
-		left, err := c.orphans()
+		now, err := c.orphans()
 		exact := !isErrno(err, unix.EPERM)
 		if exact && err != nil {
-			return err
+			return nil, err
 		}
-		if err := c.sync(); err != nil || exact && left == 0 {
-			return err
+		if err := c.sync(); err != nil || exact && len(now) == 0 {
+			return nil, err
 		}
 		free, err := c.free()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if free > most {
-			most, looks = free, 0
+		if free > most || !slices.Equal(now, left) {
+			most, left, looks = max(most, free), now, 0
 		}
 		if !exact && time.Since(start) >= c.limit {
-			return nil
+			return nil, nil
 		}
 		if err := pause(ctx, path, c.poll); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	for _, o := range left {
+		held = append(held, o.id)
+	}
+	return held, nil
 }
 
 func pause(ctx context.Context, path string, d time.Duration) error {

@@ -10,21 +10,21 @@ import (
 )
 
 // WaitDeletedWithoutCount is WaitDeleted on a kernel before 6.13.
-func WaitDeletedWithoutCount(ctx context.Context, f *os.File) error {
+func WaitDeletedWithoutCount(ctx context.Context, f *os.File) (held []uint64, err error) {
 	c := newCleaner(f)
 	c.count = noCount
 	return waitDeleted(ctx, f.Name(), c)
 }
 
 // WaitDeletedWithoutRoot is WaitDeleted without the privilege to search trees.
-func WaitDeletedWithoutRoot(ctx context.Context, f *os.File) error {
+func WaitDeletedWithoutRoot(ctx context.Context, f *os.File) (held []uint64, err error) {
 	c := newCleaner(f)
 	c.orphans = noSearch
 	return waitDeleted(ctx, f.Name(), c)
 }
 
 // WaitDeletedByWatching has neither.
-func WaitDeletedByWatching(ctx context.Context, f *os.File) error {
+func WaitDeletedByWatching(ctx context.Context, f *os.File) (held []uint64, err error) {
 	c := newCleaner(f)
 	c.count, c.orphans = noCount, noSearch
 	return waitDeleted(ctx, f.Name(), c)
@@ -34,6 +34,6 @@ func noCount() (uint64, error) {
 	return 0, pathError("BTRFS_IOC_SUBVOL_SYNC_WAIT", "/x", unix.ENOTTY)
 }
 
-func noSearch() (uint64, error) {
-	return 0, pathError("BTRFS_IOC_TREE_SEARCH_V2", "/x", unix.EPERM)
+func noSearch() ([]orphan, error) {
+	return nil, pathError("BTRFS_IOC_TREE_SEARCH_V2", "/x", unix.EPERM)
 }

@@ -619,7 +619,7 @@ func TestDeletedCount(t *testing.T) {
 	if n := value(btrfs.DeletedCount(w.root))(t); n == 0 {
 		t.Error("DeletedCount = 0 right after ten deletions")
 	}
-	must(t, btrfs.WaitDeleted(t.Context(), w.root))
+	must(t, only(btrfs.WaitDeleted(t.Context(), w.root)))
 	if n := value(btrfs.DeletedCount(w.root))(t); n != 0 {
 		t.Errorf("DeletedCount = %d after WaitDeleted", n)
 	}
@@ -630,7 +630,7 @@ func TestDeletedCount(t *testing.T) {
 
 // TestWaitDeleted: the space is there when it returns, however it has to find out. Small files are slow to clean.
 func TestWaitDeleted(t *testing.T) {
-	for name, wait := range map[string]func(context.Context, *os.File) error{
+	for name, wait := range map[string]func(context.Context, *os.File) ([]uint64, error){
 		"as it is":      btrfs.WaitDeleted,
 		"without count": btrfs.WaitDeletedWithoutCount,
 		"without root":  btrfs.WaitDeletedWithoutRoot,
@@ -648,7 +648,7 @@ func TestWaitDeleted(t *testing.T) {
 			used := before - freeBytes(t, root)
 			must(t, btrfs.DeleteSubvolume(root, "big"))
 			start := time.Now()
-			must(t, wait(t.Context(), root))
+			must(t, only(wait(t.Context(), root)))
 			t.Logf("took %v", time.Since(start))
 			if missing := before - freeBytes(t, root); missing > 2<<20 {
 				t.Errorf("%d of %d bytes did not come back", missing, used)
@@ -664,15 +664,21 @@ func TestWaitDeletedHeldOpen(t *testing.T) {
 	must(t, btrfs.CreateSubvolume(root, "held"))
 	must(t, os.WriteFile(dir+"/held/data", random(t, 32<<20), 0o644))
 	held := openDir(t, dir+"/held")
+	id := value(btrfs.SubvolumeInfo(held))(t).ID
 	must(t, btrfs.Sync(root))
 	before := freeBytes(t, root)
 	must(t, btrfs.DeleteSubvolume(root, "held"))
-	must(t, btrfs.WaitDeleted(t.Context(), root))
+	ids := value(btrfs.WaitDeleted(t.Context(), root))(t)
 	if freed := freeBytes(t, root) - before; freed > 1<<20 {
 		t.Errorf("%d bytes freed while it is open", freed)
 	}
+	if !slices.Equal(ids, []uint64{id}) {
+		t.Errorf("held: %d, want %d", ids, id)
+	}
 	must(t, held.Close())
-	must(t, btrfs.WaitDeleted(t.Context(), root))
+	if ids := value(btrfs.WaitDeleted(t.Context(), root))(t); len(ids) > 0 {
+		t.Errorf("held after it was closed: %d", ids)
+	}
 	if freed := freeBytes(t, root) - before; freed < 31<<20 {
 		t.Errorf("%d bytes freed after it was closed, want 32 MiB", freed)
 	}
@@ -683,10 +689,10 @@ func TestWaitDeletedErrors(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	checkFailures(t, "BTRFS_IOC_SYNC", append([]failure{
-		notBtrfs(btrfs.WaitDeleted(t.Context(), w.ext4)),
-	}, opened(btrfs.WaitDeleted(t.Context(), w.path), btrfs.WaitDeleted(t.Context(), w.closed))...))
+		notBtrfs(only(btrfs.WaitDeleted(t.Context(), w.ext4))),
+	}, opened(only(btrfs.WaitDeleted(t.Context(), w.path)), only(btrfs.WaitDeleted(t.Context(), w.closed)))...))
 	checkFailures(t, "wait for deleted subvolumes", []failure{
-		{"cancelled", btrfs.WaitDeletedByWatching(ctx, w.root), []error{context.Canceled}, nil},
+		{"cancelled", only(btrfs.WaitDeletedByWatching(ctx, w.root)), []error{context.Canceled}, nil},
 	})
 }
 

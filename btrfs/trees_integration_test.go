@@ -189,11 +189,11 @@ func TestExtentSet(t *testing.T) {
 
 	must(t, btrfs.DeleteSubvolume(root, "work"))
 	must(t, work.Close())
-	must(t, btrfs.WaitDeleted(t.Context(), root))
+	must(t, only(btrfs.WaitDeleted(t.Context(), root)))
 	before := freeBytes(t, root)
 	must(t, btrfs.DeleteSubvolume(root, "middle"))
 	must(t, middle.Close())
-	must(t, btrfs.WaitDeleted(t.Context(), root))
+	must(t, only(btrfs.WaitDeleted(t.Context(), root)))
 	if freed := freeBytes(t, root) - before; freed < 4*mib || freed > 5*mib {
 		t.Errorf("deleting freed %d bytes, want 4 MiB", freed)
 	}

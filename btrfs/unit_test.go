@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -74,7 +75,7 @@ func TestNotBtrfs(t *testing.T) {
 		"Children":        second(Children(proc)),
 		"Sync":            Sync(proc),
 		"DeletedCount":    second(DeletedCount(proc)),
-		"WaitDeleted":     WaitDeleted(t.Context(), proc),
+		"WaitDeleted":     second(WaitDeleted(t.Context(), proc)),
 		"OpenDir":         second(OpenDir("/proc")),
 	} {
 		if !errors.Is(err, ErrNotBtrfs) {
@@ -236,7 +237,8 @@ func TestSpaceNames(t *testing.T) {
 // fakeCleaner answers from lists, the last answer again and again.
 type fakeCleaner struct {
 	count   []uint64 // nil when the kernel can not count
-	orphans []uint64 // nil without root
+	orphans []uint64 // how many; nil without root
+	dropped []uint64 // how far the cleaner is with each; nil if that is not seen
 	free    []uint64
 	syncs   int
 	syncErr error
@@ -256,7 +258,15 @@ func (f *fakeCleaner) cleaner() cleaner {
 		c.count = answers(f.count)
 	}
 	if f.orphans != nil {
-		c.orphans = answers(f.orphans)
+		many, dropped := answers(f.orphans), answers(append([]uint64{0}, f.dropped...))
+		c.orphans = func() (list []orphan, err error) {
+			n, _ := many()
+			far, _ := dropped()
+			for id := range n {
+				list = append(list, orphan{firstFreeObjectID + id, fmt.Sprint(far)})
+			}
+			return list, nil
+		}
 	}
 	return c
 }
@@ -281,23 +291,29 @@ func TestWaitDeletedSteps(t *testing.T) {
 		fake  fakeCleaner
 		took  time.Duration
 		syncs int
+		held  int
 	}{
-		{"nothing to do", fakeCleaner{count: []uint64{0}, orphans: []uint64{0}}, 0, 2},
-		{"a queue", fakeCleaner{count: []uint64{5, 2, 0}, orphans: []uint64{0}}, 2 * time.Second, 2},
-		{"the last one takes long", fakeCleaner{count: []uint64{0}, orphans: []uint64{1, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4},
-		{"held open by somebody", fakeCleaner{count: []uint64{0}, orphans: []uint64{1}, free: []uint64{7}}, 4 * time.Second, 5},
-		{"can not count", fakeCleaner{orphans: []uint64{2, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4},
-		{"not root", fakeCleaner{count: []uint64{1, 0}, free: []uint64{7}}, 5 * time.Second, 5},
-		{"only watching, space grows", fakeCleaner{free: []uint64{7, 8, 8, 9}}, 7 * time.Second, 8},
-		{"only watching, somebody else writes", fakeCleaner{free: []uint64{7, 5, 6, 5}}, 4 * time.Second, 5},
-		{"only watching, grows for ever", fakeCleaner{free: climbing}, 10 * time.Second, 12},
-		{"root does not give up on progress", fakeCleaner{orphans: ones(20), free: climbing}, 20 * time.Second, 22},
+		{"nothing to do", fakeCleaner{count: []uint64{0}, orphans: []uint64{0}}, 0, 2, 0},
+		{"a queue", fakeCleaner{count: []uint64{5, 2, 0}, orphans: []uint64{0}}, 2 * time.Second, 2, 0},
+		{"the last one takes long", fakeCleaner{count: []uint64{0}, orphans: []uint64{1, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4, 0},
+		{"held open by somebody", fakeCleaner{count: []uint64{0}, orphans: []uint64{1}, free: []uint64{7}}, 4 * time.Second, 5, 1},
+		{"a file is open, another one is slow", fakeCleaner{count: []uint64{0}, orphans: []uint64{2, 2, 2, 2, 2, 2, 1}, dropped: []uint64{1, 2, 3, 4, 5, 6, 7, 7}, free: []uint64{7}}, 11 * time.Second, 12, 1},
+		{"can not count", fakeCleaner{orphans: []uint64{2, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4, 0},
+		{"not root", fakeCleaner{count: []uint64{1, 0}, free: []uint64{7}}, 5 * time.Second, 5, 0},
+		{"only watching, space grows", fakeCleaner{free: []uint64{7, 8, 8, 9}}, 7 * time.Second, 8, 0},
+		{"only watching, somebody else writes", fakeCleaner{free: []uint64{7, 5, 6, 5}}, 4 * time.Second, 5, 0},
+		{"only watching, grows for ever", fakeCleaner{free: climbing}, 10 * time.Second, 12, 0},
+		{"root does not give up on progress", fakeCleaner{orphans: ones(20), free: climbing}, 20 * time.Second, 22, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				if err := waitDeleted(t.Context(), "/x", tt.fake.cleaner()); err != nil {
+				held, err := waitDeleted(t.Context(), "/x", tt.fake.cleaner())
+				if err != nil {
 					t.Fatal(err)
+				}
+				if len(held) != tt.held {
+					t.Errorf("held: %d, want %d of them", held, tt.held)
 				}
 				if took := time.Since(start); took != tt.took || tt.fake.syncs != tt.syncs {
 					t.Errorf("took %v and %d syncs, want %v and %d", took, tt.fake.syncs, tt.took, tt.syncs)
@@ -328,7 +344,7 @@ func TestWaitDeletedStops(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 2500*time.Millisecond, why)
 				defer cancel()
-				if err := waitDeleted(ctx, "/x", fake.cleaner()); !errors.Is(err, why) {
+				if _, err := waitDeleted(ctx, "/x", fake.cleaner()); !errors.Is(err, why) {
 					t.Errorf("waitDeleted = %v, want %v", err, why)
 				}
 			})

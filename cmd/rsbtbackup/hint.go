@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -74,6 +75,7 @@ func hints(err error, i invocation) []string {
 	var controls *controlsError
 	var failed *rsbtbackup.StepError
 	var inside *rsbtbackup.DestInsideError
+	var held *rsbtbackup.HeldError
 	backup, isBackup := i.command.(*backupCommand)
 	restore, isRestore := i.command.(*restoreCommand)
 	switch {
@@ -126,6 +128,8 @@ func hints(err error, i invocation) []string {
 		return []string{quoteAll("rsbtbackup", "list", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
 		return []string{quoteAll("rsbtbackup", "prune", "--help")}
+	case errors.As(err, &held):
+		return []string{"to see which: lsof -nP | " + quoteAll("grep", "-F", filepath.Join(i.dest(), held.Backup))}
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):
 		return []string{"to see what is used: " + quoteAll("btrfs", "filesystem", "usage", i.dest())}
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isRestore:

@@ -112,6 +112,38 @@ func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
 	wantNames(t, dest, made[1:]...)
 }
 
+// The space of a backup in which a file is open comes back when it is closed.
+// More is not deleted in the place of that, neither now nor by the next run.
+func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
+	dest := newDest(t, "512M")
+	made := fat(t, dest, 5, 30*megabyte)
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	f, err := os.Open(filepath.Join(dest, made[0], "changes"))
+	check(t, err)
+	defer f.Close()
+	goal := fmt.Sprintf("--min-free=%d", free(t, dest)+20*megabyte)
+	r := testbin.Run(t, "prune", dest, goal)
+	wantRefused(t, r, 14, made[0]+", which is deleted, is still to come")
+	if hint := "grep -F " + filepath.Join(dest, made[0]); !strings.Contains(r.Stderr, hint) {
+		t.Errorf("no hint with %q:\n%s", hint, r.Stderr)
+	}
+	wantNames(t, dest, made[1:]...)
+	wantRefused(t, testbin.Run(t, "prune", dest, goal), 14, "1 deleted subvolume is still to come")
+	wantNames(t, dest, made[1:]...)
+	check(t, f.Close())
+	testbin.Must(t, "prune", dest, goal)
+	wantNames(t, dest, made[1:]...)
+
+	f, err = os.Open(filepath.Join(dest, made[1]))
+	check(t, err)
+	defer f.Close()
+	r = testbin.Must(t, "prune", dest, "--keep-last=3", "--wait")
+	if !strings.Contains(r.Stderr, "backup="+made[1]) {
+		t.Errorf("no word of what is in use:\n%s", r.Stderr)
+	}
+	wantNames(t, dest, made[2:]...)
+}
+
 func TestWaitReturnsWhenTheSpaceIsBack(t *testing.T) {
 	dest := newDest(t, "768M")
 	fat(t, dest, 10, 40*megabyte)

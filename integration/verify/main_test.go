@@ -176,7 +176,8 @@ func (s *store) sync(t testing.TB) {
 	dir, err := btrfs.OpenDir(s.dest)
 	must(t, err)
 	defer dir.Close()
-	must(t, btrfs.WaitDeleted(t.Context(), dir))
+	_, err = btrfs.WaitDeleted(t.Context(), dir)
+	must(t, err)
 	must(t, btrfs.SyncFS(dir))
 }
 
