@@ -221,6 +221,10 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 	if records != nil {
 		defer records.Close()
 	}
+	if len(doomed) > 0 {
+		// All at once, as a kill takes along the lines that are held.
+		c.log.Info("deleting", "backups", backupNames(doomed))
+	}
 	defer c.sink.hold()()
 	var gone []string
 	var errs []error
@@ -256,6 +260,14 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 		errs = append(errs, step("delete", err))
 	}
 	return gone, errors.Join(errs...)
+}
+
+func backupNames(backups []Snapshot) []string {
+	list := make([]string, len(backups))
+	for i, b := range backups {
+		list[i] = b.Name
+	}
+	return list
 }
 
 // moveCur lets cur name the newest complete backup that stays, before the one

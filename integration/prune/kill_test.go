@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +73,12 @@ func (k *killed) wantWholeOrGone(t testing.TB, when string) {
 	}
 	if len(left) < 3 {
 		t.Errorf("%s: left: %q", when, left)
+	}
+	log := readFile(t, filepath.Join(k.dest, ".log", "activity.log"))
+	for name := range k.digests {
+		if !slices.Contains(left, name) && !strings.Contains(log, name) {
+			t.Errorf("%s: %s is gone, and the log says nothing of it", when, name)
+		}
 	}
 	cur, err := os.Readlink(filepath.Join(k.dest, "cur"))
 	if err != nil || cur != left[len(left)-1] {
@@ -146,26 +154,35 @@ func TestAPruneKilledAtEveryStep(t *testing.T) {
 	}
 }
 
+// The times are spread over what one prune takes here.
 func TestAPruneKilledAtRandomTimes(t *testing.T) {
 	k := newKilled(t)
-	kills := 0
-	for i := range 30 {
+	const want, most = 20, 200
+	start := time.Now()
+	testbin.Must(t, k.args()...)
+	took := time.Since(start)
+	kills, tries := 0, 0
+	for ; kills < want && tries < most; tries++ {
+		k.refill(t)
+		after := took * time.Duration(tries%want+1) / (want + 1)
 		cmd := command(t, 0, k.args()...)
 		check(t, cmd.Start())
-		time.Sleep(time.Duration(i*700) * time.Microsecond)
+		time.Sleep(after)
 		_ = cmd.Process.Kill()
 		if cmd.Wait() != nil {
 			kills++
 		}
-		when := fmt.Sprintf("killed after %d µs", i*700)
+		when := fmt.Sprintf("killed after %v", after)
 		k.wantWholeOrGone(t, when)
-		if i%3 == 2 {
+		if tries%3 == 2 {
 			k.wantFinished(t, when)
-			k.refill(t)
 		}
 	}
 	k.wantFinished(t, "at last")
-	t.Logf("%d of 30 killed", kills)
+	t.Logf("%d of %d killed", kills, tries)
+	if kills < want {
+		t.Errorf("%d of %d killed, want %d", kills, tries, want)
+	}
 }
 
 // delete --force of the newest moves cur first.
