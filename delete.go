@@ -19,7 +19,7 @@ import (
 
 // DeleteOptions are the options of Delete. The zero value is usable.
 type DeleteOptions struct {
-	// Force deletes pinned backups and the newest complete one too.
+	// Force deletes pinned backups, the newest, and the newest complete one too.
 	Force    bool
 	LockWait time.Duration
 	Now      time.Time // zero is the present
@@ -39,8 +39,8 @@ type DeleteReport struct {
 // "latest" or "latest~N". All are looked up before the first is deleted. The
 // owner of the backups and root may do this.
 //
-// Errors match ErrNoBackup, ErrAmbiguous, ErrGuard (pinned, or the newest
-// complete backup, without Force), or what opening and locking DEST gives. The
+// Errors match ErrNoBackup, ErrAmbiguous, ErrGuard (pinned, the newest, or the
+// newest complete backup, without Force), or what opening and locking DEST gives. The
 // report is valid with any error.
 func Delete(ctx context.Context, dest string, refs []string, o DeleteOptions) (*DeleteReport, error) {
 	report := &DeleteReport{Dest: dest}
@@ -54,7 +54,7 @@ func Delete(ctx context.Context, dest string, refs []string, o DeleteOptions) (*
 			return step("find", err)
 		}
 		if !o.Force {
-			if err := checkDoomed(doomed, c.state.newestComplete()); err != nil {
+			if err := checkDoomed(doomed, c.state.backups); err != nil {
 				return step("guard", err)
 			}
 		}
@@ -92,13 +92,19 @@ func explainForeign(st *state, ref string, err error) error {
 	return err
 }
 
-func checkDoomed(doomed []Snapshot, newest *Snapshot) error {
+// checkDoomed is pure. The newest of all is the base of the next backup, and
+// stands in where none is complete; the newest complete one is what there is to
+// restore.
+func checkDoomed(doomed, backups []Snapshot) error {
+	newest, complete := &backups[len(backups)-1], newestComplete(backups)
 	for _, b := range doomed {
-		if b.Pinned() {
+		switch {
+		case b.Pinned():
 			return pinnedError(b.Name, b.Record)
-		}
-		if newest != nil && b.Name == newest.Name {
+		case complete != nil && b.Name == complete.Name:
 			return failf(ErrGuard, "%s is the newest complete backup", b.Name)
+		case b.Name == newest.Name:
+			return failf(ErrGuard, "%s is the newest backup", b.Name)
 		}
 	}
 	return nil

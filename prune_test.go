@@ -1,6 +1,7 @@
 package rsbtbackup
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,29 @@ func TestMarkForgetsWhatWasMeasuredAgainstIt(t *testing.T) {
 		}
 		if d.Keep != (d.Name == "e" || d.Name == "c") {
 			t.Errorf("%s: keep %v", d.Name, d.Keep)
+		}
+	}
+}
+
+func TestCheckDoomed(t *testing.T) {
+	pinned := &Record{Pin: &PinInfo{}}
+	a, b, c := Snapshot{Name: "a", Status: Complete}, Snapshot{Name: "b", Status: Complete}, Snapshot{Name: "c", Status: Incomplete}
+	for _, tt := range []struct {
+		name    string
+		backups []Snapshot
+		doomed  []Snapshot
+		want    string // in the error; none if empty
+	}{
+		{"an old one", []Snapshot{a, b, c}, []Snapshot{a}, ""},
+		{"pinned", []Snapshot{{Name: "a", Record: pinned}, b}, []Snapshot{{Name: "a", Record: pinned}}, "a is pinned"},
+		{"the newest complete one", []Snapshot{a, b, c}, []Snapshot{a, b}, "b is the newest complete"},
+		{"the newest, incomplete", []Snapshot{a, b, c}, []Snapshot{a, c}, "c is the newest backup"},
+		{"the newest, none is complete", []Snapshot{c}, []Snapshot{c}, "c is the newest backup"},
+		{"the newest, and complete", []Snapshot{a, b}, []Snapshot{b}, "b is the newest complete"},
+	} {
+		err := checkDoomed(tt.doomed, tt.backups)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 type deleteCommand struct {
 	Dest  string   `arg:"" name:"DEST" help:"A backup directory."`
 	Names []string `arg:"" name:"BACKUP" help:"What to delete: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	Force bool     `help:"Delete pinned backups and the newest complete one too."`
+	Force bool     `help:"Delete pinned backups, the newest, and the newest complete one too."`
 }
 
 // Help shows how it is used.

@@ -103,7 +103,7 @@ func TestTheWholeCycleAsAnOrdinaryUser(t *testing.T) {
 			mustAsOwner(t, "prune", dest, "--keep-last=1")
 			wantNames(t, dest, made[1:]...)
 			wantTidy(t, dest)
-			mustAsOwner(t, "delete", dest, "latest") // has the locked directories
+			mustAsOwner(t, "delete", dest, "latest", "--force") // has the locked directories
 			wantNames(t, dest, made[1])
 			wantTidy(t, dest)
 			mustAsOwner(t, "delete", dest, "latest", "--force")
@@ -118,7 +118,7 @@ func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
 	src, dest := ownersDest(t)
 	threeBackups(t, src, dest)
 	check(t, os.Chmod(src+"/no-search", 0o700))
-	mustAsOwner(t, "delete", dest, "latest")
+	mustAsOwner(t, "delete", dest, "latest", "--force")
 	for _, verb := range [][]string{{"prune", dest, "--keep-last=9"}, {"pin", dest, "latest~1"}, {"backup", src, dest}} {
 		mustAsOwner(t, "unpin", dest, "latest")
 		wantExit(t, asOwner(t, "backup", src, dest), 3)

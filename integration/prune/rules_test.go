@@ -176,6 +176,25 @@ func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
 	}
 }
 
+// latest of latest of latest: without force that ends at once, whatever the
+// backups are.
+func TestTheNewestBackupNeedsForce(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
+	madeUp(t, dest, days...)
+	record(t, dest, days[2], rsbtbackup.Incomplete)
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	wantRefused(t, testbin.Run(t, "delete", dest, "latest"), 13, days[2]+" is the newest backup")
+	wantRefused(t, testbin.Run(t, "delete", dest, "latest~1"), 13, days[1]+" is the newest complete backup")
+	record(t, dest, days[0], rsbtbackup.Incomplete)
+	record(t, dest, days[1], rsbtbackup.Incomplete)
+	wantRefused(t, testbin.Run(t, "delete", dest, "latest", "-q"), 13, days[2]+" is the newest backup")
+	wantNames(t, dest, days...)
+	testbin.Must(t, "delete", dest, "latest~1")
+	testbin.Must(t, "delete", dest, "latest", "--force")
+	wantNames(t, dest, days[0])
+}
+
 func TestDeleteForceMovesCur(t *testing.T) {
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00")
