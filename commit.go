@@ -4,6 +4,7 @@
 package rsbtbackup
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -22,16 +23,17 @@ func (s *store) flush() error { return btrfs.SyncFS(s.dir) }
 // a name that was taken meanwhile gives EEXIST and the next one is tried. The
 // record is written first, so that no backup ever stands without it.
 func (s *store) publish(pending *os.File, p *plan, record *Record) error {
+	ctx := context.Background() // what has come this far is not stopped
 	for {
 		record.Name = p.name
-		if err := s.changeRecord(p.name, func(*Record) (*Record, error) { return record, nil }); err != nil {
+		if err := s.changeRecord(ctx, p.name, func(*Record) (*Record, error) { return record, nil }); err != nil {
 			return err
 		}
 		err := btrfs.CreateSnapshot(s.dir, p.name, pending, btrfs.SnapshotOptions{ReadOnly: true})
 		if err == nil {
 			return nil
 		}
-		if forget := s.forget([]string{p.name}); forget != nil || !errors.Is(err, fs.ErrExist) {
+		if forget := s.forget(ctx, []string{p.name}); forget != nil || !errors.Is(err, fs.ErrExist) {
 			return errors.Join(err, forget)
 		}
 		p.nextName()

@@ -148,6 +148,7 @@ func change(ctx context.Context, dest, verb string, wait time.Duration, now time
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	s.lockWait = wait
 	if now.IsZero() {
 		now = time.Now()
 	}
@@ -220,7 +221,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 	}
 	// One lock for all of them: to take it anew for each costs as much time
 	// as to delete one.
-	records, err := c.store.lockRecords(true)
+	records, err := c.store.lockRecords(ctx, true)
 	if err != nil && !isFull(err) { // with no room for their directory there are none
 		return nil, step("delete", err)
 	}
@@ -239,7 +240,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			errs = append(errs, step("delete", context.Cause(ctx)))
 			break
 		}
-		err := c.store.deleteBackup(ctx, records, b, how.force)
+		err, lost := c.store.deleteBackup(ctx, records, b, how.force)
 		var pinned *pinError
 		switch {
 		case err == nil:
@@ -254,6 +255,11 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 		}
 		if how.progress != nil {
 			how.progress(i+1, len(doomed))
+		}
+		if lost != nil {
+			errs = append(errs, step("delete", lost))
+			records = nil // what it still has of these is repaired
+			break
 		}
 	}
 	if moved != nil && !slices.Contains(gone, moved.Name) {
@@ -310,27 +316,25 @@ func (c *changing) pointBack(name string) error {
 
 // deleteBackup removes one backup, but not its record. The pin is read here,
 // under the lock of the records that pinning takes, so a pin set at any moment
-// before counts. The lock is let go while a deletion takes long.
-func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, force bool) error {
+// before counts. The lock is let go while a deletion takes long; lost is why it
+// could not be had back, without which nothing else may be deleted.
+func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, force bool) (err, lost error) {
 	if !force {
 		if err := checkPin(records, b); err != nil {
-			return err
+			return err, nil
 		}
 	}
 	trash, err := s.unpublish(b.Name)
-	if err != nil {
-		return err
-	}
-	if trash == "" {
-		return nil
+	if err != nil || trash == "" {
+		return err, nil
 	}
 	if records == nil {
-		return removeSubvolume(ctx, s.dir, trash)
+		return removeSubvolume(ctx, s.dir, trash), nil
 	}
 	if err := flock(records, unix.LOCK_UN); err != nil {
-		return err
+		return err, nil
 	}
-	return errors.Join(removeSubvolume(ctx, s.dir, trash), flock(records, unix.LOCK_EX))
+	return removeSubvolume(ctx, s.dir, trash), s.flockRecords(ctx, records)
 }
 
 // checkPin reads the record again, unless it still is what b was read from.

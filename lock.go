@@ -27,23 +27,36 @@ type holder struct {
 
 // lock takes the exclusive lock, waiting at most wait for it.
 func (s *store) lock(ctx context.Context, verb string, wait time.Duration) error {
+	locked, err := flockWithin(ctx, s.dir, wait)
+	if err != nil {
+		return err
+	}
+	if !locked {
+		return failf(ErrLocked, "%s is locked by %s", s.path, s.readHolder())
+	}
+	s.writeHolder(verb)
+	return nil
+}
+
+// flockWithin takes the exclusive lock on f unless somebody else has it for all
+// of wait. It asks again and again: flock(2) itself, while it waits, does not
+// know of ctx.
+func flockWithin(ctx context.Context, f *os.File, wait time.Duration) (locked bool, err error) {
 	deadline := time.Now().Add(wait)
 	for {
-		err := flock(s.dir, unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			s.writeHolder(verb)
-			return nil
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
 		}
+		err := flock(f, unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return err
+			return err == nil, err
 		}
 		left := time.Until(deadline)
 		if left <= 0 {
-			return failf(ErrLocked, "%s is locked by %s", s.path, s.readHolder())
+			return false, nil
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-time.After(min(left, lockPoll)):
 		}
 	}

@@ -10,34 +10,38 @@ import (
 
 // PinOptions are the options of Pin and Unpin. The zero value is usable.
 type PinOptions struct {
-	Note   string    // why; kept in the record
-	Now    time.Time // zero is the present
-	Logger *slog.Logger
+	Note string // why; kept in the record
+	// LockWait is how long to wait for another process that changes records; 0
+	// is a minute.
+	LockWait time.Duration
+	Now      time.Time // zero is the present
+	Logger   *slog.Logger
 }
 
 // Pin protects the backup ref names, as in Delete, and returns it. It does not
-// wait for a running backup. Errors match ErrNoBackup or ErrAmbiguous.
+// wait for a running backup. Errors match ErrNoBackup, ErrAmbiguous or ErrLocked.
 func Pin(ctx context.Context, dest, ref string, o PinOptions) (Snapshot, error) {
 	now := o.Now
 	if now.IsZero() {
 		now = time.Now()
 	}
-	b, _, err := changePin(ctx, dest, ref, &PinInfo{At: now.UTC(), Note: o.Note}, o.Logger)
+	b, _, err := changePin(ctx, dest, ref, &PinInfo{At: now.UTC(), Note: o.Note}, o)
 	return b, err
 }
 
 // Unpin takes the protection away again and tells whether there was one; a
 // backup that is not pinned stays as it is.
 func Unpin(ctx context.Context, dest, ref string, o PinOptions) (b Snapshot, was bool, err error) {
-	return changePin(ctx, dest, ref, nil, o.Logger)
+	return changePin(ctx, dest, ref, nil, o)
 }
 
-func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog.Logger) (b Snapshot, was bool, err error) {
+func changePin(ctx context.Context, dest, ref string, pin *PinInfo, o PinOptions) (b Snapshot, was bool, err error) {
 	s, err := openStore(dest)
 	if err != nil {
 		return Snapshot{}, false, err
 	}
 	defer s.close()
+	s.lockWait = o.LockWait
 	st, err := s.readState(time.Local)
 	if err != nil {
 		return Snapshot{}, false, step("read", err)
@@ -46,9 +50,6 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog
 	if err != nil {
 		return Snapshot{}, false, step("find", err)
 	}
-	if ctx.Err() != nil {
-		return Snapshot{}, false, step("pin", context.Cause(ctx))
-	}
 	b = found[0]
 	was = b.Record != nil && b.Record.Pin != nil
 	if pin == nil && !was && b.RecordError == "" {
@@ -56,12 +57,12 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog
 	}
 	// The log first: it refuses a DEST of somebody else, who could not read a
 	// record we write there.
-	sink, log, err := s.openLog(logger)
+	sink, log, err := s.openLog(o.Logger)
 	if err != nil {
 		return b, was, err
 	}
-	defer closeLog(sink, logger)
-	if b.Record, err = s.writePin(b, pin); err != nil {
+	defer closeLog(sink, o.Logger)
+	if b.Record, err = s.writePin(ctx, b, pin); err != nil {
 		return b, was, step("pin", err)
 	}
 	if b.Record.Pin != nil {
@@ -79,9 +80,9 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, logger *slog
 // undone by a power cut alone would leave a backup of which nobody knows that
 // it is incomplete. On btrfs fsync of a directory that lost a subvolume in the
 // open transaction commits all of it (Linux 6.18).
-func (s *store) writePin(b Snapshot, pin *PinInfo) (*Record, error) {
+func (s *store) writePin(ctx context.Context, b Snapshot, pin *PinInfo) (*Record, error) {
 	var written *Record
-	err := s.changeRecord(b.Name, func(r *Record) (*Record, error) {
+	err := s.changeRecord(ctx, b.Name, func(r *Record) (*Record, error) {
 		if err := fsyncDir(s.dir); err != nil {
 			return nil, err
 		}

@@ -4,6 +4,8 @@
 package rsbtbackup
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +16,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
-	"golang.org/x/sys/unix"
 )
 
 // maxRecord bounds what is read back: a record lists at most a few messages,
@@ -111,18 +112,29 @@ func (s *store) makeRecords() (*os.File, error) {
 	}
 	return d, nil
 }
+// recordsWait is how long to wait for the lock of the records, which is had
+// for moments only, where no other time was asked for.
+const recordsWait = time.Minute
 
 // lockRecords opens .log/records and takes the lock every writer there holds;
 // closing the file releases it.
-func (s *store) lockRecords(create bool) (*os.File, error) {
+func (s *store) lockRecords(ctx context.Context, create bool) (*os.File, error) {
 	records, err := s.openRecords(create)
 	if err != nil || records == nil {
 		return nil, err
 	}
-	if err := flock(records, unix.LOCK_EX); err != nil {
+	if err := s.flockRecords(ctx, records); err != nil {
 		return nil, errors.Join(err, records.Close())
 	}
 	return records, nil
+}
+
+func (s *store) flockRecords(ctx context.Context, records *os.File) error {
+	locked, err := flockWithin(ctx, records, cmp.Or(s.lockWait, recordsWait))
+	if err == nil && !locked {
+		err = failf(ErrLocked, "%s is locked by another process", records.Name())
+	}
+	return err
 }
 
 // readRecord returns the record of a backup, or nil when it has none.
@@ -169,8 +181,8 @@ func parseRecord(data []byte) (*Record, error) {
 // it; change gets nil when there is none. The lock on the records directory
 // makes it safe beside any other verb, so that a backup can be pinned while
 // another one is being made.
-func (s *store) changeRecord(name string, change func(*Record) (*Record, error)) error {
-	records, err := s.lockRecords(true)
+func (s *store) changeRecord(ctx context.Context, name string, change func(*Record) (*Record, error)) error {
+	records, err := s.lockRecords(ctx, true)
 	if err != nil {
 		return err
 	}

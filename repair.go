@@ -30,10 +30,10 @@ func (s *store) repair(ctx context.Context, st *state, now time.Time, log *slog.
 		}
 		did("%s was open to others (mode %04o)", logDirName, st.logMode)
 	}
-	if err := s.sweepTemps(did); err != nil {
+	if err := s.sweepTemps(ctx, did); err != nil {
 		return done, err
 	}
-	if err := s.forget(st.orphans); err != nil {
+	if err := s.forget(ctx, st.orphans); err != nil {
 		return done, err
 	}
 	for _, name := range st.orphans {
@@ -125,11 +125,11 @@ func (s *store) moveAside(name string, now time.Time) error {
 
 // sweepTemps removes the files a run died writing: the lock on DEST keeps out
 // all writers but a pin, which holds the lock of the records.
-func (s *store) sweepTemps(did func(string, ...any)) error {
+func (s *store) sweepTemps(ctx context.Context, did func(string, ...any)) error {
 	if err := sweepTempsIn(s.log, did); err != nil {
 		return err
 	}
-	records, err := s.lockRecords(false)
+	records, err := s.lockRecords(ctx, false)
 	if err != nil || records == nil {
 		return err
 	}
@@ -167,11 +167,11 @@ func (s *store) discardPending(ctx context.Context, kind entryKind, now time.Tim
 }
 
 // forget removes records.
-func (s *store) forget(names []string) error {
+func (s *store) forget(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	records, err := s.lockRecords(false)
+	records, err := s.lockRecords(ctx, false)
 	if err != nil || records == nil {
 		return err
 	}

@@ -355,7 +355,7 @@ func (v *verifying) conclude() {
 // writeVerified looks again under the lock of the records, as writePin does:
 // the backup may just have been deleted.
 func (s *store) writeVerified(b Snapshot, found Verification) error {
-	return s.changeRecord(b.Name, func(r *Record) (*Record, error) {
+	return s.changeRecord(context.Background(), b.Name, func(r *Record) (*Record, error) {
 		if err := fsyncDir(s.dir); err != nil {
 			return nil, err
 		}

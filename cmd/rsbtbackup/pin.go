@@ -28,8 +28,8 @@ EXAMPLE:
 func (c *pinCommand) dest() string { return c.Dest }
 func (*pinCommand) changesDest()   {}
 
-func (c *pinCommand) run(ctx context.Context, u *ui, _ *flags) error {
-	b, err := rsbtbackup.Pin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Note: c.Note, Logger: u.log})
+func (c *pinCommand) run(ctx context.Context, u *ui, f *flags) error {
+	b, err := rsbtbackup.Pin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Note: c.Note, LockWait: f.LockWait.duration(), Logger: u.log})
 	if err != nil {
 		return err
 	}
@@ -55,8 +55,8 @@ EXAMPLE:
 func (c *unpinCommand) dest() string { return c.Dest }
 func (*unpinCommand) changesDest()   {}
 
-func (c *unpinCommand) run(ctx context.Context, u *ui, _ *flags) error {
-	b, was, err := rsbtbackup.Unpin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Logger: u.log})
+func (c *unpinCommand) run(ctx context.Context, u *ui, f *flags) error {
+	b, was, err := rsbtbackup.Unpin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{LockWait: f.LockWait.duration(), Logger: u.log})
 	if err != nil {
 		return err
 	}

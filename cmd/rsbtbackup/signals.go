@@ -44,7 +44,7 @@ func watchSignals(ctx context.Context, u *ui) (context.Context, func()) {
 				cancel(signalError{s.(syscall.Signal)})
 				continue
 			}
-			u.note(fmt.Sprintf("still stopping, waiting for rsync to end (kill -9 %d is safe too)", os.Getpid()))
+			u.note(fmt.Sprintf("still stopping: what is under way ends first (kill -9 %d is safe too)", os.Getpid()))
 		}
 	}()
 	return ctx, func() {

@@ -24,7 +24,7 @@ func TestAPowerCutAfterDeleteAndPin(t *testing.T) {
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	syncAll(t, dest)
 
-	testbin.Must(t, "delete", dest, "2020-01-03-00:00")
+	testbin.Must(t, "delete", dest, "2020-01-03-00:00", "--force")
 	testbin.Must(t, "pin", dest, "2020-01-01-00:00")
 	after := filepath.Join(image.CrashCopy(t), "dest")
 	listing, err := rsbtbackup.List(t.Context(), after)

@@ -146,6 +146,19 @@ func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
 	}
 }
 
+// While a backup is emptied others may pin. Without the lock that shuts them out
+// again nothing more is deleted.
+func TestAnOwnersDeletionStopsWithoutTheLock(t *testing.T) {
+	src, dest := ownersDest(t)
+	made := threeBackups(t, src, dest)
+	again := "inject=flock:error=EIO:when=4" // after those to tidy up, to delete, and to let go
+	cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-P", filepath.Join(dest, ".log", "records"), "-e", "trace=flock", "-e", again, testbin.Path(t), "delete", dest, "--force", made[0], made[1])
+	wantRefused(t, finish(t, asUser(nobody, cmd)), 1, "flock")
+	wantNames(t, dest, made[1:]...)
+	mustAsOwner(t, "prune", dest, "--keep-last=9")
+	wantTidy(t, dest)
+}
+
 // Killed at random times until it is done.
 func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	src, dest := ownersDest(t)

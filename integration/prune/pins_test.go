@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
@@ -84,7 +85,7 @@ func TestPinBetweenPlanAndDelete(t *testing.T) {
 			var out strings.Builder
 			prune.Stdout, prune.Stderr = &out, &out
 			check(t, prune.Start())
-			waitFor(t, "prune to wait for the records", func() bool { return waitsForFlock(t, prune.Process.Pid) })
+			waitFor(t, "prune to wait for the records", func() bool { return waitsForRecords(t, prune.Process.Pid, dest) })
 			data, err := json.Marshal(rsbtbackup.Record{Version: 1, Name: days[0], Status: rsbtbackup.Complete, Pin: &rsbtbackup.PinInfo{}})
 			check(t, err)
 			name := recordPath(dest, days[0])
@@ -103,16 +104,61 @@ func TestPinBetweenPlanAndDelete(t *testing.T) {
 	}
 }
 
-func waitsForFlock(t testing.TB, pid int) bool {
+// waitsForRecords tells whether a process has the records open and keeps them
+// open, as one does that asks for their lock time and again.
+func waitsForRecords(t testing.TB, pid int, dest string) bool {
 	t.Helper()
-	locks, err := os.ReadFile("/proc/locks")
+	has := func() bool {
+		for _, fd := range readDir(t, fmt.Sprintf("/proc/%d/fd", pid)) {
+			if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd)); err == nil && to == filepath.Join(dest, ".log", "records") {
+				return true
+			}
+		}
+		return false
+	}
+	for range 20 {
+		if !has() {
+			return false
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return true
+}
+
+// Whoever waits for the records can be stopped, and then has changed nothing.
+func TestWaitingForTheRecordsEnds(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2020-01-01-00:00", "2020-01-02-00:00"}
+	madeUp(t, dest, days...)
+	testbin.Must(t, "pin", dest, days[1])
+	records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
 	check(t, err)
-	for line := range strings.Lines(string(locks)) {
-		if strings.Contains(line, "-> FLOCK") && strings.Contains(line, fmt.Sprintf(" %d ", pid)) {
-			return true
+	defer records.Close()
+	check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
+	for _, args := range [][]string{{"pin", dest, days[0]}, {"unpin", dest, days[1]}, {"delete", dest, days[0]}, {"prune", dest, "--keep-last=1"}} {
+		cmd := command(t, 0, args...)
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		check(t, cmd.Start())
+		waitFor(t, args[0]+" to wait for the records", func() bool { return waitsForRecords(t, cmd.Process.Pid, dest) })
+		check(t, cmd.Process.Signal(unix.SIGTERM))
+		_ = cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 143 {
+			t.Errorf("%s: exit %d, want 143\n%s", args[0], code, out.String())
+		}
+		start := time.Now()
+		wantRefused(t, testbin.Run(t, append(args, "--lock-wait=1", "-q")...), 11, "records is locked")
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%s: took %v to give up", args[0], took)
 		}
 	}
-	return false
+	check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
+	wantNames(t, dest, days...)
+	listing, err := rsbtbackup.List(t.Context(), dest)
+	check(t, err)
+	if listing.Backups[0].Pinned() || !listing.Backups[1].Pinned() {
+		t.Error("a pin has changed")
+	}
 }
 
 // heldBackup starts a backup into dest whose rsync does nothing before release
