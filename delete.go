@@ -20,7 +20,13 @@ import (
 // DeleteOptions are the options of Delete. The zero value is usable.
 type DeleteOptions struct {
 	// Force deletes pinned backups, the newest, and the newest complete one too.
-	Force    bool
+	Force bool
+	// Wait returns only when the space of what was deleted is free again.
+	Wait bool
+
+	// DryRun reports what would be deleted, and the space that would free, and
+	// changes nothing.
+	DryRun   bool
 	LockWait time.Duration
 	Now      time.Time // zero is the present
 	Logger   *slog.Logger
@@ -31,7 +37,11 @@ type DeleteOptions struct {
 // DeleteReport says what Delete did.
 type DeleteReport struct {
 	Dest    string   `json:"dest"`
-	Deleted []string `json:"deleted"`
+	DryRun  bool     `json:"dry_run"`
+	Deleted []string `json:"deleted"` // in a dry run, what would be
+	// Frees is the file data, in bytes, that goes with all of them. It is nil
+	// without root, and outside a dry run.
+	Frees   *uint64  `json:"frees,omitempty"`
 	Repairs []string `json:"repairs,omitempty"`
 }
 
@@ -43,25 +53,65 @@ type DeleteReport struct {
 // newest complete backup, without Force), or what opening and locking DEST gives. The
 // report is valid with any error.
 func Delete(ctx context.Context, dest string, refs []string, o DeleteOptions) (*DeleteReport, error) {
-	report := &DeleteReport{Dest: dest}
+	report := &DeleteReport{Dest: dest, DryRun: o.DryRun}
 	if len(refs) == 0 {
 		return report, step("options", failf(ErrUsage, "no backup is named"))
 	}
+	if o.DryRun {
+		return report, planDelete(ctx, dest, refs, o, report)
+	}
 	err := change(ctx, dest, "delete", o.LockWait, o.Now, o.Logger, func(c *changing) error {
 		report.Dest, report.Repairs = c.store.path, c.repairs
-		doomed, err := findAll(c.state, refs)
+		doomed, err := findDoomed(c.state, refs, o)
 		if err != nil {
-			return step("find", err)
-		}
-		if !o.Force {
-			if err := checkDoomed(doomed, c.state.backups); err != nil {
-				return step("guard", err)
-			}
+			return err
 		}
 		report.Deleted, err = c.deleteAll(ctx, doomed, removal{force: o.Force, progress: o.Progress})
+		if err == nil && o.Wait && len(report.Deleted) > 0 {
+			err = c.waitForSpace(ctx, doomed)
+		}
 		return err
 	})
 	return report, err
+}
+
+// planDelete reads DEST without locking or changing it.
+func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions, report *DeleteReport) error {
+	s, err := openStore(dest)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	report.Dest = s.path
+	st, err := s.readState(time.Local)
+	if err != nil {
+		return step("read", err)
+	}
+	doomed, err := findDoomed(st, refs, o)
+	if err != nil {
+		return err
+	}
+	decisions := keepAll(st.backups)
+	for _, b := range doomed {
+		mark(decisions, b.Name)
+	}
+	frees, known, err := (&measurer{store: s}).total(ctx, decisions)
+	if err != nil {
+		return step("measure", err)
+	}
+	report.Deleted = backupNames(doomed)
+	if known {
+		report.Frees = &frees
+	}
+	return nil
+}
+
+func findDoomed(st *state, refs []string, o DeleteOptions) ([]Snapshot, error) {
+	doomed, err := findAll(st, refs)
+	if err == nil && !o.Force {
+		return doomed, step("guard", checkDoomed(doomed, st.backups))
+	}
+	return doomed, step("find", err)
 }
 
 func findAll(st *state, refs []string) ([]Snapshot, error) {

@@ -247,23 +247,23 @@ func (c *changing) prune(ctx context.Context, o PruneOptions, report *PruneRepor
 		err = c.freeUp(ctx, o, report)
 	}
 	if err == nil && o.Wait && len(report.Deleted) > 0 {
-		err = c.waitForAll(ctx, report)
+		err = c.waitForSpace(ctx, c.state.backups)
 	}
 	free, total, spaceErr := c.store.space()
 	report.Free, report.Total = free, total
 	return errors.Join(err, step("measure", spaceErr))
 }
 
-// waitForAll waits for the space of what was deleted, and tells of what it does
-// not get.
-func (c *changing) waitForAll(ctx context.Context, report *PruneReport) error {
+// waitForSpace waits for that of what was deleted, and tells of what does not
+// give it back.
+func (c *changing) waitForSpace(ctx context.Context, deleted []Snapshot) error {
 	held, err := btrfs.WaitDeleted(ctx, c.store.dir)
 	if err != nil {
 		return step("wait for space", err)
 	}
-	for _, id := range held {
-		if name := report.deletedAs(id); name != "" {
-			c.log.Warn("its space is not free before every program that uses it lets go", "backup", name)
+	for _, b := range deleted {
+		if slices.Contains(held, b.ID) {
+			c.log.Warn("its space is not free before every program that uses it lets go", "backup", b.Name)
 		}
 	}
 	return nil

@@ -112,6 +112,7 @@ func (s *store) makeRecords() (*os.File, error) {
 	}
 	return d, nil
 }
+
 // recordsWait is how long to wait for the lock of the records, which is had
 // for moments only, where no other time was asked for.
 const recordsWait = time.Minute

@@ -13,6 +13,9 @@ type deleteCommand struct {
 	Dest  string   `arg:"" name:"DEST" help:"A backup directory."`
 	Names []string `arg:"" name:"BACKUP" help:"What to delete: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Force bool     `help:"Delete pinned backups, the newest, and the newest complete one too."`
+
+	Wait   bool `help:"Return when the space of what was deleted is free."`
+	DryRun bool `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`
 }
 
 // Help shows how it is used.
@@ -23,7 +26,7 @@ that somebody made inside a backup go with it.
 
 EXAMPLE:
 
-    rsbtbackup delete /backup/etc 2026-11-23-09:00 2026-11-23-10:00
+    rsbtbackup delete /backup/etc 2026-11-23-09:00 2026-11-23-10:00 -n
     rsbtbackup delete /backup/etc latest --force`
 }
 
@@ -31,15 +34,22 @@ func (c *deleteCommand) dest() string { return c.Dest }
 func (*deleteCommand) changesDest()   {}
 
 func (c *deleteCommand) run(ctx context.Context, u *ui, f *flags) error {
-	bar := startDeleteBar(u)
-	defer bar.remove(u)
-	report, err := rsbtbackup.Delete(ctx, c.Dest, c.Names, rsbtbackup.DeleteOptions{
-		Force: c.Force, LockWait: f.LockWait.duration(), Logger: u.log, Progress: bar.update,
-	})
+	o := rsbtbackup.DeleteOptions{Force: c.Force, Wait: c.Wait, DryRun: c.DryRun, LockWait: f.LockWait.duration(), Logger: u.log}
+	verb := "would delete "
+	var bar *deleteBar
+	if !o.DryRun {
+		verb, bar = "deleted ", startDeleteBar(u)
+		defer bar.remove(u)
+		o.Progress = bar.update
+	}
+	report, err := rsbtbackup.Delete(ctx, c.Dest, c.Names, o)
 	bar.remove(u)
 	var lines []string
 	for _, name := range report.Deleted {
-		lines = append(lines, "deleted "+name)
+		lines = append(lines, verb+name)
+	}
+	if report.Frees != nil {
+		lines = append(lines, "dry run: that would free about "+size(int64(*report.Frees)))
 	}
 	u.result(lines...)
 	report.Deleted = append([]string{}, report.Deleted...) // [], not null

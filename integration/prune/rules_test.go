@@ -195,6 +195,39 @@ func TestTheNewestBackupNeedsForce(t *testing.T) {
 	wantNames(t, dest, days[0])
 }
 
+func TestDeleteDryRun(t *testing.T) {
+	dest := newDest(t, "512M")
+	made := fat(t, dest, 4, 20*megabyte)
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	log := readFile(t, filepath.Join(dest, ".log", "activity.log"))
+	r := testbin.Must(t, "delete", dest, made[1], made[2], "-n")
+	if want := "would delete " + made[1] + "\nwould delete " + made[2] + "\ndry run: that would free about 4"; !strings.HasPrefix(r.Stdout, want) {
+		t.Errorf("it says:\n%s", r.Stdout)
+	}
+	wantRefused(t, testbin.Run(t, "delete", dest, "latest", "-n"), 13, "newest complete")
+	wantRefused(t, testbin.Run(t, "delete", dest, "2025", "-n"), 2, "no backup is called")
+	r = testbin.Must(t, "delete", dest, "latest", "-n", "--force", "--json")
+	for _, want := range []string{`"dry_run":true`, `"deleted":["` + made[3] + `"]`, `"frees":`} {
+		if !strings.Contains(r.Stdout, want) {
+			t.Errorf("no %s in %s", want, r.Stdout)
+		}
+	}
+	wantNames(t, dest, made...)
+	wantCur(t, dest, made[3])
+	if after := readFile(t, filepath.Join(dest, ".log", "activity.log")); after != log {
+		t.Errorf("the log has grown:\n%s", strings.TrimPrefix(after, log))
+	}
+	before := free(t, dest)
+	r = testbin.Must(t, "delete", dest, made[1], made[2], "--wait", "--json")
+	if got := free(t, dest); got < before+39*megabyte {
+		t.Errorf("%d bytes came back, want 40 MiB", got-before)
+	}
+	if !strings.Contains(r.Stdout, `"dry_run":false`) || strings.Contains(r.Stdout, `"frees"`) {
+		t.Errorf("it says %s", r.Stdout)
+	}
+	wantNames(t, dest, made[0], made[3])
+}
+
 func TestDeleteForceMovesCur(t *testing.T) {
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00")

@@ -355,3 +355,25 @@ func TestAFullDiskCanBePrunedByItsOwner(t *testing.T) {
 	wantNames(t, dest, made[3])
 	wantTidy(t, dest)
 }
+
+// Only root can measure: what is in reach is found out by doing it.
+func TestMinFreeAsAnOrdinaryUser(t *testing.T) {
+	mnt := loopfs.New(t, "512M")
+	dest := filepath.Join(mnt, "dest")
+	check(t, os.Mkdir(dest, 0o755))
+	testbin.Must(t, "init", dest)
+	made := fat(t, dest, 5, 20*megabyte)
+	give(t, nobody, dest)
+	syncAll(t, dest)
+	goal := fmt.Sprintf("--min-free=%d", free(t, dest)+15*megabyte)
+	mustAsOwner(t, "prune", dest, goal, "-n")
+	wantNames(t, dest, made...)
+	mustAsOwner(t, "prune", dest, goal)
+	wantNames(t, dest, made[1:]...)
+	wantTidy(t, dest)
+	mustAsOwner(t, "pin", dest, made[1])
+	wantRefused(t, asOwner(t, "prune", dest, "--min-free=99%", "--keep-min=3", "-q"), 14, "with every backup deleted that may go")
+	wantNames(t, dest, made[1], made[3], made[4])
+	wantCur(t, dest, made[4])
+	wantTidy(t, dest)
+}
