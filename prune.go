@@ -318,7 +318,7 @@ func keepAll(backups []Snapshot) []Decision {
 		switch {
 		case b.Pinned():
 			reason = "pinned"
-		case complete != nil && complete.Name == b.Name:
+		case &backups[i] == complete:
 			reason = "newest complete backup"
 		case i == len(backups)-1:
 			reason = "newest"
@@ -477,7 +477,7 @@ func expendable(left []Snapshot, keepMin int) int {
 	}
 	newest := newestComplete(left)
 	for i, b := range left {
-		last := i == len(left)-1 || newest != nil && b.Name == newest.Name
+		last := i == len(left)-1 || &left[i] == newest
 		if b.Pinned() || last || b.Status == Complete && complete <= keepMin {
 			continue
 		}
