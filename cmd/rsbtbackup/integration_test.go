@@ -226,6 +226,7 @@ func TestSignals(t *testing.T) {
 				if !strings.Contains(lines.Text(), "backup started") {
 					continue
 				}
+				copying(t, dest)
 				for _, s := range tt.signals {
 					if err := cmd.Process.Signal(s); err != nil {
 						t.Error(err)
@@ -246,6 +247,17 @@ func TestSignals(t *testing.T) {
 	if out, err := program(t, "backup", src, dest).CombinedOutput(); err != nil || !strings.Contains(string(out), "resumed") {
 		t.Errorf("the next run: %v\n%s", err, out)
 	}
+}
+
+// copying waits until there is something to resume.
+func copying(t *testing.T, dest string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if files, _ := filepath.Glob(filepath.Join(dest, "pending", "file*")); len(files) > 0 {
+			return
+		}
+	}
+	t.Error("rsync copies nothing")
 }
 
 // A reader that goes away does not change what became of DEST; a list that
