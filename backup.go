@@ -174,6 +174,11 @@ func (r *run) make(ctx context.Context) (err error) {
 		return err
 	}
 	v := r.judge(end)
+	if v.err == nil {
+		if err := r.src.checkLeftOut(pending); err != nil {
+			v = verdict{err: err, drop: true}
+		}
+	}
 	if v.err != nil {
 		return r.abandon(v)
 	}

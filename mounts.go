@@ -24,6 +24,7 @@ type mount struct {
 	device        string // major:minor of the filesystem, in decimal; one for all subvolumes of a btrfs
 	root          string // what is mounted, as a path in the filesystem; of a btrfs from its top
 	point         string // where
+	kind          string // of filesystem: "btrfs"
 	readOnly      bool   // this mount
 	superReadOnly bool   // the filesystem
 }
@@ -78,6 +79,7 @@ func parseMount(line string) (m mount, err error) {
 	if !filepath.IsAbs(m.point) {
 		return m, errors.New("the mount point is not absolute")
 	}
+	m.kind = super[0]
 	m.readOnly, m.superReadOnly = hasOption(fields[5], "ro"), hasOption(super[2], "ro")
 	return m, nil
 }

@@ -2,6 +2,7 @@ package rsbtbackup
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,10 +15,10 @@ func TestParseMounts(t *testing.T) {
 52 22 0:4 net:[4026531992] /run/netns/` + "a\u00a0\r" + `\9\0 rw - nsfs nsfs rw
 `
 	want := mountTable{
-		{id: 22, parent: 1, device: "254:1", root: "/", point: "/"},
-		{id: 50, parent: 22, device: "0:318", root: "/", point: "/mnt/a b", superReadOnly: true},
-		{id: 51, parent: 22, device: "0:318", root: `/x\y`, point: "//deleted", readOnly: true},
-		{id: 52, parent: 22, device: "0:4", root: "net:[4026531992]", point: "/run/netns/a\u00a0\r" + `\9\0`},
+		{id: 22, parent: 1, device: "254:1", root: "/", point: "/", kind: "ext4"},
+		{id: 50, parent: 22, device: "0:318", root: "/", point: "/mnt/a b", kind: "btrfs", superReadOnly: true},
+		{id: 51, parent: 22, device: "0:318", root: `/x\y`, point: "//deleted", kind: "btrfs", readOnly: true},
+		{id: 52, parent: 22, device: "0:4", root: "net:[4026531992]", point: "/run/netns/a\u00a0\r" + `\9\0`, kind: "nsfs"},
 	}
 	got, err := parseMounts(info)
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(mount{})); err != nil || diff != "" {
@@ -123,4 +124,12 @@ func FuzzParseMounts(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTails(t *testing.T) {
+	for path, want := range map[string][]string{"/": {"/", ""}, "/a/b": {"/a/b", "/b", ""}} {
+		if got := tails(path); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
 }

@@ -71,23 +71,12 @@ func (s *source) compare(dest string, destDir *os.File) error {
 // findViews returns the paths below SRC that lead to DEST. What the table of
 // mounts says is confirmed by inode, so that nothing is refused by mistake.
 func (s *source) findViews(mounts mountTable, real, dest string) ([]destView, error) {
-	paths, known := mounts.pathsOf(dest)
-	if !known {
-		up, err := ancestorIs(dest, s.dev, s.ino)
-		if up == "" {
-			return nil, err
-		}
-		paths, real = []string{dest}, up
+	rels, err := s.maybeViews(mounts, real, dest)
+	if err != nil {
+		return nil, err
 	}
 	var views []destView
-	for _, path := range paths {
-		if path == real || !isWithin(path, real) {
-			continue
-		}
-		rel, err := filepath.Rel(real, path)
-		if err != nil {
-			return nil, err
-		}
+	for _, rel := range rels {
 		view, seen, err := s.follow(rel)
 		if err != nil {
 			return nil, err
@@ -97,6 +86,49 @@ func (s *source) findViews(mounts mountTable, real, dest string) ([]destView, er
 		}
 	}
 	return views, nil
+}
+
+// maybeViews returns the paths, relative to SRC, at which DEST may be seen. In a
+// chroot the table lacks what / lies in, and so does not tell where else DEST
+// is: then any end of its path may lead to it, from any btrfs mounted in SRC.
+func (s *source) maybeViews(mounts mountTable, real, dest string) ([]string, error) {
+	var rels []string
+	add := func(dir, path string) {
+		if rel, err := filepath.Rel(dir, path); err == nil && rel != "." && isWithin(path, dir) && !slices.Contains(rels, rel) {
+			rels = append(rels, rel)
+		}
+	}
+	paths, known := mounts.pathsOf(dest)
+	for _, path := range paths {
+		add(real, path)
+	}
+	if known {
+		return rels, nil
+	}
+	up, err := ancestorIs(dest, s.dev, s.ino)
+	if up != "" {
+		add(up, dest)
+	}
+	for _, m := range mounts {
+		if m.kind != "btrfs" || !isWithin(m.point, real) {
+			continue
+		}
+		for _, tail := range tails(dest) {
+			add(real, filepath.Join(m.point, tail))
+		}
+	}
+	return rels, err
+}
+
+// tails of "/a/b" are itself, "/b" and "".
+func tails(path string) []string {
+	var ends []string
+	for i := range len(path) {
+		if path[i] == '/' {
+			ends = append(ends, path[i:])
+		}
+	}
+	return append(ends, "")
 }
 
 // follow goes down from SRC to rel, the way rsync would, and tells whether DEST
@@ -117,6 +149,30 @@ func (s *source) follow(rel string) (view destView, seen bool, err error) {
 		view.sameFS = view.sameFS && uint64(st.Dev) == s.dev
 	}
 	return view, inodeOf(&st) == s.dest, nil
+}
+
+// checkLeftOut makes sure that DEST was left out. The rules of the user come
+// between ours: after a "!", which may stand in a file of rules, an include lets
+// DEST in again.
+func (s *source) checkLeftOut(pending *os.File) error {
+	for _, v := range s.views {
+		dir, err := openBeneath(pending, v.rel)
+		if isNoDir(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// A mount point that --one-file-system does not enter is an empty directory.
+		empty, err := isEmptyDir(dir)
+		if err := errors.Join(err, dir.Close()); err != nil {
+			return err
+		}
+		if !empty {
+			return failf(ErrGuard, "the rules take DEST, at %q in SRC %s, into the backup", v.rel, s.shown)
+		}
+	}
+	return nil
 }
 
 func (s *source) viewPaths() []string {

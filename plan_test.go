@@ -146,6 +146,7 @@ func TestRsyncOptions(t *testing.T) {
 		{"nor one that was told to", BackupOptions{RsyncArgs: []string{"-zc"}}, plan{base: base}, remote, "-zc", "--timeout"},
 		{"unless a time was given", BackupOptions{Timeout: time.Minute}, plan{checksum: true}, remote, "--timeout=60", ""},
 		{"DEST inside SRC is left out", BackupOptions{}, plan{}, inside, `- /back\*ups/\[1]`, ""},
+		{"its mount point stays if it is another filesystem", BackupOptions{OneFileSystem: true}, plan{}, inside, "--one-file-system", "back"},
 		{"by each path to it", BackupOptions{Filter: []string{"!"}}, plan{}, inside, `--filter=- /again -- `, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

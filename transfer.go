@@ -47,6 +47,9 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 		opts.Timeout = remoteTimeout
 	}
 	for _, v := range src.views {
+		if o.OneFileSystem && !v.sameFS {
+			continue // rsync makes an empty directory of its mount point, as of others
+		}
 		opts.Protect = append(opts.Protect, "- /"+escapePattern(v.rel))
 	}
 	if p.first() || o.WholeFiles {

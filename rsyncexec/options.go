@@ -56,7 +56,8 @@ type Options struct {
 	OneFileSystem  bool // --one-file-system
 
 	// Protect, Filter, Exclude and ExcludeFrom are given to rsync in this order; the first rule that matches decides.
-	// The rules in Protect hold even if another one is "!", which clears all before it: they are given again at the end.
+	// The rules in Protect are given again at the end, as another one may be "!", which clears all before it: an include
+	// after that still comes first.
 	Protect     []string
 	Filter      []string
 	Exclude     []string

@@ -248,6 +248,53 @@ func TestDestInSourceIsLeftOut(t *testing.T) {
 	wantExit(t, run(t, "backup", "--exclude=/on the way", disk, d.path), 0)
 }
 
+// TestRulesThatTakeDestIn names DEST in a rule, and takes it in again by
+// others: "!" forgets what came before it, and may stand in a file.
+func TestRulesThatTakeDestIn(t *testing.T) {
+	t.Parallel()
+	w := filepath.Join(loopfs.New(t, "512M"), "w")
+	d := newDestAt(t, filepath.Join(w, "backup"))
+	must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
+	wantExit(t, run(t, "backup", w, d.path, "--exclude=/backup"), 0)
+	rules := filepath.Join(t.TempDir(), "rules")
+	must(t, os.WriteFile(rules, []byte("!\n+ */\n+ *\n"), 0o644))
+	for _, out := range [][]string{
+		{"--exclude=/backup", "--exclude-from=" + rules},
+		{"--filter=- /backup", "--filter=!", "--filter=+ */"},
+		{"--force", "--filter=!", "--filter=+ */"},
+	} {
+		guarded(t, d, slices.Concat(out, []string{w, d.path})...)
+		if exists(d.join("pending")) {
+			t.Errorf("%q: pending is kept", out)
+		}
+	}
+	wantExit(t, run(t, "backup", w, d.path, "--exclude=/backup"), 0)
+}
+
+// TestGuardDestInAChroot has no line in the table of mounts for what DEST lies
+// in: / of a chroot is no mount point.
+func TestGuardDestInAChroot(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join(loopfs.New(t, "512M"), "root")
+	must(t, os.Mkdir(root, 0o755))
+	in := func(command string) result {
+		script := `set -e; cd "$1"
+mkdir -p usr proc dev mnt/src backup; ln -sfn usr/bin bin; ln -sfn usr/lib lib; ln -sfn usr/lib64 lib64
+cp "$2" rsbtbackup
+mount --rbind /usr usr; mount -t proc proc proc; mount --rbind /dev dev; mount --bind . mnt/src
+exec chroot . /rsbtbackup ` + command
+		return start(t, nil, "unshare", "--mount", "sh", "-c", script, "sh", root, program(t)).wait(t)
+	}
+	wantExit(t, in("init /backup"), 0)
+	wantExit(t, in("backup /mnt /backup"), 13)
+	wantExit(t, in("backup --exclude=/src /mnt /backup"), 0)
+	must(t, os.WriteFile(filepath.Join(root, "mnt", "data"), nil, 0o644))
+	wantExit(t, in("backup --exclude=/src/backup --exclude=/src/usr --exclude=/src/proc --exclude=/src/dev /mnt /backup"), 0)
+	if got := entries(t, filepath.Join(root, "backup", "cur", "src")); slices.Contains(got, "backup") || !slices.Contains(got, "mnt") {
+		t.Errorf("src in the backup: %q", got)
+	}
+}
+
 // TestMountsThatHideDest has nothing to refuse: what would show DEST is hidden
 // by another mount, or is not where --one-file-system comes.
 func TestMountsThatHideDest(t *testing.T) {
@@ -267,6 +314,12 @@ func TestMountsThatHideDest(t *testing.T) {
 	if found := entries(t, filepath.Join(d.join("cur"), "shown")); len(found) > 0 {
 		t.Errorf("with --one-file-system the backup holds %q of another one", found)
 	}
+	apart := bindAt(t, d.path, src.path("apart"))
+	wantExit(t, run(t, "backup", "-x", src.dir, d.path), 0)
+	if !exists(filepath.Join(d.join("cur"), "apart")) {
+		t.Error("with --one-file-system the mount point of DEST is not in the backup")
+	}
+	must(t, unix.Unmount(apart, unix.MNT_DETACH))
 	must(t, unix.Unmount(shown, unix.MNT_DETACH))
 }
 
