@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -164,12 +165,12 @@ func (r *run) make(ctx context.Context) (err error) {
 		return err
 	}
 	r.log.Info("backup started", "source", r.src.shown, "dest", r.store.path, "name", r.plan.name, "base", r.report.Base, "resumed", r.report.Resumed)
-	pending, err := r.open()
+	pending, tree, err := r.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer pending.Close()
-	end, err := r.transfer(ctx, pending)
+	end, err := r.transfer(ctx, pending, tree)
 	if err != nil {
 		return err
 	}
@@ -258,13 +259,18 @@ func (r *run) read() (err error) {
 	if r.o.MaxDeletePercent == 0 && otherSource(newest, r.src) {
 		r.o.MaxDeletePercent = otherSourceDeletes
 	}
+	r.decide()
+	return nil
+}
+
+// decide makes the plan from what was read.
+func (r *run) decide() {
 	r.plan = makePlan(r.state, r.src, r.o.Now, r.o.MaxDeletePercent > 0 && !r.o.Force)
 	r.plan.checksum = r.plan.checksum || r.o.Checksum
 	if r.plan.base != nil {
 		r.report.Base = r.plan.base.Name
 	}
 	r.report.Resumed = r.plan.work == workResume
-	return nil
 }
 
 func (s *store) isEmpty(name string) (bool, error) {
@@ -291,10 +297,72 @@ func (r *run) repair(ctx context.Context) (err error) {
 	if sourceChanged(r.plan.base, r.src) {
 		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName(), r.plan.base.Record.Host))
 	}
-	if !r.plan.discard {
+	if r.plan.discard {
+		if err := r.store.discardPending(ctx, r.state.pending.kind, r.o.Now); err != nil {
+			return step("discard pending", err)
+		}
+	}
+	return r.waitForSpace(ctx, false)
+}
+
+// soonFull is as much as rsync may write before the kernel's cleaner, which
+// wakes every half a minute, has begun with what was deleted.
+const soonFull = 16 << 30
+
+// waitForSpace lets what was deleted, by whomever, give its space back before
+// it is needed: where little is left, or always.
+func (r *run) waitForSpace(ctx context.Context, always bool) error {
+	free, total, err := r.store.space()
+	if err != nil {
+		return step("measure", err)
+	}
+	if !always && free >= min(total/10, soonFull) {
 		return nil
 	}
-	return step("discard pending", r.store.discardPending(ctx, r.state.pending.kind, r.o.Now))
+	r.log.Info("the disk is nearly full: waiting for the space of what was deleted", "free", humanize.Bytes(free))
+	held, err := btrfs.WaitDeleted(ctx, r.store.dir)
+	if err == nil && len(held) > 0 {
+		r.log.Warn("the space of deleted subvolumes is not free before every program that uses them lets go", "subvolumes", len(held))
+	}
+	return step("wait for space", err)
+}
+
+// begin makes or resumes pending and prepares it. What an earlier run has left
+// may fill the disk, so that there is not even room to go on with it, and less:
+// no run would ever get further. Then it is given up.
+func (r *run) begin(ctx context.Context) (*os.File, *prepared, error) {
+	pending, tree, err := r.fill(ctx)
+	if !isFull(err) || r.plan.work != workResume && !r.plan.discard {
+		return pending, tree, err
+	}
+	full, resumed := err, r.plan.work == workResume
+	if err := r.discard(); err != nil {
+		return nil, nil, err
+	}
+	err = r.waitForSpace(ctx, true)
+	if resumed { // said only now, when the log has room
+		const text = "an unfinished backup was removed: it filled the disk, and is begun anew"
+		r.log.Warn(text, "error", full)
+		r.report.Repairs = append(r.report.Repairs, text)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	r.state.pending = pendingState{}
+	r.decide()
+	return r.fill(ctx)
+}
+
+func (r *run) fill(ctx context.Context) (*os.File, *prepared, error) {
+	pending, err := r.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	tree, err := r.prepare(ctx, pending)
+	if err != nil {
+		return nil, nil, errors.Join(err, pending.Close())
+	}
+	return pending, tree, nil
 }
 
 // open makes or resumes pending and notes who writes to it from here on.
@@ -363,9 +431,10 @@ func (r *run) abandon(v verdict) error {
 	return errors.Join(err, r.flush())
 }
 
-// discard removes pending whatever becomes of ctx: it must not be resumed.
+// discard removes pending, if it is there, whatever becomes of ctx: it must not
+// be resumed.
 func (r *run) discard() error {
-	return step("discard pending", r.store.discardPending(context.Background(), subvolume, r.o.Now))
+	return step("discard pending", ignoreNotExist(r.store.discardPending(context.Background(), subvolume, r.o.Now)))
 }
 
 // flush makes pending durable, or poisons and discards it.
@@ -378,7 +447,13 @@ func (r *run) flush() error {
 		}
 		return err
 	}
-	return step("note", r.enter(phaseSynced))
+	err := r.enter(phaseSynced)
+	if isFull(err) {
+		// The note that stands has the next run trust pending less.
+		r.log.Warn("no room to note that it is durable", "error", err)
+		return nil
+	}
+	return step("note", err)
 }
 
 // punchHoles keeps sparse files sparse; what it wrote must reach the disk too.

@@ -70,22 +70,27 @@ func escapePattern(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// transfer prepares pending and runs rsync. rsync inherits pending, and DEST
-// with the lock on it.
-func (r *run) transfer(ctx context.Context, pending *os.File) (transferEnd, error) {
+// prepare makes pending what rsync can be trusted to bring up to date.
+func (r *run) prepare(ctx context.Context, pending *os.File) (*prepared, error) {
 	if r.plan.doubtful {
 		if err := r.writeOut(); err != nil {
-			return transferEnd{}, err
+			return nil, err
 		}
 	}
 	if err := r.heal(ctx, pending); err != nil {
-		return transferEnd{}, err
+		return nil, err
 	}
 	tree, err := prepareTree(ctx, pending, r.plan.doubtful)
 	if err != nil {
-		return transferEnd{}, step("prepare pending", err)
+		return nil, step("prepare pending", err)
 	}
 	r.log.Debug("prepared", "entries", tree.entries.Load(), "hard_links_split", tree.split.Load())
+	return tree, nil
+}
+
+// transfer runs rsync from the source into pending. rsync inherits pending, and
+// DEST with the lock on it.
+func (r *run) transfer(ctx context.Context, pending *os.File, tree *prepared) (transferEnd, error) {
 	dense, err := r.survey(ctx, pending)
 	if err != nil {
 		return transferEnd{}, step("survey source", err)

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"os/exec"
 
@@ -82,6 +85,79 @@ func TestSpaceDataFull(t *testing.T) {
 				t.Error("pending was not kept")
 			}
 			b.remove(t)
+			d.check(t, src)
+		})
+	}
+}
+
+// TestSpaceBackupTooLarge backs up more than the disk holds, then what fits:
+// what the first attempt has left must not be in the way, nor its space be
+// still to come.
+func TestSpaceBackupTooLarge(t *testing.T) {
+	for _, earlier := range []int{0, 1} {
+		for _, size := range []string{"128M", "400M"} {
+			t.Run(fmt.Sprint(earlier, " earlier, ", size), func(t *testing.T) {
+				t.Parallel()
+				src := newTree(t)
+				d := newDest(t, loopfs.New(t, size), src, earlier)
+				src.change(t)
+				must(t, os.Mkdir(src.path("zz"), 0o755))
+				for i := range 450 {
+					src.write(t, fmt.Sprintf("zz/small %d", i), 3000)
+					src.write(t, fmt.Sprintf("zz/too much %d", i), 1<<20)
+				}
+				r := run(t, "backup", src.dir, d.path)
+				wantExit(t, r, 14)
+				wantOneError(t, r)
+				d.held(t, src)
+
+				wantExit(t, run(t, "backup", "--exclude=/zz", src.dir, d.path), 0)
+				top, err := os.Stat(src.dir)
+				must(t, err)
+				must(t, os.RemoveAll(src.path("zz")))
+				must(t, os.Chtimes(src.dir, time.Time{}, top.ModTime()))
+				d.held(t, src)
+				d.newestIsCur(t)
+				d.isTidy(t)
+				if log := read(t, d.join(".log", "activity.log")); earlier == 0 && !strings.Contains(log, "unfinished backup was removed") {
+					t.Errorf("the log does not say what became of pending:\n%s", log)
+				}
+				d.check(t, src)
+			})
+		}
+	}
+}
+
+// TestSpaceIsWaitedFor deletes a backup that fills the disk and at once makes
+// another one, which has room only in its place; in the second case a program
+// keeps what was deleted.
+func TestSpaceIsWaitedFor(t *testing.T) {
+	for name, exit := range map[string]int{"free": 0, "held": 14} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := newTree(t)
+			d := newDest(t, loopfs.New(t, "300M"), src, 1)
+			const most = 200 << 20
+			src.write(t, "most", most)
+			wantExit(t, run(t, "backup", src.dir, d.path), 0)
+			d.held(t, src)
+			big := slices.Max(names(d.backups))
+			var holder *os.File
+			if name == "held" {
+				var err error
+				holder, err = os.Open(d.join(big, "most"))
+				must(t, err)
+				defer holder.Close()
+			}
+			d.doomed = []string{big}
+			wantExit(t, run(t, "delete", "--force", d.path, big), 0)
+			src.write(t, "most", most)
+			r := run(t, "backup", src.dir, d.path)
+			wantExit(t, r, exit)
+			d.held(t, src)
+			if holder != nil {
+				must(t, holder.Close())
+			}
 			d.check(t, src)
 		})
 	}
