@@ -182,7 +182,7 @@ func (r *run) survey(ctx context.Context, pending *os.File) (dense bool, err err
 		return false, err
 	}
 	if need := v.bytes.Load(); r.plan.first() && need > free {
-		r.notice(fmt.Sprintf("%s takes %s, and %s has %s free: unless enough is excluded, the backup will not fit", r.src.shown, humanize.IBytes(need), r.store.path, humanize.IBytes(free)))
+		r.notice(fmt.Sprintf("%s takes %s, and %s has %s free: unless enough is excluded, the backup will not fit", r.src.shown, humanize.Bytes(need), r.store.path, humanize.Bytes(free)))
 	}
 	if len(v.skipped) > 0 {
 		r.notice("other filesystems and nested subvolumes are left out: " + quoteSome(v.skipped))
