@@ -38,7 +38,7 @@ type BackupOptions struct {
 	// Checksum compares every file by content, not by size and time.
 	Checksum bool
 	// OneFileSystem stays on the filesystem of Source; nested btrfs
-	// subvolumes count as others.
+	// subvolumes count as others, and are warned of.
 	OneFileSystem bool
 	// Filter, Exclude and ExcludeFrom are rules and files of rules as
 	// rsync(1) reads them. Where DEST lies inside Source, each path to it must

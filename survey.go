@@ -23,8 +23,9 @@ type survey struct {
 	bytes  atomic.Uint64 // on disk
 	sparse atomic.Bool   // some file has holes worth keeping
 
-	mu      sync.Mutex
-	skipped []string // mount points and nested subvolumes, relative to SRC
+	mu sync.Mutex
+	// What is on another filesystem, relative to SRC.
+	mounts, subvolumes []string
 }
 
 // surveySource walks a local source, on one filesystem only if oneFS is set. It
@@ -56,7 +57,7 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 				return nil, sub.Close()
 			}
 			if oneFS && uint64(st.Dev) != src.dev {
-				v.skip(below(root, dir, name))
+				v.skip(below(root, dir, name), isMountPoint(sub))
 				return nil, sub.Close()
 			}
 			if inodeOf(&st) == src.dest { // left out by whatever path
@@ -69,10 +70,22 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 	return v, w.walk(ctx, root)
 }
 
-func (v *survey) skip(path string) {
+func (v *survey) skip(path string, mount bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.skipped = append(v.skipped, path)
+	if mount {
+		v.mounts = append(v.mounts, path)
+	} else {
+		v.subvolumes = append(v.subvolumes, path)
+	}
+}
+
+// isMountPoint tells a mount from a subvolume, which has a device number of its
+// own too (Linux 5.8; before that it is not known).
+func isMountPoint(dir *os.File) bool {
+	var st unix.Statx_t
+	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, 0, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 func quoteSome(paths []string) string {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -184,10 +185,17 @@ func (r *run) survey(ctx context.Context, pending *os.File) (dense bool, err err
 	if need := v.bytes.Load(); r.plan.first() && need > free {
 		r.notice(fmt.Sprintf("%s takes %s, and %s has %s free: unless enough is excluded, the backup will not fit", r.src.shown, humanize.Bytes(need), r.store.path, humanize.Bytes(free)))
 	}
-	if len(v.skipped) > 0 {
-		r.notice("other filesystems and nested subvolumes are left out: " + quoteSome(v.skipped))
+	if len(v.mounts) > 0 {
+		// That was asked for, and is no news; it stays in the log and the record.
+		text := "other filesystems are left out: " + quoteSome(v.mounts)
+		r.report.Notices = append(r.report.Notices, text)
+		r.log.Info(text)
 	}
-	for _, path := range v.skipped {
+	if len(v.subvolumes) > 0 {
+		// Nobody sees by a directory that it is one.
+		r.notice("nested subvolumes are left out: " + quoteSome(v.subvolumes))
+	}
+	for _, path := range slices.Concat(v.mounts, v.subvolumes) {
 		if err := emptySkipped(ctx, pending, path); err != nil {
 			return false, err
 		}
