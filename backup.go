@@ -120,6 +120,8 @@ type run struct {
 	version rsyncexec.Version
 	// baseEmpty: the newest backup holds nothing.
 	baseEmpty bool
+	// failed is how many files rsync complained of.
+	failed int
 }
 
 func (r *run) backup(ctx context.Context) (err error) {

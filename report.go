@@ -41,7 +41,7 @@ type Report struct {
 func (r *run) incomplete() error {
 	text := "rsync could not read everything"
 	if len(r.report.Complaints) > 0 {
-		text += ": " + r.report.Complaints[0]
+		text += ": " + r.report.Complaints[0] + andMore(r.failed)
 	}
 	return failf(ErrIncomplete, "%s is %w: %s", r.report.Name, ErrIncomplete, text)
 }

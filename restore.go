@@ -355,7 +355,7 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 func (r *restore) rsync(ctx context.Context) transferEnd {
 	names := strings.NewReplacer(sourceFD, r.view.root.Name(), inherited, r.target.shown)
 	var end transferEnd
-	logged := 0
+	said := rsyncSays{log: r.log, names: names}
 	failed := newFailedFiles()
 	opts := r.rsyncOptions()
 	opts.Line = func(stream, line string) {
@@ -367,9 +367,7 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 		}
 		failed.add(line)
 		end.noSpace = end.noSpace || noSpace(line)
-		if logged++; logged <= maxLogged {
-			r.log.Warn("rsync", "says", names.Replace(line))
-		}
+		said.line(line)
 	}
 	end.result, end.err = rsyncexec.Run(ctx, opts)
 	end.rename(names)
@@ -415,7 +413,7 @@ func (r *restore) judge(end transferEnd) error {
 func (r *restore) incomplete(end transferEnd) error {
 	text := "some files could not be restored"
 	if c := end.result.Complaints; len(c) > 0 {
-		text = c[0]
+		text = c[0] + andMore(r.report.Failed-len(end.skipped))
 	}
 	return failf(ErrIncomplete, "%s is restored to %s, but not all of it: %s", r.view.snap.Name, r.target.shown, text)
 }

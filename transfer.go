@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -241,11 +242,16 @@ func (end transferEnd) partial() bool {
 func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 	names := strings.NewReplacer(inherited, opts.ExtraFiles[0].Name())
 	var end transferEnd
-	logged := 0
+	said := rsyncSays{log: r.log, names: names}
+	failed := newFailedFiles()
 	opts.Line = func(stream, line string) {
 		if stream == "stderr" {
+			failed.add(line)
 			end.noSpace = end.noSpace || noSpace(line)
-			end.stopped = end.stopped || stoppedMessage.MatchString(line)
+			if opts.MaxDelete != nil && stoppedMessage.MatchString(line) {
+				end.stopped = true
+				return // the guard says it in the user's words
+			}
 		}
 		if stream == "stdout" && connectedMessage.MatchString(line) {
 			end.connected = true
@@ -261,8 +267,8 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 		if ctx.Err() != nil {
 			return // what rsync says of being stopped is no news
 		}
-		if logged++; logged <= maxLogged && (stream == "stderr" || r.o.DryRun) {
-			r.log.Warn("rsync", "says", names.Replace(line))
+		if stream == "stderr" || r.o.DryRun {
+			said.line(line)
 		}
 	}
 	opts.FileList = true
@@ -274,7 +280,7 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 		end.err = fmt.Errorf("%s: %w", r.src.shown, end.err)
 	}
 	res := &end.result
-	r.report.RsyncExit, r.report.Complaints = res.ExitCode, res.Complaints
+	r.report.RsyncExit, r.report.Complaints, r.failed = res.ExitCode, res.Complaints, len(failed.names)
 	r.report.RsyncVersion = res.Version.String()
 	if res.HaveStats {
 		r.report.Stats = &res.Stats
@@ -283,6 +289,33 @@ func (r *run) rsync(ctx context.Context, opts rsyncexec.Options) transferEnd {
 		r.notice(fmt.Sprintf("rsync %s has known vulnerabilities that a hostile source can use; %s is free of them", res.Version, safeRsync))
 	}
 	return end
+}
+
+// rsyncSays passes the messages of one rsync on to the log, maxLogged at most.
+type rsyncSays struct {
+	log   *slog.Logger
+	names *strings.Replacer
+	lines int
+}
+
+func (s *rsyncSays) line(text string) {
+	switch s.lines++; {
+	case s.lines <= maxLogged:
+		s.log.Warn("rsync", "says", s.names.Replace(text))
+	case s.lines == maxLogged+1:
+		s.log.Warn("further messages of rsync are left out")
+	}
+}
+
+// andMore counts the files that rsync complained of, but for the first.
+func andMore(failed int) string {
+	switch {
+	case failed < 2:
+		return ""
+	case failed == 2:
+		return ", and 1 more file"
+	}
+	return fmt.Sprintf(", and %d more files", failed-1)
 }
 
 // rename puts paths for descriptors in what rsync said, also in its error.

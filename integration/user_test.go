@@ -100,6 +100,9 @@ func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 	if r.Exit != 3 {
 		t.Errorf("exit %d, want 3", r.Exit)
 	}
+	if !strings.Contains(r.Stderr, "hint: root can read everything: sudo rsbtbackup backup") {
+		t.Errorf("no hint how to get a complete one:\n%s", r.Stderr)
+	}
 	incomplete := newest(t, dest, 2)
 	if incomplete.Status != "incomplete" || incomplete.Current || current(t, dest) != whole {
 		t.Errorf("%+v is current: %v", incomplete, current(t, dest))

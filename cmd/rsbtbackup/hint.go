@@ -148,8 +148,16 @@ func hints(err error, i invocation) []string {
 		return []string{"sudo " + i.again()}
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
 		return []string{"sudo " + i.again()}
+	case errors.Is(err, rsbtbackup.ErrIncomplete) && isBackup && os.Geteuid() != 0 && strings.Contains(err.Error(), "Permission denied") && isHere(backup.Src):
+		return []string{"root can read everything: sudo " + i.again()}
 	}
 	return rsyncHints(err, i)
+}
+
+// isHere: a remote source has other users.
+func isHere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // missingHints: a DEST that is missing may be one whose disk is not mounted, or

@@ -137,6 +137,9 @@ func TestGuardAnotherSource(t *testing.T) {
 	for _, hiding := range []int{23, 24} {
 		r := runEnv(t, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@"; exit %d`, hiding)), "backup", another, d.path)
 		wantExit(t, r, 13)
+		if strings.Contains(r.stderr, "max-delete") {
+			t.Errorf("stderr names a limit that nobody has set:\n%s", r.stderr)
+		}
 		d.held(t, src)
 	}
 	moved := &tree{dir: src.dir + " moved", rng: src.rng}
