@@ -265,18 +265,19 @@ type removal struct {
 // (BTRFS_IOC_START_SYNC) is not safe: while another one is being written it
 // hangs for up to 30 s (Linux 6.18).
 func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal) ([]string, error) {
-	moved, err := c.moveCur(doomed)
-	if err != nil {
-		return nil, err
-	}
 	// One lock for all of them: to take it anew for each costs as much time
-	// as to delete one.
+	// as to delete one. It comes before anything is changed, as waiting for it
+	// may be in vain.
 	records, err := c.store.lockRecords(ctx, true)
 	if err != nil && !isFull(err) { // with no room for their directory there are none
 		return nil, step("delete", err)
 	}
 	if records != nil {
 		defer records.Close()
+	}
+	moved, err := c.moveCur(doomed)
+	if err != nil {
+		return nil, err
 	}
 	if len(doomed) > 0 {
 		// All at once, as a kill takes along the lines that are held.

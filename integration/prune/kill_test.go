@@ -185,6 +185,20 @@ func TestAPruneKilledAtRandomTimes(t *testing.T) {
 	}
 }
 
+// What is stopped when cur has moved, and before anything is deleted, has
+// changed nothing.
+func TestADeleteThatIsStoppedMovesCurBack(t *testing.T) {
+	dest := newDest(t, "256M")
+	days := []string{"2026-01-01-00:00", "2026-01-02-00:00"}
+	madeUp(t, dest, days...)
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	wantCur(t, dest, days[1])
+	r := finish(t, exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=symlinkat", "-e", "inject=symlinkat:signal=SIGTERM:when=1", testbin.Path(t), "delete", "--force", dest, "latest"))
+	wantExit(t, r, 143)
+	wantNames(t, dest, days...)
+	wantCur(t, dest, days[1])
+}
+
 // delete --force of the newest moves cur first.
 func TestADeleteOfTheNewestKilledAtEveryStep(t *testing.T) {
 	dest := newDest(t, "256M")
