@@ -16,6 +16,7 @@ const (
 	recordsName  = "records"      // NAME.json, one for each backup
 	workNoteName = "pending.json" // what is known about pending; see worknote.go
 	holderName   = "holder.json"  // who took the lock last; see lock.go
+	heldName     = "held.json"    // deleted backups that prune found in use; see held.go
 
 	recordSuffix = ".json"
 	tempPrefix   = ".new-" // a file about to be renamed over its final name

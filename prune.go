@@ -23,8 +23,8 @@ type PruneOptions struct {
 	Policy retention.Policy
 	// MinFree deletes further backups, oldest first, until that much is free.
 	// It deletes none if the file data of all that may go is too little, and no
-	// more as long as something is open in what is deleted; without root neither
-	// is known.
+	// more as long as something is open in a backup it has deleted; without root
+	// neither is known.
 	MinFree MinFree
 	// KeepMin complete backups are left whatever MinFree says; 0 means 1.
 	KeepMin int
@@ -269,16 +269,6 @@ func (c *changing) waitForSpace(ctx context.Context, deleted []Snapshot) error {
 	return nil
 }
 
-// deletedAs is the name of what this run has deleted, or "".
-func (r *PruneReport) deletedAs(id uint64) string {
-	for _, d := range r.Decisions {
-		if d.ID == id && slices.Contains(r.Deleted, d.Name) {
-			return d.Name
-		}
-	}
-	return ""
-}
-
 // spare corrects the decision on a backup that was pinned after it was made.
 func (r *PruneReport) spare(b Snapshot) {
 	for i := range r.Decisions {
@@ -343,8 +333,13 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 		if reached, err = c.enough(o.MinFree, report); err != nil || reached {
 			return err
 		}
-		if len(held) > 0 {
-			return step("min-free", o.heldUp(c.store.path, held, report))
+		ours := c.store.ownHeld(held, report)
+		if len(ours) > 0 {
+			c.noteHeld(ours)
+			return step("min-free", o.heldUp(c.store.path, ours, report))
+		}
+		if len(held) > 0 && !asked {
+			c.log.Warn("deleted subvolumes of another program are in use, and keep their space", "subvolumes", len(held))
 		}
 		if !asked {
 			free, err := c.store.unused(report.Free)
@@ -395,34 +390,6 @@ func (m *measurer) inReach(ctx context.Context, o PruneOptions, free uint64, dec
 func (o *PruneOptions) outOfReach(dest string, free uint64, report *PruneReport) error {
 	report.explainKept("min-free is out of reach")
 	return failf(ErrNoSpace, "%s would have about %s of %s free, less than %v, with every backup deleted that may go, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(report.Total), o.MinFree)
-}
-
-// A HeldError: a deleted backup gives its space back when the last program that
-// has something open in it, or has mounted it, lets go.
-type HeldError struct {
-	Backup string // the name it had, if it is known
-	text   string
-}
-
-func (e *HeldError) Error() string { return e.text }
-
-// Unwrap files it under ErrNoSpace.
-func (e *HeldError) Unwrap() error { return ErrNoSpace }
-
-// heldUp stops before more goes than it takes: how much is to come is not known.
-// It need not be a deletion of this run, nor of this program.
-func (o *PruneOptions) heldUp(dest string, held []uint64, report *PruneReport) error {
-	report.explainKept("what is deleted has not given its space back")
-	err := &HeldError{}
-	who := plural(len(held), "deleted subvolume")
-	for _, id := range held {
-		if err.Backup = report.deletedAs(id); err.Backup != "" {
-			who = err.Backup + ", which is deleted,"
-			break
-		}
-	}
-	err.text = fmt.Sprintf("%s has %s of %s free, less than %v, but the space of %s is still to come: a program has something open in it; so nothing more is deleted", dest, humanize.Bytes(report.Free), humanize.Bytes(report.Total), o.MinFree, who)
-	return err
 }
 
 // unreachable says what MinFree comes to once all that may go is gone. Of what
