@@ -132,6 +132,7 @@ func (r *run) backup(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.store.close()) }()
+	r.store.lockWait = r.o.LockWait
 	r.report.Dest = r.store.path
 	if r.o.DryRun {
 		r.log = loggerOrSilence(r.o.Logger)
@@ -194,7 +195,7 @@ func (r *run) make(ctx context.Context) (err error) {
 	if ctx.Err() != nil {
 		return step("transfer", context.Cause(ctx))
 	}
-	return r.commit(pending, v)
+	return r.commit(ctx, pending, v)
 }
 
 // checkOptions refuses what could never work, before anything is opened.
@@ -470,12 +471,12 @@ func (r *run) punchHoles(ctx context.Context, pending *os.File) error {
 	return r.flush()
 }
 
-// commit publishes pending, lets cur name it and cleans up. From the snapshot
-// on nothing stops it but an error: the backup is there.
-func (r *run) commit(pending *os.File, v verdict) error {
+// commit publishes pending, lets cur name it and cleans up. From the record
+// on nothing stops it but an error; until then pending is kept.
+func (r *run) commit(ctx context.Context, pending *os.File, v verdict) error {
 	r.measure(pending)
 	record := r.record(v)
-	if err := r.store.publish(pending, r.plan, record); err != nil {
+	if err := r.store.publish(ctx, pending, r.plan, record); err != nil {
 		return step("publish", err)
 	}
 	r.report.Name, r.report.Status = record.Name, v.status

@@ -21,12 +21,12 @@ func (s *store) flush() error { return btrfs.SyncFS(s.dir) }
 // publish snapshots pending, read-only, to the name of the plan. The ioctl is
 // atomic, durable with its data when it returns, and never replaces anything:
 // a name that was taken meanwhile gives EEXIST and the next one is tried. The
-// record is written first, so that no backup ever stands without it.
-func (s *store) publish(pending *os.File, p *plan, record *Record) error {
-	ctx := context.Background() // what has come this far is not stopped
+// record is written first, so that no backup ever stands without it. Waiting for
+// its lock ends with ctx; a record that stays for that is removed by the next run.
+func (s *store) publish(ctx context.Context, pending *os.File, p *plan, record *Record) error {
 	for {
 		record.Name = p.name
-		if err := s.changeRecord(ctx, p.name, func(*Record) (*Record, error) { return record, nil }); err != nil {
+		if err := s.changeRecord(ctx, s.patience(), p.name, func(*Record) (*Record, error) { return record, nil }); err != nil {
 			return err
 		}
 		err := btrfs.CreateSnapshot(s.dir, p.name, pending, btrfs.SnapshotOptions{ReadOnly: true})

@@ -4,6 +4,7 @@
 package rsbtbackup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -385,7 +386,7 @@ func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, 
 	if err := flock(records, unix.LOCK_UN); err != nil {
 		return err, nil
 	}
-	return removeSubvolume(ctx, s.dir, trash), s.flockRecords(ctx, records)
+	return removeSubvolume(ctx, s.dir, trash), s.flockRecords(ctx, cmp.Or(s.lockWait, recordsWait), records)
 }
 
 // checkPin reads the record again, unless it still is what b was read from.

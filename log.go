@@ -97,7 +97,11 @@ func (s *store) openLog(caller *slog.Logger) (*activityLog, *slog.Logger, error)
 	if caller != nil {
 		h = slog.NewMultiHandler(h, caller.Handler())
 	}
-	return l, slog.New(h), nil
+	log := slog.New(h)
+	s.waiting = func(most time.Duration) {
+		log.Warn("waiting for another process that has locked the records", "most", most)
+	}
+	return l, log, nil
 }
 
 func loggerOrSilence(l *slog.Logger) *slog.Logger {

@@ -3,6 +3,7 @@
 package rsbtbackup
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -82,7 +83,7 @@ func changePin(ctx context.Context, dest, ref string, pin *PinInfo, o PinOptions
 // open transaction commits all of it (Linux 6.18).
 func (s *store) writePin(ctx context.Context, b Snapshot, pin *PinInfo) (*Record, error) {
 	var written *Record
-	err := s.changeRecord(ctx, b.Name, func(r *Record) (*Record, error) {
+	err := s.changeRecord(ctx, cmp.Or(s.lockWait, recordsWait), b.Name, func(r *Record) (*Record, error) {
 		if err := fsyncDir(s.dir); err != nil {
 			return nil, err
 		}

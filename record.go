@@ -113,25 +113,43 @@ func (s *store) makeRecords() (*os.File, error) {
 	return d, nil
 }
 
-// recordsWait is how long to wait for the lock of the records, which is had
-// for moments only, where no other time was asked for.
-const recordsWait = time.Minute
+const (
+	// recordsWait is how long to wait for the lock of the records, which is had
+	// for moments only, where no other time was asked for.
+	recordsWait = time.Minute
+	// recordsPatience is how long at least where hours of work would be lost.
+	recordsPatience = 10 * time.Minute
+)
+
+// patience is how long the end of a long run waits for the records: to ask for
+// another time may be about its beginning, and must not cost what it has done.
+func (s *store) patience() time.Duration { return max(s.lockWait, recordsPatience) }
 
 // lockRecords opens .log/records and takes the lock every writer there holds;
 // closing the file releases it.
 func (s *store) lockRecords(ctx context.Context, create bool) (*os.File, error) {
+	return s.lockRecordsWithin(ctx, cmp.Or(s.lockWait, recordsWait), create)
+}
+
+func (s *store) lockRecordsWithin(ctx context.Context, wait time.Duration, create bool) (*os.File, error) {
 	records, err := s.openRecords(create)
 	if err != nil || records == nil {
 		return nil, err
 	}
-	if err := s.flockRecords(ctx, records); err != nil {
+	if err := s.flockRecords(ctx, wait, records); err != nil {
 		return nil, errors.Join(err, records.Close())
 	}
 	return records, nil
 }
 
-func (s *store) flockRecords(ctx context.Context, records *os.File) error {
-	locked, err := flockWithin(ctx, records, cmp.Or(s.lockWait, recordsWait))
+func (s *store) flockRecords(ctx context.Context, wait time.Duration, records *os.File) error {
+	locked, err := flockWithin(ctx, records, 0)
+	if err == nil && !locked && wait > 0 {
+		if s.waiting != nil {
+			s.waiting(wait)
+		}
+		locked, err = flockWithin(ctx, records, wait)
+	}
 	if err == nil && !locked {
 		err = failf(ErrLocked, "%s is locked by another process", records.Name())
 	}
@@ -182,8 +200,8 @@ func parseRecord(data []byte) (*Record, error) {
 // it; change gets nil when there is none. The lock on the records directory
 // makes it safe beside any other verb, so that a backup can be pinned while
 // another one is being made.
-func (s *store) changeRecord(ctx context.Context, name string, change func(*Record) (*Record, error)) error {
-	records, err := s.lockRecords(ctx, true)
+func (s *store) changeRecord(ctx context.Context, wait time.Duration, name string, change func(*Record) (*Record, error)) error {
+	records, err := s.lockRecordsWithin(ctx, wait, true)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type store struct {
 	// lockWait is how long to wait for the lock of the records; 0 is as long as
 	// usual.
 	lockWait time.Duration
+	// waiting, if set, is called when that begins.
+	waiting func(time.Duration)
 	// keepLock is set when an rsync of ours lives on: the lock it inherited
 	// must outlive us.
 	keepLock bool

@@ -327,6 +327,11 @@ func (v *verifying) conclude() {
 	for name := range v.damaged {
 		results[name] = Damaged
 	}
+	// One that was stopped keeps what it found, if it need not wait for that.
+	ctx, wait := v.ctx, v.store.patience()
+	if ctx.Err() != nil {
+		ctx, wait = context.WithoutCancel(ctx), 0
+	}
 	sink, log, err := v.openLog()
 	if err != nil {
 		v.notice("what was found is not kept: " + err.Error())
@@ -337,7 +342,7 @@ func (v *verifying) conclude() {
 		if !known || result == Unread {
 			continue
 		}
-		err := v.store.writeVerified(b, Verification{At: now(v.o.Now), Result: result, Metadata: v.metadata[b.Name]})
+		err := v.store.writeVerified(ctx, wait, b, Verification{At: now(v.o.Now), Result: result, Metadata: v.metadata[b.Name]})
 		if err != nil && !errors.Is(err, ErrNoBackup) {
 			v.notice("what was found is not kept: " + err.Error())
 			if b.RecordError == "" {
@@ -354,8 +359,8 @@ func (v *verifying) conclude() {
 
 // writeVerified looks again under the lock of the records, as writePin does:
 // the backup may just have been deleted.
-func (s *store) writeVerified(b Snapshot, found Verification) error {
-	return s.changeRecord(context.Background(), b.Name, func(r *Record) (*Record, error) {
+func (s *store) writeVerified(ctx context.Context, wait time.Duration, b Snapshot, found Verification) error {
+	return s.changeRecord(ctx, wait, b.Name, func(r *Record) (*Record, error) {
 		if err := fsyncDir(s.dir); err != nil {
 			return nil, err
 		}

@@ -98,6 +98,8 @@ func hints(err error, i invocation) []string {
 		return noDestHints(err, i)
 	case errors.Is(err, rsbtbackup.ErrDest) && errors.Is(err, fs.ErrNotExist):
 		return missingHints(i)
+	case errors.Is(err, rsbtbackup.ErrLocked) && errors.As(err, &failed) && failed.Step == "publish":
+		return []string{"to resume: " + i.again()} // it has waited
 	case errors.Is(err, rsbtbackup.ErrLocked):
 		if i.flags.LockWait == 0 {
 			return []string{"to wait for it: " + i.again("--lock-wait=10m")}

@@ -148,6 +148,7 @@ func TestHints(t *testing.T) {
 		{"DEST is remote", errors.Join(rsbtbackup.ErrDest, fs.ErrNotExist), &backupCommand{Dest: "h:/a"}, []string{"DEST is a directory on this machine; the source may be remote"}},
 		{"DEST is a file", rsbtbackup.ErrDest, &listCommand{Dest: "/a"}, nil},
 		{"not btrfs", rsbtbackup.ErrNotBtrfs, backup, []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}},
+		{"locked as it is published", &rsbtbackup.StepError{Step: "publish", Err: rsbtbackup.ErrLocked}, backup, []string{"to resume: rsbtbackup backup '/my home' /b -- --fuzzy"}},
 		{"locked", rsbtbackup.ErrLocked, backup, []string{"to wait for it: rsbtbackup backup '/my home' /b --lock-wait=10m -- --fuzzy"}},
 		{"guard", rsbtbackup.ErrGuard, backup, []string{"to look: ls -la '/my home'", "if it is as it should be: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
 		{"SRC is DEST: nothing overrides that", errors.Join(rsbtbackup.ErrGuard, rsbtbackup.ErrOverlap), backup, nil},

@@ -161,6 +161,41 @@ func TestWaitingForTheRecordsEnds(t *testing.T) {
 	}
 }
 
+// A backup does not lose its transfer to one that keeps the records, not even
+// where it was told not to wait for another run, and can be stopped meanwhile.
+func TestABackupWaitsForTheRecords(t *testing.T) {
+	dest := newDest(t, "256M")
+	madeUp(t, dest, "2020-01-01-00:00")
+	testbin.Must(t, "pin", dest, "latest")
+	for _, stop := range []bool{true, false} {
+		backup, release := heldBackup(t, dest, "--force", "--lock-wait=1")
+		records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
+		check(t, err)
+		defer records.Close()
+		check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
+		release()
+		waitFor(t, "the backup to wait for the records", func() bool { return waitsForRecords(t, backup.Process.Pid, dest) })
+		before := names(t, dest)
+		if stop {
+			check(t, backup.Process.Signal(unix.SIGTERM))
+			waitFor(t, "the backup to end", func() bool { return !exists(fmt.Sprintf("/proc/%d/fd/3", backup.Process.Pid)) })
+		} else {
+			time.Sleep(2 * time.Second) // longer than it was told
+		}
+		check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
+		err = backup.Wait()
+		if code := backup.ProcessState.ExitCode(); stop && code != 143 || !stop && err != nil {
+			t.Errorf("stopped: %v, exit %d", stop, code)
+		}
+		if published := len(names(t, dest)) > len(before); published == stop {
+			t.Errorf("stopped: %v, published: %v", stop, published)
+		}
+	}
+	if log := readFile(t, filepath.Join(dest, ".log", "activity.log")); strings.Count(log, "has locked the records") != 2 {
+		t.Errorf("the log does not tell of the waiting:\n%s", log)
+	}
+}
+
 // heldBackup starts a backup into dest whose rsync does nothing before release
 // is called, and returns when that is under way.
 func heldBackup(t testing.TB, dest string, args ...string) (backup *exec.Cmd, release func()) {
