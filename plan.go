@@ -5,6 +5,7 @@ package rsbtbackup
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,10 +41,10 @@ func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 	if metadataDamaged(p.base) {
 		p.base = nil
 	}
-	for _, b := range st.backups {
+	for _, name := range slices.Concat(backupNames(st.backups), st.hidden) {
 		// Nor may the new one sort before those of the same minute or second.
-		for end := len(b.Name); end > 0; end = strings.LastIndexAny(b.Name[:end], ":.") {
-			p.taken[b.Name[:end]] = true
+		for end := len(name); end > 0; end = strings.LastIndexAny(name[:end], ":.") {
+			p.taken[name[:end]] = true
 		}
 	}
 	for _, name := range st.foreign {

@@ -118,6 +118,10 @@ func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 	if p.name != "2026-11-23-09:00:27.2" {
 		t.Errorf("next name = %s", p.name)
 	}
+	hidden := []string{"2026-11-23-09:00:12"}
+	if p := makePlan(&state{foreign: hidden, hidden: hidden}, &source{}, now, false); p.name != "2026-11-23-09:00:27" {
+		t.Errorf("name beside one that is hidden = %s", p.name)
+	}
 }
 
 func TestRsyncOptions(t *testing.T) {
