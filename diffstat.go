@@ -119,5 +119,5 @@ func isAbsent(err error) bool {
 
 // isUnreadable: of the file, not of the comparison.
 func isUnreadable(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN)
+	return errors.Is(err, fs.ErrPermission) || isDamage(err)
 }
