@@ -290,6 +290,7 @@ func (r *run) repair(ctx context.Context) (err error) {
 	if r.report.Repairs, err = r.store.repair(ctx, r.state, r.o.Now, r.log); err != nil {
 		return step("repair", err)
 	}
+	r.state.warnOfHidden(r.log)
 	if r.plan.why != "" {
 		r.log.Log(ctx, r.plan.level(), r.plan.said())
 		r.report.Repairs = append(r.report.Repairs, r.plan.said())

@@ -108,6 +108,14 @@ func TestChecks(t *testing.T) {
 			checkCur, checkInput{running: &holder{PID: 1}, state: &state{cur: symlink, curLink: "old", backups: []Snapshot{{Name: b.Name, Status: Complete}}}},
 			CheckResult{"cur", CheckWarn, `it names "old"; it should name 2026-11-23-08:00`},
 		},
+		"cur names what is hidden": {
+			checkCur, checkInput{state: &state{cur: symlink, curLink: "2026-11-23-08:30", hidden: []string{"2026-11-23-08:30"}, backups: []Snapshot{{Name: b.Name, Status: Complete}}}},
+			CheckResult{"cur", CheckWarn, "it names 2026-11-23-08:30, on which something is mounted"},
+		},
+		"a backup is hidden": {
+			checkMount, checkInput{state: &state{hidden: []string{"2026-11-23-08:30"}}},
+			CheckResult{"mount", CheckWarn, "something is mounted on 2026-11-23-08:30, and hides what is there: no backup is read or deleted there meanwhile"},
+		},
 		"cur is a directory": {
 			checkCur, checkInput{state: &state{cur: directory, backups: []Snapshot{{Name: b.Name, Status: Complete}}}},
 			CheckResult{"cur", CheckFail, "it is a directory, not a symlink"},

@@ -61,6 +61,8 @@ func checkCur(in *checkInput, r *CheckReport) {
 		level = CheckWarn // between two steps of the run, perhaps
 	}
 	switch st := in.state; {
+	case st.curHidden():
+		r.add(name, CheckWarn, "it names %s, on which something is mounted", st.curLink)
 	case b == nil && st.cur == absent:
 		r.add(name, CheckOK, "there is nothing it could name")
 	case b == nil:
@@ -288,6 +290,8 @@ func checkMount(in *checkInput, r *CheckReport) {
 		r.add(name, CheckFail, "the filesystem went read-only after an error; see dmesg")
 	case m.superReadOnly || m.readOnly:
 		r.add(name, CheckWarn, "mounted read-only: no backup can be made")
+	case len(in.state.hidden) > 0:
+		r.add(name, CheckWarn, "something is mounted on %s, and hides what is there: no backup is read or deleted there meanwhile", someNames(in.state.hidden))
 	default:
 		r.add(name, CheckOK, "writable")
 	}

@@ -41,7 +41,7 @@ type DeleteReport struct {
 	DryRun  bool     `json:"dry_run"`
 	Deleted []string `json:"deleted"` // in a dry run, what would be
 	// Frees is the file data, in bytes, that goes with all of them. It is nil
-	// without root, and outside a dry run.
+	// without root, with a backup hidden by a mount, and outside a dry run.
 	Frees   *uint64  `json:"frees,omitempty"`
 	Repairs []string `json:"repairs,omitempty"`
 }
@@ -96,7 +96,7 @@ func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions
 	for _, b := range doomed {
 		mark(decisions, b.Name)
 	}
-	frees, known, err := (&measurer{store: s}).total(ctx, decisions)
+	frees, known, err := (&measurer{store: s, hidden: st.hidden}).total(ctx, decisions)
 	if err != nil {
 		return step("measure", err)
 	}
@@ -342,7 +342,7 @@ func (c *changing) moveCur(doomed []Snapshot) (from *Snapshot, err error) {
 		going[b.Name] = true
 	}
 	newest := c.state.newestComplete()
-	if newest == nil || !going[newest.Name] {
+	if newest == nil || !going[newest.Name] || c.state.curHidden() {
 		return nil, nil
 	}
 	var staying []Snapshot

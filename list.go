@@ -20,8 +20,11 @@ type Listing struct {
 	Pending bool `json:"pending"`
 	// Foreign are the other entries of DEST; they are never touched.
 	Foreign []string `json:"foreign"`
-	Free    uint64   `json:"free"`  // bytes, as statfs tells an ordinary user
-	Total   uint64   `json:"total"` // bytes
+	// Hidden are those of them that are called like a backup and are, or hide,
+	// one, as something is mounted on them.
+	Hidden []string `json:"hidden"`
+	Free   uint64   `json:"free"`  // bytes, as statfs tells an ordinary user
+	Total  uint64   `json:"total"` // bytes
 }
 
 // List reads DEST. It takes no lock and changes nothing, so it never waits
@@ -41,7 +44,8 @@ func List(ctx context.Context, dest string) (*Listing, error) {
 // ListSizes is List with Exclusive filled in for each backup, and Added where
 // the record does not have it. It looks at every extent that a backup does not
 // share with the one before it, so it takes longer the more has changed. Both
-// stay nil for everybody but root, whom alone the kernel tells.
+// stay nil for everybody but root, whom alone the kernel tells, and while
+// something is mounted on a backup.
 func ListSizes(ctx context.Context, dest string) (*Listing, error) {
 	s, err := openStore(dest)
 	if err != nil {
@@ -49,7 +53,7 @@ func ListSizes(ctx context.Context, dest string) (*Listing, error) {
 	}
 	l, err := s.list()
 	if err == nil {
-		err = step("measure", s.measureEach(ctx, l.Backups))
+		err = step("measure", s.measureEach(ctx, l))
 	}
 	return l, errors.Join(err, s.close())
 }
@@ -59,7 +63,7 @@ func (s *store) list() (*Listing, error) {
 	if err != nil {
 		return nil, step("read", err)
 	}
-	l := &Listing{Dest: s.path, Backups: st.backups, Pending: st.pending.kind == subvolume, Foreign: st.foreign}
+	l := &Listing{Dest: s.path, Backups: st.backups, Pending: st.pending.kind == subvolume, Foreign: st.foreign, Hidden: st.hidden}
 	l.Free, l.Total, err = s.space()
 	return l, step("read", err)
 }
@@ -67,7 +71,12 @@ func (s *store) list() (*Listing, error) {
 // measureEach measures every backup on its own, against its two neighbours:
 // what neither of them has, no other has either, since each descends from the
 // one before it.
-func (s *store) measureEach(ctx context.Context, backups []Snapshot) error {
+// With one of them hidden that is not so.
+func (s *store) measureEach(ctx context.Context, l *Listing) error {
+	if len(l.Hidden) > 0 {
+		return nil
+	}
+	backups := l.Backups
 	m := &measurer{store: s}
 	for i := range backups {
 		if ctx.Err() != nil {

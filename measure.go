@@ -19,7 +19,10 @@ import (
 // whose turn it mostly is then: to read a backup takes as long as it has files.
 type measurer struct {
 	store *store
-	held  map[extentsOf]*btrfs.ExtentSet
+	// hidden are backups that something is mounted on: nobody knows what the
+	// others share with them, so nothing is known of any.
+	hidden []string
+	held   map[extentsOf]*btrfs.ExtentSet
 }
 
 // extentsOf names the extents in a backup that are younger than a generation.
@@ -93,6 +96,9 @@ func (m *measurer) sizes(b, older, newer *Snapshot) (added, freed uint64, err er
 // measure fills in Frees where it is missing. What deletions free together is
 // the sum: what several of them share counts for the last.
 func (m *measurer) measure(ctx context.Context, decisions []Decision) error {
+	if len(m.hidden) > 0 {
+		return nil
+	}
 	var older *Snapshot // the nearest that is kept
 	for i, d := range slices.Backward(decisions) {
 		if ctx.Err() != nil {
@@ -125,8 +131,12 @@ func (m *measurer) measure(ctx context.Context, decisions []Decision) error {
 
 // total is what measure would find in all, for much less: of backups in a row
 // that go, only the first is read in full, and of the others what each has
-// added. It is not known without root, or when a backup is deleted meanwhile.
+// added. It is not known without root, or when a backup is hidden, or deleted
+// meanwhile.
 func (m *measurer) total(ctx context.Context, decisions []Decision) (bytes uint64, known bool, err error) {
+	if len(m.hidden) > 0 {
+		return 0, false, nil
+	}
 	bytes, err = m.sumRows(ctx, decisions)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil

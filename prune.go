@@ -22,7 +22,8 @@ type PruneOptions struct {
 	// Pinned backups and the newest complete one are kept whatever it says.
 	Policy retention.Policy
 	// MinFree deletes further backups, oldest first, until that much is free.
-	// It deletes none if the file data of all that may go is too little, and no
+	// It deletes none if the file data of all that may go is too little, or while
+	// something is mounted on a backup, and no
 	// more as long as something is open in a backup it has deleted; without root
 	// neither is known.
 	MinFree MinFree
@@ -78,7 +79,7 @@ type Decision struct {
 	Reasons []string `json:"reasons"`
 	// Frees is the file data, in bytes, that goes with this backup once the
 	// older ones that are to be removed are gone. It is nil where it is not
-	// known: for what is kept, without root, and outside a dry run.
+	// known: for what is kept, without root, with a backup hidden by a mount, and outside a dry run.
 	Frees *uint64 `json:"frees,omitempty"`
 }
 
@@ -110,6 +111,7 @@ func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, erro
 	}
 	err := change(ctx, dest, "prune", o.LockWait, o.Now, o.Logger, func(c *changing) error {
 		report.Repairs = c.repairs
+		c.state.warnOfHidden(c.log)
 		return c.prune(ctx, o, report)
 	})
 	return report, err
@@ -159,12 +161,15 @@ func planPrune(ctx context.Context, dest string, o PruneOptions, report *PruneRe
 		return step("read", err)
 	}
 	report.Decisions = decide(st.backups, o.Policy, now)
-	m := &measurer{store: s}
+	m := &measurer{store: s, hidden: st.hidden}
 	if err := m.measure(ctx, report.Decisions); err != nil {
 		return step("measure", err)
 	}
 	if o.MinFree.isZero() {
 		return nil
+	}
+	if len(st.hidden) > 0 && !o.MinFree.reached(report.Free, report.Total) {
+		return step("min-free", o.inTheDark(s.path, st.hidden, report))
 	}
 	return s.planFreeUp(ctx, m, o, report)
 }
@@ -333,6 +338,9 @@ func (c *changing) freeUp(ctx context.Context, o PruneOptions, report *PruneRepo
 		if reached, err = c.enough(o.MinFree, report); err != nil || reached {
 			return err
 		}
+		if len(c.state.hidden) > 0 {
+			return step("min-free", o.inTheDark(c.store.path, c.state.hidden, report))
+		}
 		ours := c.store.ownHeld(held, report)
 		if len(ours) > 0 {
 			c.noteHeld(ours)
@@ -390,6 +398,13 @@ func (m *measurer) inReach(ctx context.Context, o PruneOptions, free uint64, dec
 func (o *PruneOptions) outOfReach(dest string, free uint64, report *PruneReport) error {
 	report.explainKept("min-free is out of reach")
 	return failf(ErrNoSpace, "%s would have about %s of %s free, less than %v, with every backup deleted that may go, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(report.Total), o.MinFree)
+}
+
+// inTheDark: what a hidden backup shares with those that may go is not known,
+// nor whether they are the ones to go.
+func (o *PruneOptions) inTheDark(dest string, hidden []string, report *PruneReport) error {
+	report.explainKept("a backup is hidden")
+	return failf(ErrNoSpace, "%s has %s of %s free, less than %v, but something is mounted on %s: what a deletion would free can not be told, so none is deleted for it", dest, humanize.Bytes(report.Free), humanize.Bytes(report.Total), o.MinFree, someNames(hidden))
 }
 
 // unreachable says what MinFree comes to once all that may go is gone. Of what

@@ -67,7 +67,7 @@ func (s *store) repair(ctx context.Context, st *state, now time.Time, log *slog.
 // repairCur lets cur name the newest complete backup.
 func (s *store) repairCur(st *state, now time.Time) (string, error) {
 	newest := st.newestComplete()
-	if st.guessing() {
+	if st.guessing() || st.curHidden() {
 		return "", nil
 	}
 	switch {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -91,6 +92,18 @@ type state struct {
 	instance instance
 }
 
+// curHidden tells whether cur names what is hidden. It comes back whole, so cur
+// is left alone until then.
+func (st *state) curHidden() bool {
+	return st.cur == symlink && slices.Contains(st.hidden, st.curLink)
+}
+
+func (st *state) warnOfHidden(log *slog.Logger) {
+	if len(st.hidden) > 0 {
+		log.Warn("something is mounted on backups, which are left alone", "backups", st.hidden)
+	}
+}
+
 // newest returns the last backup made, or nil.
 func (st *state) newest() *Snapshot {
 	if len(st.backups) == 0 {
@@ -154,6 +167,7 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	slices.SortFunc(st.backups, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
 	distrustUnrecorded(st.backups)
 	slices.Sort(st.foreign)
+	slices.Sort(st.hidden)
 	have := make(map[string]bool, len(st.backups)+len(st.hidden))
 	for _, name := range st.hidden {
 		have[name] = true

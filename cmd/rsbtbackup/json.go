@@ -53,6 +53,7 @@ type summaryObject struct {
 	Backups    int      `json:"backups"`
 	Unfinished bool     `json:"unfinished"`
 	Foreign    []string `json:"foreign"`
+	Hidden     []string `json:"hidden"`
 	Free       uint64   `json:"free"`
 	Total      uint64   `json:"total"`
 }

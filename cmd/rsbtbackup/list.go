@@ -48,7 +48,11 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return err
 	}
 	if c.Size && len(l.Backups) > 0 && !slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return b.Exclusive != nil }) {
-		u.log.Warn("--size: only root can measure what a backup takes")
+		if len(l.Hidden) > 0 {
+			u.log.Warn("--size: what a backup takes is not known while something is mounted on one", "backups", l.Hidden)
+		} else {
+			u.log.Warn("--size: only root can measure what a backup takes")
+		}
 	}
 	if u.json {
 		return listObjects(u, l)
@@ -65,7 +69,7 @@ func listObjects(u *ui, l *rsbtbackup.Listing) error {
 	for _, b := range l.Backups {
 		objects = append(objects, snapshotObject{"snapshot", b})
 	}
-	objects = append(objects, summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, append([]string{}, l.Foreign...), l.Free, l.Total})
+	objects = append(objects, summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, append([]string{}, l.Foreign...), append([]string{}, l.Hidden...), l.Free, l.Total})
 	return u.object(objects...)
 }
 
@@ -123,7 +127,10 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	if l.Pending {
 		total += ", and an unfinished one"
 	}
-	if n := len(l.Foreign); n > 0 {
+	if n := len(l.Hidden); n > 0 {
+		total += fmt.Sprintf(", %d hidden by a mount", n)
+	}
+	if n := len(l.Foreign) - len(l.Hidden); n > 0 {
 		total += fmt.Sprintf(", and %s", plural(int64(n), "other name"))
 	}
 	total += fmt.Sprintf("; %s of %s free", size(int64(l.Free)), size(int64(l.Total)))
@@ -138,7 +145,11 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 			}
 		}
 		for _, name := range l.Foreign {
-			lines = append(lines, "not a backup, left alone: "+name)
+			if slices.Contains(l.Hidden, name) {
+				lines = append(lines, "something is mounted on it, left alone: "+name)
+			} else {
+				lines = append(lines, "not a backup, left alone: "+name)
+			}
 		}
 		for _, b := range l.Backups {
 			if b.RecordError != "" {

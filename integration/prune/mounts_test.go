@@ -95,6 +95,45 @@ func TestAMountHidesABackup(t *testing.T) {
 	}
 }
 
+// What a hidden backup shares with the others can not be measured, so nothing is
+// said of sizes, nor deleted for the sake of them.
+func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
+	dest := newDest(t, "512M")
+	work := filepath.Join(filepath.Dir(dest), "work")
+	newSubvolume(t, work)
+	random(t, filepath.Join(work, "shared"), 20*megabyte)
+	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
+	madeUp(t, dest, days...)
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	unmount := bind(t, t.TempDir(), filepath.Join(dest, days[2]))
+
+	if r := testbin.Must(t, "delete", dest, days[0], "-n", "--json"); strings.Contains(r.Stdout, `"frees"`) {
+		t.Errorf("delete -n: %s", r.Stdout)
+	}
+	for _, more := range []string{"-n", "--keep-last=9"} {
+		r := testbin.Run(t, "prune", dest, "--min-free=99%", "-q", more)
+		wantRefused(t, r, 14, "something is mounted on "+days[2])
+	}
+	testbin.Must(t, "prune", dest, "--min-free=1")
+	if r := testbin.Must(t, "list", dest, "-v", "--size"); !strings.Contains(r.Stdout, "1 hidden by a mount") || !strings.Contains(r.Stdout, "something is mounted on it, left alone: "+days[2]) {
+		t.Errorf("list says:\n%s", r.Stdout)
+	}
+	if r := testbin.Run(t, "check", dest); !strings.Contains(r.Stdout, "something is mounted on "+days[2]) || !strings.Contains(r.Stdout, "it names "+days[2]) {
+		t.Errorf("check says:\n%s", r.Stdout)
+	}
+	// cur waits for what it names.
+	r := testbin.Must(t, "prune", dest, "--keep-last=1")
+	if n := strings.Count(r.Stderr, "something is mounted"); n != 1 {
+		t.Errorf("%d words of what is hidden:\n%s", n, r.Stderr)
+	}
+	wantNames(t, dest, days[1])
+	testbin.Must(t, "delete", dest, days[1], "--force")
+	wantCur(t, dest, days[2])
+	unmount()
+	wantNames(t, dest, days[2])
+	wantCur(t, dest, days[2])
+}
+
 // What is mounted on pending is neither resumed nor deleted.
 func TestAMountOnPending(t *testing.T) {
 	dest := newDest(t, "256M")
