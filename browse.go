@@ -68,14 +68,11 @@ func (v *view) close() error { return errors.Join(v.root.Close(), v.store.close(
 func (v *view) gone() error { return v.store.gone(v.snap) }
 
 func (s *store) gone(b Snapshot) error {
-	info, err := s.subvolumeAt(b.Name)
-	if err != nil {
-		return err
+	there, err := s.has(b)
+	if err == nil && !there {
+		err = failf(ErrBackupGone, "%s was %w", b.Name, ErrBackupGone)
 	}
-	if info == nil || info.ID != b.ID {
-		return failf(ErrBackupGone, "%s was %w", b.Name, ErrBackupGone)
-	}
-	return nil
+	return err
 }
 
 // explain puts a deleted backup in the place of the error it led to.

@@ -87,11 +87,11 @@ func (s *store) writePin(ctx context.Context, b Snapshot, pin *PinInfo) (*Record
 		if err := fsyncDir(s.dir); err != nil {
 			return nil, err
 		}
-		info, err := s.subvolumeAt(b.Name)
+		there, err := s.has(b)
 		if err != nil {
 			return nil, err
 		}
-		if info == nil || info.ID != b.ID {
+		if !there {
 			return nil, failf(ErrNoBackup, "%s was deleted meanwhile", b.Name)
 		}
 		if r == nil {

@@ -357,3 +357,9 @@ func (s *store) subvolumeAt(name string) (*btrfs.Info, error) {
 	}
 	return &info, nil
 }
+
+// has tells whether b still is what has its name.
+func (s *store) has(b Snapshot) (bool, error) {
+	info, err := s.subvolumeAt(b.Name)
+	return err == nil && info != nil && info.ID == b.ID, err
+}

@@ -364,11 +364,11 @@ func (s *store) writeVerified(ctx context.Context, wait time.Duration, b Snapsho
 		if err := fsyncDir(s.dir); err != nil {
 			return nil, err
 		}
-		info, err := s.subvolumeAt(b.Name)
+		there, err := s.has(b)
 		if err != nil {
 			return nil, err
 		}
-		if info == nil || info.ID != b.ID {
+		if !there {
 			return nil, failf(ErrNoBackup, "%s was deleted meanwhile", b.Name)
 		}
 		if r == nil {

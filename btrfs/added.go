@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +47,9 @@ func newExtents(f *os.File, since uint64) iter.Seq2[fileExtent, error] {
 		}
 	}
 }
+
+// afterEverything is a generation no transaction has.
+const afterEverything = math.MaxUint64
 
 // extentsInNewBlocks walks the extents that are listed in the metadata blocks of a subvolume written after a
 // generation. It reads all of these blocks: the first ones hold nothing but the root directory.

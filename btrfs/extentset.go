@@ -4,7 +4,6 @@ package btrfs
 
 import (
 	"cmp"
-	"math"
 	"os"
 	"slices"
 )
@@ -76,6 +75,3 @@ func (s *ExtentSet) Bytes(others ...*ExtentSet) uint64 {
 	}
 	return sum
 }
-
-// afterEverything is a generation no transaction has.
-const afterEverything = math.MaxUint64
