@@ -75,8 +75,10 @@ type BackupOptions struct {
 	DryRun bool
 	// Changes, if set, is told in a dry run of every entry that would differ
 	// from that in the newest backup.
-	Changes  func(Change)
-	LockWait time.Duration // how long to wait for another run; 0 fails at once
+	Changes func(Change)
+	// LockWait is how long to wait for another run; 0 fails at once. The records, if
+	// locked, are waited for a minute by default, and ten at least for publishing.
+	LockWait time.Duration
 
 	Now      time.Time    // the time the backup is named after; zero is the present
 	Logger   *slog.Logger // nil is silence; activity.log is written either way
