@@ -98,6 +98,8 @@ func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 		args       []string
 	}{
 		{"wrong key", "Permission denied", []string{"127.0.0.1:" + src, dest, "-e", ssh.With("stranger", ssh.Port)}},
+		{"wrong key, new host", "Permission denied", []string{"127.0.0.1:" + src, dest, "-e",
+			strings.Replace(ssh.With("stranger", ssh.Port), "ssh ", "ssh -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile="+t.TempDir()+"/hosts ", 1)}},
 		{"closed port", "Connection refused", []string{"127.0.0.1:" + src, dest, "-e", ssh.With("user", closed)}},
 		{"unknown host", "", []string{"no-such-host.invalid:" + src, dest, "-e", ssh.Shell}},
 		{"no such remote shell", "", []string{"127.0.0.1:" + src, dest, "-e", "/no/such/shell"}},

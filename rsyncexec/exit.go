@@ -123,14 +123,12 @@ func (e *ExitError) Error() string {
 	return how
 }
 
-// reason is the most telling line. When the connection failed that is what the remote shell said: it comes before
-// rsync's own lines, which then only say that the connection closed.
+// reason is the most telling line. When the connection failed that is what the remote shell said: rsync's own lines
+// then only say that the connection closed.
 func (e *ExitError) reason() string {
 	if e.connection() {
-		for line := range strings.SplitSeq(e.Tail, "\n") {
-			if line = cleanLine(line); line != "" {
-				return line
-			}
+		if line := e.shellSaid(); line != "" {
+			return line
 		}
 	}
 	for _, line := range e.Complaints {
@@ -150,6 +148,23 @@ func (e *ExitError) reason() string {
 		return cleanLine(e.Complaints[0])
 	}
 	return ""
+}
+
+// shellSaid is the last line of the remote shell, or of what it ran: banners and warnings come before the reason.
+func (e *ExitError) shellSaid() string {
+	said := ""
+	for line := range strings.SplitSeq(e.Tail, "\n") {
+		if line = cleanLine(line); line != "" && !complaint(line) && !isRemark(line) {
+			said = line
+		}
+	}
+	return said
+}
+
+// isRemark tells of a line that is no reason: a warning of ssh, its advice on the key exchange (OpenSSH 10.1), and where
+// rsync sends the reader.
+func isRemark(line string) bool {
+	return strings.HasPrefix(line, "Warning: ") || strings.HasPrefix(line, "** ") || strings.HasPrefix(line, "(see the rsync man")
 }
 
 // isSummary tells of the line with which rsync ends: little but the exit code, by name.
