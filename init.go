@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -102,6 +103,9 @@ func (s *store) describe(r *InitReport, logger *slog.Logger) error {
 	if r.Warnings, err = s.exposure(); err != nil {
 		return step("read", err)
 	}
+	if nested := s.nested(st); nested != "" {
+		r.Warnings = append(r.Warnings, nested)
+	}
 	if r.Already {
 		return nil
 	}
@@ -128,6 +132,21 @@ func (s *store) ancestry(st *state) string {
 		}
 	}
 	return ""
+}
+
+// nested warns of backup directories in DEST: it is then more likely the place
+// for several than one itself.
+func (s *store) nested(st *state) string {
+	var dests []string
+	for _, name := range st.foreign {
+		if _, err := os.Lstat(filepath.Join(s.path, name, logDirName, markerName)); err == nil {
+			dests = append(dests, name)
+		}
+	}
+	if len(dests) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s has backup directories in it: %s", s.path, quoteSome(dests))
 }
 
 // exposure warns of a DEST that others can search or change: a directory that

@@ -234,7 +234,7 @@ func (r *restore) checkEmpty(t *target) error {
 		return nil
 	}
 	if r.o.DryRun {
-		r.notice("this would be refused without being told what may happen to the files in " + t.shown)
+		r.notice("this would be refused without --overwrite, which says what may happen to the files in " + t.shown)
 		return nil
 	}
 	if t.remote != nil {

@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,8 +91,17 @@ func isMountPoint(dir *os.File) bool {
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
+// quoteSome names paths, quoted where one could be taken for several, or for
+// part of the sentence.
 func quoteSome(paths []string) string {
-	text := fmt.Sprintf("%q", paths[:min(len(paths), maxSkipped)])
+	var names []string
+	for _, path := range paths[:min(len(paths), maxSkipped)] {
+		if path == "" || strings.ContainsFunc(path, func(r rune) bool { return strings.ContainsRune(` ,:;"'\`, r) || !strconv.IsPrint(r) }) || !utf8.ValidString(path) {
+			path = strconv.Quote(path)
+		}
+		names = append(names, path)
+	}
+	text := strings.Join(names, ", ")
 	if more := len(paths) - maxSkipped; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}

@@ -82,7 +82,7 @@ func hints(err error, i invocation) []string {
 	case err == nil, errors.Is(err, errNoArguments):
 		return nil
 	case errors.As(err, &usage):
-		return []string{quoteAll(slices.DeleteFunc([]string{"rsbtbackup", usage.verb, "--help"}, isEmpty)...)}
+		return usageHints(usage, i)
 	case errors.As(err, &stopped):
 		switch {
 		case isBackup && !backup.dry():
@@ -127,7 +127,7 @@ func hints(err error, i invocation) []string {
 	case errors.Is(err, rsbtbackup.ErrDamaged):
 		return healHints(i)
 	case errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrBackupGone):
-		return []string{quoteAll("rsbtbackup", "list", i.dest())}
+		return []string{cmp.Or(i.spelled(), quoteAll("rsbtbackup", "list", i.dest()))}
 	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
 		return []string{quoteAll("rsbtbackup", "prune", "--help")}
 	case errors.As(err, &held):
@@ -162,26 +162,41 @@ func isHere(path string) bool {
 	return err == nil
 }
 
+// usageHints: a path into a backup is one word where several are wanted.
+func usageHints(err *usageError, i invocation) []string {
+	if spelled := i.spelled(); spelled != "" {
+		return []string{spelled}
+	}
+	return []string{quoteAll(slices.DeleteFunc([]string{"rsbtbackup", err.verb, "--help"}, isEmpty)...)}
+}
+
 // missingHints: a DEST that is missing may be one whose disk is not mounted, or
 // one that was meant for the other side.
 func missingHints(i invocation) []string {
-	create := quoteAll("install", "-d", "-m", "0700", i.dest()) + " && " + quoteAll("rsbtbackup", "init", i.dest())
-	if _, isInit := i.command.(*initCommand); isInit {
+	create := createHint(i.dest())
+	_, isInit := i.command.(*initCommand)
+	switch {
+	case isInit && create == "":
+		return []string{needsBtrfs}
+	case isInit:
 		return []string{create}
 	}
 	if around := destAround(i.dest()); around != "" {
-		return []string{i.withDest(around)}
+		return []string{i.around(around)}
 	}
 	if _, isBackup := i.command.(*backupCommand); isBackup {
 		if host, _, found := strings.Cut(i.dest(), ":"); found && !strings.Contains(host, "/") {
 			return []string{"DEST is a directory on this machine; the source may be remote"}
 		}
-		return []string{mounted, "to make it: " + create}
+		if create != "" {
+			return []string{mounted, "to make it: " + create}
+		}
 	}
 	return []string{mounted}
 }
 
-// guardHints: what to look at, then how to go on all the same.
+// guardHints: what to look at, then how to go on all the same. A DEST made from
+// another SRC is more often the wrong one.
 func guardHints(i invocation) []string {
 	if d, ok := i.command.(*deleteCommand); ok && !d.Force {
 		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it all the same: " + i.again("--force")}
@@ -190,7 +205,13 @@ func guardHints(i invocation) []string {
 	if !ok || b.Force {
 		return nil
 	}
-	return []string{"to look: " + quoteAll("ls", "-la", b.Src), "if it is as it should be: " + i.again("--force")}
+	var own []string
+	if l, err := rsbtbackup.List(context.Background(), b.Dest); err == nil {
+		if was := lastSource(l.Backups); was != "" && !isSource(b.Src, was) {
+			own = i.ownDest(b, filepath.Dir(l.Dest))
+		}
+	}
+	return append(own, "to look: "+quoteAll("ls", "-la", b.Src), "if it is as it should be: "+i.again("--force"))
 }
 
 // insideHints: the ways to leave DEST out.
