@@ -15,12 +15,13 @@ The script makes the Tab key complete commands, flags and their values, names of
 in DEST is offered to those who may read it, which often is root only. The script asks the rsbtbackup in PATH, so it needs
 no update. It is printed whatever --json or --quiet say.
 
-It goes where your shell looks. For bash with the package bash-completion that is /etc/bash_completion.d, or the directory
-of the first line below; without that package the second line goes into ~/.bashrc. For zsh it is a file _rsbtbackup in any
+It goes where your shell looks. For bash with the package bash-completion that is /etc/bash_completion.d or a directory of
+yours, as below; without that package the line with source goes into ~/.bashrc. For zsh it is a file _rsbtbackup in any
 directory of $fpath.
 
 EXAMPLE:
 
+    mkdir -p ~/.local/share/bash-completion/completions ~/.config/fish/completions
     rsbtbackup completion bash >~/.local/share/bash-completion/completions/rsbtbackup
     source <(rsbtbackup completion bash)
     rsbtbackup completion zsh >/usr/local/share/zsh/site-functions/_rsbtbackup

@@ -65,7 +65,7 @@ EXIT CODES:
       0  done
       1  failed
       2  wrong usage, or no such backup or path
-      3  the backup is published, but rsync could not read everything
+      3  the backup is published or restored, but rsync could not read everything
      10  DEST is missing, not initialised or not on btrfs
      11  DEST is locked by another run
      12  SRC, or the target of restore, is missing, unusable or out of reach

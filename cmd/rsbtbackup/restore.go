@@ -153,7 +153,11 @@ func restoreLines(r *rsbtbackup.RestoreReport, whole bool) []string {
 	lines := []string{fmt.Sprintf("%s restored %sto %s in %s", r.Backup, part, r.Target, took(r.End.Sub(r.Start)))}
 	if n := r.Reflinked; n != nil {
 		all := n.Files + n.Directories + n.Symlinks + n.Specials + n.HardLinks
-		lines = append(lines, fmt.Sprintf("%s (%s) share their blocks with the backup", plural(all, "file"), size(n.Bytes)))
+		share := "share their"
+		if all == 1 {
+			share = "shares its"
+		}
+		lines = append(lines, fmt.Sprintf("%s (%s) %s blocks with the backup", plural(all, "file"), size(n.Bytes), share))
 	}
 	switch s := r.Stats; {
 	case s == nil:
