@@ -87,8 +87,8 @@ func TestChecks(t *testing.T) {
 			CheckResult{"mount", CheckWarn, "mounted read-only: no backup can be made"},
 		},
 		"missing device": {
-			checkDevices, checkInput{devices: []btrfs.Device{{ID: 2}, {ID: 1, Path: "/dev/sda", WriteErrors: 3, GenerationErrors: 1}}},
-			CheckResult{"devices", CheckFail, "device 2 is missing; /dev/sda: 3 write errors, 1 generation errors (to see them: btrfs device stats; to reset them, once the cause is known: btrfs device stats --reset)"},
+			checkDevices, checkInput{dest: "/b", devices: []btrfs.Device{{ID: 2}, {ID: 1, Path: "/dev/sda", WriteErrors: 3, GenerationErrors: 1}}},
+			CheckResult{"devices", CheckFail, "device 2 is missing; /dev/sda: 3 write errors, 1 generation errors (to see them: btrfs device stats /b; to reset them, once the cause is known: btrfs device stats --reset /b)"},
 		},
 		"counters unknown": {
 			checkDevices, checkInput{devicesErr: errors.New("no such device")},
@@ -123,6 +123,12 @@ func TestChecks(t *testing.T) {
 		"a run that lasts": {
 			checkPending, checkInput{now: now, maxAge: defaultMaxAge, running: &holder{PID: 7, Verb: "backup", Since: now.Add(-30 * time.Hour)}, state: &state{}},
 			CheckResult{"pending", CheckWarn, "backup (pid 7) has been running for 30h"},
+		},
+		"pending outlived a power cut": {
+			checkPending, checkInput{now: now, maxAge: defaultMaxAge, state: &state{
+				backups: []Snapshot{{Name: b.Name, ParentUUID: uuidW}}, pending: pendingState{kind: subvolume, uuid: uuidW},
+			}},
+			CheckResult{"pending", CheckOK, "2026-11-23-08:00 was published from it; the next run removes it"},
 		},
 		"log of somebody else": {
 			checkLog, checkInput{log: logState{kind: other, regular: true, access: unix.EACCES}, state: &state{}},

@@ -90,6 +90,8 @@ func checkPending(in *checkInput, r *CheckReport) {
 		r.add(name, CheckOK, "there is none")
 	case st.pending.kind != subvolume:
 		r.add(name, CheckWarn, "it is a %s; the next backup moves it aside", st.pending.kind)
+	case st.pending.publishedAs(st.newest()):
+		r.add(name, CheckOK, "%s was published from it; the next run removes it", st.newest().Name)
 	case in.now.Sub(in.pendingSince) > in.maxAge:
 		r.add(name, CheckFail, "a backup was not finished, and none has been for %s", shortAge(in.now.Sub(in.pendingSince)))
 	default:
@@ -259,7 +261,7 @@ func checkDevices(in *checkInput, r *CheckReport) {
 		}
 	}
 	if len(bad) > 0 {
-		r.add(name, CheckFail, "%s (to see them: btrfs device stats; to reset them, once the cause is known: btrfs device stats --reset)", strings.Join(bad, "; "))
+		r.add(name, CheckFail, "%s (to see them: btrfs device stats %[2]s; to reset them, once the cause is known: btrfs device stats --reset %[2]s)", strings.Join(bad, "; "), in.dest)
 		return
 	}
 	r.add(name, CheckOK, "%s, no errors counted", plural(len(in.devices), "device"))

@@ -18,6 +18,8 @@ type Listing struct {
 	// Pending tells that an unfinished backup lies there: one that is being
 	// made, or one that was interrupted and will be resumed or removed.
 	Pending bool `json:"pending"`
+	// Running tells that it is being made.
+	Running bool `json:"running"`
 	// Foreign are the other entries of DEST; they are never touched.
 	Foreign []string `json:"foreign"`
 	// Hidden are those of them that are called like a backup and are, or hide,
@@ -63,7 +65,11 @@ func (s *store) list() (*Listing, error) {
 	if err != nil {
 		return nil, step("read", err)
 	}
-	l := &Listing{Dest: s.path, Backups: st.backups, Pending: st.pending.kind == subvolume, Foreign: st.foreign, Hidden: st.hidden}
+	l := &Listing{Dest: s.path, Backups: st.backups, Foreign: st.foreign, Hidden: st.hidden}
+	if l.Pending = st.pending.kind == subvolume && !st.pending.publishedAs(st.newest()); l.Pending {
+		running := s.runningNow(readMount(s.dir))
+		l.Running = running != nil && running.Verb == "backup"
+	}
 	l.Free, l.Total, err = s.space()
 	return l, step("read", err)
 }

@@ -129,7 +129,7 @@ func judgePending(p *pendingState, now instance, newest *Snapshot) (trust, strin
 	if p.kind != subvolume {
 		return trustNot, fmt.Sprintf("pending is a %s, not a subvolume", p.kind)
 	}
-	if newest != nil && newest.ParentUUID == p.uuid {
+	if p.publishedAs(newest) {
 		return trustNot, fmt.Sprintf("pending was already published as %s", newest.Name)
 	}
 	if p.readOnly {
@@ -144,7 +144,9 @@ func judgePending(p *pendingState, now instance, newest *Snapshot) (trust, strin
 		return trustByChecksum, "nothing is known about who wrote pending"
 	case n.Phase == phasePoisoned:
 		return trustNot, "the disk refused some of the data in pending"
-	case !now.known() || n.Instance != now:
+	case !now.known():
+		return trustByChecksum, "the kernel does not tell whether there was a reboot or a remount since (Linux before 6.8, without /sys)"
+	case n.Instance != now:
 		return trustByChecksum, "pending lived through a reboot or a remount"
 	case n.Phase != phaseSynced:
 		// A disk that refuses data says so once, to whoever asks first, and the

@@ -27,6 +27,7 @@ func TestPlanOfPending(t *testing.T) {
 	second := []Snapshot{{Name: "2026-11-22-09:00", ID: 300, UUID: uuidA}}
 	elsewhere := instance{BootID: "boot before", MountID: 7}
 	remounted := instance{BootID: "boot", MountID: 8}
+	older := instance{BootID: "boot", SysInode: 17901}
 	for _, c := range []struct {
 		name     string
 		backups  []Snapshot
@@ -49,6 +50,9 @@ func TestPlanOfPending(t *testing.T) {
 		{"first backup through a reboot", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, elsewhere)}, here, workResume, true, false},
 		{"first backup through a remount", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, remounted)}, here, workResume, true, false},
 		{"first backup, kernel tells no instance", first, pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, instance{})}, instance{}, workResume, true, false},
+		{"later backup, kernel without unique mount ids", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, older)}, older, workResume, false, false},
+		{"later backup, such a kernel, remounted", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, older)}, instance{BootID: "boot", SysInode: 18001}, workSnapshot, false, true},
+		{"later backup, kernel exchanged", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, older)}, here, workSnapshot, false, true},
 		{"first backup by a program that noted nothing", first, pendingState{kind: subvolume, uuid: uuidW}, here, workResume, true, false},
 		{"later backup through a reboot", second, pendingState{kind: subvolume, uuid: uuidW, parentUUID: uuidA, note: note(phaseSynced, elsewhere)}, here, workSnapshot, false, true},
 		{"note about another pending", second, pendingState{kind: subvolume, uuid: uuidB, parentUUID: uuidA, note: note(phaseTransfer, here)}, here, workSnapshot, false, true},
@@ -74,6 +78,14 @@ func TestPlanOfPending(t *testing.T) {
 				t.Errorf("why = %q", p.why)
 			}
 		})
+	}
+}
+
+// A reboot is not told of where nobody knows of one.
+func TestPlanSaysWhatIsNotKnown(t *testing.T) {
+	pending := pendingState{kind: subvolume, uuid: uuidW, note: note(phaseSynced, instance{BootID: "boot"})}
+	if _, why := judgePending(&pending, instance{BootID: "boot"}, nil); !strings.HasPrefix(why, "the kernel does not tell whether") {
+		t.Errorf("why = %q", why)
 	}
 }
 

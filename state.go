@@ -77,6 +77,12 @@ type pendingState struct {
 	note       *workNote // nil: nothing is known
 }
 
+// publishedAs tells whether b is pending as it was published, so that what is
+// left of pending is no unfinished backup.
+func (p *pendingState) publishedAs(b *Snapshot) bool {
+	return p.kind == subvolume && b != nil && b.ParentUUID == p.uuid
+}
+
 // state is DEST at one moment.
 type state struct {
 	backups  []Snapshot // oldest first

@@ -5,8 +5,10 @@ package rsbtbackup
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,10 +43,12 @@ type workNote struct {
 type instance struct {
 	BootID  string `json:"boot_id"`
 	MountID uint64 `json:"mount_id"`
+	// SysInode stands in for MountID where the kernel has no unique ones.
+	SysInode uint64 `json:"sys_inode,omitempty"`
 }
 
-// known is false where the kernel told neither; such an instance equals none.
-func (i instance) known() bool { return i.BootID != "" && i.MountID != 0 }
+// known is false where the kernel did not tell; such an instance equals none.
+func (i instance) known() bool { return i.BootID != "" && (i.MountID != 0 || i.SysInode != 0) }
 
 // readInstance asks the kernel. Only unique mount ids (Linux 6.8) count: the
 // older ones are used again after an unmount.
@@ -57,8 +61,33 @@ func readInstance(dir *os.File) instance {
 	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID_UNIQUE, &st)
 	if err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 {
 		i.MountID = st.Mnt_id
+	} else {
+		i.SysInode = readSysInode(dir, "/sys/fs/btrfs")
 	}
 	return i
+}
+
+// readSysInode returns the inode of the directory that the filesystem of dir
+// has in sys from its first mount to its last unmount, or 0 if that is not
+// known. sysfs gives inode numbers in turn, and none twice within a boot where
+// they have 64 bits (Linux 5.5).
+func readSysInode(dir *os.File, sys string) uint64 {
+	uuid, err := btrfs.FilesystemUUID(dir)
+	if err != nil {
+		return 0
+	}
+	d, err := os.Open(filepath.Join(sys, uuid.String()))
+	if err != nil {
+		return 0
+	}
+	defer d.Close()
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	// What somebody mounted over /sys may have any inode numbers.
+	if unix.Fstatfs(int(d.Fd()), &fs) != nil || fs.Type != unix.SYSFS_MAGIC || unix.Fstat(int(d.Fd()), &st) != nil {
+		return 0
+	}
+	return st.Ino
 }
 
 // readWorkNote returns nil when there is no note, or none that can be read:

@@ -54,6 +54,17 @@ func DeviceStats(f *os.File) ([]Device, error) {
 	return devices, nil
 }
 
+// FilesystemUUID returns that of the filesystem of f, which is its name in /sys/fs/btrfs too (BTRFS_IOC_FS_INFO).
+//
+// Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH.
+func FilesystemUUID(f *os.File) (UUID, error) {
+	fs := fsInfoArgs{}
+	if err := ioctl(f, reqFsInfo, &fs); err != nil {
+		return UUID{}, pathError("BTRFS_IOC_FS_INFO", f.Name(), explain(f, err))
+	}
+	return fs.FSID, nil
+}
+
 func deviceInfo(f *os.File, id uint64) (Device, error) {
 	args := devInfoArgs{DevID: id}
 	err := ioctl(f, reqDevInfo, &args)

@@ -123,7 +123,7 @@ func TestJSONHasOneObjectALineWithTheKeysDocumented(t *testing.T) {
 	listed := wantObjects(t, testbin.Must(t, "list", "--json", dest),
 		"snapshot: current id name parent_uuid read_only record status time uuid",
 		"snapshot: current id name parent_uuid read_only record status time uuid",
-		"summary: backups dest foreign unfinished")
+		"summary: backups dest foreign running unfinished")
 	if listed[0]["current"] != false || listed[1]["current"] != true || listed[1]["read_only"] != true || listed[2]["backups"] != 2.0 {
 		t.Errorf("list: %v", listed)
 	}

@@ -52,6 +52,7 @@ type summaryObject struct {
 	Dest       string   `json:"dest"`
 	Backups    int      `json:"backups"`
 	Unfinished bool     `json:"unfinished"`
+	Running    bool     `json:"running"`
 	Foreign    []string `json:"foreign"`
 	Hidden     []string `json:"hidden"`
 	Free       uint64   `json:"free"`

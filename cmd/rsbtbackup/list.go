@@ -69,7 +69,7 @@ func listObjects(u *ui, l *rsbtbackup.Listing) error {
 	for _, b := range l.Backups {
 		objects = append(objects, snapshotObject{"snapshot", b})
 	}
-	objects = append(objects, summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, append([]string{}, l.Foreign...), append([]string{}, l.Hidden...), l.Free, l.Total})
+	objects = append(objects, summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, l.Running, append([]string{}, l.Foreign...), append([]string{}, l.Hidden...), l.Free, l.Total})
 	return u.object(objects...)
 }
 
@@ -124,7 +124,10 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	if len(l.Backups) == 0 {
 		total = "no backups yet in " + l.Dest
 	}
-	if l.Pending {
+	switch {
+	case l.Running:
+		total += ", and one that is being made"
+	case l.Pending:
 		total += ", and an unfinished one"
 	}
 	if n := len(l.Hidden); n > 0 {

@@ -126,6 +126,11 @@ func TestPowerCutAfterExit0(t *testing.T) {
 		cut := d.in(t, image, image.CrashCopy(t))
 		d.held(t, src)
 		maps.Copy(cut.backups, d.backups)
+		for _, verb := range []string{"list", "check"} { // what is left of pending was published
+			if r := run(t, verb, cut.path); strings.Contains(r.stdout, "unfinished") || strings.Contains(r.stdout, "not finished") {
+				t.Errorf("%v\nwant nothing of an unfinished backup", r)
+			}
+		}
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			cut.newestIsCur(t)
 			cut.check(t, src)
