@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -68,13 +70,14 @@ type BackupOptions struct {
 	Force bool
 
 	// Prune, if set, is run after publishing, and only then. Its DryRun,
-	// LockWait, Now and Logger are those of the backup.
+	// LockWait, Now and Logger are those of the backup. A dry run foresees
+	// what its Policy would delete.
 	Prune *PruneOptions
 
 	// DryRun reports what would be transferred and changes nothing.
 	DryRun bool
 	// Changes, if set, is told in a dry run of every entry that would differ
-	// from that in the newest backup.
+	// from that in the newest backup, or in the unfinished one to be resumed.
 	Changes func(Change)
 	// LockWait is how long to wait for another run; 0 fails at once. The records, if
 	// locked, are waited for a minute by default, and ten at least for publishing.
@@ -496,6 +499,21 @@ func (r *run) commit(ctx context.Context, pending *os.File, v verdict) error {
 		return step("transfer", r.incomplete())
 	}
 	return nil
+}
+
+// foreseePrune is what prune would decide with the backup there that a dry run
+// does not make. What its deletions would free is not known before that is there.
+func (r *run) foreseePrune(status Status) (err error) {
+	next := Snapshot{Name: r.plan.name, Time: r.o.Now.Truncate(time.Second), ID: math.MaxUint64, Status: status}
+	p := &PruneReport{Dest: r.store.path, DryRun: true}
+	for _, d := range decide(append(slices.Clone(r.state.backups), next), r.o.Prune.Policy, r.o.Now) {
+		if d.Name != next.Name {
+			p.Decisions = append(p.Decisions, d)
+		}
+	}
+	p.Free, p.Total, err = r.store.space()
+	r.report.Prune = p
+	return step("measure", err)
 }
 
 // prune runs after publishing, under the lock that is still held.

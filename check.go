@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -118,7 +120,7 @@ func Check(ctx context.Context, dest string, o CheckOptions) (*CheckReport, erro
 	report := &CheckReport{Dest: dest, Level: CheckOK}
 	in, err := look(ctx, dest, o)
 	if err != nil {
-		report.add("open", CheckFail, "%v", err)
+		report.add("open", CheckFail, "%v", withoutPlace(err, dest))
 		return report, err
 	}
 	report.Dest = in.dest
@@ -129,6 +131,19 @@ func Check(ctx context.Context, dest string, o CheckOptions) (*CheckReport, erro
 		check(in, report)
 	}
 	return report, report.failure()
+}
+
+// withoutPlace is err without what a line about dest says already.
+func withoutPlace(err error, dest string) error {
+	var failed *StepError
+	if errors.As(err, &failed) && failed.Step == "DEST" {
+		err = failed.Err
+	}
+	var at *fs.PathError
+	if path, absErr := filepath.Abs(dest); errors.As(err, &at) && absErr == nil && at.Path == path {
+		return at.Err
+	}
+	return err
 }
 
 // checkInput is all that the checks judge, read once. They are pure.

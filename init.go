@@ -50,6 +50,9 @@ func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) 
 	}
 	s := &store{path: dir.Name(), dir: dir}
 	defer s.close()
+	if around, ours := partOfDest(s.path); around != "" {
+		return nil, step("DEST", failf(ErrDest, "%s is a part of the backup directory %s, at %s", s.path, around, ours))
+	}
 	r := &InitReport{Dest: s.path}
 	err = s.openLogDir()
 	switch {
@@ -63,6 +66,21 @@ func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) 
 		return nil, step("DEST", err)
 	}
 	return r, s.describe(r, o.Logger)
+}
+
+// partOfDest returns the backup directory of which path, without symlinks, is
+// or lies in something of ours, such as a backup, and what; or nothing.
+func partOfDest(path string) (around, ours string) {
+	for dir, name := filepath.Dir(path), filepath.Base(path); name != "/"; dir, name = filepath.Dir(dir), filepath.Base(dir) {
+		_, isBackup := parseName(name, time.Local)
+		if !isBackup && name != logDirName && name != pendingName {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(dir, logDirName, markerName)); err == nil {
+			return dir, name
+		}
+	}
+	return "", ""
 }
 
 // makeLogDir makes what is missing of .log. The lock is taken on DEST, so of
@@ -159,7 +177,7 @@ func (s *store) exposure() ([]string, error) {
 	}
 	var warnings []string
 	if st.Mode&0o005 != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s can be entered by every user (mode %04o): files that were private at the source only because of a directory above them can be read here, and while a backup is made users can write where they could at the source; chmod 0700 unless that is meant", s.path, st.Mode&0o7777))
+		warnings = append(warnings, fmt.Sprintf("%s can be entered by every user, who can read in it what only a directory above SRC kept private (mode %04o); unless that is meant: chmod 0700 %[1]s", s.path, st.Mode&0o7777))
 	}
 	if st.Mode&0o022 != 0 {
 		warnings = append(warnings, fmt.Sprintf("%s can be changed by other users (mode %04o)", s.path, st.Mode&0o7777))

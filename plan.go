@@ -64,6 +64,19 @@ func (p *plan) nextName() {
 	p.name, p.nameTry = freeName(p.started, p.nameTry, p.taken)
 }
 
+// against is what in DEST a dry run is compared with. For a first backup that
+// is a name that is free: rsync takes a destination that is missing for an
+// empty one.
+func (p *plan) against() string {
+	switch {
+	case p.work == workResume:
+		return pendingName
+	case p.base != nil:
+		return p.base.Name
+	}
+	return p.name
+}
+
 func (p *plan) first() bool { return p.base == nil }
 
 // planWork decides what becomes of pending.

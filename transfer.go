@@ -345,13 +345,10 @@ func (r *run) dryRun(ctx context.Context) error {
 	opts := rsyncOptions(&r.o, r.plan, r.src, 0)
 	opts.DryRun, opts.Changes = true, r.o.Changes
 	opts.ExtraFiles = []*os.File{r.store.dir}
-	// A first backup is compared with a name that is free: rsync takes a
-	// destination that is missing for an empty one.
-	opts.Dest = filepath.Join(inherited, r.plan.name)
-	if r.plan.base != nil {
-		opts.Dest = filepath.Join(inherited, r.plan.base.Name)
+	opts.Dest = filepath.Join(inherited, r.plan.against())
+	v := r.judge(r.rsync(ctx, opts))
+	if v.err == nil && r.o.Prune != nil {
+		return r.foreseePrune(v.status)
 	}
-	end := r.rsync(ctx, opts)
-	r.report.Resumed = false
-	return step("transfer", r.judge(end).err)
+	return step("transfer", v.err)
 }

@@ -51,7 +51,8 @@ by the next one, and a file that was under way is continued. What follows -- goe
 A path that begins with a dash is written ./-name.
 
 The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
-and time than in the last backup, "*deleting" what is not in SRC any more.
+and time than in the last backup, or in the unfinished one that would be resumed, "*deleting" what is not in SRC any
+more. With --prune it shows what that would delete, too.
 
 EXAMPLE:
 
@@ -101,7 +102,7 @@ func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 		u.result(backupLines(report)...)
 	}
 	if p := report.Prune; p != nil {
-		u.result(append(pruneLines(p), pruneSummary(p))...)
+		u.result(pruneReport(p, report.Started)...)
 		neverNull(p)
 	}
 	return errors.Join(err, u.object(backupObject{"backup", report}))
@@ -128,6 +129,9 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 func backupLines(r *rsbtbackup.Report) []string {
 	head := fmt.Sprintf("%s %s in %s, %s", r.Name, r.Status, took(r.Ended.Sub(r.Started)), basis(r))
 	moved := "%s (%s), %s transferred (%s), %s deleted"
+	if r.Resumed {
+		moved = "%s (%s), %s transferred (%s) since it was resumed, %s deleted"
+	}
 	if r.DryRun {
 		head = fmt.Sprintf("dry run in %s, %s, nothing was changed", took(r.Ended.Sub(r.Started)), basis(r))
 		moved = "%s (%s), %s to transfer (%s), %s to delete"

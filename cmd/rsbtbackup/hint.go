@@ -98,6 +98,10 @@ func hints(err error, i invocation) []string {
 		return noDestHints(err, i)
 	case errors.Is(err, rsbtbackup.ErrDest) && errors.Is(err, fs.ErrNotExist):
 		return missingHints(i)
+	case errors.Is(err, rsbtbackup.ErrDest) && !errors.Is(err, fs.ErrPermission):
+		return unusableHints(i)
+	case isBackup && errors.Is(err, rsbtbackup.ErrSource) && isFile(backup.Src):
+		return fileHints(backup, i)
 	case errors.Is(err, rsbtbackup.ErrLocked) && errors.As(err, &failed) && failed.Step == "publish":
 		return []string{"to resume: " + i.again()} // it has waited
 	case errors.Is(err, rsbtbackup.ErrLocked):
@@ -193,6 +197,41 @@ func missingHints(i invocation) []string {
 		}
 	}
 	return []string{mounted}
+}
+
+// unusableHints: DEST is there, but no directory, or a part of another one.
+func unusableHints(i invocation) []string {
+	if around := destAround(i.dest()); around != "" {
+		return []string{"to see what is in it: " + quoteAll("rsbtbackup", "list", around)}
+	}
+	return []string{"DEST has to be a directory; to see what it is: " + quoteAll("ls", "-ld", i.dest())}
+}
+
+// fileHints: SRC is a file. Its directory with rules that leave out the rest is
+// a SRC.
+func fileHints(b *backupCommand, i invocation) []string {
+	words := slices.Clone(i.args)
+	at := slices.Index(words, b.Src)
+	if at < 0 {
+		return nil
+	}
+	words[at] = filepath.Dir(b.Src)
+	only := "--filter=+ /" + escapePattern(filepath.Base(b.Src))
+	words = slices.Insert(words, i.destAt()+1, only, "--filter=- *")
+	return []string{"SRC has to be a directory; for this file alone, in a DEST of its own: " + quoteAll(append([]string{"rsbtbackup"}, words...)...)}
+}
+
+// escapePattern makes rsync take a name literally in a rule.
+func escapePattern(name string) string {
+	if !strings.ContainsAny(name, `*?[`) {
+		return name
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
+
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && !st.IsDir()
 }
 
 // guardHints: what to look at, then how to go on all the same. A DEST made from

@@ -20,7 +20,7 @@ type listCommand struct {
 // Help shows how it is used.
 func (listCommand) Help() string {
 	return `
-The oldest backup comes first. FILES counts everything, directories and links too. SENT is the file data that was new or changed, ADDED the space it takes on disk beyond
+The oldest backup comes first. FILES counts everything, directories and links too. SENT is the file data that was new or changed, with a "+" only since the backup was resumed. ADDED is the space it takes on disk beyond
 the backups before it; what is not known is shown as "-". Listing takes no lock and never waits for a backup that is
 being made. What else lies in DEST is counted; -v names it, and
 shows the source and the notes of pins.
@@ -84,7 +84,7 @@ func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]stri
 		files, total, sent := "-", "-", "-"
 		if b.Record != nil && b.Record.Stats != nil {
 			s := b.Record.Stats
-			files, total, sent = count(s.Files), size(s.TotalSize), size(s.Literal)
+			files, total, sent = count(s.Files), size(s.TotalSize), sentText(b.Record)
 		}
 		row := []string{b.Name, age(now.Sub(b.Time)), files, total, sent, sizeOrDash(b.Added)}
 		if sizes {
@@ -93,6 +93,18 @@ func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]stri
 		rows = append(rows, append(row, statusOf(b)))
 	}
 	return rows
+}
+
+// sentText: rsync counts for the run that went on with the work of another one
+// only. In a first backup everything was sent.
+func sentText(r *rsbtbackup.Record) string {
+	switch {
+	case !r.Resumed:
+		return size(r.Stats.Literal)
+	case r.Base == "":
+		return size(r.Stats.TotalSize)
+	}
+	return size(r.Stats.Literal) + "+"
 }
 
 func sizeOrDash(n *uint64) string {

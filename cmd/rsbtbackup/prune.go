@@ -70,10 +70,7 @@ func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions
 	if err != nil && !errors.Is(err, rsbtbackup.ErrNoSpace) {
 		return errors.Join(err, u.object(newPruneObject(report)))
 	}
-	if len(report.Decisions) > 0 {
-		u.result(table(planRows(report.Decisions, o.Now))...)
-	}
-	u.result(planSummary(report))
+	u.result(pruneReport(report, o.Now)...)
 	return errors.Join(err, u.object(newPruneObject(report)))
 }
 
@@ -84,6 +81,17 @@ func reportPrune(u *ui, r *rsbtbackup.PruneReport, err error) error {
 		u.result(pruneSummary(r))
 	}
 	return u.object(newPruneObject(r))
+}
+
+// pruneReport is what a prune has done, or would do.
+func pruneReport(r *rsbtbackup.PruneReport, now time.Time) []string {
+	switch {
+	case !r.DryRun:
+		return append(pruneLines(r), pruneSummary(r))
+	case len(r.Decisions) == 0:
+		return []string{planSummary(r)}
+	}
+	return append(table(planRows(r.Decisions, now)), planSummary(r))
 }
 
 func planRows(decisions []rsbtbackup.Decision, now time.Time) [][]string {

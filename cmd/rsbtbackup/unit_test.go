@@ -146,7 +146,7 @@ func TestHints(t *testing.T) {
 		{"DEST of init missing, not on btrfs", errors.Join(rsbtbackup.ErrDest, fs.ErrNotExist), &initCommand{Dest: "/dev/shm/a"}, []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}},
 		{"DEST of a backup missing, not on btrfs", errors.Join(rsbtbackup.ErrDest, fs.ErrNotExist), &backupCommand{Dest: "/dev/shm/a"}, []string{"to see whether its disk is mounted: findmnt -t btrfs"}},
 		{"DEST is remote", errors.Join(rsbtbackup.ErrDest, fs.ErrNotExist), &backupCommand{Dest: "h:/a"}, []string{"DEST is a directory on this machine; the source may be remote"}},
-		{"DEST is a file", rsbtbackup.ErrDest, &listCommand{Dest: "/a"}, nil},
+		{"DEST is a file", rsbtbackup.ErrDest, &listCommand{Dest: "/a"}, []string{"DEST has to be a directory; to see what it is: ls -ld /a"}},
 		{"not btrfs", rsbtbackup.ErrNotBtrfs, backup, []string{"DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"}},
 		{"locked as it is published", &rsbtbackup.StepError{Step: "publish", Err: rsbtbackup.ErrLocked}, backup, []string{"to resume: rsbtbackup backup '/my home' /b -- --fuzzy"}},
 		{"locked", rsbtbackup.ErrLocked, backup, []string{"to wait for it: rsbtbackup backup '/my home' /b --lock-wait=10m -- --fuzzy"}},
