@@ -31,10 +31,10 @@ type AgainstOptions struct {
 	Timeout       time.Duration
 	RsyncProgram  string
 	Logger        *slog.Logger
-	Progress      func(Progress)
+	Progress      func(rsyncexec.Progress)
 	// Found is called for each difference: what rsync would do to the backup to
 	// make it the same as the source. "*deleting" is what only the backup has.
-	Found func(Change)
+	Found func(rsyncexec.Change)
 }
 
 // AgainstReport says what VerifyAgainst compared.
@@ -142,7 +142,7 @@ func (v *view) againstOptions(o AgainstOptions, src *source, report *AgainstRepo
 			log.Warn("rsync", "says", line)
 		}
 	}
-	opts.Changes = func(c Change) {
+	opts.Changes = func(c rsyncexec.Change) {
 		c.Path = filepath.Clean(c.Path)
 		report.Differences++
 		if len(report.Changes) < maxDamages {

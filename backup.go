@@ -78,14 +78,14 @@ type BackupOptions struct {
 	DryRun bool
 	// Changes, if set, is told in a dry run of every entry that would differ
 	// from that in the newest backup, or in the unfinished one to be resumed.
-	Changes func(Change)
+	Changes func(rsyncexec.Change)
 	// LockWait is how long to wait for another run; 0 fails at once. The records, if
 	// locked, are waited for a minute by default, and ten at least for publishing.
 	LockWait time.Duration
 
 	Now      time.Time    // the time the backup is named after; zero is the present
 	Logger   *slog.Logger // nil is silence; activity.log is written either way
-	Progress func(Progress)
+	Progress func(rsyncexec.Progress)
 	// Version of the calling program, for the record.
 	Version string
 }
@@ -172,7 +172,7 @@ func (r *run) make(ctx context.Context) (err error) {
 	if err := r.repair(ctx); err != nil {
 		return err
 	}
-	r.log.Info("backup started", "source", r.src.shown, "dest", r.store.path, "name", r.plan.name, "base", r.report.Base, "resumed", r.report.Resumed)
+	r.log.Info("backup started", "source", r.src.shown, "dest", r.store.path, "name", r.plan.naming.name, "base", r.report.Base, "resumed", r.report.Resumed)
 	pending, tree, err := r.begin(ctx)
 	if err != nil {
 		return err
@@ -376,7 +376,7 @@ func (r *run) fill(ctx context.Context) (*os.File, *prepared, error) {
 
 // open makes or resumes pending and notes who writes to it from here on.
 func (r *run) open() (*os.File, error) {
-	pending, err := r.store.makePending(r.plan)
+	pending, err := r.store.makePending(r.plan.work, r.plan.baseName())
 	if err != nil {
 		return nil, step("make pending", err)
 	}
@@ -470,7 +470,7 @@ func (r *run) punchHoles(ctx context.Context, pending *os.File) error {
 	if r.plan.first() || r.o.WholeFiles {
 		return nil // rsync made them
 	}
-	changed, err := punchHoles(ctx, pending, r.src, r.plan.base.generation, func() error { return r.enter(phaseTransfer) })
+	changed, err := punchHoles(ctx, pending, r.src, r.plan.base.Generation, func() error { return r.enter(phaseTransfer) })
 	if err != nil || !changed {
 		return err
 	}
@@ -481,14 +481,14 @@ func (r *run) punchHoles(ctx context.Context, pending *os.File) error {
 // on nothing stops it but an error; until then pending is kept.
 func (r *run) commit(ctx context.Context, pending *os.File, v verdict) error {
 	r.measure(pending)
-	record := r.record(v)
-	if err := r.store.publish(ctx, pending, r.plan, record); err != nil {
+	name, err := r.store.publish(ctx, pending, r.plan.naming, r.record(v))
+	if err != nil {
 		return step("publish", err)
 	}
-	r.report.Name, r.report.Status = record.Name, v.status
+	r.report.Name, r.report.Status = name, v.status
 	if v.status == Complete {
-		if err := r.store.setCur(record.Name); err != nil {
-			return step("point cur to "+record.Name, err)
+		if err := r.store.setCur(name); err != nil {
+			return step("point cur to "+name, err)
 		}
 	}
 	if err := r.discard(); err != nil {
@@ -504,7 +504,7 @@ func (r *run) commit(ctx context.Context, pending *os.File, v verdict) error {
 // foreseePrune is what prune would decide with the backup there that a dry run
 // does not make. What its deletions would free is not known before that is there.
 func (r *run) foreseePrune(status Status) (err error) {
-	next := Snapshot{Name: r.plan.name, Time: r.o.Now.Truncate(time.Second), ID: math.MaxUint64, Status: status}
+	next := Snapshot{Name: r.plan.naming.name, Time: r.o.Now.Truncate(time.Second), ID: math.MaxUint64, Status: status}
 	p := &PruneReport{Dest: r.store.path, DryRun: true}
 	for _, d := range decide(append(slices.Clone(r.state.backups), next), r.o.Prune.Policy, r.o.Now) {
 		if d.Name != next.Name {

@@ -13,30 +13,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// workAction is how pending comes to be.
+type workAction int
+
+const (
+	workCreate   workAction = iota // a new, empty subvolume
+	workSnapshot                   // a writable snapshot of the base
+	workResume                     // what a run before left
+)
+
 // flush asks whether the disk took all the data. syncfs on a descriptor that
 // was open before the first write is the only call that tells, and it tells
 // once; the snapshot ioctl succeeds over data that was lost.
 func (s *store) flush() error { return btrfs.SyncFS(s.dir) }
 
-// publish snapshots pending, read-only, to the name of the plan. The ioctl is
+// publish snapshots pending, read-only, to a free name and returns that. The ioctl is
 // atomic, durable with its data when it returns, and never replaces anything:
 // a name that was taken meanwhile gives EEXIST and the next one is tried. The
 // record is written first, so that no backup ever stands without it. Waiting for
 // its lock ends with ctx; a record that stays for that is removed by the next run.
-func (s *store) publish(ctx context.Context, pending *os.File, p *plan, record *Record) error {
+func (s *store) publish(ctx context.Context, pending *os.File, n naming, record Record) (string, error) {
 	for {
-		record.Name = p.name
-		if err := s.changeRecord(ctx, s.patience(), p.name, func(*Record) (*Record, error) { return record, nil }); err != nil {
-			return err
+		record.Name = n.name
+		if err := s.changeRecord(ctx, s.patience(), n.name, func(*Record) (*Record, error) { return &record, nil }); err != nil {
+			return "", err
 		}
-		err := btrfs.CreateSnapshot(s.dir, p.name, pending, btrfs.SnapshotOptions{ReadOnly: true})
+		err := btrfs.CreateSnapshot(s.dir, n.name, pending, btrfs.SnapshotOptions{ReadOnly: true})
 		if err == nil {
-			return nil
+			return n.name, nil
 		}
-		if forget := s.forget(ctx, []string{p.name}); forget != nil || !errors.Is(err, fs.ErrExist) {
-			return errors.Join(err, forget)
+		if forget := s.forget(ctx, []string{n.name}); forget != nil || !errors.Is(err, fs.ErrExist) {
+			return "", errors.Join(err, forget)
 		}
-		p.nextName()
+		n = n.next()
 	}
 }
 
@@ -56,15 +65,15 @@ func (s *store) setCur(name string) error {
 	return fsyncDir(s.dir)
 }
 
-// makePending brings pending into being as planned and opens it.
-func (s *store) makePending(p *plan) (*os.File, error) {
-	switch p.work {
+// makePending brings pending into being and opens it. base is the backup that workSnapshot takes it from.
+func (s *store) makePending(work workAction, base string) (*os.File, error) {
+	switch work {
 	case workCreate:
 		if err := btrfs.CreateSubvolume(s.dir, pendingName); err != nil {
 			return nil, err
 		}
 	case workSnapshot:
-		base, err := btrfs.OpenDirAt(s.dir, p.base.Name)
+		base, err := btrfs.OpenDirAt(s.dir, base)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +86,7 @@ func (s *store) makePending(p *plan) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.work == workCreate {
+	if work == workCreate {
 		// The mode of a new subvolume depends on the caller's umask, which a
 		// library must not change: nothing is in it yet.
 		if err := unix.Fchmod(int(pending.Fd()), 0o700); err != nil {

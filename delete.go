@@ -292,7 +292,7 @@ func (c *changing) deleteAll(ctx context.Context, doomed []Snapshot, how removal
 			errs = append(errs, step("delete", context.Cause(ctx)))
 			break
 		}
-		err, lost := c.store.deleteBackup(ctx, records, b, how.force)
+		err, lost := c.store.deleteBackup(ctx, records, b, c.state.recordRead[b.Name], how.force)
 		var pinned *pinError
 		switch {
 		case err == nil:
@@ -370,9 +370,9 @@ func (c *changing) pointBack(name string) error {
 // under the lock of the records that pinning takes, so a pin set at any moment
 // before counts. The lock is let go while a deletion takes long; lost is why it
 // could not be had back, without which nothing else may be deleted.
-func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, force bool) (err, lost error) {
+func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, read stamp, force bool) (err, lost error) {
 	if !force {
-		if err := checkPin(records, b); err != nil {
+		if err := checkPin(records, b, read); err != nil {
 			return err, nil
 		}
 	}
@@ -389,11 +389,11 @@ func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, 
 	return removeSubvolume(ctx, s.dir, trash), s.flockRecords(ctx, cmp.Or(s.lockWait, recordsWait), records)
 }
 
-// checkPin reads the record again, unless it still is what b was read from.
-func checkPin(records *os.File, b Snapshot) error {
+// checkPin reads the record again, unless its file still is as it was when b was read.
+func checkPin(records *os.File, b Snapshot, read stamp) error {
 	if records != nil && b.Record != nil && b.Record.Pin == nil {
 		st, err := statAt(records, b.Name+recordSuffix)
-		if err == nil && stampOf(st) == b.recordRead {
+		if err == nil && stampOf(st) == read {
 			return nil
 		}
 	}

@@ -5,7 +5,6 @@ package rsbtbackup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 
@@ -25,25 +24,11 @@ func knownDamaged(b *Snapshot) bool {
 	return b != nil && b.Record != nil && b.Record.Verified != nil && b.Record.Verified.Result == Damaged
 }
 
-// heal removes from pending what can not be read, so that rsync copies it
-// anew. Neither comparing nor writing would do: rsync takes zeros for what it
-// can not read, so damaged zeros compare equal, and a write into part of a
-// damaged block fails, since btrfs reads the rest of it first (Linux 6.18).
-func (r *run) heal(ctx context.Context, pending *os.File) error {
-	if !knownDamaged(r.plan.base) {
-		return nil
-	}
-	r.notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what can not be read is copied anew", r.plan.base.Name))
-	removed, err := removeUnreadable(ctx, pending)
-	if err != nil {
-		return step("heal pending", err)
-	}
-	r.log.Info("removed from pending, to be copied anew", "files", len(removed), "first", removed[:min(len(removed), maxLogged)])
-	return nil
-}
-
 // removeUnreadable reads every file below root, which nobody else changes,
-// from the disk and returns the names it removed.
+// from the disk, removes those that cannot be read and returns their names, so that
+// rsync copies them anew. Neither comparing nor writing would do: rsync takes zeros
+// for what it cannot read, so damaged zeros compare equal, and a write into part of a
+// damaged block fails, since btrfs reads the rest of it first (Linux 6.18).
 func removeUnreadable(ctx context.Context, root *os.File) ([]string, error) {
 	var mu sync.Mutex
 	var damaged []string

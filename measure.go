@@ -54,15 +54,15 @@ func madeIn(b *Snapshot) uint64 {
 	if b == nil {
 		return 0
 	}
-	return b.made
+	return b.Made
 }
 
 // later is what somebody put into b when it had been made; most often nothing.
 func (m *measurer) later(b *Snapshot) (*btrfs.ExtentSet, error) {
-	if b == nil || !b.touched {
+	if b == nil || !b.Touched {
 		return &btrfs.ExtentSet{}, nil
 	}
-	return m.read(extentsOf{b.Name, b.made})
+	return m.read(extentsOf{b.Name, b.Made})
 }
 
 // sizes tells how much of b is in no backup up to older, and of that how much
@@ -87,8 +87,8 @@ func (m *measurer) sizes(b, older, newer *Snapshot) (added, freed uint64, err er
 	if newer != nil {
 		m.held[extentsOf{newer.Name, since}] = next
 	}
-	if older != nil && older.touched {
-		m.held[extentsOf{older.Name, older.made}] = later
+	if older != nil && older.Touched {
+		m.held[extentsOf{older.Name, older.Made}] = later
 	}
 	return own.Bytes(later), own.Bytes(later, next), nil
 }
@@ -174,8 +174,8 @@ func (m *measurer) row(ctx context.Context, row []Snapshot, older, newer *Snapsh
 			return 0, context.Cause(ctx)
 		}
 		from := since
-		if i > 0 && !row[i-1].touched { // else that one may have lost what this one inherited
-			from = row[i-1].made
+		if i > 0 && !row[i-1].Touched { // else that one may have lost what this one inherited
+			from = row[i-1].Made
 		}
 		if err := m.add(&all, extentsOf{b.Name, from}); err != nil {
 			return 0, err

@@ -61,6 +61,27 @@ func freeName(t time.Time, n int, taken map[string]bool) (string, int) {
 	}
 }
 
+// naming is the name of a new backup, and what it takes to find the next one.
+type naming struct {
+	name    string
+	started time.Time
+	try     int
+	taken   map[string]bool
+}
+
+// newNaming takes the first free name for a backup started at t.
+func newNaming(t time.Time, taken map[string]bool) naming {
+	n := naming{started: t, taken: taken}
+	n.name, n.try = freeName(t, 0, taken)
+	return n
+}
+
+// next is for a name that was taken between planning and publishing.
+func (n naming) next() naming {
+	n.name, n.try = freeName(n.started, n.try+1, n.taken)
+	return n
+}
+
 // find resolves what a user calls a backup: a full name, a unique prefix,
 // "latest" or "latest~N" (the N-th before the newest). backups are in order,
 // oldest first. A whole name is not taken for the beginning of another, which

@@ -11,15 +11,6 @@ import (
 	"time"
 )
 
-// workAction is how pending comes to be.
-type workAction int
-
-const (
-	workCreate   workAction = iota // a new, empty subvolume
-	workSnapshot                   // a writable snapshot of the base
-	workResume                     // what a run before left
-)
-
 // plan is what a backup will do to DEST.
 type plan struct {
 	work     workAction
@@ -28,29 +19,17 @@ type plan struct {
 	why      string    // why pending is discarded or resumed, for the log
 	checksum bool      // compare contents, not sizes and times
 	doubtful bool      // pending may hold, in memory, what the disk does not
-	started  time.Time
-	nameTry  int
-	name     string
-	taken    map[string]bool
+	naming   naming
 }
 
 // makePlan decides from the state of DEST, the source and the time. With
 // countDeletes set deletions are limited, and must be counted from the base.
 func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
-	p := &plan{base: st.newest(), started: now, taken: map[string]bool{}}
+	p := &plan{base: st.newest()}
 	if metadataDamaged(p.base) {
 		p.base = nil
 	}
-	for _, name := range slices.Concat(backupNames(st.backups), st.hidden) {
-		// Nor may the new one sort before those of the same minute or second.
-		for end := len(name); end > 0; end = strings.LastIndexAny(name[:end], ":.") {
-			p.taken[name[:end]] = true
-		}
-	}
-	for _, name := range st.foreign {
-		p.taken[name] = true
-	}
-	p.name, p.nameTry = freeName(now, 0, p.taken)
+	p.naming = newNaming(now, takenNames(st))
 	p.planWork(st, src, countDeletes)
 	if sourceChanged(p.base, src) {
 		p.checksum = true
@@ -58,10 +37,19 @@ func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 	return p
 }
 
-// nextName is for a name that was taken between planning and publishing.
-func (p *plan) nextName() {
-	p.taken[p.name] = true
-	p.name, p.nameTry = freeName(p.started, p.nameTry, p.taken)
+// takenNames are those a new backup cannot have.
+func takenNames(st *state) map[string]bool {
+	taken := map[string]bool{}
+	for _, name := range slices.Concat(backupNames(st.backups), st.hidden) {
+		// Nor may the new one sort before those of the same minute or second.
+		for end := len(name); end > 0; end = strings.LastIndexAny(name[:end], ":.") {
+			taken[name[:end]] = true
+		}
+	}
+	for _, name := range st.foreign {
+		taken[name] = true
+	}
+	return taken
 }
 
 // against is what in DEST a dry run is compared with. For a first backup that
@@ -74,10 +62,18 @@ func (p *plan) against() string {
 	case p.base != nil:
 		return p.base.Name
 	}
-	return p.name
+	return p.naming.name
 }
 
 func (p *plan) first() bool { return p.base == nil }
+
+// baseName is empty for a first backup.
+func (p *plan) baseName() string {
+	if p.first() {
+		return ""
+	}
+	return p.base.Name
+}
 
 // planWork decides what becomes of pending.
 func (p *plan) planWork(st *state, src *source, countDeletes bool) {

@@ -123,16 +123,16 @@ func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 27, 0, berlin)
 	st := &state{backups: []Snapshot{{Name: "2026-11-23-09:00"}}, foreign: []string{"2026-11-23-09:00:27"}}
 	p := makePlan(st, &source{}, now, false)
-	if p.name != "2026-11-23-09:00:27.1" {
-		t.Errorf("name = %s", p.name)
+	if p.naming.name != "2026-11-23-09:00:27.1" {
+		t.Errorf("name = %s", p.naming.name)
 	}
-	p.nextName()
-	if p.name != "2026-11-23-09:00:27.2" {
-		t.Errorf("next name = %s", p.name)
+	p.naming = p.naming.next()
+	if p.naming.name != "2026-11-23-09:00:27.2" {
+		t.Errorf("next name = %s", p.naming.name)
 	}
 	hidden := []string{"2026-11-23-09:00:12"}
-	if p := makePlan(&state{foreign: hidden, hidden: hidden}, &source{}, now, false); p.name != "2026-11-23-09:00:27" {
-		t.Errorf("name beside one that is hidden = %s", p.name)
+	if p := makePlan(&state{foreign: hidden, hidden: hidden}, &source{}, now, false); p.naming.name != "2026-11-23-09:00:27" {
+		t.Errorf("name beside one that is hidden = %s", p.naming.name)
 	}
 }
 

@@ -52,7 +52,7 @@ func (r *run) incomplete() error {
 func (r *run) measure(pending *os.File) {
 	var since uint64
 	if r.plan.base != nil {
-		since = r.plan.base.generation
+		since = r.plan.base.Generation
 	}
 	added, err := btrfs.AddedBytes(pending, since)
 	switch {
@@ -64,12 +64,12 @@ func (r *run) measure(pending *os.File) {
 	}
 }
 
-func (r *run) record(v verdict) *Record {
+func (r *run) record(v verdict) Record {
 	host, err := os.Hostname()
 	if err != nil {
 		r.log.Warn("host name unknown", "error", err)
 	}
-	return &Record{
+	return Record{
 		Version: 1, Status: v.status,
 		Source: r.src.shown, SourceBytes: invalidUTF8(r.src.shown), SourceFS: r.src.identity, Host: host,
 		Started: r.o.Now.UTC(), Ended: time.Now().UTC(),

@@ -97,8 +97,8 @@ type RestoreOptions struct {
 	DryRun bool
 	// Changes, if set, is told of every entry changed by rsync. Entries copied
 	// by reflink are counted in the report only.
-	Changes  func(Change)
-	Progress func(Progress)
+	Changes  func(rsyncexec.Change)
+	Progress func(rsyncexec.Progress)
 	Logger   *slog.Logger // nil is silence
 }
 
@@ -306,6 +306,15 @@ func (r *restore) copy(ctx context.Context) error {
 		err = fmt.Errorf("%w; %s is not complete", gone, r.target.shown)
 	}
 	return errors.Join(step("transfer", err), step("look at ACLs", r.view.explain(lookErr)))
+}
+
+// losesGroups tells whether a second run is needed for what the first may have
+// done to a sticky directory of the backup.
+func (r *restore) losesGroups(ctx context.Context, end transferEnd) (bool, error) {
+	if err := r.judge(end); r.o.DryRun || err != nil && !errors.Is(err, ErrIncomplete) {
+		return false, nil
+	}
+	return groupsAtRisk(ctx, r.view.root, r.paths)
 }
 
 // again runs rsync once more over what first has restored.

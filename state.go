@@ -29,14 +29,13 @@ type Snapshot struct {
 	ID         uint64     `json:"id"`
 	UUID       btrfs.UUID `json:"uuid"`
 	ParentUUID btrfs.UUID `json:"parent_uuid"`
-	made       uint64     // generation it was made in: nothing in it was younger then
-	generation uint64     // of the last change inside; that of its root also moves when somebody makes a snapshot of it
-	touched    bool       // something in it changed after it was made: by hand, or by deduplication
+	Made       uint64     `json:"-"` // btrfs generation it was made in: nothing in it was younger then
+	Generation uint64     `json:"-"` // of the last change inside; that of its root also moves when somebody makes a snapshot of it
+	Touched    bool       `json:"-"` // something in it changed after it was made: by hand, or by deduplication
 	ReadOnly   bool       `json:"read_only"`
 	Status     Status     `json:"status"`
 	Current    bool       `json:"current"` // cur names it
 	Record     *Record    `json:"record,omitempty"`
-	recordRead stamp      // which state of its file Record is
 	// RecordError says why the record could not be read. Such a backup
 	// counts as incomplete and as pinned: nothing is deleted on a guess.
 	RecordError string `json:"record_error,omitempty"`
@@ -96,6 +95,8 @@ type state struct {
 	hidden   []string // of these, what has the name of a backup and may be one below what is mounted there
 	logMode  uint32
 	instance instance
+	// recordRead says, by the names of backups, which state of its file each record is.
+	recordRead map[string]stamp
 }
 
 // curHidden tells whether cur names what is hidden. It comes back whole, so cur
@@ -156,7 +157,7 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	if records != nil {
 		defer records.Close()
 	}
-	st := &state{instance: readInstance(s.dir)}
+	st := &state{instance: readInstance(s.dir), recordRead: map[string]stamp{}}
 	var others []string
 	for _, name := range names {
 		ours, err := s.readOurs(st, name, loc)
@@ -238,7 +239,7 @@ func (s *store) readOurs(st *state, name string, loc *time.Location) (ours bool,
 func (s *store) readBackups(st *state, records *os.File, names []string, loc *time.Location) error {
 	const share = 200
 	workers := min(runtime.GOMAXPROCS(0), 1+len(names)/share)
-	found := make([]*Snapshot, len(names))
+	found := make([]*foundBackup, len(names))
 	hidden := make([]bool, len(names))
 	errs := make([]error, workers)
 	read := func(w int) {
@@ -257,7 +258,8 @@ func (s *store) readBackups(st *state, records *os.File, names []string, loc *ti
 	group.Wait()
 	for i, b := range found {
 		if b != nil {
-			st.backups = append(st.backups, *b)
+			st.backups = append(st.backups, b.Snapshot)
+			st.recordRead[b.Name] = b.recordRead
 			continue
 		}
 		st.foreign = append(st.foreign, names[i])
@@ -318,9 +320,15 @@ func (s *store) readPending() (p pendingState, err error) {
 	return p, nil
 }
 
+// foundBackup is a backup and which state of its file its record is.
+type foundBackup struct {
+	Snapshot
+	recordRead stamp
+}
+
 // readBackup returns nil for what is no backup: a foreign name, or something
 // other than a subvolume under a backup's name.
-func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*Snapshot, error) {
+func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*foundBackup, error) {
 	t, ok := parseName(name, loc)
 	if !ok {
 		return nil, nil
@@ -329,7 +337,7 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 	if err != nil || info == nil {
 		return nil, err
 	}
-	b := &Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, made: info.OTransID, generation: max(info.OTransID, info.CTransID), touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: Complete}
+	b := &foundBackup{Snapshot: Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, Made: info.OTransID, Generation: max(info.OTransID, info.CTransID), Touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: Complete}}
 	b.Record, b.recordRead, err = readStampedRecord(records, name)
 	switch {
 	case err != nil:

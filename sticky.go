@@ -24,29 +24,18 @@ import (
 
 const aclAccess = "system.posix_acl_access"
 
-// groupsLost tells whether a run has left a sticky directory whose group may
-// do nothing and for which that is new: rsync may have done it.
-func (r *run) groupsLost(ctx context.Context, pending *os.File) (bool, error) {
-	var base *os.File
-	if r.plan.base != nil {
-		var err error
-		if base, err = openDirAt(r.store.dir, r.plan.base.Name); err != nil {
-			return false, err
-		}
-		defer base.Close()
-	}
+// groupsLost tells whether a run has left in pending a sticky directory whose group may
+// do nothing and for which that is new: rsync may have done it. base is nil for a first backup.
+func groupsLost(ctx context.Context, pending, base *os.File) (bool, error) {
 	return anySticky(ctx, pending, nil, func(path string, acl []byte) bool {
 		return groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path))
 	})
 }
 
-// losesGroups tells whether a second run is needed for what the first may have
-// done to a sticky directory of the backup.
-func (r *restore) losesGroups(ctx context.Context, end transferEnd) (bool, error) {
-	if err := r.judge(end); r.o.DryRun || err != nil && !errors.Is(err, ErrIncomplete) {
-		return false, nil
-	}
-	return anySticky(ctx, r.view.root, r.paths, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
+// groupsAtRisk tells whether a sticky directory of a backup, on the way to paths or below
+// them, has an ACL that restoring it once may have changed.
+func groupsAtRisk(ctx context.Context, backup *os.File, paths []string) (bool, error) {
+	return anySticky(ctx, backup, paths, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
 }
 
 // aclBeneath returns the ACL of the directory at path below dir, or nil.

@@ -90,6 +90,20 @@ func (r *run) prepare(ctx context.Context, pending *os.File) (*prepared, error) 
 	return tree, nil
 }
 
+// heal removes from pending what a damaged base gave it.
+func (r *run) heal(ctx context.Context, pending *os.File) error {
+	if !knownDamaged(r.plan.base) {
+		return nil
+	}
+	r.notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what can not be read is copied anew", r.plan.base.Name))
+	removed, err := removeUnreadable(ctx, pending)
+	if err != nil {
+		return step("heal pending", err)
+	}
+	r.log.Info("removed from pending, to be copied anew", "files", len(removed), "first", removed[:min(len(removed), maxLogged)])
+	return nil
+}
+
 // transfer runs rsync from the source into pending. rsync inherits pending, and
 // DEST with the lock on it.
 func (r *run) transfer(ctx context.Context, pending *os.File, tree *prepared) (transferEnd, error) {
@@ -123,6 +137,19 @@ func (r *run) transfer(ctx context.Context, pending *os.File, tree *prepared) (t
 		end, err = r.again(ctx, pending, opts, end)
 	}
 	return end, errors.Join(err, step("remove what devices replaced", removeSkipped(ctx, pending, end.skipped)))
+}
+
+// groupsLost compares with the base what a run has made of sticky directories.
+func (r *run) groupsLost(ctx context.Context, pending *os.File) (bool, error) {
+	if r.plan.first() {
+		return groupsLost(ctx, pending, nil)
+	}
+	base, err := openDirAt(r.store.dir, r.plan.base.Name)
+	if err != nil {
+		return false, err
+	}
+	defer base.Close()
+	return groupsLost(ctx, pending, base)
 }
 
 // again runs rsync once more on a pending that it has just written: links it

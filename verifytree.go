@@ -41,7 +41,7 @@ func (v *verifying) newBackupReader(b, base *Snapshot) (*backupReader, error) {
 	}
 	// What changed after it was made, by hand or by deduplication, or still may,
 	// can have lost what the next one inherited.
-	if base != nil && (!base.ReadOnly || base.touched) {
+	if base != nil && (!base.ReadOnly || base.Touched) {
 		base = nil
 	}
 	return &backupReader{run: v, snap: b, base: base, root: root, links: map[uint64]bool{}}, nil
@@ -230,7 +230,7 @@ func (r *backupReader) readChanged() error {
 		file = nil
 	}
 	defer func() { done() }()
-	for part, err := range btrfs.UnsharedRanges(r.root, base, r.base.generation) {
+	for part, err := range btrfs.UnsharedRanges(r.root, base, r.base.Generation) {
 		if err != nil {
 			return err
 		}
