@@ -129,12 +129,11 @@ func entries(n int) string {
 
 // againstOptions are those of the backup, in a dry run that reads everything.
 func (v *view) againstOptions(o AgainstOptions, src *source, report *AgainstReport) rsyncexec.Options {
-	opts := rsyncOptions(&BackupOptions{
-		OneFileSystem: o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
-		Rsh: o.Rsh, Timeout: o.Timeout, RsyncProgram: o.RsyncProgram, Progress: o.Progress,
-	}, &plan{base: &v.snap, checksum: true}, src, 0)
-	opts.DryRun = true
-	opts.Dest = inherited
+	opts := src.readOptions(reading{
+		oneFS: o.OneFileSystem, filter: o.Filter, exclude: o.Exclude, excludeFrom: o.ExcludeFrom,
+		checksum: true, rsh: o.Rsh, timeout: o.Timeout, program: o.RsyncProgram, progress: o.Progress,
+	})
+	opts.Inplace, opts.DryRun = true, true
 	opts.ExtraFiles = []*os.File{v.root}
 	log := loggerOrSilence(o.Logger)
 	opts.Line = func(stream, line string) {

@@ -70,7 +70,7 @@ func (r *backupReader) locate(f *pooledFile) Damage {
 	if len(addresses) >= maxProbes {
 		r.unshared.Store(true)
 	}
-	if isDamage(err) {
+	if btrfs.IsDamage(err) {
 		r.metadata.Add(1)
 		d.Kind, err = MetadataDamage, nil
 	}
@@ -92,7 +92,7 @@ func damagedAddresses(f *pooledFile) ([]uint64, error) {
 	var lost error
 	for _, bad := range f.bad {
 		extents, err := btrfs.Extents(f.File, uint64(bad.Offset), uint64(bad.Length))
-		if isDamage(err) {
+		if btrfs.IsDamage(err) {
 			lost = err
 		} else if err != nil {
 			return nil, err
@@ -181,7 +181,7 @@ func (v *verifying) names(b Snapshot, inode uint64) ([]string, error) {
 		return nil, ignoreNotExist(err)
 	}
 	defer root.Close()
-	return namesOf(root, inode)
+	return btrfs.InodeNames(root, inode)
 }
 
 func (r *backupReader) sortFiles(files map[DamagedFile]bool) []DamagedFile {

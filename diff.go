@@ -268,7 +268,7 @@ func (d *differ) run(method DiffMethod) (DiffMethod, error) {
 	if method != DiffWalk {
 		ok, err := d.trySend(tops && (d.inside == "" || a.id == b.id))
 		switch {
-		case isDamage(err) && method == DiffAuto:
+		case btrfs.IsDamage(err) && method == DiffAuto:
 			d.forget() // the kernel gives up at what a walk goes round
 		case ok || err != nil:
 			return DiffSend, err

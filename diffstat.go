@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,7 +41,7 @@ func (st fileStat) isFile() bool   { return st.format() == unix.S_IFREG }
 // isBoundary: a nested subvolume, or the stub a snapshot has in its place.
 func (st fileStat) isBoundary() bool {
 	const rootInode = 256
-	return st.isDir() && (st.id.inode == stubInode || st.id.inode == rootInode)
+	return st.isDir() && (st.id.inode == btrfs.StubInode || st.id.inode == rootInode)
 }
 
 func (st fileStat) fileSize() int64 {
@@ -119,5 +120,5 @@ func isAbsent(err error) bool {
 
 // isUnreadable: of the file, not of the comparison.
 func isUnreadable(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || isDamage(err)
+	return errors.Is(err, fs.ErrPermission) || btrfs.IsDamage(err)
 }

@@ -9,11 +9,9 @@ package rsbtbackup
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"strings"
 
@@ -142,7 +140,7 @@ func (d *differ) pairTouched(played *replay) error {
 			return err
 		}
 		if !st.isDir() && st.links > 1 {
-			if names, err = namesOf(d.b.root, st.id.inode); err != nil {
+			if names, err = btrfs.InodeNames(d.b.root, st.id.inode); err != nil {
 				return err
 			}
 		}
@@ -384,60 +382,4 @@ func (r *replay) touchedFiles() []touchedFile {
 		}
 	}
 	return touched
-}
-
-// namesOf lists all paths of an inode, from the back references it has.
-func namesOf(root *os.File, inode uint64) ([]string, error) {
-	const inodeRef, inodeExtref = 12, 13
-	key := btrfs.AllItems(0)
-	key.MinObjectID, key.MaxObjectID = inode, inode
-	key.MinType, key.MaxType = inodeRef, inodeExtref
-	var names []string
-	for item, err := range btrfs.TreeSearch(root, key) {
-		if err != nil {
-			return nil, err
-		}
-		refs, err := parseRefs(item.Data, item.Type == inodeExtref, item.Offset)
-		if err != nil {
-			return nil, err
-		}
-		for _, ref := range refs {
-			dir, err := btrfs.InodePath(root, 0, ref.dir)
-			if err != nil {
-				return nil, err
-			}
-			names = append(names, path.Join(dir, ref.name))
-		}
-	}
-	return names, nil
-}
-
-type inodeName struct {
-	dir  uint64
-	name string
-}
-
-// parseRefs reads packed struct btrfs_inode_ref or btrfs_inode_extref. The
-// former have the directory in the key.
-func parseRefs(b []byte, ext bool, dir uint64) ([]inodeName, error) {
-	var refs []inodeName
-	for len(b) > 0 {
-		head := 10 // index, length
-		if ext {
-			head = 18 // directory, index, length
-		}
-		if len(b) < head {
-			return nil, fmt.Errorf("inode reference of %d bytes: %w", len(b), unix.EPROTO)
-		}
-		if ext {
-			dir = binary.LittleEndian.Uint64(b)
-		}
-		size := int(binary.LittleEndian.Uint16(b[head-2:]))
-		if len(b) < head+size {
-			return nil, fmt.Errorf("inode reference of %d bytes: %w", len(b), unix.EPROTO)
-		}
-		refs = append(refs, inodeName{dir, string(b[head : head+size])})
-		b = b[head+size:]
-	}
-	return refs, nil
 }

@@ -24,13 +24,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// stubInode is the inode number of the empty directory a snapshot shows
-	// where a subvolume was nested (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID).
-	stubInode = 2
-	// xattrMax is the largest value an attribute can have (XATTR_SIZE_MAX).
-	xattrMax = 64 << 10
-)
+// xattrMax is the largest value an attribute can have (XATTR_SIZE_MAX).
+const xattrMax = 64 << 10
 
 // prepared is what prepareTree found and did.
 type prepared struct {
@@ -126,7 +121,7 @@ func enterOwn(dir *os.File, name string) (*os.File, error) {
 	if err := unix.Fstat(int(sub.Fd()), &st); err != nil {
 		return nil, errors.Join(&os.PathError{Op: "stat", Path: sub.Name(), Err: err}, sub.Close())
 	}
-	if st.Ino == stubInode {
+	if st.Ino == btrfs.StubInode {
 		return nil, errors.Join(unlinkAt(dir, name, unix.AT_REMOVEDIR), sub.Close())
 	}
 	if os.Geteuid() != 0 {

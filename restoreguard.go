@@ -74,7 +74,7 @@ func (r *restore) checkNever(ctx context.Context, t *target) error {
 		r.notice("this would be refused: " + why)
 		return nil
 	}
-	return kindError{ErrUsage, failf(ErrRsyncTooOld, "%s", why)}
+	return kindError{ErrUsage, failf(rsyncexec.ErrTooOld, "%s", why)}
 }
 
 // checkNotInDest refuses path if any directory on the way to it, or itself,

@@ -20,6 +20,9 @@ import (
 // maxSkipped bounds how many left-out directories are named to the user.
 const maxSkipped = 20
 
+// sparseFrom is how much less than its size a file has on disk if its holes are worth keeping.
+const sparseFrom = 128 << 10
+
 // survey is what a walk of the source found. Rules that exclude are not
 // applied, and what can not be read is left to rsync to complain of.
 type survey struct {
@@ -44,7 +47,7 @@ func surveySource(ctx context.Context, src *source, oneFS bool) (*survey, error)
 		visit: func(dir *os.File, e os.DirEntry) error {
 			if st, err := statAt(dir, e.Name()); err == nil {
 				v.bytes.Add(uint64(st.Blocks) * 512)
-				if e.Type().IsRegular() && st.Size-st.Blocks*512 >= holeRange {
+				if e.Type().IsRegular() && st.Size-st.Blocks*512 >= sparseFrom {
 					v.sparse.Store(true)
 				}
 			}

@@ -13,47 +13,23 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// inherited is the path of the first descriptor rsync inherits. Given as its
-// destination it needs no lookup of DEST: whatever is renamed or replaced on
-// the way there meanwhile, rsync writes into the directory we opened.
-const inherited = "/proc/self/fd/3"
-
 // maxLogged bounds how many messages of one rsync go to the log.
 const maxLogged = 200
-
-// remoteTimeout ends a transfer in which a remote peer has been silent for so
-// long: it is gone, or means harm. Not so where contents are compared: rsync
-// says nothing while it reads a file for its checksum, however large (3.5.0).
-const remoteTimeout = 30 * time.Minute
 
 // rsyncOptions is pure: from the plan and the user's options to rsync's.
 // entries is the number of files in pending.
 func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncexec.Options {
-	opts := rsyncexec.Options{
-		Program: o.RsyncProgram, Source: src.spec, Dest: inherited,
-		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true,
-		Inplace: !o.WholeFiles, WholeFile: o.WholeFiles || p.first() && p.work != workResume,
-		Delete: true, Checksum: p.checksum, OneFileSystem: o.OneFileSystem,
-		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
-		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
-		Extra: o.RsyncArgs, Progress: o.Progress,
-	}
-	compares := opts.Checksum || rsyncexec.ChecksumAsked(o.RsyncArgs)
-	if opts.Timeout == 0 && !src.local() && !compares {
-		opts.Timeout = remoteTimeout
-	}
-	for _, v := range src.views {
-		if o.OneFileSystem && !v.sameFS {
-			continue // rsync makes an empty directory of its mount point, as of others
-		}
-		opts.Protect = append(opts.Protect, "- /"+escapePattern(v.rel))
-	}
+	opts := src.readOptions(reading{
+		oneFS: o.OneFileSystem, filter: o.Filter, exclude: o.Exclude, excludeFrom: o.ExcludeFrom, extra: o.RsyncArgs,
+		checksum: p.checksum, rsh: o.Rsh, timeout: o.Timeout, program: o.RsyncProgram, progress: o.Progress,
+	})
+	opts.Inplace, opts.WholeFile = !o.WholeFiles, o.WholeFiles || p.first() && p.work != workResume
+	opts.Bwlimit = o.Bwlimit
 	if p.first() || o.WholeFiles {
 		// Safe where files are written anew only; see holes.go.
 		opts.Sparse = true
@@ -62,14 +38,6 @@ func rsyncOptions(o *BackupOptions, p *plan, src *source, entries int64) rsyncex
 		opts.MaxDelete = &n
 	}
 	return opts
-}
-
-// escapePattern makes rsync take a path literally in a filter rule.
-func escapePattern(path string) string {
-	if !strings.ContainsAny(path, `*?[`) {
-		return path
-	}
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // prepare makes pending what rsync can be trusted to bring up to date.

@@ -449,10 +449,3 @@ func (v *verifying) advance(files, bytes int64) {
 		v.o.Progress(v.progress)
 	}
 }
-
-// isDamage tells the errors by which btrfs says that it can not give back
-// what was written: a bad checksum or a device that fails (EIO), and metadata
-// that makes no sense (EUCLEAN).
-func isDamage(err error) bool {
-	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG)
-}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -197,7 +198,7 @@ func (p *filePool) readRange(f *pooledFile, buf []byte, offset, end, stride int6
 			if cleared, clearErr := clearDirect(f.File); clearErr != nil || !cleared {
 				return errors.Join(err, clearErr)
 			}
-		case !isDamage(err):
+		case !btrfs.IsDamage(err):
 			return err
 		case want <= blockSize:
 			f.addBad(offset, want)

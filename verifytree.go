@@ -81,7 +81,7 @@ func (r *backupReader) readParts() (lost, err error) {
 	if !errors.Is(err, unix.EPERM) {
 		r.run.notice(r.snap.Name + " is read whole: " + err.Error())
 	}
-	if isDamage(err) {
+	if btrfs.IsDamage(err) {
 		lost = err
 	}
 	r.base = nil
@@ -115,7 +115,7 @@ func (r *backupReader) fail(err error) {
 // failAt sorts an error met at path, outside of file data: damage, or else
 // something that was not read. The walk goes on.
 func (r *backupReader) failAt(path string, err error) {
-	if !isDamage(err) {
+	if !btrfs.IsDamage(err) {
 		r.fail(err)
 		return
 	}

@@ -76,3 +76,9 @@ func linkError(op, from, to string, err error) error {
 func isErrno(err error, errno unix.Errno) bool {
 	return errors.Is(err, errno) && !errors.Is(err, ErrNotBtrfs)
 }
+
+// IsDamage tells the errors by which btrfs says that it cannot give back what was written: a bad checksum or a
+// device that fails (EIO), metadata that makes no sense (EUCLEAN), or data that does not decompress (EBADMSG).
+func IsDamage(err error) bool {
+	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG)
+}
