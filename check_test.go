@@ -88,7 +88,7 @@ func TestChecks(t *testing.T) {
 		},
 		"missing device": {
 			checkDevices, checkInput{dest: "/b", devices: []btrfs.Device{{ID: 2}, {ID: 1, Path: "/dev/sda", WriteErrors: 3, GenerationErrors: 1}}},
-			CheckResult{"devices", CheckFail, "device 2 is missing; /dev/sda: 3 write errors, 1 generation errors (to see them: btrfs device stats /b; to reset them, once the cause is known: btrfs device stats --reset /b)"},
+			CheckResult{"devices", CheckFail, "device 2 is missing; /dev/sda: 3 write errors, 1 generation errors (to reset them, once the cause is known, with btrfs-progs: btrfs device stats --reset /b)"},
 		},
 		"counters unknown": {
 			checkDevices, checkInput{devicesErr: errors.New("no such device")},

@@ -261,7 +261,7 @@ func checkDevices(in *checkInput, r *CheckReport) {
 		}
 	}
 	if len(bad) > 0 {
-		r.add(name, CheckFail, "%s (to see them: btrfs device stats %[2]s; to reset them, once the cause is known: btrfs device stats --reset %[2]s)", strings.Join(bad, "; "), in.dest)
+		r.add(name, CheckFail, "%s (to reset them, once the cause is known, with btrfs-progs: btrfs device stats --reset %s)", strings.Join(bad, "; "), in.dest)
 		return
 	}
 	r.add(name, CheckOK, "%s, no errors counted", plural(len(in.devices), "device"))

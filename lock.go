@@ -80,7 +80,17 @@ func (s *store) readHolder() string {
 	if err != nil || json.Unmarshal(data, &h) != nil || h.PID == 0 {
 		return "another run"
 	}
-	return fmt.Sprintf("another run (%s, pid %d, since %s)", h.Verb, h.PID, h.Since.Local().Format(time.DateTime))
+	return h.describe(unix.Kill(h.PID, 0) != unix.ESRCH)
+}
+
+// describe tells a run that works from one that was killed and whose rsync,
+// which has inherited the lock, has not ended yet.
+func (h holder) describe(alive bool) string {
+	since := h.Since.Local().Format(time.DateTime)
+	if alive {
+		return fmt.Sprintf("another run (%s, pid %d, since %s)", h.Verb, h.PID, since)
+	}
+	return fmt.Sprintf("what another run has started (%s, since %s; its pid %d is gone)", h.Verb, since, h.PID)
 }
 
 func flock(f *os.File, how int) error {

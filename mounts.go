@@ -27,6 +27,7 @@ type mount struct {
 	kind          string // of filesystem: "btrfs"
 	readOnly      bool   // this mount
 	superReadOnly bool   // the filesystem
+	compressed    bool   // new files of a btrfs are compressed where it helps
 }
 
 func readMounts() (mountTable, error) {
@@ -81,6 +82,7 @@ func parseMount(line string) (m mount, err error) {
 	}
 	m.kind = super[0]
 	m.readOnly, m.superReadOnly = hasOption(fields[5], "ro"), hasOption(super[2], "ro")
+	m.compressed = slices.ContainsFunc(strings.Split(super[2], ","), func(o string) bool { return strings.HasPrefix(o, "compress") })
 	return m, nil
 }
 

@@ -10,13 +10,13 @@ import (
 
 func TestParseMounts(t *testing.T) {
 	const info = `22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
-50 22 0:318 / /mnt/a\040b rw,relatime - btrfs /dev/loop6 ro,space_cache=v2,subvolid=5
+50 22 0:318 / /mnt/a\040b rw,relatime - btrfs /dev/loop6 ro,compress-force=zstd:3,space_cache=v2,subvolid=5
 51 22 0:318 /x\134y //deleted ro,noatime master:3 shared:4 - btrfs /dev/loop6 rw,space_cache=v2
 52 22 0:4 net:[4026531992] /run/netns/` + "a\u00a0\r" + `\9\0 rw - nsfs nsfs rw
 `
 	want := mountTable{
 		{id: 22, parent: 1, device: "254:1", root: "/", point: "/", kind: "ext4"},
-		{id: 50, parent: 22, device: "0:318", root: "/", point: "/mnt/a b", kind: "btrfs", superReadOnly: true},
+		{id: 50, parent: 22, device: "0:318", root: "/", point: "/mnt/a b", kind: "btrfs", superReadOnly: true, compressed: true},
 		{id: 51, parent: 22, device: "0:318", root: `/x\y`, point: "//deleted", kind: "btrfs", readOnly: true},
 		{id: 52, parent: 22, device: "0:4", root: "net:[4026531992]", point: "/run/netns/a\u00a0\r" + `\9\0`, kind: "nsfs"},
 	}

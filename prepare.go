@@ -31,6 +31,7 @@ const xattrMax = 64 << 10
 type prepared struct {
 	entries atomic.Int64 // in the tree, the root left out
 	split   atomic.Int64 // names that got an inode of their own
+	bytes   atomic.Int64 // on disk, of its files
 }
 
 // prepareTree walks the tree below root, which nobody else changes, and makes
@@ -59,6 +60,10 @@ func (p *prepared) prepareFile(dir *os.File, name string, doubtful bool) error {
 	switch {
 	case err != nil:
 		return err
+	case st.Nlink == 1:
+		p.bytes.Add(st.Blocks * 512)
+	}
+	switch {
 	case doubtful:
 		return distrust(dir, name, uint64(st.Nlink))
 	case st.Nlink > 1:

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 )
 
@@ -92,6 +93,45 @@ func isMountPoint(dir *os.File) bool {
 	var st unix.Statx_t
 	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, 0, &st)
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
+// forecast is what is known of the space that a first backup takes, in bytes.
+type forecast struct {
+	need       uint64 // by all that is in SRC
+	have       uint64 // of this, in what an interrupted run has copied
+	free       uint64 // in DEST
+	rules      bool   // some of it is left out
+	compressed bool   // DEST stores it compressed
+}
+
+// text warns where it looks as if the backup will not fit, or is empty.
+func (f forecast) text(src, dest string) string {
+	need := f.need - min(f.have, f.need)
+	if need <= f.free {
+		return ""
+	}
+	verdict := "the backup will not fit unless part of SRC is excluded"
+	switch {
+	case f.rules && f.compressed:
+		verdict = "the backup fits only if the rules leave out enough, or it can be compressed that far"
+	case f.rules:
+		verdict = "the backup fits only if the rules leave out enough"
+	case f.compressed:
+		verdict = "the backup fits only if it can be compressed that far"
+	}
+	what := "takes " + humanize.Bytes(f.need)
+	if f.have > 0 {
+		what += ", of which " + humanize.Bytes(f.have) + " are copied"
+	}
+	return fmt.Sprintf("%s %s, and %s has %s free: %s", src, what, dest, humanize.Bytes(f.free), verdict)
+}
+
+// compresses tells whether new files in DEST are stored compressed, by the
+// mount or by an attribute of DEST. It is for a forecast: what is not known is no.
+func (s *store) compresses() bool {
+	const compressed = 0x4 // FS_COMPR_FL
+	flags, err := unix.IoctlGetUint32(int(s.dir.Fd()), unix.FS_IOC_GETFLAGS)
+	return err == nil && flags&compressed != 0 || readMount(s.dir).compressed
 }
 
 // quoteSome names paths, quoted where one could be taken for several, or for

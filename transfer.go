@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dustin/go-humanize"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -75,7 +74,7 @@ func (r *run) heal(ctx context.Context, pending *os.File) error {
 // transfer runs rsync from the source into pending. rsync inherits pending, and
 // DEST with the lock on it.
 func (r *run) transfer(ctx context.Context, pending *os.File, tree *prepared) (transferEnd, error) {
-	dense, err := r.survey(ctx, pending)
+	dense, err := r.survey(ctx, pending, tree)
 	if err != nil {
 		return transferEnd{}, step("survey source", err)
 	}
@@ -166,7 +165,7 @@ func (r *run) writeOut() error {
 
 // survey tells what is foreseen: a first backup that will not fit, and what
 // --one-file-system leaves out. dense is set when it found no file with holes.
-func (r *run) survey(ctx context.Context, pending *os.File) (dense bool, err error) {
+func (r *run) survey(ctx context.Context, pending *os.File, tree *prepared) (dense bool, err error) {
 	if !r.src.local() || !r.plan.first() && !r.o.OneFileSystem {
 		return false, nil
 	}
@@ -178,8 +177,10 @@ func (r *run) survey(ctx context.Context, pending *os.File) (dense bool, err err
 	if err != nil {
 		return false, err
 	}
-	if need := v.bytes.Load(); r.plan.first() && need > free {
-		r.notice(fmt.Sprintf("%s takes %s, and %s has %s free: unless enough is excluded, the backup will not fit", r.src.shown, humanize.Bytes(need), r.store.path, humanize.Bytes(free)))
+	f := forecast{need: v.bytes.Load(), have: uint64(tree.bytes.Load()), free: free, compressed: r.store.compresses()}
+	f.rules = len(r.o.Filter)+len(r.o.Exclude)+len(r.o.ExcludeFrom)+len(r.o.RsyncArgs) > 0
+	if text := f.text(r.src.shown, r.store.path); r.plan.first() && text != "" {
+		r.notice(text)
 	}
 	if len(v.mounts) > 0 {
 		// That was asked for, and is no news; it stays in the log and the record.

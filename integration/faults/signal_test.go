@@ -139,7 +139,7 @@ func TestOrphanRsyncKeepsTheLock(t *testing.T) {
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
 	src.change(t)
 	flag := filepath.Join(t.TempDir(), "started")
-	env := fakeRsync(t, fmt.Sprintf(`trap '' TERM; : > '%s'; sleep 2; exec "$REAL" "$@"`, flag))
+	env := fakeRsync(t, fmt.Sprintf(`trap '' TERM; : > '%[1]s'; while [ -e '%[1]s' ]; do sleep 0.05; done; exec "$REAL" "$@"`, flag))
 	p := start(t, env, program(t), "backup", src.dir, d.path)
 	waitFor(t, "rsync to start", func() bool { return exists(flag) || !p.running() })
 	p.signal(syscall.SIGKILL)
@@ -147,6 +147,10 @@ func TestOrphanRsyncKeepsTheLock(t *testing.T) {
 	r := run(t, "backup", src.dir, d.path)
 	wantExit(t, r, 11)
 	wantOneError(t, r)
+	if want := fmt.Sprintf("its pid %d is gone", p.pid()); !strings.Contains(r.stderr, want) {
+		t.Errorf("%v\nwant %s", r, want)
+	}
+	must(t, os.Remove(flag))
 	d.check(t, src)
 }
 
