@@ -28,7 +28,7 @@ type CloneReport struct {
 // is resolved once. The snapshot is on disk when Clone returns. No data is
 // read. Root and the owner of the backup may do this.
 //
-// Errors match ErrUsage, ErrTarget (path exists, its parent does not, or it is
+// Errors match ErrUsage (also as a *FakeSuperError), ErrTarget (path exists, its parent does not, or it is
 // on another filesystem), ErrGuard (inside dest), ErrNoSpace, ErrNoBackup,
 // ErrAmbiguous, or those of List. The report is never nil.
 func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error) {
@@ -42,6 +42,9 @@ func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error)
 	}
 	defer v.close()
 	report.Dest, report.Backup = v.store.path, v.snap.Name
+	if storedAs(v.snap).FakeSuper {
+		return report, step("options", kindError{ErrUsage, &FakeSuperError{v.snap.Name}})
+	}
 	parent, path, err := openCloneParent(v.store, path)
 	if err != nil {
 		return report, step("target", err)

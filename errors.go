@@ -5,6 +5,7 @@ package rsbtbackup
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 )
@@ -55,6 +56,35 @@ type DestInsideError struct {
 
 func (e *DestInsideError) Error() string {
 	return "DEST lies inside SRC " + e.Source + ", at " + quoteSome(e.Paths)
+}
+
+// A LacksError is the guard that a restore would delete what its backup may
+// lack. It comes with ErrGuard; RestoreOptions.Force overrides it.
+type LacksError struct {
+	Backup     string
+	Incomplete bool     // what could not be read is not in it
+	Rules      []string // that may have left something out, as options
+	// Exclude is what to add to RestoreOptions.Exclude to spare what was left out;
+	// nil if that is not enough.
+	Exclude []string
+}
+
+func (e *LacksError) Error() string {
+	if e.Incomplete {
+		return e.Backup + " is incomplete: to delete what it does not have would delete what could not be read when it was made"
+	}
+	return fmt.Sprintf("%s was made with %s: to delete what it does not have would delete what that left out", e.Backup, strings.Join(e.Rules, " "))
+}
+
+// A FakeSuperError refuses to make a subvolume of a backup that was made with
+// rsync's --fake-super: all its files belong to who made it, and what they had
+// stands in attributes. Restore reads those. It comes with ErrUsage.
+type FakeSuperError struct {
+	Backup string
+}
+
+func (e *FakeSuperError) Error() string {
+	return e.Backup + " was made with --fake-super: a subvolume of it would not have the owners and modes of its source"
 }
 
 // A StepError says in which step of a verb Err happened.

@@ -26,6 +26,8 @@ type transferEnd struct {
 	noSpace bool  // some message said so, whatever the exit code
 	// stopped: --max-delete was met, which exit 23 and 24 hide.
 	stopped bool
+	// readOnly: the daemon at the target takes nothing.
+	readOnly bool
 	// skipped are the devices in the source that an ordinary user can not make.
 	skipped []string
 	gone    error // a local source is not the directory it was

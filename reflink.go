@@ -29,10 +29,11 @@ func (s ReflinkStats) entries() int64 {
 }
 
 // reflinkFits tells whether the target can be filled by reflink. Only root can
-// set every owner, and a filter is best left to who wrote its rules.
+// set every owner, a filter is best left to who wrote its rules, and so
+// are owners that stand in attributes.
 func (r *restore) reflinkFits() bool {
 	o := &r.o
-	if o.NoReflink || o.DryRun || r.target.remote != nil || !r.target.empty || os.Geteuid() != 0 || len(o.Exclude) > 0 || o.Bwlimit != "" {
+	if o.NoReflink || o.DryRun || r.target.remote != nil || !r.target.empty || os.Geteuid() != 0 || len(o.Exclude) > 0 || o.Bwlimit != "" || r.stored.FakeSuper {
 		return false
 	}
 	fits, err := shareBlocks(r.target.dir, r.view.root)

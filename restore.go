@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -167,7 +168,8 @@ type restore struct {
 	report *RestoreReport
 	log    *slog.Logger
 	view   *view
-	paths  []string // clean, none below another
+	stored rsyncexec.Stored // how the backup was made
+	paths  []string         // clean, none below another
 	target *target
 }
 
@@ -180,6 +182,7 @@ func (r *restore) restore(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.view.close()) }()
 	r.report.Dest, r.report.Backup = r.view.store.path, r.view.snap.Name
+	r.stored = storedAs(r.view.snap)
 	if err := r.checkPaths(); err != nil {
 		return step("find", err)
 	}
@@ -211,6 +214,15 @@ func (r *restore) checkOptions() error {
 	r.paths, err = cleanPaths(o.Paths)
 	r.report.Paths = r.paths
 	return err
+}
+
+// storedAs tells how b holds what its source had, from the options on record.
+func storedAs(b Snapshot) rsyncexec.Stored {
+	if b.Record == nil {
+		return rsyncexec.Stored{}
+	}
+	spec, err := rsyncexec.ParseSource(b.Record.SourceName())
+	return rsyncexec.ParseStored(b.Record.Rules, err != nil || spec.Kind == rsyncexec.Local)
 }
 
 // cleanPaths leaves out what lies below another path. None means everything,
@@ -297,6 +309,9 @@ func (r *restore) copy(ctx context.Context) error {
 		}
 	}
 	end := r.rsync(ctx)
+	if falseAlarm(end) {
+		end = r.again(ctx, end)
+	}
 	lost, lookErr := r.losesGroups(ctx, end)
 	if lost {
 		end = r.again(ctx, end)
@@ -321,7 +336,7 @@ func (r *restore) losesGroups(ctx context.Context, end transferEnd) (bool, error
 func (r *restore) again(ctx context.Context, first transferEnd) transferEnd {
 	before := r.report.Stats
 	r.report.Stats = nil
-	if first.err == nil && r.o.Overwrite == OverwriteAlways {
+	if (first.err == nil || falseAlarm(first)) && r.o.Overwrite == OverwriteAlways {
 		r.o.Overwrite = OverwriteIfChanged // all is written
 	}
 	r.o.Changes = nil
@@ -339,7 +354,9 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 	opts := rsyncexec.Options{
 		Program: o.RsyncProgram, Source: rsyncexec.Source{Kind: rsyncexec.Local, Path: sourceFD}, Paths: r.paths,
 		Dest: filepath.Join(inherited, r.target.missing), RemoteDest: r.target.remote,
-		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, Sparse: true,
+		HardLinks: !r.stored.NoHardLinks, ACLs: !r.stored.NoACLs, Xattrs: !r.stored.NoXattrs,
+		NumericIDs: true, Atimes: r.stored.Atimes, Sparse: true,
+		SourceFakeSuper: r.stored.FakeSuper, Privileged: os.Geteuid() == 0,
 		WholeFile: r.target.remote == nil, Delete: o.Delete, KeepExcluded: true, DryRun: o.DryRun,
 		OneFileSystem:  o.Delete, // what is mounted below the target was not in the source, or has a backup of its own
 		IgnoreTimes:    o.Overwrite == OverwriteAlways,
@@ -375,6 +392,7 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 			return
 		}
 		failed.add(line)
+		end.readOnly = end.readOnly || readOnlyMessage.MatchString(line)
 		end.noSpace = end.noSpace || noSpace(line)
 		said.line(line)
 	}
@@ -391,6 +409,10 @@ func (r *restore) rsync(ctx context.Context) transferEnd {
 	}
 	return end
 }
+
+// readOnlyMessage is what a daemon says of a module that may not be written to
+// (3.0 to 3.5.0); it ends with the code of a wrong option.
+var readOnlyMessage = regexp.MustCompile(`^(@ERROR: |ERROR: )?module is read only$`)
 
 // judge weighs the end of rsync. Exit 24 can only mean that the backup went
 // away, which is asked for by itself.
@@ -410,6 +432,8 @@ func (r *restore) judge(end transferEnd) error {
 		return end.err
 	case exit.Code == rsyncexec.ExitPartial:
 		return r.incomplete(end)
+	case end.remote && end.readOnly:
+		return failf(ErrTarget, "%s: %w", r.target.shown, end.err)
 	case exit.Code == rsyncexec.ExitSyntax:
 		return kindError{ErrUsage, end.err}
 	case end.remote && (connectionLost(exit.Code) || exit.Code == rsyncexec.ExitFileSelect || exit.Code == rsyncexec.ExitFileIO):

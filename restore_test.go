@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,10 +68,22 @@ func TestWhatIsNotDeletedBy(t *testing.T) {
 		{Snapshot{Name: "B", Status: Complete}, ""},
 		{Snapshot{Name: "B", Status: Incomplete, Record: &Record{}}, "B is incomplete"},
 		{Snapshot{Name: "B", Status: Complete, Record: &Record{Rules: []string{"--exclude=a", "-m"}}}, "with --exclude=a -m"},
+		{Snapshot{Name: "B", Status: Complete, Record: &Record{Rules: []string{"--exclude=a", "--exclude=/b"}}}, "with --exclude=a --exclude=/b"},
+		{Snapshot{Name: "B", Status: Complete, Record: &Record{Rules: []string{"--exclude=same", "-z"}}}, ""},
+		{Snapshot{Name: "B", Status: Complete, Record: &Record{Rules: []string{"--exclude=same", "--one-file-system"}}}, "--one-file-system"},
+		{Snapshot{Name: "B", Status: Incomplete, Record: &Record{Rules: []string{"--exclude=same"}}}, "B is incomplete"},
 	} {
-		if got := deletesTooMuch(tt.b); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+		got := ""
+		if err := lacks(tt.b, []string{"other", "same"}); err != nil {
+			got = err.Error()
+		}
+		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%+v: %q, want %q", tt.b, got, tt.want)
 		}
+	}
+	both := Snapshot{Name: "B", Record: &Record{Rules: []string{"--exclude=a", "--exclude=/b"}}}
+	if got := lacks(both, []string{"a"}).Exclude; !slices.Equal(got, []string{"/b"}) {
+		t.Errorf("to be excluded too: %q", got)
 	}
 }
 

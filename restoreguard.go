@@ -24,27 +24,37 @@ func (r *restore) checkDelete() error {
 	if b.Status == Incomplete {
 		r.notice(b.Name + " is incomplete: what could not be read when it was made is not in it")
 	}
-	why := deletesTooMuch(b)
-	if !r.o.Delete || r.o.Force || why == "" {
+	why := lacks(b, r.o.Exclude)
+	if !r.o.Delete || r.o.Force || why == nil {
 		return nil
 	}
 	if r.o.DryRun {
-		r.notice("this would be refused: " + why)
+		r.notice("this would be refused: " + why.Error())
 		return nil
 	}
-	return failf(ErrGuard, "%s", why)
+	return kindError{ErrGuard, why}
 }
 
-// deletesTooMuch is empty if everything that is not in b was not in its source
-// either.
-func deletesTooMuch(b Snapshot) string {
-	switch {
-	case b.Status == Incomplete:
-		return fmt.Sprintf("%s is incomplete: to delete what it does not have would delete what could not be read when it was made", b.Name)
-	case b.Record != nil && len(b.Record.Rules) > 0:
-		return fmt.Sprintf("%s was made with %s: to delete what it does not have would delete what that left out", b.Name, strings.Join(b.Record.Rules, " "))
+// lacks is nil if everything that is not in b was not in its source either, or
+// is spared by exclude. Patterns that were excluded can be given again. Another
+// rule can not, --one-file-system among them: what it left out may be on the
+// filesystem of the target.
+func lacks(b Snapshot, exclude []string) *LacksError {
+	if b.Status == Incomplete {
+		return &LacksError{Backup: b.Name, Incomplete: true}
 	}
-	return ""
+	if b.Record == nil || len(b.Record.Rules) == 0 {
+		return nil
+	}
+	patterns, otherwise := rsyncexec.Excluded(b.Record.Rules)
+	if otherwise {
+		return &LacksError{Backup: b.Name, Rules: b.Record.Rules}
+	}
+	missing := slices.DeleteFunc(patterns, func(p string) bool { return slices.Contains(exclude, p) })
+	if len(missing) == 0 {
+		return nil
+	}
+	return &LacksError{Backup: b.Name, Rules: b.Record.Rules, Exclude: missing}
 }
 
 // linksKept is the first rsync that does not write below a symlink which stands

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -233,6 +234,9 @@ func (r *restore) checkEmpty(t *target) error {
 	if t.empty || r.o.Overwrite != "" {
 		return nil
 	}
+	if free, err := r.pathsAreFree(t); free || err != nil {
+		return err
+	}
 	if r.o.DryRun {
 		r.notice("this would be refused without --overwrite, which says what may happen to the files in " + t.shown)
 		return nil
@@ -241,4 +245,53 @@ func (r *restore) checkEmpty(t *target) error {
 		return kindError{ErrNotEmpty, failf(ErrGuard, "%s may hold files; say what may happen to them", t.shown)}
 	}
 	return kindError{ErrNotEmpty, failf(ErrGuard, "%s is not empty; say what may happen to the files in it", t.shown)}
+}
+
+// pathsAreFree tells whether nothing is in the way of what is asked for: then
+// nothing can be overwritten.
+func (r *restore) pathsAreFree(t *target) (bool, error) {
+	if len(r.paths) == 0 || t.dir == nil {
+		return false, nil
+	}
+	for _, path := range r.paths {
+		free, err := isFree(t.dir, path)
+		if !free || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// isFree tells whether neither path is in dir nor anything but directories
+// stands on the way there.
+func isFree(dir *os.File, path string) (bool, error) {
+	for up := range ancestors(path) {
+		parent, err := openBeneath(dir, filepath.Dir(up))
+		if err != nil {
+			return false, kindError{ErrTarget, err}
+		}
+		st, err := statAt(parent, filepath.Base(up))
+		err = errors.Join(ignoreNotExist(err), parent.Close())
+		switch {
+		case err != nil:
+			return false, kindError{ErrTarget, err}
+		case st.Mode == 0:
+			return true, nil
+		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+			return false, nil
+		}
+	}
+	return false, nil
+}
+
+// ancestors yields a, a/b, a/b/c of a/b/c.
+func ancestors(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range len(path) {
+			if path[i] == '/' && !yield(path[:i]) {
+				return
+			}
+		}
+		yield(path)
+	}
 }

@@ -31,6 +31,11 @@ type Options struct {
 	ACLs       bool // --acls
 	Xattrs     bool // --xattrs
 	NumericIDs bool // --numeric-ids
+	Atimes     bool // --atimes
+	// SourceFakeSuper: the local source was written with --fake-super, so owners, modes and devices are read from its
+	// attributes. Privileged says whether a local destination can be given them.
+	SourceFakeSuper bool
+	Privileged      bool
 	// Inplace writes into existing files instead of replacing them.
 	Inplace bool
 	// WholeFile sends changed files whole instead of comparing blocks.
@@ -171,7 +176,7 @@ func (o Options) check() error {
 // fakeSuper tells whether one end keeps attributes of its own in those xattrs.
 func (o Options) fakeSuper() bool {
 	asked := func(arg string) bool { return strings.Contains(arg, "fake-super") }
-	return slices.ContainsFunc(o.Extra, asked)
+	return o.SourceFakeSuper || slices.ContainsFunc(o.Extra, asked)
 }
 
 // attributeArgs: the quick check of rsync compares whole seconds, so a change of the same size within a second would be
@@ -183,7 +188,22 @@ func (o Options) attributeArgs() []string {
 	// Given once, rsync leaves out user.rsync.%stat and its like, which a source written with --fake-super is made of.
 	args = append(args, when(o.Xattrs && !o.fakeSuper(), "--xattrs")...)
 	args = append(args, when(o.NumericIDs, "--numeric-ids")...)
+	args = append(args, when(o.Atimes, "--atimes")...)
+	args = append(args, o.fakeSourceArgs()...)
 	return append(args, "--modify-window=-1")
+}
+
+// fakeSourceArgs: in a local copy --fake-super counts for both ends, so the other end is told otherwise.
+func (o Options) fakeSourceArgs() []string {
+	switch {
+	case !o.SourceFakeSuper:
+		return nil
+	case o.RemoteDest != nil:
+		return []string{"--fake-super"}
+	case o.Privileged:
+		return []string{"--fake-super", "-M--super"}
+	}
+	return []string{"--fake-super", "-M--no-super"}
 }
 
 // transferArgs names --no-inplace and --no-whole-file openly: rsync's own default differs between local and remote.

@@ -76,6 +76,8 @@ func hints(err error, i invocation) []string {
 	var failed *rsbtbackup.StepError
 	var inside *rsbtbackup.DestInsideError
 	var held *rsbtbackup.HeldError
+	var lacks *rsbtbackup.LacksError
+	var fake *rsbtbackup.FakeSuperError
 	backup, isBackup := i.command.(*backupCommand)
 	restore, isRestore := i.command.(*restoreCommand)
 	switch {
@@ -88,7 +90,7 @@ func hints(err error, i invocation) []string {
 		case isBackup && !backup.dry():
 			return []string{"to resume: " + i.again()}
 		case isRestore && !restore.DryRun:
-			return []string{"to go on: " + i.again("--overwrite=if-changed")}
+			return []string{"to go on: " + i.goingOn(restore)}
 		}
 	case errors.As(err, &option):
 		if option.Hint != "" {
@@ -126,6 +128,10 @@ func hints(err error, i invocation) []string {
 		return nil
 	case errors.As(err, &inside):
 		return insideHints(inside, i)
+	case errors.As(err, &lacks):
+		return lacksHints(lacks, i)
+	case errors.As(err, &fake):
+		return []string{"to restore them: " + quoteAll("rsbtbackup", "restore", i.dest(), restore.Backup, "--target=DIR")}
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return guardHints(i)
 	case errors.Is(err, rsbtbackup.ErrDamaged):
@@ -143,7 +149,7 @@ func hints(err error, i invocation) []string {
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return spaceHints(i)
 	case errors.Is(err, rsbtbackup.ErrRsyncTooOld) && errors.Is(err, rsbtbackup.ErrUsage):
-		return []string{"to write over what is older in the target: " + i.again("--overwrite=if-newer")}
+		return []string{"to use a newer rsync: " + i.again("--rsync=/path/to/rsync")}
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound) && slices.ContainsFunc(i.args, isRsyncFlag):
 		return nil // the path that was given is wrong
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
@@ -158,6 +164,27 @@ func hints(err error, i invocation) []string {
 		return []string{"root can read everything: sudo " + i.again()}
 	}
 	return rsyncHints(err, i)
+}
+
+// goingOn is the same restore once more: what it has written is there now, and
+// what it was to leave alone still is.
+func (i invocation) goingOn(c *restoreCommand) string {
+	if c.Overwrite == "" {
+		return i.again("--overwrite=if-changed")
+	}
+	return i.again()
+}
+
+// lacksHints: what was excluded can be spared; to delete it is rarely meant.
+func lacksHints(err *rsbtbackup.LacksError, i invocation) []string {
+	var lines, rules []string
+	for _, pattern := range err.Exclude {
+		rules = append(rules, excludeFlag+pattern)
+	}
+	if rules != nil {
+		lines = append(lines, "to leave that alone: "+i.again(rules...))
+	}
+	return append(lines, "to look first: "+i.again("--dry-run"), "to delete it all the same: "+i.again("--force"))
 }
 
 // isHere: a remote source has other users.

@@ -45,8 +45,8 @@ can not be read are named, everything else is restored, and the exit code is 3. 
 no data, so it does not notice damage; a backup that verify found damaged is read. A subvolume reads none in any case.
 
 --delete is refused by a backup that is incomplete or was made with rules that leave things out (--exclude and the like),
-as that would delete what it lacks; --force overrides that. Nothing is deleted on other filesystems and in subvolumes
-below the target.
+as that would delete what it lacks, unless each --exclude is given again; --force overrides that. Nothing is deleted on
+other filesystems and in subvolumes below the target.
 
 The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
 and time, "*deleting" what --delete removes.

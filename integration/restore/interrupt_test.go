@@ -5,6 +5,7 @@ package restore
 import (
 	"bytes"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestAnInterruptedRestoreIsCompletedByTheNext(t *testing.T) {
 	backup := p.backup(t, goSource(t)+"/net")
 	target := p.mount + "/target"
 	var stderr bytes.Buffer
-	cmd := exec.Command(testbin.Path(t), "restore", p.dest, "latest", "--bwlimit=300", "-t", target)
+	cmd := exec.Command(testbin.Path(t), "restore", p.dest, "latest", "--bwlimit=300", "-t", target, "--overwrite=never")
 	cmd.Stderr = &stderr
 	check(t, cmd.Start())
 	for deadline := time.Now().Add(time.Minute); len(names(target)) == 0; time.Sleep(10 * time.Millisecond) {
@@ -30,6 +31,9 @@ func TestAnInterruptedRestoreIsCompletedByTheNext(t *testing.T) {
 	check(t, cmd.Process.Signal(syscall.SIGINT))
 	_ = cmd.Wait() // the exit code is looked at below
 	wantOneLine(t, testbin.Result{Stderr: stderr.String(), Exit: cmd.ProcessState.ExitCode()}, 130, "interrupted")
-	p.restore(t, "-t", target, "--overwrite=if-changed")
+	if want := "hint: to go on: rsbtbackup restore " + p.dest + " latest --bwlimit=300 -t " + target + " --overwrite=never\n"; !strings.Contains(stderr.String(), want) {
+		t.Errorf("no %q in %s", want, stderr.String())
+	}
+	p.restore(t, "-t", target, "--overwrite=never")
 	wantSame(t, backup, target)
 }

@@ -149,7 +149,7 @@ func TestNeverWantsAnRsyncThatStopsAtLinks(t *testing.T) {
 	check(t, os.Symlink(p.mount+"/outside", target+"/dir"))
 	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never", "--rsync", old)
 	wantOneLine(t, r, 2, "rsync 3.4.9 would follow symlinks in "+target+" with overwrite=never; 3.5.0 does not")
-	if !strings.Contains(r.Stderr, "hint: to write over what is older in the target: ") || !strings.Contains(r.Stderr, "--overwrite=if-newer") {
+	if !strings.Contains(r.Stderr, "hint: to use a newer rsync: ") || !strings.Contains(r.Stderr, "--overwrite=never --rsync=/path/to/rsync") {
 		t.Errorf("no hint: %s", r.Stderr)
 	}
 	if r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never", "--rsync", old, "-n"); !strings.Contains(r.Stderr, "this would be refused: rsync 3.4.9 ") {
@@ -328,6 +328,17 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 	p.backup(t, src, "--exclude=cache")
 	inPlace := []string{"--in-place", "--overwrite=if-changed", "--delete"}
 	p.refuse(t, 13, "was made with --exclude=cache", inPlace...)
+	refused := testbin.Run(t, append([]string{"restore", p.dest, "latest"}, inPlace...)...)
+	for _, want := range []string{"hint: to leave that alone: ", " --delete --exclude=cache\n", "hint: to delete it all the same: ", " --delete --force\n"} {
+		if !strings.Contains(refused.Stderr, want) {
+			t.Errorf("no %q in %s", want, refused.Stderr)
+		}
+	}
+	write(t, src+"/gone", "gone")
+	p.restore(t, append(inPlace, "--exclude=cache")...)
+	if exists(src+"/gone") || read(t, src+"/cache/file") != "left out" {
+		t.Error("with the same --exclude gone stayed, or cache did not")
+	}
 	if got := read(t, src+"/cache/file"); got != "left out" {
 		t.Errorf("cache: %q", got)
 	}

@@ -3,6 +3,7 @@
 package restore
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -60,4 +61,15 @@ func TestInPlaceToTheHostItCameFrom(t *testing.T) {
 	check(t, os.RemoveAll(src+"/etc"))
 	p.restore(t, "-e", ssh.Shell, "--in-place", "--overwrite=if-changed")
 	wantSame(t, backup, src)
+}
+
+// A module that takes nothing is a target out of reach, not a wrong option.
+func TestAReadOnlyDaemonExits12(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	write(t, src+"/file", "x")
+	url := fmt.Sprintf("rsync://127.0.0.1:%d/files/", testserver.StartDaemon(t, src))
+	p.backup(t, url)
+	p.refuse(t, 12, "read only", "--in-place", "--overwrite=if-changed")
 }

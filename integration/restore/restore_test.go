@@ -225,6 +225,10 @@ func TestInPlace(t *testing.T) {
 	if digest(t, src) != before {
 		t.Error("a refusal changed the target")
 	}
+	p.restore(t, "--in-place", "etc/ssh/sshd_config") // nothing is in its way
+	check(t, os.RemoveAll(src+"/etc/ssh"))
+	p.refuse(t, 13, "not empty", "--in-place", "etc/ssh/sshd_config", "plain")
+	p.refuse(t, 13, "not empty", "--in-place", "etc/ssh", "etc")
 	p.restore(t, "--in-place", "--overwrite=if-changed", "etc")
 	if !exists(src+"/etc/ssh/sshd_config") || !exists(src+"/new") {
 		t.Error("the path is not back, or another one was touched")
@@ -329,5 +333,24 @@ func TestOwnersDoNotDependOnTheGroupOfTheCaller(t *testing.T) {
 		target := p.mount + "/restored" + how
 		tool(t, "setpriv", "--regid", "100", "--clear-groups", testbin.Path(t), "restore", p.dest, "latest", how, "-t", target)
 		wantSame(t, backup, target)
+	}
+}
+
+// rsync 3.5.0 asks for the default ACL of what was a directory, and says that it
+// failed, though nothing did.
+func TestAHardLinkedFileForADirectoryIsNoFailure(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src, target := p.mount+"/src", p.mount+"/target"
+	write(t, src+"/a", "linked")
+	check(t, os.Link(src+"/a", src+"/b"))
+	backup := p.backup(t, src)
+	for _, mode := range []string{"if-changed", "always"} {
+		for _, name := range []string{"a", "b"} {
+			check(t, os.RemoveAll(target))
+			write(t, target+"/"+name+"/x", "x")
+			p.restore(t, "-t", target, "--overwrite", mode, "--delete")
+			wantSame(t, backup, target)
+		}
 	}
 }

@@ -1,0 +1,83 @@
+package rsyncexec
+
+import "strings"
+
+// Stored says how a destination holds what its source had, as far as options decide it. Whoever copies it back must
+// know: an attribute that was not kept is not one the source did not have.
+type Stored struct {
+	FakeSuper   bool // owners, modes and devices stand in the attribute user.rsync.%stat
+	Atimes      bool // times of access were kept
+	NoACLs      bool
+	NoXattrs    bool
+	NoHardLinks bool // each name is a file of its own
+}
+
+// ParseStored reads options that CheckExtra lets pass, of a run that had --hard-links, --acls and --xattrs before them;
+// the last one that speaks of a thing decides. In a local copy an option for the other end (-M) is one for the
+// destination; else that end is the source.
+func ParseStored(args []string, localSource bool) Stored {
+	var s Stored
+	remote := "" // of the options for the other end, the last that counts
+	for _, o := range options(args) {
+		switch name := strings.TrimPrefix(o.rule.long, "no-"); {
+		case name == "remote-option" && (o.value == "--fake-super" || o.value == "--super"):
+			remote = o.value
+		case o.is("fake-super"):
+			s.FakeSuper = true
+		case o.is("super"):
+			s.FakeSuper = false
+		case o.is("atimes", "U"):
+			s.Atimes = name == o.rule.long
+		case o.is("acls", "A"):
+			s.NoACLs = name != o.rule.long
+		case o.is("xattrs", "X"):
+			s.NoXattrs = name != o.rule.long
+		case o.is("hard-links", "H"):
+			s.NoHardLinks = name != o.rule.long
+		}
+	}
+	if localSource && remote != "" {
+		s.FakeSuper = remote == "--fake-super"
+	}
+	return s
+}
+
+// is tells whether an option is one of names, or --no- and one of them.
+func (g given) is(names ...string) bool {
+	for _, name := range names {
+		if g.rule.long == name || g.rule.long == "no-"+name {
+			return true
+		}
+	}
+	return false
+}
+
+// Excluded returns what options that CheckExtra lets pass, or Options has, leave out: the patterns of --exclude, and
+// whether another one may leave something out, or take something in again.
+func Excluded(args []string) (patterns []string, otherwise bool) {
+	for _, o := range options(args) {
+		switch {
+		case o.rule.long == "exclude" && (strings.HasPrefix(o.value, "+ ") || o.value == "!"):
+			otherwise = true
+		case o.rule.long == "exclude":
+			patterns = append(patterns, o.value)
+		case !o.copiesAll():
+			otherwise = true
+		}
+	}
+	return patterns, otherwise
+}
+
+// copiesAll tells of an option that it leaves no file out.
+func (g given) copiesAll() bool {
+	name := strings.TrimPrefix(g.rule.long, "no-")
+	if name == "" {
+		return g.rule.short == 'D'
+	}
+	const harmless = " motd stats outbuf checksum c ignore-times checksum-choice cc checksum-seed block-size fuzzy y recursive inc-recursive i-r " +
+		"archive links hard-links H perms executability acls A xattrs X owner group devices specials times atimes U open-noatime crtimes N super " +
+		"fake-super numeric-ids sparse S preallocate partial fsync delete del delete-before delete-during delete-delay delete-after delete-excluded " +
+		"rsh remote-option compress z new-compress old-compress compress-choice zc compress-level zl compress-threads zt skip-compress secluded-args " +
+		"protect-args timeout contimeout bwlimit address port sockopts blocking-io password-file ipv4 ipv6 8-bit-output 8 "
+	return strings.Contains(harmless, " "+name+" ")
+}
