@@ -264,7 +264,7 @@ func (r *run) read() (err error) {
 	}); err != nil {
 		return step("guard", err)
 	}
-	if r.o.MaxDeletePercent == 0 && otherSource(newest, r.src) {
+	if r.o.MaxDeletePercent == 0 && (otherSource(newest, r.src) || otherFilesystem(newest, r.src)) {
 		r.o.MaxDeletePercent = otherSourceDeletes
 	}
 	r.decide()
@@ -303,7 +303,10 @@ func (r *run) repair(ctx context.Context) (err error) {
 	if newest := r.state.newest(); metadataDamaged(newest) {
 		r.notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied anew, and shares no space with it", newest.Name))
 	}
-	if sourceChanged(r.plan.base, r.src) {
+	switch base := r.plan.base; {
+	case otherFilesystem(base, r.src):
+		r.notice(fmt.Sprintf("%s is on another filesystem than at the last backup, %s: contents are compared", r.src.shown, base.Name))
+	case sourceChanged(base, r.src):
 		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName(), r.plan.base.Record.Host))
 	}
 	if r.plan.discard {

@@ -35,9 +35,6 @@ func checkGuards(in guardInput) error {
 		}
 		return failf(ErrGuard, "%s %s, but the last backup, %s, is not empty: is its disk mounted?", src.shown, holds, newest.Name)
 	}
-	if was := lastIdentity(newest, src); was != nil && !was.sameFS(*src.identity) {
-		return failf(ErrGuard, "%s is on another filesystem than at the last backup, %s: is its disk mounted?", src.shown, newest.Name)
-	}
 	return nil
 }
 
@@ -98,7 +95,15 @@ func sourceChanged(newest *Snapshot, src *source) bool {
 		return true
 	}
 	// Host names change; where the filesystem tells nothing, they are all there is.
-	return was.FSID == "" && newest.Record.Host != src.host
+	return was.UUID == "" && was.FSID == "" && newest.Record.Host != src.host
+}
+
+// otherFilesystem tells whether another filesystem stands at the path that the
+// newest backup was made from. It may be a new disk with the same files, or what
+// an unmounted one has left bare.
+func otherFilesystem(newest *Snapshot, src *source) bool {
+	was := lastIdentity(newest, src)
+	return was != nil && !was.sameFS(*src.identity)
 }
 
 // maxDeletes turns a percentage of the files in the newest backup into
@@ -111,7 +116,11 @@ func maxDeletes(newest *Snapshot, entries int64, percent int) (n int64, ok bool)
 	if newest.Record != nil && newest.Record.Stats != nil {
 		entries = newest.Record.Stats.Files
 	}
-	return entries * int64(percent) / 100, entries > 0
+	n = entries * int64(percent) / 100
+	if percent < 100 {
+		n = min(n, max(entries-2, 0)) // the top directory is never deleted: all others are more than that
+	}
+	return n, entries > 0
 }
 
 // emptied is the guard for sources that could not be looked at beforehand:
@@ -136,6 +145,9 @@ func otherSource(newest *Snapshot, src *source) bool {
 }
 
 func tooManyDeletes(src *source, newest *Snapshot, percent int) error {
+	if otherFilesystem(newest, src) {
+		return failf(ErrGuard, "%s is on another filesystem than at the last backup, %s, and lacks more than %s of its files: is its disk mounted?", src.shown, newest.Name, fmt.Sprintf("%d %%", percent))
+	}
 	if otherSource(newest, src) {
 		return failf(ErrGuard, "%s lacks more than %s of the files of the last backup, %s, which was made from %s", src.shown, fmt.Sprintf("%d %%", percent), newest.Name, newest.Record.SourceName())
 	}

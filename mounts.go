@@ -6,13 +6,19 @@
 package rsbtbackup
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"golang.org/x/sys/unix"
 )
 
 // mountTable is /proc/self/mountinfo.
@@ -25,6 +31,7 @@ type mount struct {
 	root          string // what is mounted, as a path in the filesystem; of a btrfs from its top
 	point         string // where
 	kind          string // of filesystem: "btrfs"
+	source        string // what the filesystem calls its device: "/dev/sda", "host:/export", "tmpfs"
 	readOnly      bool   // this mount
 	superReadOnly bool   // the filesystem
 	compressed    bool   // new files of a btrfs are compressed where it helps
@@ -80,7 +87,7 @@ func parseMount(line string) (m mount, err error) {
 	if !filepath.IsAbs(m.point) {
 		return m, errors.New("the mount point is not absolute")
 	}
-	m.kind = super[0]
+	m.kind, m.source = super[0], unescapeOctal(super[1])
 	m.readOnly, m.superReadOnly = hasOption(fields[5], "ro"), hasOption(super[2], "ro")
 	m.compressed = slices.ContainsFunc(strings.Split(super[2], ","), func(o string) bool { return strings.HasPrefix(o, "compress") })
 	return m, nil
@@ -190,4 +197,101 @@ func (t mountTable) below(dir, path string) (rel string, ok bool) {
 // isWithin tells whether path is dir or below it; both are clean and absolute.
 func isWithin(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// filesystemUUID is in hexadecimal, lower case and without dashes, or empty if
+// the filesystem that dir is on, in mount m, has none or it may not be known to us.
+func filesystemUUID(dir *os.File, m mount) string {
+	if uuid, err := btrfs.FSUUID(dir); err == nil && slices.ContainsFunc(uuid, func(b byte) bool { return b != 0 }) {
+		return uuidText(uuid)
+	}
+	var major, minor uint32
+	if _, err := fmt.Sscanf(m.device, "%d:%d", &major, &minor); err != nil || major == 0 {
+		return "" // no disk
+	}
+	for _, name := range []string{m.source, fmt.Sprintf("/dev/block/%s", m.device)} {
+		if uuid := deviceUUID(name, unix.Mkdev(major, minor)); uuid != "" {
+			return uuid
+		}
+	}
+	return linkedUUID("/dev/disk/by-uuid", unix.Mkdev(major, minor))
+}
+
+// uuidText writes short ids, which are numbers, as blkid does.
+func uuidText(uuid []byte) string {
+	if len(uuid) < 16 {
+		uuid = slices.Clone(uuid)
+		slices.Reverse(uuid)
+	}
+	return hex.EncodeToString(uuid)
+}
+
+// deviceUUID reads the first blocks of the disk, which only root may.
+func deviceUUID(name string, device uint64) string {
+	var st unix.Stat_t
+	if unix.Stat(name, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK || uint64(st.Rdev) != device {
+		return ""
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	blocks := make([]byte, superblocks)
+	n, err := f.ReadAt(blocks, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	return superblockUUID(blocks[:n])
+}
+
+// linkedUUID finds what udev calls the disk, in dir.
+func linkedUUID(dir string, device uint64) string {
+	links, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	for _, link := range links {
+		var st unix.Stat_t
+		if unix.Stat(filepath.Join(dir, link.Name()), &st) == nil && uint64(st.Rdev) == device {
+			return strings.ToLower(strings.ReplaceAll(link.Name(), "-", ""))
+		}
+	}
+	return ""
+}
+
+// superblocks is as much of a disk as superblockUUID looks at.
+const superblocks = 1 << 20
+
+// superblockUUID is pure. It knows filesystems as libblkid does: by a mark at an
+// offset, with the UUID at another. squashfs has none, but never changes: what it
+// begins with stands for it.
+func superblockUUID(blocks []byte) string {
+	for _, fs := range []struct {
+		mark     string
+		at       int
+		uuid, of int // offset and length
+	}{
+		{"XFSB", 0, 32, 16},
+		{"EXFAT   ", 3, 0x64, 4},
+		{"NTFS    ", 3, 0x48, 8},
+		{"\x53\xef", 1024 + 0x38, 1024 + 0x68, 16}, // ext2, ext3, ext4
+		{"\x10\x20\xf5\xf2", 1024, 1024 + 108, 16}, // F2FS
+		{"\xe2\xe1\xf5\xe0", 1024, 1024 + 48, 16},  // EROFS
+		{"FAT32   ", 0x52, 0x43, 4},
+		{"FAT", 0x36, 0x27, 4},
+	} {
+		if len(blocks) >= max(fs.at+len(fs.mark), fs.uuid+fs.of) && string(blocks[fs.at:fs.at+len(fs.mark)]) == fs.mark {
+			return uuidText(blocks[fs.uuid : fs.uuid+fs.of])
+		}
+	}
+	const isoHead = 32 << 10
+	switch {
+	case strings.HasPrefix(string(blocks[:min(4, len(blocks))]), "hsqs"):
+		sum := sha256.Sum256(blocks)
+		return hex.EncodeToString(sum[:16])
+	case len(blocks) >= isoHead+829 && string(blocks[isoHead+1:isoHead+6]) == "CD001":
+		return strings.ToLower(strings.ToValidUTF8(string(blocks[isoHead+813:isoHead+829]), ""))
+	}
+	return ""
 }

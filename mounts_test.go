@@ -15,10 +15,10 @@ func TestParseMounts(t *testing.T) {
 52 22 0:4 net:[4026531992] /run/netns/` + "a\u00a0\r" + `\9\0 rw - nsfs nsfs rw
 `
 	want := mountTable{
-		{id: 22, parent: 1, device: "254:1", root: "/", point: "/", kind: "ext4"},
-		{id: 50, parent: 22, device: "0:318", root: "/", point: "/mnt/a b", kind: "btrfs", superReadOnly: true, compressed: true},
-		{id: 51, parent: 22, device: "0:318", root: `/x\y`, point: "//deleted", kind: "btrfs", readOnly: true},
-		{id: 52, parent: 22, device: "0:4", root: "net:[4026531992]", point: "/run/netns/a\u00a0\r" + `\9\0`, kind: "nsfs"},
+		{id: 22, parent: 1, device: "254:1", root: "/", point: "/", kind: "ext4", source: "/dev/vda1"},
+		{id: 50, parent: 22, device: "0:318", root: "/", point: "/mnt/a b", kind: "btrfs", source: "/dev/loop6", superReadOnly: true, compressed: true},
+		{id: 51, parent: 22, device: "0:318", root: `/x\y`, point: "//deleted", kind: "btrfs", source: "/dev/loop6", readOnly: true},
+		{id: 52, parent: 22, device: "0:4", root: "net:[4026531992]", point: "/run/netns/a\u00a0\r" + `\9\0`, kind: "nsfs", source: "nsfs"},
 	}
 	got, err := parseMounts(info)
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(mount{})); err != nil || diff != "" {

@@ -5,7 +5,9 @@ package rsbtbackup
 import (
 	"fmt"
 	"os"
+	"strings"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 	"golang.org/x/sys/unix"
 )
@@ -30,13 +32,39 @@ func (s *source) local() bool { return s.spec.Kind == rsyncexec.Local }
 // point left by an unmounted disk is noticed, and one directory from another
 // that stands at the same path.
 type SourceIdentity struct {
-	FSType int64  `json:"fs_type"`         // statfs f_type
-	FSID   string `json:"fsid"`            // empty where the kernel makes up a new one at each mount
-	Inode  uint64 `json:"inode,omitempty"` // of SRC, where the filesystem keeps it; 256 for the top of every btrfs snapshot
+	FSType int64  `json:"fs_type"`          // statfs f_type
+	FSID   string `json:"fsid"`             // statfs f_fsid; empty where the kernel makes up a new one at each mount
+	UUID   string `json:"uuid,omitempty"`   // of the filesystem, in hexadecimal, where it has one
+	Source string `json:"source,omitempty"` // type and source of the mount: "nfs4 host:/export"
+	// Subvolume is the UUID of the btrfs subvolume SRC is in, Parent that of the
+	// one it is a snapshot of.
+	Subvolume string `json:"subvolume,omitempty"`
+	Parent    string `json:"parent,omitempty"`
+	Inode     uint64 `json:"inode,omitempty"` // of SRC, where the filesystem keeps it; 256 for the top of every btrfs snapshot
 }
 
+// sameFS tells whether both are one filesystem, and of btrfs one subvolume or
+// snapshots of one. It goes by the best that both know: device numbers, which
+// f_fsid is made of on many filesystems, are given anew at each boot. Records of
+// older versions have f_fsid alone.
 func (i SourceIdentity) sameFS(j SourceIdentity) bool {
-	return i.FSType == j.FSType && i.FSID == j.FSID
+	switch {
+	case i.FSType != j.FSType:
+		return false
+	case i.UUID != "" && j.UUID != "":
+		return i.UUID == j.UUID && i.akin(j)
+	case i.Source != "" && j.Source != "" && !lastingFSID(i.FSType):
+		return i.Source == j.Source
+	}
+	return i.FSID == j.FSID && i.akin(j)
+}
+
+// akin: a source that is a new snapshot for each backup is meant to be the same.
+func (i SourceIdentity) akin(j SourceIdentity) bool {
+	if i.Subvolume == "" || j.Subvolume == "" || i.Subvolume == j.Subvolume {
+		return true
+	}
+	return i.Subvolume == j.Parent || i.Parent == j.Subvolume || i.Parent != "" && i.Parent == j.Parent
 }
 
 // sameDir tells whether both can be the same directory.
@@ -51,6 +79,8 @@ func (s *source) root() string {
 	switch {
 	case s.identity == nil:
 		return ""
+	case s.identity.UUID != "":
+		return fmt.Sprintf("%x-%s-%s-%d", s.identity.FSType, s.identity.UUID, s.identity.Subvolume, s.identity.Inode)
 	case s.identity.FSID != "":
 		return fmt.Sprintf("%x-%s-%d", s.identity.FSType, s.identity.FSID, s.identity.Inode)
 	}
@@ -132,28 +162,68 @@ func (s *source) stillThere() error {
 	if err := unix.Stat(s.spec.Path, &st); err != nil {
 		return failf(ErrSource, "%s went away during the backup: %w", s.shown, err)
 	}
-	if uint64(st.Dev) != s.dev || st.Ino != s.ino {
+	replaced := uint64(st.Dev) != s.dev || st.Ino != s.ino
+	if !replaced && s.identity != nil { // device and inode are those of any XFS that was attached in its place
+		now, err := identifyPath(s.spec.Path)
+		if err != nil {
+			return failf(ErrSource, "%s went away during the backup: %w", s.shown, err)
+		}
+		replaced = !s.identity.sameFS(*now)
+	}
+	if replaced {
 		return failf(ErrSource, "%s was replaced by another directory during the backup (unmounted?)", s.shown)
 	}
 	return nil
 }
 
-// identify reads statfs. btrfs mixes the subvolume id into the second word of
-// f_fsid (fs/btrfs/super.c), and snapshots of a source are meant to be backed
-// up in turn, so only the first counts there. Filesystems without a disk make
-// their fsid up at mount time.
+func identifyPath(path string) (*SourceIdentity, error) {
+	dir, err := os.OpenFile(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return identify(dir)
+}
+
+// identify asks the kernel which filesystem dir is on. Of the second word of
+// f_fsid btrfs makes the subvolume id (fs/btrfs/super.c), and snapshots of a source
+// are meant to be backed up in turn, so only the first counts there. Filesystems
+// without a disk make it up at mount time; XFS, FAT, exFAT, F2FS and squashfs take
+// the device number.
 func identify(dir *os.File) (*SourceIdentity, error) {
 	var fs unix.Statfs_t
 	if err := retry(func() error { return unix.Fstatfs(int(dir.Fd()), &fs) }); err != nil {
 		return nil, &os.PathError{Op: "statfs", Path: dir.Name(), Err: err}
 	}
 	id := &SourceIdentity{FSType: int64(uint32(fs.Type))} // the magic numbers have 32 bits, and so has the field on 32-bit machines
+	m := readMount(dir)
+	if m.kind != "" {
+		id.Source = strings.ToValidUTF8(m.kind+" "+m.source, "?")
+	}
 	switch id.FSType {
-	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:
+		return id, nil
+	case unix.FUSE_SUPER_MAGIC:
 	case unix.BTRFS_SUPER_MAGIC:
 		id.FSID = fmt.Sprintf("%08x", uint32(fs.Fsid.Val[0]))
+		if sub, err := btrfs.SubvolumeAround(dir); err == nil {
+			id.Subvolume = sub.UUID.String()
+			if !sub.ParentUUID.IsZero() {
+				id.Parent = sub.ParentUUID.String()
+			}
+		}
 	default:
 		id.FSID = fmt.Sprintf("%08x%08x", uint32(fs.Fsid.Val[0]), uint32(fs.Fsid.Val[1]))
 	}
+	id.UUID = filesystemUUID(dir, m)
 	return id, nil
+}
+
+// lastingFSID tells of filesystems whose f_fsid is made of what is on the disk.
+func lastingFSID(fsType int64) bool {
+	switch fsType {
+	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+		return true
+	}
+	return false
 }

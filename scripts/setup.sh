@@ -16,6 +16,9 @@ mountpoint          util-linux
 '
 readonly TEST="$DEMO
 mkfs.ext4           e2fsprogs
+mkfs.xfs            xfsprogs
+mksquashfs          squashfs-tools
+bindfs              bindfs
 /usr/sbin/sshd      openssh-server
 ssh                 openssh-client
 setfacl             acl

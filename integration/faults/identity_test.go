@@ -1,0 +1,205 @@
+//go:build integration
+
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"golang.org/x/sys/unix"
+)
+
+// twin is the content of two disks that only reading it tells apart.
+type twin struct {
+	fill byte
+	name string // of a file that the other does not have; empty for none
+}
+
+// makeDisk makes an image of that type with files of the same names, sizes and
+// times whatever the twin.
+func makeDisk(t testing.TB, fstype string, content twin) (image string) {
+	t.Helper()
+	dir := t.TempDir()
+	image = filepath.Join(dir, "image")
+	files := filepath.Join(dir, "files")
+	if fstype == "squashfs" {
+		content.write(t, files)
+		tool(t, "mksquashfs", files, image, "-quiet", "-no-progress")
+		return image
+	}
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, 320<<20))
+	tool(t, "mkfs."+fstype, image)
+	must(t, os.Mkdir(files, 0o755))
+	tool(t, "mount", "-o", "loop", image, files)
+	content.write(t, files)
+	tool(t, "umount", files)
+	return image
+}
+
+func (c twin) write(t testing.TB, dir string) {
+	t.Helper()
+	at := time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
+	must(t, os.MkdirAll(dir, 0o755))
+	for i := range 8 {
+		path := filepath.Join(dir, fmt.Sprint("file", i))
+		must(t, os.WriteFile(path, bytes.Repeat([]byte{c.fill}, 5000), 0o644))
+		must(t, os.Chtimes(path, at, at))
+	}
+	if c.name != "" {
+		must(t, os.WriteFile(filepath.Join(dir, c.name), []byte{c.fill}, 0o644))
+	}
+}
+
+func tool(t testing.TB, argv ...string) {
+	t.Helper()
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v: %s", argv, err, out)
+	}
+}
+
+// ownLoop makes a loop device that nobody else gets by asking for a free one.
+func ownLoop(t testing.TB) string {
+	t.Helper()
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	must(t, err)
+	defer control.Close()
+	const add, remove = 0x4C80, 0x4C81
+	for number := 700 + os.Getpid()%1000; ; number++ {
+		err := unix.IoctlSetInt(int(control.Fd()), add, number)
+		if err == unix.EEXIST {
+			continue
+		}
+		must(t, err)
+		t.Cleanup(func() {
+			control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+			must(t, err)
+			defer control.Close()
+			waitFor(t, "the loop device to be free", func() bool { return unix.IoctlSetInt(int(control.Fd()), remove, number) == nil })
+		})
+		return fmt.Sprint("/dev/loop", number)
+	}
+}
+
+// attach mounts an image by that device; detach undoes it.
+func attach(t testing.TB, device, image, fstype, point string) (detach func()) {
+	t.Helper()
+	waitFor(t, "the device before to let go of "+device, func() bool { return exec.Command("losetup", device, image).Run() == nil })
+	tool(t, "mount", "-t", fstype, device, point)
+	attached := true
+	detach = func() {
+		if attached {
+			attached = false
+			tool(t, "umount", point)
+			tool(t, "losetup", "-d", device)
+		}
+	}
+	t.Cleanup(detach)
+	return detach
+}
+
+var diskTypes = []string{"xfs", "squashfs", "ext4", "btrfs"}
+
+// TestDiskUnderAnotherDeviceNumber backs up a disk that has another device number
+// at each boot: nothing is refused, and nothing is read anew.
+func TestDiskUnderAnotherDeviceNumber(t *testing.T) {
+	t.Parallel()
+	for _, fstype := range diskTypes {
+		t.Run(fstype, func(t *testing.T) {
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			point, image := t.TempDir(), makeDisk(t, fstype, twin{fill: 'a'})
+			for range 2 {
+				detach := attach(t, ownLoop(t), image, fstype, point)
+				r := run(t, "backup", point, d.path)
+				wantExit(t, r, 0)
+				if strings.Contains(r.stderr, "contents are compared") {
+					t.Errorf("the disk is taken for another:\n%s", r.stderr)
+				}
+				detach()
+			}
+		})
+	}
+}
+
+// TestAnotherDiskUnderTheSameDeviceNumber has files of the same names, sizes and
+// times on the disk that comes after: their contents must be in the backup.
+func TestAnotherDiskUnderTheSameDeviceNumber(t *testing.T) {
+	t.Parallel()
+	for _, fstype := range diskTypes {
+		t.Run(fstype, func(t *testing.T) {
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			point, device := t.TempDir(), ownLoop(t)
+			for _, fill := range []byte("ab") {
+				detach := attach(t, device, makeDisk(t, fstype, twin{fill: fill}), fstype, point)
+				wantExit(t, run(t, "backup", point, d.path), 0)
+				if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != fill {
+					t.Errorf("the backup has %q, the disk %q", got[0], fill)
+				}
+				detach()
+			}
+		})
+	}
+}
+
+// TestAnotherDiskWithOtherFiles lacks what the last backup has: too much to be
+// the next state of it.
+func TestAnotherDiskWithOtherFiles(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(dir string){
+		"many": func(dir string) {
+			for i := range 20 {
+				must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint("other", i)), nil, 0o644))
+			}
+		},
+		"one": func(dir string) { must(t, os.WriteFile(filepath.Join(dir, "other"), nil, 0o644)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			disk := loopfs.NewImage(t, "64M", "ext4")
+			must(t, os.Remove(filepath.Join(disk.Mount, "lost+found")))
+			must(t, os.WriteFile(filepath.Join(disk.Mount, "file"), []byte("a"), 0o644))
+			wantExit(t, run(t, "backup", disk.Mount, d.path), 0)
+			disk.Unmount(t)
+			write(disk.Mount)
+			guarded(t, d, disk.Mount, d.path)
+			tool(t, "find", disk.Mount, "-mindepth", "1", "-delete")
+			disk.Remount(t)
+			wantExit(t, run(t, "backup", disk.Mount, d.path), 0)
+		})
+	}
+}
+
+// TestASubvolumeInTheOthersPlace swaps two subvolumes of one btrfs. A snapshot in
+// the place of what it is one of is no other source.
+func TestASubvolumeInTheOthersPlace(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M")
+	d := newDestAt(t, filepath.Join(mount, "dest"))
+	one, other := filepath.Join(mount, "one"), filepath.Join(mount, "other")
+	for path, fill := range map[string]byte{one: 'a', other: 'b'} {
+		tool(t, "btrfs", "subvolume", "create", path)
+		twin{fill: fill}.write(t, path)
+	}
+	src := filepath.Join(mount, "src")
+	for range 2 {
+		tool(t, "btrfs", "subvolume", "snapshot", "-r", one, src)
+		r := run(t, "backup", src, d.path)
+		wantExit(t, r, 0)
+		if strings.Contains(r.stderr, "contents are compared") {
+			t.Errorf("the next snapshot is taken for another source:\n%s", r.stderr)
+		}
+		tool(t, "btrfs", "subvolume", "delete", src)
+	}
+	must(t, os.Rename(other, src))
+	wantExit(t, run(t, "backup", src, d.path), 0)
+	if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != 'b' {
+		t.Errorf("the backup has %q of the subvolume before", got[0])
+	}
+}
