@@ -21,7 +21,7 @@ import (
 var rules = []rule{
 	{"imports go down", importsGoDown},
 	{"special imports stay home", specialImportsStayHome},
-	{"internal is for tests", internalIsForTests},
+	{"help for tests stays in tests", testHelpStaysInTests},
 	{"names on disk are in layout.go", diskNamesAreInLayout},
 	{"process state belongs to main", processStateBelongsToMain},
 	{"packages are introduced", packagesAreIntroduced},
@@ -35,6 +35,9 @@ const (
 	testbin = "internal/testbin"
 	servers = "internal/testserver"
 )
+
+// testHelp are the packages that only tests use.
+var testHelp = []string{loopfs, testbin, servers}
 
 // mayImport says which packages of this module the code of a package may import, tests aside.
 // The command may name retention because a policy is plain data that the library takes as it is.
@@ -59,7 +62,7 @@ var homes = []home{
 	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
-	{path: "testing", packages: []string{loopfs, testbin, servers}, forTests: true},
+	{path: "testing", packages: testHelp, forTests: true},
 	{path: "github.com/google/go-cmp", forTests: true},
 	{path: "github.com/rogpeppe/go-internal", forTests: true},
 }
@@ -101,6 +104,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/cmd/rsbtbackup"`, ". must not import " + command},
 		{"imports go down", command + "/a.go", `package main; import "` + module + `/btrfs"`, "must not import btrfs"},
 		{"imports go down", "newcomer/a.go", `package newcomer`, "newcomer is not in mayImport"},
+		{"imports go down", "internal/newcomer/a.go", `package newcomer`, "internal/newcomer is not in mayImport"},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/btrfs"`, ""},
 		{"imports go down", "bench/cmd/a.go", `package main; import "` + module + `/btrfs"`, ""},
 		{"imports go down", "btrfs/a_test.go", `package btrfs_test; import "` + module + `"`, ""},
@@ -122,8 +126,8 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"special imports stay home", "bench/a.go", `package main; import "testing"`, "imports testing"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import _ "os/exec"; import _ "strings"`, "imports os/exec"},
 
-		{"internal is for tests", "a.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, "loopfs"},
-		{"internal is for tests", "a_test.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, ""},
+		{"help for tests stays in tests", "a.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, "loopfs"},
+		{"help for tests stays in tests", "a_test.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, ""},
 
 		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "cur"`, `"cur"`},
 		{"names on disk are in layout.go", "a.go", "package rsbtbackup; const x = `pending/`", "pending"},
@@ -231,9 +235,9 @@ func importsGoDown(files []file) []string {
 			continue
 		}
 		for _, importPath := range f.paths {
-			// Rule "internal is for tests" looks after the other one.
+			// Rule "help for tests stays in tests" looks after the other one.
 			imported, ours := packageOfModule(importPath)
-			if ours && !isInternal(imported) && !slices.Contains(allowed, imported) {
+			if ours && !isTestHelp(imported) && !slices.Contains(allowed, imported) {
 				violations = append(violations, fmt.Sprintf("%s: %s must not import %s", f.name, f.dir(), imported))
 			}
 		}
@@ -255,14 +259,14 @@ func specialImportsStayHome(files []file) []string {
 	return violations
 }
 
-// isInternal tells the packages that only tests use.
-func isInternal(dir string) bool { return strings.HasPrefix(dir, "internal/") }
+// isTestHelp tells the packages that only tests use.
+func isTestHelp(dir string) bool { return slices.Contains(testHelp, dir) }
 
-func internalIsForTests(files []file) []string {
+func testHelpStaysInTests(files []file) []string {
 	var violations []string
 	for _, f := range files {
 		for _, importPath := range f.paths {
-			if imported, ours := packageOfModule(importPath); ours && isInternal(imported) && !f.isTest() {
+			if imported, ours := packageOfModule(importPath); ours && isTestHelp(imported) && !f.isTest() {
 				violations = append(violations, f.name+": imports "+importPath+", which is for tests only")
 			}
 		}
@@ -462,7 +466,7 @@ func (f file) qualified(node ast.Node) string {
 // product returns the files that end up in the binary or the library.
 func product(files []file) []file {
 	return slices.DeleteFunc(slices.Clone(files), func(f file) bool {
-		return f.isTest() || f.isTool() || isInternal(f.dir())
+		return f.isTest() || f.isTool() || isTestHelp(f.dir())
 	})
 }
 
