@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -252,11 +253,9 @@ func (r *run) read() (err error) {
 	if r.state, err = r.store.readState(r.o.Now.Location()); err != nil {
 		return step("read", err)
 	}
-	newest := r.state.newest()
-	if newest != nil {
-		if r.baseEmpty, err = r.store.isEmpty(newest.Name); err != nil {
-			return step("read", err)
-		}
+	newest, err := r.findNewest()
+	if err != nil {
+		return step("read", err)
 	}
 	if err := checkGuards(guardInput{
 		src: r.src, newest: newest, baseEmpty: r.baseEmpty, oneFS: r.o.OneFileSystem,
@@ -281,6 +280,22 @@ func (r *run) decide() {
 	r.report.Resumed = r.plan.work == workResume
 }
 
+// findNewest returns the newest backup that can be listed, which the guards and
+// the plan go by. Of those that are damaged there is nothing to be had.
+func (r *run) findNewest() (newest *Snapshot, err error) {
+	for newest = r.state.newest(); newest != nil; newest = r.state.newest() {
+		r.baseEmpty, err = r.store.isEmpty(newest.Name)
+		if !btrfs.IsDamage(err) {
+			break
+		}
+		r.state.setAside(*newest, err)
+	}
+	if lost := r.state.broken; r.state.brokenSince(newest) && errors.Is(lost[len(lost)-1].WhyNot, fs.ErrPermission) {
+		return nil, lost[len(lost)-1].unreadable() // it is intact, and what the next one must go on from
+	}
+	return newest, err
+}
+
 func (s *store) isEmpty(name string) (bool, error) {
 	d, err := openDirAt(s.dir, name)
 	if err != nil {
@@ -290,12 +305,27 @@ func (s *store) isEmpty(name string) (bool, error) {
 	return isEmptyDir(d)
 }
 
+// noticeBroken tells what the run did not go on from.
+func (r *run) noticeBroken() {
+	for _, b := range r.state.broken {
+		text := fmt.Sprintf("%s is damaged, nothing in it can be read", b.Name)
+		if errors.Is(b.WhyNot, fs.ErrPermission) {
+			text = b.unreadable().Error()
+		}
+		if base := r.state.newest(); base != nil && b.ID > base.ID {
+			text += ": this backup goes on from " + base.Name
+		}
+		r.notice(text)
+	}
+}
+
 // repair puts DEST right for this run.
 func (r *run) repair(ctx context.Context) (err error) {
 	if r.report.Repairs, err = r.store.repair(ctx, r.state, r.o.Now, r.log); err != nil {
 		return step("repair", err)
 	}
 	r.state.warnOfHidden(r.log)
+	r.noticeBroken()
 	if r.plan.why != "" {
 		r.log.Log(ctx, r.plan.level(), r.plan.said())
 		r.report.Repairs = append(r.report.Repairs, r.plan.said())
@@ -344,6 +374,9 @@ func (r *run) waitForSpace(ctx context.Context, always bool) error {
 // no run would ever get further. Then it is given up.
 func (r *run) begin(ctx context.Context) (*os.File, *prepared, error) {
 	pending, tree, err := r.fill(ctx)
+	for n := 0; btrfs.IsDamage(err) && !errors.Is(err, ErrSource) && r.plan.base != nil; n++ {
+		pending, tree, err = r.stepBack(ctx, err, n)
+	}
 	if !isFull(err) || r.plan.work != workResume && !r.plan.discard {
 		return pending, tree, err
 	}
@@ -362,6 +395,35 @@ func (r *run) begin(ctx context.Context) (*os.File, *prepared, error) {
 	}
 	r.state.pending = pendingState{}
 	r.decide()
+	return r.fill(ctx)
+}
+
+// maxStepsBack bounds how many backups with one lost block in common are tried.
+const maxStepsBack = 8
+
+// stepBack goes on from an older backup than the one whose damage was met in
+// what was made from it, at last from none.
+func (r *run) stepBack(ctx context.Context, met error, steps int) (*os.File, *prepared, error) {
+	lost := *r.plan.base
+	r.state.setAside(lost, met)
+	if err := r.discard(); err != nil {
+		return nil, nil, errors.Join(met, err)
+	}
+	if steps == maxStepsBack {
+		for _, b := range slices.Clone(r.state.backups) {
+			r.state.setAside(b, met)
+		}
+	}
+	if _, err := r.findNewest(); err != nil {
+		return nil, nil, step("read", err)
+	}
+	r.state.pending = pendingState{}
+	r.decide()
+	text := fmt.Sprintf("%s is damaged, so this backup does not go on from it (%v)", lost.Name, met)
+	if r.plan.base == nil {
+		text += ": everything is copied anew"
+	}
+	r.notice(text)
 	return r.fill(ctx)
 }
 

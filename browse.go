@@ -51,8 +51,8 @@ func (v *view) open(ref string) error {
 	if err != nil {
 		return step("read", err)
 	}
-	if v.snap, err = find(st.backups, ref); err != nil {
-		return step("find", explainForeign(st, ref, err))
+	if v.snap, err = st.find(ref); err != nil {
+		return step("find", err)
 	}
 	if v.root, err = btrfs.OpenDirAt(v.store.dir, v.snap.Name); err != nil {
 		return step("open", v.explain(err))

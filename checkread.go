@@ -80,7 +80,7 @@ func lockOwners(locks, device string, inode uint64) []int {
 
 // pendingSince is when pending was made; zero if there is none.
 func (s *store) pendingSince() time.Time {
-	d, err := btrfs.OpenDirAt(s.dir, pendingName)
+	d, err := btrfs.OpenDirAt(s.dir, s.pendingName())
 	if err != nil {
 		return time.Time{}
 	}

@@ -14,9 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// newestUndamaged also counts a complete backup that is merely not for the caller.
+func newestUndamaged(st *state) *Snapshot {
+	return newestComplete(slices.DeleteFunc(st.all(), func(b Snapshot) bool { return btrfs.IsDamage(b.WhyNot) }))
+}
+
 func checkBackup(in *checkInput, r *CheckReport) {
 	const name = "backup"
-	b := in.state.newestComplete()
+	b := newestUndamaged(in.state)
 	if b == nil {
 		r.add(name, CheckFail, "there is no complete backup")
 		return
@@ -26,11 +31,14 @@ func checkBackup(in *checkInput, r *CheckReport) {
 		at = b.Record.Ended
 	}
 	old := in.now.Sub(at)
-	switch newest := in.state.newest(); {
+	all := in.state.all()
+	switch newest := all[len(all)-1]; {
 	case old > in.maxAge:
 		r.add(name, CheckFail, "the newest complete backup, %s, is %s old, more than %s", b.Name, shortAge(old), shortAge(in.maxAge))
 	case old < -time.Hour:
 		r.add(name, CheckWarn, "%s is from the future: is the clock right?", b.Name)
+	case newest.ID != b.ID && btrfs.IsDamage(newest.WhyNot):
+		r.add(name, CheckWarn, "%s is %s old; the newest, %s, is damaged", b.Name, shortAge(old), newest.Name)
 	case newest.ID != b.ID:
 		r.add(name, CheckWarn, "%s is %s old; the newest, %s, is incomplete", b.Name, shortAge(old), newest.Name)
 	default:
@@ -55,7 +63,7 @@ func shortAge(d time.Duration) string {
 
 func checkCur(in *checkInput, r *CheckReport) {
 	const name = curName
-	b := in.state.newestComplete()
+	b := newestUndamaged(in.state)
 	level := CheckFail
 	if in.running != nil {
 		level = CheckWarn // between two steps of the run, perhaps
@@ -86,6 +94,8 @@ func checkPending(in *checkInput, r *CheckReport) {
 		r.add(name, CheckWarn, "%s (pid %d) has been running for %s", in.running.Verb, in.running.PID, shortAge(in.now.Sub(in.running.Since)))
 	case in.running != nil:
 		r.add(name, CheckOK, "%s (pid %d) is running", in.running.Verb, in.running.PID)
+	case st.lostPending:
+		r.add(name, CheckWarn, "an unfinished backup is damaged; backups are made beside it")
 	case st.pending.kind == absent:
 		r.add(name, CheckOK, "there is none")
 	case st.pending.kind != subvolume:
@@ -144,6 +154,19 @@ func someNames(names []string) string {
 	return strings.Join(names, ", ")
 }
 
+// lostOf parts the backups that can not be opened into those that are damaged and
+// those that are not for this user.
+func lostOf(broken []Snapshot) (lost, closed []string) {
+	for _, b := range broken {
+		if btrfs.IsDamage(b.WhyNot) {
+			lost = append(lost, b.Name)
+		} else {
+			closed = append(closed, b.Name)
+		}
+	}
+	return lost, closed
+}
+
 func checkVerified(in *checkInput, r *CheckReport) {
 	const name = "verified"
 	var damaged []string
@@ -153,7 +176,12 @@ func checkVerified(in *checkInput, r *CheckReport) {
 		}
 	}
 	i := lastClean(in.state.backups)
+	lost, closed := lostOf(in.state.broken)
 	switch {
+	case len(lost) > 0:
+		r.add(name, CheckFail, "%s damaged, nothing in it can be read: %s", plural(len(lost), "backup"), someNames(lost))
+	case len(closed) > 0:
+		r.add(name, CheckWarn, "%s can not be opened by this user: %s", plural(len(closed), "backup"), someNames(closed))
 	case len(damaged) > 0:
 		r.add(name, CheckFail, "%s damaged when last read: %s", plural(len(damaged), "backup"), someNames(damaged))
 	case i < 0:

@@ -69,7 +69,7 @@ func (s *store) setCur(name string) error {
 func (s *store) makePending(work workAction, base string) (*os.File, error) {
 	switch work {
 	case workCreate:
-		if err := btrfs.CreateSubvolume(s.dir, pendingName); err != nil {
+		if err := btrfs.CreateSubvolume(s.dir, s.pendingName()); err != nil {
 			return nil, err
 		}
 	case workSnapshot:
@@ -77,12 +77,12 @@ func (s *store) makePending(work workAction, base string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = btrfs.CreateSnapshot(s.dir, pendingName, base, btrfs.SnapshotOptions{})
+		err = btrfs.CreateSnapshot(s.dir, s.pendingName(), base, btrfs.SnapshotOptions{})
 		if err := errors.Join(err, base.Close()); err != nil {
 			return nil, err
 		}
 	}
-	pending, err := btrfs.OpenDirAt(s.dir, pendingName)
+	pending, err := btrfs.OpenDirAt(s.dir, s.pendingName())
 	if err != nil {
 		return nil, err
 	}

@@ -167,7 +167,7 @@ func (v *verifying) users(addresses []uint64) (map[btrfs.InodeRef]bool, error) {
 		_, err := btrfs.InodePath(v.store.dir, user.Root, user.Inode)
 		if errors.Is(err, unix.ENOENT) { // of a subvolume that is deleted, and not cleaned up yet
 			delete(users, user)
-		} else if err != nil {
+		} else if err != nil && !btrfs.IsDamage(err) { // of one that is damaged itself
 			return nil, err
 		}
 	}

@@ -94,13 +94,16 @@ func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions
 	}
 	decisions := keepAll(st.backups)
 	for _, b := range doomed {
-		mark(decisions, b.Name)
+		if b.Unreadable == "" {
+			mark(decisions, b.Name)
+		}
 	}
 	frees, known, err := (&measurer{store: s, hidden: st.hidden}).total(ctx, decisions)
 	if err != nil {
 		return step("measure", err)
 	}
 	report.Deleted = backupNames(doomed)
+	known = known && !slices.ContainsFunc(doomed, func(b Snapshot) bool { return b.Unreadable != "" })
 	if known {
 		report.Frees = &frees
 	}
@@ -110,7 +113,7 @@ func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions
 func findDoomed(st *state, refs []string, o DeleteOptions) ([]Snapshot, error) {
 	doomed, err := findAll(st, refs)
 	if err == nil && !o.Force {
-		return doomed, step("guard", checkDoomed(doomed, st.backups))
+		return doomed, step("guard", checkDoomed(doomed, st))
 	}
 	return doomed, step("find", err)
 }
@@ -119,7 +122,7 @@ func findAll(st *state, refs []string) ([]Snapshot, error) {
 	var found []Snapshot
 	seen := map[string]bool{}
 	for _, ref := range refs {
-		b, err := find(st.backups, ref)
+		b, err := find(st.all(), ref)
 		if err != nil {
 			return nil, explainForeign(st, ref, err)
 		}
@@ -146,15 +149,16 @@ func explainForeign(st *state, ref string, err error) error {
 // checkDoomed is pure. The newest of all is the base of the next backup, and
 // stands in where none is complete; the newest complete one is what there is to
 // restore.
-func checkDoomed(doomed, backups []Snapshot) error {
-	newest, complete := &backups[len(backups)-1], newestComplete(backups)
+func checkDoomed(doomed []Snapshot, st *state) error {
+	all := st.all()
+	newest, complete := &all[len(all)-1], st.newestComplete()
 	for _, b := range doomed {
 		switch {
 		case b.Pinned():
 			return pinnedError(b.Name, b.Record)
 		case complete != nil && b.Name == complete.Name:
 			return failf(ErrGuard, "%s is the newest complete backup", b.Name)
-		case b.Name == newest.Name:
+		case b.Name == newest.Name, st.newest() != nil && b.Name == st.newest().Name:
 			return failf(ErrGuard, "%s is the newest backup", b.Name)
 		}
 	}
@@ -377,6 +381,9 @@ func (s *store) deleteBackup(ctx context.Context, records *os.File, b Snapshot, 
 		}
 	}
 	trash, err := s.unpublish(b.Name)
+	if btrfs.IsDamage(err) {
+		err = s.deleteByID(b, err)
+	}
 	if err != nil || trash == "" {
 		return err, nil
 	}
@@ -423,6 +430,19 @@ func (s *store) unpublish(name string) (trash string, err error) {
 		return "", nil
 	}
 	return "", err
+}
+
+// deleteByID is for a subvolume whose name leads nowhere. Linux 6.18 reads its root
+// directory here too, so it helps where the name is what is damaged.
+func (s *store) deleteByID(b Snapshot, byName error) error {
+	err := btrfs.DeleteSubvolumeByID(s.dir, b.ID)
+	switch {
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return nil
+	case btrfs.IsDamage(err):
+		return failf(ErrDamaged, "%s: its root directory is damaged, so the kernel can delete it neither by name nor by its id, %d; it stays, and nothing else depends on it: %w", b.Name, b.ID, byName)
+	}
+	return errors.Join(byName, err)
 }
 
 // checkUnchanged makes sure that what has the name still is the backup that

@@ -213,7 +213,7 @@ func (s *store) newDiffer(from, to, inside string) (*differ, error) {
 		ref string
 		to  **diffSide
 	}{{from, &d.a}, {to, &d.b}} {
-		backup, err := find(st.backups, side.ref)
+		backup, err := st.find(side.ref)
 		if err != nil {
 			d.close()
 			return nil, err

@@ -42,6 +42,8 @@ type PathHistory struct {
 	Versions []Version `json:"-"`       // oldest first
 	// Unread says what could not be looked up or compared, and why.
 	Unread []string `json:"unread,omitempty"`
+	// Passed are backups that can not be opened at all: what they had is not here.
+	Passed []string `json:"passed,omitempty"`
 }
 
 // History goes through all backups, oldest first, and lists the distinct
@@ -51,7 +53,7 @@ type PathHistory struct {
 // extended attributes differ, or where that can not be told since something can
 // not be read. Content is read only where inode, ctime, size and, for root, its
 // place on the disk do not settle it. A backup in which the path can not be
-// looked up is passed over. Of a directory it is the directory itself that is meant,
+// looked up is passed over, and so is one that can not be opened at all. Of a directory it is the directory itself that is meant,
 // whose modification time tells that names in it came or went, not what
 // happened to the files in it. It takes no lock; a backup that is deleted
 // meanwhile is left out.
@@ -77,9 +79,11 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	err = h.unread()
 	switch {
 	case len(h.versions) > 0:
-		return &PathHistory{Dest: s.path, Path: cmpOrDot(inside), Backups: h.backups, Versions: h.versions, Unread: texts(h.failed)}, err
+		return &PathHistory{Dest: s.path, Path: cmpOrDot(inside), Backups: h.backups, Versions: h.versions, Unread: texts(h.failed), Passed: h.passed}, err
 	case err != nil:
 		return nil, err
+	case len(h.passed) > 0:
+		return nil, step("look up", noPath("%q is in no backup of %s that can be opened; %s can not be", path, s.path, someNames(h.passed)))
 	}
 	return nil, step("look up", noPath("%q is in no backup of %s", path, s.path))
 }
@@ -93,7 +97,7 @@ func (s *store) history(ctx context.Context, path string) (*historian, error) {
 		if err != nil {
 			return nil, step("read", err)
 		}
-		h := &historian{ctx: ctx, path: path, backups: len(st.backups)}
+		h := &historian{ctx: ctx, path: path, backups: len(st.all()), passed: backupNames(st.broken)}
 		for i := 0; i < len(st.backups) && err == nil; i++ {
 			err = h.visit(s.dir, st.backups[i])
 		}
@@ -130,6 +134,7 @@ type historian struct {
 	complete bool      // Take of the last version is
 	failed   []error   // what could not be looked up or compared
 	backups  int       // how many there are
+	passed   []string  // of these, those that can not be opened
 }
 
 // unread tells the first of what could not be looked up or compared.

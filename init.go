@@ -116,7 +116,7 @@ func (s *store) describe(r *InitReport, logger *slog.Logger) error {
 	if err != nil {
 		return step("read", err)
 	}
-	r.Backups = len(st.backups)
+	r.Backups = len(st.all())
 	r.Adopted = s.ancestry(st)
 	if r.Warnings, err = s.exposure(); err != nil {
 		return step("read", err)

@@ -5,6 +5,7 @@ package rsbtbackup
 
 const (
 	curName     = "cur"        // relative symlink to the newest complete backup
+	spareInfix  = "."          // pending.1 and so on take the place of a pending that is damaged
 	curNextName = ".cur.new"   // the symlink that is about to be renamed over cur
 	pendingName = "pending"    // the unfinished backup, a writable subvolume
 	trashPrefix = ".deleting-" // a backup on its way out; see delete.go

@@ -65,7 +65,7 @@ func (s *store) list() (*Listing, error) {
 	if err != nil {
 		return nil, step("read", err)
 	}
-	l := &Listing{Dest: s.path, Backups: st.backups, Foreign: st.foreign, Hidden: st.hidden}
+	l := &Listing{Dest: s.path, Backups: st.all(), Foreign: st.foreign, Hidden: st.hidden}
 	if l.Pending = st.pending.kind == subvolume && !st.pending.publishedAs(st.newest()); l.Pending {
 		running := s.runningNow(readMount(s.dir))
 		l.Running = running != nil && running.Verb == "backup"
@@ -82,19 +82,23 @@ func (s *store) measureEach(ctx context.Context, l *Listing) error {
 	if len(l.Hidden) > 0 {
 		return nil
 	}
-	backups := l.Backups
+	var backups []*Snapshot
+	for i := range l.Backups {
+		if l.Backups[i].Unreadable == "" {
+			backups = append(backups, &l.Backups[i])
+		}
+	}
 	m := &measurer{store: s}
-	for i := range backups {
+	for i, b := range backups {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		b := &backups[i]
 		var older, newer *Snapshot
 		if i > 0 {
-			older = &backups[i-1]
+			older = backups[i-1]
 		}
 		if i+1 < len(backups) {
-			newer = &backups[i+1]
+			newer = backups[i+1]
 		}
 		added, freed, err := m.sizes(b, older, newer)
 		switch {

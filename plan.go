@@ -40,7 +40,7 @@ func makePlan(st *state, src *source, now time.Time, countDeletes bool) *plan {
 // takenNames are those a new backup cannot have.
 func takenNames(st *state) map[string]bool {
 	taken := map[string]bool{}
-	for _, name := range slices.Concat(backupNames(st.backups), st.hidden) {
+	for _, name := range slices.Concat(backupNames(st.backups), backupNames(st.broken), st.hidden) {
 		// Nor may the new one sort before those of the same minute or second.
 		for end := len(name); end > 0; end = strings.LastIndexAny(name[:end], ":.") {
 			taken[name[:end]] = true
@@ -55,10 +55,10 @@ func takenNames(st *state) map[string]bool {
 // against is what in DEST a dry run is compared with. For a first backup that
 // is a name that is free: rsync takes a destination that is missing for an
 // empty one.
-func (p *plan) against() string {
+func (p *plan) against(pending string) string {
 	switch {
 	case p.work == workResume:
-		return pendingName
+		return pending
 	case p.base != nil:
 		return p.base.Name
 	}
@@ -78,6 +78,9 @@ func (p *plan) baseName() string {
 // planWork decides what becomes of pending.
 func (p *plan) planWork(st *state, src *source, countDeletes bool) {
 	trust, why := judgePending(&st.pending, st.instance, p.base)
+	if trust != trustNot && st.brokenSince(p.base) {
+		trust, why = trustNot, "it may hold what is damaged in a backup that can not be opened"
+	}
 	p.why = why
 	note := st.pending.note
 	elsewhere := note != nil && (note.Source != strconv.Quote(src.shown) || note.Root != src.root())

@@ -112,6 +112,7 @@ func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, erro
 	err := change(ctx, dest, "prune", o.LockWait, o.Now, o.Logger, func(c *changing) error {
 		report.Repairs = c.repairs
 		c.state.warnOfHidden(c.log)
+		c.state.warnOfBroken(c.log)
 		return c.prune(ctx, o, report)
 	})
 	return report, err

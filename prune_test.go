@@ -67,7 +67,7 @@ func TestCheckDoomed(t *testing.T) {
 		{"the newest, none is complete", []Snapshot{c}, []Snapshot{c}, "c is the newest backup"},
 		{"the newest, and complete", []Snapshot{a, b}, []Snapshot{b}, "b is the newest complete"},
 	} {
-		err := checkDoomed(tt.doomed, tt.backups)
+		err := checkDoomed(tt.doomed, &state{backups: tt.backups})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}

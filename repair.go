@@ -157,10 +157,10 @@ func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
 // discardPending removes pending, whatever it is.
 func (s *store) discardPending(ctx context.Context, kind entryKind, now time.Time) error {
 	if kind == subvolume {
-		if err := removeSubvolume(ctx, s.dir, pendingName); err != nil {
+		if err := removeSubvolume(ctx, s.dir, s.pendingName()); err != nil {
 			return err
 		}
-	} else if err := s.clear(pendingName, kind, now); err != nil {
+	} else if err := s.clear(s.pendingName(), kind, now); err != nil {
 		return err
 	}
 	return s.removeWorkNote()

@@ -5,11 +5,13 @@ package rsbtbackup
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +41,11 @@ type Snapshot struct {
 	// RecordError says why the record could not be read. Such a backup
 	// counts as incomplete and as pinned: nothing is deleted on a guess.
 	RecordError string `json:"record_error,omitempty"`
+	// Unreadable says why it can not be opened: its root directory is damaged, or
+	// is not for the caller. Nothing else depends on such a backup: it is no base,
+	// and no prune counts or deletes it.
+	Unreadable string `json:"unreadable,omitempty"`
+	WhyNot     error  `json:"-"` // the same
 	// Exclusive is the file data on disk, in bytes, that would go if this
 	// backup alone were deleted. ListSizes fills it in.
 	Exclusive *uint64 `json:"exclusive_bytes,omitempty"`
@@ -52,6 +59,12 @@ func (b Snapshot) Pinned() bool {
 	return b.RecordError != "" || b.Record != nil && b.Record.Pin != nil
 }
 
+// Damaged tells whether it is known that something in the backup can not be read
+// any more.
+func (b Snapshot) Damaged() bool {
+	return btrfs.IsDamage(b.WhyNot) || b.Record != nil && b.Record.Verified != nil && b.Record.Verified.Result == Damaged
+}
+
 // entryKind is what stands under one of our names.
 type entryKind int
 
@@ -61,10 +74,11 @@ const (
 	directory
 	symlink
 	other
+	unreadable
 )
 
 func (k entryKind) String() string {
-	return [...]string{"nothing", "subvolume", "directory", "symlink", "file"}[k]
+	return [...]string{"nothing", "subvolume", "directory", "symlink", "file", "damaged entry"}[k]
 }
 
 // pendingState describes DEST/pending.
@@ -84,17 +98,20 @@ func (p *pendingState) publishedAs(b *Snapshot) bool {
 
 // state is DEST at one moment.
 type state struct {
-	backups  []Snapshot // oldest first
-	pending  pendingState
-	cur      entryKind
-	curLink  string // where cur points, if it is a symlink
-	curNext  entryKind
-	trash    []string // backups somebody died deleting
-	orphans  []string // records without a backup
-	foreign  []string // everything else, never touched
-	hidden   []string // of these, what has the name of a backup and may be one below what is mounted there
-	logMode  uint32
-	instance instance
+	backups []Snapshot // oldest first
+	broken  []Snapshot // oldest first; backups that can not be opened
+	pending pendingState
+	// lostPending tells that one is damaged, so that another name stands in for it.
+	lostPending bool
+	cur         entryKind
+	curLink     string // where cur points, if it is a symlink
+	curNext     entryKind
+	trash       []string // backups somebody died deleting
+	orphans     []string // records without a backup
+	foreign     []string // everything else, never touched
+	hidden      []string // of these, what has the name of a backup and may be one below what is mounted there
+	logMode     uint32
+	instance    instance
 	// recordRead says, by the names of backups, which state of its file each record is.
 	recordRead map[string]stamp
 }
@@ -111,7 +128,58 @@ func (st *state) warnOfHidden(log *slog.Logger) {
 	}
 }
 
-// newest returns the last backup made, or nil.
+// all returns every backup, those that can not be opened too, oldest first.
+func (st *state) all() []Snapshot {
+	all := slices.Concat(st.backups, st.broken)
+	slices.SortFunc(all, byAge)
+	return all
+}
+
+func byAge(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) }
+
+// find is find among all backups, that refuses one that can not be opened: to
+// take another in its place would be a guess.
+func (st *state) find(ref string) (Snapshot, error) {
+	b, err := find(st.all(), ref)
+	switch {
+	case err != nil:
+		return b, explainForeign(st, ref, err)
+	case b.Unreadable != "":
+		return b, b.unreadable()
+	}
+	return b, nil
+}
+
+func (b Snapshot) unreadable() error {
+	if btrfs.IsDamage(b.WhyNot) {
+		return failf(ErrDamaged, "%s is damaged, nothing in it can be read: %w", b.Name, b.WhyNot)
+	}
+	return fmt.Errorf("%s can not be opened: %w", b.Name, b.WhyNot)
+}
+
+// setAside puts a backup to those that can not be opened.
+func (st *state) setAside(b Snapshot, why error) {
+	st.backups = slices.DeleteFunc(st.backups, func(other Snapshot) bool { return other.ID == b.ID })
+	b.WhyNot, b.Unreadable = why, why.Error()
+	st.broken = append(st.broken, b)
+	slices.SortFunc(st.broken, byAge)
+}
+
+// warnOfBroken tells the log of what is left out of everything that follows.
+func (st *state) warnOfBroken(log *slog.Logger) {
+	for _, b := range st.broken {
+		log.Warn("a backup can not be opened, and is left alone", "backup", b.Name, "error", b.WhyNot)
+	}
+}
+
+// brokenSince tells whether a backup that can not be opened is younger than b,
+// which may be nil.
+func (st *state) brokenSince(b *Snapshot) bool {
+	n := len(st.broken)
+	return n > 0 && (b == nil || st.broken[n-1].ID > b.ID)
+}
+
+// newest returns the last backup made of those that can be opened, or nil.
 func (st *state) newest() *Snapshot {
 	if len(st.backups) == 0 {
 		return nil
@@ -119,12 +187,13 @@ func (st *state) newest() *Snapshot {
 	return &st.backups[len(st.backups)-1]
 }
 
-// guessing tells whether a record that can not be read keeps us from knowing
-// which backup is the newest complete one.
+// guessing tells whether a record that can not be read, or a backup that the
+// caller may not open, keeps us from knowing which backup is the newest complete
+// one.
 func (st *state) guessing() bool {
 	newest := st.newestComplete()
-	for _, b := range st.backups {
-		if b.RecordError != "" && (newest == nil || b.ID > newest.ID) {
+	for _, b := range st.all() {
+		if (b.RecordError != "" || errors.Is(b.WhyNot, fs.ErrPermission)) && (newest == nil || b.ID > newest.ID) {
 			return true
 		}
 	}
@@ -157,6 +226,7 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	if records != nil {
 		defer records.Close()
 	}
+	s.findPending()
 	st := &state{instance: readInstance(s.dir), recordRead: map[string]stamp{}}
 	var others []string
 	for _, name := range names {
@@ -171,8 +241,6 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 	if err := s.readBackups(st, records, others, loc); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(st.backups, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
-	distrustUnrecorded(st.backups)
 	slices.Sort(st.foreign)
 	slices.Sort(st.hidden)
 	have := make(map[string]bool, len(st.backups)+len(st.hidden))
@@ -184,12 +252,28 @@ func (s *store) readState(loc *time.Location) (*state, error) {
 		have[b.Name] = true
 		b.Current = st.cur == symlink && st.curLink == b.Name
 	}
+	st.setApart()
 	if st.orphans, err = orphanRecords(records, have); err != nil {
 		return nil, err
 	}
 	log, err := statAt(s.log, ".")
 	st.logMode = log.Mode & 0o7777
 	return st, err
+}
+
+// setApart puts the backups in order, and those that can not be opened aside.
+func (st *state) setApart() {
+	slices.SortFunc(st.backups, byAge)
+	distrustUnrecorded(st.backups)
+	all := st.backups
+	st.backups = nil
+	for _, b := range all {
+		if b.Unreadable != "" {
+			st.broken = append(st.broken, b)
+		} else {
+			st.backups = append(st.backups, b)
+		}
+	}
 }
 
 // noRun is told of a subvolume that somebody else put into DEST.
@@ -225,8 +309,10 @@ func (s *store) readOurs(st *state, name string, loc *time.Location) (ours bool,
 		st.cur, st.curLink, err = s.readLink(name)
 	case curNextName:
 		st.curNext, _, err = s.readLink(name)
-	case pendingName:
+	case s.pendingName():
 		st.pending, err = s.readPending()
+	case pendingName:
+		st.lostPending = true
 	default:
 		return false, nil
 	}
@@ -273,6 +359,9 @@ func (s *store) readBackups(st *state, records *os.File, names []string, loc *ti
 // readTrash takes nothing but a subvolume for a backup on its way out.
 func (s *store) readTrash(st *state, name string) error {
 	info, err := s.subvolumeAt(name)
+	if isUnopened(err) {
+		info, err = s.subvolumeNamed(name)
+	}
 	switch {
 	case err != nil && !errors.Is(err, btrfs.ErrMountPoint):
 		return err
@@ -290,11 +379,16 @@ func (s *store) readLink(name string) (entryKind, string, error) {
 	if err == nil {
 		return symlink, target, nil
 	}
+	if btrfs.IsDamage(err) {
+		return unreadable, "", nil
+	}
 	if !errors.Is(err, unix.EINVAL) {
 		return absent, "", ignoreNotExist(err)
 	}
 	stat, err := statAt(s.dir, name)
 	switch {
+	case btrfs.IsDamage(err):
+		return unreadable, "", nil
 	case err != nil:
 		return absent, "", ignoreNotExist(err)
 	case stat.Mode&unix.S_IFMT == unix.S_IFDIR:
@@ -303,14 +397,33 @@ func (s *store) readLink(name string) (entryKind, string, error) {
 	return other, "", nil
 }
 
+func (s *store) pendingName() string { return cmp.Or(s.pendingAt, pendingName) }
+
+// findPending settles what pending is called. One that is damaged can be neither
+// removed nor renamed (Linux 6.18), and must not be in the way for ever.
+func (s *store) findPending() {
+	for n := 0; ; n++ {
+		s.pendingAt = pendingName
+		if n > 0 {
+			s.pendingAt += spareInfix + strconv.Itoa(n)
+		}
+		if _, err := s.subvolumeAt(s.pendingAt); !btrfs.IsDamage(err) || n >= maxSpares {
+			return
+		}
+	}
+}
+
+// maxSpares is more than a disk damages before somebody looks at it.
+const maxSpares = 9
+
 // readPending describes pending, whatever it is.
 func (s *store) readPending() (p pendingState, err error) {
-	if p.kind, _, err = s.readLink(pendingName); err != nil || p.kind != directory {
+	if p.kind, _, err = s.readLink(s.pendingName()); err != nil || p.kind != directory {
 		return p, err
 	}
-	info, err := s.subvolumeAt(pendingName)
+	info, err := s.subvolumeAt(s.pendingName())
 	if info == nil {
-		if errors.Is(err, btrfs.ErrMountPoint) {
+		if errors.Is(err, btrfs.ErrMountPoint) || btrfs.IsDamage(err) {
 			err = nil // a directory that can be neither removed nor renamed
 		}
 		return p, err
@@ -334,10 +447,18 @@ func (s *store) readBackup(records *os.File, name string, loc *time.Location) (*
 		return nil, nil
 	}
 	info, err := s.subvolumeAt(name)
+	var whyNot error
+	if isUnopened(err) {
+		whyNot = err
+		info, err = s.subvolumeNamed(name)
+	}
 	if err != nil || info == nil {
 		return nil, err
 	}
-	b := &foundBackup{Snapshot: Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, Made: info.OTransID, Generation: max(info.OTransID, info.CTransID), Touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: Complete}}
+	b := &foundBackup{Snapshot: Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, Made: info.OTransID, Generation: max(info.OTransID, info.CTransID), Touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: Complete, WhyNot: whyNot}}
+	if whyNot != nil {
+		b.Unreadable = whyNot.Error()
+	}
 	b.Record, b.recordRead, err = readStampedRecord(records, name)
 	switch {
 	case err != nil:
@@ -372,8 +493,27 @@ func (s *store) subvolumeAt(name string) (*btrfs.Info, error) {
 	return &info, nil
 }
 
+// isUnopened: something goes by that name, and lets nobody, or not the caller, in.
+func isUnopened(err error) bool { return isUnreadable(err) || errors.Is(err, unix.ESTALE) }
+
+// subvolumeNamed is subvolumeAt for what can not be opened. It knows less for who
+// is not root.
+func (s *store) subvolumeNamed(name string) (*btrfs.Info, error) {
+	info, err := btrfs.SubvolumeNamed(s.dir, name)
+	if errors.Is(err, btrfs.ErrNotSubvolume) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &info, nil
+}
+
 // has tells whether b still is what has its name.
 func (s *store) has(b Snapshot) (bool, error) {
 	info, err := s.subvolumeAt(b.Name)
+	if isUnopened(err) {
+		info, err = s.subvolumeNamed(b.Name)
+	}
 	return err == nil && info != nil && info.ID == b.ID, err
 }

@@ -21,6 +21,9 @@ type store struct {
 	path string   // DEST without symlinks, for messages and to tell an overlap with the source
 	dir  *os.File // DEST; carries the lock, and sees for syncfs every write error from here on
 	log  *os.File // DEST/.log
+	// pendingAt is what pending is called, as far as that is known: another name
+	// where what stands under the first can not even be renamed.
+	pendingAt string
 	// lockWait is how long to wait for the lock of the records; 0 is as long as
 	// usual.
 	lockWait time.Duration

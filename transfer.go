@@ -341,7 +341,7 @@ func (r *run) dryRun(ctx context.Context) error {
 	opts := rsyncOptions(&r.o, r.plan, r.src, 0)
 	opts.DryRun, opts.Changes = true, r.o.Changes
 	opts.ExtraFiles = []*os.File{r.store.dir}
-	opts.Dest = filepath.Join(inherited, r.plan.against())
+	opts.Dest = filepath.Join(inherited, r.plan.against(r.store.pendingName()))
 	v := r.judge(r.rsync(ctx, opts))
 	if v.err == nil && r.o.Prune != nil {
 		return r.foreseePrune(v.status)

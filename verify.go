@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -187,7 +189,7 @@ func (v *verifying) run() error {
 		return step("find", err)
 	}
 	v.progress.Backups = len(targets)
-	err = v.readAll(targets, base)
+	err = v.readAll(v.sortOut(targets), base)
 	v.report.DeviceErrors = countDeviceErrors(v.store.dir) - v.errors
 	v.conclude()
 	return errors.Join(step("verify", err), v.verdict())
@@ -196,14 +198,14 @@ func (v *verifying) run() error {
 // targets returns what to read, oldest first, and the backup that is known to
 // be clean: what the first one shares with it is left out.
 func (v *verifying) targets() (targets []Snapshot, base *Snapshot, err error) {
-	all := v.state.backups
+	all := v.state.all()
 	end := len(all)
 	if v.o.Backup != "" {
 		b, err := find(all, v.o.Backup)
 		if err != nil {
 			return nil, nil, explainForeign(v.state, v.o.Backup, err)
 		}
-		end = v.byID[b.ID] + 1
+		end = 1 + slices.IndexFunc(all, func(other Snapshot) bool { return other.Name == b.Name })
 	}
 	start := 0
 	if v.o.NewOnly {
@@ -217,10 +219,33 @@ func (v *verifying) targets() (targets []Snapshot, base *Snapshot, err error) {
 	return all[start:end], base, nil
 }
 
+// sortOut notes what became of those that can not be opened, of all if no backup
+// was named, and returns the other targets.
+func (v *verifying) sortOut(targets []Snapshot) []Snapshot {
+	rest := slices.DeleteFunc(slices.Clone(targets), func(b Snapshot) bool { return b.Unreadable != "" })
+	if v.o.Backup == "" {
+		targets = v.state.broken
+	}
+	for _, b := range targets {
+		done := VerifiedBackup{Name: b.Name, Result: Damaged}
+		switch {
+		case b.Unreadable == "":
+			continue
+		case btrfs.IsDamage(b.WhyNot):
+			v.addDamage(Damage{Backup: b.Name, Kind: MetadataDamage, Error: b.Unreadable})
+		default:
+			done.Result = Unread
+			v.addUnread(b.WhyNot)
+		}
+		v.report.Backups = append(v.report.Backups, done)
+	}
+	return rest
+}
+
 // lastClean returns the index of the newest backup found clean, or -1.
 func lastClean(backups []Snapshot) int {
 	for i := len(backups) - 1; i >= 0; i-- {
-		if r := backups[i].Record; r != nil && r.Verified != nil && r.Verified.Result == Clean {
+		if r := backups[i].Record; backups[i].Unreadable == "" && r != nil && r.Verified != nil && r.Verified.Result == Clean {
 			return i
 		}
 	}
@@ -337,7 +362,7 @@ func (v *verifying) conclude() {
 		v.notice("what was found is not kept: " + err.Error())
 		return
 	}
-	for _, b := range v.state.backups {
+	for _, b := range v.state.all() {
 		result, known := results[b.Name]
 		if !known || result == Unread {
 			continue

@@ -120,6 +120,8 @@ func hints(err error, i invocation) []string {
 		return bothFilesHints("cmp", i)
 	case errors.As(err, &failed) && failed.Step == "flush" && isRestore:
 		return []string{"to see what the kernel says of the target's disk: dmesg | tail"}
+	case errors.Is(err, rsbtbackup.ErrDamaged) && !isVerify(i.command):
+		return lostHints(i)
 	case diskFailed(err):
 		return damageHints(i)
 	case errors.As(err, &controls):
@@ -315,15 +317,26 @@ func spaceHints(i invocation) []string {
 func healHints(i invocation) []string {
 	src, healed := "SRC", false
 	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil && len(l.Backups) > 0 {
-		if r := l.Backups[len(l.Backups)-1].Record; r != nil {
-			healed = r.Verified != nil && r.Verified.Result == rsbtbackup.Damaged
-		}
+		healed = l.Backups[len(l.Backups)-1].Damaged()
 		src = cmp.Or(lastSource(l.Backups), src)
 	}
 	if !healed {
 		return []string{"to learn whether the newest backup has it too: " + quoteAll("rsbtbackup", "verify", i.dest(), "latest")}
 	}
 	return []string{"to copy what is damaged anew from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest())}
+}
+
+// lostHints is about a backup of which nothing is left.
+func lostHints(i invocation) []string {
+	if _, isDelete := i.command.(*deleteCommand); isDelete {
+		return []string{"it goes with the filesystem only: to save the others, restore them, or use btrfs send, to a new one"}
+	}
+	return []string{"to see which are intact: " + quoteAll("rsbtbackup", "list", i.dest())}
+}
+
+func isVerify(c command) bool {
+	_, is := c.(*verifyCommand)
+	return is
 }
 
 func isPrune(c command) bool {

@@ -46,6 +46,9 @@ func (c *historyCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	if printErr := u.object(objects...); printErr != nil {
 		return errors.Join(err, printErr)
 	}
+	if len(h.Passed) > 0 {
+		u.log.Warn("what these backups have is not known, as they can not be opened", "backups", h.Passed)
+	}
 	u.result(table(historyRows(h.Versions))...)
 	u.result(fmt.Sprintf("%s of %s in %s", plural(int64(len(h.Versions)), "version"), name(h.Path), plural(int64(h.Backups), "backup")))
 	return errors.Join(err, u.object(historyObject{"history", h}))

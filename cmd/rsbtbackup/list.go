@@ -125,8 +125,11 @@ func statusOf(b rsbtbackup.Snapshot) string {
 	if b.RecordError != "" {
 		words = append(words, "record unreadable")
 	}
-	if r := b.Record; r != nil && r.Verified != nil && r.Verified.Result == rsbtbackup.Damaged {
+	switch {
+	case b.Damaged():
 		words = append(words, "damaged")
+	case b.Unreadable != "":
+		words = append(words, "not readable")
 	}
 	return strings.Join(words, ", ")
 }
@@ -167,6 +170,9 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 			}
 		}
 		for _, b := range l.Backups {
+			if b.Unreadable != "" {
+				lines = append(lines, b.Name+": "+b.Unreadable)
+			}
 			if b.RecordError != "" {
 				lines = append(lines, b.Name+": "+b.RecordError)
 			}
