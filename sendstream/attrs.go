@@ -39,6 +39,10 @@ const (
 	attrUnencOffset   = 29
 	attrCompression   = 30
 	attrEncryption    = 31
+	attrVerityAlgo    = 32
+	attrVerityBlock   = 33
+	attrVeritySalt    = 34
+	attrVeritySig     = 35
 	attrMax           = 35
 )
 
@@ -116,6 +120,8 @@ func (a *attrs) sized(kind, size int) []byte {
 }
 
 func (a *attrs) u64(kind int) uint64 { return binary.LittleEndian.Uint64(a.sized(kind, 8)) }
+
+func (a *attrs) u8(kind int) uint8 { return a.sized(kind, 1)[0] }
 
 func (a *attrs) u32(kind int) uint32 { return binary.LittleEndian.Uint32(a.sized(kind, 4)) }
 

@@ -115,14 +115,34 @@ type Fallocate struct {
 	Offset, Len uint64
 }
 
-// FileAttr sets the flags of chattr(1) (version 2).
+// FileAttr sets the flags of an inode (version 2). They are those btrfs has on disk, not those of chattr(1).
 type FileAttr struct {
 	Path  string
-	Flags uint64
+	Flags uint64 // of InodeNoDataSum and the others
 }
 
-// EnableVerity turns on fs-verity (version 3). Its parameters are not told.
-type EnableVerity struct{ Path string }
+// Flags of FileAttr, BTRFS_INODE_*
+const (
+	InodeNoDataSum  = 1 << 0
+	InodeNoDataCOW  = 1 << 1
+	InodeNoCompress = 1 << 3
+	InodeSync       = 1 << 5
+	InodeImmutable  = 1 << 6
+	InodeAppend     = 1 << 7
+	InodeNoDump     = 1 << 8
+	InodeNoAtime    = 1 << 9
+	InodeDirSync    = 1 << 10
+	InodeCompress   = 1 << 11
+)
+
+// EnableVerity turns on fs-verity (version 3).
+type EnableVerity struct {
+	Path      string
+	Algorithm uint8  // FS_VERITY_HASH_ALG_*
+	BlockSize uint32 // of the hash tree
+	Salt      []byte // may be empty
+	Signature []byte // may be empty
+}
 
 // Chmod sets the permission bits.
 type Chmod struct {

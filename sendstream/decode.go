@@ -54,7 +54,7 @@ func command(number uint16, a *attrs) Command {
 	case 25:
 		return newEncodedWrite(a)
 	case 26:
-		return EnableVerity{a.path(attrPath)}
+		return EnableVerity{a.path(attrPath), a.u8(attrVerityAlgo), a.u32(attrVerityBlock), a.bytes(attrVeritySalt), a.bytes(attrVeritySig)}
 	}
 	return nil
 }

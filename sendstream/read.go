@@ -27,36 +27,55 @@ var ErrFormat = errors.New("not a valid send stream")
 // between two commands.
 func Commands(r io.Reader) iter.Seq2[Command, error] {
 	return func(yield func(Command, error) bool) {
-		d := decoder{r: r}
-		err := d.header()
-		for err == nil {
-			var c Command
-			if c, err = d.next(); err == nil {
-				if !yield(c, nil) {
-					return
-				}
-				if _, last := c.(End); last {
-					return
-				}
+		d := NewReader(r)
+		for {
+			c, err := d.Next()
+			if !yield(c, err) || err != nil {
+				return
+			}
+			if _, last := c.(End); last {
+				return
 			}
 		}
-		yield(nil, err)
 	}
 }
 
-type decoder struct {
+// Reader is for those who have to say where in the stream something went wrong. It reads no byte beyond the command
+// that Next returns.
+type Reader struct {
 	r       io.Reader
-	version uint32
+	version uint32 // 0 until the header has been read
 	offset  uint64 // of what is read next
+	last    uint64 // of the command that Next returned
 	buf     []byte
 }
 
-func (d *decoder) fail(format string, args ...any) error {
+// NewReader reads one stream from r.
+func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
+
+// Next returns the next command. Do not call it again after an [End] or an error, which are those of [Commands].
+func (d *Reader) Next() (Command, error) {
+	if d.version == 0 {
+		if err := d.header(); err != nil {
+			return nil, err
+		}
+	}
+	d.last = d.offset
+	return d.next()
+}
+
+// Offset is where in the stream the command that Next returned last begins.
+func (d *Reader) Offset() uint64 { return d.last }
+
+// Version of the stream, once Next has returned.
+func (d *Reader) Version() uint32 { return d.version }
+
+func (d *Reader) fail(format string, args ...any) error {
 	return fmt.Errorf("%w: at byte %d: %s", ErrFormat, d.offset, fmt.Sprintf(format, args...))
 }
 
 // fill reads exactly len(b) bytes.
-func (d *decoder) fill(b []byte, what string) error {
+func (d *Reader) fill(b []byte, what string) error {
 	n, err := io.ReadFull(d.r, b)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = d.fail("it ends after %d of the %d bytes of %s", n, len(b), what)
@@ -67,7 +86,7 @@ func (d *decoder) fill(b []byte, what string) error {
 	return err
 }
 
-func (d *decoder) header() error {
+func (d *Reader) header() error {
 	var b [len(magic) + 4]byte
 	if err := d.fill(b[:], "the stream header"); err != nil {
 		return err
@@ -84,7 +103,7 @@ func (d *decoder) header() error {
 }
 
 // next reads one command. The buffer grows with what has really been read, so a length that is garbage costs nothing.
-func (d *decoder) next() (Command, error) {
+func (d *Reader) next() (Command, error) {
 	start := d.offset
 	var head [headerSize]byte
 	if err := d.fill(head[:], "a command header"); err != nil {
@@ -115,7 +134,7 @@ func (d *decoder) next() (Command, error) {
 	return c, nil
 }
 
-func (d *decoder) body(length int) error {
+func (d *Reader) body(length int) error {
 	const step = 64 << 10
 	d.buf = d.buf[:0]
 	for len(d.buf) < length {

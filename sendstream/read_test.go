@@ -38,6 +38,9 @@ func clone(c sendstream.Command) sendstream.Command {
 	case sendstream.EncodedWrite:
 		c.Data = bytes.Clone(c.Data)
 		return c
+	case sendstream.EnableVerity:
+		c.Salt, c.Signature = bytes.Clone(c.Salt), bytes.Clone(c.Signature)
+		return c
 	}
 	return c
 }
@@ -86,7 +89,8 @@ func TestCommands(t *testing.T) {
 		{24, 2, []attr{p, u64(26, 8)}, sendstream.FileAttr{Path: "dir/a", Flags: 8}},
 		{25, 2, []attr{p, u64(18, 1), u64(27, 2), u64(28, 3), u64(29, 4), u32(30, 5), text(19, "zz")},
 			sendstream.EncodedWrite{Path: "dir/a", Offset: 1, UnencodedFileLen: 2, UnencodedLen: 3, UnencodedOffset: 4, Compression: 5, Data: []byte("zz")}},
-		{26, 3, []attr{p, {32, []byte{1}}}, sendstream.EnableVerity{Path: "dir/a"}},
+		{26, 3, []attr{p, {32, []byte{1}}, u32(33, 4096), text(34, "salt"), text(35, "")},
+			sendstream.EnableVerity{Path: "dir/a", Algorithm: 1, BlockSize: 4096, Salt: []byte("salt"), Signature: []byte{}}},
 		{11, 1, []attr{p, text(99, "from a later kernel")}, sendstream.Unlink{Path: "dir/a"}},
 	} {
 		s := stream(tt.version, command(tt.number, tt.version > 1, tt.attrs...), end())
@@ -144,6 +148,17 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestOffset: whoever applies the commands can say at which byte one of them begins.
+func TestOffset(t *testing.T) {
+	unlink := command(11, false, text(15, "a"))
+	r := sendstream.NewReader(bytes.NewReader(stream(1, unlink, unlink, end())))
+	for _, want := range []uint64{17, 17 + uint64(len(unlink)), 17 + 2*uint64(len(unlink))} {
+		if _, err := r.Next(); err != nil || r.Offset() != want || r.Version() != 1 {
+			t.Errorf("a command of version %d at byte %d, %v, want byte %d", r.Version(), r.Offset(), err, want)
+		}
+	}
+}
+
 // TestReaderFails: an error of the reader is not called a damaged stream.
 func TestReaderFails(t *testing.T) {
 	broken := errors.New("broken")
@@ -166,7 +181,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(stream(1, command(3, false, text(15, "o257-7-0"), u64(3, 257)), command(9, false, text(15, "o257-7-0"), text(16, "a")), end()))
 	f.Add(stream(2, command(15, true, text(15, "a"), u64(18, 0), text(19, "data")), end()))
 	f.Add(stream(1, command(13, false, text(15, "a"), text(13, "user.x"), text(14, "v")), end()))
-	f.Add(stream(3, command(26, true, text(15, "a")), end()))
+	f.Add(stream(3, command(26, true, text(15, "a"), attr{32, []byte{1}}, u32(33, 4096), text(34, "salt"), text(35, "")), end()))
 	for _, s := range kernelStreams(f) {
 		f.Add(s)
 	}
