@@ -17,3 +17,18 @@ func CloneFile(dst, src *os.File) error {
 	})
 	return linkError("FICLONE", src.Name(), dst.Name(), err)
 }
+
+// CloneRange makes length bytes of dst, from dstOffset on, those of src from srcOffset on, sharing their blocks
+// (FICLONERANGE). A length of 0 goes to the end of src. Offsets must be multiples of the block size, and so must the
+// length, unless the range ends with src and reaches the end of dst. A shorter dst grows. A capability of dst is
+// lost, as with every write (Linux 6.18).
+//
+// src must be open for reading and dst for writing, otherwise EBADF. Errors are *os.LinkError: those of CloneFile;
+// EINVAL for what is not aligned, and for a range past the end of src.
+func CloneRange(dst, src *os.File, dstOffset, srcOffset, length uint64) error {
+	err := withFd(src, func(fd uintptr) error {
+		args := cloneRangeArgs{SrcFd: int64(fd), SrcOffset: srcOffset, SrcLength: length, DestOffset: dstOffset}
+		return ioctl(dst, reqFicloneRange, &args)
+	})
+	return linkError("FICLONERANGE", src.Name(), dst.Name(), err)
+}

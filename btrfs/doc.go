@@ -24,7 +24,9 @@
 //	commit metadata only                                StartSync and WaitSync
 //	commit data and metadata                            Sync
 //	learn of data writes the disk refused               SyncFS, on a file opened before the writing began
-//	share the blocks of a whole file                    CloneFile
+//	share the blocks of a file                          CloneFile, CloneRange
+//	write data that is compressed already               WriteEncoded
+//	the flags of chattr(1), fs-verity                   FileFlags, SetFileFlags, EnableVerity
 //	space by kind and profile                           SpaceInfo (for "how much can I still write": statfs)
 //	devices and their error counters                    DeviceStats
 //	what a subvolume added on disk, what deleting frees AddedBytes, ExtentSet
@@ -33,6 +35,7 @@
 //	where the data of a file is, and who else uses it   Extents, LogicalInodes
 //	do two files share all of their data                SameExtents
 //	what changed from one snapshot to another           Send
+//	say where a received subvolume comes from           SetReceived
 //	anything in the trees                               TreeSearch, InodePath
 //
 // # Durability
@@ -64,16 +67,17 @@
 //	SubvolumeInfo, Children, SpaceInfo,
 //	DeviceStats, StartSync, WaitSync, Sync,
 //	SyncFS, DeletedCount, WaitDeleted,
-//	CloneFile, Extents
+//	CloneFile, CloneRange, FileFlags, Extents
+//	SetReceived, SetFileFlags                   on own                      on somebody else's
 //	TreeSearch, AddedBytes, ExtentSet,          no                          yes
 //	ChangedRanges, UnsharedRanges, InodePath,
-//	LogicalInodes, Send
+//	LogicalInodes, Send, WriteEncoded
 //
 // Without root an empty subvolume, read-only or not, can still be removed by its owner with rmdir(2).
 //
 // # Kernels
 //
-// Linux 4.18 or newer is needed for SubvolumeInfo and Children, 5.7 for DeleteSubvolumeByID, 6.13 for
-// DeletedCount. DeleteSubvolume and WaitDeleted fall back on older calls. Processes built for 386 work on 32-bit
+// Linux 4.18 or newer is needed for SubvolumeInfo and Children, 5.7 for DeleteSubvolumeByID, 5.18 for
+// WriteEncoded, 6.0 for version 2 of Send, 6.13 for DeletedCount. DeleteSubvolume and WaitDeleted fall back on older calls. Processes built for 386 work on 32-bit
 // and on 64-bit kernels.
 package btrfs

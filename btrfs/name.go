@@ -12,6 +12,9 @@ import (
 // maxName is BTRFS_VOL_NAME_MAX. The struct has room for 4039 bytes, but from 256 on the kernel says ENAMETOOLONG.
 const maxName = 255
 
+// CheckName refuses a name that cannot be one for a subvolume: ErrInvalidName, with ENAMETOOLONG or EINVAL.
+func CheckName(name string) error { return checkName(name) }
+
 // checkName refuses what could be looked up anywhere but directly inside the parent.
 func checkName(name string) error {
 	if len(name) > maxName {

@@ -16,23 +16,38 @@ import (
 // ErrWritable: the subvolume can be written to, and what was asked for needs a read-only one.
 var ErrWritable = errors.New("not a read-only subvolume")
 
-// SendOptions of Send. The zero value sends file data too.
+// SendOptions of Send. The zero value sends file data too, in stream version 1.
 type SendOptions struct {
 	NoFileData bool // in the place of data, say only which ranges of which file have new extents
+
+	// Version of the stream; 0 is 1. Version 2 (Linux 6.0) has larger writes and the flags of chattr(1).
+	Version uint32
+	// Compressed sends compressed extents as they are on disk. It takes version 2.
+	Compressed bool
+	// CloneSources are read-only subvolumes that the receiver has: what is shared with them is cloned there, not
+	// sent. The parent is none of them unless it is named here too; without, what it has is shared only where it has
+	// not moved.
+	CloneSources []*os.File
 }
 
 const sendOp = "BTRFS_IOC_SEND"
 
 // Send writes to w the stream of commands that makes the subvolume subvol out of parent, or out of nothing when
-// parent is nil (BTRFS_IOC_SEND, stream version 1). Both must be read-only and on the same filesystem. They need not
+// parent is nil (BTRFS_IOC_SEND). Both must be read-only and on the same filesystem. They need not
 // be related, but then little comes out but "remove all, make all anew". The cost is that of the difference: what
 // snapshots share is skipped unread. While it runs neither can be deleted nor made writable.
 //
 // Root only. Errors: the one of w, as it is; the cause of ctx once that is done; ErrNotBtrfs; ErrNotSubvolume;
-// ErrWritable, with EPERM, when one of the two is not read-only; EPERM without CAP_SYS_ADMIN, and for a subvolume
-// that is deleted; EINVAL when the parent is on another filesystem; EBADF for a file opened with O_PATH.
+// ErrWritable, with EPERM, when one of them is not read-only; EPERM without CAP_SYS_ADMIN, and for a subvolume
+// that is deleted; EINVAL when the parent or a clone source is on another filesystem, and for compressed data without
+// version 2; EPROTO for a version this kernel does not have; EOPNOTSUPP from a kernel that has version 1 only; EBADF
+// for a file opened with O_PATH.
 func Send(ctx context.Context, subvol, parent *os.File, w io.Writer, o SendOptions) error {
 	args, err := newSendArgs(subvol, parent, o)
+	if err != nil {
+		return err
+	}
+	sources, err := sourceIDs(subvol, o.CloneSources)
 	if err != nil {
 		return err
 	}
@@ -43,7 +58,7 @@ func Send(ctx context.Context, subvol, parent *os.File, w io.Writer, o SendOptio
 	stop := context.AfterFunc(ctx, func() { _ = r.Close() })
 	defer stop()
 	sent := make(chan error, 1)
-	go func() { sent <- first(sendTo(subvol, kernel, args), kernel.Close()) }()
+	go func() { sent <- first(sendTo(subvol, kernel, args, sources), kernel.Close()) }()
 	_, copyErr := io.Copy(w, r)
 	// With nobody to read, the kernel ends with EPIPE.
 	closeErr := ignoreClosed(r.Close())
@@ -54,7 +69,7 @@ func Send(ctx context.Context, subvol, parent *os.File, w io.Writer, o SendOptio
 	case copyErr != nil:
 		return copyErr
 	case err != nil:
-		return pathError(sendOp, subvol.Name(), explainSend(subvol, parent, err))
+		return pathError(sendOp, subvol.Name(), explainSend(append([]*os.File{subvol, parent}, o.CloneSources...), err))
 	}
 	return closeErr
 }
@@ -64,23 +79,46 @@ func newSendArgs(subvol, parent *os.File, o SendOptions) (*sendArgs, error) {
 	if err := requireSubvolume(subvol); err != nil {
 		return nil, pathError(sendOp, subvol.Name(), err)
 	}
-	args := &sendArgs{}
+	args := &sendArgs{Version: o.Version}
 	if o.NoFileData {
-		args.Flags = sendNoFileData
+		args.Flags |= sendNoFileData
+	}
+	if o.Version != 0 {
+		args.Flags |= sendVersion
+	}
+	if o.Compressed {
+		args.Flags |= sendCompressed
 	}
 	if parent == nil {
 		return args, nil
 	}
-	// An id means another subvolume on another filesystem.
-	if same, err := sameFilesystem(subvol, parent); err != nil || !same {
-		if err == nil {
-			err = fmt.Errorf("parent %s is on another filesystem: %w", parent.Name(), unix.EINVAL)
-		}
-		return nil, pathError(sendOp, subvol.Name(), err)
-	}
-	info, err := SubvolumeInfo(parent)
-	args.ParentRoot = info.ID
+	var err error
+	args.ParentRoot, err = idBeside(subvol, parent, "parent")
 	return args, err
+}
+
+func sourceIDs(subvol *os.File, sources []*os.File) ([]uint64, error) {
+	ids := make([]uint64, len(sources))
+	for i, f := range sources {
+		var err error
+		if ids[i], err = idBeside(subvol, f, "clone source"); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// idBeside is the id of f, which means another subvolume on another filesystem.
+func idBeside(subvol, f *os.File, what string) (uint64, error) {
+	same, err := sameFilesystem(subvol, f)
+	if err == nil && !same {
+		err = fmt.Errorf("%s %s is on another filesystem: %w", what, f.Name(), unix.EINVAL)
+	}
+	if err != nil {
+		return 0, pathError(sendOp, subvol.Name(), err)
+	}
+	info, err := SubvolumeInfo(f)
+	return info.ID, err
 }
 
 func sameFilesystem(a, b *os.File) (bool, error) {
@@ -110,7 +148,7 @@ func sendPipe() (r, w *os.File, err error) {
 
 // sendTo has every signal wait: one that interrupts the kernel while the pipe is full makes it restart the ioctl, and
 // the stream begins anew in the middle (Linux 6.18).
-func sendTo(subvol, out *os.File, args *sendArgs) (err error) {
+func sendTo(subvol, out *os.File, args *sendArgs, sources []uint64) (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	all, old := unix.Sigset_t{}, unix.Sigset_t{}
@@ -123,16 +161,16 @@ func sendTo(subvol, out *os.File, args *sendArgs) (err error) {
 	defer func() { err = first(err, unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)) }()
 	return withFd(out, func(fd uintptr) error {
 		args.SendFd = int64(fd)
-		return ioctl(subvol, reqSend, args)
+		return sendIoctl(subvol, args, sources)
 	})
 }
 
 // explainSend finds out which meaning of EPERM it is.
-func explainSend(subvol, parent *os.File, err error) error {
+func explainSend(subvols []*os.File, err error) error {
 	if !errors.Is(err, unix.EPERM) {
-		return explain(subvol, err)
+		return explain(subvols[0], err)
 	}
-	for _, f := range []*os.File{subvol, parent} {
+	for _, f := range subvols {
 		if f == nil {
 			continue
 		}

@@ -193,20 +193,78 @@ type rootrefArgs struct {
 	_         [7]byte
 }
 
-// btrfs_ioctl_send_args, which is btrfs_ioctl_send_args_32 on 386. CloneSources is always null here.
+// btrfs_ioctl_received_subvol_args. Tail is two btrfs_ioctl_timespec, of 12 bytes each on i386 and of 16 elsewhere,
+// the flags, and 128 reserved bytes.
+type receivedArgs struct {
+	_        structs.HostLayout
+	UUID     [16]byte
+	STransID uint64
+	RTransID uint64
+	Tail     [2*16 + receivedReserved]byte
+}
+
+// receivedHead is what precedes the timespecs of btrfs_ioctl_received_subvol_args.
+const receivedHead = unsafe.Offsetof(receivedArgs{}.Tail)
+
+// receivedReserved is what follows the timespecs of btrfs_ioctl_received_subvol_args.
+const receivedReserved = 8 + 128
+
+// btrfs_ioctl_send_args, which is btrfs_ioctl_send_args_32 on 386
 type sendArgs struct {
 	_            structs.HostLayout
 	SendFd       int64
 	CloneCount   uint64
-	CloneSources sendPointer
+	CloneSources sendPointer // address of CloneCount ids
 	ParentRoot   uint64
 	Flags        uint64
 	Version      uint32
 	_            [28]byte
 }
 
-// sendNoFileData is BTRFS_SEND_FLAG_NO_FILE_DATA, a flag of btrfs_ioctl_send_args.
-const sendNoFileData = 1 << 0
+// BTRFS_SEND_FLAG_, flags of btrfs_ioctl_send_args
+const (
+	sendNoFileData = 1 << 0
+	sendVersion    = 1 << 3
+	sendCompressed = 1 << 4
+)
+
+// btrfs_ioctl_encoded_io_args, which is btrfs_ioctl_encoded_io_args_32 on 32 bits
+type encodedArgs struct {
+	_               structs.HostLayout
+	Iov             uintptr // address of IovCnt iovecs
+	IovCnt          uintptr
+	Offset          int64
+	Flags           uint64
+	Len             uint64
+	UnencodedLen    uint64
+	UnencodedOffset uint64
+	Compression     uint32
+	Encryption      uint32
+	_               [64]byte
+}
+
+// struct file_clone_range of linux/fs.h
+type cloneRangeArgs struct {
+	_          structs.HostLayout
+	SrcFd      int64
+	SrcOffset  uint64
+	SrcLength  uint64
+	DestOffset uint64
+}
+
+// struct fsverity_enable_arg of linux/fsverity.h
+type verityArgs struct {
+	_             structs.HostLayout
+	Version       uint32
+	HashAlgorithm uint32
+	BlockSize     uint32
+	SaltSize      uint32
+	Salt          uint64 // address
+	SigSize       uint32
+	_             uint32
+	Sig           uint64 // address
+	_             [11]uint64
+}
 
 // btrfs_ioctl_logical_ino_args
 type logicalInoArgs struct {
@@ -289,6 +347,7 @@ const sizeShift = 16
 const (
 	reqSync             = dirNone | magic | 8
 	reqFiclone          = dirWrite | 4<<sizeShift | magic | 9
+	reqFicloneRange     = dirWrite | unsafe.Sizeof(cloneRangeArgs{})<<sizeShift | magic | 13
 	reqSnapDestroy      = dirWrite | unsafe.Sizeof(volArgs{})<<sizeShift | magic | 15
 	reqTreeSearchV2     = dirRead | dirWrite | unsafe.Offsetof(searchArgsV2{}.Buf)<<sizeShift | magic | 17
 	reqInoLookup        = dirRead | dirWrite | unsafe.Sizeof(inoLookupArgs{})<<sizeShift | magic | 18
@@ -301,6 +360,7 @@ const (
 	reqSubvolSetflags   = dirWrite | 8<<sizeShift | magic | 26
 	reqDevInfo          = dirRead | dirWrite | unsafe.Sizeof(devInfoArgs{})<<sizeShift | magic | 30
 	reqFsInfo           = dirRead | unsafe.Sizeof(fsInfoArgs{})<<sizeShift | magic | 31
+	reqSetReceived      = dirRead | dirWrite | magic | 37 // without its size, which timespecSizes decides
 	reqSend             = dirWrite | unsafe.Sizeof(sendArgs{})<<sizeShift | magic | 38
 	reqGetDevStats      = dirRead | dirWrite | unsafe.Sizeof(devStatsArgs{})<<sizeShift | magic | 52
 	reqLogicalInoV2     = dirRead | dirWrite | unsafe.Sizeof(logicalInoArgs{})<<sizeShift | magic | 59
@@ -308,7 +368,11 @@ const (
 	reqGetSubvolRootref = dirRead | dirWrite | unsafe.Sizeof(rootrefArgs{})<<sizeShift | magic | 61
 	reqInoLookupUser    = dirRead | dirWrite | unsafe.Sizeof(inoLookupUserArgs{})<<sizeShift | magic | 62
 	reqSnapDestroyV2    = dirWrite | unsafe.Sizeof(volArgsV2{})<<sizeShift | magic | 63
+	reqEncodedWrite     = dirWrite | unsafe.Sizeof(encodedArgs{})<<sizeShift | magic | 64
 	reqSubvolSyncWait   = dirWrite | unsafe.Sizeof(subvolWait{})<<sizeShift | magic | 65
+	reqGetFlags         = dirRead | unsafe.Sizeof(uintptr(0))<<sizeShift | 'f'<<8 | 1
+	reqSetFlags         = dirWrite | unsafe.Sizeof(uintptr(0))<<sizeShift | 'f'<<8 | 2
+	reqEnableVerity     = dirWrite | unsafe.Sizeof(verityArgs{})<<sizeShift | 'f'<<8 | 133
 	reqFiemap           = dirRead | dirWrite | unsafe.Offsetof(fiemapArgs{}.Extents)<<sizeShift | 'f'<<8 | 11
 )
 
@@ -336,6 +400,13 @@ const (
 	_ = -(unsafe.Sizeof(subvolInfoArgs{}) ^ 504)
 	_ = -(unsafe.Offsetof(subvolInfoArgs{}.UUID) ^ 296)
 	_ = -(unsafe.Offsetof(subvolInfoArgs{}.Tail) ^ 376)
+	_ = -(unsafe.Sizeof(receivedArgs{}) ^ 200)
+	_ = -(unsafe.Offsetof(receivedArgs{}.Tail) ^ 32)
+	_ = -(unsafe.Sizeof(encodedArgs{}) ^ (112 + 2*unsafe.Sizeof(uintptr(0))))
+	_ = -(unsafe.Offsetof(encodedArgs{}.Offset) ^ 2*unsafe.Sizeof(uintptr(0)))
+	_ = -(unsafe.Sizeof(cloneRangeArgs{}) ^ 32)
+	_ = -(unsafe.Sizeof(verityArgs{}) ^ 128)
+	_ = -(unsafe.Offsetof(verityArgs{}.Sig) ^ 32)
 	_ = -(unsafe.Sizeof(rootref{}) ^ 16)
 	_ = -(unsafe.Sizeof(rootrefArgs{}) ^ 4096)
 	_ = -(unsafe.Offsetof(rootrefArgs{}.NumItems) ^ 4088)
@@ -349,7 +420,10 @@ const (
 // The direction bits of this architecture, checked against requests that x/sys/unix knows on every one.
 const (
 	_ = -(uintptr(reqFiclone) ^ unix.FICLONE)
-	_ = -(uintptr(dirWrite|32<<sizeShift|magic|13) ^ unix.FICLONERANGE)
+	_ = -(uintptr(reqFicloneRange) ^ unix.FICLONERANGE)
+	_ = -(uintptr(reqGetFlags) ^ unix.FS_IOC_GETFLAGS)
+	_ = -(uintptr(reqSetFlags) ^ unix.FS_IOC_SETFLAGS)
+	_ = -(uintptr(reqEnableVerity) ^ unix.FS_IOC_ENABLE_VERITY)
 	_ = -(uintptr(dirRead|dirWrite|24<<sizeShift|magic|54) ^ unix.FIDEDUPERANGE)
 	_ = -(uintptr(dirNone|0x12<<8|97) ^ unix.BLKFLSBUF)
 	_ = -(uintptr(dirRead|4<<sizeShift|'R'<<8) ^ unix.RNDGETENTCNT)

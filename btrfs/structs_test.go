@@ -27,11 +27,13 @@ func TestRequestNumbers(t *testing.T) {
 		{"SUBVOL_SETFLAGS", reqSubvolSetflags, 0x4008941a, 0x8008941a},
 		{"DEV_INFO", reqDevInfo, 0xd000941e, 0xd000941e},
 		{"FS_INFO", reqFsInfo, 0x8400941f, 0x4400941f},
+		{"SET_RECEIVED_SUBVOL", reqSetReceived | 200<<sizeShift, 0xc0c89425, 0xc0c89425},
 		{"GET_DEV_STATS", reqGetDevStats, 0xc4089434, 0xc4089434},
 		{"GET_SUBVOL_INFO", reqGetSubvolInfo | 504<<sizeShift, 0x81f8943c, 0x41f8943c},
 		{"GET_SUBVOL_ROOTREF", reqGetSubvolRootref, 0xd000943d, 0xd000943d},
 		{"INO_LOOKUP_USER", reqInoLookupUser, 0xd000943e, 0xd000943e},
 		{"SNAP_DESTROY_V2", reqSnapDestroyV2, 0x5000943f, 0x9000943f},
+		{"ENCODED_WRITE", reqEncodedWrite &^ (0xff << sizeShift), 0x40009440, 0x80009440},
 		{"SUBVOL_SYNC_WAIT", reqSubvolSyncWait, 0x40109441, 0x80109441},
 	} {
 		want := tt.generic
