@@ -22,6 +22,7 @@ var rules = []rule{
 	{"imports go down", importsGoDown},
 	{"special imports stay home", specialImportsStayHome},
 	{"help for tests stays in tests", testHelpStaysInTests},
+	{"decisions are pure", decisionsArePure},
 	{"names on disk are in layout.go", diskNamesAreInLayout},
 	{"process state belongs to main", processStateBelongsToMain},
 	{"packages are introduced", packagesAreIntroduced},
@@ -34,24 +35,78 @@ const (
 	loopfs  = "internal/loopfs"
 	testbin = "internal/testbin"
 	servers = "internal/testserver"
+
+	layoutFile = "internal/store/layout.go"
 )
+
+// floors are the rooms of the library, from the top of the house to the ground. A package may import those of lower
+// floors, as far as mayImport says; never one beside it, or above.
+var floors = [][]string{
+	{command},
+	{"."},
+	{"internal/backup"},
+	{"internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff"},
+	{"internal/space"},
+	{"internal/store"},
+	{"internal/pending", "internal/transfer"},
+	{"internal/source", "internal/reflink"},
+	{"internal/subvol", "internal/readback", "internal/mounts", "internal/replay"},
+	{"internal/walk"},
+	{"internal/at"},
+	{"internal/fail"},
+	{"facts"},
+	{"internal/say"},
+	{"btrfs", "rsyncexec", "rotate", "retention", "sendstream"},
+}
+
+// mayImport says which packages of this module the code of a package may import, tests aside: besides those named
+// here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
+// library takes as it is.
+var mayImport = map[string][]string{
+	command:             {".", "retention"},
+	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/store"},
+	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts"},
+	"internal/check":    {"internal/space", "internal/store", "internal/mounts"},
+	"internal/prune":    {"internal/space", "internal/store"},
+	"internal/browse":   {"internal/space", "internal/store", "internal/mounts"},
+	"internal/restore":  {"internal/reflink", "internal/transfer", "internal/store", "internal/source", "internal/mounts", "internal/walk"},
+	"internal/verify":   {"internal/readback", "internal/transfer", "internal/source", "internal/store", "internal/walk"},
+	"internal/diff":     {"internal/replay", "internal/store", "internal/walk"},
+	"internal/space":    {"internal/store"},
+	"internal/store":    {"internal/subvol", "internal/mounts"},
+	"internal/pending":  {"internal/source", "internal/readback", "internal/subvol", "internal/walk"},
+	"internal/source":   {"internal/mounts", "internal/walk"},
+	"internal/transfer": {"internal/source", "internal/walk"},
+	"internal/reflink":  {"internal/mounts", "internal/walk"},
+	"internal/subvol":   {"internal/walk"},
+	"internal/readback": {},
+	"internal/mounts":   {},
+	"internal/replay":   {},
+	"internal/walk":     {},
+	"internal/at":       {},
+	"internal/fail":     {},
+	"facts":             {},
+	"internal/say":      {},
+	"btrfs":             {},
+	"rsyncexec":         {},
+	"sendstream":        {},
+	"rotate":            {},
+	"retention":         {},
+	loopfs:              {},
+	testbin:             {},
+	servers:             {},
+}
+
+// everybodys rooms are open to all rooms above them: the values and words of the library, and the kernel's calls.
+var everybodys = []string{"internal/at", "internal/fail", "facts", "internal/say", "btrfs", "rsyncexec", "rotate", "retention", "sendstream"}
 
 // testHelp are the packages that only tests use.
 var testHelp = []string{loopfs, testbin, servers}
 
-// mayImport says which packages of this module the code of a package may import, tests aside.
-// The command may name retention because a policy is plain data that the library takes as it is.
-var mayImport = map[string][]string{
-	command:      {".", "retention"},
-	".":          {"btrfs", "rsyncexec", "rotate", "retention", "sendstream"},
-	"btrfs":      {},
-	"rsyncexec":  {},
-	"sendstream": {},
-	"rotate":     {},
-	"retention":  {},
-	loopfs:       {},
-	testbin:      {},
-	servers:      {},
+// decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
+var decisions = []string{
+	"internal/backup/plan.go", "internal/backup/guard.go", "internal/backup/judge.go",
+	"internal/replay/replay.go", "retention/apply.go",
 }
 
 // homes says for an import path, and all below it, in which packages it may stand.
@@ -104,8 +159,14 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/cmd/rsbtbackup"`, ". must not import " + command},
 		{"imports go down", command + "/a.go", `package main; import "` + module + `/btrfs"`, "must not import btrfs"},
 		{"imports go down", "newcomer/a.go", `package newcomer`, "newcomer is not in mayImport"},
-		{"imports go down", "internal/newcomer/a.go", `package newcomer`, "internal/newcomer is not in mayImport"},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/btrfs"`, ""},
+		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/internal/walk"`, ". must not import internal/walk"},
+		{"imports go down", "internal/backup/a.go", `package backup; import "` + module + `/internal/prune"`, ""},
+		{"imports go down", "internal/prune/a.go", `package prune; import "` + module + `/internal/backup"`, "which is not below it"},
+		{"imports go down", "internal/prune/a.go", `package prune; import "` + module + `/internal/restore"`, "which is not below it"},
+		{"imports go down", "internal/prune/a.go", `package prune; import "` + module + `/internal/walk"`, "must not import internal/walk"},
+		{"imports go down", "internal/at/a.go", `package at; import "` + module + `"`, "which is not below it"},
+		{"imports go down", "internal/at/a.go", `package at; import "` + module + `/internal/fail"`, ""},
 		{"imports go down", "bench/cmd/a.go", `package main; import "` + module + `/btrfs"`, ""},
 		{"imports go down", "btrfs/a_test.go", `package btrfs_test; import "` + module + `"`, ""},
 
@@ -129,11 +190,17 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"help for tests stays in tests", "a.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, "loopfs"},
 		{"help for tests stays in tests", "a_test.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, ""},
 
+		{"decisions are pure", "internal/backup/plan.go", `package backup; import "os"`, "imports os"},
+		{"decisions are pure", "internal/backup/judge.go", `package backup; import "golang.org/x/sys/unix"`, "imports golang.org/x/sys/unix"},
+		{"decisions are pure", "internal/backup/guard.go", `package backup; import "time"; func f() { _ = time.Now() }`, "asks the clock"},
+		{"decisions are pure", "internal/backup/guard.go", `package backup; import "time"; func f(now time.Time) {}`, ""},
+		{"decisions are pure", "internal/backup/fill.go", `package backup; import "os"`, ""},
+
 		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "cur"`, `"cur"`},
 		{"names on disk are in layout.go", "a.go", "package rsbtbackup; const x = `pending/`", "pending"},
 		{"names on disk are in layout.go", "rotate/a.go", `package rotate; const x = ".log/activity.log"`, ".log"},
 		{"names on disk are in layout.go", "rotate/layout.go", `package rotate; const x = ".log"`, ".log"},
-		{"names on disk are in layout.go", "layout.go", `package rsbtbackup; const x = "cur"`, ""},
+		{"names on disk are in layout.go", layoutFile, `package store; const x = "cur"`, ""},
 		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "the pending one, current, activity.log"`, ""},
 		{"names on disk are in layout.go", "a_test.go", `package rsbtbackup; const x = "cur"`, ""},
 
@@ -235,14 +302,23 @@ func importsGoDown(files []file) []string {
 			continue
 		}
 		for _, importPath := range f.paths {
-			// Rule "help for tests stays in tests" looks after the other one.
 			imported, ours := packageOfModule(importPath)
-			if ours && !isTestHelp(imported) && !slices.Contains(allowed, imported) {
+			switch {
+			case !ours, isTestHelp(imported): // rule "help for tests stays in tests" looks after these
+			case floorOf(imported) <= floorOf(f.dir()):
+				violations = append(violations, fmt.Sprintf("%s: %s must not import %s, which is not below it", f.name, f.dir(), imported))
+			case f.dir() != command && slices.Contains(everybodys, imported):
+			case !slices.Contains(allowed, imported):
 				violations = append(violations, fmt.Sprintf("%s: %s must not import %s", f.name, f.dir(), imported))
 			}
 		}
 	}
 	return violations
+}
+
+// floorOf counts from the top. A package without a floor is above the house.
+func floorOf(dir string) int {
+	return slices.IndexFunc(floors, func(floor []string) bool { return slices.Contains(floor, dir) })
 }
 
 func specialImportsStayHome(files []file) []string {
@@ -259,7 +335,6 @@ func specialImportsStayHome(files []file) []string {
 	return violations
 }
 
-// isTestHelp tells the packages that only tests use.
 func isTestHelp(dir string) bool { return slices.Contains(testHelp, dir) }
 
 func testHelpStaysInTests(files []file) []string {
@@ -274,13 +349,37 @@ func testHelpStaysInTests(files []file) []string {
 	return violations
 }
 
+func decisionsArePure(files []file) []string {
+	var violations []string
+	for _, f := range files {
+		if !slices.Contains(decisions, f.name) {
+			continue
+		}
+		for _, importPath := range f.paths {
+			if slices.Contains([]string{"os", "io", "golang.org/x/sys/unix", "context"}, importPath) {
+				violations = append(violations, fmt.Sprintf("%s: decides, and imports %s", f.name, importPath))
+			}
+		}
+		ast.Inspect(f.syntax, func(node ast.Node) bool {
+			if f.qualified(node) == "time.Now" {
+				violations = append(violations, f.at(node)+": decides, and asks the clock")
+			}
+			return true
+		})
+	}
+	return violations
+}
+
 func diskNamesAreInLayout(files []file) []string {
 	var violations []string
 	for _, f := range product(files) {
-		if f.name == "layout.go" {
+		if f.name == layoutFile {
 			continue
 		}
 		ast.Inspect(f.syntax, func(node ast.Node) bool {
+			if _, ok := node.(*ast.ImportSpec); ok {
+				return false
+			}
 			literal, ok := node.(*ast.BasicLit)
 			if !ok || literal.Kind != token.STRING {
 				return true

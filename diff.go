@@ -1,38 +1,11 @@
-// Diff: what changed from one backup to another.
-//
-// Both ways of finding out, the kernel's change stream (diffstream.go) and the
-// two-sided walk (difftree.go), only find candidates: names that are not where
-// they were, and files whose inode was touched. What became of them is decided
-// in one place (diffmatch.go, diffcheck.go) from the two backups as they are,
-// so both ways give the same answer.
+// Diff, TextDiff, History: what changed between backups.
 
 package rsbtbackup
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"slices"
-	"sync"
-	"time"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
-)
-
-// DiffMethod is a way to find differences.
-type DiffMethod string
-
-const (
-	// DiffAuto is the fastest that works.
-	DiffAuto DiffMethod = ""
-	// DiffSend asks the kernel. It takes root, two read-only backups, and
-	// that one descends from the other or both from a third.
-	DiffSend DiffMethod = "send"
-	// DiffWalk looks at every file in both.
-	DiffWalk DiffMethod = "walk"
+	"github.com/rsbtbackup/rsbtbackup/internal/diff"
 )
 
 // DiffOptions of Diff. The zero value compares everything, the fastest way.
@@ -41,46 +14,6 @@ type DiffOptions struct {
 	// backups. What moved in or out across that line is added or removed.
 	Path   string
 	Method DiffMethod
-}
-
-// DiffKind is what became of a file.
-type DiffKind string
-
-// The kinds of DiffEntry.
-const (
-	DiffAdded    DiffKind = "added"
-	DiffRemoved  DiffKind = "removed"
-	DiffModified DiffKind = "modified" // another content, target, device or type
-	DiffRenamed  DiffKind = "renamed"  // and possibly more, see Changed
-	DiffMetadata DiffKind = "metadata" // mode, owner, mtime or attributes alone
-	DiffUnread   DiffKind = "unread"   // Changed, and perhaps more: not all of it could be read
-)
-
-// DiffChange is one thing that differs between two versions of a file.
-type DiffChange string
-
-// The changes of DiffEntry, in the order they come in.
-const (
-	ChangedType    DiffChange = "type"    // nothing else is compared then
-	ChangedContent DiffChange = "content" // bytes of a file, target of a symlink, device number
-	ChangedMode    DiffChange = "mode"
-	ChangedOwner   DiffChange = "owner" // or group
-	ChangedMtime   DiffChange = "mtime" // not of a directory: it follows from what is in it
-	ChangedXattrs  DiffChange = "xattrs"
-)
-
-// DiffEntry is one difference. Of a file with several names each that is
-// concerned has an entry. What merely lies in a directory that was renamed has
-// none; what was added, or removed, with its directory has.
-type DiffEntry struct {
-	Kind    DiffKind     `json:"change"`
-	Path    string       `json:"path"`               // in the second backup; of what was removed, in the first
-	OldPath string       `json:"old_path,omitempty"` // in the first, if it differs
-	Type    string       `json:"kind"`               // as of Entry
-	OldType string       `json:"old_kind,omitempty"` // if it differs
-	Changed []DiffChange `json:"changed,omitempty"`
-	Size    int64        `json:"size"`     // of a file, in the second backup
-	OldSize int64        `json:"old_size"` // of a file, in the first
 }
 
 // Difference is what Diff found.
@@ -95,12 +28,6 @@ type Difference struct {
 	// Unread says what could not be compared, and why.
 	Unread []string `json:"unread,omitempty"`
 }
-
-// ErrNotCompared: the comparison is good but for what could not be read.
-var ErrNotCompared = errors.New("not everything could be compared")
-
-// maxUnread bounds Difference.Unread.
-const maxUnread = 1000
 
 // Diff compares the backups from and to, each given as a name, a unique
 // prefix, "latest" or "latest~N". It takes no lock and changes nothing.
@@ -122,234 +49,50 @@ const maxUnread = 1000
 // ErrNoPath (and fs.ErrNotExist) for one that is in neither, and ErrNotCompared,
 // with which the Difference is valid.
 func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Difference, error) {
-	inside := ""
-	if o.Path != "" {
-		var err error
-		if inside, err = insidePath(o.Path); err != nil {
-			return nil, step("options", err)
-		}
-	}
-	s, err := openStore(dest)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
-	d, err := s.newDiffer(from, to, inside)
-	if err != nil {
-		return nil, step("read", err)
-	}
-	defer d.close()
-	d.ctx = ctx
-	found := &Difference{Dest: s.path, From: d.a.name, To: d.b.name, Path: inside}
-	found.Method, err = d.run(o.Method)
-	if err = d.explain(s, err); err != nil {
-		return nil, step("compare", err)
-	}
-	slices.SortFunc(d.entries, compareEntries)
-	found.Entries, found.Unread = d.entries, d.unread
-	if d.unreadCount > 0 {
-		return found, step("compare", failf(ErrNotCompared, "%s could not be read: %w", plural(d.unreadCount, "file"), d.firstUnread))
-	}
-	return found, nil
+	d, err := diff.Run(ctx, dest, from, to, diff.Options(o))
+	return (*Difference)(d), err
 }
 
-// insidePath is backupPath with "" for the root.
-func insidePath(p string) (string, error) {
-	rel, err := backupPath(p)
-	if rel == "." {
-		rel = ""
-	}
-	return rel, err
+// TextDiff returns the unified difference of one file between two backups, ""
+// if there is none. The file may be missing in one of them. Text is UTF-8
+// without NUL, of at most 1 MiB. In the header a name that is not plain is in
+// double quotes, as git has it.
+//
+// Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for what
+// is no regular file.
+func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) {
+	return diff.Text(ctx, dest, from, to, path)
 }
 
-// noPath is fs.ErrNotExist as well.
-func noPath(format string, args ...any) error {
-	return kindError{ErrNoPath, failf(fs.ErrNotExist, format, args...)}
+// PathHistory is what History found.
+type PathHistory struct {
+	Dest     string    `json:"dest"`
+	Path     string    `json:"path"`    // relative to the root of each backup; "." is that root
+	Backups  int       `json:"backups"` // how many there are
+	Versions []Version `json:"-"`       // oldest first
+	// Unread says what could not be looked up or compared, and why.
+	Unread []string `json:"unread,omitempty"`
+	// Passed are backups that can not be opened at all: what they had is not here.
+	Passed []string `json:"passed,omitempty"`
 }
 
-func compareEntries(a, b DiffEntry) int {
-	return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.OldPath, b.OldPath), cmp.Compare(a.Kind, b.Kind))
-}
-
-// differ compares two backups, or what is at inside in both.
-type differ struct {
-	ctx     context.Context
-	a, b    *diffSide
-	inside  string
-	related bool // so that inode numbers mean the same in both
-
-	mu          sync.Mutex // walks are parallel
-	entries     []DiffEntry
-	unread      []string
-	firstUnread error
-	unreadCount int
-	same        map[[2]fileID]bool // contents of files with several names
-}
-
-// diffSide is one of the two backups.
-type diffSide struct {
-	snap     Snapshot
-	name     string
-	root     *os.File
-	readOnly bool
-	loose    map[string]*diffLink // by path: names that are not as they are on the other side
-}
-
-// diffLink is one name of one file.
-type diffLink struct {
-	path    string
-	st      fileStat
-	partner *diffLink // of a directory: what it is on the other side
-	done    bool      // accounted for
-}
-
-func (s *store) newDiffer(from, to, inside string) (*differ, error) {
-	st, err := s.readState(time.Local)
-	if err != nil {
-		return nil, err
-	}
-	d := &differ{inside: inside, same: map[[2]fileID]bool{}}
-	for _, side := range []struct {
-		ref string
-		to  **diffSide
-	}{{from, &d.a}, {to, &d.b}} {
-		backup, err := st.find(side.ref)
-		if err != nil {
-			d.close()
-			return nil, err
-		}
-		root, err := btrfs.OpenDirAt(s.dir, backup.Name)
-		if err != nil {
-			d.close()
-			return nil, cmp.Or(s.gone(backup), err)
-		}
-		*side.to = &diffSide{snap: backup, name: backup.Name, root: root, readOnly: backup.ReadOnly, loose: map[string]*diffLink{}}
-	}
-	return d, nil
-}
-
-func (d *differ) close() {
-	for _, side := range []*diffSide{d.a, d.b} {
-		if side != nil {
-			// Nothing was written.
-			_ = side.root.Close()
-		}
-	}
-}
-
-// explain puts a backup that was deleted meanwhile in the place of what came of
-// it: files that seemed to be gone, or an error.
-func (d *differ) explain(s *store, err error) error {
-	for _, side := range []*diffSide{d.a, d.b} {
-		gone := s.gone(side.snap)
-		if errors.Is(gone, ErrBackupGone) || err == nil && gone != nil {
-			return gone
-		}
-	}
-	return err
-}
-
-// run finds the candidates one way or the other and judges them.
-func (d *differ) run(method DiffMethod) (DiffMethod, error) {
-	a, errA := lookInside(d.a.root, d.inside)
-	b, errB := lookInside(d.b.root, d.inside)
-	for _, err := range []error{errA, errB} {
-		if err != nil && !isAbsent(err) {
-			return "", err
-		}
-	}
-	if errA != nil && errB != nil {
-		return "", noPath("%q is neither in %s nor in %s", d.inside, d.a.name, d.b.name)
-	}
-	if err := d.relate(); err != nil {
-		return "", err
-	}
-	tops := errA == nil && errB == nil && a.isDir() && b.isDir()
-	if method != DiffWalk {
-		ok, err := d.trySend(tops && (d.inside == "" || a.id == b.id))
-		switch {
-		case btrfs.IsDamage(err) && method == DiffAuto:
-			d.forget() // the kernel gives up at what a walk goes round
-		case ok || err != nil:
-			return DiffSend, err
-		}
-		if method == DiffSend {
-			return "", fmt.Errorf("%s and %s: a change stream needs root and two read-only backups that are related", d.a.name, d.b.name)
-		}
-	}
-	if err := d.walkBoth(topLink(d.inside, a, errA), topLink(d.inside, b, errB)); err != nil {
-		return "", err
-	}
-	return DiffWalk, d.match()
-}
-
-// forget makes the differ as good as new.
-func (d *differ) forget() {
-	clear(d.a.loose)
-	clear(d.b.loose)
-	d.entries, d.unread, d.unreadCount, d.firstUnread = nil, nil, 0, nil
-}
-
-func topLink(p string, st fileStat, err error) *diffLink {
-	if err != nil {
-		return nil
-	}
-	return &diffLink{path: p, st: st}
-}
-
-// relate compares the roots: a snapshot keeps the time of birth of its root.
-func (d *differ) relate() error {
-	a, err := lookInside(d.a.root, "")
-	if err != nil {
-		return err
-	}
-	b, err := lookInside(d.b.root, "")
-	d.related = a.id == b.id && a.id.known()
-	return err
-}
-
-// skip notes what could not be read, once, and goes on.
-func (d *differ) skip(err error) error {
-	if err == nil || !isUnreadable(err) {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if slices.Contains(d.unread, err.Error()) {
-		return nil
-	}
-	d.firstUnread = cmp.Or(d.firstUnread, err)
-	d.unreadCount++
-	if len(d.unread) < maxUnread {
-		d.unread = append(d.unread, err.Error())
-	}
-	return nil
-}
-
-func (d *differ) add(e DiffEntry) {
-	if e.OldPath == e.Path {
-		e.OldPath = ""
-	}
-	if e.OldType == e.Type {
-		e.OldType = ""
-	}
-	if e.Path == "" {
-		e.Path = "."
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.entries = append(d.entries, e)
-}
-
-// report adds the entry for a file that is a in the first and b in the second
-// backup, either of which may be nil.
-func (d *differ) report(kind DiffKind, a, b *diffLink, changed []DiffChange) {
-	e := DiffEntry{Kind: kind, Changed: changed}
-	if a != nil {
-		e.Path, e.OldPath, e.Type, e.OldType, e.OldSize = a.path, a.path, a.st.typeName(), a.st.typeName(), a.st.fileSize()
-	}
-	if b != nil {
-		e.Path, e.Type, e.Size = b.path, b.st.typeName(), b.st.fileSize()
-	}
-	d.add(e)
+// History goes through all backups, oldest first, and lists the distinct
+// versions of path, which is relative to their roots and never leaves them.
+//
+// A version ends where type, content, mode, owner, modification time or
+// extended attributes differ, or where that can not be told since something can
+// not be read. Content is read only where inode, ctime, size and, for root, its
+// place on the disk do not settle it. A backup in which the path can not be
+// looked up is passed over, and so is one that can not be opened at all. Of a directory it is the directory itself that is meant,
+// whose modification time tells that names in it came or went, not what
+// happened to the files in it. It takes no lock; a backup that is deleted
+// meanwhile is left out.
+//
+// Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrUsage for a path
+// that would leave the backup, ErrNoPath (and fs.ErrNotExist) for one that no
+// backup has, fs.ErrPermission, and ErrNotCompared, with which the PathHistory,
+// if there is one, is valid.
+func History(ctx context.Context, dest, path string) (*PathHistory, error) {
+	h, err := diff.History(ctx, dest, path)
+	return (*PathHistory)(h), err
 }

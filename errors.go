@@ -2,123 +2,87 @@
 
 package rsbtbackup
 
-import (
-	"errors"
-	"fmt"
-	"strings"
-
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
-)
+import "github.com/rsbtbackup/rsbtbackup/facts"
 
 var (
+	// ErrNoPath: the backup has nothing under that path.
+	ErrNoPath = facts.ErrNoPath
+	// ErrBackupGone: the backup was deleted while it was read.
+	ErrBackupGone = facts.ErrBackupGone
 	// ErrNotBtrfs: DEST is not a directory on btrfs.
-	ErrNotBtrfs = btrfs.ErrNotBtrfs
+	ErrNotBtrfs = facts.ErrNotBtrfs
 	// ErrNotInitialized: DEST has no marker; run Init first.
-	ErrNotInitialized = errors.New("not initialised as a backup directory")
+	ErrNotInitialized = facts.ErrNotInitialized
 	// ErrDest: DEST is missing or not a directory.
-	ErrDest = errors.New("not usable as a backup directory")
+	ErrDest = facts.ErrDest
 	// ErrLocked: another run works on DEST.
-	ErrLocked = errors.New("locked by another run")
+	ErrLocked = facts.ErrLocked
 	// ErrSource: the source is missing, unreadable or out of reach.
-	ErrSource = errors.New("source not available")
+	ErrSource = facts.ErrSource
 	// ErrGuard: a safety guard stopped the run before anything was published.
-	ErrGuard = errors.New("stopped by a safety guard")
+	ErrGuard = facts.ErrGuard
 	// ErrOverlap: SRC and DEST are one directory, or SRC lies inside DEST. It
 	// comes with ErrGuard, but Force does not override it.
-	ErrOverlap = errors.New("SRC lies in DEST")
+	ErrOverlap = facts.ErrOverlap
 	// ErrNoSpace: no space, or no quota, left in DEST.
-	ErrNoSpace = errors.New("no space left")
+	ErrNoSpace = facts.ErrNoSpace
 	// ErrIncomplete: the backup is published, but rsync could not read
 	// everything (exit 23). The report that comes with it is valid.
-	ErrIncomplete = errors.New("published, but incomplete")
+	ErrIncomplete = facts.ErrIncomplete
 	// ErrUsage: the options contradict each other or the layout.
-	ErrUsage = errors.New("wrong usage")
+	ErrUsage = facts.ErrUsage
 	// ErrNoBackup: no backup goes by that name.
-	ErrNoBackup = errors.New("no such backup")
+	ErrNoBackup = facts.ErrNoBackup
 	// ErrAmbiguous: a prefix fits several backups.
-	ErrAmbiguous = errors.New("ambiguous backup name")
+	ErrAmbiguous = facts.ErrAmbiguous
+	// ErrDamaged: Verify found what the disk no longer gives back.
+	ErrDamaged = facts.ErrDamaged
+	// ErrUnread: Verify could not read something for another reason, such as
+	// a missing right, and so does not know whether it is damaged.
+	ErrUnread = facts.ErrUnread
+	// ErrDiffers: a backup and a source are not the same.
+	ErrDiffers = facts.ErrDiffers
+	// ErrCheck: Check found something that somebody must look at.
+	ErrCheck = facts.ErrCheck
+	// ErrNotCompared: the comparison is good but for what could not be read.
+	ErrNotCompared = facts.ErrNotCompared
+	// ErrBinary: one of two files is no text.
+	ErrBinary = facts.ErrBinary
+	// ErrTooLarge: one of two files is too large to be compared by lines.
+	ErrTooLarge = facts.ErrTooLarge
+	// ErrTarget: the target of a restore is missing, unusable or out of reach.
+	ErrTarget = facts.ErrTarget
+	// ErrNotEmpty: something is in the target and nothing says what may happen to
+	// it. It goes with ErrGuard.
+	ErrNotEmpty = facts.ErrNotEmpty
 )
 
 // A DestInsideError is the guard that DEST lies inside SRC, which may not be
 // what was meant. It comes with ErrGuard.
-type DestInsideError struct {
-	Source string
-	// Paths below Source lead to DEST; there are several where bind mounts, or a
-	// second mount of the filesystem, show it again.
-	Paths []string
-	// Exclude is what to add to BackupOptions.Exclude to leave DEST out at each
-	// of Paths.
-	Exclude []string
-	// OtherFilesystem: DEST is on another one than SRC, so that OneFileSystem
-	// leaves it out too, with all else that is mounted below SRC.
-	OtherFilesystem bool
-}
-
-func (e *DestInsideError) Error() string {
-	return "DEST lies inside SRC " + e.Source + ", at " + quoteSome(e.Paths)
-}
+//
+// Its fields: go doc rsbtbackup/facts.DestInsideError
+type DestInsideError = facts.DestInsideError
 
 // A LacksError is the guard that a restore would delete what its backup may
 // lack. It comes with ErrGuard; RestoreOptions.Force overrides it.
-type LacksError struct {
-	Backup     string
-	Incomplete bool     // what could not be read is not in it
-	Rules      []string // that may have left something out, as options
-	// Exclude is what to add to RestoreOptions.Exclude to spare what was left out;
-	// nil if that is not enough.
-	Exclude []string
-}
-
-func (e *LacksError) Error() string {
-	if e.Incomplete {
-		return e.Backup + " is incomplete: to delete what it does not have would delete what could not be read when it was made"
-	}
-	return fmt.Sprintf("%s was made with %s: to delete what it does not have would delete what that left out", e.Backup, strings.Join(e.Rules, " "))
-}
+//
+// Its fields: go doc rsbtbackup/facts.LacksError
+type LacksError = facts.LacksError
 
 // A FakeSuperError refuses to make a subvolume of a backup that was made with
 // rsync's --fake-super: all its files belong to who made it, and what they had
 // stands in attributes. Restore reads those. It comes with ErrUsage.
-type FakeSuperError struct {
-	Backup string
-}
-
-func (e *FakeSuperError) Error() string {
-	return e.Backup + " was made with --fake-super: a subvolume of it would not have the owners and modes of its source"
-}
+//
+// Its fields: go doc rsbtbackup/facts.FakeSuperError
+type FakeSuperError = facts.FakeSuperError
 
 // A StepError says in which step of a verb Err happened.
-type StepError struct {
-	Step string // such as "open", "lock", "transfer", "publish"
-	Err  error
-}
+//
+// Its fields: go doc rsbtbackup/facts.StepError
+type StepError = facts.StepError
 
-func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *StepError) Unwrap() error { return e.Err }
-
-// step wraps err, if any, and lets a full disk or quota be recognised by
-// errors.Is(err, ErrNoSpace) whichever call met it.
-func step(name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	// A source can not make DEST full.
-	if isFull(err) && !errors.Is(err, ErrNoSpace) && !errors.Is(err, ErrSource) {
-		err = kindError{ErrNoSpace, err}
-	}
-	return &StepError{Step: name, Err: err}
-}
-
-// A kindError files a cause under one of the sentinels above without
-// repeating the sentinel's text.
-type kindError struct{ kind, err error }
-
-func (e kindError) Error() string   { return e.err.Error() }
-func (e kindError) Unwrap() []error { return []error{e.kind, e.err} }
-
-// failf makes an error of the given kind; format may carry %w.
-func failf(kind error, format string, args ...any) error {
-	return kindError{kind, fmt.Errorf(format, args...)}
-}
+// A HeldError: a deleted backup gives its space back when the last program that
+// has something open in it, or has mounted it, lets go.
+//
+// Its fields: go doc rsbtbackup/facts.HeldError
+type HeldError = facts.HeldError

@@ -1,20 +1,13 @@
-// Init: makes a directory on btrfs a backup directory, or adopts one made by
-// RsbtBackup or rsyncbtrfs.
+// Init: a new DEST.
 
 package rsbtbackup
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
-	"golang.org/x/sys/unix"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
 // InitOptions are the options of Init. The zero value is usable.
@@ -35,8 +28,6 @@ type InitReport struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-const markerText = "rsbtbackup layout 1\n"
-
 // Init makes dest, an existing directory on btrfs, a backup directory. It may
 // be run again at any time, also after a run that was interrupted. Whoever may
 // create files in dest may do this.
@@ -44,146 +35,6 @@ const markerText = "rsbtbackup layout 1\n"
 // Errors match ErrDest (missing, not a directory), ErrNotBtrfs, ErrLocked,
 // ErrNoSpace, or the errno of the call that failed.
 func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) {
-	dir, err := openDest(dest)
-	if err != nil {
-		return nil, step("DEST", err)
-	}
-	s := &store{path: dir.Name(), dir: dir}
-	defer s.close()
-	if around, ours := partOfDest(s.path); around != "" {
-		return nil, step("DEST", failf(ErrDest, "%s is a part of the backup directory %s, at %s", s.path, around, ours))
-	}
-	r := &InitReport{Dest: s.path}
-	err = s.openLogDir()
-	switch {
-	case err == nil:
-		r.Already = true
-	case errors.Is(err, ErrNotInitialized):
-		if err := s.makeLogDir(ctx, o.LockWait); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, step("DEST", err)
-	}
-	return r, s.describe(r, o.Logger)
-}
-
-// partOfDest returns the backup directory of which path, without symlinks, is
-// or lies in something of ours, such as a backup, and what; or nothing.
-func partOfDest(path string) (around, ours string) {
-	for dir, name := filepath.Dir(path), filepath.Base(path); name != "/"; dir, name = filepath.Dir(dir), filepath.Base(dir) {
-		_, isBackup := parseName(name, time.Local)
-		if !isBackup && name != logDirName && name != pendingName {
-			continue
-		}
-		if _, err := os.Lstat(filepath.Join(dir, logDirName, markerName)); err == nil {
-			return dir, name
-		}
-	}
-	return "", ""
-}
-
-// makeLogDir makes what is missing of .log. The lock is taken on DEST, so of
-// several inits at once one works and the others find it done.
-func (s *store) makeLogDir(ctx context.Context, wait time.Duration) error {
-	err := btrfs.CreateSubvolume(s.dir, logDirName)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return step("create "+logDirName, err)
-	}
-	made := err == nil
-	if s.log == nil {
-		if s.log, err = openDirAt(s.dir, logDirName); err != nil {
-			return step("open", err)
-		}
-	}
-	if made {
-		if err := unix.Fchmod(int(s.log.Fd()), 0o700); err != nil {
-			return step("init", atError("chmod", s.log, "", err))
-		}
-	}
-	if err := s.lock(ctx, "init", max(wait, 5*time.Second)); err != nil {
-		return step("lock", err)
-	}
-	if err := writeFileAt(s.log, markerName, []byte(markerText), true); err != nil {
-		return step("init", err)
-	}
-	return step("init", fsyncDir(s.dir))
-}
-
-// describe fills in what was found and writes the first line of the log.
-func (s *store) describe(r *InitReport, logger *slog.Logger) error {
-	st, err := s.readState(time.Local)
-	if err != nil {
-		return step("read", err)
-	}
-	r.Backups = len(st.all())
-	r.Adopted = s.ancestry(st)
-	if r.Warnings, err = s.exposure(); err != nil {
-		return step("read", err)
-	}
-	if nested := s.nested(st); nested != "" {
-		r.Warnings = append(r.Warnings, nested)
-	}
-	if r.Already {
-		return nil
-	}
-	sink, log, err := s.openLog(logger)
-	if err != nil {
-		return err
-	}
-	log.Info("initialised", "dest", s.path, "backups", r.Backups, "adopted", r.Adopted)
-	for _, w := range r.Warnings {
-		log.Warn(w)
-	}
-	closeLog(sink, logger)
-	return nil
-}
-
-// ancestry tells who made the backups that have no record of ours.
-func (s *store) ancestry(st *state) string {
-	if _, err := statAt(s.dir, rsyncbtrfsMarker); err == nil {
-		return "rsyncbtrfs"
-	}
-	for _, b := range st.backups {
-		if b.Record == nil && b.RecordError == "" {
-			return "RsbtBackup"
-		}
-	}
-	return ""
-}
-
-// nested warns of backup directories in DEST: it is then more likely the place
-// for several than one itself.
-func (s *store) nested(st *state) string {
-	var dests []string
-	for _, name := range st.foreign {
-		if _, err := os.Lstat(filepath.Join(s.path, name, logDirName, markerName)); err == nil {
-			dests = append(dests, name)
-		}
-	}
-	if len(dests) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%s has backup directories in it: %s", s.path, quoteSome(dests))
-}
-
-// exposure warns of a DEST that others can search or change: a directory that
-// is private at the source because of one above it (mode 0700 of /root, say)
-// lies open here, and who can write to DEST can replace what is in it.
-func (s *store) exposure() ([]string, error) {
-	st, err := statAt(s.dir, ".")
-	if err != nil {
-		return nil, err
-	}
-	var warnings []string
-	if st.Mode&0o005 != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s can be entered by every user, who can read in it what only a directory above SRC kept private (mode %04o); unless that is meant: chmod 0700 %[1]s", s.path, st.Mode&0o7777))
-	}
-	if st.Mode&0o022 != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s can be changed by other users (mode %04o)", s.path, st.Mode&0o7777))
-	}
-	if uid := os.Geteuid(); int(st.Uid) != uid && st.Uid != 0 {
-		warnings = append(warnings, fmt.Sprintf("%s belongs to user %d, who can change its backups", s.path, st.Uid))
-	}
-	return warnings, nil
+	r, err := store.Init(ctx, dest, store.InitOptions(o))
+	return (*InitReport)(r), err
 }

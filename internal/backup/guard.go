@@ -1,0 +1,160 @@
+// Guards: what a run refuses to do unless forced, decided before anything in
+// DEST is changed.
+
+package backup
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+)
+
+// guardInput is what the guards depend on.
+type guardInput struct {
+	src       *source.Source
+	newest    *facts.Snapshot
+	baseEmpty bool     // the newest backup holds nothing
+	oneFS     bool     // the run stays on the filesystem of SRC
+	leftOut   []string // the paths below SRC that rules leave out by name
+	force     bool
+}
+
+// checkGuards is pure.
+func checkGuards(in guardInput) error {
+	src, newest := in.src, in.newest
+	if err := checkOverlap(in); err != nil {
+		return err
+	}
+	if in.force {
+		return nil
+	}
+	if src.Local() && src.Empty && newest != nil && !in.baseEmpty {
+		holds := "is empty"
+		if len(src.Views) > 0 {
+			holds = "holds nothing but DEST"
+		}
+		return fail.Kindf(facts.ErrGuard, "%s %s, but the last backup, %s, is not empty: is its disk mounted?", src.Shown, holds, newest.Name)
+	}
+	return nil
+}
+
+// checkOverlap wants to be told of each path to DEST below SRC: a rule that
+// names it, or a directory above it, is consent to leave it out there. With
+// force DEST is left out unasked.
+func checkOverlap(in guardInput) error {
+	src := in.src
+	switch src.Overlap {
+	case source.Same:
+		return fail.Kind(facts.ErrOverlap, fail.Kindf(facts.ErrGuard, "SRC and DEST are the same directory, %s", src.Shown))
+	case source.SrcInside:
+		return fail.Kind(facts.ErrOverlap, fail.Kindf(facts.ErrGuard, "SRC %s lies inside DEST", src.Shown))
+	}
+	inside := &facts.DestInsideError{Source: src.Shown, OtherFilesystem: true}
+	for _, v := range src.Views {
+		if in.oneFS && !v.SameFS || isLeftOut(v.Rel, in.leftOut) {
+			continue
+		}
+		inside.Paths = append(inside.Paths, v.Rel)
+		inside.Exclude = append(inside.Exclude, "/"+source.EscapePattern(v.Rel))
+		inside.OtherFilesystem = inside.OtherFilesystem && !v.SameFS
+	}
+	if len(inside.Paths) > 0 && !in.force {
+		return fail.Kind(facts.ErrGuard, inside)
+	}
+	return nil
+}
+
+func isLeftOut(path string, leftOut []string) bool {
+	return slices.ContainsFunc(leftOut, func(out string) bool {
+		return path == out || strings.HasPrefix(path, out+"/")
+	})
+}
+
+// lastIdentity returns the filesystem the newest backup was read from, if it
+// was of the same local path.
+func lastIdentity(newest *facts.Snapshot, src *source.Source) *facts.SourceIdentity {
+	if newest == nil || newest.Record == nil || src.Identity == nil || newest.Record.SourceName() != src.Shown {
+		return nil
+	}
+	return newest.Record.SourceFS
+}
+
+// sourceChanged tells whether the newest backup was made from something else:
+// another path, or another filesystem or directory at the same one, or on
+// another host.
+// Equal sizes and times then say little (reproducible builds give every file
+// the same), so contents must be compared.
+func sourceChanged(newest *facts.Snapshot, src *source.Source) bool {
+	was := lastIdentity(newest, src)
+	switch {
+	case otherSource(newest, src):
+		return true
+	case was == nil:
+		return false
+	case !mounts.SameDir(*was, *src.Identity):
+		return true
+	}
+	// Host names change; where the filesystem tells nothing, they are all there is.
+	return was.UUID == "" && was.FSID == "" && newest.Record.Host != src.Host
+}
+
+// otherFilesystem tells whether another filesystem stands at the path that the
+// newest backup was made from. It may be a new disk with the same files, or what
+// an unmounted one has left bare.
+func otherFilesystem(newest *facts.Snapshot, src *source.Source) bool {
+	was := lastIdentity(newest, src)
+	return was != nil && !mounts.SameFS(*was, *src.Identity)
+}
+
+// maxDeletes turns a percentage of the files in the newest backup into
+// rsync's --max-delete. entries is how many there are in it where no record
+// says so. ok is false when there is nothing to lose, or nothing to count.
+func maxDeletes(newest *facts.Snapshot, entries int64, percent int) (n int64, ok bool) {
+	if newest == nil || percent == 0 {
+		return 0, false
+	}
+	if newest.Record != nil && newest.Record.Stats != nil {
+		entries = newest.Record.Stats.Files
+	}
+	n = entries * int64(percent) / 100
+	if percent < 100 {
+		n = min(n, max(entries-2, 0)) // the top directory is never deleted: all others are more than that
+	}
+	return n, entries > 0
+}
+
+// emptied is the guard for sources that could not be looked at beforehand:
+// rsync listed nothing but the top directory although the last backup has
+// files.
+func emptied(src *source.Source, files int64, newest *facts.Snapshot, baseEmpty, force bool) error {
+	if force || files > 1 || newest == nil || baseEmpty {
+		return nil
+	}
+	return fail.Kindf(facts.ErrGuard, "%s has nothing to back up, but the last backup, %s, is not empty", src.Shown, newest.Name)
+}
+
+// otherSourceDeletes is how many percent of the last backup's files a run from
+// another SRC may lack unasked: a source that has moved has them all, one that
+// was backed up to this DEST by mistake has none.
+const otherSourceDeletes = 50
+
+// otherSource tells whether the newest backup was made from another SRC, by
+// name.
+func otherSource(newest *facts.Snapshot, src *source.Source) bool {
+	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != src.Shown
+}
+
+func tooManyDeletes(src *source.Source, newest *facts.Snapshot, percent int) error {
+	if otherFilesystem(newest, src) {
+		return fail.Kindf(facts.ErrGuard, "%s is on another filesystem than at the last backup, %s, and lacks more than %s of its files: is its disk mounted?", src.Shown, newest.Name, fmt.Sprintf("%d %%", percent))
+	}
+	if otherSource(newest, src) {
+		return fail.Kindf(facts.ErrGuard, "%s lacks more than %s of the files of the last backup, %s, which was made from %s", src.Shown, fmt.Sprintf("%d %%", percent), newest.Name, newest.Record.SourceName())
+	}
+	return fail.Kindf(facts.ErrGuard, "%s lost more than %s of its files since the last backup", src.Shown, fmt.Sprintf("%d %%", percent))
+}

@@ -1,0 +1,154 @@
+package backup
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+var (
+	uuidA = btrfs.UUID{1}
+	uuidB = btrfs.UUID{2}
+	uuidW = btrfs.UUID{3} // of pending
+	here  = store.Instance{BootID: "boot", MountID: 7}
+)
+
+func note(phase store.WorkPhase, in store.Instance) *store.WorkNote {
+	return &store.WorkNote{Version: 1, WorkUUID: uuidW.String(), Phase: phase, Instance: in, Source: `"/src"`}
+}
+
+// TestPlanOfPending is the table of everything a dead run can leave under
+// pending, and of what becomes of it.
+var planZone = time.FixedZone("CET", 3600)
+
+func TestPlanOfPending(t *testing.T) {
+	first := []facts.Snapshot(nil)
+	second := []facts.Snapshot{{Name: "2026-11-22-09:00", ID: 300, UUID: uuidA}}
+	elsewhere := store.Instance{BootID: "boot before", MountID: 7}
+	remounted := store.Instance{BootID: "boot", MountID: 8}
+	older := store.Instance{BootID: "boot", SysInode: 17901}
+	for _, c := range []struct {
+		name     string
+		backups  []facts.Snapshot
+		pending  store.PendingState
+		now      store.Instance
+		work     store.WorkAction
+		checksum bool
+		discard  bool
+	}{
+		{"nothing there, first backup", first, store.PendingState{}, here, store.WorkCreate, false, false},
+		{"nothing there, later backup", second, store.PendingState{}, here, store.WorkSnapshot, false, false},
+		{"interrupted first backup", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, here)}, here, store.WorkResume, false, false},
+		{"interrupted later backup", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, here)}, here, store.WorkResume, false, false},
+		{"first backup that died", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseTransfer, here)}, here, store.WorkResume, true, false},
+		{"later backup that died", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseTransfer, here)}, here, store.WorkSnapshot, false, true},
+		{"interrupted first backup of another source", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: &store.WorkNote{Version: 1, WorkUUID: uuidW.String(), Phase: store.PhaseSynced, Instance: here, Source: `"/other"`}}, here, store.WorkResume, true, false},
+		{"interrupted later backup of another source", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: &store.WorkNote{Version: 1, WorkUUID: uuidW.String(), Phase: store.PhaseSynced, Instance: here, Source: `"/other"`}}, here, store.WorkSnapshot, false, true},
+		{"poisoned", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhasePoisoned, here)}, here, store.WorkSnapshot, false, true},
+		{"poisoned before a reboot", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhasePoisoned, elsewhere)}, here, store.WorkSnapshot, false, true},
+		{"first backup through a reboot", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, elsewhere)}, here, store.WorkResume, true, false},
+		{"first backup through a remount", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, remounted)}, here, store.WorkResume, true, false},
+		{"first backup, kernel tells no instance", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, store.Instance{})}, store.Instance{}, store.WorkResume, true, false},
+		{"later backup, kernel without unique mount ids", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, older)}, older, store.WorkResume, false, false},
+		{"later backup, such a kernel, remounted", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, older)}, store.Instance{BootID: "boot", SysInode: 18001}, store.WorkSnapshot, false, true},
+		{"later backup, kernel exchanged", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, older)}, here, store.WorkSnapshot, false, true},
+		{"first backup by a program that noted nothing", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW}, here, store.WorkResume, true, false},
+		{"later backup through a reboot", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, elsewhere)}, here, store.WorkSnapshot, false, true},
+		{"note about another pending", second, store.PendingState{Kind: store.Subvolume, UUID: uuidB, ParentUUID: uuidA, Note: note(store.PhaseTransfer, here)}, here, store.WorkSnapshot, false, true},
+		{"made from another backup", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidB, Note: note(store.PhaseTransfer, here)}, here, store.WorkSnapshot, false, true},
+		{"made from no backup", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseTransfer, here)}, here, store.WorkSnapshot, false, true},
+		{"made from a backup that is gone", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseTransfer, here)}, here, store.WorkCreate, false, true},
+		{"already published", []facts.Snapshot{{Name: "2026-11-22-09:00", UUID: uuidA, ParentUUID: uuidW}}, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, here)}, here, store.WorkSnapshot, false, true},
+		{"read-only", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, ReadOnly: true, Note: note(store.PhaseTransfer, here)}, here, store.WorkSnapshot, false, true},
+		{"a plain directory", second, store.PendingState{Kind: store.Directory}, here, store.WorkSnapshot, false, true},
+		{"a symlink", second, store.PendingState{Kind: store.Symlink}, here, store.WorkSnapshot, false, true},
+		{"a file", first, store.PendingState{Kind: store.Other}, here, store.WorkCreate, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			st := &store.State{Backups: c.backups, Pending: c.pending, Instance: c.now}
+			p := makePlan(st, &source.Source{Shown: "/src"}, time.Date(2026, 11, 23, 9, 0, 27, 0, planZone), false)
+			if p.work != c.work || p.checksum != c.checksum || p.discard != c.discard {
+				t.Errorf("work %d, checksum %v, discard %v; want %d, %v, %v (%s)", p.work, p.checksum, p.discard, c.work, c.checksum, c.discard, p.why)
+			}
+			if p.doubtful != (c.work == store.WorkResume && c.checksum && !strings.Contains(c.name, "another source")) {
+				t.Errorf("doubtful %v", p.doubtful)
+			}
+			if (p.why == "") != (c.pending.Kind == store.Absent) {
+				t.Errorf("why = %q", p.why)
+			}
+		})
+	}
+}
+
+// A reboot is not told of where nobody knows of one.
+func TestPlanSaysWhatIsNotKnown(t *testing.T) {
+	pending := store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, store.Instance{BootID: "boot"})}
+	if _, why := judgePending(&pending, store.Instance{BootID: "boot"}, nil); !strings.HasPrefix(why, "the kernel does not tell whether") {
+		t.Errorf("why = %q", why)
+	}
+}
+
+// Otherwise a run that was stopped would hide its deletions from the next.
+func TestPlanCountsDeletionsFromTheBase(t *testing.T) {
+	pending := store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, here)}
+	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-22-09:00", UUID: uuidA}}, Pending: pending, Instance: here}
+	for countDeletes, want := range map[bool]store.WorkAction{false: store.WorkResume, true: store.WorkSnapshot} {
+		if p := makePlan(st, &source.Source{Shown: "/src"}, time.Now(), countDeletes); p.work != want {
+			t.Errorf("counting %v: work %d, want %d", countDeletes, p.work, want)
+		}
+	}
+}
+
+func TestPlanComparesContentsWhenTheSourceIsAnother(t *testing.T) {
+	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-22-09:00", Record: &facts.Record{Source: "hostA:/etc"}}}}
+	for shown, want := range map[string]bool{"hostA:/etc": false, "hostB:/etc": true} {
+		if p := makePlan(st, &source.Source{Shown: shown}, time.Now(), false); p.checksum != want {
+			t.Errorf("source %s: checksum %v, want %v", shown, p.checksum, want)
+		}
+	}
+}
+
+func TestPlanComparesContentsWhenAnotherDiskIsAtTheSamePath(t *testing.T) {
+	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-22-09:00", Record: &facts.Record{Source: "/src", SourceFS: &facts.SourceIdentity{FSID: "a"}}}}}
+	for fsid, want := range map[string]bool{"a": false, "b": true} {
+		src := &source.Source{Shown: "/src", Identity: &facts.SourceIdentity{FSID: fsid}}
+		if p := makePlan(st, src, time.Now(), false); p.checksum != want {
+			t.Errorf("filesystem %s: checksum %v, want %v", fsid, p.checksum, want)
+		}
+	}
+}
+
+func TestPlanNamesAroundWhatIsThere(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 27, 0, planZone)
+	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-23-09:00"}}, Foreign: []string{"2026-11-23-09:00:27"}}
+	p := makePlan(st, &source.Source{}, now, false)
+	if p.naming.Name != "2026-11-23-09:00:27.1" {
+		t.Errorf("name = %s", p.naming.Name)
+	}
+	p.naming = p.naming.Next()
+	if p.naming.Name != "2026-11-23-09:00:27.2" {
+		t.Errorf("next name = %s", p.naming.Name)
+	}
+	hidden := []string{"2026-11-23-09:00:12"}
+	if p := makePlan(&store.State{Foreign: hidden, Hidden: hidden}, &source.Source{}, now, false); p.naming.Name != "2026-11-23-09:00:27" {
+		t.Errorf("name beside one that is hidden = %s", p.naming.Name)
+	}
+}
+
+// FuzzJudgePending: whatever the note says, it cannot make a foreign pending trusted.
+func FuzzJudgePending(f *testing.F) {
+	f.Add(uuidW.String(), "transfer", "b", uint64(1))
+	f.Add(uuidW.String(), string(store.PhaseSynced), here.BootID, here.MountID)
+	f.Fuzz(func(t *testing.T, work, phase, boot string, mount uint64) {
+		n := &store.WorkNote{Version: 1, WorkUUID: work, Phase: store.WorkPhase(phase), Instance: store.Instance{BootID: boot, MountID: mount}}
+		p := store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidB, Note: n}
+		if trust, _ := judgePending(&p, here, &facts.Snapshot{UUID: uuidA}); trust != trustNot {
+			t.Errorf("trusts a pending made from another backup: %+v", n)
+		}
+	})
+}

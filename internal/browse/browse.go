@@ -1,0 +1,202 @@
+// Browsing: one backup held open, and listing and reading what is in it.
+// The kernel confines every lookup to the backup.
+
+package browse
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// Open opens the regular file at path in a backup of dest for reading. The
+// backup is named as find does it: by name, unique prefix, "latest" or
+// "latest~N". path is relative to the root of the backup; a leading slash means
+// that root. Symlinks are followed while they stay inside the backup; ".." and
+// symlinks never lead out. Nothing but a regular file is ever opened.
+//
+// A block that fails its checksum gives EIO from Read.
+//
+// Errors match ErrNoBackup, ErrAmbiguous, ErrNoPath, ErrUsage, ErrBackupGone,
+// or those of List. Reading needs the rights that the file's mode asks for.
+func Open(ctx context.Context, dest, backup, path string) (*os.File, error) {
+	rel, err := store.BackupPath(path)
+	if err != nil {
+		return nil, fail.Step("options", err)
+	}
+	v, err := store.OpenView(dest, backup)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+	f, err := openFile(v, rel)
+	if err != nil {
+		return nil, fail.Step("open", err)
+	}
+	return f, ctx.Err()
+}
+
+// openFile looks before it opens: opening a device or a fifo has effects.
+func openFile(v *store.View, path string) (*os.File, error) {
+	pos, err := v.Lookup(path, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer pos.Close()
+	st, err := at.StatFile(pos)
+	if err != nil {
+		return nil, v.Explain(err)
+	}
+	if kind := at.KindOf(st.Mode); kind != "file" {
+		return nil, fail.Kindf(facts.ErrUsage, "%q in %s is a %s, not a regular file", path, v.Snap.Name, kind)
+	}
+	var fd int
+	err = at.Retry(func() (err error) {
+		fd, err = unix.Open(at.ProcPath(pos), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		return err
+	})
+	if err != nil {
+		return nil, v.Explain(&fs.PathError{Op: "open", Path: pos.Name(), Err: err})
+	}
+	return os.NewFile(uintptr(fd), pos.Name()), nil
+}
+
+// LsOptions are the options of Ls.
+type LsOptions struct {
+	Recursive bool // what is in subdirectories, too
+	// Pick is given the sorted names in a directory and returns those to list:
+	// one that is not listed costs next to nothing. Nil: all.
+	Pick func(names []string) []string
+}
+
+// Ls calls emit for what stands at path in a backup of dest: of a directory
+// each entry, sorted by name, of anything else that alone. With Recursive the
+// entries of a directory come right after it. Symlinks on the way to path are
+// followed as in Open; one at its end is shown, unless path ends in a slash.
+// An error of emit ends the listing and is returned.
+//
+// The memory used is that of the largest directory on the way. Errors are
+// those of Open.
+func Ls(ctx context.Context, dest, backup, path string, o LsOptions, emit func(facts.Entry) error) error {
+	rel, err := store.BackupPath(path)
+	if err != nil {
+		return fail.Step("options", err)
+	}
+	v, err := store.OpenView(dest, backup)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	l := lister{ctx: ctx, view: v, recursive: o.Recursive, pick: o.Pick, emit: emit}
+	return l.list(rel, strings.HasSuffix(path, "/"))
+}
+
+type lister struct {
+	ctx       context.Context
+	view      *store.View
+	recursive bool
+	pick      func([]string) []string
+	emit      func(facts.Entry) error
+}
+
+// list opens what stands at path as a directory if it is one.
+func (l *lister) list(path string, follow bool) error {
+	flags := uint64(unix.O_PATH)
+	if !follow {
+		flags |= unix.O_NOFOLLOW
+	}
+	pos, err := l.view.Lookup(path, flags)
+	if err != nil {
+		return fail.Step("open", err)
+	}
+	defer pos.Close()
+	st, err := at.StatFile(pos)
+	if err != nil {
+		return fail.Step("read", l.view.Explain(err))
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		e, err := entryOf(pos, "", path, st)
+		if err != nil {
+			return fail.Step("read", l.view.Explain(err))
+		}
+		return l.emit(e)
+	}
+	dir, err := at.OpenDir(pos, ".")
+	if err != nil {
+		return fail.Step("read", l.view.Explain(err))
+	}
+	return l.directory(dir, path)
+}
+
+// directory lists dir, which is closed before its subdirectories are entered
+// but for one descriptor to reach them by.
+func (l *lister) directory(dir *os.File, path string) error {
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return fail.Step("read", l.view.Explain(err))
+	}
+	slices.Sort(names)
+	if l.pick != nil {
+		names = l.pick(names)
+	}
+	for _, name := range names {
+		if l.ctx.Err() != nil {
+			return fail.Step("read", context.Cause(l.ctx))
+		}
+		if err := l.child(dir, name, filepath.Join(path, name)); err != nil {
+			return err
+		}
+	}
+	return fail.Step("read", l.view.Gone())
+}
+
+func (l *lister) child(dir *os.File, name, path string) error {
+	st, err := at.Stat(dir, name)
+	var e facts.Entry
+	if err == nil {
+		e, err = entryOf(dir, name, path, st)
+	}
+	if err != nil {
+		return fail.Step("read", l.view.Explain(err))
+	}
+	if err := l.emit(e); err != nil {
+		return err
+	}
+	if !l.recursive || e.Kind != "directory" {
+		return nil
+	}
+	sub, err := at.OpenDir(dir, name)
+	if err != nil {
+		return fail.Step("read", l.view.Explain(err))
+	}
+	return l.directory(sub, path)
+}
+
+func entryOf(dir *os.File, name, path string, st unix.Stat_t) (facts.Entry, error) {
+	e := facts.Entry{
+		Path: path, Kind: at.KindOf(st.Mode), Mode: facts.Permissions(st.Mode & 0o7777), UID: st.Uid, GID: st.Gid,
+		Size: st.Size, MTime: time.Unix(st.Mtim.Unix()), Links: uint64(st.Nlink), Inode: st.Ino,
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		var err error
+		e.Link, err = at.Readlink(dir, name)
+		return e, err
+	case unix.S_IFBLK, unix.S_IFCHR:
+		e.Device = fmt.Sprintf("%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
+	}
+	return e, nil
+}

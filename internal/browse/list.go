@@ -1,0 +1,124 @@
+// List: the backups in DEST, oldest first.
+
+package browse
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"github.com/rsbtbackup/rsbtbackup/internal/space"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// Listing is what DEST holds.
+type Listing struct {
+	Dest    string           `json:"dest"`
+	Backups []facts.Snapshot `json:"backups"` // oldest first
+	// Pending tells that an unfinished backup lies there: one that is being
+	// made, or one that was interrupted and will be resumed or removed.
+	Pending bool `json:"pending"`
+	// Running tells that it is being made.
+	Running bool `json:"running"`
+	// Foreign are the other entries of DEST; they are never touched.
+	Foreign []string `json:"foreign"`
+	// Hidden are those of them that are called like a backup and are, or hide,
+	// one, as something is mounted on them.
+	Hidden []string `json:"hidden"`
+	Free   uint64   `json:"free"`  // bytes, as statfs tells an ordinary user
+	Total  uint64   `json:"total"` // bytes
+}
+
+// List reads DEST. It takes no lock and changes nothing, so it never waits
+// for a running backup, and works on a read-only mount. It needs read access
+// to DEST and .log.
+//
+// Errors match ErrDest, ErrNotBtrfs or ErrNotInitialized.
+func List(ctx context.Context, dest string) (*Listing, error) {
+	s, err := store.Open(dest)
+	if err != nil {
+		return nil, err
+	}
+	l, err := list(s)
+	return l, errors.Join(err, s.Close(), ctx.Err())
+}
+
+// ListSizes is List with Exclusive filled in for each backup, and Added where
+// the record does not have it. It looks at every extent that a backup does not
+// share with the one before it, so it takes longer the more has changed. Both
+// stay nil for everybody but root, whom alone the kernel tells, and while
+// something is mounted on a backup.
+func ListSizes(ctx context.Context, dest string) (*Listing, error) {
+	s, err := store.Open(dest)
+	if err != nil {
+		return nil, err
+	}
+	l, err := list(s)
+	if err == nil {
+		err = fail.Step("measure", measureEach(s, ctx, l))
+	}
+	return l, errors.Join(err, s.Close())
+}
+
+func list(s *store.Store) (*Listing, error) {
+	st, err := s.ReadState(time.Local)
+	if err != nil {
+		return nil, fail.Step("read", err)
+	}
+	l := &Listing{Dest: s.Path, Backups: st.All(), Foreign: st.Foreign, Hidden: st.Hidden}
+	if l.Pending = st.Pending.Kind == store.Subvolume && !st.Pending.PublishedAs(st.Newest()); l.Pending {
+		running := s.RunningNow(mounts.ReadMount(s.Dir))
+		l.Running = running != nil && running.Verb == "backup"
+	}
+	l.Free, l.Total, err = s.Space()
+	return l, fail.Step("read", err)
+}
+
+// measureEach measures every backup on its own, against its two neighbours:
+// what neither of them has, no other has either, since each descends from the
+// one before it.
+// With one of them hidden that is not so.
+func measureEach(s *store.Store, ctx context.Context, l *Listing) error {
+	if len(l.Hidden) > 0 {
+		return nil
+	}
+	var backups []*facts.Snapshot
+	for i := range l.Backups {
+		if l.Backups[i].Unreadable == "" {
+			backups = append(backups, &l.Backups[i])
+		}
+	}
+	m := &space.Measurer{Store: s}
+	for i, b := range backups {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var older, newer *facts.Snapshot
+		if i > 0 {
+			older = backups[i-1]
+		}
+		if i+1 < len(backups) {
+			newer = backups[i+1]
+		}
+		added, freed, err := m.Sizes(b, older, newer)
+		switch {
+		case errors.Is(err, unix.EPERM):
+			return nil
+		case errors.Is(err, fs.ErrNotExist):
+			continue // deleted while we look: nothing is locked
+		case err != nil:
+			return err
+		}
+		b.Exclusive = &freed
+		if b.Added == nil {
+			b.Added = &added
+		}
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+// Diff: what changed from one backup to another.
+//
+// Both ways of finding out, the kernel's change stream (diffstream.go) and the
+// two-sided walk (difftree.go), only find candidates: names that are not where
+// they were, and files whose inode was touched. What became of them is decided
+// in one place (diffmatch.go, diffcheck.go) from the two backups as they are,
+// so both ways give the same answer.
+
+package diff
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// Options of Diff. The zero value compares everything, the fastest way.
+type Options struct {
+	// Path limits it to what is at or below, relative to the root of the
+	// backups. What moved in or out across that line is added or removed.
+	Path   string
+	Method facts.DiffMethod
+}
+
+// Difference is what Diff found.
+type Difference struct {
+	Dest   string           `json:"dest"`
+	From   string           `json:"from"`
+	To     string           `json:"to"`
+	Path   string           `json:"path,omitempty"`
+	Method facts.DiffMethod `json:"method"` // how it was found
+	// Entries are sorted by Path.
+	Entries []facts.DiffEntry `json:"-"`
+	// Unread says what could not be compared, and why.
+	Unread []string `json:"unread,omitempty"`
+}
+
+// maxUnread bounds Difference.Unread.
+const maxUnread = 1000
+
+// Run compares the backups from and to, each given as a name, a unique
+// prefix, "latest" or "latest~N". It takes no lock and changes nothing.
+//
+// Modified means that the content differs: a file rewritten with the same
+// bytes is no difference. A file is the same as before, under whatever name,
+// if its inode number and time of birth are: snapshots keep both. As rsync
+// makes a new file of one that was renamed at the source, a file that is gone
+// and a new one are a rename too if size, modification time to the nanosecond
+// and content agree. Of what could not be read nothing is said, and data that
+// both backups have in one place on the disk need not be read, if root asks.
+// Subvolumes nested in a backup are not looked into.
+//
+// With DiffSend the time is proportional to what changed, with DiffWalk to
+// what is there; memory in either case to what changed.
+//
+// Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrNoBackup,
+// ErrAmbiguous, ErrBackupGone, ErrUsage for a path that leaves the backup,
+// ErrNoPath (and fs.ErrNotExist) for one that is in neither, and ErrNotCompared,
+// with which the Difference is valid.
+func Run(ctx context.Context, dest, from, to string, o Options) (*Difference, error) {
+	inside := ""
+	if o.Path != "" {
+		var err error
+		if inside, err = store.InsidePath(o.Path); err != nil {
+			return nil, fail.Step("options", err)
+		}
+	}
+	s, err := store.Open(dest)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	d, err := newDiffer(s, from, to, inside)
+	if err != nil {
+		return nil, fail.Step("read", err)
+	}
+	defer d.close()
+	d.ctx = ctx
+	found := &Difference{Dest: s.Path, From: d.a.name, To: d.b.name, Path: inside}
+	found.Method, err = d.run(o.Method)
+	if err = d.explain(s, err); err != nil {
+		return nil, fail.Step("compare", err)
+	}
+	slices.SortFunc(d.entries, compareEntries)
+	found.Entries, found.Unread = d.entries, d.unread
+	if d.unreadCount > 0 {
+		return found, fail.Step("compare", fail.Kindf(facts.ErrNotCompared, "%s could not be read: %w", say.Plural(d.unreadCount, "file"), d.firstUnread))
+	}
+	return found, nil
+}
+
+// noPath is fs.ErrNotExist as well.
+func noPath(format string, args ...any) error {
+	return fail.Kind(facts.ErrNoPath, fail.Kindf(fs.ErrNotExist, format, args...))
+}
+
+func compareEntries(a, b facts.DiffEntry) int {
+	return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.OldPath, b.OldPath), cmp.Compare(a.Kind, b.Kind))
+}
+
+// differ compares two backups, or what is at inside in both.
+type differ struct {
+	ctx     context.Context
+	a, b    *diffSide
+	inside  string
+	related bool // so that inode numbers mean the same in both
+
+	mu          sync.Mutex // walks are parallel
+	entries     []facts.DiffEntry
+	unread      []string
+	firstUnread error
+	unreadCount int
+	same        map[[2]at.FileID]bool // contents of files with several names
+}
+
+// diffSide is one of the two backups.
+type diffSide struct {
+	snap     facts.Snapshot
+	name     string
+	root     *os.File
+	readOnly bool
+	loose    map[string]*diffLink // by path: names that are not as they are on the other side
+}
+
+// diffLink is one name of one file.
+type diffLink struct {
+	path    string
+	st      at.Info
+	partner *diffLink // of a directory: what it is on the other side
+	done    bool      // accounted for
+}
+
+func newDiffer(s *store.Store, from, to, inside string) (*differ, error) {
+	st, err := s.ReadState(time.Local)
+	if err != nil {
+		return nil, err
+	}
+	d := &differ{inside: inside, same: map[[2]at.FileID]bool{}}
+	for _, side := range []struct {
+		ref string
+		to  **diffSide
+	}{{from, &d.a}, {to, &d.b}} {
+		backup, err := st.Find(side.ref)
+		if err != nil {
+			d.close()
+			return nil, err
+		}
+		root, err := btrfs.OpenDirAt(s.Dir, backup.Name)
+		if err != nil {
+			d.close()
+			return nil, cmp.Or(s.Gone(backup), err)
+		}
+		*side.to = &diffSide{snap: backup, name: backup.Name, root: root, readOnly: backup.ReadOnly, loose: map[string]*diffLink{}}
+	}
+	return d, nil
+}
+
+func (d *differ) close() {
+	for _, side := range []*diffSide{d.a, d.b} {
+		if side != nil {
+			// Nothing was written.
+			_ = side.root.Close()
+		}
+	}
+}
+
+// explain puts a backup that was deleted meanwhile in the place of what came of
+// it: files that seemed to be gone, or an error.
+func (d *differ) explain(s *store.Store, err error) error {
+	for _, side := range []*diffSide{d.a, d.b} {
+		gone := s.Gone(side.snap)
+		if errors.Is(gone, facts.ErrBackupGone) || err == nil && gone != nil {
+			return gone
+		}
+	}
+	return err
+}
+
+// run finds the candidates one way or the other and judges them.
+func (d *differ) run(method facts.DiffMethod) (facts.DiffMethod, error) {
+	a, errA := at.LookInside(d.a.root, d.inside)
+	b, errB := at.LookInside(d.b.root, d.inside)
+	for _, err := range []error{errA, errB} {
+		if err != nil && !at.IsAbsent(err) {
+			return "", err
+		}
+	}
+	if errA != nil && errB != nil {
+		return "", noPath("%q is neither in %s nor in %s", d.inside, d.a.name, d.b.name)
+	}
+	if err := d.relate(); err != nil {
+		return "", err
+	}
+	tops := errA == nil && errB == nil && a.IsDir() && b.IsDir()
+	if method != facts.DiffWalk {
+		ok, err := d.trySend(tops && (d.inside == "" || a.ID == b.ID))
+		switch {
+		case btrfs.IsDamage(err) && method == facts.DiffAuto:
+			d.forget() // the kernel gives up at what a walk goes round
+		case ok || err != nil:
+			return facts.DiffSend, err
+		}
+		if method == facts.DiffSend {
+			return "", fmt.Errorf("%s and %s: a change stream needs root and two read-only backups that are related", d.a.name, d.b.name)
+		}
+	}
+	if err := d.walkBoth(topLink(d.inside, a, errA), topLink(d.inside, b, errB)); err != nil {
+		return "", err
+	}
+	return facts.DiffWalk, d.match()
+}
+
+// forget makes the differ as good as new.
+func (d *differ) forget() {
+	clear(d.a.loose)
+	clear(d.b.loose)
+	d.entries, d.unread, d.unreadCount, d.firstUnread = nil, nil, 0, nil
+}
+
+func topLink(p string, st at.Info, err error) *diffLink {
+	if err != nil {
+		return nil
+	}
+	return &diffLink{path: p, st: st}
+}
+
+// relate compares the roots: a snapshot keeps the time of birth of its root.
+func (d *differ) relate() error {
+	a, err := at.LookInside(d.a.root, "")
+	if err != nil {
+		return err
+	}
+	b, err := at.LookInside(d.b.root, "")
+	d.related = a.ID == b.ID && a.ID.Known()
+	return err
+}
+
+// skip notes what could not be read, once, and goes on.
+func (d *differ) skip(err error) error {
+	if err == nil || !at.IsUnreadable(err) {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Contains(d.unread, err.Error()) {
+		return nil
+	}
+	d.firstUnread = cmp.Or(d.firstUnread, err)
+	d.unreadCount++
+	if len(d.unread) < maxUnread {
+		d.unread = append(d.unread, err.Error())
+	}
+	return nil
+}
+
+func (d *differ) add(e facts.DiffEntry) {
+	if e.OldPath == e.Path {
+		e.OldPath = ""
+	}
+	if e.OldType == e.Type {
+		e.OldType = ""
+	}
+	if e.Path == "" {
+		e.Path = "."
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.entries = append(d.entries, e)
+}
+
+// report adds the entry for a file that is a in the first and b in the second
+// backup, either of which may be nil.
+func (d *differ) report(kind facts.DiffKind, a, b *diffLink, changed []facts.DiffChange) {
+	e := facts.DiffEntry{Kind: kind, Changed: changed}
+	if a != nil {
+		e.Path, e.OldPath, e.Type, e.OldType, e.OldSize = a.path, a.path, a.st.TypeName(), a.st.TypeName(), a.st.FileSize()
+	}
+	if b != nil {
+		e.Path, e.Type, e.Size = b.path, b.st.TypeName(), b.st.FileSize()
+	}
+	d.add(e)
+}

@@ -1,0 +1,227 @@
+// History: the versions of one path through all backups.
+
+package diff
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// PathHistory is what History found.
+type PathHistory struct {
+	Dest     string          `json:"dest"`
+	Path     string          `json:"path"`    // relative to the root of each backup; "." is that root
+	Backups  int             `json:"backups"` // how many there are
+	Versions []facts.Version `json:"-"`       // oldest first
+	// Unread says what could not be looked up or compared, and why.
+	Unread []string `json:"unread,omitempty"`
+	// Passed are backups that can not be opened at all: what they had is not here.
+	Passed []string `json:"passed,omitempty"`
+}
+
+// History goes through all backups, oldest first, and lists the distinct
+// versions of path, which is relative to their roots and never leaves them.
+//
+// A version ends where type, content, mode, owner, modification time or
+// extended attributes differ, or where that can not be told since something can
+// not be read. Content is read only where inode, ctime, size and, for root, its
+// place on the disk do not settle it. A backup in which the path can not be
+// looked up is passed over, and so is one that can not be opened at all. Of a directory it is the directory itself that is meant,
+// whose modification time tells that names in it came or went, not what
+// happened to the files in it. It takes no lock; a backup that is deleted
+// meanwhile is left out.
+//
+// Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrUsage for a path
+// that would leave the backup, ErrNoPath (and fs.ErrNotExist) for one that no
+// backup has, fs.ErrPermission, and ErrNotCompared, with which the PathHistory,
+// if there is one, is valid.
+func History(ctx context.Context, dest, path string) (*PathHistory, error) {
+	inside, err := store.InsidePath(path)
+	if err != nil {
+		return nil, fail.Step("options", err)
+	}
+	s, err := store.Open(dest)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	h, err := history(s, ctx, inside)
+	if err != nil {
+		return nil, err
+	}
+	err = h.unread()
+	switch {
+	case len(h.versions) > 0:
+		return &PathHistory{Dest: s.Path, Path: at.CmpOrDot(inside), Backups: h.backups, Versions: h.versions, Unread: texts(h.failed), Passed: h.passed}, err
+	case err != nil:
+		return nil, err
+	case len(h.passed) > 0:
+		return nil, fail.Step("look up", noPath("%q is in no backup of %s that can be opened; %s can not be", path, s.Path, say.SomeNames(h.passed)))
+	}
+	return nil, fail.Step("look up", noPath("%q is in no backup of %s", path, s.Path))
+}
+
+// history visits all backups, and once more if one of them was deleted
+// meanwhile: what was found in that may be wrong, and the next one was compared
+// with it.
+func history(s *store.Store, ctx context.Context, path string) (*historian, error) {
+	for {
+		st, err := s.ReadState(time.Local)
+		if err != nil {
+			return nil, fail.Step("read", err)
+		}
+		h := &historian{ctx: ctx, path: path, backups: len(st.All()), passed: store.BackupNames(st.Broken)}
+		for i := 0; i < len(st.Backups) && err == nil; i++ {
+			err = h.visit(s.Dir, st.Backups[i])
+		}
+		h.close()
+		var gone error
+		for i := 0; i < len(st.Backups) && gone == nil; i++ {
+			gone = s.Gone(st.Backups[i])
+		}
+		switch {
+		case errors.Is(gone, facts.ErrBackupGone) && ctx.Err() == nil:
+		case err != nil:
+			return nil, fail.Step("look up", err)
+		default:
+			return h, fail.Step("look up", gone)
+		}
+	}
+}
+
+func texts(errs []error) []string {
+	var all []string
+	for _, err := range errs {
+		all = append(all, err.Error())
+	}
+	return all
+}
+
+// historian holds on to the last backup that was looked at.
+type historian struct {
+	ctx      context.Context
+	path     string
+	versions []facts.Version
+	last     *diffSide
+	seen     *diffLink // what last has; nil for nothing
+	complete bool      // Take of the last version is
+	failed   []error   // what could not be looked up or compared
+	backups  int       // how many there are
+	passed   []string  // of these, those that can not be opened
+}
+
+// unread tells the first of what could not be looked up or compared.
+func (h *historian) unread() error {
+	if len(h.failed) == 0 {
+		return nil
+	}
+	return fail.Step("compare", fail.Kindf(facts.ErrNotCompared, "%s could not be made: %w", say.Plural(len(h.failed), "comparison"), h.failed[0]))
+}
+
+// skip notes that something could not be read and goes on: it is when data is
+// damaged that the versions of a file are asked for.
+func (h *historian) skip(err error) error {
+	if err == nil || !at.IsUnreadable(err) {
+		return err
+	}
+	h.failed = append(h.failed, err)
+	return nil
+}
+
+func (h *historian) close() {
+	if h.last != nil {
+		// Nothing was written.
+		_ = h.last.root.Close()
+	}
+}
+
+// visit looks at the next backup.
+func (h *historian) visit(dest *os.File, backup facts.Snapshot) error {
+	if h.ctx.Err() != nil {
+		return context.Cause(h.ctx)
+	}
+	root, err := btrfs.OpenDirAt(dest, backup.Name)
+	if err != nil {
+		return h.skip(err)
+	}
+	side := &diffSide{name: backup.Name, root: root, readOnly: backup.ReadOnly}
+	st, err := at.LookInside(root, h.path)
+	var now *diffLink
+	if err == nil {
+		now = &diffLink{path: h.path, st: st}
+	} else if !at.IsAbsent(err) {
+		return errors.Join(h.skip(err), root.Close())
+	}
+	if err := h.compare(side, now, backup.Status == facts.Complete); err != nil {
+		return errors.Join(err, root.Close())
+	}
+	h.close()
+	h.last, h.seen = side, now
+	return nil
+}
+
+func (h *historian) compare(side *diffSide, now *diffLink, complete bool) error {
+	switch {
+	case now == nil && h.seen != nil:
+		h.versions[len(h.versions)-1].Vanished = side.name
+		return nil
+	case now == nil:
+		return nil
+	case h.seen == nil:
+		h.begin(side.name, now.st, complete)
+		return nil
+	}
+	changed, err := h.changes(side, now)
+	unread := err != nil
+	if unread {
+		if err := h.skip(fmt.Errorf("%s to %s: %w", h.last.name, side.name, err)); err != nil {
+			return err
+		}
+	}
+	if len(changed) > 0 || unread {
+		v := h.begin(side.name, now.st, complete)
+		v.Changed, v.Unread = changed, unread
+		return nil
+	}
+	v := &h.versions[len(h.versions)-1]
+	v.Last = side.name
+	v.Backups++
+	if complete || !h.complete {
+		v.Take, h.complete = side.name, complete
+	}
+	return nil
+}
+
+// changes are those that are known; with an error there may be more.
+func (h *historian) changes(side *diffSide, now *diffLink) ([]facts.DiffChange, error) {
+	d := &differ{ctx: h.ctx, a: h.last, b: side, same: map[[2]at.FileID]bool{}}
+	if err := d.relate(); err != nil {
+		return nil, err
+	}
+	changed, err := d.changes(h.seen, now, false)
+	if now.st.IsDir() && h.seen.st.IsDir() && now.st.MTime != h.seen.st.MTime {
+		changed = append(changed, facts.ChangedMtime)
+	}
+	return changed, err
+}
+
+func (h *historian) begin(name string, st at.Info, complete bool) *facts.Version {
+	const permissions = 0o7777
+	h.complete = complete
+	h.versions = append(h.versions, facts.Version{
+		First: name, Last: name, Take: name, Backups: 1, Type: st.TypeName(), Size: st.FileSize(),
+		Mode: facts.Permissions(st.Mode & permissions), UID: st.UID, GID: st.GID,
+		ModTime: time.Unix(st.MTime.Sec, int64(st.MTime.Nsec)),
+	})
+	return &h.versions[len(h.versions)-1]
+}

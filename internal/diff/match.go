@@ -1,0 +1,264 @@
+// Making differences out of names that are not where they were.
+
+package diff
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"maps"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/replay"
+)
+
+// match accounts for every loose name, the surest relation first: the same file
+// in the same directory, the same file elsewhere, another file of the same
+// name, an equal file of another name.
+func (d *differ) match() error {
+	a, b := sortedLinks(d.a.loose), sortedLinks(d.b.loose)
+	if d.related {
+		partnerDirs(a, b)
+		if err := d.matchKept(a); err != nil {
+			return err
+		}
+		if err := d.matchMoved(a, b); err != nil {
+			return err
+		}
+	}
+	if err := d.matchReplaced(a); err != nil {
+		return err
+	}
+	if err := d.matchCopied(a, b); err != nil {
+		return err
+	}
+	for _, l := range unmatched(a) {
+		d.report(facts.DiffRemoved, l, nil, nil)
+	}
+	for _, l := range unmatched(b) {
+		d.report(facts.DiffAdded, nil, l, nil)
+	}
+	return nil
+}
+
+// sortedLinks has a directory before what is in it.
+func sortedLinks(loose map[string]*diffLink) []*diffLink {
+	links := make([]*diffLink, 0, len(loose))
+	for _, p := range slices.Sorted(maps.Keys(loose)) {
+		links = append(links, loose[p])
+	}
+	return links
+}
+
+func unmatched(links []*diffLink) []*diffLink {
+	var left []*diffLink
+	for _, l := range links {
+		if !l.done {
+			left = append(left, l)
+		}
+	}
+	return left
+}
+
+func partnerDirs(a, b []*diffLink) {
+	dirs := map[at.FileID]*diffLink{}
+	for _, l := range b {
+		if l.st.IsDir() && l.st.ID.Known() {
+			dirs[l.st.ID] = l
+		}
+	}
+	for _, l := range a {
+		if other := dirs[l.st.ID]; l.st.IsDir() && other != nil {
+			l.partner, other.partner = other, l
+		}
+	}
+}
+
+// translate finds the place on the other side of what is at p on this one.
+// There is none in a directory without a partner.
+func translate(loose map[string]*diffLink, top, p string) (string, bool) {
+	if p == top {
+		return p, true
+	}
+	if l := loose[p]; l != nil {
+		if l.partner == nil {
+			return "", false
+		}
+		return l.partner.path, true
+	}
+	dir, ok := translate(loose, top, replay.ParentOf(p))
+	return path.Join(dir, path.Base(p)), ok
+}
+
+// opposite is the loose name in the same place on the other side, if any. The
+// top of a comparison has no parent in it.
+func (d *differ) opposite(l *diffLink) *diffLink {
+	place := l.path
+	if l.path != d.inside {
+		dir, ok := translate(d.a.loose, d.inside, replay.ParentOf(l.path))
+		if !ok {
+			return nil
+		}
+		place = path.Join(dir, path.Base(l.path))
+	}
+	if other := d.b.loose[place]; other != nil && !other.done {
+		return other
+	}
+	return nil
+}
+
+// matchKept finds what moved only with the directory it is in.
+func (d *differ) matchKept(a []*diffLink) error {
+	for _, l := range a {
+		other := d.opposite(l)
+		if other == nil || other.st.ID != l.st.ID || !l.st.ID.Known() {
+			continue
+		}
+		l.done, other.done = true, true
+		if err := d.pair("", l, other, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matchMoved pairs the names a file has lost with those it has gained.
+func (d *differ) matchMoved(a, b []*diffLink) error {
+	lost := map[at.FileID][]*diffLink{}
+	for _, l := range unmatched(a) {
+		if l.st.ID.Known() {
+			lost[l.st.ID] = append(lost[l.st.ID], l)
+		}
+	}
+	// A name that is the same again first, then in order.
+	for _, samePath := range []bool{true, false} {
+		for _, l := range unmatched(b) {
+			candidates := lost[l.st.ID]
+			i := slices.IndexFunc(candidates, func(old *diffLink) bool { return !samePath || old.path == l.path })
+			if i < 0 {
+				continue
+			}
+			old := candidates[i]
+			lost[l.st.ID] = slices.Delete(candidates, i, i+1)
+			old.done, l.done = true, true
+			if err := d.pair(facts.DiffRenamed, old, l, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// matchReplaced pairs different files of the same name. It goes from the top,
+// so directories found to belong together give their entries a place.
+func (d *differ) matchReplaced(a []*diffLink) error {
+	for _, l := range unmatched(a) {
+		other := d.opposite(l)
+		if other == nil {
+			continue
+		}
+		if l.st.IsDir() && other.st.IsDir() {
+			l.partner, other.partner = other, l
+		}
+		l.done, other.done = true, true
+		if err := d.pair("", l, other, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyKey is what a copy by rsync has in common with the original before its
+// bytes are looked at.
+type copyKey struct {
+	size  int64
+	mtime unix.StatxTimestamp
+}
+
+type copies struct{ gone, come []*diffLink }
+
+// matchCopied finds files that were renamed at the source: rsync has made a new
+// file and removed the old one.
+func (d *differ) matchCopied(a, b []*diffLink) error {
+	groups := map[copyKey]*copies{}
+	group := func(l *diffLink) *copies {
+		key := copyKey{l.st.Size, l.st.MTime}
+		if groups[key] == nil {
+			groups[key] = &copies{}
+		}
+		return groups[key]
+	}
+	for _, l := range unmatched(a) {
+		if l.st.IsFile() && l.st.Size > 0 {
+			group(l).gone = append(group(l).gone, l)
+		}
+	}
+	for _, l := range unmatched(b) {
+		if key := (copyKey{l.st.Size, l.st.MTime}); l.st.IsFile() && groups[key] != nil {
+			groups[key].come = append(groups[key].come, l)
+		}
+	}
+	for _, g := range groups {
+		if err := d.matchCopies(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matchCopies pairs equal contents: the same base name first, then in order.
+func (d *differ) matchCopies(g *copies) error {
+	if len(g.come) == 0 {
+		return nil
+	}
+	gone := map[[sha256.Size]byte][]*diffLink{}
+	for _, l := range g.gone {
+		sum, err := d.digest(d.a, l)
+		if err = d.skip(err); err != nil {
+			return err
+		}
+		gone[sum] = append(gone[sum], l)
+	}
+	sums := map[*diffLink][sha256.Size]byte{}
+	for _, l := range g.come {
+		sum, err := d.digest(d.b, l)
+		if err = d.skip(err); err != nil {
+			return err
+		}
+		sums[l] = sum
+	}
+	for _, sameName := range []bool{true, false} {
+		for _, l := range unmatched(g.come) {
+			candidates := gone[sums[l]]
+			i := slices.IndexFunc(candidates, func(old *diffLink) bool { return !sameName || path.Base(old.path) == path.Base(l.path) })
+			if i < 0 || sums[l] == ([sha256.Size]byte{}) {
+				continue
+			}
+			old := candidates[i]
+			gone[sums[l]] = slices.Delete(candidates, i, i+1)
+			old.done, l.done = true, true
+			if err := d.pair(facts.DiffRenamed, old, l, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (d *differ) digest(side *diffSide, l *diffLink) (sum [sha256.Size]byte, err error) {
+	f, err := at.OpenPathInside(side.root, l.path, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return sum, err
+	}
+	hash := sha256.New()
+	_, err = io.Copy(hash, contextReader{d.ctx, f})
+	if err = errors.Join(err, f.Close()); err != nil {
+		return sum, err
+	}
+	return [sha256.Size]byte(hash.Sum(nil)), nil
+}

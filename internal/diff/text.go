@@ -1,0 +1,149 @@
+// The difference of one text file, line by line.
+
+package diff
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/aymanbagabas/go-udiff"
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// maxText bounds the files TextDiff compares: finding the shortest difference
+// takes time that grows with the square of what changed.
+const maxText = 1 << 20
+
+// errNotLines: one of two is no file at all.
+var errNotLines = errors.New("not a file")
+
+// Text returns the unified difference of one file between two backups, ""
+// if there is none. The file may be missing in one of them. Text is UTF-8
+// without NUL, of at most 1 MiB. In the header a name that is not plain is in
+// double quotes, as git has it.
+//
+// Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for what
+// is no regular file.
+func Text(ctx context.Context, dest, from, to, path string) (string, error) {
+	inside, err := store.InsidePath(path)
+	if err != nil {
+		return "", fail.Step("options", err)
+	}
+	s, err := store.Open(dest)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	d, err := newDiffer(s, from, to, inside)
+	if err != nil {
+		return "", fail.Step("read", err)
+	}
+	defer d.close()
+	a, errA := d.a.text(inside)
+	b, errB := d.b.text(inside)
+	if err := d.explain(s, nil); err != nil {
+		return "", fail.Step("compare", err)
+	}
+	switch lacksA, lacksB := errors.Is(errA, fs.ErrNotExist), errors.Is(errB, fs.ErrNotExist); {
+	case lacksA && lacksB:
+		return "", fail.Step("compare", noPath("%q is neither in %s nor in %s", inside, d.a.name, d.b.name))
+	case lacksA != lacksB:
+		errA, errB = at.IgnoreNotExist(errA), at.IgnoreNotExist(errB)
+	}
+	if sameReason(errA, errB) {
+		errB = nil
+	}
+	if err := errors.Join(errA, errB); err != nil {
+		return "", fail.Step("compare", err)
+	}
+	return udiff.Unified(patchName(d.a.name+"/"+inside), patchName(d.b.name+"/"+inside), a, b), ctx.Err()
+}
+
+// sameReason: one of two such errors says it all.
+func sameReason(a, b error) bool {
+	return slices.ContainsFunc([]error{facts.ErrTooLarge, facts.ErrBinary, errNotLines}, func(kind error) bool {
+		return errors.Is(a, kind) && errors.Is(b, kind)
+	})
+}
+
+// patchName is a name as git and GNU patch have it in the header of a
+// difference: one that could be taken for more than a name is in double quotes,
+// with C's escapes.
+func patchName(name string) string {
+	odd := func(r rune) bool { return r == '"' || r == '\\' || r == utf8.RuneError || !unicode.IsPrint(r) }
+	if !strings.ContainsFunc(name, odd) {
+		return name
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case '\a' <= c && c <= '\r':
+			b.WriteByte('\\')
+			b.WriteByte("abtnvfr"[c-'\a'])
+		case c < ' ' || c >= 0x7f:
+			fmt.Fprintf(&b, `\%03o`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String() + "\""
+}
+
+// text reads a whole file.
+func (s *diffSide) text(path string) (string, error) {
+	f, err := at.OpenPathInside(s.root, at.CmpOrDot(path), unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return "", s.noText(path, err)
+	}
+	defer f.Close()
+	st, err := at.InfoOf(f, "")
+	switch {
+	case err != nil:
+		return "", err
+	case !st.IsFile():
+		return "", notLines(f.Name(), st)
+	case st.Size > maxText:
+		return "", fmt.Errorf("%s: %w: it has %d bytes, the limit is %d", f.Name(), facts.ErrTooLarge, st.Size, maxText)
+	}
+	content := make([]byte, st.Size)
+	n, err := f.ReadAt(content, 0)
+	if err != nil && !isEnd(err) {
+		return "", err
+	}
+	content = content[:n]
+	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
+		return "", fmt.Errorf("%s: %w", f.Name(), facts.ErrBinary)
+	}
+	return string(content), nil
+}
+
+// noText gives the reason why what is at path can not be opened to be read, if
+// it is not the one in err: a symlink, socket or device is no file.
+func (s *diffSide) noText(path string, err error) error {
+	st, lookErr := at.LookInside(s.root, path)
+	if lookErr != nil || st.IsFile() || st.IsDir() {
+		return err
+	}
+	return notLines(filepath.Join(s.root.Name(), path), st)
+}
+
+func notLines(path string, st at.Info) error {
+	return fail.Kind(errNotLines, fail.Kindf(facts.ErrUsage, "%s: a %s can not be compared by lines", path, st.TypeName()))
+}

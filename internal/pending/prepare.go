@@ -1,0 +1,201 @@
+// Preparing pending for a transfer: splitting hard links, removing stubs.
+//
+// rsync -H --inplace writes wrong bytes, and exits 0, when two names that were
+// one file in the last backup are separate files at the source now: both
+// updates go into the one inode (rsync issue 537, still so in 3.5.0). So every
+// file with more than one name is given an inode of its own first, by a
+// reflink copy renamed over the name; rsync links again what is still linked.
+// Whole files need it too: rsync lets names stay linked that it finds up to
+// date, and gives both the mode and owner of one.
+
+package pending
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+)
+
+// Prepared is what prepareTree found and did.
+type Prepared struct {
+	Entries atomic.Int64 // in the tree, the root left out
+	Split   atomic.Int64 // names that got an inode of their own
+	Bytes   atomic.Int64 // on disk, of its files
+}
+
+// Prepare walks the tree below root, which nobody else changes, and makes
+// it what rsync can be trusted to bring up to date. Stubs are removed and hard
+// links split. With doubtful set, files are made to show what the disk holds.
+func Prepare(ctx context.Context, root *os.File, doubtful bool) (*Prepared, error) {
+	p := &Prepared{}
+	w := walk.Walker{
+		Visit: func(dir *os.File, e os.DirEntry) error {
+			p.Entries.Add(1)
+			if !e.Type().IsRegular() {
+				return p.prepareOther(dir, e)
+			}
+			return p.prepareFile(dir, e.Name(), doubtful)
+		},
+		Enter: func(dir *os.File, name string) (*os.File, error) {
+			p.Entries.Add(1)
+			return enterOwn(dir, name)
+		},
+	}
+	return p, w.Walk(ctx, root)
+}
+
+func (p *Prepared) prepareFile(dir *os.File, name string, doubtful bool) error {
+	st, err := at.Stat(dir, name)
+	switch {
+	case err != nil:
+		return err
+	case st.Nlink == 1:
+		p.Bytes.Add(st.Blocks * 512)
+	}
+	switch {
+	case doubtful:
+		return distrust(dir, name, uint64(st.Nlink))
+	case st.Nlink > 1:
+		p.Split.Add(1)
+		err = splitFile(dir, name)
+	}
+	if err != nil || st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return err
+	}
+	// rsync 3.5.0 --acls sets the group's own entry to nothing when a file
+	// that has such a bit is given an ACL; rsync sets the bit again.
+	return at.Chmod(dir, name, st.Mode&0o1777)
+}
+
+// prepareOther removes, of what is neither file nor directory, what rsync can
+// not see a change of: a name that was a link of another one and stays linked,
+// and a device, of which rsync compares the number and not the kind. It costs
+// nothing to make them again.
+func (p *Prepared) prepareOther(dir *os.File, e os.DirEntry) error {
+	if e.Type()&os.ModeDevice == 0 {
+		st, err := at.Stat(dir, e.Name())
+		if err != nil || st.Nlink < 2 {
+			return err
+		}
+	}
+	return at.Unlink(dir, e.Name(), 0)
+}
+
+// distrust makes sure that what is read of a file is what the disk holds. A
+// file whose data the disk refused says so to the first fsync, also when
+// somebody else's syncfs took the report for the filesystem; it is removed, so
+// that rsync copies it again. Only the first name could ask, so of several
+// names all but the last are removed unasked. Of what is left the clean pages
+// leave the cache.
+func distrust(dir *os.File, name string, links uint64) error {
+	if links > 1 {
+		return at.Unlink(dir, name, 0)
+	}
+	f, err := at.OpenOwn(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return at.Unlink(dir, name, 0)
+	}
+	err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	return at.Error("fadvise", dir, name, err)
+}
+
+// enterOwn opens a directory of pending. Where the base had a subvolume nested
+// in it, its snapshot has a stub nobody can write into; it is removed, so that
+// rsync can make a directory of that name.
+func enterOwn(dir *os.File, name string) (*os.File, error) {
+	sub, err := at.OpenOwn(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(sub.Fd()), &st); err != nil {
+		return nil, errors.Join(&os.PathError{Op: "stat", Path: sub.Name(), Err: err}, sub.Close())
+	}
+	if st.Ino == btrfs.StubInode {
+		return nil, errors.Join(at.Unlink(dir, name, unix.AT_REMOVEDIR), sub.Close())
+	}
+	if os.Geteuid() != 0 {
+		// What can be opened may still not be searched, or written in.
+		if err := subvol.Widen(sub); err != nil {
+			return nil, errors.Join(err, sub.Close())
+		}
+	}
+	return sub, nil
+}
+
+// splitFile replaces name by a reflink copy of itself.
+func splitFile(dir *os.File, name string) (err error) {
+	old, err := at.OpenOwn(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	temp := ".rsbtbackup-" + rand.Text()
+	copied, err := at.CreateOwn(dir, temp)
+	if err != nil {
+		return err
+	}
+	err = cloneWithMetadata(dir, temp, copied, old)
+	err = errors.Join(err, copied.Close())
+	if err == nil {
+		err = at.Rename(dir, temp, name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("split hard link: %w", err), at.IgnoreNotExist(at.Unlink(dir, temp, 0)))
+	}
+	return nil
+}
+
+// cloneWithMetadata makes dst, which is temp in dir, what src is, times
+// included, so that rsync finds nothing to do but the link. Owner before mode
+// and attributes: chown clears set-id bits and capabilities.
+func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: src.Name(), Err: err}
+	}
+	if err := cloneOrCopy(dst, src); err != nil {
+		return err
+	}
+	// An ordinary user may have left the group the file belongs to; rsync
+	// then does for it what it can.
+	err := unix.Fchown(int(dst.Fd()), int(st.Uid), int(st.Gid))
+	if err != nil && !errors.Is(err, unix.EPERM) {
+		return &os.PathError{Op: "chown", Path: dst.Name(), Err: err}
+	}
+	if err := at.CopyXattrs(dst, src); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(dst.Fd()), st.Mode&0o7777); err != nil {
+		return &os.PathError{Op: "chmod", Path: dst.Name(), Err: err}
+	}
+	times := []unix.Timespec{st.Atim, st.Mtim}
+	err = unix.UtimesNanoAt(int(dir.Fd()), temp, times, unix.AT_SYMLINK_NOFOLLOW)
+	return at.Error("utimens", dir, temp, err)
+}
+
+// cloneOrCopy shares the blocks where it can: not between a file with checksums
+// and one without (EINVAL), which a mount option may have made them.
+func cloneOrCopy(dst, src *os.File) error {
+	err := btrfs.CloneFile(dst, src)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	return err
+}

@@ -1,0 +1,151 @@
+// Delete: taking single backups away, and the one path by which every backup
+// goes, whichever verb asked for it.
+
+package prune
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/space"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// DeleteOptions are the options of Delete. The zero value is usable.
+type DeleteOptions struct {
+	// Force deletes pinned backups, the newest, and the newest complete one too.
+	Force bool
+	// Wait returns only when the space of what was deleted is free again.
+	Wait bool
+
+	// DryRun reports what would be deleted, and the space that would free, and
+	// changes nothing.
+	DryRun   bool
+	LockWait time.Duration
+	Now      time.Time // zero is the present
+	Logger   *slog.Logger
+	// Progress is called after each deletion.
+	Progress func(done, total int)
+}
+
+// DeleteReport says what Delete did.
+type DeleteReport struct {
+	Dest    string   `json:"dest"`
+	DryRun  bool     `json:"dry_run"`
+	Deleted []string `json:"deleted"` // in a dry run, what would be
+	// Frees is the file data, in bytes, that goes with all of them. It is nil
+	// without root, with a backup hidden by a mount, and outside a dry run.
+	Frees   *uint64  `json:"frees,omitempty"`
+	Repairs []string `json:"repairs,omitempty"`
+}
+
+// Delete removes the backups that refs name: full names, unique prefixes,
+// "latest" or "latest~N". All are looked up before the first is deleted. The
+// owner of the backups and root may do this.
+//
+// Errors match ErrNoBackup, ErrAmbiguous, ErrGuard (pinned, the newest, or the
+// newest complete backup, without Force), or what opening and locking DEST gives. The
+// report is valid with any error.
+func Delete(ctx context.Context, dest string, refs []string, o DeleteOptions) (*DeleteReport, error) {
+	report := &DeleteReport{Dest: dest, DryRun: o.DryRun}
+	if len(refs) == 0 {
+		return report, fail.Step("options", fail.Kindf(facts.ErrUsage, "no backup is named"))
+	}
+	if o.DryRun {
+		return report, planDelete(ctx, dest, refs, o, report)
+	}
+	err := store.Change(ctx, dest, "delete", o.LockWait, o.Now, o.Logger, func(c *store.Locked) error {
+		report.Dest, report.Repairs = c.Store.Path, c.Repairs
+		doomed, err := findDoomed(c.State, refs, o)
+		if err != nil {
+			return err
+		}
+		report.Deleted, err = c.DeleteAll(ctx, doomed, store.Removal{Force: o.Force, Progress: o.Progress})
+		if err == nil && o.Wait && len(report.Deleted) > 0 {
+			err = waitForSpace(c, ctx, doomed)
+		}
+		return err
+	})
+	return report, err
+}
+
+// planDelete reads DEST without locking or changing it.
+func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions, report *DeleteReport) error {
+	s, err := store.Open(dest)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	report.Dest = s.Path
+	st, err := s.ReadState(time.Local)
+	if err != nil {
+		return fail.Step("read", err)
+	}
+	doomed, err := findDoomed(st, refs, o)
+	if err != nil {
+		return err
+	}
+	decisions := keepAll(st.Backups)
+	for _, b := range doomed {
+		if b.Unreadable == "" {
+			mark(decisions, b.Name)
+		}
+	}
+	frees, known, err := (&space.Measurer{Store: s, Hidden: st.Hidden}).Total(ctx, decisions)
+	if err != nil {
+		return fail.Step("measure", err)
+	}
+	report.Deleted = store.BackupNames(doomed)
+	known = known && !slices.ContainsFunc(doomed, func(b facts.Snapshot) bool { return b.Unreadable != "" })
+	if known {
+		report.Frees = &frees
+	}
+	return nil
+}
+
+func findDoomed(st *store.State, refs []string, o DeleteOptions) ([]facts.Snapshot, error) {
+	doomed, err := findAll(st, refs)
+	if err == nil && !o.Force {
+		return doomed, fail.Step("guard", checkDoomed(doomed, st))
+	}
+	return doomed, fail.Step("find", err)
+}
+
+func findAll(st *store.State, refs []string) ([]facts.Snapshot, error) {
+	var found []facts.Snapshot
+	seen := map[string]bool{}
+	for _, ref := range refs {
+		b, err := store.Find(st.All(), ref)
+		if err != nil {
+			return nil, store.ExplainForeign(st, ref, err)
+		}
+		if !seen[b.Name] {
+			seen[b.Name] = true
+			found = append(found, b)
+		}
+	}
+	return found, nil
+}
+
+// checkDoomed is pure. The newest of all is the base of the next backup, and
+// stands in where none is complete; the newest complete one is what there is to
+// restore.
+func checkDoomed(doomed []facts.Snapshot, st *store.State) error {
+	all := st.All()
+	newest, complete := &all[len(all)-1], st.NewestComplete()
+	for _, b := range doomed {
+		switch {
+		case b.Pinned():
+			return store.PinnedError(b.Name, b.Record)
+		case complete != nil && b.Name == complete.Name:
+			return fail.Kindf(facts.ErrGuard, "%s is the newest complete backup", b.Name)
+		case b.Name == newest.Name, st.Newest() != nil && b.Name == st.Newest().Name:
+			return fail.Kindf(facts.ErrGuard, "%s is the newest backup", b.Name)
+		}
+	}
+	return nil
+}

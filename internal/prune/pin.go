@@ -1,0 +1,78 @@
+// Pin and Unpin: protecting a backup from every prune.
+
+package prune
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// PinOptions are the options of Pin and Unpin. The zero value is usable.
+type PinOptions struct {
+	Note string // why; kept in the record
+	// LockWait is how long to wait for another process that changes records; 0
+	// is a minute.
+	LockWait time.Duration
+	Now      time.Time // zero is the present
+	Logger   *slog.Logger
+}
+
+// Pin protects the backup ref names, as in Delete, and returns it. It does not
+// wait for a running backup. Errors match ErrNoBackup, ErrAmbiguous or ErrLocked.
+func Pin(ctx context.Context, dest, ref string, o PinOptions) (facts.Snapshot, error) {
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	b, _, err := changePin(ctx, dest, ref, &facts.PinInfo{At: now.UTC(), Note: o.Note}, o)
+	return b, err
+}
+
+// Unpin takes the protection away again and tells whether there was one; a
+// backup that is not pinned stays as it is.
+func Unpin(ctx context.Context, dest, ref string, o PinOptions) (b facts.Snapshot, was bool, err error) {
+	return changePin(ctx, dest, ref, nil, o)
+}
+
+func changePin(ctx context.Context, dest, ref string, pin *facts.PinInfo, o PinOptions) (b facts.Snapshot, was bool, err error) {
+	s, err := store.Open(dest)
+	if err != nil {
+		return facts.Snapshot{}, false, err
+	}
+	defer s.Close()
+	s.LockWait = o.LockWait
+	st, err := s.ReadState(time.Local)
+	if err != nil {
+		return facts.Snapshot{}, false, fail.Step("read", err)
+	}
+	found, err := findAll(st, []string{ref})
+	if err != nil {
+		return facts.Snapshot{}, false, fail.Step("find", err)
+	}
+	b = found[0]
+	was = b.Record != nil && b.Record.Pin != nil
+	if pin == nil && !was && b.RecordError == "" {
+		return b, false, nil
+	}
+	// The log first: it refuses a DEST of somebody else, who could not read a
+	// record we write there.
+	sink, log, err := s.OpenLog(o.Logger)
+	if err != nil {
+		return b, was, err
+	}
+	defer store.CloseLog(sink, o.Logger)
+	if b.Record, err = s.WritePin(ctx, b, pin); err != nil {
+		return b, was, fail.Step("pin", err)
+	}
+	if b.Record.Pin != nil {
+		log.Info("pinned", "backup", b.Name, "note", b.Record.Pin.Note)
+	} else {
+		log.Info("unpinned", "backup", b.Name)
+	}
+	return b, was, nil
+}

@@ -1,0 +1,2 @@
+// Package readback reads files from the disk, past the page cache, and tells which ranges are damaged.
+package readback

@@ -1,0 +1,48 @@
+package reflink
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+)
+
+func Entries(s facts.ReflinkStats) int64 {
+	return s.Files + s.Directories + s.Symlinks + s.Specials + s.HardLinks
+}
+
+// ShareBlocks tells whether both are on one btrfs, and what is made in dst
+// inherits nothing (default ACLs, btrfs properties) that a copy must not have.
+func ShareBlocks(dst, src *os.File) (bool, error) {
+	a, err := mounts.Identify(dst)
+	if err != nil || a.FSType != unix.BTRFS_SUPER_MAGIC {
+		return false, err
+	}
+	b, err := mounts.Identify(src)
+	if err != nil || *a != *b {
+		return false, err
+	}
+	attributes, err := at.ListXattrs(dst)
+	return len(attributes) == 0, err
+}
+
+// ReadUmask asks /proc: umask(2) can only be read by changing it.
+func ReadUmask() uint32 {
+	status, err := os.ReadFile("/proc/self/status") // has it since Linux 4.7
+	if err != nil {
+		return 0o777
+	}
+	for line := range strings.SplitSeq(string(status), "\n") {
+		if text, ok := strings.CutPrefix(line, "Umask:"); ok {
+			if mask, err := strconv.ParseUint(strings.TrimSpace(text), 8, 32); err == nil {
+				return uint32(mask)
+			}
+		}
+	}
+	return 0o777
+}

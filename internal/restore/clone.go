@@ -1,0 +1,97 @@
+// Clone: a whole backup as a writable subvolume, in no time and no space.
+
+package restore
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// CloneReport says what Clone made.
+type CloneReport struct {
+	Dest   string `json:"dest"`
+	Backup string `json:"backup,omitempty"`
+	Path   string `json:"path"` // of the new subvolume
+	// Notices say that Verify has found damage in the backup, which the subvolume
+	// then has too.
+	Notices []string `json:"notices,omitempty"`
+}
+
+// Clone makes a writable snapshot of a backup at path, which must not exist
+// and must be on the filesystem of dest, but not in dest. The parent of path
+// is resolved once. The snapshot is on disk when Clone returns. No data is
+// read. Root and the owner of the backup may do this.
+//
+// Errors match ErrUsage (also as a *FakeSuperError), ErrTarget (path exists, its parent does not, or it is
+// on another filesystem), ErrGuard (inside dest), ErrNoSpace, ErrNoBackup,
+// ErrAmbiguous, or those of List. The report is never nil.
+func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error) {
+	report := &CloneReport{Dest: dest, Path: path}
+	if path == "" {
+		return report, fail.Step("options", fail.Kindf(facts.ErrUsage, "the path of the subvolume is empty"))
+	}
+	v, err := store.OpenView(dest, backup)
+	if err != nil {
+		return report, err
+	}
+	defer v.Close()
+	report.Dest, report.Backup = v.Store.Path, v.Snap.Name
+	if storedAs(v.Snap).FakeSuper {
+		return report, fail.Step("options", fail.Kind(facts.ErrUsage, &facts.FakeSuperError{Backup: v.Snap.Name}))
+	}
+	parent, path, err := openCloneParent(v.Store, path)
+	if err != nil {
+		return report, fail.Step("target", err)
+	}
+	defer parent.Close()
+	report.Path = path
+	if store.KnownDamaged(&v.Snap) {
+		report.Notices = append(report.Notices, v.Snap.Name+" is known to be damaged, and so is the subvolume")
+	}
+	if ctx.Err() != nil {
+		return report, fail.Step("snapshot", context.Cause(ctx))
+	}
+	err = btrfs.CreateSnapshot(parent, filepath.Base(path), v.Root, btrfs.SnapshotOptions{})
+	return report, fail.Step("snapshot", v.Explain(explainClone(v.Store, path, err)))
+}
+
+func openCloneParent(s *store.Store, path string) (*os.File, string, error) {
+	path, err := at.AbsoluteNew(path)
+	if err != nil {
+		return nil, path, fail.Kind(facts.ErrTarget, err)
+	}
+	real, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return nil, path, fail.Kind(facts.ErrTarget, err)
+	}
+	path = filepath.Join(real, filepath.Base(path))
+	if err := store.CheckOutside(s, path); err != nil {
+		return nil, path, err
+	}
+	if err := store.CheckNotInDest(path); err != nil {
+		return nil, path, err
+	}
+	parent, err := openTargetDir(real)
+	return parent, path, err
+}
+
+func explainClone(s *store.Store, path string, err error) error {
+	switch {
+	case errors.Is(err, unix.EXDEV), errors.Is(err, btrfs.ErrNotBtrfs):
+		return fail.Kindf(facts.ErrTarget, "%s is not on the filesystem of %s", path, s.Path)
+	case errors.Is(err, fs.ErrExist):
+		return fail.Kindf(facts.ErrTarget, "the target, %s, exists already", path)
+	}
+	return err
+}

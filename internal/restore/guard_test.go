@@ -1,0 +1,37 @@
+package restore
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+)
+
+func TestWhatIsNotDeletedBy(t *testing.T) {
+	for _, tt := range []struct {
+		b    facts.Snapshot
+		want string
+	}{
+		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{}}, ""},
+		{facts.Snapshot{Name: "B", Status: facts.Complete}, ""},
+		{facts.Snapshot{Name: "B", Status: facts.Incomplete, Record: &facts.Record{}}, "B is incomplete"},
+		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=a", "-m"}}}, "with --exclude=a -m"},
+		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=a", "--exclude=/b"}}}, "with --exclude=a --exclude=/b"},
+		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=same", "-z"}}}, ""},
+		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=same", "--one-file-system"}}}, "--one-file-system"},
+		{facts.Snapshot{Name: "B", Status: facts.Incomplete, Record: &facts.Record{Rules: []string{"--exclude=same"}}}, "B is incomplete"},
+	} {
+		got := ""
+		if err := lacks(tt.b, []string{"other", "same"}); err != nil {
+			got = err.Error()
+		}
+		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%+v: %q, want %q", tt.b, got, tt.want)
+		}
+	}
+	both := facts.Snapshot{Name: "B", Record: &facts.Record{Rules: []string{"--exclude=a", "--exclude=/b"}}}
+	if got := lacks(both, []string{"a"}).Exclude; !slices.Equal(got, []string{"/b"}) {
+		t.Errorf("to be excluded too: %q", got)
+	}
+}

@@ -1,0 +1,35 @@
+package restore
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+func TestJudgeRestore(t *testing.T) {
+	exit := func(code int) error { return &rsyncexec.ExitError{Code: code} }
+	boom := errors.New("boom")
+	for _, tt := range []struct {
+		name string
+		end  transfer.End
+		want error
+	}{
+		{"done", transfer.End{}, nil},
+		{"something unreadable", transfer.End{Err: exit(23)}, facts.ErrIncomplete},
+		{"full, said by 23", transfer.End{Err: exit(23), NoSpace: true}, facts.ErrNoSpace},
+		{"full, said by 11", transfer.End{Err: exit(11), NoSpace: true}, facts.ErrNoSpace},
+		{"option refused", transfer.End{Err: exit(1)}, facts.ErrUsage},
+		{"ssh failed", transfer.End{Err: exit(255), Remote: true}, facts.ErrTarget},
+		{"parent missing over there", transfer.End{Err: exit(11), Remote: true}, facts.ErrTarget},
+		{"not started", transfer.End{Err: boom}, boom},
+	} {
+		r := &restore{view: &store.View{}, target: &target{}}
+		if err := r.judge(tt.end); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		}
+	}
+}

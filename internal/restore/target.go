@@ -1,0 +1,280 @@
+// The target of a restore: where it is, whether it may be written to, and what
+// in it must stay alone.
+
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// target is where a restore writes. A local one is held open; whatever is
+// renamed or replaced on the way there, it is this directory that is written.
+type target struct {
+	shown  string
+	remote *rsyncexec.Source // nil: local
+	dir    *os.File          // local only
+	// missing is the last element of a target that is not there, in a dry run;
+	// dir is its parent then.
+	missing string
+	empty   bool
+	filter  []string // rules of rsync that keep it out of DEST
+}
+
+func (t *target) close() error {
+	if t.dir == nil {
+		return nil
+	}
+	return t.dir.Close()
+}
+
+// flush waits until the disk has all that was written to the filesystem of a
+// local target. It was open before the first write, so it is told of every
+// refusal; see store.flush.
+func (t *target) flush() error {
+	if t.remote != nil {
+		return nil
+	}
+	if err := btrfs.SyncFS(t.dir); err != nil {
+		return fmt.Errorf("the disk of %s refused data of this restore; what is there can not be trusted: %w", t.shown, err)
+	}
+	return nil
+}
+
+func (r *restore) openTarget(ctx context.Context) (*target, error) {
+	name := r.o.Target
+	if r.o.InPlace {
+		var err error
+		if name, err = recordedSource(r.view.Snap); err != nil {
+			return nil, err
+		}
+	}
+	spec, err := rsyncexec.ParseSource(name)
+	if err != nil {
+		return nil, fail.Kindf(facts.ErrUsage, "%w", err)
+	}
+	if spec.Kind != rsyncexec.Local {
+		if err := spec.CheckDest(); err != nil {
+			return nil, fail.Kind(facts.ErrUsage, err)
+		}
+		t := &target{shown: name, remote: &spec}
+		if err := r.checkEmpty(t); err != nil {
+			return nil, err
+		}
+		return t, r.checkNever(ctx, t)
+	}
+	t, err := openLocalTarget(spec.Path, r.o.DryRun, r.checkOverlap)
+	if err != nil {
+		return nil, err
+	}
+	if err = r.checkEmpty(t); err == nil {
+		err = r.checkNever(ctx, t)
+	}
+	if err == nil {
+		err = r.spareDests(ctx, t)
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// recordedSource is where the backup came from. A local path means the machine
+// that made it.
+func recordedSource(b facts.Snapshot) (string, error) {
+	if b.Record == nil || b.Record.Source == "" {
+		return "", fail.Kindf(facts.ErrUsage, "it is not recorded where %s was made from; name a target", b.Name)
+	}
+	spec, err := rsyncexec.ParseSource(b.Record.SourceName())
+	if err != nil || spec.Kind != rsyncexec.Local || b.Record.Host == "" {
+		return b.Record.SourceName(), err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	if host != b.Record.Host {
+		return "", fail.Kindf(facts.ErrGuard, "%s was made from %s on %s, and this is %s; name a target", b.Name, b.Record.SourceName(), b.Record.Host, host)
+	}
+	return b.Record.SourceName(), nil
+}
+
+// openLocalTarget resolves path once. allow is asked before anything is made.
+func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path string) ([]string, error)) (*target, error) {
+	path, err := at.AbsoluteNew(path)
+	if err != nil {
+		return nil, fail.Kind(facts.ErrTarget, err)
+	}
+	t := &target{shown: path}
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, t.openParent(dryRun, allow)
+	}
+	if err != nil {
+		return nil, fail.Kind(facts.ErrTarget, err)
+	}
+	if t.dir, err = openTargetDir(real); err != nil {
+		return nil, err
+	}
+	if t.filter, err = allow(t.dir, real); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	if t.empty, err = at.IsEmpty(t.dir); err != nil {
+		return nil, errors.Join(fail.Kind(facts.ErrTarget, err), t.close())
+	}
+	return t, nil
+}
+
+// openTargetDir opens a path that has been resolved: a symlink that has got into
+// it since is an error (openat2, Linux 5.6).
+func openTargetDir(path string) (*os.File, error) {
+	fd, err := at.Openat2(unix.AT_FDCWD, path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
+	if err != nil {
+		return nil, fail.Kind(facts.ErrTarget, &os.PathError{Op: "open", Path: path, Err: err})
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// openParent is for a target that is not there: it is made in its parent, for
+// its owner only, unless this is a dry run. A dangling symlink under its name
+// is not followed.
+func (t *target) openParent(dryRun bool, allow func(dir *os.File, path string) ([]string, error)) error {
+	parent, err := filepath.EvalSymlinks(filepath.Dir(t.shown))
+	if err != nil {
+		return fail.Kind(facts.ErrTarget, err)
+	}
+	dir, err := openTargetDir(parent)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(t.shown)
+	if _, err := allow(dir, filepath.Join(parent, name)); err != nil {
+		return errors.Join(err, dir.Close())
+	}
+	t.empty = true
+	if dryRun {
+		t.dir, t.missing = dir, name
+		return nil
+	}
+	defer dir.Close()
+	if err := at.Mkdir(dir, name, 0o700); err != nil {
+		return fail.Kind(facts.ErrTarget, err)
+	}
+	if t.dir, err = at.OpenDir(dir, name); err != nil {
+		return fail.Kind(facts.ErrTarget, err)
+	}
+	return nil
+}
+
+// checkOverlap refuses a target in DEST, and keeps DEST out of one around it.
+// path is that of the target, dir the target or, before it is made, its parent.
+func (r *restore) checkOverlap(dir *os.File, path string) ([]string, error) {
+	if err := store.CheckOutside(r.view.Store, path); err != nil {
+		return nil, err
+	}
+	if !r.o.Force {
+		if err := store.CheckNotInDest(path); err != nil {
+			return nil, err
+		}
+	}
+	st, err := at.StatFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	up, err := mounts.AncestorIs(r.view.Store.Path, uint64(st.Dev), st.Ino)
+	if err != nil || up == "" {
+		return nil, err
+	}
+	rel, err := filepath.Rel(up, r.view.Store.Path)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"- /" + source.EscapePattern(rel)}, nil
+}
+
+// checkEmpty wants to be told what may happen to files that are there. What a
+// remote target holds is not known.
+func (r *restore) checkEmpty(t *target) error {
+	if len(t.filter) > 0 {
+		r.notice(r.view.Store.Path + " lies inside " + t.shown + " and is left alone")
+	}
+	if t.empty || r.o.Overwrite != "" {
+		return nil
+	}
+	if free, err := r.pathsAreFree(t); free || err != nil {
+		return err
+	}
+	if r.o.DryRun {
+		r.notice("this would be refused without --overwrite, which says what may happen to the files in " + t.shown)
+		return nil
+	}
+	if t.remote != nil {
+		return fail.Kind(facts.ErrNotEmpty, fail.Kindf(facts.ErrGuard, "%s may hold files; say what may happen to them", t.shown))
+	}
+	return fail.Kind(facts.ErrNotEmpty, fail.Kindf(facts.ErrGuard, "%s is not empty; say what may happen to the files in it", t.shown))
+}
+
+// pathsAreFree tells whether nothing is in the way of what is asked for: then
+// nothing can be overwritten.
+func (r *restore) pathsAreFree(t *target) (bool, error) {
+	if len(r.paths) == 0 || t.dir == nil {
+		return false, nil
+	}
+	for _, path := range r.paths {
+		free, err := isFree(t.dir, path)
+		if !free || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// isFree tells whether neither path is in dir nor anything but directories
+// stands on the way there.
+func isFree(dir *os.File, path string) (bool, error) {
+	for up := range ancestors(path) {
+		parent, err := at.OpenBeneath(dir, filepath.Dir(up))
+		if err != nil {
+			return false, fail.Kind(facts.ErrTarget, err)
+		}
+		st, err := at.Stat(parent, filepath.Base(up))
+		err = errors.Join(at.IgnoreNotExist(err), parent.Close())
+		switch {
+		case err != nil:
+			return false, fail.Kind(facts.ErrTarget, err)
+		case st.Mode == 0:
+			return true, nil
+		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+			return false, nil
+		}
+	}
+	return false, nil
+}
+
+// ancestors yields a, a/b, a/b/c of a/b/c.
+func ancestors(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range len(path) {
+			if path[i] == '/' && !yield(path[:i]) {
+				return
+			}
+		}
+		yield(path)
+	}
+}

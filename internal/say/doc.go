@@ -1,0 +1,2 @@
+// Package say has the words that messages share.
+package say

@@ -1,0 +1,77 @@
+package say
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ShortAge is to the minute, or to the second below one.
+func ShortAge(d time.Duration) string {
+	if d < time.Minute {
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+	hours, minutes := d/time.Hour, d%time.Hour/time.Minute
+	switch {
+	case hours == 0:
+		return fmt.Sprintf("%dm", minutes)
+	case minutes == 0:
+		return fmt.Sprintf("%dh", hours)
+	}
+	return fmt.Sprintf("%dh %dm", hours, minutes)
+}
+
+func SomeNames(names []string) string {
+	const most = 3
+	if more := len(names) - most; more > 0 {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(names, ", ")
+}
+
+func Percent(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) * 100 / float64(whole)
+}
+
+func Plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// maxSkipped bounds how many left-out directories are named to the user.
+const maxSkipped = 20
+
+// QuoteSome names paths, quoted where one could be taken for several, or for
+// part of the sentence.
+func QuoteSome(paths []string) string {
+	var names []string
+	for _, path := range paths[:min(len(paths), maxSkipped)] {
+		if path == "" || strings.ContainsFunc(path, func(r rune) bool { return strings.ContainsRune(` ,:;"'\`, r) || !strconv.IsPrint(r) }) || !utf8.ValidString(path) {
+			path = strconv.Quote(path)
+		}
+		names = append(names, path)
+	}
+	text := strings.Join(names, ", ")
+	if more := len(paths) - maxSkipped; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// AndMore counts the files that rsync complained of, but for the first.
+func AndMore(failed int) string {
+	switch {
+	case failed < 2:
+		return ""
+	case failed == 2:
+		return ", and 1 more file"
+	}
+	return fmt.Sprintf(", and %d more files", failed-1)
+}

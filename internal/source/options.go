@@ -1,0 +1,61 @@
+// Options: how rsync reads a source, whatever it then does with it.
+
+package source
+
+import (
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// Inherited is the path of the first descriptor rsync inherits. Given as its
+// destination it needs no lookup of DEST: whatever is renamed or replaced on
+// the way there meanwhile, rsync writes into the directory we opened.
+const Inherited = "/proc/self/fd/3"
+
+// RemoteTimeout ends a transfer in which a remote peer has been silent for so
+// long: it is gone, or means harm. Not so where contents are compared: rsync
+// says nothing while it reads a file for its checksum, however large (3.5.0).
+const RemoteTimeout = 30 * time.Minute
+
+// Reading says what of a source is read, and how.
+type Reading struct {
+	OneFS                               bool
+	Filter, Exclude, ExcludeFrom, Extra []string
+	Checksum                            bool // by content, not by size and time
+	Rsh                                 string
+	Timeout                             time.Duration
+	Program                             string
+	Progress                            func(rsyncexec.Progress)
+}
+
+// ReadOptions is pure. rsync deletes, and writes to the first descriptor it inherits, unless told otherwise.
+func (s *Source) ReadOptions(r Reading) rsyncexec.Options {
+	opts := rsyncexec.Options{
+		Program: r.Program, Source: s.Spec, Dest: Inherited,
+		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true,
+		Delete: true, Checksum: r.Checksum, OneFileSystem: r.OneFS,
+		Filter: r.Filter, Exclude: r.Exclude, ExcludeFrom: r.ExcludeFrom, Extra: r.Extra,
+		Rsh: r.Rsh, Timeout: r.Timeout, Progress: r.Progress,
+	}
+	compares := opts.Checksum || rsyncexec.ChecksumAsked(r.Extra)
+	if opts.Timeout == 0 && !s.Local() && !compares {
+		opts.Timeout = RemoteTimeout
+	}
+	for _, v := range s.Views {
+		if r.OneFS && !v.SameFS {
+			continue // rsync makes an empty directory of its mount point, as of others
+		}
+		opts.Protect = append(opts.Protect, "- /"+EscapePattern(v.Rel))
+	}
+	return opts
+}
+
+// EscapePattern makes rsync take a path literally in a filter rule.
+func EscapePattern(path string) string {
+	if !strings.ContainsAny(path, `*?[`) {
+		return path
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}

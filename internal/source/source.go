@@ -1,0 +1,126 @@
+// The source: what the user's SRC means, and which directory it is now.
+
+package source
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// Source is SRC as a run sees it. The fields below spec are for local
+// sources only.
+type Source struct {
+	Spec     rsyncexec.Source
+	Shown    string // as recorded and logged
+	dev, ino uint64
+	Identity *facts.SourceIdentity
+	Host     string
+	Empty    bool
+	Overlap  overlap
+	dest     mounts.Inode // DEST
+	Views    []DestView   // DEST as SRC shows it; with destInside only
+}
+
+func (s *Source) Local() bool { return s.Spec.Kind == rsyncexec.Local }
+
+// Root names the directory for the note about pending, which is of this boot.
+// Each snapshot of btrfs has a device number of its own, and so has each mount
+// of some filesystems without an id.
+func (s *Source) Root() string {
+	switch {
+	case s.Identity == nil:
+		return ""
+	case s.Identity.UUID != "":
+		return fmt.Sprintf("%x-%s-%s-%d", s.Identity.FSType, s.Identity.UUID, s.Identity.Subvolume, s.Identity.Inode)
+	case s.Identity.FSID != "":
+		return fmt.Sprintf("%x-%s-%d", s.Identity.FSType, s.Identity.FSID, s.Identity.Inode)
+	}
+	return fmt.Sprintf("%x-%d-%d", s.Identity.FSType, s.dev, s.ino)
+}
+
+// Describe parses src and looks at a local one. dest is the real path
+// of DEST, destDir its descriptor.
+func Describe(src, dest string, destDir *os.File) (*Source, error) {
+	spec, err := rsyncexec.ParseSource(src)
+	if err != nil {
+		return nil, fail.Kindf(facts.ErrUsage, "SRC: %w", err)
+	}
+	s := &Source{Spec: spec, Shown: src}
+	if !s.Local() {
+		return s, nil
+	}
+	if s.Spec.Path, err = at.Absolute(spec.Path); err != nil {
+		return nil, fail.Kind(facts.ErrSource, err)
+	}
+	s.Shown = s.Spec.Path
+	if err := s.look(); err != nil {
+		return nil, fail.Kind(facts.ErrSource, err)
+	}
+	if err := s.compare(dest, destDir); err != nil {
+		return nil, err
+	}
+	if len(s.Views) > 0 {
+		if s.Empty, err = holdsOnly(s.Spec.Path, s.viewPaths()); err != nil {
+			return nil, fail.Kind(facts.ErrSource, err)
+		}
+	}
+	return s, nil
+}
+
+// look opens a local source: only that tells whether it can be read.
+func (s *Source) look() error {
+	dir, err := os.OpenFile(s.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: s.Spec.Path, Err: err}
+	}
+	s.dev, s.ino = uint64(st.Dev), st.Ino
+	if s.Empty, err = at.IsEmpty(dir); err != nil {
+		return err
+	}
+	if s.Identity, err = mounts.Identify(dir); err != nil {
+		return err
+	}
+	if mounts.KeepsInodes(s.Identity.FSType) {
+		s.Identity.Inode = s.ino
+	}
+	s.Host, err = os.Hostname()
+	return err
+}
+
+// StillThere tells whether a local source is the directory it was when the
+// run began. rsync ends with 0 or 24 when a disk is unmounted, or the whole
+// source removed, under its hands. A remote source can not be asked.
+func (s *Source) StillThere() error {
+	if !s.Local() {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(s.Spec.Path, &st); err != nil {
+		return fail.Kindf(facts.ErrSource, "%s went away during the backup: %w", s.Shown, err)
+	}
+	replaced := uint64(st.Dev) != s.dev || st.Ino != s.ino
+	if !replaced && s.Identity != nil { // device and inode are those of any XFS that was attached in its place
+		now, err := mounts.IdentifyPath(s.Spec.Path)
+		if err != nil {
+			return fail.Kindf(facts.ErrSource, "%s went away during the backup: %w", s.Shown, err)
+		}
+		replaced = !mounts.SameFS(*s.Identity, *now)
+	}
+	if replaced {
+		return fail.Kindf(facts.ErrSource, "%s was replaced by another directory during the backup (unmounted?)", s.Shown)
+	}
+	return nil
+}

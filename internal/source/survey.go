@@ -1,0 +1,91 @@
+// Surveying a local source before a transfer: how much it holds, and what
+// --one-file-system leaves out.
+
+package source
+
+import (
+	"context"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+)
+
+// sparseFrom is how much less than its size a file has on disk if its holes are worth keeping.
+const sparseFrom = 128 << 10
+
+// survey is what a walk of the source found. Rules that exclude are not
+// applied, and what can not be read is left to rsync to complain of.
+type survey struct {
+	Bytes  atomic.Uint64 // on disk
+	Sparse atomic.Bool   // some file has holes worth keeping
+
+	mu sync.Mutex
+	// What is on another filesystem, relative to SRC.
+	Mounts, Subvolumes []string
+}
+
+// Look walks a local source, on one filesystem only if oneFS is set. It
+// is a forecast: what can not be read does not count.
+func Look(ctx context.Context, src *Source, oneFS bool) (*survey, error) {
+	root, err := os.OpenFile(src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	v := &survey{}
+	w := walk.Walker{
+		Visit: func(dir *os.File, e os.DirEntry) error {
+			if st, err := at.Stat(dir, e.Name()); err == nil {
+				v.Bytes.Add(uint64(st.Blocks) * 512)
+				if e.Type().IsRegular() && st.Size-st.Blocks*512 >= sparseFrom {
+					v.Sparse.Store(true)
+				}
+			}
+			return nil
+		},
+		Enter: func(dir *os.File, name string) (*os.File, error) {
+			sub, err := at.OpenDir(dir, name)
+			if err != nil {
+				return nil, nil
+			}
+			var st unix.Stat_t
+			if unix.Fstat(int(sub.Fd()), &st) != nil {
+				return nil, sub.Close()
+			}
+			if oneFS && uint64(st.Dev) != src.dev {
+				v.skip(walk.Below(root, dir, name), isMountPoint(sub))
+				return nil, sub.Close()
+			}
+			if mounts.InodeOf(&st) == src.dest { // left out by whatever path
+				return nil, sub.Close()
+			}
+			return sub, nil
+		},
+		Unreadable: func(*os.File, error) error { return nil },
+	}
+	return v, w.Walk(ctx, root)
+}
+
+func (v *survey) skip(path string, mount bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if mount {
+		v.Mounts = append(v.Mounts, path)
+	} else {
+		v.Subvolumes = append(v.Subvolumes, path)
+	}
+}
+
+// isMountPoint tells a mount from a subvolume, which has a device number of its
+// own too (Linux 5.8; before that it is not known).
+func isMountPoint(dir *os.File) bool {
+	var st unix.Statx_t
+	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, 0, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}

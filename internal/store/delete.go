@@ -1,0 +1,307 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
+)
+
+// A pinError is about a backup that is, or may be, pinned.
+type pinError struct{ text string }
+
+func (e *pinError) Error() string { return e.text }
+
+// Unwrap files it under ErrGuard.
+func (e *pinError) Unwrap() error { return facts.ErrGuard }
+
+func PinnedError(name string, r *facts.Record) error {
+	switch {
+	case r == nil || r.Pin == nil:
+		return &pinError{name + " has no record of its run, or none that can be read, so it may be pinned"}
+	case r.Pin.Note != "":
+		return &pinError{name + " is pinned: " + r.Pin.Note}
+	}
+	return &pinError{name + " is pinned"}
+}
+
+// Locked is DEST opened, locked, read and repaired for a verb other than
+// backup.
+type Locked struct {
+	Store   *Store
+	State   *State
+	Sink    *ActivityLog
+	Log     *slog.Logger
+	Repairs []string
+	Now     time.Time
+}
+
+// Change runs act on a DEST it has locked and repaired, with the log open. On
+// a full disk deleting is the cure: what can not be repaired for want of space
+// is put off until act has made room.
+func Change(ctx context.Context, dest, verb string, wait time.Duration, now time.Time, logger *slog.Logger, act func(*Locked) error) (err error) {
+	s, err := OpenLocked(ctx, dest, verb, wait)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.LockWait = wait
+	if now.IsZero() {
+		now = time.Now()
+	}
+	sink, log, err := s.OpenLog(logger)
+	if err != nil {
+		return err
+	}
+	defer CloseLog(sink, logger)
+	c := &Locked{Store: s, Sink: sink, Log: log, Now: now}
+	unrepaired, err := c.readAndRepair(ctx)
+	if err != nil {
+		return err
+	}
+	err = act(c)
+	if unrepaired != nil {
+		err = errors.Join(err, c.repairAtLast(ctx))
+	}
+	if err != nil {
+		c.Log.Error(verb+" failed", "error", err)
+	}
+	return err
+}
+
+// readAndRepair returns as unrepaired what only a full disk prevented.
+func (c *Locked) readAndRepair(ctx context.Context) (unrepaired, err error) {
+	if c.State, err = c.Store.ReadState(c.Now.Location()); err != nil {
+		return nil, fail.Step("read", err)
+	}
+	c.Repairs, err = c.Store.Repair(ctx, c.State, c.Now, c.Log)
+	if fail.IsFull(err) {
+		c.Log.Warn("not repaired yet", "error", err)
+		return err, nil
+	}
+	return nil, fail.Step("repair", err)
+}
+
+func (c *Locked) repairAtLast(ctx context.Context) error {
+	if _, err := btrfs.WaitDeleted(ctx, c.Store.Dir); err != nil {
+		return fail.Step("wait for space", err)
+	}
+	unrepaired, err := c.readAndRepair(ctx)
+	return errors.Join(err, fail.Step("repair", unrepaired))
+}
+
+// Removal says how deleteAll goes about it.
+type Removal struct {
+	Force bool // pins do not count
+	// spared, if set, is told of a backup that was pinned after it was chosen;
+	// without it that is an error.
+	Spared   func(facts.Snapshot)
+	Progress func(done, total int)
+}
+
+// DeleteAll deletes backups in the order given and returns the names of those
+// that are gone. One that can not be deleted does not save the others.
+//
+// Nothing waits for a commit, as the order of things is right without: the
+// kernel commits a deletion with the removal of its record or before it, unless
+// someone fsyncs the records; see writePin. To start a commit and leave
+// (BTRFS_IOC_START_SYNC) is not safe: while another one is being written it
+// hangs for up to 30 s (Linux 6.18).
+func (c *Locked) DeleteAll(ctx context.Context, doomed []facts.Snapshot, how Removal) ([]string, error) {
+	// One lock for all of them: to take it anew for each costs as much time
+	// as to delete one. It comes before anything is changed, as waiting for it
+	// may be in vain.
+	records, err := c.Store.lockRecords(ctx, true)
+	if err != nil && !fail.IsFull(err) { // with no room for their directory there are none
+		return nil, fail.Step("delete", err)
+	}
+	if records != nil {
+		defer records.Close()
+	}
+	moved, err := c.moveCur(doomed)
+	if err != nil {
+		return nil, err
+	}
+	if len(doomed) > 0 {
+		// All at once, as a kill takes along the lines that are held.
+		c.Log.Info("deleting", "backups", BackupNames(doomed))
+	}
+	defer c.Sink.hold()()
+	var gone []string
+	var errs []error
+	for i, b := range doomed {
+		if ctx.Err() != nil {
+			errs = append(errs, fail.Step("delete", context.Cause(ctx)))
+			break
+		}
+		err, lost := c.Store.deleteBackup(ctx, records, b, c.State.recordRead[b.Name], how.Force)
+		var pinned *pinError
+		switch {
+		case err == nil:
+			c.Log.Info("deleted", "backup", b.Name)
+			gone = append(gone, b.Name)
+		case errors.As(err, &pinned) && how.Spared != nil:
+			c.Log.Warn("not deleted: it was pinned meanwhile", "backup", b.Name)
+			how.Spared(b)
+		default:
+			c.Log.Error("not deleted", "backup", b.Name, "error", err)
+			errs = append(errs, fail.Step("delete", err))
+		}
+		if how.Progress != nil {
+			how.Progress(i+1, len(doomed))
+		}
+		if lost != nil {
+			errs = append(errs, fail.Step("delete", lost))
+			records = nil // what it still has of these is repaired
+			break
+		}
+	}
+	if moved != nil && !slices.Contains(gone, moved.Name) {
+		errs = append(errs, fail.Step("point cur to "+moved.Name, c.pointBack(moved.Name)))
+	}
+	// A record whose backup was not deleted to its end, or that a run which dies
+	// here leaves behind, is repaired like any record without a backup.
+	if err := removeRecords(records, gone); err != nil {
+		c.Log.Error("not forgotten", "error", err)
+		errs = append(errs, fail.Step("delete", err))
+	}
+	return gone, errors.Join(errs...)
+}
+
+func BackupNames(backups []facts.Snapshot) []string {
+	list := make([]string, len(backups))
+	for i, b := range backups {
+		list[i] = b.Name
+	}
+	return list
+}
+
+// moveCur lets cur name the newest complete backup that stays, before the one
+// it names is deleted, which is returned.
+func (c *Locked) moveCur(doomed []facts.Snapshot) (from *facts.Snapshot, err error) {
+	going := make(map[string]bool, len(doomed))
+	for _, b := range doomed {
+		going[b.Name] = true
+	}
+	newest := c.State.NewestComplete()
+	if newest == nil || !going[newest.Name] || c.State.CurHidden() {
+		return nil, nil
+	}
+	var staying []facts.Snapshot
+	for _, b := range c.State.Backups {
+		if !going[b.Name] {
+			staying = append(staying, b)
+		}
+	}
+	if next := NewestComplete(staying); next != nil {
+		return newest, fail.Step("point cur to "+next.Name, c.Store.SetCur(next.Name))
+	}
+	return newest, fail.Step("remove cur", at.IgnoreNotExist(at.Unlink(c.Store.Dir, CurName, 0)))
+}
+
+// pointBack undoes moveCur for a backup that is whole after all.
+func (c *Locked) pointBack(name string) error {
+	info, err := c.Store.subvolumeAt(name)
+	if err != nil || info == nil {
+		return err
+	}
+	return c.Store.SetCur(name)
+}
+
+// deleteBackup removes one backup, but not its record. The pin is read here,
+// under the lock of the records that pinning takes, so a pin set at any moment
+// before counts. The lock is let go while a deletion takes long; lost is why it
+// could not be had back, without which nothing else may be deleted.
+func (s *Store) deleteBackup(ctx context.Context, records *os.File, b facts.Snapshot, read at.Stamp, force bool) (err, lost error) {
+	if !force {
+		if err := checkPin(records, b, read); err != nil {
+			return err, nil
+		}
+	}
+	trash, err := s.unpublish(b.Name)
+	if btrfs.IsDamage(err) {
+		err = s.deleteByID(b, err)
+	}
+	if err != nil || trash == "" {
+		return err, nil
+	}
+	if records == nil {
+		return subvol.Remove(ctx, s.Dir, trash), nil
+	}
+	if err := flock(records, unix.LOCK_UN); err != nil {
+		return err, nil
+	}
+	return subvol.Remove(ctx, s.Dir, trash), s.flockRecords(ctx, cmp.Or(s.LockWait, recordsWait), records)
+}
+
+// checkPin reads the record again, unless its file still is as it was when b was read.
+func checkPin(records *os.File, b facts.Snapshot, read at.Stamp) error {
+	if records != nil && b.Record != nil && b.Record.Pin == nil {
+		st, err := at.Stat(records, b.Name+recordSuffix)
+		if err == nil && at.StampOf(st) == read {
+			return nil
+		}
+	}
+	r, err := readRecord(records, b.Name)
+	if err != nil || r != nil && r.Pin != nil {
+		return errors.Join(PinnedError(b.Name, r), err)
+	}
+	return nil
+}
+
+// unpublish takes a backup away at once. One that a single ioctl can not delete
+// (subvolumes are nested in it, or the caller is not root) gets a name that is
+// no backup's, which is returned: whatever interrupts the rest, nothing half
+// deleted is listed. What the caller may not empty keeps its name.
+func (s *Store) unpublish(name string) (trash string, err error) {
+	err = btrfs.DeleteSubvolume(s.Dir, name)
+	switch {
+	case errors.Is(err, unix.ENOTEMPTY), subvol.Refused(err) && !subvol.Privileged(s.Dir):
+		if err := subvol.MayEmpty(s.Dir, name); err != nil {
+			return "", err
+		}
+		trash = trashPrefix + name
+		return trash, at.Rename(s.Dir, name, trash)
+	case subvol.Refused(err):
+		return "", fmt.Errorf("%w (is it being sent, the default subvolume, or does it hold a swap file?)", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	}
+	return "", err
+}
+
+// deleteByID is for a subvolume whose name leads nowhere. Linux 6.18 reads its root
+// directory here too, so it helps where the name is what is damaged.
+func (s *Store) deleteByID(b facts.Snapshot, byName error) error {
+	err := btrfs.DeleteSubvolumeByID(s.Dir, b.ID)
+	switch {
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return nil
+	case btrfs.IsDamage(err):
+		return fail.Kindf(facts.ErrDamaged, "%s: its root directory is damaged, so the kernel can delete it neither by name nor by its id, %d; it stays, and nothing else depends on it: %w", b.Name, b.ID, byName)
+	}
+	return errors.Join(byName, err)
+}
+
+// CheckUnchanged makes sure that what has the name still is the backup that
+// was chosen. Someone who deletes or moves backups by hand heeds no lock.
+func (s *Store) CheckUnchanged(b facts.Snapshot) error {
+	info, err := s.subvolumeAt(b.Name)
+	if err != nil || info == nil || info.ID == b.ID {
+		return err
+	}
+	return fail.Kindf(facts.ErrNoBackup, "%s is another subvolume than a moment ago", b.Name)
+}

@@ -1,0 +1,194 @@
+// Init: makes a directory on btrfs a backup directory, or adopts one made by
+// RsbtBackup or rsyncbtrfs.
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+)
+
+// InitOptions are the options of Init. The zero value is usable.
+type InitOptions struct {
+	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
+	Logger   *slog.Logger  // nil is silence; activity.log is written either way
+}
+
+// InitReport says what Init found and did.
+type InitReport struct {
+	Dest string `json:"dest"` // without symlinks
+	// Already is set when DEST was initialised before; nothing was changed.
+	Already bool `json:"already"`
+	// Adopted names the program whose backups were found: "RsbtBackup",
+	// "rsyncbtrfs" or empty.
+	Adopted  string   `json:"adopted,omitempty"`
+	Backups  int      `json:"backups"` // found in DEST
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+const markerText = "rsbtbackup layout 1\n"
+
+// Init makes dest, an existing directory on btrfs, a backup directory. It may
+// be run again at any time, also after a run that was interrupted. Whoever may
+// create files in dest may do this.
+//
+// Errors match ErrDest (missing, not a directory), ErrNotBtrfs, ErrLocked,
+// ErrNoSpace, or the errno of the call that failed.
+func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) {
+	dir, err := openDest(dest)
+	if err != nil {
+		return nil, fail.Step("DEST", err)
+	}
+	s := &Store{Path: dir.Name(), Dir: dir}
+	defer s.Close()
+	if around, ours := partOfDest(s.Path); around != "" {
+		return nil, fail.Step("DEST", fail.Kindf(facts.ErrDest, "%s is a part of the backup directory %s, at %s", s.Path, around, ours))
+	}
+	r := &InitReport{Dest: s.Path}
+	err = s.openLogDir()
+	switch {
+	case err == nil:
+		r.Already = true
+	case errors.Is(err, facts.ErrNotInitialized):
+		if err := s.makeLogDir(ctx, o.LockWait); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fail.Step("DEST", err)
+	}
+	return r, s.describe(r, o.Logger)
+}
+
+// partOfDest returns the backup directory of which path, without symlinks, is
+// or lies in something of ours, such as a backup, and what; or nothing.
+func partOfDest(path string) (around, ours string) {
+	for dir, name := filepath.Dir(path), filepath.Base(path); name != "/"; dir, name = filepath.Dir(dir), filepath.Base(dir) {
+		_, isBackup := parseName(name, time.Local)
+		if !isBackup && name != LogDirName && name != PendingName {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(dir, LogDirName, markerName)); err == nil {
+			return dir, name
+		}
+	}
+	return "", ""
+}
+
+// makeLogDir makes what is missing of .log. The lock is taken on DEST, so of
+// several inits at once one works and the others find it done.
+func (s *Store) makeLogDir(ctx context.Context, wait time.Duration) error {
+	err := btrfs.CreateSubvolume(s.Dir, LogDirName)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fail.Step("create "+LogDirName, err)
+	}
+	made := err == nil
+	if s.Log == nil {
+		if s.Log, err = at.OpenDir(s.Dir, LogDirName); err != nil {
+			return fail.Step("open", err)
+		}
+	}
+	if made {
+		if err := unix.Fchmod(int(s.Log.Fd()), 0o700); err != nil {
+			return fail.Step("init", at.Error("chmod", s.Log, "", err))
+		}
+	}
+	if err := s.lock(ctx, "init", max(wait, 5*time.Second)); err != nil {
+		return fail.Step("lock", err)
+	}
+	if err := at.WriteFile(s.Log, markerName, []byte(markerText), true); err != nil {
+		return fail.Step("init", err)
+	}
+	return fail.Step("init", at.FsyncDir(s.Dir))
+}
+
+// describe fills in what was found and writes the first line of the log.
+func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
+	st, err := s.ReadState(time.Local)
+	if err != nil {
+		return fail.Step("read", err)
+	}
+	r.Backups = len(st.All())
+	r.Adopted = s.ancestry(st)
+	if r.Warnings, err = s.exposure(); err != nil {
+		return fail.Step("read", err)
+	}
+	if nested := s.nested(st); nested != "" {
+		r.Warnings = append(r.Warnings, nested)
+	}
+	if r.Already {
+		return nil
+	}
+	sink, log, err := s.OpenLog(logger)
+	if err != nil {
+		return err
+	}
+	log.Info("initialised", "dest", s.Path, "backups", r.Backups, "adopted", r.Adopted)
+	for _, w := range r.Warnings {
+		log.Warn(w)
+	}
+	CloseLog(sink, logger)
+	return nil
+}
+
+// ancestry tells who made the backups that have no record of ours.
+func (s *Store) ancestry(st *State) string {
+	if _, err := at.Stat(s.Dir, rsyncbtrfsMarker); err == nil {
+		return "rsyncbtrfs"
+	}
+	for _, b := range st.Backups {
+		if b.Record == nil && b.RecordError == "" {
+			return "RsbtBackup"
+		}
+	}
+	return ""
+}
+
+// nested warns of backup directories in DEST: it is then more likely the place
+// for several than one itself.
+func (s *Store) nested(st *State) string {
+	var dests []string
+	for _, name := range st.Foreign {
+		if _, err := os.Lstat(filepath.Join(s.Path, name, LogDirName, markerName)); err == nil {
+			dests = append(dests, name)
+		}
+	}
+	if len(dests) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s has backup directories in it: %s", s.Path, say.QuoteSome(dests))
+}
+
+// exposure warns of a DEST that others can search or change: a directory that
+// is private at the source because of one above it (mode 0700 of /root, say)
+// lies open here, and who can write to DEST can replace what is in it.
+func (s *Store) exposure() ([]string, error) {
+	st, err := at.Stat(s.Dir, ".")
+	if err != nil {
+		return nil, err
+	}
+	var warnings []string
+	if st.Mode&0o005 != 0 {
+		warnings = append(warnings, fmt.Sprintf("%s can be entered by every user, who can read in it what only a directory above SRC kept private (mode %04o); unless that is meant: chmod 0700 %[1]s", s.Path, st.Mode&0o7777))
+	}
+	if st.Mode&0o022 != 0 {
+		warnings = append(warnings, fmt.Sprintf("%s can be changed by other users (mode %04o)", s.Path, st.Mode&0o7777))
+	}
+	if uid := os.Geteuid(); int(st.Uid) != uid && st.Uid != 0 {
+		warnings = append(warnings, fmt.Sprintf("%s belongs to user %d, who can change its backups", s.Path, st.Uid))
+	}
+	return warnings, nil
+}

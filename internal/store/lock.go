@@ -1,0 +1,102 @@
+// The lock: flock on the descriptor of DEST. There is no lock file, so none
+// goes stale; rsync inherits the descriptor, so as long as any child of a dead
+// run lives, nobody else starts.
+
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+)
+
+const lockPoll = 100 * time.Millisecond
+
+// Holder is what the run that has the lock wrote about itself, for the
+// message of those it keeps out; nothing depends on it.
+type Holder struct {
+	PID   int       `json:"pid"`
+	Verb  string    `json:"verb"`
+	Since time.Time `json:"since"`
+}
+
+// lock takes the exclusive lock, waiting at most wait for it.
+func (s *Store) lock(ctx context.Context, verb string, wait time.Duration) error {
+	locked, err := flockWithin(ctx, s.Dir, wait)
+	if err != nil {
+		return err
+	}
+	if !locked {
+		return fail.Kindf(facts.ErrLocked, "%s is locked by %s", s.Path, s.readHolder())
+	}
+	s.writeHolder(verb)
+	return nil
+}
+
+// flockWithin takes the exclusive lock on f unless somebody else has it for all
+// of wait. It asks again and again: flock(2) itself, while it waits, does not
+// know of ctx.
+func flockWithin(ctx context.Context, f *os.File, wait time.Duration) (locked bool, err error) {
+	deadline := time.Now().Add(wait)
+	for {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		err := flock(f, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err == nil, err
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(left, lockPoll)):
+		}
+	}
+}
+
+// writeHolder tries to: a disk too full for it must not keep out the verb
+// that makes room.
+func (s *Store) writeHolder(verb string) {
+	data, err := json.Marshal(Holder{PID: os.Getpid(), Verb: verb, Since: time.Now().UTC()})
+	if err == nil {
+		err = at.WriteFile(s.Log, holderName, data, false)
+	}
+	if err != nil {
+		_ = at.Unlink(s.Log, holderName, 0) // rather nobody than the one before
+	}
+}
+
+func (s *Store) readHolder() string {
+	data, err := at.ReadFile(s.Log, holderName, 4096)
+	var h Holder
+	if err != nil || json.Unmarshal(data, &h) != nil || h.PID == 0 {
+		return "another run"
+	}
+	return h.describe(unix.Kill(h.PID, 0) != unix.ESRCH)
+}
+
+// describe tells a run that works from one that was killed and whose rsync,
+// which has inherited the lock, has not ended yet.
+func (h Holder) describe(alive bool) string {
+	since := h.Since.Local().Format(time.DateTime)
+	if alive {
+		return fmt.Sprintf("another run (%s, pid %d, since %s)", h.Verb, h.PID, since)
+	}
+	return fmt.Sprintf("what another run has started (%s, since %s; its pid %d is gone)", h.Verb, since, h.PID)
+}
+
+func flock(f *os.File, how int) error {
+	return at.Error("flock", f, "", at.Retry(func() error { return unix.Flock(int(f.Fd()), how) }))
+}

@@ -1,0 +1,114 @@
+// Logging: one logger for each run, made of the caller's and of the store's
+// activity.log. Nothing is shared between runs.
+
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/rotate"
+)
+
+// ActivityLog is DEST/.log/activity.log as a slog sink. It remembers the first
+// write that failed: slog drops such errors, and a log that could not be
+// written must be told of.
+type ActivityLog struct {
+	file *rotate.File // nil: there was no room for it
+
+	mu      sync.Mutex
+	err     error
+	held    []byte
+	holding bool
+	flushed time.Time
+}
+
+// holdFor is how long lines are kept back while holding.
+const holdFor = 100 * time.Millisecond
+
+func (l *ActivityLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = append(l.held, p...)
+	if !l.holding || time.Since(l.flushed) > holdFor {
+		l.flush()
+	}
+	return len(p), nil
+}
+
+// flush writes what is held, in one piece.
+func (l *ActivityLog) flush() {
+	if len(l.held) > 0 && l.file != nil {
+		if _, err := l.file.Write(l.held); err != nil && l.err == nil {
+			l.err = err
+		}
+	}
+	l.held, l.flushed = l.held[:0], time.Now()
+}
+
+// hold lets lines wait for each other until the function it returns is called:
+// each costs as much as half a deletion to write alone.
+func (l *ActivityLog) hold() (release func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holding = true
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.holding = false
+		l.flush()
+	}
+}
+
+// CloseLog closes the log and tells the caller's logger of lines it lost. That
+// is no reason to call a backup failed that is published, nor to fail a
+// deletion that makes room on a full disk.
+func CloseLog(l *ActivityLog, caller *slog.Logger) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.err
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
+	}
+	if err != nil {
+		LoggerOrSilence(caller).Warn("activity.log could not be written", "error", err)
+	}
+}
+
+// OpenLog opens activity.log and returns a logger that writes there, quoted,
+// one line an event, and to the caller's logger, which may be nil. On a disk
+// too full to create the file, lines are lost like any other that finds no
+// room.
+func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error) {
+	f, err := rotate.OpenAt(s.Log, LogFileName, rotate.Options{})
+	l := &ActivityLog{file: f}
+	if fail.IsFull(err) {
+		l.err = err
+	} else if errors.Is(err, unix.EROFS) {
+		return nil, nil, fail.Step("DEST", &fs.PathError{Op: "write to", Path: s.Path, Err: unix.EROFS})
+	} else if err != nil {
+		return nil, nil, fail.Step("open log", err)
+	}
+	var h slog.Handler = slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelInfo})
+	if caller != nil {
+		h = slog.NewMultiHandler(h, caller.Handler())
+	}
+	log := slog.New(h)
+	s.waiting = func(most time.Duration) {
+		log.Warn("waiting for another process that has locked the records", "most", most)
+	}
+	return l, log, nil
+}
+
+func LoggerOrSilence(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}

@@ -1,0 +1,136 @@
+// Backup names: local time to the minute, then to the second, then numbered.
+
+package store
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+)
+
+const (
+	nameMinute = "2006-01-02-15:04"
+	nameSecond = "2006-01-02-15:04:05" // upstream's names, always valid to read
+)
+
+var namePattern = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2}-\d{2}:\d{2})(:\d{2})?(\.[1-9]\d{0,8})?$`)
+
+// parseName tells whether name is one a backup can have, and the time it
+// says, in loc. A name of an hour that a clock change skips is read as
+// time.ParseInLocation does.
+func parseName(name string, loc *time.Location) (time.Time, bool) {
+	m := namePattern.FindStringSubmatch(name)
+	if m == nil || m[3] != "" && m[2] == "" {
+		return time.Time{}, false
+	}
+	layout := nameMinute
+	if m[2] != "" {
+		layout = nameSecond
+	}
+	t, err := time.ParseInLocation(layout, m[1]+m[2], loc)
+	return t, err == nil
+}
+
+// NamedByUs tells whether a backup has a name that the predecessors, which name
+// to the second, never gave.
+func NamedByUs(name string) bool {
+	m := namePattern.FindStringSubmatch(name)
+	return m != nil && (m[2] == "" || m[3] != "")
+}
+
+// candidateName returns the n-th name to try for a backup started at t.
+func candidateName(t time.Time, n int) string {
+	switch n {
+	case 0:
+		return t.Format(nameMinute)
+	case 1:
+		return t.Format(nameSecond)
+	}
+	return t.Format(nameSecond) + "." + strconv.Itoa(n-1)
+}
+
+// freeName returns the first candidate that taken does not have, starting at
+// the n-th, and its number.
+func freeName(t time.Time, n int, taken map[string]bool) (string, int) {
+	for ; ; n++ {
+		if name := candidateName(t, n); !taken[name] {
+			return name, n
+		}
+	}
+}
+
+// Naming is the name of a new backup, and what it takes to find the next one.
+type Naming struct {
+	Name    string
+	started time.Time
+	try     int
+	taken   map[string]bool
+}
+
+// NewNaming takes the first free name for a backup started at t.
+func NewNaming(t time.Time, taken map[string]bool) Naming {
+	n := Naming{started: t, taken: taken}
+	n.Name, n.try = freeName(t, 0, taken)
+	return n
+}
+
+// Next is for a name that was taken between planning and publishing.
+func (n Naming) Next() Naming {
+	n.Name, n.try = freeName(n.started, n.try+1, n.taken)
+	return n
+}
+
+// Find resolves what a user calls a backup: a full name, a unique prefix,
+// "latest" or "latest~N" (the N-th before the newest). backups are in order,
+// oldest first. A whole name is not taken for the beginning of another, which
+// it becomes once its own backup is gone.
+func Find(backups []facts.Snapshot, ref string) (facts.Snapshot, error) {
+	if ref == "latest" || strings.HasPrefix(ref, "latest~") {
+		return findLatest(backups, ref)
+	}
+	var matches []facts.Snapshot
+	for _, b := range backups {
+		if b.Name == ref {
+			return b, nil
+		}
+		if ref != "" && strings.HasPrefix(b.Name, ref) {
+			matches = append(matches, b)
+		}
+	}
+	switch len(matches) {
+	case 0:
+		return facts.Snapshot{}, fail.Kindf(facts.ErrNoBackup, "no backup is called %q", ref)
+	case 1:
+		if _, whole := parseName(ref, time.UTC); whole {
+			return facts.Snapshot{}, fail.Kindf(facts.ErrNoBackup, "no backup is called %q; %s is another", ref, matches[0].Name)
+		}
+		return matches[0], nil
+	}
+	return facts.Snapshot{}, fail.Kindf(facts.ErrAmbiguous, "%q could be any of %d backups, %s to %s", ref, len(matches), matches[0].Name, matches[len(matches)-1].Name)
+}
+
+func inAll(backups int) string {
+	if backups == 0 {
+		return "no backups yet"
+	}
+	return say.Plural(backups, "backup") + " in all"
+}
+
+func findLatest(backups []facts.Snapshot, ref string) (facts.Snapshot, error) {
+	back := 0
+	if n, ok := strings.CutPrefix(ref, "latest~"); ok {
+		var err error
+		if back, err = strconv.Atoi(n); err != nil || back < 0 || n[0] == '+' {
+			return facts.Snapshot{}, fail.Kindf(facts.ErrNoBackup, "%q: want latest~N with N a number from 0", ref)
+		}
+	}
+	if back >= len(backups) {
+		return facts.Snapshot{}, fail.Kindf(facts.ErrNoBackup, "%q is not there: %s", ref, inAll(len(backups)))
+	}
+	return backups[len(backups)-1-back], nil
+}

@@ -1,0 +1,183 @@
+// Repair: what a run that died, or somebody else, left under our names is put
+// right before the next run starts, and said in the log.
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
+)
+
+// Repair puts DEST right but for pending, which belongs to the plan. It
+// returns what it did, one line each.
+func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.Logger) ([]string, error) {
+	var done []string
+	did := func(format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		log.Warn("repaired", "what", text)
+		done = append(done, text)
+	}
+	if st.LogMode&0o077 != 0 {
+		if err := unix.Fchmod(int(s.Log.Fd()), 0o700); err != nil {
+			return done, at.Error("chmod", s.Log, "", err)
+		}
+		did("%s was open to others (mode %04o)", LogDirName, st.LogMode)
+	}
+	if err := s.sweepTemps(ctx, did); err != nil {
+		return done, err
+	}
+	if err := s.forget(ctx, st.Orphans); err != nil {
+		return done, err
+	}
+	for _, name := range st.Orphans {
+		did("record of %s, which was never published or is deleted", name)
+	}
+	for _, name := range st.Trash {
+		err := subvol.Remove(ctx, s.Dir, name)
+		switch {
+		case err == nil:
+			did("finished the deletion of %s", name)
+		case ctx.Err() != nil:
+			return done, context.Cause(ctx)
+		default:
+			// In use, or somebody else's: nothing a backup must wait for.
+			log.Warn("could not finish a deletion", "what", name, "error", err)
+		}
+	}
+	if st.curNext != Absent {
+		if err := s.clear(curNextName, st.curNext, now); err != nil {
+			return done, err
+		}
+		did("%s was left behind", curNextName)
+	}
+	what, err := s.repairCur(st, now)
+	if what != "" {
+		did("%s", what)
+	}
+	return done, err
+}
+
+// repairCur lets cur name the newest complete backup.
+func (s *Store) repairCur(st *State, now time.Time) (string, error) {
+	newest := st.NewestComplete()
+	if st.guessing() || st.CurHidden() {
+		return "", nil
+	}
+	switch {
+	case newest == nil && st.Cur == Absent, newest != nil && newest.Current:
+		return "", nil
+	case newest == nil:
+		if err := s.clear(CurName, st.Cur, now); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s was a %s although there is no complete backup", CurName, st.Cur), nil
+	}
+	if st.Cur != Absent && st.Cur != Symlink {
+		if err := s.clear(CurName, st.Cur, now); err != nil {
+			return "", err
+		}
+	}
+	if err := s.SetCur(newest.Name); err != nil {
+		return "", err
+	}
+	if st.Cur == Symlink {
+		return fmt.Sprintf("%s pointed to %q, now to %s", CurName, st.CurLink, newest.Name), nil
+	}
+	return fmt.Sprintf("%s was %s, now it names %s", CurName, st.Cur, newest.Name), nil
+}
+
+// clear frees one of our names. A link or an empty directory is removed;
+// anything that holds data we did not write is moved aside, where it counts as
+// foreign.
+func (s *Store) clear(name string, kind EntryKind, now time.Time) error {
+	switch kind {
+	case Absent:
+		return nil
+	case Symlink:
+		return at.Unlink(s.Dir, name, 0)
+	case Directory:
+		err := at.Unlink(s.Dir, name, unix.AT_REMOVEDIR)
+		if !errors.Is(err, unix.ENOTEMPTY) {
+			return err
+		}
+	}
+	return s.moveAside(name, now)
+}
+
+// moveAside gives name another name that is free.
+func (s *Store) moveAside(name string, now time.Time) error {
+	fd := int(s.Dir.Fd())
+	for n := 0; ; n++ {
+		aside := name + asideInfix + candidateName(now, n+1)
+		err := at.Retry(func() error { return unix.Renameat2(fd, name, fd, aside, unix.RENAME_NOREPLACE) })
+		if !errors.Is(err, unix.EEXIST) {
+			return at.Error("rename to "+aside, s.Dir, name, err)
+		}
+	}
+}
+
+// sweepTemps removes the files a run died writing: the lock on DEST keeps out
+// all writers but a pin, which holds the lock of the records.
+func (s *Store) sweepTemps(ctx context.Context, did func(string, ...any)) error {
+	if err := sweepTempsIn(s.Log, did); err != nil {
+		return err
+	}
+	records, err := s.lockRecords(ctx, false)
+	if err != nil || records == nil {
+		return err
+	}
+	defer records.Close()
+	return sweepTempsIn(records, did)
+}
+
+func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
+	names, err := at.Names(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, at.TempPrefix) {
+			continue
+		}
+		if err := at.Unlink(dir, name, 0); err != nil {
+			return err
+		}
+		did("removed %s, which was never finished", name)
+	}
+	return nil
+}
+
+// DiscardPending removes pending, whatever it is.
+func (s *Store) DiscardPending(ctx context.Context, kind EntryKind, now time.Time) error {
+	if kind == Subvolume {
+		if err := subvol.Remove(ctx, s.Dir, s.PendingName()); err != nil {
+			return err
+		}
+	} else if err := s.clear(s.PendingName(), kind, now); err != nil {
+		return err
+	}
+	return s.removeWorkNote()
+}
+
+// forget removes records.
+func (s *Store) forget(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	records, err := s.lockRecords(ctx, false)
+	if err != nil || records == nil {
+		return err
+	}
+	defer records.Close()
+	return removeRecords(records, names)
+}

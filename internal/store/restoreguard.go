@@ -1,0 +1,61 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+)
+
+// CheckNotInDest refuses path if any directory on the way to it, or itself,
+// holds backups. What is missing at the end of path is passed over.
+func CheckNotInDest(path string) error {
+	for dir := path; ; dir = filepath.Dir(dir) {
+		for _, marker := range []string{filepath.Join(LogDirName, markerName), rsyncbtrfsMarker} {
+			_, err := os.Lstat(filepath.Join(dir, marker))
+			switch {
+			case err == nil && dir == path:
+				return fail.Kindf(facts.ErrGuard, "%s is a directory that holds backups", path)
+			case err == nil:
+				return fail.Kindf(facts.ErrGuard, "%s lies inside %s, which holds backups", path, dir)
+			}
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+				return err
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+// HoldsBackups tells whether init or a predecessor has prepared dir, or may
+// have: .log is there and closed to us.
+func HoldsBackups(dir *os.File) (bool, error) {
+	_, err := at.Stat(dir, rsyncbtrfsMarker)
+	if err == nil || IgnoreClosed(err) != nil {
+		return err == nil, err
+	}
+	log, err := at.OpenDir(dir, LogDirName)
+	if err != nil {
+		return errors.Is(err, unix.EACCES), IgnoreClosed(err)
+	}
+	defer log.Close()
+	_, err = at.Stat(log, markerName)
+	return err == nil || errors.Is(err, unix.EACCES), IgnoreClosed(err)
+}
+
+// IgnoreClosed is for directories on a search: what is gone, none, or not for
+// us to look into.
+func IgnoreClosed(err error) error {
+	if at.IsNoDir(err) || errors.Is(err, unix.EACCES) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,130 @@
+// The store: DEST held open. Everything below it is reached through its two
+// descriptors, resolved once.
+
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+)
+
+type Store struct {
+	Path string   // DEST without symlinks, for messages and to tell an overlap with the source
+	Dir  *os.File // DEST; carries the lock, and sees for syncfs every write error from here on
+	Log  *os.File // DEST/.log
+	// pendingAt is what pending is called, as far as that is known: another name
+	// where what stands under the first can not even be renamed.
+	pendingAt string
+	// lockWait is how long to wait for the lock of the records; 0 is as long as
+	// usual.
+	LockWait time.Duration
+	// waiting, if set, is called when that begins.
+	waiting func(time.Duration)
+	// keepLock is set when an rsync of ours lives on: the lock it inherited
+	// must outlive us.
+	KeepLock bool
+}
+
+// openDest opens DEST and checks it is on btrfs.
+func openDest(dest string) (*os.File, error) {
+	if dest == "" {
+		return nil, fail.Kindf(facts.ErrUsage, "open DEST: the path is empty")
+	}
+	path, err := at.Absolute(dest)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	var missing *fs.PathError
+	if errors.As(err, &missing) {
+		return nil, fail.Kind(facts.ErrDest, &fs.PathError{Op: "open", Path: missing.Path, Err: missing.Err})
+	}
+	if err != nil {
+		return nil, fail.Kind(facts.ErrDest, err)
+	}
+	dir, err := btrfs.OpenDir(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, fail.Kind(facts.ErrDest, err)
+	}
+	return dir, err
+}
+
+// Open opens an initialised DEST.
+func Open(dest string) (*Store, error) {
+	dir, err := openDest(dest)
+	if err != nil {
+		return nil, fail.Step("DEST", err)
+	}
+	s := &Store{Path: dir.Name(), Dir: dir}
+	if err := s.openLogDir(); err != nil {
+		return nil, fail.Step("DEST", errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+// openLogDir opens .log and checks the marker in it. A symlink under either
+// name is refused: whoever could plant it must not choose where we write.
+func (s *Store) openLogDir() error {
+	log, err := at.OpenDir(s.Dir, LogDirName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail.Kindf(facts.ErrNotInitialized, "%s is %w", s.Path, facts.ErrNotInitialized)
+	}
+	if err != nil {
+		return err
+	}
+	s.Log = log
+	st, err := at.Stat(log, markerName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail.Kindf(facts.ErrNotInitialized, "%s is %w", s.Path, facts.ErrNotInitialized)
+	}
+	if err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return at.Error("open", log, markerName, errors.New("not a regular file"))
+	}
+	return nil
+}
+
+// Close releases the lock, too. Closing alone would not do at once: a child
+// that another goroutine is just starting holds a copy of every descriptor
+// until it has executed its program.
+func (s *Store) Close() error {
+	var err error
+	if s.Log != nil {
+		err = s.Log.Close()
+	}
+	if !s.KeepLock {
+		_ = flock(s.Dir, unix.LOCK_UN) // failing, it only lets go a moment later
+	}
+	return errors.Join(err, s.Dir.Close())
+}
+
+// OpenLocked opens DEST for a verb that changes it.
+func OpenLocked(ctx context.Context, dest, verb string, wait time.Duration) (*Store, error) {
+	s, err := Open(dest)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lock(ctx, verb, wait); err != nil {
+		return nil, fail.Step("lock", errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+func Now(t time.Time) time.Time {
+	if t.IsZero() {
+		t = time.Now()
+	}
+	return t.UTC()
+}

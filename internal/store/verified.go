@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+)
+
+// MetadataDamaged tells whether Verify found that in the newest backup. A
+// snapshot of it would have the damage as well, and what hangs on a lost block
+// can not even be removed: the kernel then refuses to make a snapshot of what it
+// was removed from (Linux 6.18).
+func MetadataDamaged(newest *facts.Snapshot) bool {
+	return KnownDamaged(newest) && newest.Record.Verified.Metadata
+}
+
+// KnownDamaged tells whether Verify found damage in a backup.
+func KnownDamaged(b *facts.Snapshot) bool {
+	return b != nil && b.Record != nil && b.Record.Verified != nil && b.Record.Verified.Result == facts.Damaged
+}
+
+// LastClean returns the index of the newest backup found clean, or -1.
+func LastClean(backups []facts.Snapshot) int {
+	for i := len(backups) - 1; i >= 0; i-- {
+		if r := backups[i].Record; backups[i].Unreadable == "" && r != nil && r.Verified != nil && r.Verified.Result == facts.Clean {
+			return i
+		}
+	}
+	return -1
+}
+
+// WriteVerified looks again under the lock of the records, as writePin does:
+// the backup may just have been deleted.
+func (s *Store) WriteVerified(ctx context.Context, wait time.Duration, b facts.Snapshot, found facts.Verification) error {
+	return s.changeRecord(ctx, wait, b.Name, func(r *facts.Record) (*facts.Record, error) {
+		if err := at.FsyncDir(s.Dir); err != nil {
+			return nil, err
+		}
+		there, err := s.has(b)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			return nil, fail.Kindf(facts.ErrNoBackup, "%s was deleted meanwhile", b.Name)
+		}
+		if r == nil {
+			r = &facts.Record{Version: 1, Name: b.Name, Status: facts.Complete}
+		}
+		r.Verified = &found
+		return r, nil
+	})
+}

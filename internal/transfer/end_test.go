@@ -1,0 +1,19 @@
+package transfer
+
+import (
+	"testing"
+)
+
+func TestNoSpaceMessage(t *testing.T) {
+	for line, want := range map[string]bool{
+		`rsync: [receiver] write failed on "/proc/self/fd/3/f": No space left on device (28)`:                             true,
+		`rsync: [generator] mkstemp "/x/.f.ab" failed: Disk quota exceeded (122)`:                                         true,
+		`rsync: [sender] send_files failed to open "/s/No space left on device (28) notes": Permission denied (13)`:       false,
+		`rsync: [receiver] rsync_xal_set: lsetxattr("/proc/self/fd/3/f","user.big") failed: No space left on device (28)`: false,
+		`rsync: [sender] send_files failed to open "/s/a": Permission denied (13)`:                                        false,
+	} {
+		if got := NoSpace(line); got != want {
+			t.Errorf("%s: %v, want %v", line, got, want)
+		}
+	}
+}

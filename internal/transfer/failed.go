@@ -1,0 +1,50 @@
+// Which files a restore did not bring back: rsync names them, some of them
+// several times, since it tries once more what it could not verify.
+
+package transfer
+
+import (
+	"hash/maphash"
+	"regexp"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+)
+
+// FailedFiles counts files by their names, in little memory.
+type FailedFiles struct {
+	seed  maphash.Seed
+	Names map[uint64]struct{}
+}
+
+func NewFailedFiles() *FailedFiles {
+	return &FailedFiles{maphash.MakeSeed(), map[uint64]struct{}{}}
+}
+
+func (f *FailedFiles) Add(line string) {
+	if name, ok := failedName(line); ok {
+		f.Names[maphash.String(f.seed, name)] = struct{}{}
+	}
+}
+
+var (
+	failedCall  = regexp.MustCompile(`^rsync: .*?"(.*)"`)
+	failedCheck = regexp.MustCompile(`^ERROR: (.*) failed verification -- update discarded\.$`)
+)
+
+// failedName returns the file a message of rsync's (3.5.0) is about, below the
+// backup or the target.
+func failedName(line string) (string, bool) {
+	if m := failedCheck.FindStringSubmatch(line); m != nil {
+		return m[1], true
+	}
+	m := failedCall.FindStringSubmatch(line)
+	if m == nil {
+		return "", false
+	}
+	name := m[1]
+	for _, root := range []string{SourceFD, source.Inherited} {
+		name = strings.TrimPrefix(name, root+"/")
+	}
+	return name, true
+}

@@ -1,0 +1,146 @@
+// Sticky directories: what rsync's --acls does wrong with them.
+//
+// When a directory gets the sticky bit and an ACL in one run, rsync (3.5.0, and
+// every version since 3.0) first sets the ACL without any rights for group and
+// others, so that nobody deletes in it meanwhile, and then the mode. Of an ACL
+// with a mask the mode sets the mask and not the owning group's own entry,
+// which stays empty. To a directory that is sticky already rsync gives the
+// whole ACL, so a second run puts it right.
+
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+)
+
+const aclAccess = "system.posix_acl_access"
+
+// GroupsLost tells whether a run has left in pending a sticky directory whose group may
+// do nothing and for which that is new: rsync may have done it. base is nil for a first backup.
+func GroupsLost(ctx context.Context, pending, base *os.File) (bool, error) {
+	return anySticky(ctx, pending, nil, func(path string, acl []byte) bool {
+		return groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path))
+	})
+}
+
+// GroupsAtRisk tells whether a sticky directory of a backup, on the way to paths or below
+// them, has an ACL that restoring it once may have changed.
+func GroupsAtRisk(ctx context.Context, backup *os.File, paths []string) (bool, error) {
+	return anySticky(ctx, backup, paths, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
+}
+
+// aclBeneath returns the ACL of the directory at path below dir, or nil.
+func aclBeneath(dir *os.File, path string) []byte {
+	if dir == nil {
+		return nil
+	}
+	d, err := at.OpenBeneath(dir, path)
+	if err != nil {
+		return nil // so it is new
+	}
+	defer d.Close()
+	acl, err := accessACL(d)
+	if err != nil {
+		return nil
+	}
+	return acl
+}
+
+// anySticky tells whether pick is true of the access ACL of any sticky
+// directory from root down: on the way to paths and below them, or everywhere
+// if there are none. Directories that can not be read do not count.
+func anySticky(ctx context.Context, root *os.File, paths []string, pick func(path string, acl []byte) bool) (bool, error) {
+	var found atomic.Bool
+	look := func(dir *os.File, path string) error {
+		st, err := at.StatFile(dir)
+		if err != nil || st.Mode&unix.S_ISVTX == 0 {
+			return err
+		}
+		acl, err := accessACL(dir)
+		if err == nil && acl != nil && pick(path, acl) {
+			found.Store(true)
+		}
+		return err
+	}
+	if err := look(root, "."); err != nil {
+		return false, err
+	}
+	w := walk.Walker{
+		Visit: func(*os.File, os.DirEntry) error { return nil },
+		Enter: func(up *os.File, name string) (*os.File, error) {
+			path := walk.Below(root, up, name)
+			if found.Load() || !onTheWay(path, paths) {
+				return nil, nil
+			}
+			dir, err := at.OpenDir(up, name)
+			if err != nil {
+				return nil, nil
+			}
+			if err := look(dir, path); err != nil {
+				return nil, errors.Join(err, dir.Close())
+			}
+			return dir, nil
+		},
+		Unreadable: func(*os.File, error) error { return nil },
+	}
+	err := w.Walk(ctx, root)
+	return found.Load(), err
+}
+
+// onTheWay tells whether dir leads to one of paths or lies in it.
+func onTheWay(dir string, paths []string) bool {
+	return len(paths) == 0 || at.LeadsTo(dir, paths) || slices.ContainsFunc(paths, func(path string) bool {
+		return strings.HasPrefix(dir, path+"/")
+	})
+}
+
+// accessACL returns nil where there is none.
+func accessACL(dir *os.File) ([]byte, error) {
+	buf := make([]byte, 4+8*64)
+	for {
+		n, err := unix.Fgetxattr(int(dir.Fd()), aclAccess, buf)
+		switch {
+		case err == nil:
+			return buf[:n], nil
+		case err == unix.ENODATA, err == unix.EOPNOTSUPP:
+			return nil, nil
+		case err == unix.EINTR:
+		case err == unix.ERANGE && len(buf) < at.XattrMax:
+			buf = make([]byte, at.XattrMax)
+		default:
+			return nil, at.Error("getxattr", dir, "", err)
+		}
+	}
+}
+
+// groupEntry returns the rights that the owning group's entry of an ACL gives
+// (linux/posix_acl_xattr.h: a version, then tag, rights and id of each entry).
+// An ACL with no mask has none that differs from the mode: -1.
+func groupEntry(acl []byte) int {
+	const groupObj, mask = 0x04, 0x10
+	rights, masked := -1, false
+	for entry := 4; entry+8 <= len(acl); entry += 8 {
+		switch binary.LittleEndian.Uint16(acl[entry:]) {
+		case groupObj:
+			rights = int(binary.LittleEndian.Uint16(acl[entry+2:]))
+		case mask:
+			masked = true
+		}
+	}
+	if !masked {
+		return -1
+	}
+	return rights
+}

@@ -1,0 +1,150 @@
+// Against: comparing a backup with a source, by content.
+
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// AgainstOptions are the options of VerifyAgainst. What Backup was told to
+// leave out has to be left out here, too.
+type AgainstOptions struct {
+	Backup string // as in Delete; "" is the newest one
+	// Source is what to compare with, as in BackupOptions.
+	Source        string
+	OneFileSystem bool
+	Filter        []string
+	Exclude       []string
+	ExcludeFrom   []string
+	Rsh           string
+	Timeout       time.Duration
+	RsyncProgram  string
+	Logger        *slog.Logger
+	Progress      func(rsyncexec.Progress)
+	// Found is called for each difference: what rsync would do to the backup to
+	// make it the same as the source. "*deleting" is what only the backup has.
+	Found func(rsyncexec.Change)
+}
+
+// AgainstReport says what VerifyAgainst compared.
+type AgainstReport struct {
+	Dest   string `json:"dest"`
+	Backup string `json:"backup"`
+	Source string `json:"source"`
+	// Differences is how many entries differ. Changes has the first 1,000.
+	Differences int                   `json:"differences"`
+	Changes     []facts.AgainstChange `json:"changes"`
+	RsyncExit   int                   `json:"rsync_exit"`
+	Stats       *rsyncexec.Stats      `json:"stats,omitempty"`
+	Complaints  []string              `json:"complaints,omitempty"`
+	Damaged     int                   `json:"damaged"` // as in VerifyReport
+	Started     time.Time             `json:"started"` // UTC
+	Ended       time.Time             `json:"ended"`   // UTC
+}
+
+// Against compares a backup with a source, file by file: contents by
+// checksum, and every attribute a backup keeps. It is rsync that compares, and
+// nothing is changed on either side. Then the backup is read once more, as Verify
+// does and with what that writes down, since rsync takes zeros for what the disk
+// refuses. What changed in the source since the backup shows as a difference,
+// like anything else.
+//
+// Errors match ErrDiffers, ErrDamaged, ErrUnread, ErrNoBackup, ErrAmbiguous,
+// ErrSource, ErrUsage, or those of List; what rsync could not read is an error as
+// well. The report is valid with any error.
+func Against(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport, error) {
+	report := &AgainstReport{Dest: dest, Source: o.Source, Started: store.Now(time.Time{})}
+	if o.Backup == "" {
+		o.Backup = "latest"
+	}
+	v, err := store.OpenView(dest, o.Backup)
+	if err == nil {
+		report.Dest, report.Backup = v.Store.Path, v.Snap.Name
+		err = errors.Join(against(v, ctx, o, report), v.Close())
+	}
+	if err == nil || errors.Is(err, facts.ErrDiffers) {
+		err = errors.Join(err, readAgain(ctx, dest, o, report))
+	}
+	report.Ended = store.Now(time.Time{})
+	return report, err
+}
+
+// readAgain reads the backup without rsync, which takes zeros for what it can
+// not read, and says so of the source alone.
+func readAgain(ctx context.Context, dest string, o AgainstOptions, report *AgainstReport) error {
+	log := store.LoggerOrSilence(o.Logger)
+	read, err := Run(ctx, dest, Options{Backup: report.Backup, Logger: o.Logger, Found: func(d facts.Damage) {
+		log.Error("damaged", "backup", d.Backup, "path", d.Path)
+	}})
+	report.Damaged = read.Damaged
+	return err
+}
+
+func against(v *store.View, ctx context.Context, o AgainstOptions, report *AgainstReport) error {
+	if err := source.CheckRules(o.Filter, o.ExcludeFrom, nil); err != nil {
+		return fail.Step("options", err)
+	}
+	src, err := source.Describe(o.Source, v.Store.Path, v.Store.Dir)
+	if err != nil {
+		return fail.Step("source", err)
+	}
+	report.Source = src.Shown
+	result, err := rsyncexec.Run(ctx, againstOptions(v, o, src, report))
+	report.RsyncExit, report.Complaints = result.ExitCode, result.Complaints
+	if result.HaveStats {
+		report.Stats = &result.Stats
+	}
+	if err != nil {
+		return fail.Step("compare", errors.Join(err, v.Gone()))
+	}
+	if report.Differences > 0 {
+		return fail.Step("compare", fail.Kindf(facts.ErrDiffers, "%s and %s differ in %s", v.Snap.Name, src.Shown, entries(report.Differences)))
+	}
+	return fail.Step("compare", v.Gone())
+}
+
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
+}
+
+// againstOptions are those of the backup, in a dry run that reads everything.
+func againstOptions(v *store.View, o AgainstOptions, src *source.Source, report *AgainstReport) rsyncexec.Options {
+	opts := src.ReadOptions(source.Reading{
+		OneFS: o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
+		Checksum: true, Rsh: o.Rsh, Timeout: o.Timeout, Program: o.RsyncProgram, Progress: o.Progress,
+	})
+	opts.Inplace, opts.DryRun = true, true
+	opts.ExtraFiles = []*os.File{v.Root}
+	log := store.LoggerOrSilence(o.Logger)
+	opts.Line = func(stream, line string) {
+		if stream == "stderr" {
+			log.Warn("rsync", "says", line)
+		}
+	}
+	opts.Changes = func(c rsyncexec.Change) {
+		c.Path = filepath.Clean(c.Path)
+		report.Differences++
+		if len(report.Changes) < maxDamages {
+			report.Changes = append(report.Changes, facts.AgainstChange(c))
+		}
+		if o.Found != nil {
+			o.Found(c)
+		}
+	}
+	return opts
+}
