@@ -35,6 +35,7 @@ const (
 	loopfs  = "internal/loopfs"
 	testbin = "internal/testbin"
 	servers = "internal/testserver"
+	configs = "internal/config"
 
 	layoutFile = "internal/store/layout.go"
 )
@@ -43,6 +44,7 @@ const (
 // floors, as far as mayImport says; never one beside it, or above.
 var floors = [][]string{
 	{command},
+	{configs},
 	{"."},
 	{"internal/backup"},
 	{"internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff"},
@@ -63,8 +65,9 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention"},
-	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/store"},
+	command:             {".", "retention", configs},
+	configs:             {".", "retention"},
+	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/store", "internal/source"},
 	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts"},
 	"internal/check":    {"internal/space", "internal/store", "internal/mounts"},
 	"internal/prune":    {"internal/space", "internal/store"},
@@ -118,7 +121,9 @@ var homes = []home{
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
 	{path: "testing", packages: testHelp, forTests: true},
+	{path: "github.com/pelletier/go-toml", packages: []string{configs}},
 	{path: "github.com/google/go-cmp", forTests: true},
+	{path: "github.com/santhosh-tekuri/jsonschema", forTests: true},
 	{path: "github.com/rogpeppe/go-internal", forTests: true},
 }
 
@@ -159,6 +164,8 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/cmd/rsbtbackup"`, ". must not import " + command},
 		{"imports go down", command + "/a.go", `package main; import "` + module + `/btrfs"`, "must not import btrfs"},
 		{"imports go down", "newcomer/a.go", `package newcomer`, "newcomer is not in mayImport"},
+		{"imports go down", configs + "/a.go", `package config; import "` + module + `/internal/store"`, configs + " must not import internal/store"},
+		{"imports go down", "a.go", `package rsbtbackup; import "` + module + "/" + configs + `"`, ". must not import " + configs},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/btrfs"`, ""},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/internal/walk"`, ". must not import internal/walk"},
 		{"imports go down", "internal/backup/a.go", `package backup; import "` + module + `/internal/prune"`, ""},
@@ -182,6 +189,8 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"special imports stay home", "rsyncexec/a.go", `package rsyncexec; import "github.com/vbauerster/mpb/v8"`, "mpb/v8"},
 		{"special imports stay home", command + "/a.go", `package main; import "github.com/vbauerster/mpb/v8"`, ""},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/google/go-cmp/cmp"`, "go-cmp"},
+		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/pelletier/go-toml/v2"`, "go-toml"},
+		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/santhosh-tekuri/jsonschema/v6"`, "jsonschema"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "testing"`, "imports testing"},
 		{"special imports stay home", "bench/a.go", `package main; import "os/exec"`, ""},
 		{"special imports stay home", "bench/a.go", `package main; import "testing"`, "imports testing"},

@@ -5,6 +5,7 @@ package rsbtbackup
 import (
 	"context"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -31,4 +32,13 @@ func FindRsync(ctx context.Context, program string) (path, version string, err e
 		return path, "", err
 	}
 	return path, v.String(), nil
+}
+
+// TrySource finds out whether rsync reaches o.Source and can list it, with the Rsh, RsyncProgram, RsyncArgs and Timeout
+// of o. Nothing is transferred; it needs no DEST. Errors match ErrSource, ErrUsage, ErrRsyncNotFound, ErrRsyncTooOld, or
+// context.Cause(ctx).
+func TrySource(ctx context.Context, o BackupOptions) error {
+	return source.Try(ctx, o.Source, rsyncexec.Options{
+		Program: o.RsyncProgram, Rsh: o.Rsh, Timeout: o.Timeout, Extra: o.RsyncArgs,
+	})
 }

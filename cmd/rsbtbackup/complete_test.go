@@ -213,6 +213,9 @@ func TestCandidates(t *testing.T) {
 	}{
 		{"pi", []string{"pin"}},
 		{"un", []string{"unpin"}},
+		{"config s", []string{"show", "schema"}},
+		{"config show --onl", nil},
+		{"config check --onl", []string{"--online"}},
 		{"__", nil},
 		{"backup --no", []string{"--no-inplace"}},
 		{"backup --inp", []string{"--inplace"}},

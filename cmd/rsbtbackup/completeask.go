@@ -27,6 +27,7 @@ const (
 	directories                  // the shell
 	backups                      // DEST
 	paths                        // the backup
+	jobs                         // the config
 )
 
 // completers goes by the name of an argument, or what stands in the help for
@@ -35,8 +36,8 @@ var completers = map[string]completer{
 	"SRC": directories, "DEST": directories, "DIR": directories, "NEW": directories,
 	"FILE": files, "PROGRAM": files,
 	"BACKUP": backups, "A": backups, "B": backups,
-	"PATH": paths,
-	"AGE":  nobody, "COMMAND": nobody, "N": nobody, "PATTERN": nobody, "RATE": nobody, "RSYNC-ARG": nobody, "RULE": nobody,
+	"PATH": paths, "JOB": jobs,
+	"AGE": nobody, "COMMAND": nobody, "N": nobody, "PATTERN": nobody, "RATE": nobody, "RSYNC-ARG": nobody, "RULE": nobody,
 	"SIZE": nobody, "SPAN": nobody, "TEXT": nobody, "TIME": nobody,
 }
 
@@ -98,7 +99,7 @@ func (w *walk) take(word string) {
 }
 
 func (w *walk) takeArgument(word string) {
-	if w.node.Type == kong.ApplicationNode {
+	if len(w.node.Children) > 0 {
 		i := slices.IndexFunc(w.node.Children, func(n *kong.Node) bool { return n.Name == word || slices.Contains(n.Aliases, word) })
 		if w.lost = i < 0; !w.lost {
 			w.node = w.node.Children[i]
@@ -189,7 +190,7 @@ func (w *walk) question(word string) question {
 		}
 	case !w.ended && strings.HasPrefix(word, "-"):
 		q.completer, q.choices = theGrammar, flagChoices(w.flags())
-	case w.node.Type == kong.ApplicationNode:
+	case len(w.node.Children) > 0:
 		q.completer, q.choices = theGrammar, verbChoices(w.node.Children)
 	case w.argument() != nil:
 		q.about(w.argument(), w.argument().Name)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
 // mostPaths is as many as anybody would look through.
@@ -28,6 +29,8 @@ func candidates(ctx context.Context, q question) []candidate {
 		if l, err := rsbtbackup.List(ctx, q.given["DEST"]); err == nil {
 			all = backupChoices(l.Backups, q.typed, time.Now())
 		}
+	case jobs:
+		all = jobChoices()
 	case paths:
 		all = pathChoices(ctx, q)
 	}
@@ -39,6 +42,26 @@ func candidates(ctx context.Context, q question) []candidate {
 		}
 	}
 	return found
+}
+
+// jobChoices are those of the config that run would read.
+func jobChoices() []candidate {
+	file, err := config.Find("")
+	if err != nil {
+		return nil
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		return nil // config check says why
+	}
+	var choices []candidate
+	for _, j := range c.Jobs {
+		if j.Table != j.Name && !slices.Contains(choices, candidate{text: j.Table}) {
+			choices = append(choices, candidate{text: j.Table})
+		}
+		choices = append(choices, candidate{j.Name, clean(j.Backup.Source)})
+	}
+	return choices
 }
 
 // backupChoices: the newest first, and as many steps back as there are once

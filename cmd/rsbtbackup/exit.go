@@ -5,8 +5,10 @@ package main
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
 const (
@@ -38,11 +40,17 @@ func message(err error) string {
 func exitCode(err error) int {
 	var stopped signalError
 	var usage *usageError
+	var coded *codeError
+	var unknown *config.UnknownError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &stopped):
 		return exitSignal + int(stopped.signal)
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &unknown), errors.Is(err, config.ErrConfig), errors.Is(err, config.ErrNoConfig):
+		return exitUsage
 	case errors.As(err, &usage), errors.Is(err, rsbtbackup.ErrUsage), errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrNoPath):
 		return exitUsage
 	case errors.Is(err, rsbtbackup.ErrNotInitialized), errors.Is(err, rsbtbackup.ErrNotBtrfs), errors.Is(err, rsbtbackup.ErrDest):
@@ -60,3 +68,26 @@ func exitCode(err error) int {
 	}
 	return exitFailed
 }
+
+// codeError is an error whose exit code is known, not its kind.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+
+// severity ranks exit codes: of several jobs the most severe one is that of the run. What needs somebody to act comes
+// before what may mend itself by the next run.
+func severity(code int) int {
+	if code > exitSignal {
+		return len(bySeverity) + 1
+	}
+	if i := slices.Index(bySeverity, code); i >= 0 {
+		return i
+	}
+	return len(bySeverity)
+}
+
+// bySeverity are the exit codes, the most severe last; see the help of run.
+var bySeverity = []int{exitOK, exitIncomplete, exitLocked, exitSource, exitGuard, exitDest, exitNoSpace, exitUsage, exitFailed}

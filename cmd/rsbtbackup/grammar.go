@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
 type grammar struct {
@@ -31,6 +31,7 @@ type grammar struct {
 	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
+	Config  configCommand  `cmd:"" help:"Check, show or begin a config of many jobs."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
@@ -64,7 +65,7 @@ EXIT CODES:
 
       0  done
       1  failed
-      2  wrong usage, or no such backup or path
+      2  wrong usage or config, or no such backup, path or job
       3  the backup is published or restored, but rsync could not read everything
      10  DEST is missing, not initialised or not on btrfs
      11  DEST is locked by another run
@@ -113,15 +114,9 @@ type seconds time.Duration
 
 // UnmarshalText reads 90, 90s or 1h30m.
 func (s *seconds) UnmarshalText(text []byte) error {
-	d, err := time.ParseDuration(string(text))
-	if n, notNumber := strconv.ParseUint(string(text), 10, 31); notNumber == nil {
-		d, err = time.Duration(n)*time.Second, nil
-	}
-	if err != nil || d < 0 {
-		return fmt.Errorf("%q is not a time such as 90, 10m or 1h30m", text)
-	}
+	d, err := config.ParseTime(string(text))
 	*s = seconds(d)
-	return nil
+	return err
 }
 
 // someTime is seconds above 0: where 0 stands for a default it can not be

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
 // invocation is the command line an error came from.
@@ -78,6 +79,8 @@ func hints(err error, i invocation) []string {
 	var held *rsbtbackup.HeldError
 	var lacks *rsbtbackup.LacksError
 	var fake *rsbtbackup.FakeSuperError
+	var checked *problemsError
+	var unknown *config.UnknownError
 	backup, isBackup := i.command.(*backupCommand)
 	restore, isRestore := i.command.(*restoreCommand)
 	switch {
@@ -85,6 +88,14 @@ func hints(err error, i invocation) []string {
 		return nil
 	case errors.As(err, &usage):
 		return usageHints(usage, i)
+	case errors.As(err, &checked):
+		return nil // each was shown with its hint
+	case errors.Is(err, config.ErrNoConfig):
+		return []string{"to begin one: rsbtbackup config example >/etc/rsbtbackup.toml"}
+	case errors.Is(err, config.ErrConfig):
+		return []string{"to see all that is wrong: " + i.configCheck()}
+	case errors.As(err, &unknown):
+		return []string{"to see which there are: " + i.configShow()}
 	case errors.As(err, &stopped):
 		switch {
 		case isBackup && !backup.dry():
@@ -200,7 +211,7 @@ func usageHints(err *usageError, i invocation) []string {
 	if spelled := i.spelled(); spelled != "" {
 		return []string{spelled}
 	}
-	return []string{quoteAll(slices.DeleteFunc([]string{"rsbtbackup", err.verb, "--help"}, isEmpty)...)}
+	return []string{quoteAll(slices.Concat([]string{"rsbtbackup"}, strings.Fields(err.verb), []string{"--help"})...)}
 }
 
 // missingHints: a DEST that is missing may be one whose disk is not mounted, or
@@ -440,5 +451,3 @@ func listOnly(rsh, place string) string {
 const rsyncPartial = 23
 
 func isRsyncFlag(word string) bool { return word == "--rsync" || strings.HasPrefix(word, "--rsync=") }
-
-func isEmpty(s string) bool { return s == "" }

@@ -19,7 +19,8 @@ var jsonTypes = map[string]any{
 	"difference": differenceObject{}, "diff": diffSummary{}, "text_difference": textDiffObject{},
 	"path_version": versionOfPathObject{}, "history": historyObject{}, "change": changeObject{},
 	"restore": restoreObject{}, "clone": cloneObject{}, "damage": damageObject{}, "verify": verifyObject{},
-	"against": againstObject{}, "check": checkObject{}, "version": versionObject{}, "error": errorObject{},
+	"against": againstObject{}, "problem": problemObject{}, "config": configObject{}, "job": jobObject{}, "try": tryObject{},
+	"check": checkObject{}, "version": versionObject{}, "error": errorObject{},
 }
 
 // Whatever has a type is described, field by field.

@@ -3,15 +3,9 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"math"
-	"strconv"
-	"strings"
-
 	"github.com/alecthomas/kong"
-	"github.com/dustin/go-humanize"
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
@@ -54,16 +48,9 @@ func (c *keepCount) Decode(ctx *kong.DecodeContext) error {
 }
 
 func (c *keepCount) set(s string) error {
-	if s == "unlimited" || s == "-1" {
-		*c = retention.Unlimited
-		return nil
-	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 1 {
-		return fmt.Errorf("%q is neither a number from 1 to %d nor unlimited", s, math.MaxInt32)
-	}
+	n, err := config.ParseCount(s)
 	*c = keepCount(n)
-	return nil
+	return err
 }
 
 // keepSpan is calendar time.
@@ -81,42 +68,7 @@ type freeSpace rsbtbackup.MinFree
 
 // UnmarshalText reads 50G, 512MiB or 10%.
 func (f *freeSpace) UnmarshalText(text []byte) error {
-	s := string(text)
-	number, isShare := strings.CutSuffix(s, "%")
-	var err error
-	if isShare {
-		err = f.setPercent(number)
-	} else {
-		err = f.setBytes(s)
-	}
-	if err != nil {
-		return fmt.Errorf("%q is no amount such as 50G, 512MiB or 10%%: %w", s, err)
-	}
-	return nil
-}
-
-func (f *freeSpace) setPercent(number string) error {
-	percent, err := strconv.ParseFloat(number, 64)
-	if err != nil {
-		return errors.New("not a number")
-	}
-	if !(percent > 0 && percent < 100) { // NaN is in no range
-		return errors.New("want more than 0% and less than 100%")
-	}
-	f.Percent = percent
-	return nil
-}
-
-func (f *freeSpace) setBytes(s string) error {
-	n, err := humanize.ParseBytes(s)
-	switch {
-	case err != nil:
-		return errors.New("want a number with a unit of 1000 (k, M, G, T) or 1024 (KiB, MiB, GiB, TiB)")
-	case n == 0:
-		return errors.New("want more than 0")
-	case n > math.MaxInt64:
-		return errors.New("too large")
-	}
-	f.Bytes = int64(n)
-	return nil
+	m, err := config.ParseSpace(string(text))
+	*f = freeSpace(m)
+	return err
 }

@@ -9,6 +9,7 @@
 //	exit.go      from errors to exit codes
 //	hint.go      from errors to a command worth typing
 //	json.go      what --json prints
+//	config.go    many jobs: the config; its hints in hintconfig.go
 //	signals.go   what Ctrl-C does
 //	complete.go  what the Tab key asks; the scripts for shells are in completion.go
 package main

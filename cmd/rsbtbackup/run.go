@@ -150,12 +150,20 @@ func cutRest(args []string) (ours, rest []string, found bool) {
 	return args[:i], args[i+1:], true
 }
 
+// verbPath is a command with the one it belongs to: "config check".
+func verbPath(node *kong.Node) string {
+	if node.Parent == nil || node.Parent.Type == kong.ApplicationNode {
+		return node.Name
+	}
+	return verbPath(node.Parent) + " " + node.Name
+}
+
 // verbOf returns the command that was recognised before the parser gave up.
 func verbOf(err error) string {
 	var parseError *kong.ParseError
 	if errors.As(err, &parseError) && parseError.Context != nil {
 		if node := parseError.Context.Selected(); node != nil {
-			return node.Name
+			return verbPath(node)
 		}
 	}
 	return ""

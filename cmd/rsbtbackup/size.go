@@ -4,18 +4,14 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// bwlimit is what rsync takes for a rate: a number, in KiB if nothing else is
-// said, a unit, and one byte more or less.
-var bwlimit = regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
-
 func checkBwlimit(rate string) error {
-	if rate != "" && !bwlimit.MatchString(rate) {
+	if rate != "" && !config.IsRate(rate) {
 		return fmt.Errorf("--bwlimit=%s: want a rate such as 500k, 10m or 1.5m", rate)
 	}
 	return nil

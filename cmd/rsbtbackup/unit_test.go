@@ -398,7 +398,7 @@ func TestEveryCommandIsComplete(t *testing.T) {
 		if _, ok := node.Target.Addr().Interface().(command); !ok {
 			t.Errorf("%s has no run", node.Name)
 		}
-		if !strings.Contains(node.Detail, "EXAMPLE:\n\n    ") || !strings.Contains(node.Detail, "    rsbtbackup "+node.Name) {
+		if !strings.Contains(node.Detail, "EXAMPLE:\n\n    ") || !strings.Contains(node.Detail, "    rsbtbackup "+verbPath(node)) {
 			t.Errorf("%s --help has no example:\n%s", node.Name, node.Detail)
 		}
 		if node.Help == "" {

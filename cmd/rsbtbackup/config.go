@@ -1,0 +1,332 @@
+// rsbtbackup config check|show|example|schema
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+type configCommand struct {
+	Check   configCheckCommand   `cmd:"" help:"Look for mistakes in the config, and try what it names."`
+	Show    configShowCommand    `cmd:"" help:"Show the values that hold for each job, and where each comes from."`
+	Example configExampleCommand `cmd:"" help:"Print a config to start from, with every key."`
+	Schema  configSchemaCommand  `cmd:"" help:"Print the JSON schema of the config, for editors."`
+}
+
+// configFlag is of every command that reads the config.
+type configFlag struct {
+	Config string `placeholder:"FILE" help:"The config, in place of $XDG_CONFIG_HOME/rsbtbackup.toml (~/.config if that is not set) or else /etc/rsbtbackup.toml."`
+}
+
+// load reads the config and warns of what is no reason to stop.
+func (f configFlag) load(u *ui) (*config.Config, error) {
+	file, err := config.Find(f.Config)
+	if err != nil {
+		return nil, err
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range c.Warnings {
+		u.log.Warn(w.String(), "mend", w.Hint)
+	}
+	return c, nil
+}
+
+// jobs are those that were named, or all.
+func selectJobs(c *config.Config, names []string) ([]config.Job, error) {
+	if len(names) == 0 {
+		return c.Jobs, nil
+	}
+	return c.Select(names)
+}
+
+type configCheckCommand struct {
+	configFlag
+	Online bool `help:"Also try each job: the source is reached and rsync answers there, DEST is mounted and prepared."`
+}
+
+// Help shows how it is used.
+func (configCheckCommand) Help() string {
+	return `
+Every mistake is told with its file, line and text. The exit code is 0 if there is none, otherwise 2; with --online that of
+the worst job, as in "run".
+
+EXAMPLE:
+
+    rsbtbackup config check
+    rsbtbackup config check --online
+    rsbtbackup config check --config ./new.toml --json | jq -r 'select(.type == "problem").text'`
+}
+
+type problemObject struct {
+	Type string `json:"type"`
+	config.Problem
+}
+
+type configObject struct {
+	Type  string   `json:"type"`
+	Files []string `json:"files"`
+	Jobs  []string `json:"jobs"`
+}
+
+func (c *configCheckCommand) run(ctx context.Context, u *ui, f *flags) error {
+	read, err := c.load(u)
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		for _, p := range problems {
+			u.result(problemLines(p)...)
+			if err := u.object(problemObject{"problem", p}); err != nil {
+				return err
+			}
+		}
+		return &problemsError{problems}
+	}
+	if err != nil {
+		return err
+	}
+	if c.Online {
+		err = tryJobs(ctx, u, read.Jobs)
+	}
+	names := []string{}
+	for _, j := range read.Jobs {
+		names = append(names, j.Name)
+	}
+	u.result(fmt.Sprintf("%s in %s", plural(int64(len(names)), "job"), strings.Join(read.Files, ", ")))
+	return errors.Join(err, u.object(configObject{"config", read.Files, names}))
+}
+
+// problemsError is about problems that were shown one by one.
+type problemsError struct{ problems config.Problems }
+
+func (e *problemsError) Error() string {
+	return plural(int64(len(e.problems)), "problem") + " in the config"
+}
+
+func (e *problemsError) Is(target error) bool { return target == config.ErrConfig }
+
+func problemLines(p config.Problem) []string {
+	lines := []string{p.String()}
+	if p.Excerpt != "" {
+		lines = append(lines, fmt.Sprintf("%6d | %s", p.Line, p.Excerpt))
+	}
+	if p.Hint != "" {
+		lines = append(lines, "  "+p.Hint)
+	}
+	return lines
+}
+
+type tryObject struct {
+	Type  string `json:"type"`
+	Job   string `json:"job"`
+	What  string `json:"what"` // source or dest
+	OK    bool   `json:"ok"`
+	Exit  int    `json:"exit"`
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+// tryJobs tries both ends of each job, one after the other. It returns the most severe error.
+func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
+	var failed []error
+	for _, j := range jobs {
+		for _, o := range []tryObject{trySource(ctx, j), tryDest(ctx, j)} {
+			if o.OK {
+				u.result(fmt.Sprintf("ok    %s: %s", j.Name, o.What))
+			} else {
+				u.result(fmt.Sprintf("FAIL  %s: %s: %s", j.Name, o.What, o.Error))
+				failed = append(failed, &codeError{o.Exit, fmt.Errorf("%s: %s", j.Name, o.Error)})
+				if o.Hint != "" {
+					u.result("      " + o.Hint)
+				}
+			}
+			if err := u.object(o); err != nil {
+				return err
+			}
+		}
+	}
+	if len(failed) == 0 {
+		return context.Cause(ctx)
+	}
+	worst := failed[0]
+	for _, err := range failed {
+		if severity(exitCode(err)) > severity(exitCode(worst)) {
+			worst = err
+		}
+	}
+	return worst
+}
+
+// tryTime is how long reaching a source may take.
+const tryTime = 30 * time.Second
+
+func tried(j config.Job, what string, err error, hint string) tryObject {
+	o := tryObject{Type: "try", Job: j.Name, What: what, OK: err == nil, Exit: exitCode(err)}
+	if err != nil {
+		o.Error, o.Hint = oneLine(err), hint
+	}
+	return o
+}
+
+func trySource(ctx context.Context, j config.Job) tryObject {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	return tried(j, "source "+j.Backup.Source, rsbtbackup.TrySource(ctx, j.Backup), "")
+}
+
+func tryDest(ctx context.Context, j config.Job) tryObject {
+	_, err := rsbtbackup.List(ctx, j.Backup.Dest)
+	hint := ""
+	if errors.Is(err, rsbtbackup.ErrNotInitialized) {
+		hint = "to prepare it: " + quoteAll("rsbtbackup", "init", j.Backup.Dest)
+	}
+	return tried(j, "dest "+j.Backup.Dest, err, hint)
+}
+
+type configShowCommand struct {
+	configFlag
+	Jobs []string `arg:"" optional:"" name:"JOB" help:"Only these jobs."`
+}
+
+// Help shows how it is used.
+func (configShowCommand) Help() string {
+	return `
+Prints what holds for each job, as TOML. The comment says where a value comes from, and the table if that is another than
+the job's own. Secrets are not shown.
+
+EXAMPLE:
+
+    rsbtbackup config show
+    rsbtbackup config show web1`
+}
+
+type jobObject struct {
+	Type   string          `json:"type"`
+	Job    string          `json:"job"`
+	Source string          `json:"source"`
+	Dest   string          `json:"dest"`
+	Groups []string        `json:"groups"`
+	Values []valueInObject `json:"values"`
+}
+
+type valueInObject struct {
+	Key   string          `json:"key"`
+	Value string          `json:"value"` // as TOML
+	From  []config.Origin `json:"from"`
+}
+
+func (c *configShowCommand) run(ctx context.Context, u *ui, f *flags) error {
+	read, err := c.load(u)
+	if err != nil {
+		return err
+	}
+	jobs, err := selectJobs(read, c.Jobs)
+	if err != nil {
+		return err
+	}
+	if len(read.Values) > 0 && len(c.Jobs) == 0 {
+		u.result(table(valueRows(read.Values, ""))...)
+		u.result("")
+	}
+	shown := ""
+	for _, j := range jobs {
+		if err := u.object(newJobObject(j)); err != nil {
+			return err
+		}
+		if j.Table == shown {
+			continue // the jobs of one table have the same values
+		}
+		shown = j.Table
+		lines := []string{fmt.Sprintf("[job.%s]  # %s", j.Table, place(j.Defined))}
+		if names := namesIn(read.Jobs, j.Table); len(names) > 1 {
+			lines = append(lines, "# the jobs "+strings.Join(names, ", "))
+		}
+		u.result(append(append(lines, table(valueRows(j.Values, "job."+j.Table))...), "")...)
+	}
+	return nil
+}
+
+func newJobObject(j config.Job) jobObject {
+	o := jobObject{"job", j.Name, j.Backup.Source, j.Backup.Dest, append([]string{}, j.Groups...), nil}
+	for _, v := range j.Values {
+		o.Values = append(o.Values, valueInObject{v.Key, v.Text, v.From})
+	}
+	return o
+}
+
+func namesIn(jobs []config.Job, table string) []string {
+	var names []string
+	for _, j := range jobs {
+		if j.Table == table {
+			names = append(names, j.Name)
+		}
+	}
+	return names
+}
+
+func place(o config.Origin) string { return fmt.Sprintf("%s:%d", o.File, o.Line) }
+
+func valueRows(values []config.Value, own string) [][]string {
+	var rows [][]string
+	for _, v := range values {
+		var from []string
+		for _, o := range v.From {
+			text := place(o)
+			if own != "" && o.Table != own {
+				text += " [" + o.Table + "]"
+			}
+			from = append(from, text)
+		}
+		rows = append(rows, []string{v.Key + " = " + v.Text, "# " + strings.Join(slices.Compact(from), ", ")})
+	}
+	return rows
+}
+
+type configExampleCommand struct{}
+
+// Help shows how it is used.
+func (configExampleCommand) Help() string {
+	return `
+Two jobs, and every other key as a comment that says what it does. It is printed whatever --json or --quiet say.
+
+EXAMPLE:
+
+    rsbtbackup config example >/etc/rsbtbackup.toml`
+}
+
+func (configExampleCommand) run(ctx context.Context, u *ui, f *flags) error {
+	u.write(u.stdout, config.Example())
+	return nil
+}
+
+type configSchemaCommand struct{}
+
+// Help shows how it is used.
+func (configSchemaCommand) Help() string {
+	return `
+Editors that know TOML (taplo, Even Better TOML) complete and check the config with it. It is printed whatever --json or
+--quiet say.
+
+EXAMPLE:
+
+    rsbtbackup config schema >/etc/rsbtbackup.schema.json    # and in line 1 of the config: #:schema /etc/rsbtbackup.schema.json`
+}
+
+func (configSchemaCommand) run(ctx context.Context, u *ui, f *flags) error {
+	data, err := json.MarshalIndent(config.Schema(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("schema: %w", err)
+	}
+	u.write(u.stdout, string(data)+"\n")
+	return nil
+}

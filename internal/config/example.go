@@ -1,0 +1,91 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Example is a file to start from, which Load takes: two jobs, and every key there is, commented out, with what it
+// does.
+func Example() string {
+	var b strings.Builder
+	b.WriteString(exampleHead)
+	b.WriteString("\n# Every other key. What stands in [defaults] holds for all jobs, in [group.NAME] for those that name the group,\n" +
+		"# in [job.NAME] for that job. The nearest value holds, unless values are said to add up. A key with a dot can\n" +
+		"# stand as verify.every in [defaults], or as every in [defaults.verify].\n")
+	b.WriteString("\n[defaults]\n")
+	for _, k := range Keys() {
+		if !k.JobOnly {
+			b.WriteString(k.commented(example(k.Name)))
+		}
+	}
+	last := ""
+	for _, k := range globalKeys() {
+		table, name, _ := strings.Cut(k.Name, ".")
+		if table != last {
+			fmt.Fprintf(&b, "\n[%s]\n", table)
+		}
+		last = table
+		b.WriteString(k.commented(name))
+	}
+	return b.String()
+}
+
+const exampleHead = `# rsbtbackup.toml: what "rsbtbackup run" backs up.
+# To look at it: rsbtbackup config check, rsbtbackup config show.
+
+# Further files, relative to this one.
+# include = ["conf.d/*.toml"]
+
+[job.etc]
+source = "/etc"
+dest = "/backup/localhost/etc"      # prepared by: rsbtbackup init /backup/localhost/etc
+keep-daily = 14
+keep-monthly = 12
+
+[job.web1]
+source = ["root@web1:/etc", "root@web1:/var/www"]   # the jobs web1.etc and web1.var-www
+dest = "/backup/web1"               # in /backup/web1/etc and /backup/web1/var-www
+group = "servers"
+keep-daily = 30
+exclude = ".cache"
+
+[group.servers]
+retry-for = "2h"
+rsh = "ssh -i /root/.ssh/backup -o BatchMode=yes"
+`
+
+// example puts a name of somebody for each *.
+func example(key string) string {
+	return strings.Replace(strings.Replace(key, "http.*", "http.ntfy", 1), "headers.*", "headers.Authorization", 1)
+}
+
+// commented is the documentation of a key, and the key, as comments.
+func (k Key) commented(name string) string {
+	var b strings.Builder
+	b.WriteString("\n")
+	for _, line := range wrap(k.Doc, 116) {
+		b.WriteString("# " + line + "\n")
+	}
+	if len(k.Enum) > 0 && len(k.Enum) < 6 {
+		b.WriteString("# One of: " + strings.Join(k.Enum, ", ") + ".\n")
+	}
+	fmt.Fprintf(&b, "#%s = %s\n", name, k.Example)
+	return b.String()
+}
+
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case len(*last)+1+len(word) <= width:
+			*last += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}

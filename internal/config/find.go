@@ -1,0 +1,58 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// FileName is what the file is called in each of the places that Find looks at.
+const FileName = "rsbtbackup.toml"
+
+// ErrNoConfig is matched by what Find returns if there is no file.
+var ErrNoConfig = errors.New("no config")
+
+// Find returns the file to read: the one that was named, $XDG_CONFIG_HOME/rsbtbackup.toml (or
+// $HOME/.config/rsbtbackup.toml), /etc/rsbtbackup.toml, the first that is there.
+func Find(named string) (string, error) {
+	if named != "" {
+		return filepath.Abs(named)
+	}
+	places := Places(os.Getenv)
+	for _, place := range places {
+		switch _, err := os.Stat(place); {
+		case err == nil:
+			return place, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("config: %w", err)
+		}
+	}
+	return "", fmt.Errorf("%w: there is none of %s", ErrNoConfig, joinOr(places))
+}
+
+// Places are where Find looks, given the environment.
+func Places(env func(string) string) []string {
+	var places []string
+	if dir := env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+		places = append(places, filepath.Join(dir, FileName))
+	} else if home := env("HOME"); filepath.IsAbs(home) {
+		places = append(places, filepath.Join(home, ".config", FileName))
+	}
+	return append(places, filepath.Join("/etc", FileName))
+}
+
+func joinOr(words []string) string {
+	text := ""
+	for i, w := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			text += " or "
+		case i > 0:
+			text += ", "
+		}
+		text += w
+	}
+	return text
+}

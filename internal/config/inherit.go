@@ -1,0 +1,283 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// setting is the value of one key in one table.
+type setting struct {
+	key   Key
+	name  string // the key as it stands, with the user's names
+	wild  string // what stands for each * in key.Name, joined by NUL
+	raw   any
+	value any
+	from  Origin
+}
+
+// scope is [defaults], a group or a job.
+type scope struct {
+	kind, name string
+	from       Origin
+	settings   map[string]setting // by name
+	broken     bool               // a value was refused
+}
+
+const (
+	runTable      = "run"
+	metricsTable  = "metrics"
+	defaultsTable = "defaults"
+	groupTable    = "group"
+	jobTable      = "job"
+)
+
+// label is a scope as it stands in brackets.
+func (s *scope) label() string {
+	if s.name == "" {
+		return s.kind
+	}
+	return s.kind + "." + s.name
+}
+
+// splitScope takes the table of a scope off a path.
+func splitScope(path []string) (table, rest []string) {
+	n := 1
+	if path[0] == groupTable || path[0] == jobTable {
+		n = 2
+	}
+	n = min(n, len(path))
+	return path[:n], path[n:]
+}
+
+// findKey finds the key that a path below a scope means.
+func findKey(keys []Key, path []string) (k Key, wild string, ok bool) {
+	for _, k := range keys {
+		if names, ok := matchKey(strings.Split(k.Name, "."), path); ok && len(path) == len(strings.Split(k.Name, ".")) {
+			return k, strings.Join(names, "\x00"), true
+		}
+	}
+	return Key{}, "", false
+}
+
+// matchKey tells whether path is key or the beginning of it.
+func matchKey(key, path []string) (wild []string, ok bool) {
+	if len(path) > len(key) {
+		return nil, false
+	}
+	for i, word := range path {
+		switch {
+		case key[i] == "*":
+			wild = append(wild, word)
+		case key[i] != word:
+			return nil, false
+		}
+	}
+	return wild, true
+}
+
+// globalKeys are those of [run] and [metrics].
+func globalKeys() []Key {
+	global := func(name string, kind Kind, example, doc string, set func(c *Config, v any)) Key {
+		return Key{Name: name, Kind: kind, Example: example, Doc: doc, setGlobal: set}
+	}
+	return []Key{
+		global("run.jobs", Above0, "2", "How many jobs run at once: 1 if not given.", func(c *Config, v any) { c.Run.Jobs = v.(int) }),
+		global("run.jobs-per-host", Above0, "1", "How many of them may read from one host: as many as there are, if not given. This machine counts as one.", func(c *Config, v any) { c.Run.PerHost = v.(int) }),
+		global("run.jobs-per-disk", Above0, "2", "How many of them may write to one file system.", func(c *Config, v any) { c.Run.PerDisk = v.(int) }),
+		global("run.state", Text, `"/var/lib/rsbtbackup"`, "A directory for what is remembered of each job: its last run and its last failure. It may be lost.", func(c *Config, v any) { c.Run.State = v.(string) }),
+		global("metrics.textfile", Text, `"/var/lib/prometheus/node-exporter/rsbtbackup.prom"`, "A file with figures for the textfile collector of Prometheus' node_exporter.", func(c *Config, v any) { c.Metrics.Textfile = v.(string) }),
+	}
+}
+
+// assembler makes scopes of documents, then jobs of scopes.
+type assembler struct {
+	config   *Config
+	scopes   []*scope // in the order of their first table
+	globals  map[string]setting
+	problems Problems
+	docs     map[string]document
+}
+
+// assemble is pure: the documents are all there is.
+func assemble(docs []document) (*Config, Problems) {
+	a := &assembler{config: &Config{}, globals: map[string]setting{}, docs: map[string]document{}}
+	for _, doc := range docs {
+		a.config.Files = append(a.config.Files, doc.file)
+		a.docs[doc.file] = doc
+		a.take(doc)
+	}
+	for _, s := range a.scopes {
+		switch s.kind {
+		case groupTable:
+			a.config.Groups = append(a.config.Groups, s.name)
+		case jobTable:
+			a.job(s)
+		}
+	}
+	slices.Sort(a.config.Groups)
+	a.checkJobs()
+	return a.config, a.problems
+}
+
+func (a *assembler) problem(at Origin, format string, args ...any) {
+	a.problems = append(a.problems, a.docs[at.File].problem(at.Line, format, args...))
+}
+
+// scope returns that of a table, new if need be.
+func (a *assembler) scope(table []string, from Origin) *scope {
+	kind, name := table[0], ""
+	if len(table) > 1 {
+		name = table[1]
+	}
+	i := slices.IndexFunc(a.scopes, func(s *scope) bool { return s.kind == kind && s.name == name })
+	if i >= 0 {
+		return a.scopes[i]
+	}
+	s := &scope{kind: kind, name: name, from: from, settings: map[string]setting{}}
+	a.scopes = append(a.scopes, s)
+	return s
+}
+
+func (a *assembler) find(kind, name string) *scope {
+	for _, s := range a.scopes {
+		if s.kind == kind && s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// job makes the jobs of a table.
+func (a *assembler) job(s *scope) {
+	if len(s.settings) == 0 && !s.broken {
+		a.problem(s.from, "[%s] is empty: it needs source and dest", s.label())
+		return
+	}
+	chain := a.chain(s)
+	j := Job{Name: s.name, Table: s.name, Groups: groupsOf(s), Defined: s.from}
+	settings := map[string]setting{}
+	for _, k := range Keys() {
+		for _, name := range namesOf(k, chain) {
+			st, from, err := merged(k, name, chain)
+			if err != nil {
+				a.problem(st.from, "%s: %v", name, err)
+				continue
+			}
+			settings[name] = st
+			k.set(&j, st.wild, st.value)
+			j.Values = append(j.Values, Value{name, st.text(), from})
+		}
+	}
+	a.expand(j, settings)
+}
+
+func groupsOf(s *scope) []string {
+	if st, ok := s.settings["group"]; ok {
+		return st.value.([]string)
+	}
+	return nil
+}
+
+// chain is where a job's values come from, the nearest last.
+func (a *assembler) chain(s *scope) []*scope {
+	var chain []*scope
+	if d := a.find(defaultsTable, ""); d != nil {
+		chain = append(chain, d)
+	}
+	for _, name := range groupsOf(s) {
+		g := a.find(groupTable, name)
+		if g == nil {
+			a.problem(s.settings["group"].from, "group: there is no [group.%s]%s", name, a.meant(name))
+			continue
+		}
+		chain = append(chain, g)
+	}
+	return append(chain, s)
+}
+
+func (a *assembler) meant(name string) string {
+	var groups []string
+	for _, s := range a.scopes {
+		if s.kind == groupTable {
+			groups = append(groups, s.name)
+		}
+	}
+	return didYouMean(name, groups)
+}
+
+func didYouMean(word string, names []string) string {
+	if best := nearest(word, names); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
+// namesOf are the names under which a key is set anywhere in the chain, sorted: more than one if it has a *.
+func namesOf(k Key, chain []*scope) []string {
+	var names []string
+	for _, s := range chain {
+		for name, st := range s.settings {
+			if st.key.Name == k.Name && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// merged is the value that holds at the end of the chain: the nearest, or all of them where the key adds up.
+func merged(k Key, name string, chain []*scope) (setting, []Origin, error) {
+	var all setting
+	var from []Origin
+	var list []any
+	for _, s := range chain {
+		st, ok := s.settings[name]
+		switch {
+		case !ok:
+		case k.Adds:
+			if one, isText := st.raw.(string); isText {
+				st.raw = []any{one}
+			}
+			list = append(list, st.raw.([]any)...)
+			all, from = st, append(from, st.from)
+		default:
+			all, from = st, []Origin{st.from}
+		}
+	}
+	if !k.Adds {
+		return all, from, nil
+	}
+	all.raw = list
+	value, err := k.decode(list)
+	all.value = value
+	return all, from, err
+}
+
+// text is the value as TOML, unless it is a secret.
+func (s setting) text() string {
+	if secret, ok := s.value.(Secret); ok {
+		return tomlText(secret.String())
+	}
+	return tomlText(s.raw)
+}
+
+func tomlText(v any) string {
+	switch v := v.(type) {
+	case string:
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(v) // a string always encodes, and TOML's escapes include those of JSON
+		return strings.TrimSuffix(b.String(), "\n")
+	case []any:
+		texts := make([]string, len(v))
+		for i, one := range v {
+			texts[i] = tomlText(one)
+		}
+		return "[" + strings.Join(texts, ", ") + "]"
+	}
+	return fmt.Sprint(v)
+}

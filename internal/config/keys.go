@@ -1,0 +1,280 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/retention"
+)
+
+// Key is one key of a job. A * in its name stands for a name that the user chooses.
+type Key struct {
+	Name    string
+	Kind    Kind
+	Doc     string   // what it does, in a sentence or two
+	Example string   // as TOML
+	Enum    []string // the only texts it takes, if there are any
+	Most    int64    // of a number; 0: no limit of its own
+	// JobOnly keys stand in [job.NAME], the others in [group.NAME] and [defaults] too.
+	JobOnly bool
+	// Adds: the values of [defaults], groups and job add up. Otherwise the nearest one holds.
+	Adds bool
+	// Runs: it can make a program run.
+	Runs bool
+
+	set       func(j *Job, name string, v any)
+	setGlobal func(c *Config, v any) // of [run] and [metrics]
+}
+
+// Keys are those of a job, in the order they are shown in.
+func Keys() []Key {
+	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), hookKeys(), tellKeys())
+}
+
+// to makes a setter of one that takes the type the kind decodes to.
+func to[T any](set func(*Job, T)) func(*Job, string, any) {
+	return func(j *Job, _ string, v any) { set(j, v.(T)) }
+}
+
+// named is to for a key with a * in its name.
+func named[T any](set func(*Job, string, T)) func(*Job, string, any) {
+	return func(j *Job, name string, v any) { set(j, name, v.(T)) }
+}
+
+func sourceKeys() []Key {
+	return []Key{
+		{Name: "source", Kind: Texts, JobOnly: true, Example: `"/etc"`,
+			Doc: "What to back up: a directory, host:/path, user@host:/path, host::module/path or rsync://host/module/path. A list of several makes a job of each, named TABLE.SOURCE, with a directory of its own below dest: [\"/etc\", \"/var/lib\"] of [job.web] are the jobs web.etc and web.var-lib, in dest/etc and dest/var-lib.",
+			set: to(func(*Job, []string) {})},
+		{Name: "dest", Kind: Text, JobOnly: true, Example: `"/backup/etc"`,
+			Doc: "The absolute path of a directory on btrfs that \"rsbtbackup init\" has prepared. No other job may have it.",
+			set: to(func(j *Job, v string) { j.Backup.Dest = v })},
+		{Name: "group", Kind: Texts, JobOnly: true, Example: `"web1"`,
+			Doc: "The groups whose values the job has, in place of [defaults]. Of several groups the last one holds.",
+			set: to(func(*Job, []string) {})},
+	}
+}
+
+func transferKeys() []Key {
+	return []Key{
+		{Name: "exclude", Kind: Texts, Adds: true, Example: `[".cache", "*.tmp"]`,
+			Doc: "Leave out what matches, as rsync does. The patterns of [defaults], groups and job add up, as those of the next three.",
+			set: to(func(j *Job, v []string) { j.Backup.Exclude = v })},
+		{Name: "exclude-from", Kind: Texts, Adds: true, Example: `"/etc/rsbtbackup.exclude"`,
+			Doc: "Leave out what matches a pattern in the file.",
+			set: to(func(j *Job, v []string) { j.Backup.ExcludeFrom = v })},
+		{Name: "filter", Kind: Texts, Adds: true, Example: `"- *.o"`,
+			Doc: "Filter rules of rsync.",
+			set: to(func(j *Job, v []string) { j.Backup.Filter = v })},
+		{Name: "rsync-args", Kind: Texts, Adds: true, Runs: true, Example: `["--skip-compress=gz/mp4", "--fuzzy"]`,
+			Doc: "Further options for rsync: what follows -- on the command line.",
+			set: to(func(j *Job, v []string) { j.Backup.RsyncArgs = v })},
+		{Name: "one-file-system", Kind: Bool, Example: "true",
+			Doc: "Stay on the file system of the source. A btrfs subvolume below it counts as another.",
+			set: to(func(j *Job, v bool) { j.Backup.OneFileSystem = v })},
+		{Name: "inplace", Kind: Bool, Example: "true",
+			Doc: "Write changed blocks into the file of the last backup (true unless said). With false a changed file is written anew.",
+			set: to(func(j *Job, v bool) { j.Backup.WholeFiles = !v })},
+		{Name: "checksum", Kind: Bool, Example: "false",
+			Doc: "Compare files by content, not by size and time.",
+			set: to(func(j *Job, v bool) { j.Backup.Checksum = v })},
+		{Name: "bwlimit", Kind: Rate, Example: `"10m"`,
+			Doc: "Limit the transfer, as rsync does: 500k, 10m.",
+			set: to(func(j *Job, v string) { j.Backup.Bwlimit = v })},
+		{Name: "bwlimit-times", Kind: Windows, Example: `["08:00-18:00 1m", "18:00-22:00 5m"]`,
+			Doc: "Limits in the place of bwlimit for a transfer that begins at these times of day. The first that fits holds until the transfer ends; a rate of 0 is no limit.",
+			set: to(func(j *Job, v []RateWindow) { j.Bwlimits = v })},
+		{Name: "timeout", Kind: Time, Example: `"5m"`,
+			Doc: "Give up when nothing has moved for this long.",
+			set: to(func(j *Job, v time.Duration) { j.Backup.Timeout = v })},
+		{Name: "rsh", Kind: Text, Runs: true, Example: `"ssh -p 2222 -i /root/.ssh/backup"`,
+			Doc: "The remote shell, with the identity, user and port it is to use.",
+			set: to(func(j *Job, v string) { j.Backup.Rsh = v })},
+		{Name: "rsync", Kind: Text, Runs: true, Example: `"/usr/bin/rsync"`,
+			Doc: "The rsync to run. Without it the first in PATH.",
+			set: to(func(j *Job, v string) { j.Backup.RsyncProgram = v })},
+		{Name: "partial", Kind: Text, Enum: []string{"publish", "refuse"}, Example: `"publish"`,
+			Doc: "When rsync can not read everything: publish the backup as incomplete (publish, unless said), or refuse and keep it for the next run.",
+			set: to(func(j *Job, v string) { j.Backup.RefusePartial = v == "refuse" })},
+		{Name: "max-delete-percent", Kind: Number, Most: 100, Example: "50",
+			Doc: "Stop when more than this share of the files in the last backup is gone from the source.",
+			set: to(func(j *Job, v int) { j.Backup.MaxDeletePercent = v })},
+		{Name: "lock-wait", Kind: Time, Example: `"10m"`,
+			Doc: "Wait this long for another run on dest to end. Without it a locked dest fails at once.",
+			set: to(func(j *Job, v time.Duration) { j.Backup.LockWait = v })},
+	}
+}
+
+func keepKeys() []Key {
+	keep := func(name, doc string, set func(p *retention.Policy, n int)) Key {
+		return Key{Name: name, Kind: Count, Doc: doc, Example: "7", set: to(func(j *Job, v int) { set(&j.Prune.Policy, v) })}
+	}
+	within := func(name, doc string, set func(p *retention.Policy, s retention.Span)) Key {
+		return Key{Name: name, Kind: Span, Doc: doc, Example: `"30d"`, set: to(func(j *Job, v retention.Span) { set(&j.Prune.Policy, v) })}
+	}
+	return []Key{
+		{Name: "prune", Kind: Bool, Example: "true",
+			Doc: "After the backup delete the backups that no rule below keeps (true if there is a rule, or min-free).",
+			set: to(func(j *Job, v bool) { j.NoPrune = !v })},
+		keep("keep-last", "Keep the newest N backups. N is a number from 1 or \"unlimited\", as in the next five.", func(p *retention.Policy, n int) { p.Last = n }),
+		keep("keep-hourly", "Keep the newest backup of each of the last N hours that have one.", func(p *retention.Policy, n int) { p.Hourly = n }),
+		keep("keep-daily", "The same by days.", func(p *retention.Policy, n int) { p.Daily = n }),
+		keep("keep-weekly", "The same by ISO weeks.", func(p *retention.Policy, n int) { p.Weekly = n }),
+		keep("keep-monthly", "The same by months.", func(p *retention.Policy, n int) { p.Monthly = n }),
+		keep("keep-yearly", "The same by years.", func(p *retention.Policy, n int) { p.Yearly = n }),
+		within("keep-within", "Keep what is less than this older than the latest backup: 12h, 30d, 2w, 6m, 1y6m (m is months).", func(p *retention.Policy, s retention.Span) { p.Within = s }),
+		within("keep-within-hourly", "Of those, keep the newest of each hour.", func(p *retention.Policy, s retention.Span) { p.WithinHourly = s }),
+		within("keep-within-daily", "The same by days.", func(p *retention.Policy, s retention.Span) { p.WithinDaily = s }),
+		within("keep-within-weekly", "The same by ISO weeks.", func(p *retention.Policy, s retention.Span) { p.WithinWeekly = s }),
+		within("keep-within-monthly", "The same by months.", func(p *retention.Policy, s retention.Span) { p.WithinMonthly = s }),
+		within("keep-within-yearly", "The same by years.", func(p *retention.Policy, s retention.Span) { p.WithinYearly = s }),
+		{Name: "min-free", Kind: Space, Example: `"10%"`,
+			Doc: "Delete further backups, oldest first, until so much is free: 50G, 512MiB, 10%.",
+			set: to(func(j *Job, v rsbtbackup.MinFree) { j.Prune.MinFree = v })},
+		{Name: "keep-min", Kind: Above0, Example: "3",
+			Doc: "With min-free leave at least N complete backups (1).",
+			set: to(func(j *Job, v int) { j.Prune.KeepMin = v })},
+		{Name: "wait", Kind: Bool, Example: "false",
+			Doc: "Prune until the space of what was deleted is free.",
+			set: to(func(j *Job, v bool) { j.Prune.Wait = v })},
+	}
+}
+
+func verifyKeys() []Key {
+	return []Key{
+		{Name: "verify.every", Kind: Cadence, Example: `"7d"`,
+			Doc: "Read backups back from the disk when this long has gone by since it was last done: a span, or \"always\" for after each backup. Without it never.",
+			set: to(func(j *Job, v Every) { j.Verify.Every = v })},
+		{Name: "verify.new-only", Kind: Bool, Example: "true",
+			Doc: "Read only what was added since the newest backup that was verified and found clean.",
+			set: to(func(j *Job, v bool) { j.Verify.NewOnly = v })},
+		{Name: "verify.jobs", Kind: Above0, Example: "4",
+			Doc: "Read with this many threads (4). A single disk that spins may be faster with 1.",
+			set: to(func(j *Job, v int) { j.Verify.Jobs = v })},
+		{Name: "verify.against", Kind: Bool, Example: "false",
+			Doc: "Then compare the newest backup with the source, by content and every attribute. What changed since the backup differs.",
+			set: to(func(j *Job, v bool) { j.Verify.Against = v })},
+		{Name: "check.every", Kind: Cadence, Example: `"always"`,
+			Doc: "Check dest in a run when this long has gone by since it was last done. \"rsbtbackup check --all\" does it at any time.",
+			set: to(func(j *Job, v Every) { j.Check.Every = v })},
+		{Name: "check.max-age", Kind: Time, Example: `"26h"`,
+			Doc: "How old the newest complete backup may be: 26h if not given.",
+			set: to(func(j *Job, v time.Duration) { j.Check.Options.MaxAge = v })},
+		{Name: "check.min-free", Kind: Space, Example: `"5%"`,
+			Doc: "How much space must be free: 5% if not given. Below twice as much it warns.",
+			set: to(func(j *Job, v rsbtbackup.MinFree) { j.Check.Options.MinFree = v })},
+		{Name: "check.min-metadata", Kind: Bytes, Example: `"128MiB"`,
+			Doc: "How much room there must be for metadata, as a size.",
+			set: to(func(j *Job, v rsbtbackup.MinFree) { j.Check.Options.MinMetadata = uint64(v.Bytes) })},
+	}
+}
+
+func runKeys() []Key {
+	return []Key{
+		{Name: "removable", Kind: Bool, Example: "false",
+			Doc: "The disk of dest may be absent: the job is then skipped quietly.",
+			set: to(func(j *Job, v bool) { j.Removable = v })},
+		{Name: "retry-for", Kind: Time, Example: `"2h"`,
+			Doc: "Try a source that can not be reached again for this long. Other jobs go on meanwhile.",
+			set: to(func(j *Job, v time.Duration) { j.RetryFor = v })},
+		{Name: "retry-delay", Kind: Time, Example: `"1m"`,
+			Doc: "How long to wait before it is tried again the first time (1m); each time is longer than the one before.",
+			set: to(func(j *Job, v time.Duration) { j.RetryDelay = v })},
+		{Name: "time-limit", Kind: Time, Example: `"12h"`,
+			Doc: "Stop the job when it has taken this long. What was transferred is kept for the next run.",
+			set: to(func(j *Job, v time.Duration) { j.TimeLimit = v })},
+		{Name: "nice", Kind: Number, Most: 19, Example: "10",
+			Doc: "The scheduling priority of rsync: 0 (as usual) to 19 (only when nobody else wants the processor).",
+			set: to(func(j *Job, v int) { j.Nice = v })},
+		{Name: "ionice", Kind: Text, Enum: ionices(), Example: `"idle"`,
+			Doc: "The input and output priority of rsync: best-effort:0 (first) to best-effort:7 (last), or idle.",
+			set: to(func(j *Job, v string) { j.Ionice = v })},
+	}
+}
+
+func ionices() []string {
+	all := []string{"idle"}
+	for n := range 8 {
+		all = append(all, "best-effort:"+string(rune('0'+n)))
+	}
+	return all
+}
+
+func hookKeys() []Key {
+	hook := func(name, doc string, set func(h *Hooks, c []Command)) Key {
+		return Key{Name: "hooks." + name, Kind: Program, Runs: true, Example: `["/usr/local/bin/dump-database", "--all"]`, Doc: doc,
+			set: to(func(j *Job, v []Command) { set(&j.Hooks, v) })}
+	}
+	return []Key{
+		hook("before", "A program and its arguments, or a list of several such lists, to run before the backup. No shell is used.", func(h *Hooks, c []Command) { h.Before = c }),
+		hook("after", "To run when all steps of the job went well.", func(h *Hooks, c []Command) { h.After = c }),
+		hook("failure", "To run when a step failed.", func(h *Hooks, c []Command) { h.Failure = c }),
+		hook("finally", "To run at the end, whatever happened.", func(h *Hooks, c []Command) { h.Finally = c }),
+		hook("before-snapshot", "To run right before a snapshot of the source is made.", func(h *Hooks, c []Command) { h.BeforeSnapshot = c }),
+		hook("after-snapshot", "To run as soon as it is made.", func(h *Hooks, c []Command) { h.AfterSnapshot = c }),
+		{Name: "hooks.timeout", Kind: Time, Example: `"10m"`,
+			Doc: "How long each of them may take.",
+			set: to(func(j *Job, v time.Duration) { j.Hooks.Timeout = v })},
+		{Name: "hooks.on-failure", Kind: Text, Enum: []string{"stop", "warn"}, Example: `"stop"`,
+			Doc: "What the failure of a hook does: stop makes the job fail, and no backup is made after a failed hooks.before; warn is a warning only. stop unless said.",
+			set: to(func(j *Job, v string) { j.Hooks.OnFailure = v })},
+	}
+}
+
+func tellKeys() []Key {
+	return []Key{
+		{Name: "ping.url", Kind: Hidden, Example: `"https://hc-ping.com/UUID"`,
+			Doc: "A dead man's switch that is told of the start and the end of each run of the job. May be \"file:/path\", \"credential:NAME\" or \"env:NAME\", as all secrets.",
+			set: to(func(j *Job, v Secret) { j.Ping.URL = v })},
+		{Name: "ping.style", Kind: Text, Enum: []string{"healthchecks", "uptime-kuma", "cronitor"}, Example: `"healthchecks"`,
+			Doc: "How it is told: healthchecks unless said.",
+			set: to(func(j *Job, v string) { j.Ping.Style = v })},
+		{Name: "ping.timeout", Kind: Time, Example: `"10s"`,
+			Doc: "How long one try may take.",
+			set: to(func(j *Job, v time.Duration) { j.Ping.Timeout = v })},
+		{Name: "ping.retries", Kind: Number, Most: 100, Example: "3",
+			Doc: "How often it is tried again.",
+			set: to(func(j *Job, v int) { j.Ping.Retries = &v })},
+		httpKey("url", Hidden, `"https://ntfy.sh/TOPIC"`, "A server to tell by HTTP, under a name of your choice.", nil, func(h *HTTP, v Secret) { h.URL = v }),
+		httpKey("on", Texts, `["failure"]`, "When: start, success, failure. failure unless said.", []string{"start", "success", "failure"}, func(h *HTTP, v []string) { h.On = v }),
+		httpKey("method", Text, `"POST"`, "POST unless said.", []string{"GET", "HEAD", "POST", "PUT", "PATCH"}, func(h *HTTP, v string) { h.Method = v }),
+		{Name: "http.*.headers.*", Kind: Hidden, Example: `"env:NTFY_TOKEN"`,
+			Doc: "A header of the request, by its name; its value is a secret.",
+			set: named(func(j *Job, name string, v Secret) {
+				server, header, _ := strings.Cut(name, "\x00")
+				h := j.http(server)
+				if h.Headers == nil {
+					h.Headers = map[string]Secret{}
+				}
+				h.Headers[header] = v
+			})},
+		httpKey("body", Text, `"{{.Job}}: {{.Status}}"`, "A template of Go (text/template) for the body of the request.", nil, func(h *HTTP, v string) { h.Body = v }),
+		httpKey("timeout", Time, `"10s"`, "How long one try may take.", nil, func(h *HTTP, v time.Duration) { h.Timeout = v }),
+		httpKey("retries", Number, "3", "How often it is tried again.", nil, func(h *HTTP, v int) { h.Retries = &v }),
+		{Name: "schedule.on", Kind: Text, Example: `"daily"`,
+			Doc: "When the timer starts the job: a calendar expression of systemd, see systemd.time(7).",
+			set: to(func(j *Job, v string) { j.Schedule.On = v })},
+		{Name: "schedule.random-delay", Kind: Time, Example: `"15m"`,
+			Doc: "By how much it may begin later.",
+			set: to(func(j *Job, v time.Duration) { j.Schedule.RandomDelay = v })},
+		{Name: "schedule.on-battery", Kind: Bool, Example: "true",
+			Doc: "Whether it starts while the machine runs on battery (true unless said).",
+			set: to(func(j *Job, v bool) { j.Schedule.NoBattery = !v })},
+	}
+}
+
+func httpKey[T any](name string, kind Kind, example, doc string, enum []string, set func(*HTTP, T)) Key {
+	return Key{Name: "http.*." + name, Kind: kind, Example: example, Doc: doc, Enum: enum,
+		set: named(func(j *Job, server string, v T) { set(j.http(server), v) })}
+}
+
+// http returns the server of that name, which it adds where there is none.
+func (j *Job) http(name string) *HTTP {
+	i, found := slices.BinarySearchFunc(j.HTTP, name, func(h HTTP, name string) int { return strings.Compare(h.Name, name) })
+	if !found {
+		j.HTTP = slices.Insert(j.HTTP, i, HTTP{Name: name})
+	}
+	return &j.HTTP[i]
+}

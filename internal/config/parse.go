@@ -1,0 +1,147 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// document is one file, taken apart.
+type document struct {
+	file   string
+	lines  []string
+	tables []table
+	leaves []leaf
+}
+
+// table is a header, [a.b].
+type table struct {
+	path []string
+	line int
+}
+
+// leaf is a value that is no table. Inline tables are taken apart like others.
+type leaf struct {
+	path  []string
+	line  int
+	value any // string, bool, int64, []any, or other
+}
+
+// other is a TOML type that no key takes: a date, a time, or a table within a list.
+type other string
+
+// parseTOML reads a document, or says what is no TOML and where. The first pass is the decoder's, which knows all
+// that TOML forbids, such as a key given twice; the second one is for the places, which the decoder does not tell.
+func parseTOML(file string, data []byte) (document, Problems) {
+	doc := document{file: file, lines: strings.Split(string(data), "\n")}
+	var all map[string]any
+	if err := toml.Unmarshal(data, &all); err != nil {
+		return doc, Problems{doc.syntaxProblem(err)}
+	}
+	p := unstable.Parser{}
+	p.Reset(data)
+	w := walker{p: &p, doc: &doc}
+	for p.NextExpression() {
+		w.expression(p.Expression())
+	}
+	if err := p.Error(); err != nil {
+		return doc, Problems{doc.syntaxProblem(err)}
+	}
+	return doc, nil
+}
+
+func (d document) syntaxProblem(err error) Problem {
+	var at *toml.DecodeError
+	if !errors.As(err, &at) {
+		return Problem{File: d.file, Text: "no TOML: " + err.Error()}
+	}
+	line, _ := at.Position()
+	return d.problem(line, "no TOML: %s", strings.TrimPrefix(at.Error(), "toml: "))
+}
+
+func (d document) problem(line int, format string, args ...any) Problem {
+	p := Problem{File: d.file, Line: line, Text: fmt.Sprintf(format, args...)}
+	if 0 < line && line <= len(d.lines) {
+		p.Excerpt = strings.TrimSpace(d.lines[line-1])
+	}
+	return p
+}
+
+// walker goes through the expressions of a document in order.
+type walker struct {
+	p    *unstable.Parser
+	doc  *document
+	base []string // the table that is open
+}
+
+func (w *walker) expression(n *unstable.Node) {
+	switch n.Kind {
+	case unstable.Table, unstable.ArrayTable:
+		path, line := w.key(n.Key())
+		w.base = path
+		w.doc.tables = append(w.doc.tables, table{path, line})
+		if n.Kind == unstable.ArrayTable {
+			w.doc.leaves = append(w.doc.leaves, leaf{path: path, line: line, value: other("a list of tables")})
+		}
+	case unstable.KeyValue:
+		w.keyValue(w.base, n)
+	}
+}
+
+func (w *walker) keyValue(base []string, n *unstable.Node) {
+	path, line := w.key(n.Key())
+	path = append(append([]string(nil), base...), path...)
+	if n.Value().Kind != unstable.InlineTable {
+		w.doc.leaves = append(w.doc.leaves, leaf{path: path, line: line, value: w.value(n.Value())})
+		return
+	}
+	w.doc.tables = append(w.doc.tables, table{path, line})
+	for children := n.Value().Children(); children.Next(); {
+		if c := children.Node(); c.Kind == unstable.KeyValue {
+			w.keyValue(path, c)
+		}
+	}
+}
+
+func (w *walker) key(it unstable.Iterator) (path []string, line int) {
+	for it.Next() {
+		n := it.Node()
+		path = append(path, string(n.Data))
+		if line == 0 {
+			line = w.p.Shape(n.Raw).Start.Line
+		}
+	}
+	return path, line
+}
+
+func (w *walker) value(n *unstable.Node) any {
+	switch n.Kind {
+	case unstable.String:
+		return string(n.Data)
+	case unstable.Bool:
+		return string(n.Data) == "true"
+	case unstable.Integer:
+		if i, err := strconv.ParseInt(string(bytes.TrimPrefix(n.Data, []byte("+"))), 0, 64); err == nil {
+			return i
+		}
+		return other("a number")
+	case unstable.Float:
+		return other("a number with a fraction")
+	case unstable.Array:
+		list := []any{}
+		for children := n.Children(); children.Next(); {
+			if c := children.Node(); c.Kind != unstable.Comment {
+				list = append(list, w.value(c))
+			}
+		}
+		return list
+	case unstable.InlineTable:
+		return other("a table")
+	}
+	return other("a date or time")
+}
