@@ -23,6 +23,10 @@ type RsyncExitError = rsyncexec.ExitError
 // says what to do instead.
 type RsyncOptionError = rsyncexec.ExtraError
 
+// CheckRsyncArgs tells whether args may be BackupOptions.RsyncArgs. The error is
+// a *RsyncOptionError.
+func CheckRsyncArgs(args []string) error { return rsyncexec.CheckExtra(args) }
+
 // FindRsync returns the path and the version of the rsync that Backup would
 // run; an empty program looks it up in PATH. Errors match ErrRsyncNotFound,
 // ErrRsyncTooOld or those of rsyncexec.Probe.

@@ -27,7 +27,7 @@ func ParseSpan(s string) (Span, error) {
 	for rest := s; rest != ""; {
 		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
 		if digits == 0 {
-			return Span{}, spanError(s, fmt.Sprintf("a number is missing before %q", rest))
+			return Span{}, spanError(s, "")
 		}
 		if digits == len(rest) {
 			return Span{}, spanError(s, "a unit (h, d, w, m, y) is missing after "+rest)
@@ -45,7 +45,7 @@ func ParseSpan(s string) (Span, error) {
 		}
 		seen += string(unit)
 		if !span.add(min(n, maxUnits+1), unit) {
-			return Span{}, spanError(s, fmt.Sprintf("%q does not begin with a unit (h, d, w, m, y)", rest[digits:]))
+			return Span{}, spanError(s, "")
 		}
 		rest = rest[digits+1:]
 	}
@@ -56,7 +56,11 @@ func ParseSpan(s string) (Span, error) {
 }
 
 func spanError(s, cause string) error {
-	return fmt.Errorf("parse time span %q: %s", s, cause)
+	text := fmt.Sprintf("%q is no time span such as 12h, 30d, 2w, 6m or 1y6m (m is months)", s)
+	if cause != "" {
+		text += ": " + cause
+	}
+	return errors.New(text)
 }
 
 func (s *Span) add(n int, unit byte) (known bool) {

@@ -94,7 +94,7 @@ func (h Holder) describe(alive bool) string {
 	if alive {
 		return fmt.Sprintf("another run (%s, pid %d, since %s)", h.Verb, h.PID, since)
 	}
-	return fmt.Sprintf("what another run has started (%s, since %s; its pid %d is gone)", h.Verb, since, h.PID)
+	return fmt.Sprintf("another run, maybe what is left of one that was killed (%s, since %s; its pid %d is gone)", h.Verb, since, h.PID)
 }
 
 func flock(f *os.File, how int) error {

@@ -1,0 +1,238 @@
+// Hints about SRC, the target of a restore, and the guards of a backup.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+// sourceHints: SRC is none.
+func sourceHints(err error, i invocation) ([]string, bool) {
+	b, ok := i.command.(*backupCommand)
+	if !ok || !errors.Is(err, rsbtbackup.ErrSource) {
+		return nil, false
+	}
+	switch host, found := remoteMeant(b.Src); {
+	case found:
+		return []string{"a directory on another machine is written host:/path: " + i.withSource(b, host)}, true
+	case isFile(b.Src):
+		return fileHints(b, i), true
+	case errors.Is(err, fs.ErrNotExist):
+		return []string{"to see what there is: " + quoteAll("ls", "-la", existing(b.Src))}, true
+	}
+	return nil, false
+}
+
+// remoteMeant is src in the way rsync has it, where it is a URL of ssh, or a
+// user and a host alone.
+func remoteMeant(src string) (string, bool) {
+	for _, scheme := range []string{"ssh://", "sftp://", "scp://"} {
+		if rest, ok := strings.CutPrefix(src, scheme); ok {
+			host, path, _ := strings.Cut(rest, "/")
+			host, _, _ = strings.Cut(host, ":") // a port goes to --rsh
+			return host + ":/" + path, true
+		}
+	}
+	return src + ":/PATH", strings.Contains(src, "@") && !strings.ContainsAny(src, ":/")
+}
+
+// isRemote tells of a SRC that rsync does not take for a path here.
+func isRemote(src string) bool {
+	host, _, found := strings.Cut(src, ":")
+	return found && !strings.Contains(host, "/")
+}
+
+// existing is the nearest directory above a path that is there.
+func existing(path string) string {
+	for path != "/" && path != "." {
+		path = filepath.Dir(path)
+		if isHere(path) {
+			break
+		}
+	}
+	return path
+}
+
+// withSource is the same command line with another SRC.
+func (i invocation) withSource(b *backupCommand, src string) string {
+	words := slices.Clone(i.args)
+	at := slices.Index(words, b.Src)
+	if at < 0 {
+		return quoteAll("rsbtbackup", "backup", src, b.Dest)
+	}
+	words[at] = src
+	return quoteAll(append([]string{"rsbtbackup"}, words...)...)
+}
+
+// targetHints: what stands in the target, or is missing there.
+func targetHints(err error, i invocation) ([]string, bool) {
+	r, ok := i.command.(*restoreCommand)
+	var failed *rsbtbackup.StepError
+	var lacks *rsbtbackup.LacksError
+	var fake *rsbtbackup.FakeSuperError
+	switch {
+	case !ok:
+		return nil, false
+	case errors.As(err, &lacks):
+		return lacksHints(lacks, i), true
+	case errors.As(err, &fake):
+		return []string{"to restore them: " + quoteAll("rsbtbackup", "restore", i.dest(), r.Backup, "--target=DIR")}, true
+	case errors.Is(err, rsbtbackup.ErrNotEmpty):
+		return []string{"to look first: " + i.again("--dry-run"), "to restore what differs: " + i.again("--overwrite=if-changed")}, true
+	case errors.Is(err, rsbtbackup.ErrTarget) && errors.Is(err, fs.ErrNotExist) && r.Target != "":
+		return []string{"to make it: " + quoteAll("mkdir", "-p", filepath.Dir(strings.TrimRight(r.Target, "/")))}, true
+	case errors.As(err, &failed) && failed.Step == "flush":
+		return []string{"to see what the kernel says of the target's disk: dmesg | tail"}, true
+	case errors.Is(err, rsbtbackup.ErrNoSpace) && r.Target != "":
+		return []string{"to see what is free there: " + quoteAll("df", "-h", r.Target)}, true
+	}
+	return nil, false
+}
+
+// goingOn is the same restore once more: what it has written is there now, and
+// what it was to leave alone still is.
+func (i invocation) goingOn(c *restoreCommand) string {
+	if c.Overwrite == "" {
+		return i.again("--overwrite=if-changed")
+	}
+	return i.again()
+}
+
+// lacksHints: what was excluded can be spared; to delete it is rarely meant.
+func lacksHints(err *rsbtbackup.LacksError, i invocation) []string {
+	var lines, rules []string
+	for _, pattern := range err.Exclude {
+		rules = append(rules, excludeFlag+pattern)
+	}
+	if rules != nil {
+		lines = append(lines, "to leave that alone: "+i.again(rules...))
+	}
+	return append(lines, "to look first: "+i.again("--dry-run"), "to delete it all the same: "+i.again("--force"))
+}
+
+// guardHints: what to look at, then how to go on all the same.
+func guardHints(err error, i invocation) ([]string, bool) {
+	var controls *controlsError
+	var inside *rsbtbackup.DestInsideError
+	switch {
+	case errors.As(err, &controls):
+		return []string{i.again() + " | less"}, true
+	case errors.Is(err, rsbtbackup.ErrOverlap):
+		return nil, true
+	case errors.As(err, &inside):
+		return insideHints(inside, i), true
+	case errors.Is(err, rsbtbackup.ErrGuard):
+		return overrideHints(i), true
+	}
+	return nil, false
+}
+
+// overrideHints: what to look at, then how to go on all the same. A DEST made
+// from another SRC is more often the wrong one.
+func overrideHints(i invocation) []string {
+	if d, ok := i.command.(*deleteCommand); ok && !d.Force {
+		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it all the same: " + i.again("--force")}
+	}
+	b, ok := i.command.(*backupCommand)
+	if !ok || b.Force {
+		return nil
+	}
+	var own []string
+	if l, err := rsbtbackup.List(context.Background(), b.Dest); err == nil {
+		if was := lastSource(l.Backups); was != "" && !isSource(b.Src, was) {
+			own = i.ownDest(b, filepath.Dir(l.Dest))
+		}
+	}
+	look := quoteAll("ls", "-la", b.Src)
+	if isRemote(b.Src) {
+		look = listOnly(b.Rsh, strings.TrimRight(b.Src, "/")+"/")
+	}
+	return append(own, "to look: "+look, "if it is as it should be: "+i.again("--force"))
+}
+
+// insideHints: the ways to leave DEST out.
+func insideHints(err *rsbtbackup.DestInsideError, i invocation) []string {
+	var rules []string
+	for _, pattern := range err.Exclude {
+		rules = append(rules, excludeFlag+pattern)
+	}
+	leave := "to leave DEST out: " + i.again(rules...)
+	if err.OtherFilesystem {
+		return []string{"to stay on the filesystem of SRC: " + i.again("-x"), leave}
+	}
+	return []string{leave}
+}
+
+// fileHints: SRC is a file. Its directory with rules that leave out the rest is
+// a SRC.
+func fileHints(b *backupCommand, i invocation) []string {
+	words := slices.Clone(i.args)
+	at := slices.Index(words, b.Src)
+	if at < 0 {
+		return nil
+	}
+	words[at] = filepath.Dir(b.Src)
+	only := "--filter=+ /" + escapePattern(filepath.Base(b.Src))
+	words = slices.Insert(words, i.destAt()+1, only, "--filter=- *")
+	return []string{"SRC has to be a directory; for this file alone, in a DEST of its own: " + quoteAll(append([]string{"rsbtbackup"}, words...)...)}
+}
+
+// escapePattern makes rsync take a name literally in a rule.
+func escapePattern(name string) string {
+	if !strings.ContainsAny(name, `*?[`) {
+		return name
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
+
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && !st.IsDir()
+}
+
+// isHere: a remote source has other users.
+func isHere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// rsyncHints is for what rsync ended with.
+func rsyncHints(err error, i invocation) []string {
+	var exit *rsbtbackup.RsyncExitError
+	if !errors.As(err, &exit) {
+		return nil
+	}
+	if r, ok := i.command.(*restoreCommand); ok && errors.Is(err, rsbtbackup.ErrTarget) && r.Target != "" {
+		return []string{"to try the target alone: " + listOnly(r.Rsh, r.Target)}
+	}
+	b, ok := i.command.(*backupCommand)
+	if !ok {
+		return nil
+	}
+	switch {
+	case errors.Is(err, rsbtbackup.ErrSource):
+		return []string{"to try the source alone: " + listOnly(b.Rsh, b.Src)}
+	case b.Partial == partialRefuse && exit.Code == rsyncPartial:
+		return []string{"to publish what could be read: " + i.again("--partial=publish")}
+	}
+	return nil
+}
+
+func listOnly(rsh, place string) string {
+	words := []string{"rsync", "--list-only"}
+	if rsh != "" {
+		words = append(words, "-e", rsh)
+	}
+	return quoteAll(append(words, place)...)
+}
+
+// rsyncPartial is the exit code of an rsync that could not read everything.
+const rsyncPartial = 23

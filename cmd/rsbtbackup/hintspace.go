@@ -1,0 +1,126 @@
+// Hints about the disk: no space on it, or damage.
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+// diskHints: it does not give back what it was given.
+func diskHints(err error, i invocation) ([]string, bool) {
+	_, isVerify := i.command.(*verifyCommand)
+	switch {
+	case errors.Is(err, rsbtbackup.ErrDamaged) && !isVerify:
+		return lostHints(i), true
+	case diskFailed(err):
+		return damageHints(i), true
+	}
+	return nil, false
+}
+
+// lostHints is about a backup of which nothing is left.
+func lostHints(i invocation) []string {
+	if _, isDelete := i.command.(*deleteCommand); isDelete {
+		return []string{"it goes with the filesystem only: to save the others, restore them, or use btrfs send, to a new one"}
+	}
+	return []string{"to see which are intact: " + quoteAll("rsbtbackup", "list", i.dest())}
+}
+
+// spaceHints: it is full, or is said to get fuller than it can.
+func spaceHints(err error, i invocation) ([]string, bool) {
+	var held *rsbtbackup.HeldError
+	p, isMinFree := i.command.(*pruneCommand)
+	switch {
+	case errors.Is(err, rsbtbackup.ErrUsage) && isMinFree && p.MinFree.Bytes > 0:
+		return []string{"to see how large it is: " + quoteAll("df", "-h", p.Dest), "a share of it will do: " + i.again("--min-free=10%", "-n")}, true
+	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
+		return []string{quoteAll("rsbtbackup", "prune", "--help")}, true
+	case errors.As(err, &held):
+		return []string{"to see which: lsof -nP | " + quoteAll("grep", "-F", filepath.Join(i.dest(), held.Backup))}, true
+	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):
+		return []string{"to see what each backup takes: " + quoteAll("rsbtbackup", "list", i.dest(), "--size"), usageHint(i)}, true
+	case errors.Is(err, rsbtbackup.ErrNoSpace):
+		return makeRoomHints(i), true
+	}
+	return nil, false
+}
+
+func usageHint(i invocation) string {
+	return "to see what is used: " + quoteAll("rsbtbackup", "check", i.dest())
+}
+
+// makeRoomHints: what may go depends on how many backups there are.
+func makeRoomHints(i invocation) []string {
+	usage := usageHint(i)
+	const shown = 7
+	backups := shown + 1
+	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {
+		backups = len(l.Backups)
+	}
+	if backups > 1 {
+		return []string{quoteAll("rsbtbackup", "prune", i.dest(), fmt.Sprintf("--keep-last=%d", min(shown, backups-1))), usage}
+	}
+	_, isBackup := i.command.(*backupCommand)
+	if !isBackup {
+		return []string{usage}
+	}
+	return []string{"no backup can be spared; to leave out part of SRC: " + i.again(excludeFlag+"PATTERN"), usage}
+}
+
+// healHints: the next backup copies anew what the newest is known not to have.
+func healHints(i invocation) []string {
+	var newest rsbtbackup.VerifyResult
+	src := "SRC"
+	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil && len(l.Backups) > 0 {
+		b := l.Backups[len(l.Backups)-1]
+		switch {
+		case b.Damaged():
+			newest = rsbtbackup.Damaged
+		case b.Record != nil && b.Record.Verified != nil:
+			newest = b.Record.Verified.Result
+		}
+		src = cmp.Or(lastSource(l.Backups), src)
+	}
+	v, ok := i.command.(*verifyCommand)
+	switch all := ok && v.Backup == "" && !v.NewOnly; {
+	case newest == rsbtbackup.Clean && all:
+		return []string{"the newest backup is intact; to see the errors the disk has counted: " + quoteAll("rsbtbackup", "check", i.dest())}
+	case newest != rsbtbackup.Damaged:
+		return []string{"to learn whether the newest backup has it too: " + quoteAll("rsbtbackup", "verify", i.dest(), "latest")}
+	}
+	return []string{"to copy what is damaged anew from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest())}
+}
+
+// damageHints: verify names the nearest older backup that has it intact. A diff or
+// a history has met the damage in any of several.
+func damageHints(i invocation) []string {
+	where := []string{i.dest()}
+	switch c := i.command.(type) {
+	case *restoreCommand:
+		where = append(where, c.Backup)
+	case *catCommand:
+		where = append(where, c.Backup)
+	case *diffCommand, *historyCommand:
+	default:
+		return nil
+	}
+	return []string{damageHint(where...)}
+}
+
+// damageHint is about DEST, or one backup in it.
+func damageHint(where ...string) string {
+	return "to see what is damaged, and which older backup has it intact: " + quoteAll(append([]string{"rsbtbackup", "verify"}, where...)...)
+}
+
+// diskFailed: EIO, also where rsync met it, which runs in the C locale.
+func diskFailed(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, rsbtbackup.ErrIncomplete) && strings.Contains(err.Error(), "Input/output error")
+}

@@ -1,0 +1,116 @@
+// Hints for a path into a backup, as the Tab key makes it, that stands where DEST
+// and BACKUP are wanted.
+
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+// backups are what was given as BACKUP.
+func (i invocation) backups() []string {
+	switch c := i.command.(type) {
+	case *lsCommand:
+		return []string{c.Backup}
+	case *catCommand:
+		return []string{c.Backup}
+	case *diffCommand:
+		return []string{c.A, c.B}
+	case *restoreCommand:
+		return []string{c.Backup}
+	case *verifyCommand:
+		return []string{c.Backup}
+	case *pinCommand:
+		return []string{c.Name}
+	case *unpinCommand:
+		return []string{c.Name}
+	case *deleteCommand:
+		return slices.Clone(c.Names)
+	}
+	return nil
+}
+
+// isRef tells whether ref can be meant for one of the backups.
+func isRef(l *rsbtbackup.Listing, ref string) bool {
+	return ref == latest || strings.HasPrefix(ref, latest+"~") ||
+		ref != "" && slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return strings.HasPrefix(b.Name, ref) })
+}
+
+// inBackup takes a path that leads into a backup, as the Tab key makes it,
+// apart: DEST, BACKUP and, if it goes on, PATH.
+func inBackup(path string) (dest string, words []string) {
+	path = filepath.Clean(path)
+	for dir := path; filepath.Dir(dir) != dir; dir = filepath.Dir(dir) {
+		l, err := rsbtbackup.List(context.Background(), filepath.Dir(dir))
+		if err != nil {
+			continue
+		}
+		if words = backupAt(l, dir); words != nil && dir != path {
+			words = append(words, strings.TrimPrefix(path, dir+"/"))
+		}
+		return filepath.Dir(dir), words
+	}
+	return "", nil
+}
+
+const latest = "latest"
+
+// backupAt is what to type for a backup, or for the link to the newest
+// complete one.
+func backupAt(l *rsbtbackup.Listing, path string) []string {
+	entry := filepath.Base(path)
+	link, err := os.Readlink(path)
+	for n, b := range l.Backups {
+		switch {
+		case b.Name == entry:
+			return []string{entry}
+		case err != nil || filepath.Base(link) != b.Name:
+		case n == len(l.Backups)-1:
+			return []string{latest}
+		default:
+			return []string{b.Name}
+		}
+	}
+	return nil
+}
+
+// spelled is the same command line with each path that leads into a backup as
+// the words it should have been, or empty where that makes no other one, or none
+// that could be parsed.
+func (i invocation) spelled() string {
+	var words []string
+	dest, refs := "", i.backups()
+	for _, word := range i.args {
+		apart := []string{word}
+		if dest == "" && isDest(word) {
+			dest = word
+		} else if into, found := inBackup(word); found != nil && dest == "" {
+			dest, apart = into, append([]string{into}, found...)
+		} else if found != nil && sameFile(into, dest) {
+			apart = found
+		} else if n := slices.Index(refs, word); n >= 0 && dest != "" {
+			if _, found := inBackup(filepath.Join(dest, word)); found != nil {
+				apart, refs = found, slices.Delete(refs, n, n+1)
+			}
+		}
+		words = append(words, apart...)
+	}
+	c, err := parse(&grammar{}, words, io.Discard, io.Discard)
+	if err != nil || slices.Equal(words, i.args) || deletes(c) && slices.Contains(words, latest) && !slices.Contains(i.args, latest) {
+		return ""
+	}
+	return quoteAll(append([]string{"rsbtbackup"}, words...)...)
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
