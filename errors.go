@@ -24,6 +24,9 @@ var (
 	// ErrOverlap: SRC and DEST are one directory, or SRC lies inside DEST. It
 	// comes with ErrGuard, but Force does not override it.
 	ErrOverlap = facts.ErrOverlap
+	// ErrOtherFilesystem: at SRC, or below it, another filesystem is mounted than on
+	// record, or none. It comes with ErrGuard.
+	ErrOtherFilesystem = facts.ErrOtherFilesystem
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = facts.ErrNoSpace
 	// ErrIncomplete: the backup is published, but rsync could not read

@@ -37,6 +37,11 @@ type PinInfo = facts.PinInfo
 // Its fields: go doc rsbtbackup/facts.SourceIdentity
 type SourceIdentity = facts.SourceIdentity
 
+// SourceMount is a filesystem that was mounted below SRC when a backup was made.
+//
+// Its fields: go doc rsbtbackup/facts.SourceMount
+type SourceMount = facts.SourceMount
+
 // Snapshot is one finished backup.
 //
 // Its fields: go doc rsbtbackup/facts.Snapshot

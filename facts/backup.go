@@ -40,6 +40,7 @@ type Record struct {
 	Source      string          `json:"source,omitempty"`       // as the user gave it, local paths absolute
 	SourceBytes []byte          `json:"source_bytes,omitempty"` // the same, where JSON can not hold it
 	SourceFS    *SourceIdentity `json:"source_fs,omitempty"`    // local sources only
+	Mounts      []SourceMount   `json:"mounts,omitzero"`        // below a local source, as far as the backup goes there; nil if nobody looked
 	Host        string          `json:"host,omitempty"`         // the machine that ran rsbtbackup
 	Started     time.Time       `json:"started,omitzero"`       // UTC
 	Ended       time.Time       `json:"ended,omitzero"`         // UTC, when the transfer had ended
@@ -93,6 +94,21 @@ type SourceIdentity struct {
 	Subvolume string `json:"subvolume,omitempty"`
 	Parent    string `json:"parent,omitempty"`
 	Inode     uint64 `json:"inode,omitempty"` // of SRC, where the filesystem keeps it; 256 for the top of every btrfs snapshot
+}
+
+// SourceMount is a filesystem that was mounted below SRC when a backup was made.
+type SourceMount struct {
+	Path      string `json:"path"`                 // relative to SRC
+	PathBytes []byte `json:"path_bytes,omitempty"` // the same, where JSON can not hold it
+	SourceIdentity
+}
+
+// Rel is Path, byte for byte.
+func (m SourceMount) Rel() string {
+	if m.PathBytes != nil {
+		return string(m.PathBytes)
+	}
+	return m.Path
 }
 
 // Snapshot is one finished backup.

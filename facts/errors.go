@@ -49,6 +49,9 @@ var (
 	// ErrOverlap: SRC and DEST are one directory, or SRC lies inside DEST. It
 	// comes with ErrGuard, but Force does not override it.
 	ErrOverlap = errors.New("SRC lies in DEST")
+	// ErrOtherFilesystem: at SRC, or below it, another filesystem is mounted than on
+	// record, or none. It comes with ErrGuard.
+	ErrOtherFilesystem = errors.New("not the filesystem on record")
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = errors.New("no space left")
 	// ErrIncomplete: the backup is published, but rsync could not read

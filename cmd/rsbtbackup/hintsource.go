@@ -129,10 +129,23 @@ func guardHints(err error, i invocation) ([]string, bool) {
 		return nil, true
 	case errors.As(err, &inside):
 		return insideHints(inside, i), true
+	case errors.Is(err, rsbtbackup.ErrOtherFilesystem):
+		return filesystemHints(i), true
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return overrideHints(i), true
 	}
 	return nil, false
+}
+
+// filesystemHints: a disk that is not mounted, more often than another one.
+func filesystemHints(i invocation) []string {
+	switch c := i.command.(type) {
+	case *backupCommand:
+		return []string{"to see what is mounted: " + quoteAll("findmnt", "-R", "-T", c.Src), "if that is meant: " + i.again("--force")}
+	case *restoreCommand:
+		return []string{"to see what is mounted: findmnt", "to restore there all the same: " + i.again("--force")}
+	}
+	return nil
 }
 
 // overrideHints: what to look at, then how to go on all the same. A DEST made

@@ -92,16 +92,20 @@ func ownLoop(t testing.TB) string {
 func attach(t testing.TB, device, image, fstype, point string) (detach func()) {
 	t.Helper()
 	waitFor(t, "the device before to let go of "+device, func() bool { return exec.Command("losetup", device, image).Run() == nil })
-	tool(t, "mount", "-t", fstype, device, point)
 	attached := true
 	detach = func() {
 		if attached {
 			attached = false
-			tool(t, "umount", point)
+			if exec.Command("mountpoint", "-q", point).Run() == nil {
+				tool(t, "umount", point)
+			}
 			tool(t, "losetup", "-d", device)
 		}
 	}
 	t.Cleanup(detach)
+	// XFS refuses to be mounted twice, and a test beside us that has a namespace of
+	// its own may have it mounted for a moment longer.
+	waitFor(t, "the mount of "+device, func() bool { return exec.Command("mount", "-t", fstype, device, point).Run() == nil })
 	return detach
 }
 

@@ -250,7 +250,7 @@ func (r *run) checkOptions() error {
 
 // look finds out what SRC is.
 func (r *run) look() (err error) {
-	if r.src, err = source.Describe(r.o.Source, r.store.Path, r.store.Dir); err != nil {
+	if r.src, err = source.Describe(r.o.Source, r.store.Path, r.store.Dir, source.Mark{Marker: store.MarkerPath, Holder: store.HolderPath}); err != nil {
 		return fail.Step("source", err)
 	}
 	r.report.Source = r.src.Shown
@@ -266,9 +266,14 @@ func (r *run) read() (err error) {
 	if err != nil {
 		return fail.Step("read", err)
 	}
+	leftOut := rsyncexec.LeftOut(r.o.Filter, r.o.Exclude, r.o.RsyncArgs)
+	r.src.LeaveOut(r.o.OneFileSystem, leftOut)
+	if err := r.compareMounts(newest, leftOut); err != nil {
+		return fail.Step("read", err)
+	}
 	if err := checkGuards(guardInput{
 		src: r.src, newest: newest, baseEmpty: r.baseEmpty, oneFS: r.o.OneFileSystem,
-		leftOut: rsyncexec.LeftOut(r.o.Filter, r.o.Exclude, r.o.RsyncArgs), force: r.o.Force,
+		leftOut: leftOut, force: r.o.Force,
 	}); err != nil {
 		return fail.Step("guard", err)
 	}
@@ -277,6 +282,23 @@ func (r *run) read() (err error) {
 	}
 	r.decide()
 	return nil
+}
+
+// compareMounts compares what is mounted below SRC with what was at the newest
+// backup. Of one that was made from another source, on one filesystem, or by an
+// older version nothing is known.
+func (r *run) compareMounts(newest *facts.Snapshot, leftOut []string) error {
+	if r.o.OneFileSystem || !r.src.Local() || newest == nil || newest.Record == nil || newest.Record.Mounts == nil || newest.Record.SourceName() != r.src.Shown {
+		return nil
+	}
+	base, err := at.OpenDir(r.store.Dir, newest.Name)
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	changed, err := source.ChangedMounts(newest.Record.Mounts, r.src.Mounts, base, r.src.Spec.Path)
+	r.src.Changed = slices.DeleteFunc(changed, func(c source.ChangedMount) bool { return source.IsLeftOut(c.Path, leftOut) })
+	return err
 }
 
 // decide makes the plan from what was read.
@@ -336,6 +358,8 @@ func (r *run) repair(ctx context.Context) (err error) {
 	switch base := r.plan.base; {
 	case otherFilesystem(base, r.src):
 		r.notice(fmt.Sprintf("%s is on another filesystem than at the last backup, %s: contents are compared", r.src.Shown, base.Name))
+	case len(r.src.Changed) > 0:
+		r.notice(source.MountChanges(r.src.Changed))
 	case sourceChanged(base, r.src):
 		r.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", r.plan.base.Name, r.plan.base.Record.SourceName(), r.plan.base.Record.Host))
 	}

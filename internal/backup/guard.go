@@ -5,8 +5,6 @@ package backup
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
@@ -33,6 +31,11 @@ func checkGuards(in guardInput) error {
 	if in.force {
 		return nil
 	}
+	for _, c := range src.Changed {
+		if c.Lost() {
+			return source.LostMount(c, src.Shown, newest)
+		}
+	}
 	if src.Local() && src.Empty && newest != nil && !in.baseEmpty {
 		holds := "is empty"
 		if len(src.Views) > 0 {
@@ -56,7 +59,7 @@ func checkOverlap(in guardInput) error {
 	}
 	inside := &facts.DestInsideError{Source: src.Shown, OtherFilesystem: true}
 	for _, v := range src.Views {
-		if in.oneFS && !v.SameFS || isLeftOut(v.Rel, in.leftOut) {
+		if in.oneFS && !v.SameFS || source.IsLeftOut(v.Rel, in.leftOut) {
 			continue
 		}
 		inside.Paths = append(inside.Paths, v.Rel)
@@ -67,12 +70,6 @@ func checkOverlap(in guardInput) error {
 		return fail.Kind(facts.ErrGuard, inside)
 	}
 	return nil
-}
-
-func isLeftOut(path string, leftOut []string) bool {
-	return slices.ContainsFunc(leftOut, func(out string) bool {
-		return path == out || strings.HasPrefix(path, out+"/")
-	})
 }
 
 // lastIdentity returns the filesystem the newest backup was read from, if it
@@ -96,7 +93,7 @@ func sourceChanged(newest *facts.Snapshot, src *source.Source) bool {
 		return true
 	case was == nil:
 		return false
-	case !mounts.SameDir(*was, *src.Identity):
+	case !mounts.SameDir(*was, *src.Identity), len(src.Changed) > 0:
 		return true
 	}
 	// Host names change; where the filesystem tells nothing, they are all there is.

@@ -76,7 +76,7 @@ func (r *run) record(v verdict) facts.Record {
 	}
 	return facts.Record{
 		Version: 1, Status: v.status,
-		Source: r.src.Shown, SourceBytes: facts.InvalidUTF8(r.src.Shown), SourceFS: r.src.Identity, Host: host,
+		Source: r.src.Shown, SourceBytes: facts.InvalidUTF8(r.src.Shown), SourceFS: r.src.Identity, Mounts: r.src.Mounts, Host: host,
 		Started: r.o.Now.UTC(), Ended: time.Now().UTC(),
 		Base: r.report.Base, Resumed: r.report.Resumed, Rules: rules(&r.o),
 		RsbtbackupVersion: r.o.Version, RsyncVersion: r.report.RsyncVersion,

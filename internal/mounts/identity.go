@@ -3,7 +3,6 @@ package mounts
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -41,9 +40,9 @@ func SameDir(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	return SameFS(i, j) && (i.Inode == j.Inode || i.Inode == 0 || j.Inode == 0)
 }
 
-// KeepsInodes tells of the common filesystems on disks that a file has one
+// keepsInodes tells of the common filesystems on disks that a file has one
 // inode number for ever; others make them up at each mount.
-func KeepsInodes(fsType int64) bool {
+func keepsInodes(fsType int64) bool {
 	switch fsType {
 	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
 		return true
@@ -51,6 +50,14 @@ func KeepsInodes(fsType int64) bool {
 	return false
 }
 
+// KeepInode notes the inode number of the directory, where it says something.
+func KeepInode(i *facts.SourceIdentity, st *unix.Stat_t) {
+	if keepsInodes(i.FSType) {
+		i.Inode = st.Ino
+	}
+}
+
+// IdentifyPath is Identify for a path, which may be a symlink.
 func IdentifyPath(path string) (*facts.SourceIdentity, error) {
 	dir, err := os.OpenFile(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -73,7 +80,7 @@ func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	id := &facts.SourceIdentity{FSType: int64(uint32(fs.Type))} // the magic numbers have 32 bits, and so has the field on 32-bit machines
 	m := ReadMount(dir)
 	if m.Kind != "" {
-		id.Source = strings.ToValidUTF8(m.Kind+" "+m.source, "?")
+		id.Source = sourceText(m)
 	}
 	switch id.FSType {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:

@@ -33,7 +33,7 @@ type Mount struct {
 	root          string // what is mounted, as a path in the filesystem; of a btrfs from its top
 	Point         string // where
 	Kind          string // of filesystem: "btrfs"
-	source        string // what the filesystem calls its device: "/dev/sda", "host:/export", "tmpfs"
+	Source        string // what the filesystem calls its device: "/dev/sda", "host:/export", "tmpfs"
 	ReadOnly      bool   // this mount
 	SuperReadOnly bool   // the filesystem
 	Compressed    bool   // new files of a btrfs are compressed where it helps
@@ -89,7 +89,7 @@ func parseMount(line string) (m Mount, err error) {
 	if !filepath.IsAbs(m.Point) {
 		return m, errors.New("the mount point is not absolute")
 	}
-	m.Kind, m.source = super[0], unescapeOctal(super[1])
+	m.Kind, m.Source = super[0], unescapeOctal(super[1])
 	m.ReadOnly, m.SuperReadOnly = hasOption(fields[5], "ro"), hasOption(super[2], "ro")
 	m.Compressed = slices.ContainsFunc(strings.Split(super[2], ","), func(o string) bool { return strings.HasPrefix(o, "compress") })
 	return m, nil
@@ -160,6 +160,10 @@ func (m Mount) inside(path string) string {
 	return filepath.Join(m.root, strings.TrimPrefix(path, m.Point))
 }
 
+// On is the mount that path, without symlinks, leads into. It is false if the table
+// does not tell.
+func (t Table) On(path string) (Mount, bool) { return t.at(path) }
+
 // PathsOf returns all paths that lead to the directory that path, which has no
 // symlinks, leads to. ok is false if the table does not tell.
 func (t Table) PathsOf(path string) (paths []string, ok bool) {
@@ -206,7 +210,7 @@ func filesystemUUID(dir *os.File, m Mount) string {
 	if _, err := fmt.Sscanf(m.Device, "%d:%d", &major, &minor); err != nil || major == 0 {
 		return "" // no disk
 	}
-	for _, name := range []string{m.source, fmt.Sprintf("/dev/block/%s", m.Device)} {
+	for _, name := range []string{m.Source, fmt.Sprintf("/dev/block/%s", m.Device)} {
 		if uuid := deviceUUID(name, unix.Mkdev(major, minor)); uuid != "" {
 			return uuid
 		}

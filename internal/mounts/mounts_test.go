@@ -15,10 +15,10 @@ func TestParseMounts(t *testing.T) {
 52 22 0:4 net:[4026531992] /run/netns/` + "a\u00a0\r" + `\9\0 rw - nsfs nsfs rw
 `
 	want := Table{
-		{id: 22, parent: 1, Device: "254:1", root: "/", Point: "/", Kind: "ext4", source: "/dev/vda1"},
-		{id: 50, parent: 22, Device: "0:318", root: "/", Point: "/mnt/a b", Kind: "btrfs", source: "/dev/loop6", SuperReadOnly: true, Compressed: true},
-		{id: 51, parent: 22, Device: "0:318", root: `/x\y`, Point: "//deleted", Kind: "btrfs", source: "/dev/loop6", ReadOnly: true},
-		{id: 52, parent: 22, Device: "0:4", root: "net:[4026531992]", Point: "/run/netns/a\u00a0\r" + `\9\0`, Kind: "nsfs", source: "nsfs"},
+		{id: 22, parent: 1, Device: "254:1", root: "/", Point: "/", Kind: "ext4", Source: "/dev/vda1"},
+		{id: 50, parent: 22, Device: "0:318", root: "/", Point: "/mnt/a b", Kind: "btrfs", Source: "/dev/loop6", SuperReadOnly: true, Compressed: true},
+		{id: 51, parent: 22, Device: "0:318", root: `/x\y`, Point: "//deleted", Kind: "btrfs", Source: "/dev/loop6", ReadOnly: true},
+		{id: 52, parent: 22, Device: "0:4", root: "net:[4026531992]", Point: "/run/netns/a\u00a0\r" + `\9\0`, Kind: "nsfs", Source: "nsfs"},
 	}
 	got, err := parseMounts(info)
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Mount{})); err != nil || diff != "" {

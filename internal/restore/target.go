@@ -79,6 +79,9 @@ func (r *restore) openTarget(ctx context.Context) (*target, error) {
 		}
 		return t, r.checkNever(ctx, t)
 	}
+	if err := r.checkInPlace(spec.Path); err != nil {
+		return nil, err
+	}
 	t, err := openLocalTarget(spec.Path, r.o.DryRun, r.checkOverlap)
 	if err != nil {
 		return nil, err

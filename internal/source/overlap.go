@@ -55,6 +55,7 @@ func (s *Source) compare(dest string, destDir *os.File) error {
 	if err != nil {
 		return err
 	}
+	s.Mounts = mounts.MountsBelow(real)
 	if s.Views, err = s.findViews(mounts, real, dest); err != nil {
 		return err
 	}
@@ -102,6 +103,13 @@ func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, er
 	for _, path := range paths {
 		add(real, path)
 	}
+	for _, m := range table {
+		if isOpaque(m) {
+			for _, tail := range mounts.Tails(dest) {
+				add(real, filepath.Join(m.Point, tail))
+			}
+		}
+	}
 	if known {
 		return rels, nil
 	}
@@ -137,7 +145,7 @@ func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 		}
 		view.SameFS = view.SameFS && uint64(st.Dev) == s.dev
 	}
-	return view, mounts.InodeOf(&st) == s.dest, nil
+	return view, mounts.InodeOf(&st) == s.dest || s.mark.isAt(path), nil
 }
 
 // CheckLeftOut makes sure that DEST was left out. The rules of the user come
@@ -178,6 +186,9 @@ func (s *Source) isInside(table mounts.Table, real, dest string, destDir *os.Fil
 	up, err := mounts.AncestorIs(real, s.dest.Dev, s.dest.Ino)
 	if up != "" || err != nil {
 		return up != "", err
+	}
+	if m, ok := table.On(real); ok && isOpaque(m) && s.isInView(real, m.Point) {
+		return true, nil
 	}
 	rel, ok := table.Below(dest, real)
 	if !ok {

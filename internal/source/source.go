@@ -27,6 +27,9 @@ type Source struct {
 	Overlap  overlap
 	dest     mounts.Inode // DEST
 	Views    []DestView   // DEST as SRC shows it; with destInside only
+	Mounts   []facts.SourceMount
+	Changed  []ChangedMount // since the newest backup, by mounts below SRC
+	mark     mark
 }
 
 func (s *Source) Local() bool { return s.Spec.Kind == rsyncexec.Local }
@@ -47,13 +50,13 @@ func (s *Source) Root() string {
 }
 
 // Describe parses src and looks at a local one. dest is the real path
-// of DEST, destDir its descriptor.
-func Describe(src, dest string, destDir *os.File) (*Source, error) {
+// of DEST, destDir its descriptor, own what tells it from all others.
+func Describe(src, dest string, destDir *os.File, own Mark) (*Source, error) {
 	spec, err := rsyncexec.ParseSource(src)
 	if err != nil {
 		return nil, fail.Kindf(facts.ErrUsage, "SRC: %w", err)
 	}
-	s := &Source{Spec: spec, Shown: src}
+	s := &Source{Spec: spec, Shown: src, mark: own.read(dest)}
 	if !s.Local() {
 		return s, nil
 	}
@@ -93,9 +96,7 @@ func (s *Source) look() error {
 	if s.Identity, err = mounts.Identify(dir); err != nil {
 		return err
 	}
-	if mounts.KeepsInodes(s.Identity.FSType) {
-		s.Identity.Inode = s.ino
-	}
+	mounts.KeepInode(s.Identity, &st)
 	s.Host, err = os.Hostname()
 	return err
 }
@@ -122,5 +123,5 @@ func (s *Source) StillThere() error {
 	if replaced {
 		return fail.Kindf(facts.ErrSource, "%s was replaced by another directory during the backup (unmounted?)", s.Shown)
 	}
-	return nil
+	return s.mountsStay()
 }

@@ -26,6 +26,12 @@ const workNoteName = "pending.json" // what is known about pending; see worknote
 
 const holderName = "holder.json" // who took the lock last; see lock.go
 
+// By these DEST is known wherever it is seen.
+const (
+	MarkerPath = LogDirName + "/" + markerName
+	HolderPath = LogDirName + "/" + holderName
+)
+
 const HeldName = "held.json" // deleted backups that prune found in use; see held.go
 
 const recordSuffix = ".json"

@@ -96,7 +96,7 @@ func against(v *store.View, ctx context.Context, o AgainstOptions, report *Again
 	if err := source.CheckRules(o.Filter, o.ExcludeFrom, nil); err != nil {
 		return fail.Step("options", err)
 	}
-	src, err := source.Describe(o.Source, v.Store.Path, v.Store.Dir)
+	src, err := source.Describe(o.Source, v.Store.Path, v.Store.Dir, source.Mark{Marker: store.MarkerPath, Holder: store.HolderPath})
 	if err != nil {
 		return fail.Step("source", err)
 	}

@@ -1,0 +1,73 @@
+// In place: a restore to where the backup came from, if that is still mounted.
+
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+)
+
+// checkInPlace refuses to write where another filesystem is mounted than the
+// backup was made from, or none any more.
+func (r *restore) checkInPlace(path string) error {
+	if !r.o.InPlace || r.o.Force || r.view.Snap.Record == nil {
+		return nil
+	}
+	why, err := r.misplaced(path, r.view.Snap.Record)
+	switch {
+	case err != nil:
+		return fail.Kind(facts.ErrTarget, err)
+	case why == "":
+		return nil
+	case r.o.DryRun:
+		r.notice("this would be refused: " + why)
+		return nil
+	}
+	return fail.Kind(facts.ErrGuard, fail.Kindf(facts.ErrOtherFilesystem, "%s", why))
+}
+
+// misplaced is empty if the filesystems at path and below, as far as this restore
+// writes there, are those on record.
+func (r *restore) misplaced(path string, record *facts.Record) (string, error) {
+	path, err := at.AbsoluteNew(path)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		real, err = filepath.EvalSymlinks(filepath.Dir(path))
+	}
+	if err != nil {
+		return "", err
+	}
+	id, err := mounts.IdentifyPath(real)
+	if err != nil {
+		return "", err
+	}
+	if record.SourceFS != nil && !mounts.SameFS(*record.SourceFS, *id) {
+		return fmt.Sprintf("%s is on another filesystem than when %s was made: is its disk mounted?", path, r.view.Snap.Name), nil
+	}
+	table, err := mounts.Read()
+	if err != nil {
+		return "", err
+	}
+	now := table.MountsBelow(real)
+	for _, m := range record.Mounts {
+		is := mounts.Find(now, m.Rel())
+		if len(r.paths) > 0 && !at.LeadsTo(m.Rel(), r.paths) && !source.IsLeftOut(m.Rel(), r.paths) || is != nil && mounts.SameFS(m.SourceIdentity, is.SourceIdentity) {
+			continue
+		}
+		if mounts.ClassOf(m) == mounts.OfData || is == nil && source.IsDirectory(filepath.Join(real, m.Rel())) {
+			return fmt.Sprintf("%s is not mounted at %s, as it was when %s was made", source.Device(m.Source), filepath.Join(path, m.Rel()), r.view.Snap.Name), nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,178 @@
+// The mounts below SRC: an unmounted disk leaves a directory that looks like one
+// that was emptied, at any depth.
+
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+)
+
+// ChangedMount is a path below SRC at which another filesystem is mounted than at
+// the last backup, or none where one was, or one where none was.
+type ChangedMount struct {
+	Path    string
+	was     string // source of what was mounted there; empty for nothing
+	is      string
+	entries int // that the last backup has there, of the first few
+	kept    int // of these, how many SRC has there
+}
+
+// Lost tells that it is not the same files that are there now.
+func (c ChangedMount) Lost() bool { return c.kept*2 < c.entries }
+
+// ChangedMounts compares what is mounted below SRC with what was, as far as the
+// last backup, base, has something there. What goes with its directory, and what
+// is mounted at another path now, does not count.
+func ChangedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]ChangedMount, error) {
+	var changed []ChangedMount
+	for _, path := range mountPaths(was, is) {
+		old, now := mounts.Find(was, path), mounts.Find(is, path)
+		switch {
+		case old != nil && now != nil && mounts.SameFS(old.SourceIdentity, now.SourceIdentity):
+			continue
+		case old == nil && mounts.ClassOf(*now) != mounts.OfData:
+			continue
+		case old != nil && now == nil && (mounts.Moved(*old, was, is) || mounts.ClassOf(*old) != mounts.OfData && !IsDirectory(filepath.Join(src, path))):
+			continue
+		case old != nil && now == nil && !IsDirectory(filepath.Dir(filepath.Join(src, path))):
+			continue // somebody has removed more than the mount point
+		}
+		c := ChangedMount{Path: path}
+		if old != nil {
+			c.was = old.Source
+		}
+		if now != nil {
+			c.is = now.Source
+		}
+		if err := c.count(base, filepath.Join(src, path)); err != nil {
+			return nil, err
+		}
+		if c.entries > 0 {
+			changed = append(changed, c)
+		}
+	}
+	return changed, nil
+}
+
+func mountPaths(was, is []facts.SourceMount) []string {
+	var paths []string
+	for _, m := range slices.Concat(was, is) {
+		paths = append(paths, m.Rel())
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func IsDirectory(path string) bool {
+	st, err := os.Lstat(path)
+	return err == nil && st.IsDir()
+}
+
+// count looks for the first entries that base has at the path in now, the same
+// directory of SRC. A symlink that has taken its place was meant.
+func (c *ChangedMount) count(base *os.File, now string) error {
+	dir, err := at.OpenBeneath(base, c.Path)
+	if at.IsNoDir(err) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	const most = 1000
+	names, err := dir.Readdirnames(most)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if st, err := os.Lstat(now); err == nil && st.Mode()&fs.ModeSymlink != 0 {
+		return nil
+	}
+	c.entries = len(names)
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(now, name)); err == nil {
+			c.kept++
+		}
+	}
+	return nil
+}
+
+// LeaveOut forgets the mounts that a backup does not go into.
+func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
+	s.Mounts = slices.DeleteFunc(s.Mounts, func(m facts.SourceMount) bool { return oneFS || IsLeftOut(m.Rel(), leftOut) })
+}
+
+// mountsStay tells whether each disk below a local source is still mounted.
+func (s *Source) mountsStay() error {
+	real, err := filepath.EvalSymlinks(s.Spec.Path)
+	if err != nil {
+		return fail.Kindf(facts.ErrSource, "%s went away during the backup: %w", s.Shown, err)
+	}
+	table, err := mounts.Read()
+	if err != nil {
+		return err
+	}
+	now := table.MountsBelow(real)
+	for _, m := range s.Mounts {
+		is := mounts.Find(now, m.Rel())
+		if mounts.ClassOf(m) == mounts.OfData && (is == nil || !mounts.SameFS(m.SourceIdentity, is.SourceIdentity)) {
+			return fail.Kindf(facts.ErrSource, "%s, at %s, was unmounted during the backup", Device(m.Source), filepath.Join(s.Shown, m.Rel()))
+		}
+	}
+	return nil
+}
+
+// LostMount says what a mount that is missing, or another one, would cost.
+func LostMount(c ChangedMount, src string, newest *facts.Snapshot) error {
+	path := filepath.Join(src, c.Path)
+	switch {
+	case c.is == "":
+		return otherMount("%s was mounted at %s at the last backup, %s, and is not now: the backup would lose what is on it", Device(c.was), path, newest.Name)
+	case c.was == "":
+		return otherMount("%s is mounted at %s since the last backup, %s, and hides most of what that has there", Device(c.is), path, newest.Name)
+	}
+	return otherMount("another filesystem is mounted at %s than at the last backup, %s, and lacks most of what that has there", path, newest.Name)
+}
+
+func otherMount(format string, args ...any) error {
+	return fail.Kind(facts.ErrGuard, fail.Kindf(facts.ErrOtherFilesystem, format, args...))
+}
+
+// Device is the source of a mount without its type.
+func Device(source string) string {
+	kind, name, _ := strings.Cut(source, " ")
+	if name == "" || name == "none" || name == kind {
+		return "a " + kind
+	}
+	return name
+}
+
+// MountChanges is a notice on those that are not refused.
+func MountChanges(changed []ChangedMount) string {
+	var paths []string
+	for _, c := range changed {
+		paths = append(paths, c.Path)
+	}
+	return fmt.Sprintf("other filesystems than at the last backup are at %s: contents are compared", say.QuoteSome(paths))
+}
+
+// IsLeftOut tells whether path is one of leftOut, or below it.
+func IsLeftOut(path string, leftOut []string) bool {
+	return slices.ContainsFunc(leftOut, func(out string) bool {
+		return path == out || strings.HasPrefix(path, out+"/")
+	})
+}
