@@ -40,6 +40,34 @@ func RuleFiles(filter, excludeFrom, extra []string) []string {
 	return files
 }
 
+// DirRuleFiles returns the names of the files that rsync reads rules from in each directory of the source: those of
+// dir-merge rules in Options.Filter and Options.Extra, and of -F. A name may be a path, such as "/../.rules".
+func DirRuleFiles(filter, extra []string) []string {
+	var names []string
+	add := func(rule string) {
+		switch r := parseFilter(rule); {
+		case r.name == ":" && strings.Contains(r.modifiers, "C"):
+			names = append(names, ".cvsignore")
+		case r.name == ":" && r.pattern != "":
+			names = append(names, strings.TrimLeft(r.pattern, " "))
+		}
+	}
+	for _, rule := range filter {
+		add(rule)
+	}
+	for _, option := range options(extra) {
+		switch {
+		case option.rule.long == "filter":
+			add(option.value)
+		case option.rule.long == "cvs-exclude":
+			names = append(names, ".cvsignore")
+		case option.arg == "-F":
+			names = append(names, ".rsync-filter")
+		}
+	}
+	return names
+}
+
 // filterRule is a rule as --filter takes it: "exclude,s PATTERN", "-s PATTERN", "-,s_PATTERN".
 type filterRule struct {
 	name      string // the short one, of one character, where it has one

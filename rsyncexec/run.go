@@ -126,6 +126,9 @@ func (c *child) command(program string, argv []string, extra []*os.File) *exec.C
 	cmd := exec.CommandContext(c.ctx, program, argv...)
 	cmd.Env = childEnv(os.LookupEnv)
 	cmd.Stdout, cmd.Stderr = c.stdout.w, c.stderr.w
+	if _, err := os.Getwd(); err != nil {
+		cmd.Dir = "/" // rsync (3.5.0) ends with 3 in a directory that was deleted; no relative path can be meant there
+	}
 	cmd.ExtraFiles = append(append([]*os.File(nil), extra...), c.alive.w)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -175,6 +175,9 @@ func (r *run) make(ctx context.Context) (err error) {
 	if err := r.read(); err != nil {
 		return err
 	}
+	if err := r.src.CheckDirRules(ctx, r.o.OneFileSystem, r.o.Filter, r.o.RsyncArgs); err != nil {
+		return fail.Step("source", err)
+	}
 	// A missing rsync is noticed before DEST is touched.
 	if r.o.RsyncProgram, r.version, err = rsyncexec.Probe(ctx, r.o.RsyncProgram); err != nil {
 		return fail.Step("transfer", err)

@@ -256,6 +256,9 @@ func (r *run) dryRun(ctx context.Context) error {
 	if err := r.read(); err != nil {
 		return err
 	}
+	if err := r.src.CheckDirRules(ctx, r.o.OneFileSystem, r.o.Filter, r.o.RsyncArgs); err != nil {
+		return fail.Step("source", err)
+	}
 	opts := rsyncOptions(&r.o, r.plan, r.src, 0)
 	opts.DryRun, opts.Changes = true, r.o.Changes
 	opts.ExtraFiles = []*os.File{r.store.Dir}

@@ -260,6 +260,9 @@ func (r *restore) notice(text string) {
 // what the page cache took.
 func (r *restore) transfer(ctx context.Context) error {
 	err := r.copy(ctx)
+	if err == nil || errors.Is(err, facts.ErrIncomplete) {
+		err = errors.Join(err, fail.Step("look at times", r.noticeTimes(ctx)))
+	}
 	started := r.report.Reflinked != nil || r.report.RsyncVersion != ""
 	if r.o.DryRun || !started || err != nil && ctx.Err() != nil {
 		return err

@@ -50,17 +50,21 @@ func Look(ctx context.Context, src *Source, oneFS bool) (*survey, error) {
 			return nil
 		},
 		Enter: func(dir *os.File, name string) (*os.File, error) {
+			// Opening a directory mounts what autofs keeps there; looking at it does not (since Linux 4.14).
+			st, err := at.Stat(dir, name)
+			if err != nil {
+				return nil, nil
+			}
+			if oneFS && uint64(st.Dev) != src.dev {
+				v.skip(walk.Below(root, dir, name), isMountPoint(dir, name))
+				return nil, nil
+			}
 			sub, err := at.OpenDir(dir, name)
 			if err != nil {
 				return nil, nil
 			}
-			var st unix.Stat_t
-			if unix.Fstat(int(sub.Fd()), &st) != nil {
-				return nil, sub.Close()
-			}
-			if oneFS && uint64(st.Dev) != src.dev {
-				v.skip(walk.Below(root, dir, name), isMountPoint(sub))
-				return nil, sub.Close()
+			if unix.Fstat(int(sub.Fd()), &st) != nil || oneFS && uint64(st.Dev) != src.dev {
+				return nil, sub.Close() // something was mounted here meanwhile
 			}
 			if mounts.InodeOf(&st) == src.dest { // left out by whatever path
 				return nil, sub.Close()
@@ -84,8 +88,8 @@ func (v *survey) skip(path string, mount bool) {
 
 // isMountPoint tells a mount from a subvolume, which has a device number of its
 // own too (Linux 5.8; before that it is not known).
-func isMountPoint(dir *os.File) bool {
+func isMountPoint(dir *os.File, name string) bool {
 	var st unix.Statx_t
-	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, 0, &st)
+	err := unix.Statx(int(dir.Fd()), name, unix.AT_NO_AUTOMOUNT|unix.AT_SYMLINK_NOFOLLOW, 0, &st)
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }

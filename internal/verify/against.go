@@ -100,6 +100,9 @@ func against(v *store.View, ctx context.Context, o AgainstOptions, report *Again
 	if err != nil {
 		return fail.Step("source", err)
 	}
+	if err := src.CheckDirRules(ctx, o.OneFileSystem, o.Filter, nil); err != nil {
+		return fail.Step("source", err)
+	}
 	report.Source = src.Shown
 	result, err := rsyncexec.Run(ctx, againstOptions(v, o, src, report))
 	report.RsyncExit, report.Complaints = result.ExitCode, result.Complaints

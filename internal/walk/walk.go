@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
@@ -20,6 +22,10 @@ const (
 	Walkers = 4
 	// readBatch bounds the memory for one directory however large it is.
 	ReadBatch = 512
+	// heldLevels is how many directories each goroutine keeps open on its way
+	// down. Below that it closes a directory before it goes into the next one,
+	// so that the depth of a tree is not limited by that of open files.
+	heldLevels = 8
 )
 
 // Walker goes through a tree. visit is called for everything but directories,
@@ -70,7 +76,7 @@ func (w *Walker) Walk(ctx context.Context, root *os.File) error {
 	if err != nil {
 		return err
 	}
-	w.read(dir)
+	w.finish(dir)
 	w.group.Wait()
 	return w.first.Get()
 }
@@ -82,25 +88,50 @@ func (w *Walker) stopped() bool {
 	return w.first.Get() != nil
 }
 
-// read goes through dir and closes it.
-func (w *Walker) read(dir *os.File) {
-	defer dir.Close()
+// finish goes through dir and closes it.
+func (w *Walker) finish(dir *os.File) {
+	if dir = w.read(dir, heldLevels); dir != nil {
+		_ = dir.Close() // it was only read
+	}
+}
+
+// read goes through dir, keeping up to levels directories open. It returns dir,
+// which may have been closed and opened again on the way, or nil if it was lost.
+func (w *Walker) read(dir *os.File, levels int) *os.File {
+	var later []string // subdirectories that wait until dir is read
 	for !w.stopped() {
 		entries, err := dir.ReadDir(ReadBatch)
 		for _, e := range entries {
-			if err := w.take(dir, e); err != nil {
-				w.first.Set(err)
-				return
+			switch {
+			case !e.IsDir():
+				err := w.Visit(dir, e)
+				if err != nil {
+					w.first.Set(err)
+					return dir
+				}
+			case levels > 0:
+				if dir = w.descend(dir, e.Name(), levels); w.stopped() {
+					return dir
+				}
+			default:
+				later = append(later, e.Name())
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return
+			break
 		}
 		if err != nil {
 			w.failed(dir, err)
-			return
+			break
 		}
 	}
+	for _, name := range later {
+		if dir == nil || w.stopped() {
+			break
+		}
+		dir = w.descend(dir, name, levels)
+	}
+	return dir
 }
 
 func (w *Walker) failed(dir *os.File, err error) {
@@ -112,23 +143,66 @@ func (w *Walker) failed(dir *os.File, err error) {
 	}
 }
 
-// take hands a subdirectory to an idle goroutine or reads it itself.
-func (w *Walker) take(dir *os.File, e os.DirEntry) error {
-	if !e.IsDir() {
-		return w.Visit(dir, e)
+// descend hands a subdirectory to an idle goroutine or reads it itself. It
+// returns dir as read does.
+func (w *Walker) descend(dir *os.File, name string, levels int) *os.File {
+	sub, err := w.Enter(dir, name)
+	if err != nil {
+		w.first.Set(err)
+		return dir
 	}
-	sub, err := w.Enter(dir, e.Name())
-	if err != nil || sub == nil {
-		return err
+	if sub == nil {
+		return dir
 	}
 	select {
 	case w.token <- struct{}{}:
 		w.group.Go(func() {
-			w.read(sub)
+			w.finish(sub)
 			<-w.token
 		})
+		return dir
 	default:
-		w.read(sub)
 	}
-	return nil
+	if levels > 0 {
+		if sub = w.read(sub, levels-1); sub != nil {
+			_ = sub.Close() // it was only read
+		}
+		return dir
+	}
+	return w.descendAlone(dir, sub)
+}
+
+// descendAlone reads sub with dir closed meanwhile, if ".." leads back to it.
+func (w *Walker) descendAlone(dir, sub *os.File) *os.File {
+	was, err := at.Stat(dir, ".")
+	if err != nil || !isParent(sub, was) {
+		if sub = w.read(sub, 0); sub != nil {
+			_ = sub.Close() // it was only read
+		}
+		return dir
+	}
+	_ = dir.Close() // it was only read
+	if sub = w.read(sub, 0); sub == nil {
+		return nil
+	}
+	defer sub.Close()
+	up, err := at.OpenDir(sub, "..")
+	if err == nil && !isSame(up, was) {
+		err = errors.Join(at.Error("open", sub, "..", unix.ESTALE), up.Close())
+	}
+	if err != nil { // sub was moved, or may not be searched any more
+		w.failed(sub, err)
+		return nil
+	}
+	return up
+}
+
+func isParent(sub *os.File, dir unix.Stat_t) bool {
+	st, err := at.Stat(sub, "..")
+	return err == nil && st.Dev == dir.Dev && st.Ino == dir.Ino
+}
+
+func isSame(f *os.File, st unix.Stat_t) bool {
+	now, err := at.StatFile(f)
+	return err == nil && now.Dev == st.Dev && now.Ino == st.Ino
 }
