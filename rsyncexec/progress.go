@@ -19,6 +19,7 @@ type Progress struct {
 	ToCheck     int64         // files still to be looked at
 	Total       int64         // files known so far
 	Scanning    bool          // rsync is still reading the source, Total will grow
+	Expected    int64         // files there will be, roughly, where a caller has counted; rsync tells nothing of it
 }
 
 // ParseProgress reads a line such as

@@ -23,13 +23,12 @@ type deleteBar struct {
 
 // startDeleteBar returns nil where no bar belongs.
 func startDeleteBar(u *ui) *deleteBar {
-	if !u.terminal || u.quiet || u.json {
+	screen := newScreen(u)
+	if screen == nil {
 		return nil
 	}
-	b := &deleteBar{started: time.Now()}
-	b.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
-	b.bar = b.screen.New(0, b, mpb.BarFillerTrim())
-	u.setBar(b.screen)
+	b := &deleteBar{screen: screen, started: time.Now()}
+	b.bar = screen.New(0, b, mpb.BarFillerTrim())
 	return b
 }
 

@@ -135,6 +135,70 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 }
 
+// rsync knows no more than a thousand files ahead how many there are; of a
+// local source they are counted before a first backup.
+func TestProgressOfAFirstBackup(t *testing.T) {
+	dest, src := newDest(t), t.TempDir()
+	for i := range 4000 {
+		dir := filepath.Join(src, fmt.Sprint(i/100))
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown := onTerminal(t, 100, program(t, "backup", src, dest, "--bwlimit=100k"))
+	want := regexp.MustCompile(`~ ?\d+%.* ETA ~\d+:\d\d  [\d,]+/~4,041 files`)
+	if !want.MatchString(shown) {
+		t.Errorf("nothing like %s in %q", want, shown)
+	}
+	if more := regexp.MustCompile(`\+ files`).FindString(shown); more != "" {
+		t.Errorf("as if nobody knew how many: %q", shown)
+	}
+}
+
+// A terminal that became narrower has wrapped the line: all of its rows go.
+func TestProgressAfterTheWindowShrank(t *testing.T) {
+	dest, src := newDest(t), source(t, 60)
+	person, tty := openPty(t, 120)
+	cmd := program(t, "backup", src, dest, "--bwlimit=1m")
+	cmd.Stdout, cmd.Stderr = tty, tty
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tty.Close()
+	var shown []byte
+	aFrame, shrunk := regexp.MustCompile(`files +\d+:\d\d\r?\n`), false
+	for buffer := make([]byte, 4096); ; {
+		n, err := person.Read(buffer)
+		if err != nil {
+			break // EIO: the program has closed its side
+		}
+		shown = append(shown, buffer[:n]...)
+		if !shrunk && aFrame.Match(shown) {
+			shrunk = true
+			if err := unix.IoctlSetWinsize(int(person.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 40}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%q", err, shown)
+	}
+	if !regexp.MustCompile(`\x1b\[[23]A\x1b\[J`).Match(shown) {
+		t.Errorf("no line of several rows is removed: %q", shown)
+	}
+	if last := bytes.LastIndex(shown, []byte("\x1b[1A\x1b[J")); last < 0 {
+		t.Errorf("lines that fit are not removed as such: %q", shown)
+	}
+}
+
+func TestRowsOf(t *testing.T) {
+	for _, tt := range []struct{ line, width, want int }{{0, 80, 1}, {80, 80, 1}, {81, 80, 2}, {100, 40, 3}, {7, 0, 1}} {
+		if got := rowsOf(tt.line, tt.width); got != tt.want {
+			t.Errorf("%d columns on rows of %d: %d rows, want %d", tt.line, tt.width, got, tt.want)
+		}
+	}
+}
+
 func TestProgressFitsANarrowTerminal(t *testing.T) {
 	dest, src := newDest(t), source(t, 20)
 	shown := onTerminal(t, 24, program(t, "backup", src, dest, "--bwlimit=1m"))

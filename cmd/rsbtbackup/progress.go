@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -30,19 +31,18 @@ type progressBar struct {
 type progressSeen struct {
 	rsbtbackup.Progress
 	any      bool
-	expected int64 // files, as in the last backup; 0 if nobody knows
+	expected int64 // files, as counted before or in the last backup; 0 if nobody knows
 }
 
 // startBar returns nil where no bar belongs. expected is how many files there
 // are, roughly, or 0.
 func startBar(u *ui, expected func() int64) *progressBar {
-	if !u.terminal || u.quiet || u.json {
+	screen := newScreen(u)
+	if screen == nil {
 		return nil
 	}
-	b := &progressBar{started: time.Now(), seen: progressSeen{expected: expected()}}
-	b.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
-	b.bar = b.screen.New(0, b, mpb.BarFillerTrim())
-	u.setBar(b.screen)
+	b := &progressBar{screen: screen, started: time.Now(), seen: progressSeen{expected: expected()}}
+	b.bar = screen.New(0, b, mpb.BarFillerTrim())
 	return b
 }
 
@@ -58,7 +58,7 @@ func (s progressSeen) add(p rsbtbackup.Progress) progressSeen {
 	if p.Total == 0 {
 		p.Transferred, p.ToCheck, p.Total, p.Scanning = s.Transferred, s.ToCheck, s.Total, s.Scanning
 	}
-	return progressSeen{p, true, s.expected}
+	return progressSeen{p, true, cmp.Or(p.Expected, s.expected)}
 }
 
 // Build makes it an mpb.BarFillerBuilder.

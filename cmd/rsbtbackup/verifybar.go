@@ -24,13 +24,12 @@ type verifyBar struct {
 
 // startVerifyBar returns nil where no bar belongs.
 func startVerifyBar(u *ui) *verifyBar {
-	if !u.terminal || u.quiet || u.json {
+	screen := newScreen(u)
+	if screen == nil {
 		return nil
 	}
-	b := &verifyBar{started: time.Now()}
-	b.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
-	b.bar = b.screen.New(0, b, mpb.BarFillerTrim())
-	u.setBar(b.screen)
+	b := &verifyBar{screen: screen, started: time.Now()}
+	b.bar = screen.New(0, b, mpb.BarFillerTrim())
 	return b
 }
 

@@ -75,14 +75,15 @@ func (r *run) heal(ctx context.Context, work *os.File) error {
 // transfer runs rsync from the source into pending. rsync inherits pending, and
 // DEST with the lock on it.
 func (r *run) transfer(ctx context.Context, work *os.File, tree *pending.Prepared) (transfer.End, error) {
-	dense, err := r.survey(ctx, work, tree)
+	seen, err := r.survey(ctx, work, tree)
 	if err != nil {
 		return transfer.End{}, fail.Step("survey source", err)
 	}
 	opts := rsyncOptions(&r.o, r.plan, r.src, tree.Entries.Load())
 	// --sparse truncates every file once more, which makes a first backup of
 	// small files half as slow again.
-	opts.Sparse = opts.Sparse && !dense
+	opts.Sparse = opts.Sparse && !seen.dense
+	opts.Progress = expecting(opts.Progress, seen.entries)
 	opts.ExtraFiles = []*os.File{work, r.store.Dir}
 	end := r.rsync(ctx, opts)
 	if transfer.FalseAlarm(end) {
@@ -148,18 +149,18 @@ func (r *run) writeOut() error {
 }
 
 // survey tells what is foreseen: a first backup that will not fit, and what
-// --one-file-system leaves out. dense is set when it found no file with holes.
-func (r *run) survey(ctx context.Context, work *os.File, tree *pending.Prepared) (dense bool, err error) {
+// --one-file-system leaves out.
+func (r *run) survey(ctx context.Context, work *os.File, tree *pending.Prepared) (surveyed, error) {
 	if !r.src.Local() || !r.plan.first() && !r.o.OneFileSystem {
-		return false, nil
+		return surveyed{}, nil
 	}
 	v, err := source.Look(ctx, r.src, r.o.OneFileSystem)
 	if err != nil {
-		return false, err
+		return surveyed{}, err
 	}
 	free, _, err := r.store.Space()
 	if err != nil {
-		return false, err
+		return surveyed{}, err
 	}
 	f := forecast{need: v.Bytes.Load(), have: uint64(tree.Bytes.Load()), free: free, compressed: r.store.Compresses()}
 	f.rules = len(r.o.Filter)+len(r.o.Exclude)+len(r.o.ExcludeFrom)+len(r.o.RsyncArgs) > 0
@@ -178,10 +179,28 @@ func (r *run) survey(ctx context.Context, work *os.File, tree *pending.Prepared)
 	}
 	for _, path := range slices.Concat(v.Mounts, v.Subvolumes) {
 		if err := pending.EmptySkipped(ctx, work, path); err != nil {
-			return false, err
+			return surveyed{}, err
 		}
 	}
-	return !v.Sparse.Load(), nil
+	return surveyed{dense: !v.Sparse.Load(), entries: v.Entries.Load()}, nil
+}
+
+// surveyed is what a look at the source tells the transfer; the zero value is
+// that nobody looked.
+type surveyed struct {
+	dense   bool  // no file has holes
+	entries int64 // how many there are, without regard to rules
+}
+
+// expecting lets tell know how many files there are.
+func expecting(tell func(rsyncexec.Progress), files int64) func(rsyncexec.Progress) {
+	if tell == nil || files == 0 {
+		return tell
+	}
+	return func(p rsyncexec.Progress) {
+		p.Expected = files
+		tell(p)
+	}
 }
 
 // needsReplacing tells whether files failed only because an ordinary user may

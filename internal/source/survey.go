@@ -22,8 +22,9 @@ const sparseFrom = 128 << 10
 // survey is what a walk of the source found. Rules that exclude are not
 // applied, and what can not be read is left to rsync to complain of.
 type survey struct {
-	Bytes  atomic.Uint64 // on disk
-	Sparse atomic.Bool   // some file has holes worth keeping
+	Bytes   atomic.Uint64 // on disk
+	Entries atomic.Int64  // all kinds of files, the root too
+	Sparse  atomic.Bool   // some file has holes worth keeping
 
 	mu sync.Mutex
 	// What is on another filesystem, relative to SRC.
@@ -39,8 +40,10 @@ func Look(ctx context.Context, src *Source, oneFS bool) (*survey, error) {
 	}
 	defer root.Close()
 	v := &survey{}
+	v.Entries.Add(1)
 	w := walk.Walker{
 		Visit: func(dir *os.File, e os.DirEntry) error {
+			v.Entries.Add(1)
 			if st, err := at.Stat(dir, e.Name()); err == nil {
 				v.Bytes.Add(uint64(st.Blocks) * 512)
 				if e.Type().IsRegular() && st.Size-st.Blocks*512 >= sparseFrom {
@@ -50,6 +53,7 @@ func Look(ctx context.Context, src *Source, oneFS bool) (*survey, error) {
 			return nil
 		},
 		Enter: func(dir *os.File, name string) (*os.File, error) {
+			v.Entries.Add(1)
 			// Opening a directory mounts what autofs keeps there; looking at it does not (since Linux 4.14).
 			st, err := at.Stat(dir, name)
 			if err != nil {
