@@ -61,8 +61,8 @@ type DiffEntry struct {
 type Version struct {
 	First string `json:"first"` // the oldest backup that has it like this
 	Last  string `json:"last"`  // the newest, the next of which has it otherwise or not at all
-	// Take is the one to restore it from: the newest complete one, or Last if
-	// none is.
+	// Take is the one to restore it from: the newest complete one that is not
+	// known to be damaged, or else the next best.
 	Take    string `json:"take"`
 	Backups int    `json:"backups"` // how many have it like this
 	// Vanished is the backup after Last, if that lacks the path.

@@ -22,9 +22,9 @@ type historyCommand struct {
 func (historyCommand) Help() string {
 	return `
 Lists every distinct version of PATH, the oldest first: the backup it is first seen in, what changed then, and the
-backup to take it from, which is the newest complete one that has it. What can not be read, and so may be the same, is
-listed as not compared, with exit code 1. Of a directory it is the directory itself that is meant: its time changes when
-names in it come or go.
+backup to take it from, which is the newest complete one that has it and is not known to be damaged. What can not be
+read, and so may be the same, is listed as not compared, with exit code 1. Of a directory it is the directory itself that
+is meant: its time changes when names in it come or go.
 
 EXAMPLE:
 

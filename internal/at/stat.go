@@ -5,6 +5,7 @@ package at
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -113,6 +114,20 @@ func LookInside(root *os.File, path string) (Info, error) {
 	}
 	defer f.Close()
 	return InfoOf(f, "")
+}
+
+// ThroughSymlink says, for a path that is not there, that a symlink is on the way:
+// ls and cat follow those. It is empty if there is none.
+func ThroughSymlink(root *os.File, path string) string {
+	for i, c := range path {
+		if c != '/' {
+			continue
+		}
+		if target, err := ReadlinkInside(root, path[:i]); err == nil {
+			return fmt.Sprintf("; %q is a symlink there, to %q, and is not followed", path[:i], target)
+		}
+	}
+	return ""
 }
 
 // isAbsent: nothing goes by that path, or something on the way to it is no

@@ -199,7 +199,8 @@ func (d *differ) run(method facts.DiffMethod) (facts.DiffMethod, error) {
 		}
 	}
 	if errA != nil && errB != nil {
-		return "", noPath("%q is neither in %s nor in %s", d.inside, d.a.name, d.b.name)
+		why := cmp.Or(at.ThroughSymlink(d.b.root, d.inside), at.ThroughSymlink(d.a.root, d.inside))
+		return "", noPath("%q is neither in %s nor in %s%s", d.inside, d.a.name, d.b.name, why)
 	}
 	if err := d.relate(); err != nil {
 		return "", err

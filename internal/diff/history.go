@@ -3,10 +3,12 @@
 package diff
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -68,7 +70,7 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	case len(h.passed) > 0:
 		return nil, fail.Step("look up", noPath("%q is in no backup of %s that can be opened; %s can not be", path, s.Path, say.SomeNames(h.passed)))
 	}
-	return nil, fail.Step("look up", noPath("%q is in no backup of %s", path, s.Path))
+	return nil, fail.Step("look up", noPath("%q is in no backup of %s%s", path, s.Path, h.link))
 }
 
 // history visits all backups, and once more if one of them was deleted
@@ -114,10 +116,11 @@ type historian struct {
 	versions []facts.Version
 	last     *diffSide
 	seen     *diffLink // what last has; nil for nothing
-	complete bool      // Take of the last version is
+	rank     int       // that of Take of the last version
 	failed   []error   // what could not be looked up or compared
 	backups  int       // how many there are
 	passed   []string  // of these, those that can not be opened
+	link     string    // that a symlink is on the way to the path, in the last one that has one there
 }
 
 // unread tells the first of what could not be looked up or compared.
@@ -161,8 +164,10 @@ func (h *historian) visit(dest *os.File, backup facts.Snapshot) error {
 		now = &diffLink{path: h.path, st: st}
 	} else if !at.IsAbsent(err) {
 		return errors.Join(h.skip(err), root.Close())
+	} else {
+		h.link = cmp.Or(at.ThroughSymlink(root, h.path), h.link)
 	}
-	if err := h.compare(side, now, backup.Status == facts.Complete); err != nil {
+	if err := h.compare(side, now, rankOf(backup)); err != nil {
 		return errors.Join(err, root.Close())
 	}
 	h.close()
@@ -170,7 +175,19 @@ func (h *historian) visit(dest *os.File, backup facts.Snapshot) error {
 	return nil
 }
 
-func (h *historian) compare(side *diffSide, now *diffLink, complete bool) error {
+// rankOf is how good a backup is to restore from.
+func rankOf(b facts.Snapshot) int {
+	rank := 0
+	if !b.Damaged() {
+		rank += 2
+	}
+	if b.Status == facts.Complete {
+		rank++
+	}
+	return rank
+}
+
+func (h *historian) compare(side *diffSide, now *diffLink, rank int) error {
 	switch {
 	case now == nil && h.seen != nil:
 		h.versions[len(h.versions)-1].Vanished = side.name
@@ -178,7 +195,7 @@ func (h *historian) compare(side *diffSide, now *diffLink, complete bool) error 
 	case now == nil:
 		return nil
 	case h.seen == nil:
-		h.begin(side.name, now.st, complete)
+		h.begin(side.name, now.st, rank)
 		return nil
 	}
 	changed, err := h.changes(side, now)
@@ -189,15 +206,15 @@ func (h *historian) compare(side *diffSide, now *diffLink, complete bool) error 
 		}
 	}
 	if len(changed) > 0 || unread {
-		v := h.begin(side.name, now.st, complete)
+		v := h.begin(side.name, now.st, rank)
 		v.Changed, v.Unread = changed, unread
 		return nil
 	}
 	v := &h.versions[len(h.versions)-1]
 	v.Last = side.name
 	v.Backups++
-	if complete || !h.complete {
-		v.Take, h.complete = side.name, complete
+	if rank >= h.rank {
+		v.Take, h.rank = side.name, rank
 	}
 	return nil
 }
@@ -210,14 +227,18 @@ func (h *historian) changes(side *diffSide, now *diffLink) ([]facts.DiffChange, 
 	}
 	changed, err := d.changes(h.seen, now, false)
 	if now.st.IsDir() && h.seen.st.IsDir() && now.st.MTime != h.seen.st.MTime {
-		changed = append(changed, facts.ChangedMtime)
+		i := slices.Index(changed, facts.ChangedXattrs) // which come last
+		if i < 0 {
+			i = len(changed)
+		}
+		changed = slices.Insert(changed, i, facts.ChangedMtime)
 	}
 	return changed, err
 }
 
-func (h *historian) begin(name string, st at.Info, complete bool) *facts.Version {
+func (h *historian) begin(name string, st at.Info, rank int) *facts.Version {
 	const permissions = 0o7777
-	h.complete = complete
+	h.rank = rank
 	h.versions = append(h.versions, facts.Version{
 		First: name, Last: name, Take: name, Backups: 1, Type: st.TypeName(), Size: st.FileSize(),
 		Mode: facts.Permissions(st.Mode & permissions), UID: st.UID, GID: st.GID,

@@ -19,7 +19,9 @@ import (
 
 // match accounts for every loose name, the surest relation first: the same file
 // in the same directory, the same file elsewhere, another file of the same
-// name, an equal file of another name.
+// name, what lies in a directory that was renamed at the source, an equal file of
+// another name. The cost of each step grows with the names, not with the pairs of
+// them that are possible.
 func (d *differ) match() error {
 	a, b := sortedLinks(d.a.loose), sortedLinks(d.b.loose)
 	if d.related {
@@ -32,6 +34,9 @@ func (d *differ) match() error {
 		}
 	}
 	if err := d.matchReplaced(a); err != nil {
+		return err
+	}
+	if err := d.matchRenamedDirs(a, b); err != nil {
 		return err
 	}
 	if err := d.matchCopied(a, b); err != nil {
@@ -129,29 +134,13 @@ func (d *differ) matchKept(a []*diffLink) error {
 
 // matchMoved pairs the names a file has lost with those it has gained.
 func (d *differ) matchMoved(a, b []*diffLink) error {
-	lost := map[at.FileID][]*diffLink{}
+	lost := newQueues()
 	for _, l := range unmatched(a) {
 		if l.st.ID.Known() {
-			lost[l.st.ID] = append(lost[l.st.ID], l)
+			lost.add(l.st.ID, l.path, l)
 		}
 	}
-	// A name that is the same again first, then in order.
-	for _, samePath := range []bool{true, false} {
-		for _, l := range unmatched(b) {
-			candidates := lost[l.st.ID]
-			i := slices.IndexFunc(candidates, func(old *diffLink) bool { return !samePath || old.path == l.path })
-			if i < 0 {
-				continue
-			}
-			old := candidates[i]
-			lost[l.st.ID] = slices.Delete(candidates, i, i+1)
-			old.done, l.done = true, true
-			if err := d.pair(facts.DiffRenamed, old, l, false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return d.pairUp(lost, unmatched(b), func(l *diffLink) (any, string) { return l.st.ID, l.path }, false)
 }
 
 // matchReplaced pairs different files of the same name. It goes from the top,
@@ -180,27 +169,26 @@ type copyKey struct {
 	mtime unix.StatxTimestamp
 }
 
+func keyOf(l *diffLink) copyKey { return copyKey{l.st.Size, l.st.MTime} }
+
 type copies struct{ gone, come []*diffLink }
 
 // matchCopied finds files that were renamed at the source: rsync has made a new
 // file and removed the old one.
 func (d *differ) matchCopied(a, b []*diffLink) error {
 	groups := map[copyKey]*copies{}
-	group := func(l *diffLink) *copies {
-		key := copyKey{l.st.Size, l.st.MTime}
-		if groups[key] == nil {
-			groups[key] = &copies{}
-		}
-		return groups[key]
-	}
 	for _, l := range unmatched(a) {
-		if l.st.IsFile() && l.st.Size > 0 {
-			group(l).gone = append(group(l).gone, l)
+		if !l.st.IsFile() {
+			continue
 		}
+		if groups[keyOf(l)] == nil {
+			groups[keyOf(l)] = &copies{}
+		}
+		groups[keyOf(l)].gone = append(groups[keyOf(l)].gone, l)
 	}
 	for _, l := range unmatched(b) {
-		if key := (copyKey{l.st.Size, l.st.MTime}); l.st.IsFile() && groups[key] != nil {
-			groups[key].come = append(groups[key].come, l)
+		if g := groups[keyOf(l)]; l.st.IsFile() && g != nil {
+			g.come = append(g.come, l)
 		}
 	}
 	for _, g := range groups {
@@ -216,38 +204,27 @@ func (d *differ) matchCopies(g *copies) error {
 	if len(g.come) == 0 {
 		return nil
 	}
-	gone := map[[sha256.Size]byte][]*diffLink{}
+	gone := newQueues()
 	for _, l := range g.gone {
 		sum, err := d.digest(d.a, l)
-		if err = d.skip(err); err != nil {
+		if err == nil {
+			gone.add(sum, path.Base(l.path), l)
+		} else if err = d.skip(err); err != nil {
 			return err
 		}
-		gone[sum] = append(gone[sum], l)
 	}
 	sums := map[*diffLink][sha256.Size]byte{}
+	var come []*diffLink
 	for _, l := range g.come {
 		sum, err := d.digest(d.b, l)
-		if err = d.skip(err); err != nil {
+		if err == nil {
+			sums[l] = sum
+			come = append(come, l)
+		} else if err = d.skip(err); err != nil {
 			return err
 		}
-		sums[l] = sum
 	}
-	for _, sameName := range []bool{true, false} {
-		for _, l := range unmatched(g.come) {
-			candidates := gone[sums[l]]
-			i := slices.IndexFunc(candidates, func(old *diffLink) bool { return !sameName || path.Base(old.path) == path.Base(l.path) })
-			if i < 0 || sums[l] == ([sha256.Size]byte{}) {
-				continue
-			}
-			old := candidates[i]
-			gone[sums[l]] = slices.Delete(candidates, i, i+1)
-			old.done, l.done = true, true
-			if err := d.pair(facts.DiffRenamed, old, l, true); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return d.pairUp(gone, come, func(l *diffLink) (any, string) { return sums[l], path.Base(l.path) }, true)
 }
 
 func (d *differ) digest(side *diffSide, l *diffLink) (sum [sha256.Size]byte, err error) {

@@ -4,6 +4,7 @@ package diff
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -181,11 +182,15 @@ func (d *differ) targetsDiffer(pathA, pathB string) (bool, error) {
 	return err == nil && a != b, err
 }
 
+// xattrsDiffer tells what is known; with an error there may be more.
 func (d *differ) xattrsDiffer(pathA, pathB string) (bool, error) {
-	a, err := at.XattrsInside(d.a.root, pathA)
+	a, hiddenA, err := at.XattrsInside(d.a.root, pathA)
 	if err != nil {
 		return false, err
 	}
-	b, err := at.XattrsInside(d.b.root, pathB)
-	return err == nil && a != b, err
+	b, hiddenB, err := at.XattrsInside(d.b.root, pathB)
+	if err != nil || a != b {
+		return err == nil, err
+	}
+	return false, cmp.Or(hiddenA, hiddenB)
 }

@@ -1,0 +1,106 @@
+//go:build integration
+
+package look
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// asNobody runs the command as an ordinary user and returns all it says.
+func asNobody(t testing.TB, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.Command(testbin.Path(t), args...)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// A trusted.* attribute has a name for everybody and a value for root. Where nothing else tells, the file is not compared;
+// all the rest is told.
+func TestAttributesThatOnlyRootReads(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	must(t, os.Chmod(l.dest+"/.log", 0o755))
+	must(t, os.Chmod(l.work, 0o755))
+	for _, name := range []string{"touched", "changed", "gained", "same", "plain"} {
+		write(t, l.path(name), "content")
+		if name != "gained" && name != "plain" {
+			must(t, syscall.Setxattr(l.path(name), "trusted.secret", []byte("1"), 0))
+		}
+	}
+	from := l.snap(t)
+	must(t, os.Chmod(l.path("touched"), 0o640))
+	must(t, os.Chmod(l.path("touched"), 0o604))
+	write(t, l.path("changed"), "another")
+	must(t, syscall.Setxattr(l.path("gained"), "trusted.secret", []byte("1"), 0))
+	write(t, l.path("plain"), "another")
+	to := l.snap(t)
+
+	out, exit := asNobody(t, "diff", l.dest, from, to)
+	if exit != 1 || strings.Contains(out, "no data available") || !strings.Contains(out, "getxattr trusted.secret") {
+		t.Errorf("exit %d\n%s", exit, out)
+	}
+	for _, want := range []string{"M changed (content", "m gained (xattrs)", "M plain (content", "? touched (mode"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	for path, want := range map[string]string{"touched": "2 versions", "plain": "2 versions", "same": "1 version "} {
+		out, _ := asNobody(t, "history", l.dest, path)
+		if !strings.Contains(out, want) || strings.Contains(out, "no data available") {
+			t.Errorf("history of %s:\n%s", path, out)
+		}
+	}
+	if r := testbin.Must(t, "diff", l.dest, from, to); !strings.Contains(r.Stdout, "m touched (mode)") {
+		t.Errorf("as root: %s", r.Stdout)
+	}
+}
+
+// ls and cat follow a symlink on the way to a path; diff and history do not, and say so.
+func TestASymlinkOnTheWay(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	write(t, l.path("real", "sub", "file"), "content")
+	must(t, os.Symlink("real", l.path("link")))
+	from := l.snap(t)
+	to := l.snap(t)
+	testbin.Must(t, "cat", l.dest, to, "link/sub/file")
+	for _, args := range [][]string{{"history", l.dest, "link/sub/file"}, {"diff", l.dest, from, to, "link/sub/file"}} {
+		r := testbin.Run(t, args...)
+		if r.Exit != 2 || !strings.Contains(r.Stderr, `"link" is a symlink there, to "real", and is not followed`) {
+			t.Errorf("%q: exit %d\n%s", args, r.Exit, r.Stderr)
+		}
+	}
+	if r := testbin.Run(t, "history", l.dest, "nothing/sub"); strings.Contains(r.Stderr, "symlink") {
+		t.Error(r.Stderr)
+	}
+}
+
+// A backup that is known to be damaged is not the one to take a file from, as long as another has it.
+func TestHistoryRecommendsNoDamagedBackup(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	write(t, l.path("file"), "content")
+	first := l.snap(t)
+	second := l.snap(t)
+	record := `{"version":1,"name":"` + second + `","status":"complete","verified":{"at":"2026-01-01T00:00:00Z","result":"damaged"}}`
+	must(t, os.MkdirAll(filepath.Join(l.dest, ".log", "records"), 0o700))
+	must(t, os.WriteFile(filepath.Join(l.dest, ".log", "records", second+".json"), []byte(record), 0o600))
+	h, err := rsbtbackup.History(t.Context(), l.dest, "file")
+	must(t, err)
+	if len(h.Versions) != 1 || h.Versions[0].Take != first || h.Versions[0].Last != second {
+		t.Errorf("%+v", h.Versions)
+	}
+}
