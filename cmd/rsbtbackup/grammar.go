@@ -46,13 +46,16 @@ type flags struct {
 	Quiet       bool        `short:"q" help:"Print errors only."`
 	JSON        bool        `name:"json" help:"Print one JSON object a line."`
 	Color       string      `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour the log: auto, always or never. Auto means on a terminal, unless NO_COLOR is set."`
-	LockWait    seconds     `placeholder:"TIME" help:"Wait this long (90, 10m, 1h30m) for another run on DEST to end. Without it a locked DEST fails at once, and locked records after a minute, or after ten where a backup is to be published."`
+	LockWait    seconds     `placeholder:"TIME" help:"Wait this long (90, 10m, 1h30m) for another run on DEST to end."`
 }
 
 // Help is the last part of the root help.
 func (grammar) Help() string {
 	return `
 Every finished backup is a complete, read-only directory. It shares what has not changed with the others.
+
+One run at a time changes DEST: the others fail at once, or wait with --lock-wait. The records of the backups are locked
+for moments only; without --lock-wait they are waited for a minute, or ten where a backup is to be published.
 
 EXAMPLE:
 
