@@ -395,6 +395,37 @@ func watchPeak(pid int) (peak int64) {
 	}
 }
 
+// The first block of the README works as it stands, on a directory in the place
+// of /etc and another DEST.
+func TestReadmeBegins(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _, _ := strings.Cut(string(readme), "\nWhat it promises")
+	dest, src := filepath.Join(loopfs.New(t, "512M"), "dest"), t.TempDir()
+	if err := os.WriteFile(filepath.Join(src, "hosts"), []byte("127.0.0.1 localhost\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, line := range regexp.MustCompile(`(?m)^    # (.*)$`).FindAllStringSubmatch(block, -1) {
+		own := strings.NewReplacer("/backup/localhost/etc", dest, "/etc", src).Replace(line[1])
+		var out []byte
+		if args, ours := strings.CutPrefix(own, "rsbtbackup "); ours {
+			out, err = program(t, strings.Fields(args)...).CombinedOutput()
+		} else {
+			out, err = exec.CommandContext(t.Context(), "sh", "-c", own).CombinedOutput()
+		}
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", line[1], err, out)
+		}
+		ran++
+	}
+	if ran < 7 {
+		t.Errorf("%d lines, want 7 or more", ran)
+	}
+}
+
 // What the README shows to be typed about a backup of /etc works on one.
 func TestReadmeExamples(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
