@@ -36,6 +36,7 @@ const (
 	testbin = "internal/testbin"
 	servers = "internal/testserver"
 	configs = "internal/config"
+	jobRuns = "internal/jobs"
 
 	layoutFile = "internal/store/layout.go"
 )
@@ -44,6 +45,7 @@ const (
 // floors, as far as mayImport says; never one beside it, or above.
 var floors = [][]string{
 	{command},
+	{jobRuns},
 	{configs},
 	{"."},
 	{"internal/backup"},
@@ -65,7 +67,8 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention", configs},
+	command:             {".", "retention", configs, jobRuns},
+	jobRuns:             {".", configs},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/store", "internal/source"},
 	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts"},
@@ -121,6 +124,7 @@ var homes = []home{
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
 	{path: "testing", packages: testHelp, forTests: true},
+	{path: "github.com/cenkalti/backoff", packages: []string{jobRuns}},
 	{path: "github.com/pelletier/go-toml", packages: []string{configs}},
 	{path: "github.com/google/go-cmp", forTests: true},
 	{path: "github.com/santhosh-tekuri/jsonschema", forTests: true},
@@ -166,6 +170,8 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"imports go down", "newcomer/a.go", `package newcomer`, "newcomer is not in mayImport"},
 		{"imports go down", configs + "/a.go", `package config; import "` + module + `/internal/store"`, configs + " must not import internal/store"},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + "/" + configs + `"`, ". must not import " + configs},
+		{"imports go down", configs + "/a.go", `package config; import "` + module + "/" + jobRuns + `"`, configs + " must not import " + jobRuns},
+		{"imports go down", jobRuns + "/a.go", `package jobs; import "` + module + `/internal/store"`, jobRuns + " must not import internal/store"},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/btrfs"`, ""},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/internal/walk"`, ". must not import internal/walk"},
 		{"imports go down", "internal/backup/a.go", `package backup; import "` + module + `/internal/prune"`, ""},
@@ -189,6 +195,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"special imports stay home", "rsyncexec/a.go", `package rsyncexec; import "github.com/vbauerster/mpb/v8"`, "mpb/v8"},
 		{"special imports stay home", command + "/a.go", `package main; import "github.com/vbauerster/mpb/v8"`, ""},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/google/go-cmp/cmp"`, "go-cmp"},
+		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/cenkalti/backoff/v5"`, "backoff"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/pelletier/go-toml/v2"`, "go-toml"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/santhosh-tekuri/jsonschema/v6"`, "jsonschema"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "testing"`, "imports testing"},

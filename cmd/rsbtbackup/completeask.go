@@ -27,7 +27,7 @@ const (
 	directories                  // the shell
 	backups                      // DEST
 	paths                        // the backup
-	jobs                         // the config
+	jobNames                     // the config
 )
 
 // completers goes by the name of an argument, or what stands in the help for
@@ -36,9 +36,9 @@ var completers = map[string]completer{
 	"SRC": directories, "DEST": directories, "DIR": directories, "NEW": directories,
 	"FILE": files, "PROGRAM": files,
 	"BACKUP": backups, "A": backups, "B": backups,
-	"PATH": paths, "JOB": jobs,
+	"PATH": paths, "JOB": jobNames,
 	"AGE": nobody, "COMMAND": nobody, "N": nobody, "PATTERN": nobody, "RATE": nobody, "RSYNC-ARG": nobody, "RULE": nobody,
-	"SIZE": nobody, "SPAN": nobody, "TEXT": nobody, "TIME": nobody,
+	"NAME": nobody, "SIZE": nobody, "SPAN": nobody, "TEXT": nobody, "TIME": nobody,
 }
 
 // A question is what the word under the cursor asks for.

@@ -29,7 +29,7 @@ func candidates(ctx context.Context, q question) []candidate {
 		if l, err := rsbtbackup.List(ctx, q.given["DEST"]); err == nil {
 			all = backupChoices(l.Backups, q.typed, time.Now())
 		}
-	case jobs:
+	case jobNames:
 		all = jobChoices()
 	case paths:
 		all = pathChoices(ctx, q)

@@ -31,6 +31,7 @@ type grammar struct {
 	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
+	Run     runCommand     `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`
 	Config  configCommand  `cmd:"" help:"Check, show or begin a config of many jobs."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 

@@ -112,6 +112,9 @@ func (u *ui) note(text string) {
 	}
 }
 
+// trouble prints what went wrong while the command goes on.
+func (u *ui) trouble(text string) { u.write(u.stderr, "rsbtbackup: "+clean(text)+"\n") }
+
 func (u *ui) hint(text string) { u.write(u.stderr, "hint: "+clean(text)+"\n") }
 
 // fail prints an error and its hints.

@@ -1,0 +1,138 @@
+// What run shows while it runs: on a terminal a bar for each job, elsewhere a line for each job that ends.
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
+)
+
+// runWatcher is told by jobs.Run, from several goroutines.
+type runWatcher struct {
+	u      *ui
+	screen *mpb.Progress // nil where no bars belong
+
+	mu   sync.Mutex
+	bars map[string]*jobBar
+}
+
+func newRunWatcher(u *ui) *runWatcher {
+	w := &runWatcher{u: u, bars: map[string]*jobBar{}}
+	if u.terminal && !u.quiet && !u.json {
+		w.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
+		u.setBar(w.screen)
+	}
+	return w
+}
+
+// Begins shows the bar of a step.
+func (w *runWatcher) Begins(j config.Job, s jobs.Step) {
+	w.u.log.Info("begins", "job", j.Name, "step", s)
+	if w.screen == nil {
+		return
+	}
+	b := &jobBar{label: j.Name + " " + string(s), started: time.Now()}
+	b.bar = w.screen.New(0, b, mpb.BarFillerTrim())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.take(j.Name)
+	w.bars[j.Name] = b
+}
+
+// take takes the bar of a job off the screen.
+func (w *runWatcher) take(job string) {
+	if b := w.bars[job]; b != nil {
+		b.bar.Abort(true)
+		delete(w.bars, job)
+	}
+}
+
+func (w *runWatcher) bar(job string) *jobBar {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bars[job]
+}
+
+// Transfers moves the bar of a backup on.
+func (w *runWatcher) Transfers(j config.Job, p rsbtbackup.Progress) {
+	if b := w.bar(j.Name); b != nil {
+		b.mu.Lock()
+		b.seen = b.seen.add(p)
+		b.mu.Unlock()
+	}
+}
+
+// Verifies moves the bar of a verify on.
+func (w *runWatcher) Verifies(j config.Job, p rsbtbackup.VerifyProgress) {
+	if b := w.bar(j.Name); b != nil {
+		b.mu.Lock()
+		b.read = &p
+		b.mu.Unlock()
+	}
+}
+
+// Ends tells of a failure at once, with its reason, also with --quiet.
+func (w *runWatcher) Ends(v jobs.Verdict) {
+	w.mu.Lock()
+	w.take(v.Job)
+	w.mu.Unlock()
+	switch {
+	case v.Err != nil && v.Status == jobs.Stopped:
+		w.u.log.Warn("stopped", "job", v.Job, "step", v.Step, "err", v.Err)
+	case v.Err != nil:
+		w.u.trouble(fmt.Sprintf("%s: %s: %s", v.Job, v.Step, message(v.Err)))
+	default:
+		w.u.log.Info("ended", "job", v.Job, "step", v.Step, "status", v.Status, "reason", v.Reason)
+	}
+	if v.Prune != nil {
+		neverNull(v.Prune)
+	}
+	if err := w.u.object(stepObject{"step", v}); err != nil {
+		w.u.note(err.Error())
+	}
+}
+
+func (w *runWatcher) remove() {
+	if w.screen == nil {
+		return
+	}
+	w.screen.Wait()
+	w.u.setBar(nil)
+}
+
+// jobBar is the line of one job.
+type jobBar struct {
+	label   string
+	bar     *mpb.Bar
+	started time.Time
+
+	mu   sync.Mutex
+	seen progressSeen
+	read *rsbtbackup.VerifyProgress
+}
+
+// Build makes it an mpb.BarFillerBuilder.
+func (b *jobBar) Build() mpb.BarFiller { return mpb.BarFillerFunc(b.fill) }
+
+// fill is called several times a second.
+func (b *jobBar) fill(w io.Writer, s decor.Statistics) error {
+	b.mu.Lock()
+	seen, read := b.seen, b.read
+	b.mu.Unlock()
+	elapsed, width := time.Since(b.started), max(0, s.AvailableWidth-len(b.label)-2)
+	line := progressLine(seen, elapsed, width)
+	if read != nil {
+		line = verifyProgressLine(*read, elapsed, width)
+	}
+	_, err := io.WriteString(w, b.label+"  "+line)
+	return err
+}

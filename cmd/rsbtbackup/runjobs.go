@@ -1,0 +1,231 @@
+// rsbtbackup run [JOB...|--all|--group=NAME]
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
+)
+
+type runCommand struct {
+	configFlag
+	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs of it."`
+
+	All         bool     `help:"Run all jobs."`
+	Group       string   `placeholder:"NAME" help:"Run the jobs of a group."`
+	AtOnce      jobCount `name:"jobs" short:"j" placeholder:"N" help:"Run so many jobs at once: those of the config, or else 1."`
+	IfOlderThan someTime `placeholder:"TIME" help:"Leave alone the jobs whose newest complete backup is younger: 20h."`
+	DryRun      bool     `short:"n" help:"Show what would be done; change nothing."`
+}
+
+// Help shows how it is used.
+func (runCommand) Help() string {
+	return `
+Each job makes a backup, then prunes, then verifies and checks if that is due: what the config says. Every step has its own
+verdict, and no failure of one job stops another. Two jobs never write to one DEST at once; the longest one begins first.
+A source on another host that does not answer is tried again if the config says so (retry-for), while others go on.
+
+At the end there is a table; the reason of each failure is on stderr as soon as it is known.
+
+The exit code is that of the most severe failure. From the most to the least severe:
+
+    129, 130, 143  interrupted: jobs that ran can be resumed, others were not begun
+    1              failed, or damage was found, or a check failed
+    2              the config is wrong (nothing was run), or an option in it
+    14             no space left
+    10             a DEST is missing, not initialised or not on btrfs
+    13             a safety guard stopped a backup
+    12             a source is missing or out of reach
+    11             a DEST is locked by another run
+    3              a backup is published, but not everything could be read
+
+EXAMPLE:
+
+    rsbtbackup run etc
+    rsbtbackup run --all --jobs=4
+    rsbtbackup run --group=web1 -n
+    rsbtbackup run --all --if-older-than=20h -q`
+}
+
+func (*runCommand) changesDest() {}
+
+// Validate is called by kong.
+func (c *runCommand) Validate() error {
+	ways := 0
+	for _, way := range []bool{len(c.Jobs) > 0, c.All, c.Group != ""} {
+		if way {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return errors.New("say which jobs: their names, --all or --group=NAME")
+	}
+	return nil
+}
+
+func (c *runCommand) pick(read *config.Config) ([]config.Job, error) {
+	switch {
+	case c.All:
+		return read.Jobs, nil
+	case c.Group != "":
+		return read.SelectGroup(c.Group)
+	}
+	return read.Select(c.Jobs)
+}
+
+type stepObject struct {
+	Type string `json:"type"`
+	jobs.Verdict
+}
+
+type runObject struct {
+	Type    string        `json:"type"`
+	Exit    int           `json:"exit"`
+	DryRun  bool          `json:"dry_run"`
+	Jobs    []jobInObject `json:"jobs"`
+	Started time.Time     `json:"started"`
+	Ended   time.Time     `json:"ended"`
+}
+
+type jobInObject struct {
+	Job    string      `json:"job"`
+	Status jobs.Status `json:"status"`
+	Exit   int         `json:"exit"`
+	Tries  int         `json:"tries"`
+}
+
+func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
+	read, err := c.load(u)
+	if err != nil {
+		return err
+	}
+	picked, err := c.pick(read)
+	if err != nil {
+		return err
+	}
+	if err := notYet(read, picked); err != nil {
+		return err
+	}
+	started := time.Now()
+	w := newRunWatcher(u)
+	results := jobs.Run(ctx, picked, jobs.Options{
+		Jobs: cmp.Or(int(c.AtOnce), read.Run.Jobs, 1), PerHost: read.Run.PerHost, PerDisk: read.Run.PerDisk,
+		IfOlderThan: time.Duration(c.IfOlderThan), DryRun: c.DryRun,
+		StateDir: jobs.StateDir(read.Run, os.Getenv, os.Geteuid()), Version: programVersion(),
+		ExitCode: exitCode, Logger: u.log, Now: time.Now, Watcher: w,
+	})
+	w.remove()
+	return c.report(ctx, u, results, started)
+}
+
+// report prints the table, and returns an error if any job failed.
+func (c *runCommand) report(ctx context.Context, u *ui, results []jobs.Result, started time.Time) error {
+	o := runObject{Type: "run", DryRun: c.DryRun, Jobs: []jobInObject{}, Started: started, Ended: time.Now()}
+	rows := [][]string{{"JOB", "RESULT", "BACKUP", "TOOK", "SENT", "ADDED"}}
+	var failed []string
+	for _, r := range results {
+		exit := exitOf(r)
+		o.Jobs = append(o.Jobs, jobInObject{r.Job.Name, r.Status(), exit, r.Tries})
+		rows = append(rows, runRow(r))
+		if exit != exitOK {
+			failed = append(failed, r.Job.Name)
+		}
+		if severity(exit) > severity(o.Exit) {
+			o.Exit = exit
+		}
+	}
+	u.result(table(rows)...)
+	err := u.object(o)
+	if len(failed) == 0 {
+		return err
+	}
+	return errors.Join(&codeError{o.Exit, fmt.Errorf("%d of %s not well: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}, err)
+}
+
+// some are the first n words, and how many more there are.
+func some(words []string, n int) []string {
+	if len(words) <= n {
+		return words
+	}
+	return append(words[:n:n], fmt.Sprintf("and %d more", len(words)-n))
+}
+
+// exitOf is the exit code of the most severe step.
+func exitOf(r jobs.Result) int {
+	worst := exitOK
+	for _, v := range r.Verdicts {
+		if severity(v.Exit) > severity(worst) {
+			worst = v.Exit
+		}
+	}
+	return worst
+}
+
+// runRow is one job. RESULT names the steps that were not well.
+func runRow(r jobs.Result) []string {
+	name, sent, added := "-", "-", "-"
+	if v, ok := r.Find(jobs.Backup); ok && v.Backup != nil {
+		if v.Backup.Name != "" {
+			name = v.Backup.Name
+		}
+		if v.Backup.Stats != nil {
+			sent = size(v.Backup.Stats.Literal)
+		}
+		added = sizeOrDash(v.Backup.AddedBytes)
+	}
+	return []string{r.Job.Name, resultText(r), name, took(r.Ended.Sub(r.Started)), sent, added}
+}
+
+func resultText(r jobs.Result) string {
+	var texts []string
+	for _, v := range r.Verdicts {
+		switch {
+		case v.Status == jobs.OK:
+		case v.Step == jobs.Backup && v.Exit == exitOK:
+			texts = append(texts, string(v.Status))
+		default:
+			texts = append(texts, fmt.Sprintf("%s %s (%d)", v.Step, v.Status, v.Exit))
+		}
+	}
+	if len(texts) == 0 {
+		return string(jobs.OK)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// notYet refuses what the config asks for and nobody does: a backup without the hook before it may be worth nothing.
+func notYet(c *config.Config, picked []config.Job) error {
+	values := c.Values
+	for _, j := range picked {
+		values = append(values, j.Values...)
+	}
+	for _, v := range values {
+		for _, table := range []string{"hooks.", "ping.", "http.", "metrics."} {
+			if strings.HasPrefix(v.Key, table) {
+				return config.Problems{{File: v.From[0].File, Line: v.From[0].Line, Text: v.Key + ": this version of rsbtbackup cannot do that yet"}}
+			}
+		}
+	}
+	return nil
+}
+
+// jobCount is a number of jobs.
+type jobCount int
+
+// UnmarshalText refuses 0.
+func (n *jobCount) UnmarshalText(text []byte) error {
+	var k keepMin
+	if err := k.UnmarshalText(text); err != nil {
+		return err
+	}
+	*n = jobCount(k)
+	return nil
+}

@@ -1,0 +1,13 @@
+// Package jobs runs the jobs of a config, and tells how they stand.
+//
+//	run.go       all of them: what Run and its report are
+//	queue.go     which job is next: pure
+//	job.go       one of them: its steps, one after the other
+//	steps.go     which steps follow a backup: pure
+//	look.go      what DEST says: when a backup was made, when it was read back
+//	state.go     what is remembered: small files that may be lost
+//	priority.go  nice and ionice
+//	status.go    how each job stands
+//
+// A failure of one job, or of one step, is its own: it stops no other job and is told under its own name.
+package jobs

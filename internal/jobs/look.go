@@ -1,0 +1,75 @@
+package jobs
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+// look reads DEST.
+func look(ctx context.Context, dest string, st State) (seen, error) {
+	s := seen{checked: st.Steps[Check].OK, pruneFailed: st.Steps[Prune].failing()}
+	l, err := rsbtbackup.List(ctx, dest)
+	if err != nil {
+		return s, err
+	}
+	s.newest, s.verified = newest(l.Backups), lastVerified(l.Backups)
+	return s, nil
+}
+
+// newest is when the newest complete backup was begun.
+func newest(backups []rsbtbackup.Snapshot) time.Time {
+	for i := len(backups) - 1; i >= 0; i-- {
+		if backups[i].Status == rsbtbackup.Complete {
+			return backups[i].Time
+		}
+	}
+	return time.Time{}
+}
+
+func lastVerified(backups []rsbtbackup.Snapshot) time.Time {
+	var last time.Time
+	for _, b := range backups {
+		if b.Record != nil && b.Record.Verified != nil && b.Record.Verified.At.After(last) {
+			last = b.Record.Verified.At
+		}
+	}
+	return last
+}
+
+// realPath is the directory that a path leads to, so that one DEST has one name. A path that leads nowhere stays.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// diskOf names the filesystem a path is on, alike for each of its mounts: btrfs gives every subvolume a device number of
+// its own in stat, but the mount table has that of the filesystem. "" is not known.
+func diskOf(path string) string {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st); err != nil || st.Mask&unix.STATX_MNT_ID == 0 {
+		return "" // before Linux 5.8
+	}
+	table, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	defer table.Close()
+	id := fmt.Sprint(st.Mnt_id)
+	for lines := bufio.NewScanner(table); lines.Scan(); {
+		if fields := strings.Fields(lines.Text()); len(fields) > 2 && fields[0] == id {
+			return fields[2]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,156 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// Options are those of Run.
+type Options struct {
+	Jobs, PerHost, PerDisk int           // at once; 0 is no limit
+	IfOlderThan            time.Duration // leave jobs alone whose newest complete backup is younger; 0: none
+	DryRun                 bool          // change nothing, and remember nothing
+	StateDir               string
+	Version                string           // of the calling program, for the records
+	ExitCode               func(error) int  // what the calling program makes of an error
+	Logger                 *slog.Logger     // what a job says has its name
+	Now                    func() time.Time // the clock
+	Watcher                Watcher
+}
+
+// Watcher is told what happens. Its methods are called from several goroutines.
+type Watcher interface {
+	Begins(j config.Job, s Step)
+	Transfers(j config.Job, p rsbtbackup.Progress)
+	Verifies(j config.Job, p rsbtbackup.VerifyProgress)
+	Ends(v Verdict)
+}
+
+// Run runs jobs, the longest first, and returns what became of each, in the order of jobs. It returns when all have
+// ended: once ctx is cancelled those that run stop, and those that wait do not begin. What becomes of one job changes
+// nothing for another.
+func Run(ctx context.Context, jobs []config.Job, o Options) []Result {
+	r := runner{o}
+	results := make([]Result, len(jobs))
+	tries := make([]try, len(jobs))
+	waiting := make([]task, len(jobs))
+	for i, j := range jobs {
+		tries[i] = newTry(j, r.state(j), o.Now())
+		waiting[i] = task{i, realPath(j.Backup.Dest), config.Host(j.Backup.Source), diskOf(j.Backup.Dest), tries[i].state.Length, time.Time{}}
+	}
+	var running []task
+	ends := make(chan ended)
+	stopped := ctx.Done()
+	for len(waiting)+len(running) > 0 {
+		start, wake := next(waiting, running, limits{o.Jobs, o.PerHost, o.PerDisk}, o.Now())
+		if ctx.Err() != nil {
+			start = nil
+			for _, t := range waiting {
+				results[t.job] = r.notBegun(ctx, jobs[t.job], tries[t.job])
+			}
+			waiting, stopped = nil, nil
+		}
+		for _, t := range start {
+			waiting = slices.DeleteFunc(waiting, func(w task) bool { return w.job == t.job })
+			tries[t.job].number++
+			go func(this try) { ends <- ended{t, r.run(ctx, jobs[t.job], this)} }(tries[t.job])
+		}
+		running = append(running, start...)
+		if len(waiting)+len(running) == 0 {
+			break
+		}
+		select {
+		case e := <-ends:
+			running = slices.DeleteFunc(running, func(t task) bool { return t.job == e.task.job })
+			if e.outcome.again {
+				e.task.notBefore = tries[e.task.job].next(o.Now())
+				waiting = append(waiting, e.task)
+				continue
+			}
+			results[e.task.job] = e.outcome.result
+		case <-r.alarm(wake):
+		case <-stopped:
+		}
+	}
+	return results
+}
+
+// ended is how a task ended.
+type ended struct {
+	task    task
+	outcome outcome
+}
+
+// outcome is what became of a job, or that it is to be tried again.
+type outcome struct {
+	result Result
+	again  bool
+}
+
+// try is what is known of a job from one try to the next. Only Run changes it, while the job does not run.
+type try struct {
+	state   State
+	began   time.Time
+	number  int
+	until   time.Time // the last try begins by then
+	backoff *backoff.ExponentialBackOff
+}
+
+func newTry(j config.Job, s State, now time.Time) try {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = time.Minute
+	if j.RetryDelay > 0 {
+		b.InitialInterval = j.RetryDelay
+	}
+	b.Multiplier, b.RandomizationFactor, b.MaxInterval = 2, 0.2, max(30*time.Minute, b.InitialInterval)
+	return try{state: s, began: now, until: now.Add(j.RetryFor), backoff: b}
+}
+
+// next is when the job is tried again: later each time, and the last time at the end of the window.
+func (t *try) next(now time.Time) time.Time {
+	at := now.Add(t.backoff.NextBackOff())
+	if at.After(t.until) {
+		return t.until
+	}
+	return at
+}
+
+// runner is what all jobs have in common. It does not change.
+type runner struct{ Options }
+
+// alarm rings at a time; never at the zero time.
+func (r runner) alarm(at time.Time) <-chan time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return time.After(at.Sub(r.Now()))
+}
+
+func (r runner) log(j config.Job) *slog.Logger { return r.Logger.With("job", j.Name) }
+
+// state reads what is remembered; what cannot be read is told and forgotten.
+func (r runner) state(j config.Job) State {
+	s, err := ReadState(r.StateDir, j.Name)
+	if err != nil {
+		r.log(j).Warn("what was remembered of the job is lost", "err", err)
+	}
+	return s
+}
+
+// notBegun is the result of a job that a signal came before.
+func (r runner) notBegun(ctx context.Context, j config.Job, t try) Result {
+	now, err := r.Now(), context.Cause(ctx)
+	v := Verdict{Job: j.Name, Step: Backup, Status: Stopped, Exit: r.ExitCode(err), Error: "not begun: " + err.Error(), Started: now, Ended: now, Err: err}
+	if t.number > 0 {
+		v.Error = "not tried again: " + err.Error()
+	}
+	r.Watcher.Ends(v)
+	return Result{Job: j, Verdicts: []Verdict{v}, Tries: t.number, Started: t.began, Ended: now}
+}

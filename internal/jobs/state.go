@@ -1,0 +1,142 @@
+package jobs
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// State is what is remembered of a job between runs: how long it takes, and what failed. Without it everything still
+// works: whether a backup is due is read from DEST.
+type State struct {
+	Version int                `json:"version"` // of this format: 1
+	Job     string             `json:"job"`
+	Dest    string             `json:"dest"`            // another one makes the rest meaningless
+	Length  time.Duration      `json:"length,omitzero"` // ns, of the last job whose backup succeeded
+	Steps   map[Step]StepState `json:"steps,omitempty"`
+}
+
+// StepState is the last run of a step, the last that succeeded, and the last that failed.
+type StepState struct {
+	At      time.Time `json:"at"`
+	OK      time.Time `json:"ok,omitzero"`
+	Failure *Failure  `json:"failure,omitempty"`
+}
+
+// failing tells whether the last failure is newer than the last success.
+func (s StepState) failing() bool { return s.Failure != nil && s.Failure.At.After(s.OK) }
+
+// Failure is why a step failed.
+type Failure struct {
+	At    time.Time `json:"at"`
+	Step  Step      `json:"step"`
+	Error string    `json:"error"`
+	Exit  int       `json:"exit"`
+}
+
+// LastFailure is the newest failure of any step, or nil.
+func (s State) LastFailure() *Failure {
+	var last *Failure
+	for _, step := range s.Steps {
+		if f := step.Failure; f != nil && (last == nil || f.At.After(last.At)) {
+			last = f
+		}
+	}
+	return last
+}
+
+// add is the state after a job. Only a success moves OK on; what was skipped, fresh or stopped changes nothing.
+func (s State) add(r Result) State {
+	next := State{Version: 1, Job: r.Job.Name, Dest: r.Job.Backup.Dest, Length: s.Length, Steps: map[Step]StepState{}}
+	if s.Dest == next.Dest {
+		for step, st := range s.Steps {
+			next.Steps[step] = st
+		}
+	}
+	for _, v := range r.Verdicts {
+		st := next.Steps[v.Step]
+		switch v.Status {
+		case OK:
+			st.At, st.OK = v.Ended, v.Ended
+			if v.Step == Backup {
+				next.Length = r.Ended.Sub(r.Started)
+			}
+		case Failed, Incomplete:
+			st.At, st.Failure = v.Ended, &Failure{v.Ended, v.Step, v.Error, v.Exit}
+		default:
+			continue
+		}
+		next.Steps[v.Step] = st
+	}
+	return next
+}
+
+// StateDir is where states are kept: what the config says, or the directory that systemd prepared (StateDirectory=), or
+// one of the system for root and one of their own for others.
+func StateDir(c config.Run, env func(string) string, euid int) string {
+	switch {
+	case c.State != "":
+		return c.State
+	case filepath.IsAbs(env("STATE_DIRECTORY")):
+		return env("STATE_DIRECTORY")
+	case euid == 0:
+		return "/var/lib/rsbtbackup"
+	case filepath.IsAbs(env("XDG_STATE_HOME")):
+		return filepath.Join(env("XDG_STATE_HOME"), "rsbtbackup")
+	}
+	return filepath.Join(env("HOME"), ".local/state/rsbtbackup")
+}
+
+func stateFile(dir, job string) string { return filepath.Join(dir, job+".json") }
+
+// ReadState reads the state of a job. One that is missing is empty. With an error it is empty too.
+func ReadState(dir, job string) (State, error) {
+	name := stateFile(dir, job)
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("state: %w", err)
+	}
+	var s State
+	if err := json.Unmarshal(data, &s); err != nil {
+		return State{}, fmt.Errorf("state: %s: %w", name, err)
+	}
+	if s.Version != 1 || s.Job != job {
+		return State{}, fmt.Errorf("state: %s: version %d of job %q", name, s.Version, s.Job)
+	}
+	return s, nil
+}
+
+// writeState puts the state in the place of the last one by a rename, so that nobody reads half of it. It need not
+// survive a power cut.
+func writeState(dir string, s State) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	f, err := os.CreateTemp(dir, "."+s.Job+".*")
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("state: %w", err), os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(append(data, '\n'))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), stateFile(dir, s.Job))
+}

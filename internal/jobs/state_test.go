@@ -1,0 +1,126 @@
+package jobs
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+func job(name string) config.Job {
+	return config.Job{Name: name, Table: name, Backup: rsbtbackup.BackupOptions{Source: "/src/" + name, Dest: "/dest/" + name}}
+}
+
+func result(minutes int, verdicts ...Verdict) Result {
+	at := noon.Add(time.Duration(minutes) * time.Minute)
+	for i := range verdicts {
+		verdicts[i].Ended = at
+	}
+	return Result{Job: job("a"), Verdicts: verdicts, Started: at.Add(-time.Minute), Ended: at}
+}
+
+func TestOnlySuccessMovesTheStateOn(t *testing.T) {
+	s := State{}.add(result(0, Verdict{Step: Backup, Status: OK}, Verdict{Step: Prune, Status: OK}))
+	if s.Length != time.Minute || !s.Steps[Backup].OK.Equal(noon) || s.LastFailure() != nil {
+		t.Fatalf("after a success: %+v", s)
+	}
+	s = s.add(result(1, Verdict{Step: Backup, Status: OK}, Verdict{Step: Prune, Status: Failed, Error: "no", Exit: 14}))
+	if !s.Steps[Prune].failing() || s.Steps[Backup].failing() || !s.Steps[Prune].OK.Equal(noon) || s.LastFailure().Exit != 14 {
+		t.Fatalf("after a failed prune: %+v", s)
+	}
+	for _, status := range []Status{Fresh, Skipped, Stopped} {
+		if next := s.add(result(2, Verdict{Step: Backup, Status: status})); !next.Steps[Backup].At.Equal(s.Steps[Backup].At) || !next.Steps[Prune].failing() {
+			t.Errorf("%s: %+v", status, next)
+		}
+	}
+	s = s.add(result(3, Verdict{Step: Backup, Status: Incomplete, Error: "some", Exit: 3}, Verdict{Step: Prune, Status: OK}))
+	if s.Steps[Prune].failing() || !s.Steps[Backup].failing() || s.LastFailure().Error != "some" || s.LastFailure().Step != Backup {
+		t.Errorf("after a prune that went well: %+v", s)
+	}
+	moved := result(4, Verdict{Step: Backup, Status: OK})
+	moved.Job.Backup.Dest = "/elsewhere"
+	if s := s.add(moved); len(s.Steps) != 1 {
+		t.Errorf("another dest: %+v", s)
+	}
+}
+
+func TestStateFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "state")
+	if s, err := ReadState(dir, "a"); err != nil || s.Steps != nil {
+		t.Errorf("a missing one: %+v, %v", s, err)
+	}
+	want := State{}.add(result(0, Verdict{Step: Backup, Status: OK}))
+	if err := writeState(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadState(dir, "a")
+	if err != nil || got.Length != want.Length || !got.Steps[Backup].OK.Equal(noon) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, garbage := range []string{"", "{", "null", `{"version":2,"job":"a"}`, `{"version":1,"job":"b"}`, `{"version":1,"job":"a","steps":7}`, strings.Repeat("\x00", 4096)} {
+		if err := os.WriteFile(stateFile(dir, "a"), []byte(garbage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := ReadState(dir, "a")
+		if err == nil || !strings.Contains(err.Error(), dir+"/a.json") || s.Steps != nil {
+			t.Errorf("%.20q: %+v, %v", garbage, s, err)
+		}
+	}
+	if err := writeState(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestStateDir(t *testing.T) {
+	env := func(pairs ...string) func(string) string {
+		return func(name string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if pairs[i] == name {
+					return pairs[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	for _, tt := range []struct {
+		run  config.Run
+		env  func(string) string
+		euid int
+		want string
+	}{
+		{config.Run{State: "/x"}, env("STATE_DIRECTORY", "/y"), 0, "/x"},
+		{config.Run{}, env("STATE_DIRECTORY", "/y"), 0, "/y"},
+		{config.Run{}, env("HOME", "/root", "XDG_STATE_HOME", "/z"), 0, "/var/lib/rsbtbackup"},
+		{config.Run{}, env("HOME", "/home/u", "XDG_STATE_HOME", "/z"), 1000, "/z/rsbtbackup"},
+		{config.Run{}, env("HOME", "/home/u"), 1000, "/home/u/.local/state/rsbtbackup"},
+	} {
+		if got := StateDir(tt.run, tt.env, tt.euid); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
+func FuzzState(f *testing.F) {
+	f.Add(`{"version":1,"job":"a","steps":{"backup":{"at":"2026-11-28T12:00:00Z","failure":{"at":"2026-11-28T12:00:00Z"}}}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		dir := t.TempDir()
+		if err := os.WriteFile(stateFile(dir, "a"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := ReadState(dir, "a")
+		if err != nil {
+			return
+		}
+		s.LastFailure()
+		if err := writeState(dir, s.add(result(0, Verdict{Step: Backup, Status: OK}))); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package jobs
+
+import (
+	"errors"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// seen is what DEST and the small state file say before a job begins.
+type seen struct {
+	newest   time.Time // when the newest complete backup was begun; zero: there is none
+	verified time.Time // when any backup was last read back
+	checked  time.Time // when DEST was last checked
+	// pruneFailed: the last prune did not succeed, and no later one did.
+	pruneFailed bool
+}
+
+// fresh tells whether the newest backup is young enough to need no other. One from the future is the work of a wrong
+// clock, and no reason to make none until then.
+func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
+	age := now.Sub(s.newest)
+	return ifOlderThan > 0 && !s.newest.IsZero() && age >= 0 && age < ifOlderThan
+}
+
+// following returns the steps that are due after a backup that ended with err, or was not due since the last one is
+// fresh.
+//
+// Without a usable DEST there is nothing to do. Backups are pruned when one was published, when the last prune failed,
+// and when the disk is full, so that the next run has room. What is there is read back whether or not the source could be
+// reached; a check would only say again that the backup failed.
+func following(j config.Job, s seen, err error, wasFresh bool, now time.Time) []Step {
+	for _, unusable := range []error{rsbtbackup.ErrDest, rsbtbackup.ErrNotBtrfs, rsbtbackup.ErrNotInitialized, rsbtbackup.ErrLocked} {
+		if errors.Is(err, unusable) {
+			return nil
+		}
+	}
+	var steps []Step
+	there := err == nil || errors.Is(err, rsbtbackup.ErrIncomplete)
+	published := there && !wasFresh
+	if j.Prunes() && (published || wasFresh && s.pruneFailed || errors.Is(err, rsbtbackup.ErrNoSpace)) {
+		steps = append(steps, Prune)
+	}
+	if j.Verify.Every.Due(s.verified, now) && !(j.Verify.Every.Always && wasFresh) {
+		steps = append(steps, Verify)
+		if j.Verify.Against && err == nil {
+			steps = append(steps, Against)
+		}
+	}
+	if there && j.Check.Every.Due(s.checked, now) && !(j.Check.Every.Always && wasFresh) {
+		steps = append(steps, Check)
+	}
+	return steps
+}
+
+// unreachable tells of an error that may be gone in a while: a source on another host that does not answer.
+func unreachable(j config.Job, err error) bool {
+	return errors.Is(err, rsbtbackup.ErrSource) && config.Host(j.Backup.Source) != ""
+}
+
+// absent tells of a DEST whose disk is not there: nothing, or an empty mount point.
+func absent(err error) bool {
+	return errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)
+}
