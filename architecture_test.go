@@ -112,7 +112,7 @@ var testHelp = []string{loopfs, testbin, servers}
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
 	"internal/backup/plan.go", "internal/backup/guard.go", "internal/backup/judge.go",
-	"internal/replay/replay.go", "retention/apply.go",
+	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 }
 
 // homes says for an import path, and all below it, in which packages it may stand.

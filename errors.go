@@ -27,6 +27,9 @@ var (
 	// ErrOtherFilesystem: at SRC, or below it, another filesystem is mounted than on
 	// record, or none. It comes with ErrGuard.
 	ErrOtherFilesystem = facts.ErrOtherFilesystem
+	// ErrUnusual: far more would be deleted than was before, or the clock has jumped.
+	// It comes with ErrGuard.
+	ErrUnusual = facts.ErrUnusual
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = facts.ErrNoSpace
 	// ErrIncomplete: the backup is published, but rsync could not read

@@ -27,6 +27,10 @@ type PruneOptions struct {
 	// Wait returns only when the space of what was deleted is free again.
 	Wait bool
 
+	// Force deletes also where the clock has jumped, or nearly all backups would go
+	// although the prunes before deleted few: that stops it otherwise.
+	Force bool
+
 	// DryRun reports the plan, with the space it would free, and changes
 	// nothing.
 	DryRun   bool
@@ -47,13 +51,15 @@ type PruneReport struct {
 	Free      uint64     `json:"free"`  // bytes, as statfs tells an ordinary user
 	Total     uint64     `json:"total"` // bytes
 	Repairs   []string   `json:"repairs,omitempty"`
+	// Refused says, in a dry run, why nothing would be deleted without Force.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Prune deletes the backups that o.Policy does not keep, oldest first. The
 // owner of the backups and root may do this.
 //
 // Errors match ErrUsage (nothing says what to keep, or a value makes no
-// sense), ErrNoSpace (MinFree can not be reached: where that can be told
+// sense), ErrGuard with ErrUnusual (unless forced: see PruneOptions.Force), ErrNoSpace (MinFree can not be reached: where that can be told
 // beforehand nothing is deleted for it; a *HeldError, not yet), or what opening and locking DEST gives.
 // The report is valid with any error.
 func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, error) {

@@ -118,13 +118,16 @@ type Snapshot struct {
 	// from another time zone do not tell, or else what the name says.
 	Time time.Time `json:"time"`
 	// ID is the btrfs subvolume id. It only grows, so it gives the order in
-	// which backups were made whatever clocks and time zones did.
+	// which backups were made whatever clocks and time zones did, unless they were
+	// received or copied: then it is that of the recorded times.
 	ID         uint64     `json:"id"`
 	UUID       btrfs.UUID `json:"uuid"`
 	ParentUUID btrfs.UUID `json:"parent_uuid"`
 	Made       uint64     `json:"-"` // btrfs generation it was made in: nothing in it was younger then
 	Generation uint64     `json:"-"` // of the last change inside; that of its root also moves when somebody makes a snapshot of it
 	Touched    bool       `json:"-"` // something in it changed after it was made: by hand, or by deduplication
+	Received   bool       `json:"-"` // by btrfs receive: the id says when that was
+	Order      int        `json:"-"` // place among all backups of DEST, the oldest first
 	ReadOnly   bool       `json:"read_only"`
 	Status     Status     `json:"status"`
 	Current    bool       `json:"current"` // cur names it

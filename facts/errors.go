@@ -52,6 +52,9 @@ var (
 	// ErrOtherFilesystem: at SRC, or below it, another filesystem is mounted than on
 	// record, or none. It comes with ErrGuard.
 	ErrOtherFilesystem = errors.New("not the filesystem on record")
+	// ErrUnusual: far more would be deleted than was before, or the clock has jumped.
+	// It comes with ErrGuard.
+	ErrUnusual = errors.New("not what was deleted before")
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = errors.New("no space left")
 	// ErrIncomplete: the backup is published, but rsync could not read

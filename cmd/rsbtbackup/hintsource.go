@@ -131,6 +131,8 @@ func guardHints(err error, i invocation) ([]string, bool) {
 		return insideHints(inside, i), true
 	case errors.Is(err, rsbtbackup.ErrOtherFilesystem):
 		return filesystemHints(i), true
+	case errors.Is(err, rsbtbackup.ErrUnusual):
+		return unusualHints(i), true
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return overrideHints(i), true
 	}
@@ -146,6 +148,24 @@ func filesystemHints(i invocation) []string {
 		return []string{"to see what is mounted: findmnt", "to restore there all the same: " + i.again("--force")}
 	}
 	return nil
+}
+
+// unusualHints: a backup was made all the same, so it is prune that goes on.
+func unusualHints(i invocation) []string {
+	look, again := i.again("--dry-run"), i.again("--force")
+	if b, ok := i.command.(*backupCommand); ok {
+		words := []string{"rsbtbackup", "prune", b.Dest}
+		for n, word := range i.args {
+			if strings.HasPrefix(word, "--keep-") {
+				words = append(words, word)
+				if !strings.Contains(word, "=") && n+1 < len(i.args) {
+					words = append(words, i.args[n+1])
+				}
+			}
+		}
+		look, again = quoteAll(append(words, "--dry-run")...), quoteAll(append(words, "--force")...)
+	}
+	return []string{"to see what would go: " + look, "if the clock is right, and that is meant: " + again}
 }
 
 // overrideHints: what to look at, then how to go on all the same. A DEST made

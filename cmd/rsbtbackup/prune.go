@@ -20,6 +20,7 @@ type pruneCommand struct {
 	MinFree freeSpace `placeholder:"SIZE" help:"Delete further backups, oldest first, until SIZE is free: 50G, 512MiB, 10%. Run by root it deletes none if all that may go would not do."`
 	KeepMin keepMin   `placeholder:"N" help:"With --min-free leave at least N complete backups (1)."`
 	Wait    bool      `help:"Return when the space of what was deleted is free. Otherwise the kernel frees it within a minute or so."`
+	Force   bool      `help:"Go on where a safety guard would stop the run."`
 	DryRun  bool      `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`
 }
 
@@ -28,7 +29,8 @@ func (pruneCommand) Help() string {
 	return `
 A backup that any rule matches is kept; the others are deleted, oldest first. Pinned backups and the newest complete one
 are always kept. Periods without backups do not count. Ages are counted from the latest backup, so that nothing more is
-deleted when no new backups come.
+deleted when no new backups come. It stops (exit 13) where the clock has jumped, or nearly all would go although the
+prune before deleted few.
 
 EXAMPLE:
 
@@ -50,7 +52,7 @@ func (c *pruneCommand) Validate() error {
 
 func (c *pruneCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return runPrune(ctx, u, c.Dest, rsbtbackup.PruneOptions{
-		Policy: c.Keep.policy(), MinFree: rsbtbackup.MinFree(c.MinFree), KeepMin: int(c.KeepMin), Wait: c.Wait,
+		Policy: c.Keep.policy(), MinFree: rsbtbackup.MinFree(c.MinFree), KeepMin: int(c.KeepMin), Wait: c.Wait, Force: c.Force,
 		DryRun: c.DryRun, LockWait: f.LockWait.duration(), Logger: u.log,
 	})
 }
@@ -91,7 +93,11 @@ func pruneReport(r *rsbtbackup.PruneReport, now time.Time) []string {
 	case len(r.Decisions) == 0:
 		return []string{planSummary(r)}
 	}
-	return append(table(planRows(r.Decisions, now)), planSummary(r))
+	lines := append(table(planRows(r.Decisions, now)), planSummary(r))
+	if r.Refused != "" {
+		lines = append(lines, "this would be refused without --force: "+r.Refused)
+	}
+	return lines
 }
 
 func planRows(decisions []rsbtbackup.Decision, now time.Time) [][]string {

@@ -14,6 +14,7 @@ type rotateCommand struct {
 	Age  keepSpan `arg:"" name:"AGE" help:"How old a backup may become: 12h, 30d, 2w, 6m, 1y (m is months)."`
 
 	Wait   bool `help:"Return when the space of what was deleted is free."`
+	Force  bool `help:"Go on where a safety guard would stop the run."`
 	DryRun bool `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`
 }
 
@@ -34,7 +35,7 @@ func (*rotateCommand) changesDest()   {}
 
 func (c *rotateCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return runPrune(ctx, u, c.Dest, rsbtbackup.PruneOptions{
-		Policy: retention.Policy{Age: retention.Span(c.Age)}, Wait: c.Wait,
+		Policy: retention.Policy{Age: retention.Span(c.Age)}, Wait: c.Wait, Force: c.Force,
 		DryRun: c.DryRun, LockWait: f.LockWait.duration(), Logger: u.log,
 	})
 }

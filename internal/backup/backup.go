@@ -337,7 +337,7 @@ func (r *run) noticeBroken() {
 		if errors.Is(b.WhyNot, fs.ErrPermission) {
 			text = store.Unreadable(b).Error()
 		}
-		if base := r.state.Newest(); base != nil && b.ID > base.ID {
+		if base := r.state.Newest(); base != nil && store.Younger(b, *base) {
 			text += ": this backup goes on from " + base.Name
 		}
 		r.notice(text)

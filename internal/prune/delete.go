@@ -141,6 +141,8 @@ func checkDoomed(doomed []facts.Snapshot, st *store.State) error {
 		switch {
 		case b.Pinned():
 			return store.PinnedError(b.Name, b.Record)
+		case b.Current && (complete == nil || b.Name != complete.Name):
+			return fail.Kindf(facts.ErrGuard, "%s is the current backup", b.Name)
 		case complete != nil && b.Name == complete.Name:
 			return fail.Kindf(facts.ErrGuard, "%s is the newest complete backup", b.Name)
 		case b.Name == newest.Name, st.Newest() != nil && b.Name == st.Newest().Name:

@@ -36,6 +36,10 @@ type Options struct {
 	// Wait returns only when the space of what was deleted is free again.
 	Wait bool
 
+	// Force deletes also where the clock has jumped, or nearly all backups would go
+	// although the prunes before deleted few: that stops it otherwise.
+	Force bool
+
 	// DryRun reports the plan, with the space it would free, and changes
 	// nothing.
 	DryRun   bool
@@ -56,13 +60,15 @@ type Report struct {
 	Free      uint64           `json:"free"`  // bytes, as statfs tells an ordinary user
 	Total     uint64           `json:"total"` // bytes
 	Repairs   []string         `json:"repairs,omitempty"`
+	// Refused says, in a dry run, why nothing would be deleted without Force.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Run deletes the backups that o.Policy does not keep, oldest first. The
 // owner of the backups and root may do this.
 //
 // Errors match ErrUsage (nothing says what to keep, or a value makes no
-// sense), ErrNoSpace (MinFree can not be reached: where that can be told
+// sense), ErrGuard with ErrUnusual (unless forced: see Options.Force), ErrNoSpace (MinFree can not be reached: where that can be told
 // beforehand nothing is deleted for it; a *HeldError, not yet), or what opening and locking DEST gives.
 // The report is valid with any error.
 func Run(ctx context.Context, dest string, o Options) (*Report, error) {
@@ -126,6 +132,9 @@ func planPrune(ctx context.Context, dest string, o Options, report *Report) erro
 		return fail.Step("read", err)
 	}
 	report.Decisions = Decide(st.Backups, o.Policy, now)
+	if err := unusual(st, o, now, readPruned(s)); err != nil && !o.Force {
+		report.Refused = err.Error()
+	}
 	m := &space.Measurer{Store: s, Hidden: st.Hidden}
 	if err := m.Measure(ctx, report.Decisions); err != nil {
 		return fail.Step("measure", err)
@@ -206,6 +215,11 @@ func Locked(c *store.Locked, ctx context.Context, o Options, report *Report) (er
 		return fail.Step("options", err)
 	}
 	report.Decisions = Decide(c.State.Backups, o.Policy, c.Now)
+	if err := unusual(c.State, o, c.Now, readPruned(c.Store)); err != nil && !o.Force {
+		report.Decisions = keepAll(c.State.Backups)
+		report.explainKept("stopped by a safety guard")
+		return fail.Step("guard", err)
+	}
 	var doomed []facts.Snapshot
 	for _, d := range slices.Backward(report.Decisions) {
 		if !d.Keep {
@@ -213,6 +227,9 @@ func Locked(c *store.Locked, ctx context.Context, o Options, report *Report) (er
 		}
 	}
 	report.Deleted, err = c.DeleteAll(ctx, doomed, store.Removal{Spared: report.spare, Progress: o.Progress})
+	if err == nil && !o.Policy.IsEmpty() {
+		notePruned(c, pruned{Of: len(report.Decisions), Deleted: len(report.Deleted)})
+	}
 	if err == nil && !space.IsZero(o.MinFree) {
 		err = freeUp(c, ctx, o, report)
 	}
@@ -257,12 +274,16 @@ func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []
 	asked := make([]retention.Backup, len(backups))
 	byName := make(map[string]facts.Snapshot, len(backups))
 	for i, b := range backups {
-		asked[i] = retention.Backup{Name: b.Name, Time: b.Time, ID: b.ID, Complete: b.Status == facts.Complete, Pinned: b.Pinned()}
+		asked[i] = retention.Backup{Name: b.Name, Time: b.Time, ID: uint64(i + 1), Complete: b.Status == facts.Complete, Pinned: b.Pinned()}
 		byName[b.Name] = b
 	}
 	var decisions []facts.Decision
 	for _, d := range retention.Apply(asked, policy, now) {
-		decisions = append(decisions, facts.Decision{Snapshot: byName[d.Backup.Name], Keep: d.Keep, Reasons: d.Reasons})
+		decided := facts.Decision{Snapshot: byName[d.Backup.Name], Keep: d.Keep, Reasons: d.Reasons}
+		if decided.Current && !d.Keep {
+			decided.Keep, decided.Reasons = true, []string{"the current backup"}
+		}
+		decisions = append(decisions, decided)
 	}
 	return decisions
 }
@@ -425,7 +446,7 @@ func expendable(left []facts.Snapshot, keepMin int) int {
 	newest := store.NewestComplete(left)
 	for i, b := range left {
 		last := i == len(left)-1 || &left[i] == newest
-		if b.Pinned() || last || b.Status == facts.Complete && complete <= keepMin {
+		if b.Pinned() || b.Current || last || b.Status == facts.Complete && complete <= keepMin {
 			continue
 		}
 		return i

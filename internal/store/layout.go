@@ -34,6 +34,8 @@ const (
 
 const HeldName = "held.json" // deleted backups that prune found in use; see held.go
 
+const PrunedName = "pruned.json" // how much the prune before has deleted; see prune/unusual.go
+
 const recordSuffix = ".json"
 
 // What rsyncbtrfs leaves in its destinations.

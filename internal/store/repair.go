@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
 )
@@ -70,7 +72,7 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 // repairCur lets cur name the newest complete backup.
 func (s *Store) repairCur(st *State, now time.Time) (string, error) {
 	newest := st.NewestComplete()
-	if st.guessing() || st.CurHidden() {
+	if st.guessing() || st.CurHidden() || st.Doubt != "" && st.current() != nil {
 		return "", nil
 	}
 	switch {
@@ -90,10 +92,22 @@ func (s *Store) repairCur(st *State, now time.Time) (string, error) {
 	if err := s.SetCur(newest.Name); err != nil {
 		return "", err
 	}
+	for i := range st.Backups {
+		st.Backups[i].Current = st.Backups[i].Name == newest.Name
+	}
 	if st.Cur == Symlink {
 		return fmt.Sprintf("%s pointed to %q, now to %s", CurName, st.CurLink, newest.Name), nil
 	}
 	return fmt.Sprintf("%s was %s, now it names %s", CurName, st.Cur, newest.Name), nil
+}
+
+// current returns the complete backup that cur names, or nil.
+func (st *State) current() *facts.Snapshot {
+	i := slices.IndexFunc(st.Backups, func(b facts.Snapshot) bool { return b.Current && b.Status == facts.Complete })
+	if i < 0 {
+		return nil
+	}
+	return &st.Backups[i]
 }
 
 // clear frees one of our names. A link or an empty directory is removed;

@@ -59,6 +59,7 @@ func (p *PendingState) PublishedAs(b *facts.Snapshot) bool {
 type State struct {
 	Backups []facts.Snapshot // oldest first
 	Broken  []facts.Snapshot // oldest first; backups that can not be opened
+	Doubt   string           // about that order; nothing may be deleted by it
 	Pending PendingState
 	// lostPending tells that one is damaged, so that another name stands in for it.
 	LostPending bool
@@ -93,8 +94,6 @@ func (st *State) All() []facts.Snapshot {
 	slices.SortFunc(all, byAge)
 	return all
 }
-
-func byAge(a, b facts.Snapshot) int { return cmp.Compare(a.ID, b.ID) }
 
 // Find is find among all backups, that refuses one that can not be opened: to
 // take another in its place would be a guess.
@@ -135,7 +134,7 @@ func (st *State) WarnOfBroken(log *slog.Logger) {
 // which may be nil.
 func (st *State) BrokenSince(b *facts.Snapshot) bool {
 	n := len(st.Broken)
-	return n > 0 && (b == nil || st.Broken[n-1].ID > b.ID)
+	return n > 0 && (b == nil || Younger(st.Broken[n-1], *b))
 }
 
 // Newest returns the last backup made of those that can be opened, or nil.
@@ -152,7 +151,7 @@ func (st *State) Newest() *facts.Snapshot {
 func (st *State) guessing() bool {
 	newest := st.NewestComplete()
 	for _, b := range st.All() {
-		if (b.RecordError != "" || errors.Is(b.WhyNot, fs.ErrPermission)) && (newest == nil || b.ID > newest.ID) {
+		if (b.RecordError != "" || errors.Is(b.WhyNot, fs.ErrPermission)) && (newest == nil || Younger(b, *newest)) {
 			return true
 		}
 	}
@@ -222,7 +221,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 
 // setApart puts the backups in order, and those that can not be opened aside.
 func (st *State) setApart() {
-	slices.SortFunc(st.Backups, byAge)
+	st.Doubt = setOrder(st.Backups)
 	distrustUnrecorded(st.Backups)
 	all := st.Backups
 	st.Backups = nil
@@ -414,7 +413,7 @@ func (s *Store) readBackup(records *os.File, name string, loc *time.Location) (*
 	if err != nil || info == nil {
 		return nil, err
 	}
-	b := &foundBackup{Snapshot: facts.Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, Made: info.OTransID, Generation: max(info.OTransID, info.CTransID), Touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: facts.Complete, WhyNot: whyNot}}
+	b := &foundBackup{Snapshot: facts.Snapshot{Name: name, Time: t, ID: info.ID, UUID: info.UUID, ParentUUID: info.ParentUUID, Received: !info.ReceivedUUID.IsZero(), Made: info.OTransID, Generation: max(info.OTransID, info.CTransID), Touched: info.CTransID > info.OTransID, ReadOnly: info.ReadOnly, Status: facts.Complete, WhyNot: whyNot}}
 	if whyNot != nil {
 		b.Unreadable = whyNot.Error()
 	}

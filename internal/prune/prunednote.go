@@ -1,0 +1,40 @@
+// The note on the prune before.
+
+package prune
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// pruned is what the prune before has done.
+type pruned struct {
+	Version int `json:"version"` // 1
+	Of      int `json:"of"`      // so many backups
+	Deleted int `json:"deleted"`
+}
+
+// readPruned returns nil if nothing is known of a prune before.
+func readPruned(s *store.Store) *pruned {
+	var p pruned
+	data, err := at.ReadFile(s.Log, store.PrunedName, 4096)
+	if err != nil || json.Unmarshal(data, &p) != nil || p.Version != 1 {
+		return nil
+	}
+	return &p
+}
+
+// notePruned is for the next run; without the note it has one clue less.
+func notePruned(c *store.Locked, p pruned) {
+	p.Version = 1
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = at.WriteFile(c.Store.Log, store.PrunedName, data, false)
+	}
+	if err != nil {
+		c.Log.Warn("what was deleted is not noted for the next run", "error", fmt.Errorf("write %s: %w", store.PrunedName, err))
+	}
+}

@@ -1,0 +1,123 @@
+// Unusual deletions: nothing goes on the word of one clock.
+
+package prune
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/retention"
+)
+
+const (
+	// longAbsence is a jump of the clock after which nothing goes for it: a machine
+	// may be off for a holiday, or a disk lie in a drawer for some weeks.
+	longAbsence = 30 * 24 * time.Hour
+	// veryLong: whatever the habit was, that is asked about.
+	veryLong = 366 * 24 * time.Hour
+	// trusted is how many backups have to be made after a jump for it to be the
+	// time: a run each night makes them in a week.
+	trusted = 7
+	// few backups are no habit.
+	few = 4
+)
+
+// unusual refuses to delete by the policy what goes only because the clock has
+// jumped, by the order of backups that is in doubt, or nearly all of them although
+// the prune before deleted few. It is pure.
+func unusual(st *store.State, o Options, now time.Time, before *pruned) error {
+	backups := st.Backups
+	doomed := doomedBy(backups, o.Policy, now)
+	switch {
+	case len(doomed) == 0:
+		return nil
+	case st.Doubt != "":
+		return stop("which backups are the older ones is in doubt: %s", st.Doubt)
+	}
+	at, gap := largestGap(backups, now)
+	jump := max(0, gap-usualGap(backups))
+	steady := doomedBy(withoutJump(backups, at, jump), o.Policy, now.Add(-jump))
+	jumped := slices.DeleteFunc(slices.Clone(doomed), func(name string) bool { return slices.Contains(steady, name) })
+	switch {
+	case len(jumped) == 0:
+	case gap > veryLong, gap > longAbsence && gap > 4*usualGap(backups) && nearlyAll(len(jumped), len(backups)):
+		return stop("the clock is %s ahead of the backup before, %s, and %s would be deleted for that: is it right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
+	}
+	rest := len(doomed)
+	if gap <= longAbsence {
+		rest -= len(jumped) // so much time may pass
+	}
+	if before != nil && !nearlyAll(before.Deleted, before.Of) && rest >= few && nearlyAll(rest, len(backups)) {
+		return stop("%d of %d backups would be deleted, and the prune before deleted %d of %d", len(doomed), len(backups), before.Deleted, before.Of)
+	}
+	return nil
+}
+
+func stop(format string, args ...any) error {
+	return fail.Kind(facts.ErrGuard, fail.Kindf(facts.ErrUnusual, format, args...))
+}
+
+func days(d time.Duration) string { return say.Plural(int(d/(24*time.Hour)), "day") }
+
+// nearlyAll is four of five.
+func nearlyAll(n, of int) bool { return n > 0 && n*5 >= of*4 }
+
+func doomedBy(backups []facts.Snapshot, policy retention.Policy, now time.Time) []string {
+	var names []string
+	for _, d := range Decide(backups, policy, now) {
+		if !d.Keep {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
+// largestGap returns the largest step forward of the clock among the last ones,
+// the one to now included, and the index of the backup before it. A step that was
+// taken back counts no more, nor does one that takes another back: it is from the
+// latest time before to the earliest after.
+func largestGap(backups []facts.Snapshot, now time.Time) (at int, gap time.Duration) {
+	latest := make([]time.Time, len(backups))
+	for i, b := range backups {
+		latest[i] = b.Time
+		if i > 0 && latest[i-1].After(b.Time) {
+			latest[i] = latest[i-1]
+		}
+	}
+	next := now
+	for i := len(backups) - 1; i >= max(0, len(backups)-trusted); i-- {
+		if step := next.Sub(latest[i]); step > gap {
+			at, gap = i, step
+		}
+		if backups[i].Time.Before(next) {
+			next = backups[i].Time
+		}
+	}
+	return at, gap
+}
+
+// withoutJump moves what comes after the backup at to where it would be without.
+func withoutJump(backups []facts.Snapshot, at int, jump time.Duration) []facts.Snapshot {
+	moved := slices.Clone(backups)
+	for i := at + 1; i < len(moved); i++ {
+		moved[i].Time = moved[i].Time.Add(-jump)
+	}
+	return moved
+}
+
+// usualGap is the median of the steps there are.
+func usualGap(backups []facts.Snapshot) time.Duration {
+	var gaps []time.Duration
+	for i := 1; i < len(backups); i++ {
+		gaps = append(gaps, max(0, backups[i].Time.Sub(backups[i-1].Time)))
+	}
+	if len(gaps) == 0 {
+		return 0
+	}
+	slices.Sort(gaps)
+	return gaps[(len(gaps)-1)/2]
+}
