@@ -9,6 +9,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -21,12 +22,36 @@ type verdict struct {
 	err    error        // why nothing is published
 }
 
-// errMaxDelete: rsync has deleted as much as it was allowed to, and not all.
-var errMaxDelete = errors.New("more was to be deleted than is allowed")
+// circumstances are what the end of rsync is judged by, besides itself.
+type circumstances struct {
+	src          *source.Source
+	gone         error           // a local source is not the directory it was
+	base, newest *facts.Snapshot // what pending began as, and the last backup; nil if there is none
+	baseEmpty    bool            // newest holds nothing
+	maxDelete    int             // as in the plan
+	resumed      bool            // pending holds the work of an earlier run
+	tookDest     error           // rules took DEST in again
+	refuse23     bool
+	force        bool
+}
 
-// judge is pure. Exit codes are those of rsync(1); what each cause really
-// gives was tried out on rsync 3.5.0.
-func judge(end transfer.End) verdict {
+// judge decides what becomes of pending. It is pure. Exit codes are those of rsync(1); what each cause really gives was
+// tried out on rsync 3.5.0.
+func judge(end transfer.End, c circumstances) verdict {
+	v := judgeEnd(end, c)
+	if v.err != nil {
+		return v
+	}
+	if err := emptied(c.src, end.Result.Stats.Files, c.newest, c.baseEmpty, c.force); err != nil {
+		return verdict{err: err, drop: true, notice: v.notice}
+	}
+	if c.tookDest != nil {
+		return verdict{err: c.tookDest, drop: true, notice: v.notice}
+	}
+	return v
+}
+
+func judgeEnd(end transfer.End, c circumstances) verdict {
 	if errors.Is(end.Err, rsyncexec.ErrStillRunning) {
 		return verdict{err: end.Err} // whatever it exited with: something still writes
 	}
@@ -34,48 +59,53 @@ func judge(end transfer.End) verdict {
 		return verdict{err: fail.Kind(facts.ErrNoSpace, end.Failure("rsync: no space left on device"))}
 	}
 	if end.Stopped {
-		return verdict{err: errMaxDelete, drop: true}
+		return verdict{err: tooManyDeletes(c.src, c.base, c.maxDelete), drop: true}
 	}
 	var exit *rsyncexec.ExitError
 	if end.Err != nil && !errors.As(end.Err, &exit) {
-		return verdict{err: end.Err, drop: end.Unstarted()}
+		return verdict{err: end.Err, drop: end.Unstarted() && !c.resumed}
 	}
-	if end.Gone != nil {
-		return verdict{err: end.Gone}
+	if c.gone != nil {
+		return verdict{err: c.gone}
 	}
 	if len(end.Skipped) > 0 && (exit == nil || exit.Code == rsyncexec.ExitVanished) {
-		return judgeSkipped(end)
+		return judgeSkipped(end, c)
 	}
 	if exit == nil {
 		return verdict{status: facts.Complete}
 	}
-	switch exit.Code {
+	return judgeExit(end, exit.Code, c)
+}
+
+func judgeExit(end transfer.End, code int, c circumstances) verdict {
+	idle := !end.Connected && !c.resumed // nothing was written to pending, by this run or before it
+	switch code {
 	case rsyncexec.ExitVanished:
 		return verdict{status: facts.Complete, notice: "some files vanished from the source while it was read (rsync exit 24)"}
 	case rsyncexec.ExitPartial:
-		return judgePartial(end)
+		return judgePartial(end, c)
 	case rsyncexec.ExitMaxDelete:
-		return verdict{err: errMaxDelete, drop: true}
+		return verdict{err: tooManyDeletes(c.src, c.base, c.maxDelete), drop: true}
 	case rsyncexec.ExitSyntax:
-		return verdict{err: fail.Kind(facts.ErrUsage, end.Err), drop: end.Idle()}
+		return verdict{err: fail.Kind(facts.ErrUsage, end.Err), drop: idle}
 	}
-	if end.Remote && transfer.ConnectionLost(exit.Code) {
-		return verdict{err: fail.Kind(facts.ErrSource, end.Err), drop: end.Idle()}
+	if !c.src.Local() && transfer.ConnectionLost(code) {
+		return verdict{err: fail.Kind(facts.ErrSource, end.Err), drop: idle}
 	}
-	return verdict{err: end.Err, drop: end.Idle()}
+	return verdict{err: end.Err, drop: idle}
 }
 
 // judgePartial is exit 23. A source that is missing gives it too: then rsync
 // has listed nothing at all, not even the top directory.
-func judgePartial(end transfer.End) verdict {
+func judgePartial(end transfer.End, c circumstances) verdict {
 	if !end.Result.HaveStats || end.Result.Stats.Files == 0 {
-		return verdict{err: fail.Kind(facts.ErrSource, end.Err), drop: end.Result.HaveStats && !end.Resumed}
+		return verdict{err: fail.Kind(facts.ErrSource, end.Err), drop: end.Result.HaveStats && !c.resumed}
 	}
-	if end.Refuse23 {
+	if c.refuse23 {
 		return verdict{err: end.Err}
 	}
 	notice := "rsync could not read everything (exit 23)"
-	if end.Based && slices.ContainsFunc(end.Result.Complaints, unreadDir.MatchString) {
+	if c.base != nil && slices.ContainsFunc(end.Result.Complaints, unreadDir.MatchString) {
 		notice += "; of a directory that it could not read, this backup has what the last one has, but for hard links, set-id bits and devices"
 	}
 	return verdict{status: facts.Incomplete, notice: notice}
@@ -85,8 +115,8 @@ func judgePartial(end transfer.End) verdict {
 // below it, rsync does not put right.
 var unreadDir = regexp.MustCompile(`^rsync: (\[\w+\] )?opendir "`)
 
-func judgeSkipped(end transfer.End) verdict {
-	if end.Refuse23 {
+func judgeSkipped(end transfer.End, c circumstances) verdict {
+	if c.refuse23 {
 		return verdict{err: errors.New(end.LeftOut())}
 	}
 	return verdict{status: facts.Incomplete, notice: end.LeftOut()}

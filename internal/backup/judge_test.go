@@ -8,53 +8,65 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
+
+// errAny stands for an error of no kind.
+var errAny = errors.New("any")
 
 // TestJudge is the table of rsync's ends. Only 0 and 24 publish a complete
 // backup, only 23 an incomplete one.
 func TestJudge(t *testing.T) {
 	gone := fail.Kindf(facts.ErrSource, "gone")
 	listed := rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}
+	bare := rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 1}}
 	exit := func(code int) error { return &rsyncexec.ExitError{Code: code} }
+	local, remote := &source.Source{Shown: "/src"}, &source.Source{Shown: "host:/src", Spec: rsyncexec.Source{Kind: rsyncexec.Shell}}
 	for _, c := range []struct {
 		name   string
 		end    transfer.End
+		in     circumstances
 		status facts.Status
 		kind   error
 		drop   bool
 	}{
-		{"all well", transfer.End{Result: listed}, facts.Complete, nil, false},
-		{"all well, but the disk was unmounted", transfer.End{Result: listed, Gone: gone}, "", facts.ErrSource, false},
-		{"files vanished", transfer.End{Result: listed, Err: exit(24)}, facts.Complete, nil, false},
-		{"the whole source vanished", transfer.End{Result: listed, Err: exit(24), Gone: gone}, "", facts.ErrSource, false},
-		{"unreadable files", transfer.End{Result: listed, Err: exit(23)}, facts.Incomplete, nil, false},
-		{"unreadable files, refused", transfer.End{Result: listed, Err: exit(23), Refuse23: true}, "", exit(23), false},
-		{"23 because the disk is full", transfer.End{Result: listed, Err: exit(23), NoSpace: true}, "", facts.ErrNoSpace, false},
-		{"23 because there is no source", transfer.End{Result: rsyncexec.Result{HaveStats: true}, Err: exit(23)}, "", facts.ErrSource, true},
-		{"23 without statistics", transfer.End{Err: exit(23)}, "", facts.ErrSource, false},
-		{"disk full", transfer.End{Err: exit(11), NoSpace: true}, "", facts.ErrNoSpace, false},
-		{"full, and rsync says 0", transfer.End{Result: listed, NoSpace: true}, "", facts.ErrNoSpace, false},
-		{"too many deletions", transfer.End{Result: listed, Err: exit(25)}, "", errMaxDelete, true},
-		{"too many deletions, and files vanished", transfer.End{Result: listed, Err: exit(24), Stopped: true}, "", errMaxDelete, true},
-		{"too many deletions, and unreadable files", transfer.End{Result: listed, Err: exit(23), Stopped: true}, "", errMaxDelete, true},
-		{"devices left out", transfer.End{Result: listed, Skipped: []string{"x"}}, facts.Incomplete, nil, false},
-		{"devices left out, and files vanished", transfer.End{Result: listed, Err: exit(24), Skipped: []string{"x"}}, facts.Incomplete, nil, false},
-		{"unknown option", transfer.End{Err: exit(1)}, "", facts.ErrUsage, true},
-		{"ssh fails", transfer.End{Err: exit(255), Remote: true}, "", facts.ErrSource, true},
-		{"ssh fails, but an earlier run came further", transfer.End{Err: exit(255), Remote: true, Resumed: true}, "", facts.ErrSource, false},
-		{"stream broken, remote", transfer.End{Err: exit(12), Remote: true, Connected: true}, "", facts.ErrSource, false},
-		{"stream broken, local", transfer.End{Err: exit(12), Connected: true}, "", exit(12), false},
-		{"rsync fails before it begins", transfer.End{Err: exit(13)}, "", exit(13), true},
-		{"interrupted", transfer.End{Err: context.Canceled}, "", context.Canceled, false},
-		{"no rsync", transfer.End{Err: rsyncexec.ErrNotFound}, "", rsyncexec.ErrNotFound, true},
-		{"no rsync, but an earlier run had one", transfer.End{Err: rsyncexec.ErrNotFound, Resumed: true}, "", rsyncexec.ErrNotFound, false},
-		{"files vanished, and some of rsync still runs", transfer.End{Result: listed, Err: errors.Join(rsyncexec.ErrStillRunning, exit(24))}, "", rsyncexec.ErrStillRunning, false},
-		{"some of rsync still runs", transfer.End{Err: rsyncexec.ErrStillRunning}, "", rsyncexec.ErrStillRunning, false},
+		{"all well", transfer.End{Result: listed}, circumstances{src: local}, facts.Complete, nil, false},
+		{"all well, but the disk was unmounted", transfer.End{Result: listed}, circumstances{src: local, gone: gone}, "", facts.ErrSource, false},
+		{"files vanished", transfer.End{Result: listed, Err: exit(24)}, circumstances{src: local}, facts.Complete, nil, false},
+		{"the whole source vanished", transfer.End{Result: listed, Err: exit(24)}, circumstances{src: local, gone: gone}, "", facts.ErrSource, false},
+		{"unreadable files", transfer.End{Result: listed, Err: exit(23)}, circumstances{src: local}, facts.Incomplete, nil, false},
+		{"unreadable files, refused", transfer.End{Result: listed, Err: exit(23)}, circumstances{src: local, refuse23: true}, "", exit(23), false},
+		{"23 because the disk is full", transfer.End{Result: listed, Err: exit(23), NoSpace: true}, circumstances{src: local}, "", facts.ErrNoSpace, false},
+		{"23 because there is no source", transfer.End{Result: rsyncexec.Result{HaveStats: true}, Err: exit(23)}, circumstances{src: local}, "", facts.ErrSource, true},
+		{"23 without statistics", transfer.End{Err: exit(23)}, circumstances{src: local}, "", facts.ErrSource, false},
+		{"disk full", transfer.End{Err: exit(11), NoSpace: true}, circumstances{src: local}, "", facts.ErrNoSpace, false},
+		{"full, and rsync says 0", transfer.End{Result: listed, NoSpace: true}, circumstances{src: local}, "", facts.ErrNoSpace, false},
+		{"too many deletions", transfer.End{Result: listed, Err: exit(25)}, circumstances{src: local}, "", facts.ErrGuard, true},
+		{"too many deletions, and files vanished", transfer.End{Result: listed, Err: exit(24), Stopped: true}, circumstances{src: local}, "", facts.ErrGuard, true},
+		{"too many deletions, and unreadable files", transfer.End{Result: listed, Err: exit(23), Stopped: true}, circumstances{src: local}, "", facts.ErrGuard, true},
+		{"devices left out", transfer.End{Result: listed, Skipped: []string{"x"}}, circumstances{src: local}, facts.Incomplete, nil, false},
+		{"devices left out, and files vanished", transfer.End{Result: listed, Err: exit(24), Skipped: []string{"x"}}, circumstances{src: local}, facts.Incomplete, nil, false},
+		{"unknown option", transfer.End{Err: exit(1)}, circumstances{src: local}, "", facts.ErrUsage, true},
+		{"ssh fails", transfer.End{Err: exit(255)}, circumstances{src: remote}, "", facts.ErrSource, true},
+		{"ssh fails, but an earlier run came further", transfer.End{Err: exit(255)}, circumstances{resumed: true, src: remote}, "", facts.ErrSource, false},
+		{"stream broken, remote", transfer.End{Err: exit(12), Connected: true}, circumstances{src: remote}, "", facts.ErrSource, false},
+		{"stream broken, local", transfer.End{Err: exit(12), Connected: true}, circumstances{src: local}, "", exit(12), false},
+		{"rsync fails before it begins", transfer.End{Err: exit(13)}, circumstances{src: local}, "", exit(13), true},
+		{"interrupted", transfer.End{Err: context.Canceled}, circumstances{src: local}, "", context.Canceled, false},
+		{"no rsync", transfer.End{Err: rsyncexec.ErrNotFound}, circumstances{src: local}, "", rsyncexec.ErrNotFound, true},
+		{"no rsync, but an earlier run had one", transfer.End{Err: rsyncexec.ErrNotFound}, circumstances{src: local, resumed: true}, "", rsyncexec.ErrNotFound, false},
+		{"files vanished, and some of rsync still runs", transfer.End{Result: listed, Err: errors.Join(rsyncexec.ErrStillRunning, exit(24))}, circumstances{src: local}, "", rsyncexec.ErrStillRunning, false},
+		{"rules took DEST in again", transfer.End{Result: listed}, circumstances{src: local, tookDest: fail.Kindf(facts.ErrGuard, "DEST")}, "", facts.ErrGuard, true},
+		{"nothing but the top directory", transfer.End{Result: bare}, circumstances{src: remote, newest: &facts.Snapshot{}}, "", facts.ErrGuard, true},
+		{"nothing but the top directory, as the last time", transfer.End{Result: bare}, circumstances{src: remote, newest: &facts.Snapshot{}, baseEmpty: true}, facts.Complete, nil, false},
+		{"nothing but the top directory, by force", transfer.End{Result: bare}, circumstances{src: remote, newest: &facts.Snapshot{}, force: true}, facts.Complete, nil, false},
+		{"devices left out, refused", transfer.End{Result: listed, Skipped: []string{"x"}}, circumstances{src: local, refuse23: true}, "", errAny, false},
+		{"some of rsync still runs", transfer.End{Err: rsyncexec.ErrStillRunning}, circumstances{src: local}, "", rsyncexec.ErrStillRunning, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := judge(c.end)
+			v := judge(c.end, c.in)
 			if v.status != c.status || v.drop != c.drop || (v.err == nil) != (c.kind == nil) {
 				t.Fatalf("verdict %+v", v)
 			}
@@ -63,7 +75,7 @@ func TestJudge(t *testing.T) {
 				if !errors.As(v.err, &got) || got.Code != want.Code {
 					t.Errorf("error %v, want exit %d", v.err, want.Code)
 				}
-			} else if c.kind != nil && !errors.Is(v.err, c.kind) {
+			} else if c.kind != nil && c.kind != errAny && !errors.Is(v.err, c.kind) {
 				t.Errorf("error %v, want %v", v.err, c.kind)
 			}
 		})
@@ -72,10 +84,10 @@ func TestJudge(t *testing.T) {
 
 func TestJudgePublishesOnNoOtherExitCode(t *testing.T) {
 	for code := 1; code < 256; code++ {
-		for _, remote := range []bool{false, true} {
-			end := transfer.End{Result: rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}, Err: &rsyncexec.ExitError{Code: code}, Remote: remote}
-			if v := judge(end); (v.status != "") != (code == 23 || code == 24) {
-				t.Errorf("exit %d, remote %v: %+v", code, remote, v)
+		for _, src := range []*source.Source{{}, {Spec: rsyncexec.Source{Kind: rsyncexec.Shell}}} {
+			end := transfer.End{Result: rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}, Err: &rsyncexec.ExitError{Code: code}}
+			if v := judge(end, circumstances{src: src}); (v.status != "") != (code == 23 || code == 24) {
+				t.Errorf("exit %d, local %v: %+v", code, src.Local(), v)
 			}
 		}
 	}
@@ -87,11 +99,11 @@ func TestNoticeOfUnreadDirectories(t *testing.T) {
 		`rsync: opendir "/closed" (in m) failed: Input/output error (5)`:       true,
 		`rsync: [sender] send_files failed to open "/src/opendir "/x": ...`:    false,
 	} {
-		for _, based := range []bool{true, false} {
+		for _, base := range []*facts.Snapshot{{}, nil} {
 			result := rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}, Complaints: []string{"x", line}}
-			v := judge(transfer.End{Result: result, Err: &rsyncexec.ExitError{Code: 23}, Based: based})
-			if got := strings.Contains(v.notice, "hard links"); got != (want && based) {
-				t.Errorf("%s, based %v: %s", line, based, v.notice)
+			v := judge(transfer.End{Result: result, Err: &rsyncexec.ExitError{Code: 23}}, circumstances{src: &source.Source{}, base: base})
+			if got := strings.Contains(v.notice, "hard links"); got != (want && base != nil) {
+				t.Errorf("%s, base %v: %s", line, base, v.notice)
 			}
 		}
 	}

@@ -23,22 +23,39 @@ type plan struct {
 	why      string          // why pending is discarded or resumed, for the log
 	checksum bool            // compare contents, not sizes and times
 	doubtful bool            // pending may hold, in memory, what the disk does not
-	naming   store.Naming
+	// maxDelete is how many percent of the files of the base may go; 0 is all.
+	maxDelete int
+	naming    store.Naming
 }
 
-// makePlan decides from the state of DEST, the source and the time. With
-// countDeletes set deletions are limited, and must be counted from the base.
-func makePlan(st *store.State, src *source.Source, now time.Time, countDeletes bool) *plan {
-	p := &plan{base: st.Newest()}
+// wishes are what the user says of the plan.
+type wishes struct {
+	checksum         bool
+	maxDeletePercent int
+	force            bool
+}
+
+// makePlan decides from the state of DEST, the source and the time.
+func makePlan(st *store.State, src *source.Source, now time.Time, w wishes) *plan {
+	p := &plan{base: st.Newest(), maxDelete: w.maxDelete(st.Newest(), src)}
 	if store.MetadataDamaged(p.base) {
 		p.base = nil
 	}
 	p.naming = store.NewNaming(now, takenNames(st))
-	p.planWork(st, src, countDeletes)
-	if sourceChanged(p.base, src) {
-		p.checksum = true
-	}
+	p.planWork(st, src)
+	p.checksum = p.checksum || w.checksum || sourceChanged(p.base, src)
 	return p
+}
+
+// maxDelete is what the user said, or what another SRC or filesystem than at the last backup asks for.
+func (w wishes) maxDelete(newest *facts.Snapshot, src *source.Source) int {
+	switch {
+	case w.force:
+		return 0
+	case w.maxDeletePercent == 0 && (otherSource(newest, src) || otherFilesystem(newest, src)):
+		return otherSourceDeletes
+	}
+	return w.maxDeletePercent
 }
 
 // takenNames are those a new backup cannot have.
@@ -80,7 +97,7 @@ func (p *plan) baseName() string {
 }
 
 // planWork decides what becomes of pending.
-func (p *plan) planWork(st *store.State, src *source.Source, countDeletes bool) {
+func (p *plan) planWork(st *store.State, src *source.Source) {
 	trust, why := judgePending(&st.Pending, st.Instance, p.base)
 	if trust != trustNot && st.BrokenSince(p.base) {
 		trust, why = trustNot, "it may hold what is damaged in a backup that can not be opened"
@@ -89,7 +106,7 @@ func (p *plan) planWork(st *store.State, src *source.Source, countDeletes bool) 
 	note := st.Pending.Note
 	elsewhere := note != nil && (note.Source != strconv.Quote(src.Shown) || note.Root != src.Root())
 	switch {
-	case trust == trustFully && countDeletes && !p.first():
+	case trust == trustFully && p.maxDelete > 0 && !p.first():
 		p.why = "some deletions were made in it, and all are to be counted"
 	case trust == trustFully && !elsewhere:
 		p.work = store.WorkResume
@@ -109,8 +126,8 @@ func (p *plan) planWork(st *store.State, src *source.Source, countDeletes bool) 
 	}
 }
 
-// said is what a run tells of the pending it found.
-func (p *plan) said() string {
+// text is what a run tells of the pending it found.
+func (p *plan) text() string {
 	switch {
 	case p.discard:
 		return "an unfinished backup is removed: " + p.why
@@ -120,7 +137,7 @@ func (p *plan) said() string {
 	return "an unfinished backup is resumed: " + p.why
 }
 
-// level is that of said: to resume what was interrupted in good order is
+// level is that of text: to resume what was interrupted in good order is
 // nothing to worry about.
 func (p *plan) level() slog.Level {
 	if p.discard || p.checksum {

@@ -71,7 +71,7 @@ func TestPlanOfPending(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := &store.State{Backups: c.backups, Pending: c.pending, Instance: c.now}
-			p := makePlan(st, &source.Source{Shown: "/src"}, time.Date(2026, 11, 23, 9, 0, 27, 0, planZone), false)
+			p := makePlan(st, &source.Source{Shown: "/src"}, time.Date(2026, 11, 23, 9, 0, 27, 0, planZone), wishes{})
 			if p.work != c.work || p.checksum != c.checksum || p.discard != c.discard {
 				t.Errorf("work %d, checksum %v, discard %v; want %d, %v, %v (%s)", p.work, p.checksum, p.discard, c.work, c.checksum, c.discard, p.why)
 			}
@@ -97,9 +97,9 @@ func TestPlanSaysWhatIsNotKnown(t *testing.T) {
 func TestPlanCountsDeletionsFromTheBase(t *testing.T) {
 	pending := store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, here)}
 	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-22-09:00", UUID: uuidA}}, Pending: pending, Instance: here}
-	for countDeletes, want := range map[bool]store.WorkAction{false: store.WorkResume, true: store.WorkSnapshot} {
-		if p := makePlan(st, &source.Source{Shown: "/src"}, time.Now(), countDeletes); p.work != want {
-			t.Errorf("counting %v: work %d, want %d", countDeletes, p.work, want)
+	for percent, want := range map[int]store.WorkAction{0: store.WorkResume, 1: store.WorkSnapshot} {
+		if p := makePlan(st, &source.Source{Shown: "/src"}, time.Now(), wishes{maxDeletePercent: percent}); p.work != want {
+			t.Errorf("at most %d %%: work %d, want %d", percent, p.work, want)
 		}
 	}
 }
@@ -107,7 +107,7 @@ func TestPlanCountsDeletionsFromTheBase(t *testing.T) {
 func TestPlanComparesContentsWhenTheSourceIsAnother(t *testing.T) {
 	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-22-09:00", Record: &facts.Record{Source: "hostA:/etc"}}}}
 	for shown, want := range map[string]bool{"hostA:/etc": false, "hostB:/etc": true} {
-		if p := makePlan(st, &source.Source{Shown: shown}, time.Now(), false); p.checksum != want {
+		if p := makePlan(st, &source.Source{Shown: shown}, time.Now(), wishes{}); p.checksum != want {
 			t.Errorf("source %s: checksum %v, want %v", shown, p.checksum, want)
 		}
 	}
@@ -117,7 +117,7 @@ func TestPlanComparesContentsWhenAnotherDiskIsAtTheSamePath(t *testing.T) {
 	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-22-09:00", Record: &facts.Record{Source: "/src", SourceFS: &facts.SourceIdentity{FSID: "a"}}}}}
 	for fsid, want := range map[string]bool{"a": false, "b": true} {
 		src := &source.Source{Shown: "/src", Identity: &facts.SourceIdentity{FSID: fsid}}
-		if p := makePlan(st, src, time.Now(), false); p.checksum != want {
+		if p := makePlan(st, src, time.Now(), wishes{}); p.checksum != want {
 			t.Errorf("filesystem %s: checksum %v, want %v", fsid, p.checksum, want)
 		}
 	}
@@ -126,7 +126,7 @@ func TestPlanComparesContentsWhenAnotherDiskIsAtTheSamePath(t *testing.T) {
 func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 	now := time.Date(2026, 11, 23, 9, 0, 27, 0, planZone)
 	st := &store.State{Backups: []facts.Snapshot{{Name: "2026-11-23-09:00"}}, Foreign: []string{"2026-11-23-09:00:27"}}
-	p := makePlan(st, &source.Source{}, now, false)
+	p := makePlan(st, &source.Source{}, now, wishes{})
 	if p.naming.Name != "2026-11-23-09:00:27.1" {
 		t.Errorf("name = %s", p.naming.Name)
 	}
@@ -135,7 +135,7 @@ func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 		t.Errorf("next name = %s", p.naming.Name)
 	}
 	hidden := []string{"2026-11-23-09:00:12"}
-	if p := makePlan(&store.State{Foreign: hidden, Hidden: hidden}, &source.Source{}, now, false); p.naming.Name != "2026-11-23-09:00:27" {
+	if p := makePlan(&store.State{Foreign: hidden, Hidden: hidden}, &source.Source{}, now, wishes{}); p.naming.Name != "2026-11-23-09:00:27" {
 		t.Errorf("name beside one that is hidden = %s", p.naming.Name)
 	}
 }
@@ -151,4 +151,27 @@ func FuzzJudgePending(f *testing.F) {
 			t.Errorf("trusts a pending made from another backup: %+v", n)
 		}
 	})
+}
+
+func TestHowManyFilesMayGo(t *testing.T) {
+	src := &source.Source{Shown: "/src", Identity: &facts.SourceIdentity{FSID: "a"}}
+	same := &facts.Snapshot{Record: &facts.Record{Source: "/src", SourceFS: &facts.SourceIdentity{FSID: "a"}}}
+	elsewhere := &facts.Snapshot{Record: &facts.Record{Source: "/other"}}
+	for _, c := range []struct {
+		name   string
+		w      wishes
+		newest *facts.Snapshot
+		want   int
+	}{
+		{"all", wishes{}, same, 0},
+		{"all of a first backup", wishes{}, nil, 0},
+		{"as many as the user says", wishes{maxDeletePercent: 5}, same, 5},
+		{"half of another source's", wishes{}, elsewhere, otherSourceDeletes},
+		{"the user knows better", wishes{maxDeletePercent: 80}, elsewhere, 80},
+		{"all, by force", wishes{maxDeletePercent: 5, force: true}, elsewhere, 0},
+	} {
+		if got := c.w.maxDelete(c.newest, src); got != c.want {
+			t.Errorf("%s: %d %%, want %d", c.name, got, c.want)
+		}
+	}
 }

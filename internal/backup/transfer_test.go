@@ -29,8 +29,7 @@ func TestRsyncOptions(t *testing.T) {
 		{"later ones by blocks", Options{}, plan{base: base}, src, "--inplace --no-whole-file", "--checksum"},
 		{"whole files", Options{WholeFiles: true}, plan{base: base}, src, "--no-inplace", "--inplace "},
 		{"what can not be trusted is compared", Options{}, plan{checksum: true}, src, "--checksum", "--trust"},
-		{"deletions are counted against the last backup", Options{MaxDeletePercent: 5}, plan{base: base}, src, "--max-delete=50", ""},
-		{"unless forced", Options{MaxDeletePercent: 5, Force: true}, plan{base: base}, src, "--delete", "--max-delete"},
+		{"deletions are counted against the last backup", Options{}, plan{maxDelete: 5, base: base}, src, "--max-delete=50", ""},
 		{"a silent peer is given up", Options{}, plan{base: base}, remote, "--timeout=1800", "--checksum"},
 		{"a local one is not", Options{}, plan{base: base}, src, "--delete", "--timeout"},
 		{"nor one that computes checksums", Options{}, plan{base: base, checksum: true}, remote, "--checksum", "--timeout"},
@@ -41,7 +40,7 @@ func TestRsyncOptions(t *testing.T) {
 		{"by each path to it", Options{Filter: []string{"!"}}, plan{}, inside, `--filter=- /again -- `, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			argv, err := rsyncOptions(&c.o, &c.p, c.src, 0).Argv()
+			argv, err := rsyncOptions(c.o, &c.p, c.src, 0).Argv()
 			if err != nil {
 				t.Fatal(err)
 			}

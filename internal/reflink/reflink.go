@@ -24,7 +24,7 @@ func ShareBlocks(dst, src *os.File) (bool, error) {
 		return false, err
 	}
 	b, err := mounts.Identify(src)
-	if err != nil || *a != *b {
+	if err != nil || a.UUID != b.UUID || a.FSID != b.FSID {
 		return false, err
 	}
 	attributes, err := at.ListXattrs(dst)

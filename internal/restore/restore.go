@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -315,14 +314,12 @@ func (r *restore) losesGroups(ctx context.Context, end transfer.End) (bool, erro
 
 // again runs rsync once more over what first has restored.
 func (r *restore) again(ctx context.Context, first transfer.End) transfer.End {
-	before := r.report.Stats
-	r.report.Stats = nil
 	if (first.Err == nil || transfer.FalseAlarm(first)) && r.o.Overwrite == facts.OverwriteAlways {
 		r.o.Overwrite = facts.OverwriteIfChanged // all is written
 	}
 	r.o.Changes = nil
-	end := r.rsync(ctx)
-	r.report.Stats = transfer.AddUp(before, r.report.Stats)
+	end := r.rsync(ctx).After(first)
+	r.report.Stats = end.Stats
 	return end
 }
 
@@ -356,40 +353,18 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 // rsync runs it to its end and fills in the report. Its messages name our
 // descriptors; people are told the paths.
 func (r *restore) rsync(ctx context.Context) transfer.End {
-	names := strings.NewReplacer(transfer.SourceFD, r.view.Root.Name(), source.Inherited, r.target.shown)
-	var end transfer.End
-	said := transfer.Messages{Log: r.log, Names: names}
-	failed := transfer.NewFailedFiles()
-	opts := r.rsyncOptions()
-	opts.Line = func(stream, line string) {
-		if stream != "stderr" {
-			if path, ok := rsyncexec.ParseSkipped(line); ok {
-				end.Skipped = append(end.Skipped, path)
-			}
-			return
-		}
-		failed.Add(line)
-		end.ReadOnly = end.ReadOnly || readOnlyMessage.MatchString(line)
-		end.NoSpace = end.NoSpace || transfer.NoSpace(line)
-		said.Line(line)
-	}
-	end.Result, end.Err = rsyncexec.Run(ctx, opts)
-	end.Rename(names)
-	end.Remote = r.target.remote != nil
+	end := transfer.Run(ctx, transfer.Job{
+		Options: r.rsyncOptions(), Log: r.log, Devices: true,
+		Names: strings.NewReplacer(transfer.SourceFD, r.view.Root.Name(), source.Inherited, r.target.shown),
+	})
 	res := &end.Result
-	r.report.RsyncExit, r.report.Complaints, r.report.Failed = res.ExitCode, res.Complaints, len(failed.Names)+len(end.Skipped)
+	r.report.RsyncExit, r.report.Complaints, r.report.Failed = res.ExitCode, res.Complaints, end.Failed+len(end.Skipped)
 	if !res.Started.IsZero() {
 		r.report.RsyncVersion = res.Version.String()
 	}
-	if res.HaveStats {
-		r.report.Stats = &res.Stats
-	}
+	r.report.Stats = end.Stats
 	return end
 }
-
-// readOnlyMessage is what a daemon says of a module that may not be written to
-// (3.0 to 3.5.0); it ends with the code of a wrong option.
-var readOnlyMessage = regexp.MustCompile(`^(@ERROR: |ERROR: )?module is read only$`)
 
 // judge weighs the end of rsync. Exit 24 can only mean that the backup went
 // away, which is asked for by itself.
@@ -409,11 +384,11 @@ func (r *restore) judge(end transfer.End) error {
 		return end.Err
 	case exit.Code == rsyncexec.ExitPartial:
 		return r.incomplete(end)
-	case end.Remote && end.ReadOnly:
+	case r.target.remote != nil && end.ReadOnly:
 		return fail.Kindf(facts.ErrTarget, "%s: %w", r.target.shown, end.Err)
 	case exit.Code == rsyncexec.ExitSyntax:
 		return fail.Kind(facts.ErrUsage, end.Err)
-	case end.Remote && (transfer.ConnectionLost(exit.Code) || exit.Code == rsyncexec.ExitFileSelect || exit.Code == rsyncexec.ExitFileIO):
+	case r.target.remote != nil && (transfer.ConnectionLost(exit.Code) || exit.Code == rsyncexec.ExitFileSelect || exit.Code == rsyncexec.ExitFileIO):
 		return fail.Kindf(facts.ErrTarget, "%s: %w", r.target.shown, end.Err)
 	}
 	return end.Err

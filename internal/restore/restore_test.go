@@ -23,11 +23,15 @@ func TestJudgeRestore(t *testing.T) {
 		{"full, said by 23", transfer.End{Err: exit(23), NoSpace: true}, facts.ErrNoSpace},
 		{"full, said by 11", transfer.End{Err: exit(11), NoSpace: true}, facts.ErrNoSpace},
 		{"option refused", transfer.End{Err: exit(1)}, facts.ErrUsage},
-		{"ssh failed", transfer.End{Err: exit(255), Remote: true}, facts.ErrTarget},
-		{"parent missing over there", transfer.End{Err: exit(11), Remote: true}, facts.ErrTarget},
+		{"ssh failed", transfer.End{Err: exit(255)}, facts.ErrTarget},
+		{"parent missing over there", transfer.End{Err: exit(11)}, facts.ErrTarget},
 		{"not started", transfer.End{Err: boom}, boom},
 	} {
-		r := &restore{view: &store.View{}, target: &target{}}
+		to := &target{}
+		if errors.Is(tt.want, facts.ErrTarget) {
+			to.remote = &rsyncexec.Source{}
+		}
+		r := &restore{view: &store.View{}, target: to}
 		if err := r.judge(tt.end); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}

@@ -3,7 +3,6 @@ package transfer
 import (
 	"cmp"
 	"errors"
-	"log/slog"
 	"regexp"
 	"strings"
 
@@ -11,47 +10,66 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// End is all that judging depends on.
+// End is how one rsync ended, complete: nothing is added to it later.
 type End struct {
-	Result  rsyncexec.Result
-	Err     error // from rsyncexec.Run
-	NoSpace bool  // some message said so, whatever the exit code
-	// stopped: --max-delete was met, which exit 23 and 24 hide.
+	Result rsyncexec.Result
+	Err    error            // from rsyncexec.Run
+	Stats  *rsyncexec.Stats // nil if rsync gave none; of two runs that belong together, what both did
+	// NoSpace: some message said so, whatever the exit code.
+	NoSpace bool
+	// Stopped: --max-delete was met, which exit 23 and 24 hide.
 	Stopped bool
-	// readOnly: the daemon at the target takes nothing.
+	// ReadOnly: the daemon at the target takes nothing.
 	ReadOnly bool
-	// skipped are the devices in the source that an ordinary user can not make.
-	Skipped []string
-	Gone    error // a local source is not the directory it was
-	Remote  bool
-	Resumed bool // pending holds the work of an earlier run
-	// connected: both rsyncs ran and agreed on a file list. Before that
-	// nothing is written.
+	// Connected: both rsyncs ran and agreed on a file list. Before that nothing is written.
 	Connected bool
-	Refuse23  bool
-	Based     bool // pending began as the last backup
+	// Skipped are the devices that rsync could not make.
+	Skipped []string
+	// Failed is how many files rsync complained of by name.
+	Failed int
 }
 
-// StoppedMessage is what rsync says of it, once, on stderr.
-var StoppedMessage = regexp.MustCompile(`^Deletions stopped due to --max-delete limit`)
+// After is the end of a run and of the one before it that it repeats.
+func (end End) After(first End) End {
+	end.Connected = end.Connected || first.Connected
+	end.Stats = addUp(first.Stats, end.Stats)
+	return end
+}
 
-// Idle tells that nothing was written to pending, by this run or before it.
-func (end End) Idle() bool { return !end.Connected && !end.Resumed }
+// stoppedMessage is what rsync says of a met --max-delete, once, on stderr.
+var stoppedMessage = regexp.MustCompile(`^Deletions stopped due to --max-delete limit`)
 
+// LeftOut says which devices are missing.
 func (end End) LeftOut() string {
 	return "only root can make devices, these are left out: " + say.QuoteSome(end.Skipped)
 }
 
-// Unstarted tells whether rsync never ran, so that pending is not worth
-// keeping for having been prepared.
+// Unstarted tells whether rsync never ran.
 func (end End) Unstarted() bool {
 	var alias *rsyncexec.AliasError
 	for _, kind := range []error{rsyncexec.ErrNotFound, rsyncexec.ErrNotExecutable, rsyncexec.ErrRelative, rsyncexec.ErrNotRsync, rsyncexec.ErrTooOld, rsyncexec.ErrOptions} {
 		if errors.Is(end.Err, kind) {
-			return !end.Resumed
+			return true
 		}
 	}
-	return errors.As(end.Err, &alias) && !end.Resumed
+	return errors.As(end.Err, &alias)
+}
+
+// Useful tells whether rsync copied what it could: all, or all but what it could not read or what vanished. Only then
+// is a second run of use.
+func (end End) Useful() bool {
+	var exit *rsyncexec.ExitError
+	switch {
+	case end.NoSpace, end.Stopped, errors.Is(end.Err, rsyncexec.ErrStillRunning):
+		return false
+	case end.Err == nil:
+		return true
+	case !errors.As(end.Err, &exit):
+		return false
+	case exit.Code == rsyncexec.ExitPartial:
+		return end.Result.HaveStats && end.Result.Stats.Files > 0
+	}
+	return exit.Code == rsyncexec.ExitVanished
 }
 
 // Failure returns rsync's error, or text when rsync ended well.
@@ -74,13 +92,13 @@ func ConnectionLost(code int) bool {
 	return code >= 124
 }
 
-// ConnectedMessage is what --info=flist1 prints when the file list begins.
-var ConnectedMessage = regexp.MustCompile(`^(sending|receiving) (incremental )?file list`)
+// connectedMessage is what --info=flist1 prints when the file list begins.
+var connectedMessage = regexp.MustCompile(`^(sending|receiving) (incremental )?file list`)
 
-// NoSpace tells whether a line of rsync's says that DEST is full. An attribute
+// saysNoSpace tells whether a line of rsync's says that DEST is full. An attribute
 // larger than a metadata block (16 KiB) does not fit btrfs at all, which it
 // says with the same errno.
-func NoSpace(line string) bool {
+func saysNoSpace(line string) bool {
 	return noSpaceMessage.MatchString(line) && !strings.Contains(line, "setxattr(")
 }
 
@@ -91,8 +109,8 @@ var noSpaceMessage = regexp.MustCompile(`(No space left on device \(28\)|Disk qu
 // MaxLogged bounds how many messages of one rsync go to the log.
 const MaxLogged = 200
 
-// AddUp is what two runs of rsync did, and what there was at the end.
-func AddUp(first, second *rsyncexec.Stats) *rsyncexec.Stats {
+// addUp is what two runs of rsync did, and what there was at the end.
+func addUp(first, second *rsyncexec.Stats) *rsyncexec.Stats {
 	if first == nil || second == nil {
 		return cmp.Or(second, first)
 	}
@@ -132,33 +150,4 @@ func (end End) Partial() bool {
 	var exit *rsyncexec.ExitError
 	return errors.As(end.Err, &exit) && exit.Code == rsyncexec.ExitPartial &&
 		!end.NoSpace && !end.Stopped && !errors.Is(end.Err, rsyncexec.ErrStillRunning)
-}
-
-// Messages passes the messages of one rsync on to the log, maxLogged at most.
-type Messages struct {
-	Log   *slog.Logger
-	Names *strings.Replacer
-	lines int
-}
-
-func (s *Messages) Line(text string) {
-	switch s.lines++; {
-	case s.lines <= MaxLogged:
-		s.Log.Warn("rsync", "says", s.Names.Replace(text))
-	case s.lines == MaxLogged+1:
-		s.Log.Warn("further messages of rsync are left out")
-	}
-}
-
-// Rename puts paths for descriptors in what rsync said, also in its error.
-func (end *End) Rename(names *strings.Replacer) {
-	res := &end.Result
-	for i, line := range res.Complaints {
-		res.Complaints[i] = names.Replace(line)
-	}
-	res.Tail = names.Replace(res.Tail)
-	var exit *rsyncexec.ExitError
-	if errors.As(end.Err, &exit) {
-		exit.Complaints, exit.Tail = res.Complaints, res.Tail
-	}
 }

@@ -12,7 +12,7 @@ func TestNoSpaceMessage(t *testing.T) {
 		`rsync: [receiver] rsync_xal_set: lsetxattr("/proc/self/fd/3/f","user.big") failed: No space left on device (28)`: false,
 		`rsync: [sender] send_files failed to open "/s/a": Permission denied (13)`:                                        false,
 	} {
-		if got := NoSpace(line); got != want {
+		if got := saysNoSpace(line); got != want {
 			t.Errorf("%s: %v, want %v", line, got, want)
 		}
 	}

@@ -11,19 +11,19 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
-// FailedFiles counts files by their names, in little memory.
-type FailedFiles struct {
+// failedFiles counts files by their names, in little memory.
+type failedFiles struct {
 	seed  maphash.Seed
-	Names map[uint64]struct{}
+	names map[uint64]struct{}
 }
 
-func NewFailedFiles() *FailedFiles {
-	return &FailedFiles{maphash.MakeSeed(), map[uint64]struct{}{}}
+func newFailedFiles() *failedFiles {
+	return &failedFiles{maphash.MakeSeed(), map[uint64]struct{}{}}
 }
 
-func (f *FailedFiles) Add(line string) {
+func (f *failedFiles) add(line string) {
 	if name, ok := failedName(line); ok {
-		f.Names[maphash.String(f.seed, name)] = struct{}{}
+		f.names[maphash.String(f.seed, name)] = struct{}{}
 	}
 }
 

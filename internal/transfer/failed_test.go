@@ -22,11 +22,11 @@ rsync: [generator] recv_generator: mkdir "/proc/self/fd/3/b \"c\"" failed: Permi
 *** Skipping any contents from this failed directory ***
 rsync: [sender] readlink_stat("/proc/self/fd/4/d") failed: Input/output error (5)`, 3},
 	} {
-		failed := NewFailedFiles()
+		failed := newFailedFiles()
 		for line := range strings.Lines(tt.lines) {
-			failed.Add(strings.TrimSuffix(line, "\n"))
+			failed.add(strings.TrimSuffix(line, "\n"))
 		}
-		if got := len(failed.Names); got != tt.want {
+		if got := len(failed.names); got != tt.want {
 			t.Errorf("%d, want %d in\n%s", got, tt.want, tt.lines)
 		}
 	}

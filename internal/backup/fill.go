@@ -1,0 +1,207 @@
+// Filling: DEST put right, and pending made what rsync can be trusted to bring up to date.
+
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+)
+
+// repair puts DEST right for this run.
+func (x equipped) repair(ctx context.Context) error {
+	repairs, err := x.dest.Repair(ctx, x.state, x.o.Now, x.tell.log)
+	x.tell.repaired(repairs...)
+	if err != nil {
+		return fail.Step("repair", err)
+	}
+	x.state.WarnOfHidden(x.tell.log)
+	x.noticeBroken()
+	if x.plan.why != "" {
+		x.tell.log.Log(ctx, x.plan.level(), x.plan.text())
+		x.tell.repaired(x.plan.text())
+	}
+	x.noticeBase()
+	if x.plan.discard {
+		if err := x.dest.DiscardPending(ctx, x.state.Pending.Kind, x.o.Now); err != nil {
+			return fail.Step("discard pending", err)
+		}
+	}
+	return x.waitForSpace(ctx, false)
+}
+
+// soonFull is as much as rsync may write before the kernel's cleaner, which
+// wakes every half a minute, has begun with what was deleted.
+const soonFull = 16 << 30
+
+// waitForSpace lets what was deleted, by this or another program, give its space
+// back before it is needed: where little is left, or always.
+func (x opened) waitForSpace(ctx context.Context, always bool) error {
+	free, total, err := x.dest.Space()
+	if err != nil {
+		return fail.Step("measure", err)
+	}
+	if !always && free >= min(total/10, soonFull) {
+		return nil
+	}
+	x.tell.log.Info("the disk is nearly full: waiting for the space of what was deleted", "free", humanize.Bytes(free))
+	held, err := btrfs.WaitDeleted(ctx, x.dest.Dir)
+	if err == nil && len(held) > 0 {
+		x.tell.log.Warn("the space of deleted subvolumes is not free before every program that uses them lets go", "subvolumes", len(held))
+	}
+	return fail.Step("wait for space", err)
+}
+
+// begin makes or resumes pending and prepares it. A base whose damage shows only now is stepped back from. What an
+// earlier run has left may fill the disk, so that there is no room to go on with it: no run would ever get further.
+// Then it is given up. With an error, the value says how far it came.
+func (x equipped) begin(ctx context.Context) (filled, error) {
+	y, err := x.fill(ctx)
+	for n := 0; btrfs.IsDamage(err) && !errors.Is(err, facts.ErrSource) && y.plan.base != nil; n++ {
+		y, err = y.stepBack(ctx, err, n)
+	}
+	if !fail.IsFull(err) || y.plan.work != store.WorkResume && !y.plan.discard {
+		return y, err
+	}
+	full, resumed := err, y.plan.work == store.WorkResume
+	if err := y.discard(); err != nil {
+		return y, err
+	}
+	err = y.waitForSpace(ctx, true)
+	if resumed { // said only now, when the log has room
+		const text = "an unfinished backup was removed: it filled the disk, and is begun anew"
+		y.tell.log.Warn(text, "error", full)
+		y.tell.repaired(text)
+	}
+	if err != nil {
+		return y, err
+	}
+	return y.equipped.again(y.newest, y.baseEmpty).fill(ctx)
+}
+
+// again plans once more, now that pending is gone.
+func (x equipped) again(newest *facts.Snapshot, baseEmpty bool) equipped {
+	state := *x.state
+	state.Pending = store.PendingState{}
+	return equipped{read{x.looked, &state, newest, baseEmpty}.decide(), x.program, x.version}
+}
+
+// maxStepsBack bounds how many backups with one lost block in common are tried.
+const maxStepsBack = 8
+
+// stepBack goes on from an older backup than the one whose damage was met in
+// what was made from it, at last from none.
+func (x filled) stepBack(ctx context.Context, met error, steps int) (filled, error) {
+	lost := *x.plan.base
+	x.state.SetAside(lost, met)
+	if err := x.discard(); err != nil {
+		return x, errors.Join(met, err)
+	}
+	if steps == maxStepsBack {
+		for _, b := range slices.Clone(x.state.Backups) {
+			x.state.SetAside(b, met)
+		}
+	}
+	newest, empty, err := findNewest(x.dest, x.state)
+	if err != nil {
+		return x, fail.Step("read", err)
+	}
+	next := x.equipped.again(newest, empty)
+	text := fmt.Sprintf("%s is damaged, so this backup does not go on from it (%v)", lost.Name, met)
+	if next.plan.base == nil {
+		text += ": everything is copied anew"
+	}
+	next.tell.notice(text)
+	return next.fill(ctx)
+}
+
+// fill makes or resumes pending and prepares it.
+func (x equipped) fill(ctx context.Context) (filled, error) {
+	y, err := x.open()
+	if err != nil {
+		return y, err
+	}
+	tree, err := y.prepare(ctx)
+	if err != nil {
+		return y, errors.Join(err, y.work.Close())
+	}
+	y.tree = tree
+	return y, nil
+}
+
+// open makes or resumes pending and notes who writes to it from here on.
+func (x equipped) open() (filled, error) {
+	y := filled{equipped: x}
+	work, err := x.dest.MakePending(x.plan.work, x.plan.baseName())
+	if err != nil {
+		return y, fail.Step("make pending", err)
+	}
+	info, err := btrfs.SubvolumeInfo(work)
+	if err == nil {
+		y.work = work
+		y.note = store.WorkNote{WorkUUID: info.UUID.String(), Instance: x.state.Instance, Source: strconv.Quote(x.src.Shown), Root: x.src.Root()}
+		err = y.enter(store.PhaseTransfer)
+	}
+	if err != nil {
+		return y, fail.Step("make pending", errors.Join(err, work.Close()))
+	}
+	return y, nil
+}
+
+// enter notes how far the work on pending is, for the run that may find it.
+func (x filled) enter(phase store.WorkPhase) error {
+	note := x.note
+	note.Phase = phase
+	return x.dest.WriteWorkNote(note)
+}
+
+// prepare makes pending what rsync can be trusted to bring up to date.
+func (x filled) prepare(ctx context.Context) (*pending.Prepared, error) {
+	if x.plan.doubtful {
+		if err := x.writeOut(); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.heal(ctx); err != nil {
+		return nil, err
+	}
+	tree, err := pending.Prepare(ctx, x.work, x.plan.doubtful)
+	if err != nil {
+		return nil, fail.Step("prepare pending", err)
+	}
+	x.tell.log.Debug("prepared", "entries", tree.Entries.Load(), "hard_links_split", tree.Split.Load())
+	return tree, nil
+}
+
+// writeOut lets every file of a doubtful pending be clean or in error.
+func (x filled) writeOut() error {
+	if err := x.flush(); err != nil {
+		return err
+	}
+	return fail.Step("note", x.enter(store.PhaseTransfer))
+}
+
+// heal removes from pending what a damaged base gave it.
+func (x filled) heal(ctx context.Context) error {
+	if !store.KnownDamaged(x.plan.base) {
+		return nil
+	}
+	x.tell.notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what can not be read is copied anew", x.plan.base.Name))
+	removed, err := pending.RemoveUnreadable(ctx, x.work)
+	if err != nil {
+		return fail.Step("heal pending", err)
+	}
+	x.tell.log.Info("removed from pending, to be copied anew", "files", len(removed), "first", removed[:min(len(removed), transfer.MaxLogged)])
+	return nil
+}

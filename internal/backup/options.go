@@ -1,0 +1,100 @@
+package backup
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/prune"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// Options are those of rsbtbackup.BackupOptions, where each has its comment.
+type Options struct {
+	Source string
+	Dest   string
+
+	WholeFiles                   bool
+	Checksum                     bool
+	OneFileSystem                bool
+	Filter, Exclude, ExcludeFrom []string
+	Bwlimit                      string
+	Rsh                          string
+	Timeout                      time.Duration
+	RsyncArgs                    []string
+	RsyncProgram                 string
+
+	RefusePartial    bool
+	MaxDeletePercent int
+	Force            bool
+
+	Prune *prune.Options
+
+	DryRun   bool
+	Changes  func(rsyncexec.Change)
+	LockWait time.Duration
+
+	Now      time.Time
+	Logger   *slog.Logger
+	Progress func(rsyncexec.Progress)
+	Version  string
+}
+
+// normalise fills in what the user left open, and what follows from what they gave. Nothing writes to the options
+// afterwards. now is the present.
+func normalise(o Options, now time.Time) Options {
+	o.DryRun = o.DryRun || rsyncexec.DryRunAsked(o.RsyncArgs)
+	if o.Now.IsZero() {
+		o.Now = now
+	}
+	return o
+}
+
+// check refuses what could never work, before anything is opened.
+func (o Options) check() error {
+	if o.MaxDeletePercent < 0 || o.MaxDeletePercent > 100 {
+		return fail.Kindf(facts.ErrUsage, "max-delete-percent %d: want 0 to 100", o.MaxDeletePercent)
+	}
+	if err := rsyncexec.CheckExtra(o.RsyncArgs); err != nil {
+		return fail.Kind(facts.ErrUsage, err)
+	}
+	if err := source.CheckRules(o.Filter, o.ExcludeFrom, o.RsyncArgs); err != nil {
+		return err
+	}
+	spec, err := rsyncexec.ParseSource(o.Source)
+	if err != nil {
+		return fail.Kindf(facts.ErrUsage, "SRC: %w", err)
+	}
+	if spec.Kind == rsyncexec.Local && rsyncexec.RemoteOptionAsked(o.RsyncArgs) {
+		// rsync 3.2.7 then writes to a directory of a random name, and exits 0.
+		return fail.Kindf(facts.ErrUsage, "--remote-option is for a remote SRC: in a local copy there is no other end")
+	}
+	if o.Prune != nil {
+		return o.Prune.Check()
+	}
+	return nil
+}
+
+// leftOut are the paths below SRC that rules leave out by name.
+func (o Options) leftOut() []string { return rsyncexec.LeftOut(o.Filter, o.Exclude, o.RsyncArgs) }
+
+// rules are the options by which a backup may lack something its source has.
+// Any further option for rsync may be one.
+func (o Options) rules() []string {
+	var rules []string
+	if o.OneFileSystem {
+		rules = append(rules, "--one-file-system")
+	}
+	for _, text := range o.Filter {
+		rules = append(rules, "--filter="+text)
+	}
+	for _, text := range o.Exclude {
+		rules = append(rules, "--exclude="+text)
+	}
+	for _, text := range o.ExcludeFrom {
+		rules = append(rules, "--exclude-from="+text)
+	}
+	return append(rules, o.RsyncArgs...)
+}

@@ -1,0 +1,203 @@
+// Publishing: from the end of rsync to the backup, or to a pending that the next run can trust.
+
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/prune"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// judge decides from the end of rsync and the state of the source.
+func (x transferred) judge() judged {
+	v := judge(x.end, x.circumstances(x.src.CheckLeftOut(x.work)))
+	if v.notice != "" {
+		x.tell.notice(v.notice)
+	}
+	return judged{x, v}
+}
+
+func (x transferred) circumstances(tookDest error) circumstances {
+	return circumstances{
+		src: x.src, gone: x.src.StillThere(), base: x.plan.base, newest: x.newest, baseEmpty: x.baseEmpty,
+		maxDelete: x.plan.maxDelete, resumed: x.plan.work == store.WorkResume, tookDest: tookDest,
+		refuse23: x.o.RefusePartial, force: x.o.Force,
+	}
+}
+
+// abandon ends a run that publishes nothing. What is kept of it is made
+// durable, so that the next run can trust it.
+func (x judged) abandon() error {
+	err := fail.Step("transfer", x.verdict.err)
+	if errors.Is(x.verdict.err, facts.ErrGuard) {
+		err = fail.Step("guard", x.verdict.err)
+	}
+	switch {
+	case x.dest.KeepLock: // some rsync still writes
+		return err
+	case x.verdict.drop:
+		return errors.Join(err, x.discard())
+	}
+	x.tell.log.Info("making durable what was copied, to resume from")
+	return errors.Join(err, x.flush())
+}
+
+// settle makes pending durable, with its holes.
+func (x judged) settle(ctx context.Context) error {
+	if err := x.flush(); err != nil {
+		return err
+	}
+	if err := x.punchHoles(ctx); err != nil {
+		return fail.Step("punch holes", err)
+	}
+	if ctx.Err() != nil {
+		return fail.Step("transfer", context.Cause(ctx))
+	}
+	return nil
+}
+
+// discard removes pending, if it is there, even if ctx is cancelled: it must not
+// be resumed.
+func (x opened) discard() error {
+	return fail.Step("discard pending", at.IgnoreNotExist(x.dest.DiscardPending(context.Background(), store.Subvolume, x.o.Now)))
+}
+
+// flush makes pending durable, or poisons and discards it.
+func (x filled) flush() error {
+	if err := x.dest.Flush(); err != nil {
+		err = fail.Step("flush", fmt.Errorf("the disk refused data of this backup, which is discarded: %w", err))
+		poison := x.enter(store.PhasePoisoned)
+		if discard := x.discard(); discard != nil {
+			return errors.Join(err, discard, poison)
+		}
+		return err
+	}
+	err := x.enter(store.PhaseSynced)
+	if fail.IsFull(err) {
+		// The note that stands has the next run trust pending less.
+		x.tell.log.Warn("no room to note that it is durable", "error", err)
+		return nil
+	}
+	return fail.Step("note", err)
+}
+
+// punchHoles keeps sparse files sparse; what it wrote must reach the disk too.
+func (x filled) punchHoles(ctx context.Context) error {
+	if x.plan.first() || x.o.WholeFiles {
+		return nil // rsync made them
+	}
+	changed, err := pending.PunchHoles(ctx, x.work, x.src, x.plan.base.Generation, func() error { return x.enter(store.PhaseTransfer) })
+	if err != nil || !changed {
+		return err
+	}
+	return x.flush()
+}
+
+// publish makes pending a backup, lets cur name it and cleans up. From the record
+// on nothing stops it but an error; until then pending is kept.
+func (x judged) publish(ctx context.Context) (published, error) {
+	p := published{judged: x, added: x.measure()}
+	name, err := x.dest.Publish(ctx, x.work, x.plan.naming, p.record())
+	if err != nil {
+		return p, fail.Step("publish", err)
+	}
+	p.name = name
+	if x.verdict.status == facts.Complete {
+		if err := x.dest.SetCur(name); err != nil {
+			return p, fail.Step("point cur to "+name, err)
+		}
+	}
+	if err := x.discard(); err != nil {
+		// The backup is there; the next run removes what is left.
+		x.tell.notice(err.Error())
+	}
+	if x.verdict.status == facts.Incomplete {
+		return p, fail.Step("transfer", p.incomplete())
+	}
+	return p, nil
+}
+
+// measure finds out what the backup adds on disk. All of it has been written
+// out, so the extents are there to be counted. It is a figure, nothing to fail
+// for; nil if it is not known.
+func (x judged) measure() *uint64 {
+	var since uint64
+	if !x.plan.first() {
+		since = x.plan.base.Generation
+	}
+	added, err := btrfs.AddedBytes(x.work, since)
+	switch {
+	case err == nil:
+		return &added
+	case !errors.Is(err, unix.EPERM):
+		x.tell.notice(fmt.Sprintf("what the backup adds on disk is unknown: %v", err))
+	}
+	return nil
+}
+
+// record is what is kept about the backup.
+func (x published) record() facts.Record {
+	host, err := os.Hostname()
+	if err != nil {
+		x.tell.log.Warn("host name unknown", "error", err)
+	}
+	r := x.report()
+	return facts.Record{
+		Version: 1, Status: x.verdict.status,
+		Source: x.src.Shown, SourceBytes: facts.InvalidUTF8(x.src.Shown), SourceFS: x.src.Identity, Mounts: x.src.Mounts, Host: host,
+		Started: r.Started, Ended: time.Now().UTC(),
+		Base: r.Base, Resumed: r.Resumed, Rules: x.o.rules(),
+		RsbtbackupVersion: x.o.Version, RsyncVersion: r.RsyncVersion,
+		RsyncExit: r.RsyncExit, Stats: r.Stats, AddedBytes: x.added, Notices: r.Notices,
+	}
+}
+
+// incomplete is the error of a backup published with something missing.
+func (x published) incomplete() error {
+	text := "rsync could not read everything"
+	if c := x.end.Result.Complaints; len(c) > 0 {
+		text += ": " + c[0] + say.AndMore(x.end.Failed)
+	}
+	return fail.Kindf(facts.ErrIncomplete, "%s is %w: %s", x.name, facts.ErrIncomplete, text)
+}
+
+// foreseePrune is what prune would decide with the backup there that a dry run
+// does not make. What its deletions would free is not known before that is there.
+func (x planned) foreseePrune(status facts.Status) (*prune.Report, error) {
+	next := facts.Snapshot{Name: x.plan.naming.Name, Time: x.o.Now.Truncate(time.Second), ID: math.MaxUint64, Status: status}
+	p := &prune.Report{Dest: x.dest.Path, DryRun: true}
+	for _, d := range prune.Decide(append(slices.Clone(x.state.Backups), next), x.o.Prune.Policy, x.o.Now) {
+		if d.Name != next.Name {
+			p.Decisions = append(p.Decisions, d)
+		}
+	}
+	var err error
+	p.Free, p.Total, err = x.dest.Space()
+	return p, fail.Step("measure", err)
+}
+
+// prune runs after publishing, under the lock that is still held.
+func (x opened) prune(ctx context.Context, sink *store.ActivityLog) (*prune.Report, error) {
+	report := &prune.Report{}
+	state, err := x.dest.ReadState(x.o.Now.Location())
+	if err == nil {
+		c := &store.Locked{Store: x.dest, Sink: sink, Log: x.tell.log, Now: x.o.Now, State: state}
+		err = prune.Locked(c, ctx, *x.o.Prune, report)
+	}
+	return report, fail.Step("prune", err)
+}

@@ -1,0 +1,130 @@
+// Reading: what SRC is and what DEST holds, and the plan made from both.
+
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// look finds out what SRC is.
+func (x opened) look() (looked, error) {
+	src, err := source.Describe(x.o.Source, x.dest.Path, x.dest.Dir, source.Mark{Marker: store.MarkerPath, Holder: store.HolderPath})
+	if err != nil {
+		return looked{}, fail.Step("source", err)
+	}
+	src.LeaveOut(x.o.OneFileSystem, x.o.leftOut())
+	return looked{x, src}, nil
+}
+
+// read finds out what DEST holds.
+func (x looked) read() (read, error) {
+	state, err := x.dest.ReadState(x.o.Now.Location())
+	if err != nil {
+		return read{}, fail.Step("read", err)
+	}
+	newest, empty, err := findNewest(x.dest, state)
+	if err != nil {
+		return read{}, fail.Step("read", err)
+	}
+	src := *x.src
+	if src.Changed, err = x.changedMounts(newest); err != nil {
+		return read{}, fail.Step("read", err)
+	}
+	return read{looked{x.opened, &src}, state, newest, empty}, nil
+}
+
+// changedMounts compares what is mounted below SRC with what was at the newest
+// backup. Of one that was made from another source, on one filesystem, or by an
+// older version nothing is known.
+func (x looked) changedMounts(newest *facts.Snapshot) ([]source.ChangedMount, error) {
+	if x.o.OneFileSystem || !x.src.Local() || newest == nil || newest.Record == nil || newest.Record.Mounts == nil || newest.Record.SourceName() != x.src.Shown {
+		return nil, nil
+	}
+	base, err := at.OpenDir(x.dest.Dir, newest.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer base.Close()
+	changed, err := source.ChangedMounts(newest.Record.Mounts, x.src.Mounts, base, x.src.Spec.Path)
+	leftOut := x.o.leftOut()
+	return slices.DeleteFunc(changed, func(c source.ChangedMount) bool { return source.IsLeftOut(c.Path, leftOut) }), err
+}
+
+// findNewest returns the newest backup that can be listed, which the guards and the plan go by, and whether it is
+// empty. Of those that are damaged there is nothing to be had: they are set aside in state.
+func findNewest(dest *store.Store, state *store.State) (newest *facts.Snapshot, empty bool, err error) {
+	for newest = state.Newest(); newest != nil; newest = state.Newest() {
+		empty, err = dest.IsEmpty(newest.Name)
+		if !btrfs.IsDamage(err) {
+			break
+		}
+		state.SetAside(*newest, err)
+	}
+	if lost := state.Broken; state.BrokenSince(newest) && errors.Is(lost[len(lost)-1].WhyNot, fs.ErrPermission) {
+		return nil, false, store.Unreadable(lost[len(lost)-1]) // it is intact, and what the next one must go on from
+	}
+	return newest, empty, err
+}
+
+// guard refuses what looks like a mistake, before anything in DEST is changed.
+func (x read) guard(ctx context.Context) error {
+	if err := checkGuards(guardInput{
+		src: x.src, newest: x.newest, baseEmpty: x.baseEmpty, oneFS: x.o.OneFileSystem,
+		leftOut: x.o.leftOut(), force: x.o.Force,
+	}); err != nil {
+		return fail.Step("guard", err)
+	}
+	return fail.Step("source", x.src.CheckDirRules(ctx, x.o.OneFileSystem, x.o.Filter, x.o.RsyncArgs))
+}
+
+// decide makes the plan from what was read.
+func (x read) decide() planned {
+	return planned{x, makePlan(x.state, x.src, x.o.Now, wishes{checksum: x.o.Checksum, maxDeletePercent: x.o.MaxDeletePercent, force: x.o.Force})}
+}
+
+// equip looks for rsync, so that a missing one is noticed before DEST is touched.
+func (x planned) equip(ctx context.Context) (equipped, error) {
+	path, version, err := rsyncexec.Probe(ctx, x.o.RsyncProgram)
+	return equipped{x, path, version}, fail.Step("transfer", err)
+}
+
+// noticeBroken tells what the run does not go on from.
+func (x planned) noticeBroken() {
+	for _, b := range x.state.Broken {
+		text := fmt.Sprintf("%s is damaged, nothing in it can be read", b.Name)
+		if errors.Is(b.WhyNot, fs.ErrPermission) {
+			text = store.Unreadable(b).Error()
+		}
+		if base := x.state.Newest(); base != nil && store.Younger(b, *base) {
+			text += ": this backup goes on from " + base.Name
+		}
+		x.tell.notice(text)
+	}
+}
+
+// noticeBase tells what is out of the ordinary about what the run goes on from.
+func (x planned) noticeBase() {
+	if newest := x.state.Newest(); store.MetadataDamaged(newest) {
+		x.tell.notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied anew, and shares no space with it", newest.Name))
+	}
+	switch base := x.plan.base; {
+	case otherFilesystem(base, x.src):
+		x.tell.notice(fmt.Sprintf("%s is on another filesystem than at the last backup, %s: contents are compared", x.src.Shown, base.Name))
+	case len(x.src.Changed) > 0:
+		x.tell.notice(source.MountChanges(x.src.Changed))
+	case sourceChanged(base, x.src):
+		x.tell.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", base.Name, base.Record.SourceName(), base.Record.Host))
+	}
+}
