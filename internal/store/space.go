@@ -1,11 +1,13 @@
+// Space: how much is free in DEST.
+
 package store
 
 import (
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+	"golang.org/x/sys/unix"
 )
 
 // Space returns the bytes an ordinary user can still write, which btrfs sets
@@ -21,4 +23,12 @@ func (s *Store) Statfs() (fs unix.Statfs_t, err error) {
 		return unix.Statfs_t{}, fmt.Errorf("statfs %s: %w", s.Path, err)
 	}
 	return fs, nil
+}
+
+// Compresses tells whether new files in DEST are stored compressed, by the
+// mount or by an attribute of DEST. It is for a forecast: what is not known is no.
+func (s *Store) Compresses() bool {
+	const compressed = 0x4 // FS_COMPR_FL
+	flags, err := unix.IoctlGetUint32(int(s.Dir.Fd()), unix.FS_IOC_GETFLAGS)
+	return err == nil && flags&compressed != 0 || mounts.ReadMount(s.Dir).Compressed
 }
