@@ -32,6 +32,7 @@ type grammar struct {
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
 	Run     runCommand     `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`
+	Status  statusCommand  `cmd:"" help:"Show how each job of the config stands."`
 	Config  configCommand  `cmd:"" help:"Check, show or begin a config of many jobs."`
 	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -119,7 +118,7 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 	results := jobs.Run(ctx, picked, jobs.Options{
 		Jobs: cmp.Or(int(c.AtOnce), read.Run.Jobs, 1), PerHost: read.Run.PerHost, PerDisk: read.Run.PerDisk,
 		IfOlderThan: time.Duration(c.IfOlderThan), DryRun: c.DryRun,
-		StateDir: jobs.StateDir(read.Run, os.Getenv, os.Geteuid()), Version: programVersion(),
+		StateDir: stateDir(read), Version: programVersion(),
 		ExitCode: exitCode, Logger: u.log, Now: time.Now, Watcher: w,
 	})
 	w.remove()

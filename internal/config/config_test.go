@@ -14,7 +14,7 @@ import (
 )
 
 // files writes files, named and then their text, and returns the directory.
-func files(t *testing.T, pairs ...string) string {
+func files(t testing.TB, pairs ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for i := 0; i < len(pairs); i += 2 {

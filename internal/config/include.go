@@ -119,9 +119,10 @@ func (r *reader) checkSafe(doc document) {
 
 // runsAt returns the line of the first key that can run a program, or 0.
 func (d document) runsAt() int {
+	keys := newKeyTable(Keys())
 	for _, l := range d.leaves {
 		_, rest := splitScope(l.path)
-		if k, _, ok := findKey(Keys(), rest); ok && k.Runs {
+		if k, _, ok := keys.find(rest); ok && k.Runs {
 			return l.line
 		}
 	}

@@ -51,11 +51,34 @@ func splitScope(path []string) (table, rest []string) {
 	return path[:n], path[n:]
 }
 
-// findKey finds the key that a path below a scope means.
-func findKey(keys []Key, path []string) (k Key, wild string, ok bool) {
-	for _, k := range keys {
-		if names, ok := matchKey(strings.Split(k.Name, "."), path); ok && len(path) == len(strings.Split(k.Name, ".")) {
-			return k, strings.Join(names, "\x00"), true
+// keyTable finds keys. It is made once for all files: there are many lines.
+type keyTable struct {
+	all    []Key
+	byName map[string]int // those without a *
+	wild   []int
+}
+
+func newKeyTable(keys []Key) keyTable {
+	t := keyTable{all: keys, byName: map[string]int{}}
+	for i, k := range keys {
+		if strings.Contains(k.Name, "*") {
+			t.wild = append(t.wild, i)
+		} else {
+			t.byName[k.Name] = i
+		}
+	}
+	return t
+}
+
+// find returns the key that a path below a scope means, and what stands for its *.
+func (t keyTable) find(path []string) (k Key, wild string, ok bool) {
+	if i, ok := t.byName[strings.Join(path, ".")]; ok && !slices.ContainsFunc(path, func(s string) bool { return strings.Contains(s, ".") }) {
+		return t.all[i], "", true
+	}
+	for _, i := range t.wild {
+		key := strings.Split(t.all[i].Name, ".")
+		if names, ok := matchKey(key, path); ok && len(path) == len(key) {
+			return t.all[i], strings.Join(names, "\x00"), true
 		}
 	}
 	return Key{}, "", false
@@ -94,7 +117,9 @@ func globalKeys() []Key {
 // assembler makes scopes of documents, then jobs of scopes.
 type assembler struct {
 	config   *Config
+	keys     keyTable
 	scopes   []*scope // in the order of their first table
+	byLabel  map[string]*scope
 	globals  map[string]setting
 	problems Problems
 	docs     map[string]document
@@ -102,7 +127,7 @@ type assembler struct {
 
 // assemble is pure: the documents are all there is.
 func assemble(docs []document) (*Config, Problems) {
-	a := &assembler{config: &Config{}, globals: map[string]setting{}, docs: map[string]document{}}
+	a := &assembler{config: &Config{}, keys: newKeyTable(Keys()), byLabel: map[string]*scope{}, globals: map[string]setting{}, docs: map[string]document{}}
 	for _, doc := range docs {
 		a.config.Files = append(a.config.Files, doc.file)
 		a.docs[doc.file] = doc
@@ -131,22 +156,17 @@ func (a *assembler) scope(table []string, from Origin) *scope {
 	if len(table) > 1 {
 		name = table[1]
 	}
-	i := slices.IndexFunc(a.scopes, func(s *scope) bool { return s.kind == kind && s.name == name })
-	if i >= 0 {
-		return a.scopes[i]
+	if s := a.find(kind, name); s != nil {
+		return s
 	}
 	s := &scope{kind: kind, name: name, from: from, settings: map[string]setting{}}
 	a.scopes = append(a.scopes, s)
+	a.byLabel[s.label()] = s
 	return s
 }
 
 func (a *assembler) find(kind, name string) *scope {
-	for _, s := range a.scopes {
-		if s.kind == kind && s.name == name {
-			return s
-		}
-	}
-	return nil
+	return a.byLabel[(&scope{kind: kind, name: name}).label()]
 }
 
 // job makes the jobs of a table.
@@ -158,7 +178,7 @@ func (a *assembler) job(s *scope) {
 	chain := a.chain(s)
 	j := Job{Name: s.name, Table: s.name, Groups: groupsOf(s), Defined: s.from}
 	settings := map[string]setting{}
-	for _, k := range Keys() {
+	for _, k := range a.keys.all {
 		for _, name := range namesOf(k, chain) {
 			st, from, err := merged(k, name, chain)
 			if err != nil {
@@ -218,6 +238,12 @@ func didYouMean(word string, names []string) string {
 func namesOf(k Key, chain []*scope) []string {
 	var names []string
 	for _, s := range chain {
+		if !strings.Contains(k.Name, "*") {
+			if _, ok := s.settings[k.Name]; ok {
+				return []string{k.Name}
+			}
+			continue
+		}
 		for name, st := range s.settings {
 			if st.key.Name == k.Name && !slices.Contains(names, name) {
 				names = append(names, name)

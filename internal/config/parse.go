@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,7 +46,7 @@ func parseTOML(file string, data []byte) (document, Problems) {
 	}
 	p := unstable.Parser{}
 	p.Reset(data)
-	w := walker{p: &p, doc: &doc}
+	w := walker{doc: &doc, starts: lineStarts(data)}
 	for p.NextExpression() {
 		w.expression(p.Expression())
 	}
@@ -74,9 +75,9 @@ func (d document) problem(line int, format string, args ...any) Problem {
 
 // walker goes through the expressions of a document in order.
 type walker struct {
-	p    *unstable.Parser
-	doc  *document
-	base []string // the table that is open
+	doc    *document
+	starts []int    // the offset of each line
+	base   []string // the table that is open
 }
 
 func (w *walker) expression(n *unstable.Node) {
@@ -108,12 +109,31 @@ func (w *walker) keyValue(base []string, n *unstable.Node) {
 	}
 }
 
+// line is the number of the line that an offset is in. The parser's own Shape counts from the beginning each time.
+func (w *walker) line(offset int) int {
+	i, found := slices.BinarySearch(w.starts, offset)
+	if found {
+		return i + 1
+	}
+	return i
+}
+
+func lineStarts(data []byte) []int {
+	starts := []int{0}
+	for i, c := range data {
+		if c == '\n' {
+			starts = append(starts, i+1)
+		}
+	}
+	return starts
+}
+
 func (w *walker) key(it unstable.Iterator) (path []string, line int) {
 	for it.Next() {
 		n := it.Node()
 		path = append(path, string(n.Data))
 		if line == 0 {
-			line = w.p.Shape(n.Raw).Start.Line
+			line = w.line(int(n.Raw.Offset))
 		}
 	}
 	return path, line

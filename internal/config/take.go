@@ -76,12 +76,15 @@ func (a *assembler) tableProblem(doc document, t table) *Problem {
 		}
 		return nil
 	}
-	for _, k := range Keys() {
+	if len(rest) == 0 {
+		return nil
+	}
+	for _, k := range a.keys.all {
 		if _, ok := matchKey(strings.Split(k.Name, "."), rest); ok && len(rest) < len(strings.Split(k.Name, ".")) {
 			return nil
 		}
 	}
-	if k, _, ok := findKey(Keys(), rest); ok {
+	if k, _, ok := a.keys.find(rest); ok {
 		return say("%s: want a value, not a table: %s = %s", k.Name, k.Name, k.Example)
 	}
 	return say("unknown table [%s]%s", strings.Join(t.path, "."), didYouMean(strings.Join(rest, "."), subtables()))
@@ -120,7 +123,7 @@ func (a *assembler) takeGlobal(l leaf, from Origin) {
 		a.problem(from, "%s: want a table, not %s", name, tomlType(l.value))
 		return
 	}
-	k, _, ok := findKey(globalKeys(), l.path)
+	k, _, ok := newKeyTable(globalKeys()).find(l.path)
 	if !ok {
 		var names []string
 		for _, k := range globalKeys() {
@@ -148,7 +151,7 @@ func (a *assembler) takeGlobal(l leaf, from Origin) {
 
 func (a *assembler) takeSetting(s *scope, path []string, l leaf, from Origin) {
 	name := strings.Join(path, ".")
-	k, wild, ok := findKey(Keys(), path)
+	k, wild, ok := a.keys.find(path)
 	switch {
 	case !ok:
 		a.problem(from, "unknown key %q in [%s]%s", name, s.label(), didYouMean(name, keyNames(s.kind)))

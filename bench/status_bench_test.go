@@ -1,0 +1,66 @@
+//go:build integration
+
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// BenchmarkStatus shows how 1,000 jobs with 10 backups each stand: in process, and as the command does it with a config
+// of 1,000 tables.
+func BenchmarkStatus(b *testing.B) {
+	const nJobs, nBackups = 1000, 10
+	disk := loopfs.New(b, "4G")
+	file := filepath.Join(b.TempDir(), "rsbtbackup.toml")
+	text := fmt.Sprintf("[run]\nstate = %q\n", b.TempDir())
+	for i := range nJobs {
+		dest := filepath.Join(disk, fmt.Sprint(i))
+		text += fmt.Sprintf("[job.j%d]\nsource = '/etc'\ndest = %q\n", i, dest)
+		if err := os.Mkdir(dest, 0o700); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := rsbtbackup.Init(b.Context(), dest, rsbtbackup.InitOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		into := openForBench(b, dest)
+		for k := range nBackups {
+			name := time.Date(2020, 1, 1, 0, k, 0, 0, time.UTC).Format("2006-01-02-15:04")
+			benchRecord(b, dest, name)
+			if err := btrfs.CreateSubvolume(into, name); err != nil {
+				b.Fatal(err)
+			}
+		}
+		into.Close()
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("in process", func(b *testing.B) {
+		for b.Loop() {
+			all := jobs.Stand(b.Context(), c.Jobs, c.Run.State, time.Now())
+			if len(all) != nJobs || all[nJobs-1].Backups != nBackups {
+				b.Fatalf("%+v", all[len(all)-1])
+			}
+		}
+	})
+	b.Run("command", func(b *testing.B) {
+		for b.Loop() {
+			testbin.Must(b, "status", "--config", file)
+		}
+	})
+}

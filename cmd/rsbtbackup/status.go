@@ -1,0 +1,121 @@
+// rsbtbackup status [JOB...]
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
+)
+
+type statusCommand struct {
+	configFlag
+	Jobs  []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config: all, if none is named."`
+	Group string   `placeholder:"NAME" help:"The jobs of a group."`
+}
+
+// Help shows how it is used.
+func (statusCommand) Help() string {
+	return `
+One line for each job. STATE is ok; failing (a step failed and has not succeeded since: the reason stands below); late (the
+newest complete backup is older than check.max-age, 26h unless said); none (no complete backup yet); absent (the disk of a
+removable job is not there); or no dest. LAST is the age of the newest complete backup, SIZE what it holds, GROWTH what was
+added in a day over the last month, FREE what is left on the disk. NEXT is when the timer runs, and a verify that is due.
+
+It reads each DEST and takes no lock. The exit code is 0 however the jobs stand: "rsbtbackup check --all" is for monitoring.
+
+EXAMPLE:
+
+    rsbtbackup status
+    rsbtbackup status web1
+    rsbtbackup status --json | jq -r 'select(.type == "status" and .health != "ok").job'`
+}
+
+type statusObject struct {
+	Type string `json:"type"`
+	jobs.Standing
+}
+
+func (c *statusCommand) run(ctx context.Context, u *ui, f *flags) error {
+	read, err := c.load(u)
+	if err != nil {
+		return err
+	}
+	picked, err := selectJobs(read, c.Jobs)
+	if c.Group != "" && len(c.Jobs) == 0 {
+		picked, err = read.SelectGroup(c.Group)
+	}
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	all := jobs.Stand(ctx, picked, stateDir(read), now)
+	rows, below := [][]string{{"JOB", "STATE", "LAST", "BACKUPS", "SIZE", "GROWTH", "FREE", "NEXT"}}, []string{}
+	for _, s := range all {
+		if err := u.object(statusObject{"status", s}); err != nil {
+			return err
+		}
+		rows = append(rows, statusRow(s, now))
+		below = append(below, statusNotes(s, now)...)
+	}
+	u.result(append(table(rows), below...)...)
+	return nil
+}
+
+func stateDir(c *config.Config) string { return jobs.StateDir(c.Run, os.Getenv, os.Geteuid()) }
+
+func statusRow(s jobs.Standing, now time.Time) []string {
+	last, holds, grows, free := "-", "-", "-", "-"
+	if !s.LastSuccess.IsZero() {
+		last = age(now.Sub(s.LastSuccess))
+	}
+	if s.Size != nil {
+		holds = size(*s.Size)
+	}
+	if s.Growth != nil {
+		grows = size(int64(*s.Growth)) + "/d"
+	}
+	backups := "-"
+	if s.DestError == "" {
+		free, backups = size(int64(s.Free)), count(int64(s.Backups))
+	}
+	return []string{s.Job, string(s.Health), last, backups, holds, grows, free, nextText(s, now)}
+}
+
+func nextText(s jobs.Standing, now time.Time) string {
+	var texts []string
+	if s.Next != "" {
+		texts = append(texts, s.Next)
+	}
+	if !s.VerifyDue.IsZero() && !s.VerifyDue.After(now) {
+		texts = append(texts, "verify is due")
+	}
+	if len(texts) == 0 {
+		return "-"
+	}
+	return strings.Join(texts, ", ")
+}
+
+// statusNotes say why a job is not well.
+func statusNotes(s jobs.Standing, now time.Time) []string {
+	var notes []string
+	if s.DestError != "" && s.Health != jobs.Absent {
+		notes = append(notes, s.Job+": "+s.DestError)
+	}
+	if f := s.LastFailure; f != nil && s.Health == jobs.Failing {
+		ago := age(now.Sub(f.At))
+		if ago != "now" {
+			ago += " ago"
+		}
+		notes = append(notes, fmt.Sprintf("%s: %s failed (%d) %s: %s", s.Job, f.Step, f.Exit, ago, f.Error))
+	}
+	if s.StateError != "" {
+		notes = append(notes, s.Job+": "+s.StateError)
+	}
+	return notes
+}
