@@ -35,6 +35,9 @@ var (
 	// ErrIncomplete: the backup is published, but rsync could not read
 	// everything (exit 23). The report that comes with it is valid.
 	ErrIncomplete = facts.ErrIncomplete
+	// ErrInTheWay: something in the target stays, and is in the way of what was to
+	// be restored. It goes with ErrIncomplete.
+	ErrInTheWay = facts.ErrInTheWay
 	// ErrUsage: the options contradict each other or the layout.
 	ErrUsage = facts.ErrUsage
 	// ErrNoBackup: no backup goes by that name.

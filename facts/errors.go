@@ -60,6 +60,9 @@ var (
 	// ErrIncomplete: the backup is published, but rsync could not read
 	// everything (exit 23). The report that comes with it is valid.
 	ErrIncomplete = errors.New("published, but incomplete")
+	// ErrInTheWay: something in the target stays, and is in the way of what was to
+	// be restored. It goes with ErrIncomplete.
+	ErrInTheWay = errors.New("something is in the way")
 	// ErrUsage: the options contradict each other or the layout.
 	ErrUsage = errors.New("wrong usage")
 	// ErrNoBackup: no backup goes by that name.

@@ -20,13 +20,13 @@ const (
 	// OverwriteIfChanged writes a file whose size or time, to the nanosecond,
 	// differs from that in the backup (rsync's own way).
 	OverwriteIfChanged Overwrite = "if-changed"
-	// OverwriteIfNewer is OverwriteIfChanged, but a file that is newer in the
-	// target stays (rsync --update). Ages count between regular files only: a
-	// symlink, or an entry of another kind than in the backup, is replaced
-	// whatever its time.
+	// OverwriteIfNewer is OverwriteIfChanged, but what is newer in the target, to
+	// the nanosecond, stays: files of every kind, and whatever is of another kind
+	// than in the backup, with all below it.
 	OverwriteIfNewer Overwrite = "if-newer"
-	// OverwriteNever leaves every file that is there; directories get their
-	// attributes back (rsync --ignore-existing). It takes rsync 3.5.0 at the
+	// OverwriteNever leaves every file that is there, and where the backup has a
+	// directory in its place all of that is left out; directories that both have
+	// get their attributes back. It takes rsync 3.5.0 at the
 	// target, unless that is empty: older ones follow a symlink there that stands
 	// where the backup has a directory. A local one that is older is refused
 	// (ErrUsage, ErrRsyncTooOld).

@@ -67,6 +67,8 @@ type Options struct {
 	Filter      []string
 	Exclude     []string
 	ExcludeFrom []string
+	// ProtectFrom is a file with more rules like those in Protect, each ended by a NUL byte.
+	ProtectFrom string
 	// Bwlimit is a rate as rsync reads it: KiB per second, or with a suffix ("1.5m").
 	Bwlimit string
 	// Rsh is the remote shell with its arguments, as rsync's -e. For a Daemon source it means a daemon started
@@ -108,6 +110,7 @@ func (o Options) Argv() ([]string, error) {
 	argv = append(argv, o.transferArgs()...)
 	argv = append(argv, o.outputArgs()...)
 	argv = append(argv, filters(o.Protect)...)
+	argv = append(argv, when(o.ProtectFrom != "", "--from0", "--filter=merge "+o.ProtectFrom)...)
 	argv = append(argv, o.filterArgs()...)
 	argv = append(argv, o.connectionArgs()...)
 	argv = append(argv, o.Extra...)
@@ -162,7 +165,7 @@ func (o Options) check() error {
 			return fmt.Errorf("%w: path %q is not clean and relative", ErrOptions, p)
 		}
 	}
-	values := [][]string{{o.Source.Operand(), o.target(), o.Bwlimit, o.Rsh}, o.Paths, o.Protect, o.Filter, o.Exclude, o.ExcludeFrom, o.Extra}
+	values := [][]string{{o.Source.Operand(), o.target(), o.ProtectFrom, o.Bwlimit, o.Rsh}, o.Paths, o.Protect, o.Filter, o.Exclude, o.ExcludeFrom, o.Extra}
 	for _, list := range values {
 		for _, value := range list {
 			if strings.ContainsRune(value, 0) {

@@ -43,7 +43,7 @@ func TestArgvGolden(t *testing.T) {
 		"fake-super":  {Source: local, Dest: "/target", Xattrs: true, SourceFakeSuper: true, Privileged: true, Atimes: true},
 		"fake-user":   {Source: local, Dest: "/target", Xattrs: true, SourceFakeSuper: true},
 		"fake-push":   {Source: local, RemoteDest: &Source{Kind: Shell, Host: "b", Path: "/x"}, Xattrs: true, SourceFakeSuper: true},
-		"never":       {Source: local, Dest: "/target", IgnoreExisting: true},
+		"never":       {Source: local, Dest: "/target", IgnoreExisting: true, Protect: []string{"- /a"}, ProtectFrom: "/proc/self/fd/5", Exclude: []string{"b"}},
 		"push-shell":  {Source: local, RemoteDest: &Source{Kind: Shell, User: "root", Host: "fd00::1", Path: "/srv/it's new"}, Sparse: true},
 		"push-daemon": {Source: local, RemoteDest: &Source{Kind: Daemon, Host: "host", Module: "m", Path: "sub"}, Paths: []string{"etc"}},
 	}

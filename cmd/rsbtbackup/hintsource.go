@@ -85,6 +85,8 @@ func targetHints(err error, i invocation) ([]string, bool) {
 		return lacksHints(lacks, i), true
 	case errors.As(err, &fake):
 		return []string{"to restore them: " + quoteAll("rsbtbackup", "restore", i.dest(), r.Backup, "--target=DIR")}, true
+	case errors.Is(err, rsbtbackup.ErrInTheWay):
+		return wayHints(r, i), true
 	case errors.Is(err, rsbtbackup.ErrNotEmpty):
 		return []string{"to look first: " + i.again("--dry-run"), "to restore what differs: " + i.again("--overwrite=if-changed")}, true
 	case errors.Is(err, rsbtbackup.ErrTarget) && errors.Is(err, fs.ErrNotExist) && r.Target != "":
@@ -104,6 +106,15 @@ func (i invocation) goingOn(c *restoreCommand) string {
 		return i.again("--overwrite=if-changed")
 	}
 	return i.again()
+}
+
+// wayHints: what is to be protected stays so.
+func wayHints(c *restoreCommand, i invocation) []string {
+	elsewhere := "to restore it elsewhere: " + quoteAll("rsbtbackup", "restore", c.Dest, c.Backup, "PATH", "--target=DIR")
+	if c.Delete || c.Overwrite == "never" || c.Overwrite == "if-newer" {
+		return []string{elsewhere}
+	}
+	return []string{elsewhere, "to remove from the target all that the backup does not have: " + i.again("--delete")}
 }
 
 // lacksHints: what was excluded can be spared; to delete it is rarely meant.

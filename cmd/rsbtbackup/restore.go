@@ -21,7 +21,7 @@ type restoreCommand struct {
 	InPlace     bool   `help:"Restore to where the backup was made from."`
 	AsSubvolume string `placeholder:"NEW" help:"Make the whole backup a writable subvolume NEW on the same btrfs, at once and without using space."`
 
-	Overwrite string   `placeholder:"WHEN" help:"What to do with a file that is in the target already. Always: write it. If-changed: when size or time differ. If-newer: when the one in the backup is newer, which counts between regular files only: of any other kind what differs is replaced. Never: leave it. Needed unless the target is an empty directory."`
+	Overwrite string   `placeholder:"WHEN" help:"What to do with a file that is in the target already. Always: write it. If-changed: when size or time differ. If-newer: the same, but leave what is newer than in the backup. Never: leave it. Needed unless the target is an empty directory."`
 	Delete    bool     `help:"Remove from the target what the backup does not have; with PATH, only below it."`
 	Force     bool     `help:"Let --delete go by a backup that is incomplete or was made with rules that leave things out, and write into another directory with backups."`
 	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Neither restore nor delete what matches, as rsync has it. May be repeated."`

@@ -87,7 +87,7 @@ func TestBadInput(t *testing.T) {
 }
 
 // A symlink planted in the target, where the backup has a directory or a file,
-// is replaced in every mode but never, and never followed.
+// is replaced in every mode but never, if it is older, and never followed.
 func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -114,6 +114,7 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 				link := filepath.Join(p.mount, "target", tt.link)
 				check(t, os.MkdirAll(filepath.Dir(link), 0o755))
 				check(t, os.Symlink(tt.to, link))
+				tool(t, "touch", "-h", "-d", "2001-02-03", link)
 				before := digest(t, outside)
 				r := testbin.Run(t, append([]string{"restore", p.dest, "latest", "--delete", "-t", p.mount + "/target", "--overwrite", mode}, paths...)...)
 				if after := digest(t, outside); after != before {
@@ -147,6 +148,7 @@ func TestNeverWantsAnRsyncThatStopsAtLinks(t *testing.T) {
 	target := p.mount + "/target"
 	write(t, target+"/kept", "x")
 	check(t, os.Symlink(p.mount+"/outside", target+"/dir"))
+	tool(t, "touch", "-h", "-d", "2001-02-03", target+"/dir")
 	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never", "--rsync", old)
 	wantOneLine(t, r, 2, "rsync 3.4.9 would follow symlinks in "+target+" with overwrite=never; 3.5.0 does not")
 	if !strings.Contains(r.Stderr, "hint: to use a newer rsync: ") || !strings.Contains(r.Stderr, "--overwrite=never --rsync=/path/to/rsync") {

@@ -101,7 +101,7 @@ func CreateOwn(dir *os.File, name string) (*os.File, error) {
 // OpenInside is openBeneath that enters no mount either: what is mounted in a
 // backup is not part of it. It does enter subvolumes.
 func OpenInside(dir *os.File, path string) (*os.File, error) {
-	f, err := openResolved(dir, path, unix.O_DIRECTORY, unix.RESOLVE_NO_XDEV)
+	f, err := OpenResolved(dir, path, unix.O_DIRECTORY, unix.RESOLVE_NO_XDEV)
 	if errors.Is(err, unix.EXDEV) {
 		return nil, Error("open", dir, path, btrfs.ErrMountPoint)
 	}
@@ -111,10 +111,10 @@ func OpenInside(dir *os.File, path string) (*os.File, error) {
 // OpenBeneath opens the directory at path below dir. The kernel follows no
 // symlink on the way and does not leave dir (openat2, Linux 5.6).
 func OpenBeneath(dir *os.File, path string) (*os.File, error) {
-	return openResolved(dir, path, unix.O_DIRECTORY, 0)
+	return OpenResolved(dir, path, unix.O_DIRECTORY, 0)
 }
 
-func openResolved(dir *os.File, path string, flags, resolve uint64) (*os.File, error) {
+func OpenResolved(dir *os.File, path string, flags, resolve uint64) (*os.File, error) {
 	fd, err := Openat2(int(dir.Fd()), path, flags, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|resolve)
 	if err != nil {
 		return nil, Error("open", dir, path, err)
@@ -158,5 +158,5 @@ func OpenRegular(dir *os.File, path string) (*os.File, unix.Stat_t, error) {
 
 // OpenBelow opens path below dir; no symlink and no mount point is passed.
 func OpenBelow(dir *os.File, path string, flags uint64) (*os.File, error) {
-	return openResolved(dir, path, flags|unix.O_NOFOLLOW, unix.RESOLVE_NO_XDEV)
+	return OpenResolved(dir, path, flags|unix.O_NOFOLLOW, unix.RESOLVE_NO_XDEV)
 }

@@ -203,7 +203,7 @@ func (c *Cloner) makeSpecial(dir *os.File, name string, src *os.File, st unix.St
 	dst, err := at.Open(dir, name, unix.O_PATH, 0)
 	if err == nil {
 		if err = checkNew(dst, st.Mode); err == nil {
-			err = copyAttributes(dir, name, dst, src)
+			err = CopyAttributes(dir, name, dst, src)
 		}
 		err = errors.Join(err, dst.Close())
 	}
@@ -228,11 +228,11 @@ func checkNew(f *os.File, mode uint32) error {
 	return nil
 }
 
-// copyAttributes gives dst, which is name in dir, what src has. Owner before
+// CopyAttributes gives dst, which is name in dir, what src has. Owner before
 // mode and attributes: chown clears set-id bits and capabilities. Both may
 // have been opened with O_PATH; the paths in /proc lead to just what is open,
 // a symlink included.
-func copyAttributes(dir *os.File, name string, dst, src *os.File) error {
+func CopyAttributes(dir *os.File, name string, dst, src *os.File) error {
 	st, err := at.StatFile(src)
 	if err == nil {
 		err = at.Error("stat", src, "", at.CheckTimes(int(src.Fd())))

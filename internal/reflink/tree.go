@@ -238,7 +238,7 @@ func (c *Cloner) done(dir *clonedDir) {
 	for ; dir != nil && dir.open.Add(-1) == 0; dir = dir.up {
 		var err error
 		if !dir.keep {
-			err = copyAttributes(dir.dst, ".", dir.dst, dir.src)
+			err = CopyAttributes(dir.dst, ".", dir.dst, dir.src)
 		}
 		if err = errors.Join(err, dir.src.Close(), dir.dst.Close()); err != nil {
 			c.leave(err)

@@ -14,7 +14,6 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
-	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -98,10 +97,9 @@ func (r *restore) spareDests(ctx context.Context, t *target) error {
 	}
 	dests, err := destsBelow(ctx, t.dir, r.paths)
 	for _, rel := range dests {
-		rule := "- /" + source.EscapePattern(rel)
-		if !slices.Contains(t.filter, rule) {
+		if !slices.Contains(t.spared, rel) {
 			r.notice(filepath.Join(t.shown, rel) + " holds backups and is left alone")
-			t.filter = append(t.filter, rule)
+			t.spared = append(t.spared, rel)
 		}
 	}
 	return err

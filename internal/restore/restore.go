@@ -148,6 +148,8 @@ type restore struct {
 	stored rsyncexec.Stored // how the backup was made
 	paths  []string         // clean, none below another
 	target *target
+	stay   []string // below the target, what rsync must be kept away from
+	barred []string // those of them that are in the way of more, as messages
 }
 
 func (r *restore) restore(ctx context.Context) (err error) {
@@ -288,6 +290,9 @@ func (r *restore) copy(ctx context.Context) error {
 			return fail.Step("copy", r.view.Gone())
 		}
 	}
+	if more, err := r.prepare(ctx); err != nil || !more {
+		return fail.Step("compare with the target", r.view.Explain(err))
+	}
 	end := r.rsync(ctx)
 	if transfer.FalseAlarm(end) {
 		end = r.again(ctx, end)
@@ -323,7 +328,10 @@ func (r *restore) again(ctx context.Context, first transfer.End) transfer.End {
 	return end
 }
 
-func (r *restore) rsyncOptions() rsyncexec.Options {
+// rulesFD is the third of them: what stays in the target, if anything does.
+const rulesFD = "/proc/self/fd/5"
+
+func (r *restore) rsyncOptions(rules *os.File) rsyncexec.Options {
 	o := &r.o
 	opts := rsyncexec.Options{
 		Program: o.RsyncProgram, Source: rsyncexec.Source{Kind: rsyncexec.Local, Path: transfer.SourceFD}, Paths: r.paths,
@@ -336,7 +344,7 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 		IgnoreTimes:    o.Overwrite == facts.OverwriteAlways,
 		Update:         o.Overwrite == facts.OverwriteIfNewer,
 		IgnoreExisting: o.Overwrite == facts.OverwriteNever,
-		Protect:        r.target.filter, Exclude: o.Exclude,
+		Protect:        hiding(r.target.spared), Exclude: o.Exclude,
 		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
 		Changes: o.Changes, Progress: o.Progress,
 		ExtraFiles: []*os.File{r.target.dir, r.view.Root},
@@ -344,21 +352,45 @@ func (r *restore) rsyncOptions() rsyncexec.Options {
 	if r.target.dir == nil {
 		opts.ExtraFiles[0] = r.view.Root
 	}
+	if rules != nil {
+		opts.ProtectFrom = rulesFD
+		opts.ExtraFiles = append(opts.ExtraFiles, rules)
+	}
 	if opts.Timeout == 0 && r.target.remote != nil {
 		opts.Timeout = source.RemoteTimeout
 	}
 	return opts
 }
 
+// hiding are the rules that keep rsync away from paths below the target.
+func hiding(paths []string) []string {
+	var rules []string
+	for _, path := range paths {
+		rules = append(rules, "- /"+source.EscapePattern(path))
+	}
+	return rules
+}
+
 // rsync runs it to its end and fills in the report. Its messages name our
 // descriptors; people are told the paths.
 func (r *restore) rsync(ctx context.Context) transfer.End {
+	rules, written, err := r.stayRules()
+	if err != nil {
+		return transfer.End{Err: err}
+	}
+	if rules != nil {
+		defer func() {
+			rules.Close() // only read from
+			<-written
+		}()
+	}
 	end := transfer.Run(ctx, transfer.Job{
-		Options: r.rsyncOptions(), Log: r.log, Devices: true,
+		Options: r.rsyncOptions(rules), Log: r.log, Devices: true,
 		Names: strings.NewReplacer(transfer.SourceFD, r.view.Root.Name(), source.Inherited, r.target.shown),
 	})
 	res := &end.Result
-	r.report.RsyncExit, r.report.Complaints, r.report.Failed = res.ExitCode, res.Complaints, end.Failed+len(end.Skipped)
+	r.report.RsyncExit, r.report.Complaints = res.ExitCode, append(slices.Clone(r.barred), res.Complaints...)
+	r.report.Failed = end.Failed + len(end.Skipped) + len(r.barred)
 	if !res.Started.IsZero() {
 		r.report.RsyncVersion = res.Version.String()
 	}
@@ -377,6 +409,8 @@ func (r *restore) judge(end transfer.End) error {
 		return fail.Kindf(facts.ErrNoSpace, "%s is full: %w", r.target.shown, end.Failure("rsync: no space left on device"))
 	case end.Err == nil && len(end.Skipped) > 0:
 		end.Result.Complaints = []string{end.LeftOut()}
+		return r.incomplete(end)
+	case end.Err == nil && len(r.barred) > 0 && !r.o.DryRun:
 		return r.incomplete(end)
 	case end.Err == nil:
 		return nil
@@ -397,8 +431,12 @@ func (r *restore) judge(end transfer.End) error {
 // incomplete names the first file; the report has the others.
 func (r *restore) incomplete(end transfer.End) error {
 	text := "some files could not be restored"
-	if c := end.Result.Complaints; len(c) > 0 {
+	if c := slices.Concat(r.barred, end.Result.Complaints); len(c) > 0 {
 		text = c[0] + say.AndMore(r.report.Failed-len(end.Skipped))
 	}
-	return fail.Kindf(facts.ErrIncomplete, "%s is restored to %s, but not all of it: %s", r.view.Snap.Name, r.target.shown, text)
+	kind := facts.ErrIncomplete
+	if len(r.barred) > 0 {
+		kind = errors.Join(facts.ErrIncomplete, facts.ErrInTheWay)
+	}
+	return fail.Kindf(kind, "%s is restored to %s, but not all of it: %s", r.view.Snap.Name, r.target.shown, text)
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
-	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -34,7 +33,7 @@ type target struct {
 	// dir is its parent then.
 	missing string
 	empty   bool
-	filter  []string // rules of rsync that keep it out of DEST
+	spared  []string // directories with backups, below it
 }
 
 func (t *target) close() error {
@@ -135,7 +134,7 @@ func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path str
 	if t.dir, err = openTargetDir(real); err != nil {
 		return nil, err
 	}
-	if t.filter, err = allow(t.dir, real); err != nil {
+	if t.spared, err = allow(t.dir, real); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
 	if t.empty, err = at.IsEmpty(t.dir); err != nil {
@@ -208,13 +207,13 @@ func (r *restore) checkOverlap(dir *os.File, path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{"- /" + source.EscapePattern(rel)}, nil
+	return []string{rel}, nil
 }
 
 // checkEmpty wants to be told what may happen to files that are there. What a
 // remote target holds is not known.
 func (r *restore) checkEmpty(t *target) error {
-	if len(t.filter) > 0 {
+	if len(t.spared) > 0 {
 		r.notice(r.view.Store.Path + " lies inside " + t.shown + " and is left alone")
 	}
 	if t.empty || r.o.Overwrite != "" {

@@ -81,7 +81,7 @@ func anySticky(ctx context.Context, root *os.File, paths []string, pick func(pat
 		Visit: func(*os.File, os.DirEntry) error { return nil },
 		Enter: func(up *os.File, name string) (*os.File, error) {
 			path := walk.Below(root, up, name)
-			if found.Load() || !onTheWay(path, paths) {
+			if found.Load() || !OnTheWay(path, paths) {
 				return nil, nil
 			}
 			dir, err := at.OpenDir(up, name)
@@ -99,8 +99,8 @@ func anySticky(ctx context.Context, root *os.File, paths []string, pick func(pat
 	return found.Load(), err
 }
 
-// onTheWay tells whether dir leads to one of paths or lies in it.
-func onTheWay(dir string, paths []string) bool {
+// OnTheWay tells whether dir leads to one of paths or lies in it.
+func OnTheWay(dir string, paths []string) bool {
 	return len(paths) == 0 || at.LeadsTo(dir, paths) || slices.ContainsFunc(paths, func(path string) bool {
 		return strings.HasPrefix(dir, path+"/")
 	})

@@ -1,0 +1,265 @@
+//go:build integration
+
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+// What an overwrite mode says of a file holds for every file: of every kind,
+// hard-linked, and to the nanosecond. SEEDS=a:b tries others than the usual ones.
+func TestOverwriteModesKeepTheirPromise(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	from, to := uint64(1), uint64(25)
+	if text := os.Getenv("SEEDS"); text != "" {
+		_, err := fmt.Sscanf(text, "%d:%d", &from, &to)
+		check(t, err)
+	}
+	for seed := from; seed < to; seed++ {
+		r := rand.New(rand.NewPCG(seed, 15))
+		src := filepath.Join(p.mount, "src"+strconv.FormatUint(seed, 10))
+		check(t, os.Mkdir(src, 0o755))
+		source := randomWorld(r, nil)
+		source.make(t, src)
+		if _, err := rsbtbackup.Backup(t.Context(), rsbtbackup.BackupOptions{Source: src, Dest: p.dest, Force: true}); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for _, mode := range []string{"always", "if-changed", "if-newer", "never"} {
+			for _, deletes := range []bool{false, true} {
+				p.tryMode(t, r, seed, promise{mode: mode, deletes: deletes, backup: source})
+			}
+		}
+	}
+}
+
+func (p place) tryMode(t *testing.T, r *rand.Rand, seed uint64, want promise) {
+	t.Helper()
+	want.target = randomWorld(r, want.backup)
+	if len(want.target) == 0 {
+		return
+	}
+	o := rsbtbackup.RestoreOptions{Dest: p.dest, Backup: "latest", Overwrite: rsbtbackup.Overwrite(want.mode), Delete: want.deletes}
+	if paths := slices.Sorted(maps.Keys(want.backup)); len(paths) > 0 && r.IntN(4) == 0 {
+		want.path = paths[r.IntN(len(paths))]
+		o.Paths = []string{want.path}
+	}
+	o.Target = filepath.Join(p.mount, "target")
+	check(t, os.Mkdir(o.Target, 0o755))
+	defer func() { check(t, os.RemoveAll(o.Target)) }()
+	want.target.make(t, o.Target)
+	want.work()
+	want.untouched()
+	report, err := rsbtbackup.Restore(t.Context(), o)
+	if len(want.barred) > 0 && errors.Is(err, rsbtbackup.ErrIncomplete) && errors.Is(err, rsbtbackup.ErrInTheWay) {
+		err = nil
+	} else if len(want.barred) > 0 {
+		t.Errorf("seed %d: %s are in the way, and Restore says %v", seed, want.barred, err)
+	}
+	wrong := want.check(readWorld(t, o.Target))
+	if err != nil || len(wrong) > 0 {
+		t.Errorf("seed %d, %s, delete %v, path %q: %v %q", seed, want.mode, want.deletes, want.path, err, report.Complaints)
+		for _, line := range wrong {
+			t.Error("    ", line)
+		}
+		for _, path := range worldPaths() {
+			if b, is := want.backup[path], want.target[path]; b != nil || is != nil {
+				t.Logf("%-10s backup %p %v, target %p %v", path, b, b, is, is)
+			}
+		}
+	}
+}
+
+// rsync's --ignore-existing waits for ever for the names of a hard link that it
+// does not reach; and it gives what it leaves alone the time of the directory.
+func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	write(t, src+"/a", "x")
+	check(t, os.Mkdir(src+"/d", 0o755))
+	check(t, os.Link(src+"/a", src+"/d/a"))
+	write(t, src+"/z/deep/file", "z")
+	p.backup(t, src)
+	old := time.Date(2001, 2, 3, 4, 5, 6, 7, time.UTC)
+	for i, obstacle := range []func(name string) error{
+		func(name string) error { return os.WriteFile(name, []byte("f"), 0o600) },
+		func(name string) error { return os.Symlink("/nowhere", name) },
+		func(name string) error { return os.Symlink("../outside", name) },
+		func(name string) error { return unix.Mkfifo(name, 0o600) },
+	} {
+		target := filepath.Join(p.mount, strconv.Itoa(i))
+		check(t, os.MkdirAll(p.mount+"/outside", 0o755))
+		check(t, os.Mkdir(target, 0o755))
+		for _, name := range []string{"/d", "/z"} {
+			check(t, obstacle(target+name))
+			check(t, unix.UtimesNanoAt(unix.AT_FDCWD, target+name, []unix.Timespec{{Sec: old.Unix(), Nsec: 7}, {Sec: old.Unix(), Nsec: 7}}, unix.AT_SYMLINK_NOFOLLOW))
+		}
+		before := tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z")
+		p.restore(t, "-t", target, "--overwrite=never", "-n")
+		r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never")
+		wantOneLine(t, r, 3, target+"/d stays, and the backup has a directory in its place: ")
+		if after := tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z"); after != before {
+			t.Errorf("now %swas %s", after, before)
+		}
+		if !strings.Contains(r.Stderr, "hint: to restore it elsewhere: ") || read(t, target+"/a") != "x" || len(names(p.mount+"/outside")) > 0 {
+			t.Errorf("a is not restored, or nothing is said: %s", r.Stderr)
+		}
+		for _, args := range [][]string{{"z/deep", "d/a"}, {"--delete"}} {
+			r := testbin.Run(t, append([]string{"restore", p.dest, "latest", "-t", target, "--overwrite=never"}, args...)...)
+			wantOneLine(t, r, 3, target+"/d stays")
+		}
+		if after := tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z"); after != before {
+			t.Errorf("a second time: now %swas %s", after, before)
+		}
+	}
+}
+
+// rsync's --update, with times compared to the nanosecond, takes a file for newer
+// from two seconds on only, and no symlink, fifo or second name of a file at all.
+func TestIfNewerLeavesWhatIsNewerByANanosecond(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	for _, name := range []string{"file", "linked"} {
+		write(t, src+"/"+name, "backup")
+	}
+	check(t, os.Link(src+"/linked", src+"/linked 2"))
+	check(t, os.Symlink("backup", src+"/symlink"))
+	check(t, unix.Mkfifo(src+"/fifo", 0o640))
+	write(t, src+"/kind", "backup")
+	write(t, src+"/dir/inside", "backup")
+	all := []string{"file", "linked", "linked 2", "symlink", "fifo", "kind", "dir"}
+	stamp := func(dir string, at time.Time) {
+		ts, err := unix.TimeToTimespec(at)
+		check(t, err)
+		for _, name := range all {
+			check(t, unix.UtimesNanoAt(unix.AT_FDCWD, dir+"/"+name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW))
+		}
+	}
+	stamp(src, epoch)
+	backup := p.backup(t, src)
+	for after, stays := range map[time.Duration]bool{1: true, 400 * time.Millisecond: true, 1100 * time.Millisecond: true, time.Minute: true, -1: false, -time.Minute: false} {
+		target := p.mount + "/" + after.String()
+		for _, name := range []string{"file", "linked", "linked 2", "dir"} {
+			write(t, target+"/"+name, "target")
+		}
+		check(t, os.Symlink("target", target+"/symlink"))
+		check(t, os.Symlink("target", target+"/kind"))
+		check(t, unix.Mkfifo(target+"/fifo", 0o600))
+		stamp(target, epoch.Add(after))
+		before := digest(t, target)
+		r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-newer")
+		if !stays {
+			wantSame(t, backup, target)
+			continue
+		}
+		wantOneLine(t, r, 3, target+"/dir stays, and the backup has a directory in its place")
+		// The directory itself has the attributes of that in the backup.
+		if now := digest(t, target); withoutTop(now) != withoutTop(before) {
+			t.Errorf("%v: now\n%swas\n%s", after, now, before)
+		}
+	}
+}
+
+func withoutTop(digest string) string {
+	_, rest, _ := strings.Cut(digest, "\n")
+	return rest
+}
+
+// To part two names must not touch what the backup does not have, or is told to
+// leave alone.
+func TestNamesOfOneFileAreParted(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	write(t, src+"/a", "same")
+	write(t, src+"/b", "same")
+	check(t, os.Chmod(src+"/a", 0o600))
+	check(t, os.Chown(src+"/b", 1000, 1000))
+	check(t, os.Symlink("same", src+"/la"))
+	check(t, os.Symlink("same", src+"/lb"))
+	check(t, os.Lchown(src+"/lb", 1000, 1000))
+	tool(t, "touch", "-h", "-d", "2001-02-03 04:05:06.123456789", src+"/a", src+"/b", src+"/la", src+"/lb")
+	backup := p.backup(t, src)
+	for _, mode := range []string{"if-changed", "if-newer", "always"} {
+		target := p.mount + "/" + mode
+		check(t, os.Mkdir(target, 0o755))
+		tool(t, "cp", "-a", src+"/a", src+"/la", target)
+		check(t, os.Chmod(target+"/a", 0o644))
+		check(t, os.Link(target+"/a", target+"/b"))
+		check(t, os.Link(target+"/la", target+"/lb"))
+		p.restore(t, "-t", target, "--overwrite", mode)
+		wantSame(t, backup, target)
+
+		// A name that the backup does not have keeps what it is.
+		outside := p.mount + "/outside " + mode
+		check(t, os.Chmod(target+"/a", 0o640))
+		check(t, os.Link(target+"/a", outside))
+		p.restore(t, "-t", target, "--overwrite", mode)
+		wantSame(t, backup, target)
+		if got := tool(t, "stat", "-c%a %u", outside); got != "640 0\n" {
+			t.Errorf("%s: outside is %s", mode, got)
+		}
+	}
+	// What needs no change stays linked.
+	check(t, os.Link(src+"/a", p.mount+"/beside"))
+	p.restore(t, "--in-place", "--overwrite=if-changed")
+	if got := tool(t, "stat", "-c%h", src+"/a"); got != "2\n" {
+		t.Errorf("a has %s names", got)
+	}
+}
+
+// rsync 3.5.0 compares the number of a device and not its kind.
+func TestADeviceGetsItsKind(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src, target := p.mount+"/src", p.mount+"/target"
+	check(t, os.Mkdir(src, 0o755))
+	check(t, unix.Mknod(src+"/dev", unix.S_IFBLK|0o600, int(unix.Mkdev(1, 3))))
+	backup := p.backup(t, src)
+	check(t, os.Mkdir(target, 0o755))
+	check(t, unix.Mknod(target+"/dev", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
+	p.restore(t, "-t", target, "--overwrite=if-changed")
+	wantSame(t, backup, target)
+	if got := tool(t, "stat", "-c%F", target+"/dev"); got != "block special file\n" {
+		t.Errorf("dev is a %s", got)
+	}
+}
+
+// A directory that may not be emptied is named, and the rest restored; rsync
+// 3.5.0 gives up there if the file is a hard link.
+func TestADirectoryInTheWayOfAHardLink(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src, target := p.mount+"/src", p.mount+"/target"
+	write(t, src+"/a", "x")
+	write(t, src+"/c/d", "y")
+	check(t, os.Link(src+"/a", src+"/c/a"))
+	backup := p.backup(t, src)
+	write(t, target+"/a/file", "kept")
+	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-changed")
+	wantOneLine(t, r, 3, target+"/a has another kind in the backup: Directory not empty (39)")
+	if read(t, target+"/c/a") != "x" || read(t, target+"/c/d") != "y" || read(t, target+"/a/file") != "kept" {
+		t.Error("the rest is not restored, or the directory is gone")
+	}
+	if !strings.Contains(r.Stderr, "hint: ") || !strings.Contains(r.Stderr, "--delete") {
+		t.Errorf("no hint: %s", r.Stderr)
+	}
+	p.restore(t, "-t", target, "--overwrite=if-changed", "--delete")
+	wantSame(t, backup, target)
+}

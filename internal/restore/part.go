@@ -1,0 +1,194 @@
+// Names that are one file in the target, and are to be several.
+
+package restore
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/reflink"
+)
+
+// linkedNames are the names of one file of the target that rsync will find up
+// to date.
+type linkedNames struct {
+	target unix.Stat_t
+	names  []linkedName
+}
+
+type inodeKey struct{ dev, ino uint64 }
+
+type linkedName struct {
+	path   string
+	backup inodeKey
+}
+
+func (o *overwriting) link(path string, backup, target unix.Stat_t) {
+	key := inodeKey{dev: uint64(target.Dev), ino: target.Ino}
+	l := o.linked[key]
+	if l == nil {
+		l = &linkedNames{target: target}
+		o.linked[key] = l
+	}
+	l.names = append(l.names, linkedName{path, inodeKey{dev: uint64(backup.Dev), ino: backup.Ino}})
+}
+
+// toPart returns the names that must not stay linked: those of another file of
+// the backup than the rest, and those that will be given other attributes while
+// the file has a name which must keep the old ones.
+func (o *overwriting) toPart() ([]string, error) {
+	var paths []string
+	for _, l := range o.linked {
+		slices.SortFunc(l.names, func(a, b linkedName) int { return cmp.Compare(a.path, b.path) })
+		first := l.names[0].backup
+		same := !slices.ContainsFunc(l.names, func(n linkedName) bool { return n.backup != first })
+		if same && len(l.names) == int(l.target.Nlink) {
+			continue
+		}
+		stay := inodeKey{}
+		for _, n := range l.names {
+			equal, err := o.sameAttributes(n.path)
+			switch {
+			case err != nil:
+				return nil, err
+			case equal && stay == inodeKey{}:
+				stay = n.backup
+			case !equal || n.backup != stay:
+				paths = append(paths, n.path)
+			}
+		}
+	}
+	slices.Sort(paths)
+	return paths, nil
+}
+
+// sameAttributes tells whether rsync has none to set. Of a backup made with
+// --fake-super nobody else knows.
+func (o *overwriting) sameAttributes(path string) (bool, error) {
+	if o.fake {
+		return false, nil
+	}
+	a, err := attributesOf(o.backup, path)
+	if err != nil {
+		return false, err
+	}
+	b, err := attributesOf(o.target, path)
+	return err == nil && a == b, err
+}
+
+func attributesOf(root *os.File, path string) (string, error) {
+	f, err := at.OpenResolved(root, path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	st, err := at.StatFile(f)
+	if err != nil {
+		return "", err
+	}
+	xattrs, _, err := at.XattrsInside(root, path) // a value that may not be seen is one that rsync does not set
+	return fmt.Sprintf("%o %d:%d %d.%09d\n%s", st.Mode, st.Uid, st.Gid, st.Mtim.Sec, st.Mtim.Nsec, xattrs), err
+}
+
+// makeWay does to the target what rsync would not.
+func (r *restore) makeWay(ctx context.Context, found inTheWay) error {
+	for _, path := range found.devices {
+		if err := at.UnlinkBeneath(r.target.dir, path, 0); err != nil {
+			return err
+		}
+	}
+	for _, path := range found.part {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := partName(r.target.dir, path)
+		if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
+			r.notice(filepath.Join(r.target.shown, path) + " is not yours to copy, and stays a hard link")
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("give %s a file of its own: %w", filepath.Join(r.target.shown, path), err)
+		}
+	}
+	return nil
+}
+
+// partName replaces a name by a copy of its file, of which others have the old
+// one. It is there at every moment.
+func partName(root *os.File, path string) error {
+	dir, err := at.OpenBeneath(root, filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	name, temp := filepath.Base(path), ".rsbtbackup-"+rand.Text()
+	src, err := at.Open(dir, name, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	err = copyEntry(dir, temp, src)
+	if err == nil {
+		err = at.Rename(dir, temp, name)
+	}
+	if err != nil {
+		return errors.Join(err, at.IgnoreNotExist(at.Unlink(dir, temp, 0)))
+	}
+	return nil
+}
+
+// copyEntry makes name a copy of src, which may have been opened with O_PATH.
+func copyEntry(dir *os.File, name string, src *os.File) error {
+	st, err := at.StatFile(src)
+	if err != nil {
+		return err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		err = copyData(dir, name, src)
+	case unix.S_IFLNK:
+		var text string
+		if text, err = at.Readlink(src, ""); err == nil {
+			err = at.Symlink(text, dir, name)
+		}
+	default:
+		err = at.Retry(func() error { return unix.Mknodat(int(dir.Fd()), name, st.Mode&unix.S_IFMT|0o600, int(st.Rdev)) })
+		err = at.Error("mknod", dir, name, err)
+	}
+	if err != nil {
+		return err
+	}
+	dst, err := at.Open(dir, name, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	return reflink.CopyAttributes(dir, name, dst, src)
+}
+
+// copyData shares the blocks where it can.
+func copyData(dir *os.File, name string, src *os.File) error {
+	from, err := os.Open(at.ProcPath(src))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := at.Open(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if at.Retry(func() error { return unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) }) != nil {
+		_, err = io.Copy(to, from)
+	}
+	return errors.Join(err, to.Close())
+}
