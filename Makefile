@@ -44,13 +44,14 @@ lint-arch: ## go vet and staticcheck for each architecture
 	@scripts/lint.sh arch
 
 unit: ## the tests that need neither root nor a file system of their own, under the race detector
-	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race ./...
+	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -timeout 60m ./...
 
 # The race detector sees our own process only. Most of these tests run the command, so it is on for
-# package integration, which uses the library in-process and from several goroutines.
+# package integration, which uses the library in-process and from several goroutines. The limit on time
+# is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy machine.
 integration: ## the tests on loopback file systems, as root
-	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -tags integration -count=1 -timeout 10m -exec '$(ASROOT)' ./integration
-	@CGO_ENABLED=0 scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 20m -exec '$(ASROOT)' $(INTEGRATION)
+	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -tags integration -count=1 -timeout 60m -exec '$(ASROOT)' ./integration
+	@CGO_ENABLED=0 scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 60m -exec '$(ASROOT)' $(INTEGRATION)
 
 demo: ## build it and make two backups on a loopback btrfs, where everything can be watched
 	@scripts/setup.sh demo

@@ -70,9 +70,9 @@ func TestAnInterruptedBackupTakesRsyncAlongAndIsResumed(t *testing.T) {
 
 func waitFor(t testing.TB, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("waited 20 seconds in vain")
+			t.Fatal("waited 10 minutes in vain")
 		}
 	}
 }

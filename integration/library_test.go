@@ -157,7 +157,7 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 	// Reading waits for nobody.
 	testbin.Must(t, "list", dest)
 	group.Go(func() {
-		if r := testbin.Run(t, "--lock-wait=30s", "backup", src, dest); r.Exit != 0 {
+		if r := testbin.Run(t, "--lock-wait=10m", "backup", src, dest); r.Exit != 0 {
 			t.Errorf("the run that waited: exit %d, %s", r.Exit, r.Stderr)
 		}
 	})

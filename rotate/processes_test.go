@@ -80,15 +80,36 @@ func TestKilledWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), name)
 	for i := range 20 {
 		w := start(t, "writer", path, strconv.Itoa(i))
-		time.Sleep(time.Duration(10+i) * time.Millisecond)
-		must(t, w.Process.Kill())
-		w.Wait()
+		ended := make(chan struct{})
+		go func() {
+			_ = w.Wait() // killed, mostly
+			close(ended)
+		}()
+		awaitWrites(path, i+1, ended)
+		_ = w.Process.Kill() // it may have ended
+		<-ended
 	}
 	log := open(t, path, rotate.Options{MaxSize: maxSize})
 	write(t, log, "the end\n")
 	kept := strings.SplitAfter(read(t, path), "\n")
 	if got := kept[len(kept)-2]; got != "the end\n" {
 		t.Errorf("the last line is %q", got)
+	}
+}
+
+// awaitWrites returns when the size of a file was seen to change n times, or its
+// writer has ended.
+func awaitWrites(path string, n int, ended <-chan struct{}) {
+	for size := int64(-1); n >= 0; {
+		if st, err := os.Stat(path); err == nil && st.Size() != size {
+			size = st.Size()
+			n--
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(50 * time.Microsecond):
+		}
 	}
 }
 

@@ -96,18 +96,19 @@ func TestRunSurvivesFloods(t *testing.T) {
 func TestRunCancelled(t *testing.T) {
 	tests := []struct {
 		name, behaviour string
+		grace           time.Duration
 		code            int
 		signal          syscall.Signal
 	}{
-		{"a child that obeys", "sleep 60000", 20, 0},
-		{"a child that ignores SIGTERM", "stubborn 60000", -1, syscall.SIGKILL},
+		{"a child that obeys", "sleep 600000", 10 * time.Minute, 20, 0},
+		{"a child that ignores SIGTERM", "stubborn 600000", 300 * time.Millisecond, -1, syscall.SIGKILL},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cause := errors.New("the reason")
 			ctx, cancel := context.WithCancelCause(t.Context())
 			o := job(t, fake(t, test.behaviour))
-			o.KillGrace = 300 * time.Millisecond
+			o.KillGrace = test.grace
 			pid := 0
 			o.Line = func(_, line string) {
 				pid = atoi(strings.TrimPrefix(line, "ready "))
@@ -146,7 +147,7 @@ func TestRunWaitsForDescendants(t *testing.T) {
 }
 
 func TestRunNamesDescendantsThatStay(t *testing.T) {
-	o := job(t, fake(t, "leave 30000"))
+	o := job(t, fake(t, "leave 600000"))
 	o.KillGrace = 300 * time.Millisecond
 	pid := 0
 	o.Line = func(_, line string) { pid = atoi(strings.TrimPrefix(line, "ready ")) }
@@ -155,8 +156,8 @@ func TestRunNamesDescendantsThatStay(t *testing.T) {
 	if !errors.Is(err, ErrStillRunning) {
 		t.Errorf("error is %v", err)
 	}
-	if took := time.Since(start); took > 15*time.Second {
-		t.Errorf("it waited %v", took)
+	if took := time.Since(start); took > 5*time.Minute {
+		t.Errorf("it waited %v for one that stays ten minutes", took)
 	}
 	if pid > 1 {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // the grandchild of this very test

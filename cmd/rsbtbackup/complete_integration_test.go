@@ -143,7 +143,7 @@ func (s *shell) press(t *testing.T, keys string) {
 }
 
 // patienceWithShells is for a machine that is busy.
-const patienceWithShells = time.Minute
+const patienceWithShells = 10 * time.Minute
 
 func (s *shell) tells(t *testing.T, within time.Duration) (string, bool) {
 	t.Helper()

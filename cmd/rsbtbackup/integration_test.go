@@ -316,7 +316,7 @@ func TestSignals(t *testing.T) {
 // copying waits until there is something to resume.
 func copying(t *testing.T, dest string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if files, _ := filepath.Glob(filepath.Join(dest, "pending", "file*")); len(files) > 0 {
 			return
 		}

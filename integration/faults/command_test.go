@@ -46,8 +46,12 @@ func program(t testing.TB) string {
 	return testbin.Path(t)
 }
 
-// start runs argv with further environment variables. A run that takes longer
-// than any of this package should is killed, and fails its test.
+// patience is what nothing takes, however busy the machine is: who is not done
+// by then hangs.
+const patience = 10 * time.Minute
+
+// start runs argv with further environment variables. A run that hangs is
+// killed, and fails its test.
 func start(t testing.TB, env []string, argv ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
@@ -78,7 +82,7 @@ func (p *process) wait(t testing.TB) result {
 	t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(60 * time.Second):
+	case <-time.After(patience):
 		p.signalGroup(syscall.SIGKILL)
 		t.Fatalf("%q hangs", p.cmd.Args)
 	}
@@ -155,7 +159,7 @@ func wantOneError(t testing.TB, r result) {
 // waitFor polls until ok says so.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}

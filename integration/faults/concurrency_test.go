@@ -66,7 +66,7 @@ func TestTenBackupsWait(t *testing.T) {
 	src.change(t)
 	var runs []*process
 	for range 10 {
-		runs = append(runs, start(t, nil, program(t), "backup", "--lock-wait=50s", src.dir, d.path))
+		runs = append(runs, start(t, nil, program(t), "backup", "--lock-wait=10m", src.dir, d.path))
 	}
 	for _, p := range runs {
 		wantExit(t, p.wait(t), 0)

@@ -113,7 +113,7 @@ func hostile(t *testing.T, mount string, src *tree, name string, put func(testin
 	c.unhurt(t)
 	undisguise(t, d, path, kept, r.exit == 0)
 	d.held(t, src)
-	wantExit(t, run(t, "backup", "--lock-wait=20s", src.dir, d.path), 0)
+	wantExit(t, run(t, "backup", "--lock-wait=10m", src.dir, d.path), 0)
 	d.held(t, src)
 	d.newestIsCur(t)
 	c.unhurt(t)

@@ -171,7 +171,7 @@ func (d *dest) recovers(t testing.TB, src *tree) {
 	before := len(d.backups)
 	d.incomplete, d.curGone = false, false
 	// A child of a killed run may live on for a moment, and then has the lock.
-	wantExit(t, run(t, "backup", "--lock-wait=20s", src.dir, d.path), 0)
+	wantExit(t, run(t, "backup", "--lock-wait=10m", src.dir, d.path), 0)
 	d.held(t, src)
 	if len(d.backups) != before+1 {
 		t.Errorf("there were %d backups and after one more run %d", before, len(d.backups))

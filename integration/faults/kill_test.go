@@ -120,8 +120,8 @@ func killSweep(t *testing.T, points *atomic.Int64, prepare func(t *testing.T) (*
 	}
 }
 
-// killAtRandom kills at times spread over a run, and every other time in the
-// transfer, which bwlimit makes long enough to be hit.
+// killAtRandom kills at times spread over as long as such a run has taken just
+// before, and every other time in the transfer, which bwlimit makes longer.
 func killAtRandom(t *testing.T, points *atomic.Int64) {
 	t.Parallel()
 	const seed = 20261123
@@ -137,6 +137,14 @@ func killAtRandom(t *testing.T, points *atomic.Int64) {
 		{"group", func(p *process) { p.signalGroup(syscall.SIGKILL) }},
 		{"rsync", func(p *process) { killDescendants(p.pid()) }},
 	}
+	var lengths [2]time.Duration
+	for kind, flags := range [][]string{nil, {"--bwlimit=3000"}} {
+		src.change(t)
+		began := time.Now()
+		wantExit(t, run(t, append([]string{"backup", src.dir, d.path}, flags...)...), 0)
+		lengths[kind] = time.Since(began)
+		d.held(t, src)
+	}
 	rounds := 12
 	if dense() {
 		rounds = 200
@@ -149,12 +157,11 @@ func killAtRandom(t *testing.T, points *atomic.Int64) {
 			t.Run(fmt.Sprint(who.name, " ", round), func(t *testing.T) {
 				src.change(t)
 				args := []string{program(t), "backup", src.dir, d.path}
-				length := 120 * time.Millisecond
 				if round%2 == 1 {
-					args, length = append(args, "--bwlimit=3000"), 400*time.Millisecond
+					args = append(args, "--bwlimit=3000")
 				}
 				p := start(t, nil, args...)
-				time.Sleep(time.Duration(rng.Int64N(int64(length))))
+				time.Sleep(time.Duration(rng.Int64N(int64(lengths[round%2]))))
 				who.kill(p)
 				p.wait(t)
 				points.Add(1)

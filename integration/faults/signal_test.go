@@ -24,7 +24,6 @@ func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
 	argv := append([]string{program(t), "backup", src.dir, d.path}, slow...)
 	p := start(t, nil, append(argv, flags...)...)
 	waitFor(t, "rsync to copy", func() bool { return copying(p.pid()) || !p.running() })
-	time.Sleep(50 * time.Millisecond)
 	if !p.running() {
 		t.Fatalf("ended too early: %v", p.wait(t))
 	}
@@ -33,18 +32,27 @@ func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
 
 // copying tells whether rsync has begun: before it has a file list nothing is
 // written, and no pending is worth keeping. With the list the generator, a child
-// of the rsync we started, starts the receiver.
+// of the rsync we started, starts the receiver, which then writes.
 func copying(pid int) bool {
 	client := rsyncOf(pid)
 	if client == 0 {
 		return false
 	}
 	for _, generator := range children(client) {
-		if len(children(generator)) > 0 {
-			return true
+		for _, receiver := range children(generator) {
+			if wrote(receiver) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// wrote tells whether a process has called write.
+func wrote(pid int) bool {
+	io, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	_, after, found := strings.Cut(string(io), "syscw: ")
+	return found && !strings.HasPrefix(after, "0\n")
 }
 
 // rsyncOf returns the pid of the rsync that copies.

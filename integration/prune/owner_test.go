@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
@@ -159,7 +158,8 @@ func TestAnOwnersDeletionStopsWithoutTheLock(t *testing.T) {
 	wantTidy(t, dest)
 }
 
-// Killed at random times until it is done.
+// Killed before each system call of two kinds, the first, then the second and so
+// on, until it is done: however slow the machine is, each run gets further.
 func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	src, dest := ownersDest(t)
 	made := threeBackups(t, src, dest)
@@ -169,14 +169,18 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	}
 	trash := filepath.Join(dest, ".deleting-"+made[0])
 	kills := 0
-	for ; kills < 100 && (exists(filepath.Join(dest, made[0])) || exists(trash)); kills++ {
-		cmd := command(t, nobody, "delete", dest, made[0])
-		check(t, cmd.Start())
-		time.Sleep(time.Duration(kills%20) * time.Millisecond)
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+	for nth := 1; exists(filepath.Join(dest, made[0])) || exists(trash); nth++ {
+		for _, call := range []string{"unlinkat", "openat2"} {
+			kill := exec.Command("strace", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t), "delete", dest, made[0])
+			if r := finish(t, asUser(nobody, kill)); r.Exit == -1 {
+				kills++
+			}
+		}
 	}
 	t.Logf("deleted with %d kills", kills)
+	if kills < 10 {
+		t.Errorf("deleted with %d kills, want 10", kills)
+	}
 	mustAsOwner(t, "prune", dest, "--keep-last=9")
 	wantNames(t, dest, made[1:]...)
 	for name, want := range left {

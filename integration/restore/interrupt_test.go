@@ -23,7 +23,7 @@ func TestAnInterruptedRestoreIsCompletedByTheNext(t *testing.T) {
 	cmd := exec.Command(testbin.Path(t), "restore", p.dest, "latest", "--bwlimit=300", "-t", target, "--overwrite=never")
 	cmd.Stderr = &stderr
 	check(t, cmd.Start())
-	for deadline := time.Now().Add(time.Minute); len(names(target)) == 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); len(names(target)) == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is restored")
 		}

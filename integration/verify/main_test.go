@@ -30,12 +30,13 @@ type store struct {
 	dest  string
 	src   string
 	rand  *rand.Rand
+	read  map[string]bool // files that were read before their first damage
 }
 
 func newStore(t testing.TB, mountOpts ...string) *store {
 	t.Helper()
 	image := loopfs.NewImage(t, "1G", "btrfs", mountOpts...)
-	s := &store{image: image, dest: filepath.Join(image.Mount, "dest"), src: t.TempDir(), rand: rand.New(rand.NewPCG(1, 2))}
+	s := &store{image: image, dest: filepath.Join(image.Mount, "dest"), src: t.TempDir(), rand: rand.New(rand.NewPCG(1, 2)), read: map[string]bool{}}
 	must(t, os.Mkdir(s.dest, 0o700))
 	testbin.Must(t, "init", "-q", s.dest)
 	return s
@@ -83,13 +84,17 @@ func (s *store) backup(t testing.TB) string {
 	return name
 }
 
-// corrupt overwrites, under the file system, the block at an offset of a file in a backup. The file is read first, so
-// that the damage has to be found although the page cache holds the good data.
+// corrupt overwrites, under the file system, the block at an offset of a file in a backup. The file is read before its
+// first damage, so that this has to be found although the page cache holds the good data; later, when memory was short,
+// it could not be read any more.
 func (s *store) corrupt(t testing.TB, backup, path string, offset uint64) {
 	t.Helper()
 	name := filepath.Join(s.dest, backup, path)
-	_, err := os.ReadFile(name)
-	must(t, err)
+	if !s.read[name] {
+		_, err := os.ReadFile(name)
+		must(t, err)
+		s.read[name] = true
+	}
 	f, err := os.Open(name)
 	must(t, err)
 	defer f.Close()

@@ -42,7 +42,7 @@ func (p process) killUnreaped(t *testing.T) {
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if strings.Contains(read(t, "/proc/"+p.pid+"/stat"), ") Z ") {
 			return
 		}
