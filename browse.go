@@ -23,8 +23,11 @@ type Listing struct {
 	// Hidden are those of them that are called like a backup and are, or hide,
 	// one, as something is mounted on them.
 	Hidden []string `json:"hidden"`
-	Free   uint64   `json:"free"`  // bytes, as statfs tells an ordinary user
-	Total  uint64   `json:"total"` // bytes
+	// AtMost tells that Exclusive is an upper bound: there is too much to ask the
+	// kernel who else has each part of it, or it can not tell.
+	AtMost bool   `json:"at_most,omitempty"`
+	Free   uint64 `json:"free"`  // bytes, as statfs tells an ordinary user
+	Total  uint64 `json:"total"` // bytes
 }
 
 // List reads DEST. It takes no lock and changes nothing, so it never waits

@@ -53,6 +53,8 @@ type PruneReport struct {
 	Repairs   []string   `json:"repairs,omitempty"`
 	// Refused says, in a dry run, why nothing would be deleted without Force.
 	Refused string `json:"refused,omitempty"`
+	// AtMost tells that what Frees says is an upper bound, as of Listing.
+	AtMost bool `json:"at_most,omitempty"`
 }
 
 // Prune deletes the backups that o.Policy does not keep, oldest first. The
@@ -91,7 +93,9 @@ type DeleteReport struct {
 	Deleted []string `json:"deleted"` // in a dry run, what would be
 	// Frees is the file data, in bytes, that goes with all of them. It is nil
 	// without root, with a backup hidden by a mount, and outside a dry run.
-	Frees   *uint64  `json:"frees,omitempty"`
+	Frees *uint64 `json:"frees,omitempty"`
+	// AtMost tells that Frees is an upper bound, as of Listing.
+	AtMost  bool     `json:"at_most,omitempty"`
 	Repairs []string `json:"repairs,omitempty"`
 }
 

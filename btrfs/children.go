@@ -44,6 +44,25 @@ func Children(f *os.File) ([]Child, error) {
 	return children, nil
 }
 
+// SubvolumeIDs lists the ids of all subvolumes of the filesystem of f that are not deleted, but for the top level, in
+// order.
+//
+// Root only. Errors: those of TreeSearch.
+func SubvolumeIDs(f *os.File) ([]uint64, error) {
+	const rootTree, rootBackref = 1, 144
+	key := AllItems(rootTree)
+	key.MinObjectID = firstFreeObjectID
+	key.MinType, key.MaxType = rootBackref, rootBackref
+	var ids []uint64
+	for item, err := range TreeSearch(f, key) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, item.ObjectID)
+	}
+	return ids, nil
+}
+
 // rootrefs pages: with more than 255 to tell the kernel fills the buffer, moves MinTreeID on and says EOVERFLOW.
 func rootrefs(f *os.File) ([]rootref, error) {
 	var all []rootref

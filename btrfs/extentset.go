@@ -4,6 +4,7 @@ package btrfs
 
 import (
 	"cmp"
+	"iter"
 	"os"
 	"slices"
 )
@@ -51,27 +52,60 @@ func (s *ExtentSet) order() {
 	s.ordered = true
 }
 
+// Without is the set of the extents in s that are in none of the others.
+func (s *ExtentSet) Without(others ...*ExtentSet) *ExtentSet {
+	left := &ExtentSet{ordered: true}
+	for e := range s.notIn(others) {
+		left.extents = append(left.extents, e)
+	}
+	return left
+}
+
+// Largest yields the extents that are not inline, with their size on disk, the largest first: their address is what
+// ExtentHolders asks for.
+func (s *ExtentSet) Largest() iter.Seq2[uint64, uint64] {
+	s.order()
+	sorted := slices.Clone(s.extents)
+	slices.SortStableFunc(sorted, func(a, b extentSize) int { return cmp.Compare(b.bytes, a.bytes) })
+	return func(yield func(address, bytes uint64) bool) {
+		for _, e := range sorted {
+			if e.generation == 0 && !yield(e.id, e.bytes) {
+				return
+			}
+		}
+	}
+}
+
 // Bytes is the size on disk, as of AddedBytes, of the extents in s that are in none of the others.
 func (s *ExtentSet) Bytes(others ...*ExtentSet) uint64 {
-	s.order()
-	rest := make([][]extentSize, len(others))
-	for i, o := range others {
-		o.order()
-		rest[i] = o.extents
-	}
 	var sum uint64
-	for _, e := range s.extents {
-		shared := false
-		for i, r := range rest {
-			for len(r) > 0 && compareExtents(r[0], e) < 0 {
-				r = r[1:]
-			}
-			rest[i] = r
-			shared = shared || len(r) > 0 && compareExtents(r[0], e) == 0
-		}
-		if !shared {
-			sum += e.bytes
-		}
+	for e := range s.notIn(others) {
+		sum += e.bytes
 	}
 	return sum
+}
+
+// notIn yields, in order, what none of the others has.
+func (s *ExtentSet) notIn(others []*ExtentSet) iter.Seq[extentSize] {
+	return func(yield func(extentSize) bool) {
+		s.order()
+		rest := make([][]extentSize, len(others))
+		for i, o := range others {
+			o.order()
+			rest[i] = o.extents
+		}
+		for _, e := range s.extents {
+			shared := false
+			for i, r := range rest {
+				for len(r) > 0 && compareExtents(r[0], e) < 0 {
+					r = r[1:]
+				}
+				rest[i] = r
+				shared = shared || len(r) > 0 && compareExtents(r[0], e) == 0
+			}
+			if !shared && !yield(e) {
+				return
+			}
+		}
+	}
 }

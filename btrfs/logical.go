@@ -5,6 +5,7 @@ package btrfs
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,13 +26,36 @@ type InodeRef struct {
 // EBADF when f was opened with O_PATH.
 func LogicalInodes(f *os.File, address uint64) ([]InodeRef, error) {
 	for size := refsBufSize; ; size *= 4 {
-		refs, missed, err := logicalInodes(f, address, min(size, maxRefsBufSize))
+		refs, missed, err := logicalInodes(f, address, min(size, maxRefsBufSize), 0)
 		if err != nil {
 			return nil, pathError("BTRFS_IOC_LOGICAL_INO_V2", f.Name(), explain(f, err))
 		}
 		if !missed || size >= maxRefsBufSize {
 			return refs, nil
 		}
+	}
+}
+
+// ExtentHolders lists the subvolumes that use any part of the data extent that begins at a logical address, in the order
+// of their ids, those deleted but not yet cleaned up too (BTRFS_IOC_LOGICAL_INO_V2 with IGNORE_OFFSET, Linux 4.15).
+//
+// Root only. Errors: those of LogicalInodes; EIO where the metadata that tells can not be read.
+func ExtentHolders(f *os.File, address uint64) ([]uint64, error) {
+	const op, first = "BTRFS_IOC_LOGICAL_INO_V2", 4 << 10
+	for size := first; ; size *= 8 {
+		refs, missed, err := logicalInodes(f, address, min(size, maxRefsBufSize), ignoreOffset)
+		if err != nil {
+			return nil, pathError(op, f.Name(), explain(f, err))
+		}
+		if missed && size < maxRefsBufSize {
+			continue
+		}
+		roots := make([]uint64, len(refs))
+		for i, ref := range refs {
+			roots[i] = ref.Root
+		}
+		slices.Sort(roots)
+		return slices.Compact(roots), nil
 	}
 }
 

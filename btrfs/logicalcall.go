@@ -9,14 +9,14 @@ import (
 )
 
 // logicalInodes asks with a buffer of so many bytes. missed tells that there are more references than fit in.
-func logicalInodes(f *os.File, address uint64, size int) (refs []InodeRef, missed bool, err error) {
+func logicalInodes(f *os.File, address uint64, size int, flags uint64) (refs []InodeRef, missed bool, err error) {
 	const head = int(unsafe.Sizeof(dataContainer{}))
 	buf := make([]uint64, size/8)
 	// The kernel follows the address inside args, of which the garbage collector knows nothing.
 	var pin runtime.Pinner
 	pin.Pin(&buf[0])
 	defer pin.Unpin()
-	args := logicalInoArgs{Logical: address, Size: uint64(size), Inodes: uint64(uintptr(unsafe.Pointer(&buf[0])))}
+	args := logicalInoArgs{Logical: address, Size: uint64(size), Flags: flags, Inodes: uint64(uintptr(unsafe.Pointer(&buf[0])))}
 	if err := ioctl(f, reqLogicalInoV2, &args); err != nil {
 		return nil, false, err
 	}

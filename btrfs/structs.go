@@ -276,6 +276,9 @@ type logicalInoArgs struct {
 	Inodes  uint64 // address of a dataContainer
 }
 
+// ignoreOffset is BTRFS_LOGICAL_INO_ARGS_IGNORE_OFFSET, a flag of btrfs_ioctl_logical_ino_args.
+const ignoreOffset = 1 << 0
+
 // btrfs_data_container, without its flexible array val
 type dataContainer struct {
 	_            structs.HostLayout

@@ -4,10 +4,12 @@ package btrfs_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,6 +187,31 @@ func TestExtentSet(t *testing.T) {
 	}
 	if got := all.Bytes(&own, &next); got != 2*mib {
 		t.Errorf("without two: %d, want %d", got, 2*mib)
+	}
+
+	// Who has it the kernel tells: the subvolume it was written in, and the snapshots that have it.
+	left := own.Without(&next)
+	var sizes []uint64
+	for address, size := range left.Largest() {
+		sizes = append(sizes, size)
+		if got, want := value(btrfs.ExtentHolders(root, address))(t), []uint64{value(btrfs.SubvolumeInfo(middle))(t).ID}; !slices.Equal(got, want) {
+			t.Errorf("held by %d, want %d", got, want)
+		}
+	}
+	if sum(sizes) != 4*mib || left.Bytes() != 4*mib+5 || !slices.IsSortedFunc(sizes, func(a, b uint64) int { return cmp.Compare(b, a) }) {
+		t.Errorf("%d, %d in all", sizes, left.Bytes())
+	}
+	for address := range next.Without().Largest() {
+		if got := value(btrfs.ExtentHolders(root, address))(t); len(got) != 3 { // work, too
+			t.Errorf("held by %d", got)
+		}
+	}
+	want := []uint64{}
+	for _, f := range []*os.File{work, first, middle, last} {
+		want = append(want, value(btrfs.SubvolumeInfo(f))(t).ID)
+	}
+	if got := value(btrfs.SubvolumeIDs(root))(t); !slices.Equal(got, want) {
+		t.Errorf("subvolumes %d, want %d", got, want)
 	}
 
 	must(t, btrfs.DeleteSubvolume(root, "work"))
@@ -386,4 +413,11 @@ func TestDeviceStatsCount(t *testing.T) {
 	if d := value(btrfs.DeviceStats(openDir(t, image.Mount)))(t)[0]; d.CorruptionErrors == 0 || d.WriteErrors != 0 {
 		t.Errorf("after reading a spoilt block: %+v", d)
 	}
+}
+
+func sum(numbers []uint64) (all uint64) {
+	for _, n := range numbers {
+		all += n
+	}
+	return all
 }

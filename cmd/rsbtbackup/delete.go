@@ -49,7 +49,7 @@ func (c *deleteCommand) run(ctx context.Context, u *ui, f *flags) error {
 		lines = append(lines, verb+name)
 	}
 	if report.Frees != nil {
-		lines = append(lines, "dry run: that would free about "+size(int64(*report.Frees)))
+		lines = append(lines, "dry run: that would free "+about(report.AtMost)+size(int64(*report.Frees)))
 	}
 	u.result(lines...)
 	report.Deleted = append([]string{}, report.Deleted...) // [], not null

@@ -55,6 +55,7 @@ type summaryObject struct {
 	Running    bool     `json:"running"`
 	Foreign    []string `json:"foreign"`
 	Hidden     []string `json:"hidden"`
+	AtMost     bool     `json:"at_most,omitempty"`
 	Free       uint64   `json:"free"`
 	Total      uint64   `json:"total"`
 }

@@ -54,6 +54,9 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 			u.log.Warn("--size: only root can measure what a backup takes")
 		}
 	}
+	if l.AtMost {
+		u.log.Warn("--size: what is shown as FREES is an upper bound: who else has the data was not asked of every part")
+	}
 	if u.json {
 		return listObjects(u, l)
 	}
@@ -69,7 +72,7 @@ func listObjects(u *ui, l *rsbtbackup.Listing) error {
 	for _, b := range l.Backups {
 		objects = append(objects, snapshotObject{"snapshot", b})
 	}
-	objects = append(objects, summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, l.Running, append([]string{}, l.Foreign...), append([]string{}, l.Hidden...), l.Free, l.Total})
+	objects = append(objects, summaryObject{"summary", l.Dest, len(l.Backups), l.Pending, l.Running, append([]string{}, l.Foreign...), append([]string{}, l.Hidden...), l.AtMost, l.Free, l.Total})
 	return u.object(objects...)
 }
 

@@ -59,3 +59,11 @@ func age(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dy %dd", d/(365*day), d%(365*day)/day)
 }
+
+// about is what comes before an estimate.
+func about(atMost bool) string {
+	if atMost {
+		return "at most "
+	}
+	return "about "
+}

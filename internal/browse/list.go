@@ -31,8 +31,11 @@ type Listing struct {
 	// Hidden are those of them that are called like a backup and are, or hide,
 	// one, as something is mounted on them.
 	Hidden []string `json:"hidden"`
-	Free   uint64   `json:"free"`  // bytes, as statfs tells an ordinary user
-	Total  uint64   `json:"total"` // bytes
+	// AtMost tells that Exclusive is an upper bound: there is too much to ask the
+	// kernel who else has each part of it, or it can not tell.
+	AtMost bool   `json:"at_most,omitempty"`
+	Free   uint64 `json:"free"`  // bytes, as statfs tells an ordinary user
+	Total  uint64 `json:"total"` // bytes
 }
 
 // List reads DEST. It takes no lock and changes nothing, so it never waits
@@ -106,7 +109,7 @@ func measureEach(s *store.Store, ctx context.Context, l *Listing) error {
 		if i+1 < len(backups) {
 			newer = backups[i+1]
 		}
-		added, freed, err := m.Sizes(b, older, newer)
+		added, freed, err := m.Sizes(ctx, b, older, newer, space.Going{b.ID: true})
 		switch {
 		case errors.Is(err, unix.EPERM):
 			return nil
@@ -120,5 +123,6 @@ func measureEach(s *store.Store, ctx context.Context, l *Listing) error {
 			b.Added = &added
 		}
 	}
+	l.AtMost = m.AtMost
 	return nil
 }

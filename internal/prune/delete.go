@@ -39,7 +39,9 @@ type DeleteReport struct {
 	Deleted []string `json:"deleted"` // in a dry run, what would be
 	// Frees is the file data, in bytes, that goes with all of them. It is nil
 	// without root, with a backup hidden by a mount, and outside a dry run.
-	Frees   *uint64  `json:"frees,omitempty"`
+	Frees *uint64 `json:"frees,omitempty"`
+	// AtMost tells that Frees is an upper bound, as of Listing.
+	AtMost  bool     `json:"at_most,omitempty"`
 	Repairs []string `json:"repairs,omitempty"`
 }
 
@@ -95,14 +97,15 @@ func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions
 			mark(decisions, b.Name)
 		}
 	}
-	frees, known, err := (&space.Measurer{Store: s, Hidden: st.Hidden}).Total(ctx, decisions)
+	m := &space.Measurer{Store: s, Hidden: st.Hidden}
+	frees, known, err := m.Total(ctx, decisions)
 	if err != nil {
 		return fail.Step("measure", err)
 	}
 	report.Deleted = store.BackupNames(doomed)
 	known = known && !slices.ContainsFunc(doomed, func(b facts.Snapshot) bool { return b.Unreadable != "" })
 	if known {
-		report.Frees = &frees
+		report.Frees, report.AtMost = &frees, m.AtMost
 	}
 	return nil
 }

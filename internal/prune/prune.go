@@ -62,6 +62,8 @@ type Report struct {
 	Repairs   []string         `json:"repairs,omitempty"`
 	// Refused says, in a dry run, why nothing would be deleted without Force.
 	Refused string `json:"refused,omitempty"`
+	// AtMost tells that what Frees says is an upper bound, as of Listing.
+	AtMost bool `json:"at_most,omitempty"`
 }
 
 // Run deletes the backups that o.Policy does not keep, oldest first. The
@@ -136,6 +138,7 @@ func planPrune(ctx context.Context, dest string, o Options, report *Report) erro
 		report.Refused = err.Error()
 	}
 	m := &space.Measurer{Store: s, Hidden: st.Hidden}
+	defer func() { report.AtMost = m.AtMost }()
 	if err := m.Measure(ctx, report.Decisions); err != nil {
 		return fail.Step("measure", err)
 	}
@@ -315,6 +318,8 @@ func keepAll(backups []facts.Snapshot) []facts.Decision {
 // none where even the whole history would not do.
 func freeUp(c *store.Locked, ctx context.Context, o Options, report *Report) error {
 	left := remaining(report.Decisions)
+	m := &space.Measurer{Store: c.Store}
+	var first attempt
 	reached, err := enough(c, o.MinFree, report)
 	for asked := false; err == nil && !reached; asked = true {
 		var held []uint64
@@ -340,9 +345,12 @@ func freeUp(c *store.Locked, ctx context.Context, o Options, report *Report) err
 			if err != nil {
 				return fail.Step("measure", err)
 			}
-			if err := inReach((&space.Measurer{Store: c.Store}), ctx, o, free, undeleted(report.Decisions), report); err != nil {
+			if err := inReach(m, ctx, o, free, undeleted(report.Decisions), report); err != nil {
 				return err
 			}
+		}
+		if first.inVain(report.Free) {
+			return fail.Step("min-free", o.inVain(c.Store.Path, first.name, report))
 		}
 		i := expendable(left, o.keepMin())
 		if i < 0 {
@@ -352,6 +360,11 @@ func freeUp(c *store.Locked, ctx context.Context, o Options, report *Report) err
 		left = slices.Delete(left, i, i+1)
 		if err := c.Store.CheckUnchanged(b); err != nil { // minutes may have gone by
 			return fail.Step("delete", err)
+		}
+		if m.AtMost && first.name == "" {
+			if first, err = foresee(m, ctx, b.Name, report); err != nil {
+				return fail.Step("measure", err)
+			}
 		}
 		c.Log.Info("not enough space is free", "free", report.Free, "total", report.Total, "next", b.Name)
 		mark(report.Decisions, b.Name)
@@ -363,6 +376,33 @@ func freeUp(c *store.Locked, ctx context.Context, o Options, report *Report) err
 		}
 	}
 	return err
+}
+
+// attempt is the first deletion where the sizes are but an upper bound: what it
+// gives back tells whether to go on.
+type attempt struct {
+	name         string
+	frees, begun uint64 // bytes; what it is to free, and what was free before
+}
+
+func foresee(m *space.Measurer, ctx context.Context, name string, report *Report) (attempt, error) {
+	planned := undeleted(report.Decisions)
+	mark(planned, name)
+	err := m.Measure(ctx, planned)
+	frees, _ := sum(planned)
+	return attempt{name, frees, report.Free}, err
+}
+
+// inVain is pure. Less than half is more than what others write meanwhile, and than
+// what compression and rounding make of it.
+func (a attempt) inVain(free uint64) bool {
+	return a.name != "" && free < a.begun+a.frees/2
+}
+
+// inVain: something else has what the backups have.
+func (o *Options) inVain(dest, name string, report *Report) error {
+	report.explainKept("deletions free less than was to be seen")
+	return fail.Kindf(facts.ErrNoSpace, "%s has %s of %s free, less than %v, and the deletion of %s has freed less than half of what it has alone, as far as can be told: something else has its data too, so nothing more is deleted", dest, humanize.Bytes(report.Free), humanize.Bytes(report.Total), o.MinFree, name)
 }
 
 // inReach guesses whether it helps to delete all that may go.

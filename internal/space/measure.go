@@ -1,7 +1,8 @@
-// Measuring what deletions would free, from the extents the kernel lists. All
-// of it rests on backups descending from each other: what came after the
-// making of one and is not in the next is in no other either. Without root the
-// kernel does not list extents (EPERM).
+// Measuring what deletions would free, from the extents the kernel lists. As
+// backups descend from each other, what came after the making of one and is not
+// in the next is in no other either: about that little the kernel is asked who
+// else has it, such as a file copied from a backup by reflink. Without root the
+// kernel tells neither (EPERM).
 
 package space
 
@@ -25,7 +26,12 @@ type Measurer struct {
 	// hidden are backups that something is mounted on: nobody knows what the
 	// others share with them, so nothing is known of any.
 	Hidden []string
+	// AtMost is set when not all of what was asked for is known to be held by
+	// nothing else.
+	AtMost bool
 	held   map[extentsOf]*btrfs.ExtentSet
+	alive  map[uint64]bool // the subvolumes there are
+	asked  int             // about how many extents
 }
 
 // extentsOf names the extents in a backup that are younger than a generation.
@@ -69,8 +75,8 @@ func (m *Measurer) later(b *facts.Snapshot) (*btrfs.ExtentSet, error) {
 }
 
 // Sizes tells how much of b is in no backup up to older, and of that how much
-// is not in newer. Both neighbours may be nil.
-func (m *Measurer) Sizes(b, older, newer *facts.Snapshot) (added, freed uint64, err error) {
+// goes with all of going, b among them. Both neighbours may be nil.
+func (m *Measurer) Sizes(ctx context.Context, b, older, newer *facts.Snapshot, going Going) (added, freed uint64, err error) {
 	since := madeIn(older)
 	own, err := m.read(extentsOf{b.Name, since})
 	if err != nil {
@@ -93,7 +99,8 @@ func (m *Measurer) Sizes(b, older, newer *facts.Snapshot) (added, freed uint64, 
 	if older != nil && older.Touched {
 		m.held[extentsOf{older.Name, older.Made}] = later
 	}
-	return own.Bytes(later), own.Bytes(later, next), nil
+	freed, err = m.heldByNothingElse(ctx, own.Without(later, next), going)
+	return own.Bytes(later), freed, err
 }
 
 // Measure fills in Frees where it is missing. What deletions free together is
@@ -102,6 +109,7 @@ func (m *Measurer) Measure(ctx context.Context, decisions []facts.Decision) erro
 	if len(m.Hidden) > 0 {
 		return nil
 	}
+	going := goingOf(decisions)
 	var older *facts.Snapshot // the nearest that is kept
 	for i, d := range slices.Backward(decisions) {
 		if ctx.Err() != nil {
@@ -118,7 +126,7 @@ func (m *Measurer) Measure(ctx context.Context, decisions []facts.Decision) erro
 		if i > 0 {
 			newer = &decisions[i-1].Snapshot
 		}
-		_, freed, err := m.Sizes(&d.Snapshot, older, newer)
+		_, freed, err := m.Sizes(ctx, &d.Snapshot, older, newer, going)
 		switch {
 		case errors.Is(err, unix.EPERM):
 			return nil
@@ -150,8 +158,9 @@ func (m *Measurer) Total(ctx context.Context, decisions []facts.Decision) (bytes
 func (m *Measurer) sumRows(ctx context.Context, decisions []facts.Decision) (bytes uint64, err error) {
 	var older *facts.Snapshot // the nearest that is kept
 	var row []facts.Snapshot
+	going := goingOf(decisions)
 	end := func(next *facts.Snapshot) error {
-		freed, err := m.row(ctx, row, older, next)
+		freed, err := m.row(ctx, row, older, next, going)
 		bytes, row, older = bytes+freed, nil, next
 		return err
 	}
@@ -166,7 +175,7 @@ func (m *Measurer) sumRows(ctx context.Context, decisions []facts.Decision) (byt
 }
 
 // row is what goes with all of row, between older and newer, which stay.
-func (m *Measurer) row(ctx context.Context, row []facts.Snapshot, older, newer *facts.Snapshot) (freed uint64, err error) {
+func (m *Measurer) row(ctx context.Context, row []facts.Snapshot, older, newer *facts.Snapshot, going Going) (freed uint64, err error) {
 	if len(row) == 0 {
 		return 0, nil
 	}
@@ -194,5 +203,5 @@ func (m *Measurer) row(ctx context.Context, row []facts.Snapshot, older, newer *
 			return 0, err
 		}
 	}
-	return all.Bytes(later, next), nil
+	return m.heldByNothingElse(ctx, all.Without(later, next), going)
 }
