@@ -102,5 +102,5 @@ func newDoomed(t testing.TB, mount string, src *tree) *dest {
 }
 
 // pruning and deleting are command lines that delete what is doomed.
-func pruning(d *dest) []string  { return []string{"prune", d.path, "--keep-last=1"} }
+func pruning(d *dest) []string  { return []string{"prune", d.path, "--keep-last=1", "--force"} }
 func deleting(d *dest) []string { return append([]string{"delete", d.path}, d.doomed...) }

@@ -60,7 +60,7 @@ func (k *killed) refill(t testing.TB) {
 	check(t, os.Symlink(made[7], filepath.Join(k.dest, "cur")))
 }
 
-func (k *killed) args() []string { return []string{"prune", k.dest, "--keep-last=3"} }
+func (k *killed) args() []string { return []string{"prune", k.dest, "--keep-last=3", "--force"} }
 
 // wantWholeOrGone is what must hold after a kill.
 func (k *killed) wantWholeOrGone(t testing.TB, when string) {

@@ -81,12 +81,14 @@ func TestRotateNeverDeletesTheNewestCompleteBackup(t *testing.T) {
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	record(t, dest, "2020-01-03-00:00", rsbtbackup.Incomplete)
-	testbin.Must(t, "rotate", dest, "30d")
+	wantExit(t, testbin.Run(t, "rotate", dest, "30d"), 13) // years have gone by
+	wantNames(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
+	testbin.Must(t, "rotate", dest, "30d", "--force")
 	wantNames(t, dest, "2020-01-02-00:00", "2020-01-03-00:00")
 	wantCur(t, dest, "2020-01-02-00:00")
 	young := time.Now().Add(-24 * time.Hour).Format("2006-01-02-15:04")
 	madeUp(t, dest, young)
-	testbin.Must(t, "rotate", dest, "30d")
+	testbin.Must(t, "rotate", dest, "30d", "--force")
 	wantNames(t, dest, young)
 	wantCur(t, dest, young)
 }

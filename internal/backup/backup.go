@@ -101,6 +101,7 @@ func run(ctx context.Context, o Options) (report Report, err error) {
 		return opened{o, dest, &teller{}}.report(), err
 	}
 	defer store.CloseLog(sink, o.Logger)
+	dest.KeepReserve()
 	begun := opened{o, dest, &teller{log: log}}
 	end, err := begun.backUp(ctx)
 	report = end.report()

@@ -88,6 +88,9 @@ func (x filled) flush() error {
 		return err
 	}
 	err := x.enter(store.PhaseSynced)
+	if fail.IsFull(err) && x.dest.UseReserve() {
+		err = x.enter(store.PhaseSynced)
+	}
 	if fail.IsFull(err) {
 		// The note that stands has the next run trust pending less.
 		x.tell.log.Warn("no room to note that it is durable", "error", err)

@@ -5,6 +5,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync"
@@ -21,6 +22,11 @@ import (
 // written must be told of.
 type ActivityLog struct {
 	file *rotate.File // nil: there was no room for it
+
+	// makeRoom, on a full disk, tells whether to try again. It is asked when all is
+	// over: what was free before that, rsync would take.
+	makeRoom    func() bool
+	dropReserve func()
 
 	mu      sync.Mutex
 	err     error
@@ -44,13 +50,21 @@ func (l *ActivityLog) Write(p []byte) (int, error) {
 
 // flush writes what is held, in one piece.
 func (l *ActivityLog) flush() {
+	l.flushed = time.Now()
 	if len(l.held) > 0 && l.file != nil {
-		if _, err := l.file.Write(l.held); err != nil && l.err == nil {
+		_, err := l.file.Write(l.held)
+		if fail.IsFull(err) && len(l.held) < maxHeld {
+			return // with what comes next, or at the end
+		}
+		if err != nil && l.err == nil {
 			l.err = err
 		}
 	}
-	l.held, l.flushed = l.held[:0], time.Now()
+	l.held = l.held[:0]
 }
+
+// maxHeld is how much a full disk is waited for.
+const maxHeld = 256 << 10
 
 // hold lets lines wait for each other until the function it returns is called:
 // each costs as much as half a deletion to write alone.
@@ -72,7 +86,17 @@ func (l *ActivityLog) hold() (release func()) {
 func CloseLog(l *ActivityLog, caller *slog.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.flush()
+	if len(l.held) > 0 && l.file != nil && l.makeRoom != nil && l.makeRoom() {
+		l.flush()
+	}
 	err := l.err
+	if len(l.held) > 0 && l.file != nil {
+		err = errors.Join(err, fmt.Errorf("%s: %w", LogFileName, unix.ENOSPC))
+	}
+	if l.dropReserve != nil {
+		l.dropReserve()
+	}
 	if l.file != nil {
 		err = errors.Join(err, l.file.Close())
 	}
@@ -87,7 +111,7 @@ func CloseLog(l *ActivityLog, caller *slog.Logger) {
 // room.
 func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error) {
 	f, err := rotate.OpenAt(s.Log, LogFileName, rotate.Options{})
-	l := &ActivityLog{file: f}
+	l := &ActivityLog{file: f, makeRoom: s.UseReserve, dropReserve: s.dropReserve}
 	if fail.IsFull(err) {
 		l.err = err
 	} else if errors.Is(err, unix.EROFS) {

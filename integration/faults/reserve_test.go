@@ -1,0 +1,53 @@
+//go:build integration
+
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+)
+
+// TestAFullDiskIsGoneOnFrom has a disk that fills up in the transfer: the log says
+// so, and with space the next run sends only what is missing.
+func TestAFullDiskIsGoneOnFrom(t *testing.T) {
+	for _, earlier := range []int{0, 1} {
+		t.Run(fmt.Sprint(earlier, " earlier"), func(t *testing.T) {
+			t.Parallel()
+			mount := loopfs.New(t, "300M")
+			src := newTree(t)
+			d := newDest(t, mount, src, earlier)
+			b := fillData(t, mount, 30<<20)
+			const files = 60
+			for i := range files {
+				src.write(t, fmt.Sprintf("much %02d", i), 1<<20)
+			}
+			for range 2 {
+				r := run(t, "backup", src.dir, d.path)
+				wantExit(t, r, 14)
+				if log := read(t, d.join(".log", "activity.log")); !strings.Contains(log[strings.LastIndex(log, "backup started"):], `msg="backup failed"`) {
+					t.Errorf("the log does not say that the run failed:\n%s", log)
+				}
+			}
+			b.remove(t)
+			r := run(t, "backup", "--json", src.dir, d.path)
+			wantExit(t, r, 0)
+			var report struct {
+				Resumed bool `json:"resumed"`
+				Stats   struct {
+					Literal int64 `json:"literal"`
+				} `json:"stats"`
+			}
+			if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+				t.Fatalf("%v: %s", err, r.stdout)
+			}
+			if most := int64(50 << 20); !report.Resumed || report.Stats.Literal > most {
+				t.Errorf("resumed %v, %d bytes sent of %d\n%s", report.Resumed, report.Stats.Literal, files<<20, r.stderr)
+			}
+			d.check(t, src)
+		})
+	}
+}
