@@ -25,11 +25,7 @@ type PinOptions struct {
 // Pin protects the backup ref names, as in Delete, and returns it. It does not
 // wait for a running backup. Errors match ErrNoBackup, ErrAmbiguous or ErrLocked.
 func Pin(ctx context.Context, dest, ref string, o PinOptions) (facts.Snapshot, error) {
-	now := o.Now
-	if now.IsZero() {
-		now = time.Now()
-	}
-	b, _, err := changePin(ctx, dest, ref, &facts.PinInfo{At: now.UTC(), Note: o.Note}, o)
+	b, _, err := changePin(ctx, dest, ref, &facts.PinInfo{At: store.Now(o.Now).UTC(), Note: o.Note}, o)
 	return b, err
 }
 

@@ -119,10 +119,7 @@ func planPrune(ctx context.Context, dest string, o Options, report *Report) erro
 	}
 	defer s.Close()
 	report.Dest = s.Path
-	now := o.Now
-	if now.IsZero() {
-		now = time.Now()
-	}
+	now := store.Now(o.Now)
 	if report.Free, report.Total, err = s.Space(); err != nil {
 		return fail.Step("measure", err)
 	}

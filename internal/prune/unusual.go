@@ -39,12 +39,12 @@ func unusual(st *store.State, o Options, now time.Time, before *pruned) error {
 		return stop("which backups are the older ones is in doubt: %s", st.Doubt)
 	}
 	at, gap := largestGap(backups, now)
-	jump := max(0, gap-usualGap(backups))
+	jump := max(0, gap-usualGap(backups, at))
 	steady := doomedBy(withoutJump(backups, at, jump), o.Policy, now.Add(-jump))
 	jumped := slices.DeleteFunc(slices.Clone(doomed), func(name string) bool { return slices.Contains(steady, name) })
 	switch {
 	case len(jumped) == 0:
-	case gap > veryLong, gap > longAbsence && gap > 4*usualGap(backups) && nearlyAll(len(jumped), len(backups)):
+	case gap > veryLong, gap > longAbsence && gap > 4*usualGap(backups, at) && nearlyAll(len(jumped), len(backups)):
 		return stop("the clock is %s ahead of the backup before, %s, and %s would be deleted for that: is it right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
 	}
 	rest := len(doomed)
@@ -109,10 +109,13 @@ func withoutJump(backups []facts.Snapshot, at int, jump time.Duration) []facts.S
 	return moved
 }
 
-// usualGap is the median of the steps there are.
-func usualGap(backups []facts.Snapshot) time.Duration {
+// usualGap is the median of the steps there are, but for the one after the backup at, which is in question.
+func usualGap(backups []facts.Snapshot, at int) time.Duration {
 	var gaps []time.Duration
 	for i := 1; i < len(backups); i++ {
+		if i == at+1 {
+			continue
+		}
 		gaps = append(gaps, max(0, backups[i].Time.Sub(backups[i-1].Time)))
 	}
 	if len(gaps) == 0 {
