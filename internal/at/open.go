@@ -1,14 +1,9 @@
 package at
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -22,45 +17,6 @@ func ReadlinkInside(root *os.File, path string) (string, error) {
 	}
 	defer f.Close()
 	return Readlink(f, "")
-}
-
-// XattrsInside is all extended attributes as one string, a value that the caller
-// may not see left open; hidden says which is one. btrfs lists trusted.* to
-// everybody, and denies an ordinary user the value with ENODATA (Linux 6.18).
-// An O_PATH descriptor serves for what may not or must not be opened, and the
-// kernel takes one for these calls by way of /proc only (Linux 6.18).
-func XattrsInside(root *os.File, path string) (all string, hidden, err error) {
-	f, err := OpenPathInside(root, CmpOrDot(path), unix.O_PATH)
-	if err != nil {
-		return "", nil, err
-	}
-	defer f.Close()
-	proc := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
-	list := make([]byte, 64<<10)
-	n, err := unix.Listxattr(proc, list)
-	if errors.Is(err, unix.EOPNOTSUPP) || n == 0 && err == nil {
-		return "", nil, nil
-	}
-	if err != nil {
-		return "", nil, Error("listxattr", root, path, err)
-	}
-	names := strings.Split(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00")
-	slices.Sort(names)
-	var text strings.Builder
-	value := make([]byte, XattrMax)
-	for _, name := range names {
-		n, err := unix.Getxattr(proc, name, value)
-		switch {
-		case errors.Is(err, unix.ENODATA), errors.Is(err, fs.ErrPermission):
-			hidden = cmp.Or(hidden, Error("getxattr "+name, root, path, unix.EPERM))
-			fmt.Fprintf(&text, "%q\n", name)
-		case err != nil:
-			return "", nil, Error("getxattr "+name, root, path, err)
-		default:
-			fmt.Fprintf(&text, "%q=%q\n", name, value[:n])
-		}
-	}
-	return text.String(), hidden, nil
 }
 
 func CmpOrDot(path string) string {

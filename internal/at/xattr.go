@@ -1,7 +1,13 @@
 package at
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -10,37 +16,114 @@ import (
 // XattrMax is the largest value an attribute can have (XATTR_SIZE_MAX).
 const XattrMax = 64 << 10
 
-// CopyXattrs copies every attribute the caller may see; ACLs and capabilities
-// are attributes too.
-func CopyXattrs(dst, src *os.File) error {
-	names, err := ListXattrs(src)
+// Xattrs is a file by its descriptor, for calls on its extended attributes. The descriptor may have been opened with
+// O_PATH, which the calls take by way of /proc only (EBADF otherwise, Linux 6.18).
+type Xattrs int
+
+func (x Xattrs) proc() string { return ProcFD + strconv.Itoa(int(x)) }
+
+// List returns the names; none where the filesystem has no attributes.
+func (x Xattrs) List() ([]string, error) {
+	size, err := x.list(nil)
+	if errors.Is(err, unix.EOPNOTSUPP) || size == 0 && err == nil {
+		return nil, nil
+	}
 	if err != nil {
-		return err
+		return nil, err
+	}
+	list := make([]byte, size)
+	if size, err = x.list(list); err != nil {
+		return nil, err
+	}
+	return strings.FieldsFunc(string(list[:size]), func(r rune) bool { return r == 0 }), nil
+}
+
+func (x Xattrs) list(dest []byte) (int, error) {
+	n, err := unix.Flistxattr(int(x), dest)
+	if err == unix.EBADF {
+		return unix.Listxattr(x.proc(), dest)
+	}
+	return n, err
+}
+
+func (x Xattrs) get(name string, dest []byte) (int, error) {
+	n, err := unix.Fgetxattr(int(x), name, dest)
+	if err == unix.EBADF {
+		return unix.Getxattr(x.proc(), name, dest)
+	}
+	return n, err
+}
+
+func (x Xattrs) set(name string, value []byte) error {
+	err := unix.Fsetxattr(int(x), name, value, 0)
+	if err == unix.EBADF {
+		return unix.Setxattr(x.proc(), name, value, 0)
+	}
+	return err
+}
+
+// CopyTo copies every attribute the caller may see, and tells how many there are; ACLs and capabilities are
+// attributes too.
+func (x Xattrs) CopyTo(dst Xattrs) (int, error) {
+	names, err := x.List()
+	if err != nil {
+		return 0, fmt.Errorf("listxattr: %w", err)
+	}
+	if len(names) == 0 {
+		return 0, nil
 	}
 	value := make([]byte, XattrMax)
 	for _, name := range names {
-		n, err := unix.Fgetxattr(int(src.Fd()), name, value)
+		n, err := x.get(name, value)
 		if err != nil {
-			return &os.PathError{Op: "getxattr " + name, Path: src.Name(), Err: err}
+			return 0, fmt.Errorf("getxattr %s: %w", name, err)
 		}
-		if err := unix.Fsetxattr(int(dst.Fd()), name, value[:n], 0); err != nil {
-			return &os.PathError{Op: "setxattr " + name, Path: dst.Name(), Err: err}
+		if err := dst.set(name, value[:n]); err != nil {
+			return 0, fmt.Errorf("setxattr %s: %w", name, err)
 		}
 	}
-	return nil
+	return len(names), nil
 }
 
+// CopyXattrs is CopyTo for open files.
+func CopyXattrs(dst, src *os.File) error {
+	_, err := Xattrs(src.Fd()).CopyTo(Xattrs(dst.Fd()))
+	return Error("copy attributes", dst, "", err)
+}
+
+// ListXattrs is List for an open file.
 func ListXattrs(f *os.File) ([]string, error) {
-	size, err := unix.Flistxattr(int(f.Fd()), nil)
+	names, err := Xattrs(f.Fd()).List()
+	return names, Error("listxattr", f, "", err)
+}
+
+// XattrsInside is all extended attributes as one string, a value that the caller may not see left open; hidden says
+// which is one. btrfs lists trusted.* to everybody, and denies an ordinary user the value with ENODATA (Linux 6.18).
+func XattrsInside(root *os.File, path string) (all string, hidden, err error) {
+	f, err := OpenPathInside(root, CmpOrDot(path), unix.O_PATH)
 	if err != nil {
-		return nil, &os.PathError{Op: "listxattr", Path: f.Name(), Err: err}
+		return "", nil, err
 	}
-	if size == 0 {
-		return nil, nil
+	defer f.Close()
+	x := Xattrs(f.Fd())
+	names, err := x.List()
+	if err != nil || len(names) == 0 {
+		return "", nil, Error("listxattr", root, path, err)
 	}
-	list := make([]byte, size)
-	if size, err = unix.Flistxattr(int(f.Fd()), list); err != nil {
-		return nil, &os.PathError{Op: "listxattr", Path: f.Name(), Err: err}
+	slices.Sort(names)
+	var text strings.Builder
+	value := make([]byte, XattrMax)
+	for _, name := range names {
+		n, err := x.get(name, value)
+		switch {
+		case errors.Is(err, unix.ENODATA), errors.Is(err, fs.ErrPermission):
+			hidden = cmp.Or(hidden, Error("getxattr "+name, root, path, unix.EPERM))
+			fmt.Fprintf(&text, "%q\n", name)
+		case err != nil:
+			return "", nil, Error("getxattr "+name, root, path, err)
+		default:
+			fmt.Fprintf(&text, "%q=%q\n", name, value[:n])
+		}
 	}
-	return strings.FieldsFunc(string(list[:size]), func(r rune) bool { return r == 0 }), nil
+	return text.String(), hidden, nil
 }

@@ -155,7 +155,7 @@ func look(ctx context.Context, dest string, o Options) (in *checkInput, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	in = &checkInput{dest: s.Path, now: store.Now(o.Now), maxAge: o.MaxAge, minFree: o.MinFree, minMetadata: o.MinMetadata}
+	in = &checkInput{dest: s.Path, now: store.Now(o.Now).UTC(), maxAge: o.MaxAge, minFree: o.MinFree, minMetadata: o.MinMetadata}
 	// The lock first: a run that ends while we look has then left nothing behind.
 	in.mount = mounts.ReadMount(s.Dir)
 	in.running = s.RunningNow(in.mount)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -33,18 +32,17 @@ func (c contextReader) Read(p []byte) (int, error) {
 // the same on both sides are compared at once, the others become loose.
 type pairWalker struct {
 	*differ
-	token chan struct{} // one for each further goroutine
-	group sync.WaitGroup
+	crew  *walk.Crew
 	first walk.FirstError
 }
 
 // walkBoth compares from the top down; one side may be missing.
 func (d *differ) walkBoth(a, b *diffLink) error {
-	w := &pairWalker{differ: d, token: make(chan struct{}, walk.Walkers-1)}
+	w := &pairWalker{differ: d, crew: walk.NewCrew()}
 	if err := w.meet(d.a.root, d.b.root, d.inside, a, b); err != nil {
 		w.first.Set(err)
 	}
-	w.group.Wait()
+	w.crew.Wait()
 	return w.first.Get()
 }
 
@@ -65,15 +63,7 @@ func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) erro
 	if err != nil {
 		return errors.Join(w.skip(err), subA.Close())
 	}
-	select {
-	case w.token <- struct{}{}:
-		w.group.Go(func() {
-			w.read(subA, subB, a.path)
-			<-w.token
-		})
-	default:
-		w.read(subA, subB, a.path)
-	}
+	w.crew.Do(func() { w.read(subA, subB, a.path) })
 	return nil
 }
 

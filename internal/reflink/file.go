@@ -7,8 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +15,7 @@ import (
 
 // file works on bare descriptors: for each of very many small files an os.File
 // would cost more calls than the copy itself.
-func (c *Cloner) file(dir *clonedDir, name string) error {
+func (c *cloner) file(dir *clonedDir, name string) error {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	src, err := bareOpen(dir.src, name, flags, 0)
 	if err != nil {
@@ -49,10 +47,10 @@ func bareOpen(dir *os.File, name string, flags int, perm uint32) (fd int, err er
 // shared with a file that has some, or the other way round (EINVAL): rsync
 // copies that. A file is made with its final mode where that is known to
 // stick, and owned by root until it has another owner.
-func (c *Cloner) cloneFile(dir *clonedDir, name string, src int, st unix.Stat_t) error {
+func (c *cloner) cloneFile(dir *clonedDir, name string, src int, st unix.Stat_t) error {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	perm := uint32(0o600)
-	if plain := st.Mode & 0o7777; plain&^0o777 == 0 && plain&c.Umask == 0 {
+	if plain := st.Mode & 0o7777; plain&^0o777 == 0 && plain&c.umask == 0 {
 		perm = plain
 	}
 	dst, err := bareOpen(dir.dst, name, flags, perm)
@@ -64,34 +62,29 @@ func (c *Cloner) cloneFile(dir *clonedDir, name string, src int, st unix.Stat_t)
 	if err = errors.Join(err, at.Error("close", dir.dst, name, unix.Close(dst))); err != nil {
 		return errors.Join(err, at.IgnoreNotExist(at.Unlink(dir.dst, name, 0)))
 	}
-	c.Stats.bytes.Add(st.Size)
-	c.count(&c.Stats.files)
+	c.stats.bytes.Add(st.Size)
+	c.count(&c.stats.files)
 	return nil
 }
 
 // fill gives a new file its data and attributes; for the order see
 // copyAttributes.
-func (c *Cloner) fill(dir *clonedDir, name string, dst, src int, st unix.Stat_t, perm uint32) error {
+func (c *cloner) fill(dir *clonedDir, name string, dst, src int, st unix.Stat_t, perm uint32) error {
 	if st.Size > 0 {
 		if err := at.Retry(func() error { return unix.IoctlFileClone(dst, src) }); err != nil {
 			return at.Error("FICLONE", dir.dst, name, err)
 		}
 	}
-	if c.ChownAll || st.Uid != 0 || st.Gid != 0 {
+	if c.chownAll || st.Uid != 0 || st.Gid != 0 {
 		if err := at.Retry(func() error { return unix.Fchown(dst, int(st.Uid), int(st.Gid)) }); err != nil {
 			return at.Error("chown", dir.dst, name, err)
 		}
 	}
-	size, err := unix.Flistxattr(src, nil)
+	attributes, err := at.Xattrs(src).CopyTo(at.Xattrs(dst))
 	if err != nil {
-		return at.Error("listxattr", dir.src, name, err)
+		return at.Error("copy attributes", dir.dst, name, err)
 	}
-	if size > 0 {
-		if err := copyXattrsByPath(barePath(dst), barePath(src)); err != nil {
-			return at.Error("copy attributes", dir.dst, name, err)
-		}
-	}
-	if size > 0 || perm != st.Mode&0o7777 {
+	if attributes > 0 || perm != st.Mode&0o7777 {
 		if err := at.Retry(func() error { return unix.Fchmod(dst, st.Mode&0o7777) }); err != nil {
 			return at.Error("chmod", dir.dst, name, err)
 		}
@@ -109,34 +102,34 @@ func setTimes(dir *os.File, name string, st unix.Stat_t) error {
 
 // once makes the copy of an inode, or another name for it. Memory is needed
 // only for inodes that have names still to come.
-func (c *Cloner) once(dir *clonedDir, name string, st unix.Stat_t, make func() error) error {
+func (c *cloner) once(dir *clonedDir, name string, st unix.Stat_t, make func() error) error {
 	if st.Nlink < 2 {
 		return make()
 	}
 	c.linkMu.Lock()
 	defer c.linkMu.Unlock()
-	key := InodeKey{uint64(st.Dev), st.Ino}
-	first, ok := c.Links[key]
+	key := inodeKey{uint64(st.Dev), st.Ino}
+	first, ok := c.links[key]
 	if !ok {
 		if err := make(); err != nil {
 			return err
 		}
-		c.Links[key] = &FirstLink{filepath.Join(dir.path, name), uint64(st.Nlink) - 1}
+		c.links[key] = &firstLink{filepath.Join(dir.path, name), uint64(st.Nlink) - 1}
 		return nil
 	}
 	if err := c.link(first.path, dir.dst, name); err != nil {
 		return err
 	}
 	if first.more--; first.more == 0 {
-		delete(c.Links, key)
+		delete(c.links, key)
 	}
-	c.count(&c.Stats.hardLinks)
+	c.count(&c.stats.hardLinks)
 	return nil
 }
 
 // link follows no symlink on the way to the first name.
-func (c *Cloner) link(path string, dir *os.File, name string) error {
-	parent, err := at.OpenBeneath(c.Target, filepath.Dir(path))
+func (c *cloner) link(path string, dir *os.File, name string) error {
+	parent, err := at.OpenBeneath(c.target, filepath.Dir(path))
 	if err != nil {
 		return err
 	}
@@ -157,7 +150,7 @@ func (c *Cloner) link(path string, dir *os.File, name string) error {
 
 // special copies a symlink, device, fifo or socket. It is opened with O_PATH,
 // which does nothing to it.
-func (c *Cloner) special(dir *clonedDir, name string) error {
+func (c *cloner) special(dir *clonedDir, name string) error {
 	src, err := at.Open(dir.src, name, unix.O_PATH, 0)
 	if err != nil {
 		return err
@@ -172,15 +165,15 @@ func (c *Cloner) special(dir *clonedDir, name string) error {
 			return err
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			c.count(&c.Stats.symlinks)
+			c.count(&c.stats.symlinks)
 		} else {
-			c.count(&c.Stats.specials)
+			c.count(&c.stats.specials)
 		}
 		return nil
 	})
 }
 
-func (c *Cloner) makeSpecial(dir *os.File, name string, src *os.File, st unix.Stat_t) error {
+func (c *cloner) makeSpecial(dir *os.File, name string, src *os.File, st unix.Stat_t) error {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFLNK:
 		text, err := at.Readlink(src, "")
@@ -246,8 +239,8 @@ func CopyAttributes(dir *os.File, name string, dst, src *os.File) error {
 	if err != nil {
 		return at.Error("chown", dst, "", err)
 	}
-	if err := copyXattrsByPath(at.ProcPath(dst), at.ProcPath(src)); err != nil {
-		return at.Error("copy attributes", dst, "", err)
+	if err := at.CopyXattrs(dst, src); err != nil {
+		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		if err := unix.Chmod(at.ProcPath(dst), st.Mode&0o7777); err != nil {
@@ -256,29 +249,3 @@ func CopyAttributes(dir *os.File, name string, dst, src *os.File) error {
 	}
 	return setTimes(dir, name, st)
 }
-
-// copyXattrsByPath is copyXattrs for what may have been opened with O_PATH:
-// dst and src are paths in /proc.
-func copyXattrsByPath(dst, src string) error {
-	size, err := unix.Listxattr(src, nil)
-	if err != nil || size == 0 {
-		return err
-	}
-	list := make([]byte, size)
-	if size, err = unix.Listxattr(src, list); err != nil {
-		return err
-	}
-	value := make([]byte, at.XattrMax)
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(list[:size]), "\x00"), "\x00") {
-		n, err := unix.Getxattr(src, name, value)
-		if err != nil {
-			return err
-		}
-		if err := unix.Setxattr(dst, name, value[:n], 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func barePath(fd int) string { return at.ProcFD + strconv.Itoa(fd) }

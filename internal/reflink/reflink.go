@@ -12,6 +12,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
+// Entries is how many there are in all.
 func Entries(s facts.ReflinkStats) int64 {
 	return s.Files + s.Directories + s.Symlinks + s.Specials + s.HardLinks
 }
@@ -31,8 +32,8 @@ func ShareBlocks(dst, src *os.File) (bool, error) {
 	return len(attributes) == 0, err
 }
 
-// ReadUmask asks /proc: umask(2) can only be read by changing it.
-func ReadUmask() uint32 {
+// readUmask asks /proc: umask(2) can only be read by changing it.
+func readUmask() uint32 {
 	status, err := os.ReadFile("/proc/self/status") // has it since Linux 4.7
 	if err != nil {
 		return 0o777

@@ -21,44 +21,71 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Cloner is one copy under way.
-type Cloner struct {
-	Ctx    context.Context
-	Log    *slog.Logger
-	Target *os.File
-	Token  chan struct{} // one for each further goroutine
-	group  sync.WaitGroup
-	Stats  reflinkCounters
-	Left   atomic.Bool // something was left out
-	// umask of the process, all ones where it can not be read.
-	Umask uint32
-	// chownAll: what is made in the target may get another group than 0, that of
-	// the target (set-group-id) or ours.
-	ChownAll bool
-
-	mu       sync.Mutex // of what follows
-	Err      error      // that ended the copy
+// Options say what to copy and how. Progress and Log may be nil.
+type Options struct {
+	Paths    []string // below the root; none is everything
+	Log      *slog.Logger
 	Progress func(facts.ReflinkStats)
-
-	linkMu sync.Mutex // held while a file with several names is copied
-	Links  map[InodeKey]*FirstLink
 }
 
-type reflinkCounters struct {
+// Result is what was copied. Left tells that something was left out.
+type Result struct {
+	Stats facts.ReflinkStats
+	Left  bool
+}
+
+// Copy fills target, an empty directory on the btrfs of root, with a copy of what is below root that shares its blocks.
+// It takes CAP_SYS_ADMIN's kin: root. What it cannot copy it leaves out; an error is one that ended it.
+func Copy(ctx context.Context, root, target *os.File, o Options) (Result, error) {
+	top, err := at.StatFile(target)
+	if err != nil {
+		return Result{}, err
+	}
+	c := &cloner{
+		ctx: ctx, log: o.Log, target: target, crew: walk.NewCrew(), links: map[inodeKey]*firstLink{}, progress: o.Progress,
+		umask: readUmask(), chownAll: top.Mode&unix.S_ISGID != 0 || os.Getegid() != 0,
+	}
+	c.copy(root, o.Paths)
+	return Result{c.stats.load(), c.left.Load()}, c.err
+}
+
+// cloner is one copy under way.
+type cloner struct {
+	ctx    context.Context
+	log    *slog.Logger
+	target *os.File
+	crew   *walk.Crew
+	stats  counters
+	left   atomic.Bool // something was left out
+	// umask of the process, all ones where it cannot be read.
+	umask uint32
+	// chownAll: what is made in the target may get another group than 0, that of
+	// the target (set-group-id) or ours.
+	chownAll bool
+
+	mu       sync.Mutex // of what follows
+	err      error      // that ended the copy
+	progress func(facts.ReflinkStats)
+
+	linkMu sync.Mutex // held while a file with several names is copied
+	links  map[inodeKey]*firstLink
+}
+
+type counters struct {
 	files, directories, symlinks, specials, hardLinks, bytes atomic.Int64
 }
 
-func (n *reflinkCounters) Load() facts.ReflinkStats {
+func (n *counters) load() facts.ReflinkStats {
 	return facts.ReflinkStats{
 		Files: n.files.Load(), Directories: n.directories.Load(), Symlinks: n.symlinks.Load(),
 		Specials: n.specials.Load(), HardLinks: n.hardLinks.Load(), Bytes: n.bytes.Load(),
 	}
 }
 
-type InodeKey struct{ dev, ino uint64 }
+type inodeKey struct{ dev, ino uint64 }
 
-// FirstLink is the copy of an inode of which more names will come.
-type FirstLink struct {
+// firstLink is the copy of an inode of which more names will come.
+type firstLink struct {
 	path string // below the target
 	more uint64
 }
@@ -75,13 +102,13 @@ type clonedDir struct {
 
 const reflinkProgressEvery = 256 // entries
 
-// Copy goes through what is below root, and returns when all of it is done.
-func (c *Cloner) Copy(root *os.File, paths []string) {
+// copy goes through what is below root, and returns when all of it is done.
+func (c *cloner) copy(root *os.File, paths []string) {
 	top := &clonedDir{keep: len(paths) > 0}
 	top.open.Store(1)
 	var err error
 	if top.src, err = at.OpenDir(root, "."); err == nil {
-		if top.dst, err = at.OpenDir(c.Target, "."); err != nil {
+		if top.dst, err = at.OpenDir(c.target, "."); err != nil {
 			err = errors.Join(err, top.src.Close())
 		}
 	}
@@ -91,7 +118,7 @@ func (c *Cloner) Copy(root *os.File, paths []string) {
 	}
 	if len(paths) == 0 {
 		c.read(top)
-		c.group.Wait()
+		c.crew.Wait()
 		return
 	}
 	above := map[string]*clonedDir{".": top}
@@ -106,11 +133,11 @@ func (c *Cloner) Copy(root *os.File, paths []string) {
 	for _, dir := range above {
 		c.done(dir)
 	}
-	c.group.Wait()
+	c.crew.Wait()
 }
 
 // parent returns the copy of a directory on the way to a path.
-func (c *Cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
+func (c *cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
 	if dir, ok := above[path]; ok {
 		return dir
 	}
@@ -127,37 +154,37 @@ func (c *Cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
 	return dir
 }
 
-// leave is for what rsync will have to look at. A full disk, and a caller who
-// has had enough, end the copy.
-func (c *Cloner) leave(err error) {
-	calledOff := c.Ctx.Err() != nil
+// leave is for what rsync will have to look at. A full disk and
+// cancellation end the copy.
+func (c *cloner) leave(err error) {
+	calledOff := c.ctx.Err() != nil
 	if calledOff {
-		err = context.Cause(c.Ctx) // whatever failed since
+		err = context.Cause(c.ctx) // whatever failed since
 	}
 	if calledOff || fail.IsFull(err) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.Err == nil {
-			c.Err = err
+		if c.err == nil {
+			c.err = err
 		}
 		return
 	}
-	if !c.Left.Swap(true) {
-		c.Log.Debug("left to rsync", "error", err)
+	if !c.left.Swap(true) {
+		c.log.Debug("left to rsync", "error", err)
 	}
 }
 
-func (c *Cloner) stopped() bool {
-	if c.Ctx.Err() != nil {
-		c.leave(context.Cause(c.Ctx))
+func (c *cloner) stopped() bool {
+	if c.ctx.Err() != nil {
+		c.leave(context.Cause(c.ctx))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.Err != nil
+	return c.err != nil
 }
 
 // read copies what is in dir.
-func (c *Cloner) read(dir *clonedDir) {
+func (c *cloner) read(dir *clonedDir) {
 	defer c.done(dir)
 	for !c.stopped() {
 		entries, err := dir.src.ReadDir(walk.ReadBatch)
@@ -182,7 +209,7 @@ func (c *Cloner) read(dir *clonedDir) {
 }
 
 // take copies one entry of which nothing is known.
-func (c *Cloner) take(dir *clonedDir, name string) {
+func (c *cloner) take(dir *clonedDir, name string) {
 	st, err := at.Stat(dir.src, name)
 	switch {
 	case err != nil:
@@ -195,25 +222,17 @@ func (c *Cloner) take(dir *clonedDir, name string) {
 }
 
 // enter hands a directory to an idle goroutine or reads it itself.
-func (c *Cloner) enter(dir *clonedDir, name string) {
+func (c *cloner) enter(dir *clonedDir, name string) {
 	sub, err := c.makeDir(dir, name)
 	if err != nil {
 		c.leave(err)
 		return
 	}
-	select {
-	case c.Token <- struct{}{}:
-		c.group.Go(func() {
-			c.read(sub)
-			<-c.Token
-		})
-	default:
-		c.read(sub)
-	}
+	c.crew.Do(func() { c.read(sub) })
 }
 
 // makeDir makes a directory, closed to others until it is complete.
-func (c *Cloner) makeDir(up *clonedDir, name string) (*clonedDir, error) {
+func (c *cloner) makeDir(up *clonedDir, name string) (*clonedDir, error) {
 	dir := &clonedDir{up: up, path: filepath.Join(up.path, name)}
 	dir.open.Store(1)
 	var err error
@@ -234,7 +253,7 @@ func (c *Cloner) makeDir(up *clonedDir, name string) (*clonedDir, error) {
 }
 
 // done is called once for each directory and once for each of its children.
-func (c *Cloner) done(dir *clonedDir) {
+func (c *cloner) done(dir *clonedDir) {
 	for ; dir != nil && dir.open.Add(-1) == 0; dir = dir.up {
 		var err error
 		if !dir.keep {
@@ -244,25 +263,25 @@ func (c *Cloner) done(dir *clonedDir) {
 			c.leave(err)
 		}
 		if !dir.keep {
-			c.count(&c.Stats.directories)
+			c.count(&c.stats.directories)
 		}
 	}
 }
 
-func (c *Cloner) count(n *atomic.Int64) {
+func (c *cloner) count(n *atomic.Int64) {
 	n.Add(1)
-	if c.Progress == nil {
+	if c.progress == nil {
 		return
 	}
-	if s := c.Stats.Load(); Entries(s)%reflinkProgressEvery == 0 {
+	if s := c.stats.load(); Entries(s)%reflinkProgressEvery == 0 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.Progress(s)
+		c.progress(s)
 	}
 }
 
 // takeOther copies what is not a directory.
-func (c *Cloner) takeOther(dir *clonedDir, name string, regular bool) {
+func (c *cloner) takeOther(dir *clonedDir, name string, regular bool) {
 	var err error
 	if regular {
 		err = c.file(dir, name)

@@ -9,13 +9,9 @@ import (
 	"context"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/rsbtbackup/rsbtbackup/facts"
-	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/reflink"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
-	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -42,22 +38,15 @@ func (r *restore) reflinkFits() bool {
 // reflink copies the paths, or everything. whole tells that nothing is left
 // for rsync. An error is one that rsync would meet as well.
 func (r *restore) reflink(ctx context.Context) (whole bool, err error) {
-	top, err := at.StatFile(r.target.dir)
-	if err != nil {
-		return false, err
-	}
-	c := &reflink.Cloner{
-		Ctx: ctx, Log: r.log, Target: r.target.dir, Token: make(chan struct{}, walk.Walkers-1), Links: map[reflink.InodeKey]*reflink.FirstLink{},
-		Umask: reflink.ReadUmask(), ChownAll: top.Mode&unix.S_ISGID != 0 || os.Getegid() != 0,
-	}
+	o := reflink.Options{Paths: r.paths, Log: r.log}
 	if r.o.Progress != nil {
-		c.Progress = r.reflinkProgress()
+		o.Progress = r.reflinkProgress()
 	}
-	c.Copy(r.view.Root, r.paths)
-	if n := c.Stats.Load(); reflink.Entries(n) > 0 {
+	copied, err := reflink.Copy(ctx, r.view.Root, r.target.dir, o)
+	if n := copied.Stats; reflink.Entries(n) > 0 {
 		r.report.Reflinked = &n
 	}
-	return !c.Left.Load(), c.Err
+	return !copied.Left, err
 }
 
 // reflinkProgress turns counts into rsync's way of telling. How much there is

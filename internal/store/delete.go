@@ -59,15 +59,12 @@ func Change(ctx context.Context, dest, verb string, wait time.Duration, now time
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.LockWait = wait
-	if now.IsZero() {
-		now = time.Now()
-	}
 	sink, log, err := s.OpenLog(logger)
 	if err != nil {
 		return err
 	}
 	defer CloseLog(sink, logger)
-	c := &Locked{Store: s, Sink: sink, Log: log, Now: now}
+	c := &Locked{Store: s, Sink: sink, Log: log, Now: Now(now)}
 	unrepaired, err := c.readAndRepair(ctx)
 	if err != nil {
 		return err

@@ -122,9 +122,10 @@ func OpenLocked(ctx context.Context, dest, verb string, wait time.Duration) (*St
 	return s, nil
 }
 
+// Now is t, or the present if t is zero.
 func Now(t time.Time) time.Time {
 	if t.IsZero() {
-		t = time.Now()
+		return time.Now()
 	}
-	return t.UTC()
+	return t
 }

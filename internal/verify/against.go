@@ -65,7 +65,7 @@ type AgainstReport struct {
 // ErrSource, ErrUsage, or those of List; what rsync could not read is an error as
 // well. The report is valid with any error.
 func Against(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport, error) {
-	report := &AgainstReport{Dest: dest, Source: o.Source, Started: store.Now(time.Time{})}
+	report := &AgainstReport{Dest: dest, Source: o.Source, Started: time.Now().UTC()}
 	if o.Backup == "" {
 		o.Backup = "latest"
 	}
@@ -77,7 +77,7 @@ func Against(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport
 	if err == nil || errors.Is(err, facts.ErrDiffers) {
 		err = errors.Join(err, readAgain(ctx, dest, o, report))
 	}
-	report.Ended = store.Now(time.Time{})
+	report.Ended = time.Now().UTC()
 	return report, err
 }
 

@@ -81,12 +81,12 @@ const (
 // Errors match ErrDamaged, ErrUnread (also both), ErrNoBackup, ErrAmbiguous,
 // ErrBackupGone, or those of List. The report is valid with any error.
 func Run(ctx context.Context, dest string, o Options) (*Report, error) {
-	v := &verifying{o: o, report: &Report{Dest: dest, Started: store.Now(o.Now)}}
+	v := &verifying{o: o, report: &Report{Dest: dest, Started: store.Now(o.Now).UTC()}}
 	err := v.open(ctx, dest)
 	if err == nil {
 		err = errors.Join(v.run(), v.store.Close())
 	}
-	v.report.Ended = store.Now(o.Now)
+	v.report.Ended = store.Now(o.Now).UTC()
 	return v.report, err
 }
 
@@ -302,7 +302,7 @@ func (v *verifying) conclude() {
 		if !known || result == facts.Unread {
 			continue
 		}
-		err := v.store.WriteVerified(ctx, wait, b, facts.Verification{At: store.Now(v.o.Now), Result: result, Metadata: v.metadata[b.Name]})
+		err := v.store.WriteVerified(ctx, wait, b, facts.Verification{At: store.Now(v.o.Now).UTC(), Result: result, Metadata: v.metadata[b.Name]})
 		if err != nil && !errors.Is(err, facts.ErrNoBackup) {
 			v.notice("what was found is not kept: " + err.Error())
 			if b.RecordError == "" {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -17,10 +16,7 @@ import (
 )
 
 const (
-	// walkers is the number of directories read at a time. A walk is bound by
-	// the kernel reading inodes; what it read, rsync finds in the cache.
-	Walkers = 4
-	// readBatch bounds the memory for one directory however large it is.
+	// ReadBatch bounds the memory for one directory however large it is.
 	ReadBatch = 512
 	// heldLevels is how many directories each goroutine keeps open on its way
 	// down. Below that it closes a directory before it goes into the next one,
@@ -28,19 +24,18 @@ const (
 	heldLevels = 8
 )
 
-// Walker goes through a tree. visit is called for everything but directories,
-// enter for each directory: it returns it opened, or nil to leave it out.
+// Walker goes through a tree. Visit is called for everything but directories,
+// Enter for each directory: it returns it opened, or nil to leave it out.
 // Both are called from several goroutines.
 type Walker struct {
 	Visit func(dir *os.File, e os.DirEntry) error
 	Enter func(dir *os.File, name string) (*os.File, error)
-	// unreadable, if set, is asked about a directory that can not be read to
+	// Unreadable, if set, is asked about a directory that can not be read to
 	// its end: without an error of its own the walk goes on with the others.
 	Unreadable func(dir *os.File, err error) error
 
 	ctx   context.Context
-	token chan struct{} // one for each further goroutine
-	group sync.WaitGroup
+	crew  *Crew
 	first FirstError
 }
 
@@ -49,35 +44,15 @@ func Below(root, dir *os.File, name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(filepath.Join(dir.Name(), name), root.Name()), "/")
 }
 
-// FirstError keeps the first of the errors of several goroutines.
-type FirstError struct {
-	mu  sync.Mutex
-	err error
-}
-
-func (f *FirstError) Set(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err == nil {
-		f.err = err
-	}
-}
-
-func (f *FirstError) Get() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
-}
-
 // Walk goes through everything below root and returns the first error.
 func (w *Walker) Walk(ctx context.Context, root *os.File) error {
-	w.ctx, w.token = ctx, make(chan struct{}, Walkers-1)
+	w.ctx, w.crew = ctx, NewCrew()
 	dir, err := at.OpenDir(root, ".")
 	if err != nil {
 		return err
 	}
 	w.finish(dir)
-	w.group.Wait()
+	w.crew.Wait()
 	return w.first.Get()
 }
 
@@ -154,14 +129,8 @@ func (w *Walker) descend(dir *os.File, name string, levels int) *os.File {
 	if sub == nil {
 		return dir
 	}
-	select {
-	case w.token <- struct{}{}:
-		w.group.Go(func() {
-			w.finish(sub)
-			<-w.token
-		})
+	if w.crew.TryGo(func() { w.finish(sub) }) {
 		return dir
-	default:
 	}
 	if levels > 0 {
 		if sub = w.read(sub, levels-1); sub != nil {

@@ -57,7 +57,7 @@ func TestADeepTreeTakesFewDescriptors(t *testing.T) {
 			return at.OpenDir(dir, name)
 		},
 	}
-	w.ctx, w.token = t.Context(), nil // one goroutine goes all the way
+	w.ctx, w.crew = t.Context(), &Crew{} // one goroutine goes all the way
 	w.read(top, heldLevels)
 	if err := w.first.Get(); err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestADeepTreeTakesFewDescriptors(t *testing.T) {
 func TestADirectoryMovedDuringAWalkLeadsNowhere(t *testing.T) {
 	root, elsewhere := t.TempDir(), t.TempDir()
 	deep := root
-	for range heldLevels + Walkers + 3 {
+	for range heldLevels + walkers + 3 {
 		deep = filepath.Join(deep, "d")
 	}
 	if err := os.MkdirAll(filepath.Join(deep, "last"), 0o700); err != nil {
@@ -100,7 +100,7 @@ func TestADirectoryMovedDuringAWalkLeadsNowhere(t *testing.T) {
 		},
 		Enter: at.OpenDir,
 	}
-	w.ctx, w.token = t.Context(), nil // no second goroutine
+	w.ctx, w.crew = t.Context(), &Crew{} // no second goroutine
 	if left := w.read(top, heldLevels); left != top {
 		t.Error("the top was closed")
 	}
