@@ -69,7 +69,11 @@ func (x opened) waitForSpace(ctx context.Context, always bool) error {
 func (x equipped) begin(ctx context.Context) (filled, error) {
 	y, err := x.fill(ctx)
 	for n := 0; btrfs.IsDamage(err) && !errors.Is(err, facts.ErrSource) && y.plan.base != nil; n++ {
-		y, err = y.stepBack(ctx, err, n)
+		next, failed := y.stepBack(err, n)
+		if failed != nil { // a disk that refuses everything has nothing to go on from
+			return y, errors.Join(err, failed)
+		}
+		y, err = next.fill(ctx)
 	}
 	if !fail.IsFull(err) || y.plan.work != store.WorkResume && !y.plan.discard {
 		return y, err
@@ -100,13 +104,13 @@ func (x equipped) again(newest *facts.Snapshot, baseEmpty bool) equipped {
 // maxStepsBack bounds how many backups with one lost block in common are tried.
 const maxStepsBack = 8
 
-// stepBack goes on from an older backup than the one whose damage was met in
-// what was made from it, at last from none.
-func (x filled) stepBack(ctx context.Context, met error, steps int) (filled, error) {
+// stepBack plans to go on from an older backup than the one whose damage was met
+// in what was made from it, at last from none.
+func (x filled) stepBack(met error, steps int) (equipped, error) {
 	lost := *x.plan.base
 	x.state.SetAside(lost, met)
 	if err := x.discard(); err != nil {
-		return x, errors.Join(met, err)
+		return x.equipped, err
 	}
 	if steps == maxStepsBack {
 		for _, b := range slices.Clone(x.state.Backups) {
@@ -115,7 +119,7 @@ func (x filled) stepBack(ctx context.Context, met error, steps int) (filled, err
 	}
 	newest, empty, err := findNewest(x.dest, x.state)
 	if err != nil {
-		return x, fail.Step("read", err)
+		return x.equipped, fail.Step("read", err)
 	}
 	next := x.equipped.again(newest, empty)
 	text := fmt.Sprintf("%s is damaged, so this backup does not go on from it (%v)", lost.Name, met)
@@ -123,7 +127,7 @@ func (x filled) stepBack(ctx context.Context, met error, steps int) (filled, err
 		text += ": everything is copied anew"
 	}
 	next.tell.notice(text)
-	return next.fill(ctx)
+	return next, nil
 }
 
 // fill makes or resumes pending and prepares it.
