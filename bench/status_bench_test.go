@@ -15,6 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
 )
 
 // BenchmarkStatus shows how 1,000 jobs with 10 backups each stand: in process, and as the command does it with a config
@@ -51,6 +52,7 @@ func BenchmarkStatus(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Run("in process", func(b *testing.B) {
+		defer reportCPU(b, unix.RUSAGE_SELF)()
 		for b.Loop() {
 			all := jobs.Stand(b.Context(), c.Jobs, c.Run.State, time.Now())
 			if len(all) != nJobs || all[nJobs-1].Backups != nBackups {
@@ -59,8 +61,23 @@ func BenchmarkStatus(b *testing.B) {
 		}
 	})
 	b.Run("command", func(b *testing.B) {
+		testbin.Path(b)
+		defer reportCPU(b, unix.RUSAGE_CHILDREN)()
 		for b.Loop() {
 			testbin.Must(b, "status", "--config", file)
 		}
 	})
+}
+
+// reportCPU reports the processor time of each round, which does not grow with what else the machine does.
+func reportCPU(b *testing.B, who int) (end func()) {
+	used := func() time.Duration {
+		var r unix.Rusage
+		if err := unix.Getrusage(who, &r); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	before := used()
+	return func() { b.ReportMetric(float64((used()-before).Milliseconds())/float64(b.N), "cpu-ms/op") }
 }
