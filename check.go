@@ -20,7 +20,9 @@ type CheckOptions struct {
 	// MinMetadata is the least room for metadata, in bytes; 0 means 128 MiB, or
 	// a 64th of a filesystem below 8 GiB. Below twice as much it warns.
 	MinMetadata uint64
-	Now         time.Time // zero is the present
+	// AcceptDamaged are the names of backups whose damage is known and accepted: it is told, and fails no check.
+	AcceptDamaged []string
+	Now           time.Time // zero is the present
 }
 
 // CheckReport has the answers, always in the same order.

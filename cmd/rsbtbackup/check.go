@@ -1,62 +1,211 @@
-// rsbtbackup check DEST
+// rsbtbackup check DEST...
 
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 )
 
 type checkCommand struct {
-	Dest string `arg:"" name:"DEST" help:"A backup directory."`
+	configFlag
+	Dest []string `arg:"" optional:"" name:"DEST" help:"Backup directories."`
 
-	MaxAge      someTime  `placeholder:"TIME" help:"How old the newest complete backup may be: 26h if not given."`
-	MinFree     freeSpace `placeholder:"SIZE" help:"How much space must be free: 50G, 512MiB, 10%; 5% if not given. Below twice as much it warns."`
-	MinMetadata freeSpace `placeholder:"SIZE" help:"How much room there must be for metadata, as a size: 128MiB if not given, or a 64th of a file system below 8 GiB. Below twice as much it warns."`
+	All   bool     `help:"Check the DEST of every job of the config."`
+	Job   []string `sep:"none" placeholder:"JOB" help:"Check that of a job. May be repeated."`
+	Group string   `placeholder:"NAME" help:"Check those of the jobs of a group."`
+
+	MaxAge        someTime  `placeholder:"TIME" help:"How old the newest complete backup may be: 26h if not given, here or in the config."`
+	MinFree       freeSpace `placeholder:"SIZE" help:"How much space must be free: 50G, 512MiB, 10%; 5% if not given. Below twice as much it warns."`
+	MinMetadata   freeSpace `placeholder:"SIZE" help:"How much room there must be for metadata, as a size: 128MiB if not given, or a 64th of a file system below 8 GiB. Below twice as much it warns."`
+	AcceptDamaged []string  `sep:"none" placeholder:"BACKUP" help:"The damage of this backup is known and accepted: it fails no check. May be repeated."`
+	Nagios        bool      `help:"Print one line with figures, as a plugin of Nagios, and exit with 0 (ok), 1 (warning), 2 (critical) or 3 (unknown)."`
 }
 
 // Help shows how it is used.
 func (checkCommand) Help() string {
 	return `
 For monitoring: one line on everything, then one for each check: backup (its age), cur, pending (left by a run that
-died), records, verified (what verify found), space, metadata, devices (their error counters), mount and log. Nothing
-is changed or locked; a backup may run meanwhile, and a read-only mount will do.
+died), records, verified (what verify found), space, metadata, devices (their error counters), mount and log. Of several
+DESTs, one line each; -v has the rest. Nothing is changed or locked; a backup may run meanwhile, and a read-only mount will
+do.
 
 The exit code is 0 if no check failed, also with warnings, 1 if one did, and 10 if there is no backup directory at all.
+
+A damage stays in the backups that have it, though the next backup is whole again. The check passes once these are deleted,
+or verified again and found clean (after a scrub has put them right from a second copy), or named with --accept-damaged.
 
 EXAMPLE:
 
     rsbtbackup check /backup/etc
     rsbtbackup check /backup/etc --max-age 50h --min-free 50G
+    rsbtbackup check --all --nagios
     rsbtbackup check /backup/etc --json | jq -r '.results[]? | select(.level == "fail").text'`
 }
 
-func (c *checkCommand) dest() string { return c.Dest }
+func (c *checkCommand) dest() string {
+	if len(c.Dest) == 1 {
+		return c.Dest[0]
+	}
+	return "DEST"
+}
 
 // Validate is called by kong.
 func (c *checkCommand) Validate() error {
-	if c.MinMetadata.Percent > 0 {
+	ofConfig := c.All || len(c.Job) > 0 || c.Group != ""
+	switch {
+	case c.MinMetadata.Percent > 0:
 		return errors.New("--min-metadata: want a size such as 128MiB, not a percentage")
+	case len(c.Dest) == 0 && !ofConfig:
+		return errors.New("say what to check: a DEST, or --all, --job or --group")
+	case len(c.Dest) > 0 && ofConfig:
+		return errors.New("a DEST cannot go with --all, --job and --group, which are of the config")
 	}
 	return nil
 }
 
+// checked is one DEST with what was found.
+type checked struct {
+	job       config.Job // the name is empty where there is no job
+	report    *rsbtbackup.CheckReport
+	err       error
+	absent    bool // and may be
+	newest    time.Time
+	free      uint64
+	total     uint64
+	listFound bool
+}
+
 type checkObject struct {
 	Type string `json:"type"`
+	Job  string `json:"job,omitempty"`
 	*rsbtbackup.CheckReport
 }
 
 func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
-	report, err := rsbtbackup.Check(ctx, c.Dest, rsbtbackup.CheckOptions{
-		MaxAge: time.Duration(c.MaxAge), MinFree: rsbtbackup.MinFree(c.MinFree), MinMetadata: uint64(c.MinMetadata.Bytes),
-	})
-	u.result(checkLines(report)...)
-	return errors.Join(err, u.object(checkObject{"check", report}))
+	targets, err := c.targets(u)
+	if err != nil && c.Nagios {
+		return unknownStatus(u, err)
+	}
+	if err != nil {
+		return err
+	}
+	var all []checked
+	for _, j := range targets {
+		d := checkOne(ctx, j)
+		all = append(all, d)
+		if err := u.object(checkObject{"check", j.Name, d.report}); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.Nagios:
+		return nagiosStatus(u, all, time.Now())
+	case len(all) == 1:
+		u.result(checkLines(all[0].report)...)
+		return all[0].err
+	}
+	return reportChecks(u, all, f.Verbose)
+}
+
+// targets are the jobs to check; a DEST of its own is one without a name. What the command line says comes before what
+// the config says.
+func (c *checkCommand) targets(u *ui) ([]config.Job, error) {
+	var targets []config.Job
+	for _, dest := range c.Dest {
+		targets = append(targets, config.Job{Backup: rsbtbackup.BackupOptions{Dest: dest}})
+	}
+	if len(c.Dest) == 0 {
+		read, err := c.load(u)
+		if err != nil {
+			return nil, err
+		}
+		if targets, err = c.pick(read); err != nil {
+			return nil, err
+		}
+	}
+	for i := range targets {
+		o := &targets[i].Check.Options
+		o.MaxAge = cmp.Or(time.Duration(c.MaxAge), o.MaxAge)
+		o.MinFree = cmp.Or(rsbtbackup.MinFree(c.MinFree), o.MinFree)
+		o.MinMetadata = cmp.Or(uint64(c.MinMetadata.Bytes), o.MinMetadata)
+		o.AcceptDamaged = slices.Concat(o.AcceptDamaged, c.AcceptDamaged)
+	}
+	return targets, nil
+}
+
+func (c *checkCommand) pick(read *config.Config) ([]config.Job, error) {
+	switch {
+	case c.All:
+		return read.Jobs, nil
+	case c.Group != "":
+		return read.SelectGroup(c.Group)
+	}
+	return read.Select(c.Job)
+}
+
+func checkOne(ctx context.Context, j config.Job) checked {
+	d := checked{job: j}
+	d.report, d.err = rsbtbackup.Check(ctx, j.Backup.Dest, j.Check.Options)
+	if d.absent = j.Removable && jobs.DiskAbsent(d.err); d.absent {
+		d.err, d.report.Level = nil, rsbtbackup.CheckOK
+		for i := range d.report.Results {
+			d.report.Results[i].Level = rsbtbackup.CheckOK
+			d.report.Results[i].Text = "the disk is not there, and need not be: " + d.report.Results[i].Text
+		}
+		return d
+	}
+	if l, err := rsbtbackup.List(ctx, j.Backup.Dest); err == nil { // the figures; the check has told what is wrong
+		d.listFound, d.free, d.total, d.newest = true, l.Free, l.Total, newestComplete(l.Backups)
+	}
+	return d
+}
+
+// newestComplete is when the transfer of the newest complete backup ended, from which check counts its age.
+func newestComplete(backups []rsbtbackup.Snapshot) time.Time {
+	for _, b := range slices.Backward(backups) {
+		switch {
+		case b.Status != rsbtbackup.Complete:
+		case b.Record != nil && !b.Record.Ended.IsZero():
+			return b.Record.Ended
+		default:
+			return b.Time
+		}
+	}
+	return time.Time{}
+}
+
+// reportChecks prints a line for each DEST, and returns an error if one failed.
+func reportChecks(u *ui, all []checked, verbose bool) error {
+	var failed []string
+	worst := exitOK
+	for _, d := range all {
+		lines := checkLines(d.report)
+		if !verbose {
+			lines = lines[:1]
+		}
+		u.result(lines...)
+		if d.err == nil {
+			continue
+		}
+		failed = append(failed, cmp.Or(d.job.Name, d.job.Backup.Dest))
+		if code := exitCode(d.err); severity(code) > severity(worst) {
+			worst = code
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return &codeError{worst, fmt.Errorf("%d of %s failed: %s", len(failed), plural(int64(len(all)), "check"), strings.Join(some(failed, 10), ", "))}
 }
 
 // checkLines begins with a line that says it all, for a monitor that shows

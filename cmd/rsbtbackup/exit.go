@@ -41,6 +41,7 @@ func exitCode(err error) int {
 	var stopped signalError
 	var usage *usageError
 	var coded *codeError
+	var silent *silentError
 	var unknown *config.UnknownError
 	switch {
 	case err == nil:
@@ -49,6 +50,8 @@ func exitCode(err error) int {
 		return exitSignal + int(stopped.signal)
 	case errors.As(err, &coded):
 		return coded.code
+	case errors.As(err, &silent):
+		return silent.code
 	case errors.As(err, &unknown), errors.Is(err, config.ErrConfig), errors.Is(err, config.ErrNoConfig):
 		return exitUsage
 	case errors.As(err, &usage), errors.Is(err, rsbtbackup.ErrUsage), errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrNoPath):

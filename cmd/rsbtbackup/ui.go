@@ -119,7 +119,8 @@ func (u *ui) hint(text string) { u.write(u.stderr, "hint: "+clean(text)+"\n") }
 
 // fail prints an error and its hints.
 func (u *ui) fail(err error, code int, hints []string) {
-	if errors.Is(err, errNoArguments) {
+	var silent *silentError
+	if errors.Is(err, errNoArguments) || errors.As(err, &silent) {
 		return
 	}
 	text := clean(message(err))

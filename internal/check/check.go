@@ -50,7 +50,9 @@ type Options struct {
 	// MinMetadata is the least room for metadata, in bytes; 0 means 128 MiB, or
 	// a 64th of a filesystem below 8 GiB. Below twice as much it warns.
 	MinMetadata uint64
-	Now         time.Time // zero is the present
+	// AcceptDamaged are the names of backups whose damage is known and accepted: it is told, and fails no check.
+	AcceptDamaged []string
+	Now           time.Time // zero is the present
 }
 
 // Report has the answers, always in the same order.
@@ -134,6 +136,7 @@ type checkInput struct {
 	maxAge      time.Duration
 	minFree     facts.MinFree
 	minMetadata uint64
+	accepted    []string // backups whose damage is known
 
 	state        *store.State
 	running      *store.Holder // the run that holds the lock, or nil
@@ -155,7 +158,7 @@ func look(ctx context.Context, dest string, o Options) (in *checkInput, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	in = &checkInput{dest: s.Path, now: store.Now(o.Now).UTC(), maxAge: o.MaxAge, minFree: o.MinFree, minMetadata: o.MinMetadata}
+	in = &checkInput{dest: s.Path, now: store.Now(o.Now).UTC(), maxAge: o.MaxAge, minFree: o.MinFree, minMetadata: o.MinMetadata, accepted: o.AcceptDamaged}
 	// The lock first: a run that ends while we look has then left nothing behind.
 	in.mount = mounts.ReadMount(s.Dir)
 	in.running = s.RunningNow(in.mount)

@@ -95,6 +95,14 @@ func TestChecks(t *testing.T) {
 			}},
 			facts.CheckResult{Name: "pending", Level: facts.CheckOK, Text: "2026-11-23-08:00 was published from it; the next run removes it"},
 		},
+		"damage": {
+			checkVerified, checkInput{state: &store.State{Backups: []facts.Snapshot{damagedBackup("a"), damagedBackup("b")}}, accepted: []string{"a"}},
+			facts.CheckResult{Name: "verified", Level: facts.CheckFail, Text: "1 backup damaged when last read: b"},
+		},
+		"damage that is accepted": {
+			checkVerified, checkInput{state: &store.State{Backups: []facts.Snapshot{damagedBackup("a"), damagedBackup("b")}}, accepted: []string{"b", "a", "gone"}},
+			facts.CheckResult{Name: "verified", Level: facts.CheckOK, Text: "damage accepted in a, b"},
+		},
 		"log of somebody else": {
 			checkLog, checkInput{log: store.LogState{Kind: store.Other, Regular: true, Access: unix.EACCES}, state: &store.State{}},
 			facts.CheckResult{Name: "log", Level: facts.CheckWarn, Text: "activity.log is not writable for this user"},
@@ -109,6 +117,10 @@ func TestChecks(t *testing.T) {
 			t.Errorf("%s: level %s", name, r.Level)
 		}
 	}
+}
+
+func damagedBackup(name string) facts.Snapshot {
+	return facts.Snapshot{Name: name, Record: &facts.Record{Verified: &facts.Verification{Result: facts.Damaged}}}
 }
 
 // The error has to do where it is all that is shown.

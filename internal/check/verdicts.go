@@ -151,9 +151,13 @@ func lostOf(broken []facts.Snapshot) (lost, closed []string) {
 
 func checkVerified(in *checkInput, r *Report) {
 	const name = "verified"
-	var damaged []string
+	var damaged, accepted []string
 	for _, b := range in.state.Backups {
-		if b.Record != nil && b.Record.Verified != nil && b.Record.Verified.Result == facts.Damaged {
+		switch {
+		case b.Record == nil || b.Record.Verified == nil || b.Record.Verified.Result != facts.Damaged:
+		case slices.Contains(in.accepted, b.Name):
+			accepted = append(accepted, b.Name)
+		default:
 			damaged = append(damaged, b.Name)
 		}
 	}
@@ -166,6 +170,8 @@ func checkVerified(in *checkInput, r *Report) {
 		r.add(name, facts.CheckWarn, "%s can not be opened by this user: %s", say.Plural(len(closed), "backup"), say.SomeNames(closed))
 	case len(damaged) > 0:
 		r.add(name, facts.CheckFail, "%s damaged when last read: %s", say.Plural(len(damaged), "backup"), say.SomeNames(damaged))
+	case len(accepted) > 0:
+		r.add(name, facts.CheckOK, "damage accepted in %s", say.SomeNames(accepted))
 	case i < 0:
 		r.add(name, facts.CheckOK, "no backup has been verified")
 	default:

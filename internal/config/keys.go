@@ -168,6 +168,9 @@ func verifyKeys() []Key {
 		{Name: "check.min-metadata", Kind: Bytes, Example: `"128MiB"`,
 			Doc: "How much room there must be for metadata, as a size.",
 			set: to(func(j *Job, v rsbtbackup.MinFree) { j.Check.Options.MinMetadata = uint64(v.Bytes) })},
+		{Name: "check.accept-damaged", Kind: Texts, Adds: true, JobOnly: true, Example: `"2026-11-23-09:00"`,
+			Doc: "Names of backups whose damage is known and accepted: it fails no check.",
+			set: to(func(j *Job, v []string) { j.Check.Options.AcceptDamaged = v })},
 	}
 }
 

@@ -49,7 +49,7 @@ func (r runner) steps(all, ctx context.Context, j config.Job, t try) outcome {
 	fresh := err == nil && s.fresh(r.Now(), r.IfOlderThan)
 	var first Verdict
 	switch {
-	case j.Removable && absent(err):
+	case j.Removable && DiskAbsent(err):
 		first = r.left(j, Skipped, "its disk is not there: "+err.Error())
 		result.Verdicts, result.Ended = []Verdict{first}, r.Now()
 		r.Watcher.Ends(first)

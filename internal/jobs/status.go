@@ -83,7 +83,7 @@ func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stEr
 	}
 	if destErr != nil {
 		s.Health, s.DestError = NoDest, destErr.Error()
-		if j.Removable && absent(destErr) {
+		if j.Removable && DiskAbsent(destErr) {
 			s.Health = Absent
 		}
 		return s

@@ -59,7 +59,7 @@ func unreachable(j config.Job, err error) bool {
 	return errors.Is(err, rsbtbackup.ErrSource) && config.Host(j.Backup.Source) != ""
 }
 
-// absent tells of a DEST whose disk is not there: nothing, or an empty mount point.
-func absent(err error) bool {
+// DiskAbsent tells of a DEST whose disk is not there: nothing, or an empty mount point.
+func DiskAbsent(err error) bool {
 	return errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)
 }

@@ -1,0 +1,102 @@
+// check --nagios: one line and an exit code, as monitoring-plugins.org has it.
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+const (
+	nagiosOK       = 0
+	nagiosWarning  = 1
+	nagiosCritical = 2
+	nagiosUnknown  = 3
+)
+
+// silentError is an exit code about which everything is said.
+type silentError struct{ code int }
+
+func (e *silentError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+func nagiosWord(level int) string {
+	return []string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[level]
+}
+
+// nagiosLevel is that of one DEST. What could not be looked at is unknown; a DEST that is not there is worse.
+func nagiosLevel(d checked) int {
+	gone := errors.Is(d.err, rsbtbackup.ErrDest) || errors.Is(d.err, rsbtbackup.ErrNotBtrfs) || errors.Is(d.err, rsbtbackup.ErrNotInitialized)
+	switch {
+	case d.err != nil && !errors.Is(d.err, rsbtbackup.ErrCheck) && !gone:
+		return nagiosUnknown
+	case d.err != nil:
+		return nagiosCritical
+	case d.report.Level == rsbtbackup.CheckWarn:
+		return nagiosWarning
+	}
+	return nagiosOK
+}
+
+// nagiosRank orders levels: critical before unknown, before warning.
+func nagiosRank(level int) int { return []int{0, 1, 3, 2}[level] }
+
+func nagiosStatus(u *ui, all []checked, now time.Time) error {
+	worst := nagiosOK
+	var texts, figures []string
+	for _, d := range all {
+		level := nagiosLevel(d)
+		if nagiosRank(level) > nagiosRank(worst) {
+			worst = level
+		}
+		if level != nagiosOK || len(all) == 1 {
+			texts = append(texts, checkSummary(d.report))
+		}
+		figures = append(figures, nagiosFigures(d, now)...)
+	}
+	text := strings.Join(texts, "; ")
+	if worst == nagiosOK && len(all) > 1 {
+		text = plural(int64(len(all)), "DEST") + " checked, all well"
+	}
+	return nagiosLine(u, worst, text, figures)
+}
+
+// unknownStatus is for a check that did not begin.
+func unknownStatus(u *ui, err error) error { return nagiosLine(u, nagiosUnknown, oneLine(err), nil) }
+
+// nagiosLine prints the one line. A bar in the text would begin the figures.
+func nagiosLine(u *ui, level int, text string, figures []string) error {
+	line := "RSBTBACKUP " + nagiosWord(level) + " - " + strings.ReplaceAll(text, "|", "/")
+	if len(figures) > 0 {
+		line += " | " + strings.Join(figures, " ")
+	}
+	u.result(line)
+	if level == nagiosOK {
+		return nil
+	}
+	return &silentError{level}
+}
+
+// nagiosFigures are the age of the newest complete backup, in seconds, and the free space, each with the value from which
+// on it is critical.
+func nagiosFigures(d checked, now time.Time) []string {
+	if !d.listFound {
+		return nil
+	}
+	name := strings.NewReplacer("'", "''", "=", "-").Replace(cmp.Or(d.job.Name, d.report.Dest))
+	var figures []string
+	if !d.newest.IsZero() {
+		limit := cmp.Or(d.job.Check.Options.MaxAge, 26*time.Hour)
+		figures = append(figures, fmt.Sprintf("'%s age'=%.0fs;;%.0f;0", name, max(0, now.Sub(d.newest).Seconds()), limit.Seconds()))
+	}
+	least := cmp.Or(d.job.Check.Options.MinFree, rsbtbackup.MinFree{Percent: 5})
+	bytes := uint64(least.Bytes)
+	if least.Percent > 0 {
+		bytes = uint64(least.Percent / 100 * float64(d.total))
+	}
+	return append(figures, fmt.Sprintf("'%s free'=%dB;;%d:;0;%d", name, d.free, bytes, d.total))
+}
