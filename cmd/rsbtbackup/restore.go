@@ -136,6 +136,19 @@ func (c *restoreCommand) options(u *ui) rsbtbackup.RestoreOptions {
 	return o
 }
 
+// reflinked counts as rsync does, but only what shares its blocks where rsync has
+// counted the rest.
+func reflinked(r *rsbtbackup.RestoreReport) int64 {
+	switch n := r.Reflinked; {
+	case n == nil:
+		return 0
+	case r.Stats != nil:
+		return n.Files
+	default:
+		return n.Files + n.Directories + n.Symlinks + n.Specials + n.HardLinks
+	}
+}
+
 // restoreLines is the report for people: what was done, and by which means. What
 // rsync transferred says little where it had to try again, and gave up.
 func restoreLines(r *rsbtbackup.RestoreReport, whole bool) []string {
@@ -151,8 +164,7 @@ func restoreLines(r *rsbtbackup.RestoreReport, whole bool) []string {
 		part = "in part "
 	}
 	lines := []string{fmt.Sprintf("%s restored %sto %s in %s", r.Backup, part, r.Target, took(r.End.Sub(r.Start)))}
-	if n := r.Reflinked; n != nil {
-		all := n.Files + n.Directories + n.Symlinks + n.Specials + n.HardLinks
+	if n, all := r.Reflinked, reflinked(r); all > 0 {
 		share := "share their"
 		if all == 1 {
 			share = "shares its"

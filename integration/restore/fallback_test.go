@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
 )
 
 // What can not share its blocks is left to rsync, in every mode.
@@ -31,6 +34,44 @@ func TestRsyncDoesWhatReflinkCanNot(t *testing.T) {
 			t.Errorf("%s: reflinked %+v, rsync %+v, want something of both", mode, report.Reflinked, report.Stats)
 		}
 		wantSame(t, backup, target)
+	}
+}
+
+// Before Linux 5.19 files share no blocks across two mounts of one filesystem.
+// strace lets the kernel say so at the question that is asked first, which the
+// first thread asks; the copy is rsync's from then on, and so are the counts.
+func TestMountsThatShareNoBlocksAreLeftToRsync(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src, other := p.mount+"/src", t.TempDir()
+	oddities(t, src)
+	backup := p.backup(t, src)
+	check(t, unix.Mount(p.mount, other, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { check(t, unix.Unmount(other, unix.MNT_DETACH)) })
+	log := t.TempDir() + "/strace"
+	restore := func(target string, inject ...string) (*rsbtbackup.RestoreReport, string) {
+		args := append([]string{"-qq", "-o", log, "-e", "trace=ioctl"}, inject...)
+		out := tool(t, "strace", append(args, testbin.Path(t), "restore", p.dest, "latest", "--json", "-t", target)...)
+		var report rsbtbackup.RestoreReport
+		check(t, json.Unmarshal([]byte(out), &report))
+		wantSame(t, backup, target)
+		return &report, read(t, log)
+	}
+	report, calls := restore(other + "/shared")
+	if report.Reflinked == nil || report.Stats != nil {
+		t.Fatalf("not reflinked: %+v", report)
+	}
+	before, _, found := strings.Cut(calls, "FICLONE")
+	if !found {
+		t.Fatalf("nothing is asked by the first thread: %s", calls)
+	}
+	nth := strings.Count(before, "ioctl(")
+	report, calls = restore(other+"/copied", "-e", "inject=ioctl:error=EXDEV:when="+strconv.Itoa(nth))
+	if !strings.Contains(calls, "FICLONE") || !strings.Contains(calls, "EXDEV (Invalid cross-device link) (INJECTED)") {
+		t.Fatalf("the fault was not met: %s", calls)
+	}
+	if report.Reflinked != nil || report.Stats == nil || report.Stats.Created+1 != report.Stats.Files {
+		t.Errorf("reflinked %+v, rsync %+v", report.Reflinked, report.Stats)
 	}
 }
 

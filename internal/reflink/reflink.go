@@ -1,6 +1,7 @@
 package reflink
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -28,8 +29,27 @@ func ShareBlocks(dst, src *os.File) (bool, error) {
 	if err != nil || a.UUID != b.UUID || a.FSID != b.FSID {
 		return false, err
 	}
-	attributes, err := at.ListXattrs(dst)
-	return len(attributes) == 0, err
+	if attributes, err := at.ListXattrs(dst); err != nil || len(attributes) > 0 {
+		return false, err
+	}
+	return cloneReaches(dst, src)
+}
+
+// cloneReaches tells whether a file in dst can share blocks with one in src.
+// Before Linux 5.19 it can not where they are reached by two mounts, be it of one
+// filesystem: the kernel says EXDEV before it looks at what it is given, and
+// EISDIR after that.
+func cloneReaches(dst, src *os.File) (bool, error) {
+	probe, err := at.Open(dst, ".", unix.O_TMPFILE|unix.O_WRONLY, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer probe.Close()
+	err = at.Retry(func() error { return unix.IoctlFileClone(int(probe.Fd()), int(src.Fd())) })
+	if errors.Is(err, unix.EXDEV) {
+		return false, at.Error("FICLONE", dst, "", err)
+	}
+	return true, nil
 }
 
 // readUmask asks /proc: umask(2) can only be read by changing it.
