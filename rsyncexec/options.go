@@ -87,6 +87,9 @@ type Options struct {
 	FileList bool
 	// Changes receives each entry that is changed, or with DryRun would be; nil does not ask for it.
 	Changes func(Change)
+	// Listed receives, in place of Changes, each entry that the destination has not; with a DryRun to one that is missing,
+	// all of the source.
+	Listed func(Listed)
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
 	// escapes control characters in file names, a remote shell's messages are as they came. nil drops them.
 	// Progress, Changes and Line are never called at the same time, and rsync waits while they run.
@@ -235,7 +238,8 @@ func (o Options) transferArgs() []string {
 
 func (o Options) outputArgs() []string {
 	args := []string{"--stats", "--no-human-readable"}
-	args = append(args, when(o.Changes != nil, "--out-format="+changeFormat)...)
+	args = append(args, when(o.Changes != nil && o.Listed == nil, "--out-format="+changeFormat)...)
+	args = append(args, when(o.Listed != nil, "--out-format="+listFormat)...)
 	args = append(args, when(o.FileList, "--info=flist1")...)
 	return append(args, when(o.Progress != nil, "--info=progress2")...)
 }

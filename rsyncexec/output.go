@@ -88,6 +88,7 @@ type output struct {
 	mu         sync.Mutex
 	progress   func(Progress)
 	changes    func(Change)
+	listed     func(Listed)
 	line       func(stream, line string)
 	stats      tail
 	stderr     tail
@@ -95,7 +96,7 @@ type output struct {
 }
 
 func newOutput(o Options) *output {
-	return &output{progress: o.Progress, changes: o.Changes, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
+	return &output{progress: o.Progress, changes: o.Changes, listed: o.Listed, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
 }
 
 func (out *output) stdoutLine(line string) {
@@ -104,6 +105,12 @@ func (out *output) stdoutLine(line string) {
 	if out.progress != nil {
 		if p, ok := ParseProgress(line); ok {
 			out.progress(p)
+			return
+		}
+	}
+	if out.listed != nil {
+		if e, ok := ParseListed(line); ok {
+			out.listed(e)
 			return
 		}
 	}

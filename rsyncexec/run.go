@@ -125,6 +125,9 @@ func (c *child) close() {
 func (c *child) command(program string, argv []string, extra []*os.File) *exec.Cmd {
 	cmd := exec.CommandContext(c.ctx, program, argv...)
 	cmd.Env = childEnv(os.LookupEnv)
+	if c.out.listed != nil {
+		cmd.Env = append(cmd.Env, "TZ=UTC0") // of the last of its name, exec takes the value
+	}
 	cmd.Stdout, cmd.Stderr = c.stdout.w, c.stderr.w
 	if _, err := os.Getwd(); err != nil {
 		cmd.Dir = "/" // rsync (3.5.0) ends with 3 in a directory that was deleted; no relative path can be meant there

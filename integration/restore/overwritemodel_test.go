@@ -291,8 +291,8 @@ func (p *promise) check(got world) (wrong []string) {
 			say("%s is %v, want %v", path, is, want)
 		default:
 			w := *want
-			if p.contentStays[path] {
-				w.data = p.target[path].data
+			if data := p.unchanged(path); slices.Contains(data, is.data) || p.contentStays[path] {
+				w.data = data[max(0, slices.Index(data, is.data))]
 			}
 			if *is != w {
 				say("%s is %v, want %v", path, is, w)
@@ -310,6 +310,17 @@ func (p *promise) check(got world) (wrong []string) {
 	}
 	slices.SortFunc(wrong, cmp.Compare)
 	return wrong
+}
+
+// unchanged are the contents that a file may have which is taken for unchanged by
+// its size and time: so are those that are linked to it.
+func (p *promise) unchanged(path string) (data []string) {
+	for _, other := range slices.Sorted(maps.Keys(p.contentStays)) {
+		if p.fromBackup[path] && p.backup[other] == p.backup[path] {
+			data = append(data, p.target[other].data)
+		}
+	}
+	return data
 }
 
 // pairs of files that come from the backup.

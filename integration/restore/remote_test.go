@@ -7,6 +7,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
@@ -72,4 +73,55 @@ func TestAReadOnlyDaemonExits12(t *testing.T) {
 	url := fmt.Sprintf("rsync://127.0.0.1:%d/files/", testserver.StartDaemon(t, src))
 	p.backup(t, url)
 	p.refuse(t, 12, "read only", "--in-place", "--overwrite=if-changed")
+}
+
+// Of a remote target rsync lists kinds, and times in seconds.
+func TestARemoteTargetIsProtected(t *testing.T) {
+	t.Parallel()
+	ssh := testserver.StartSSH(t)
+	p := newPlace(t)
+	src := p.mount + "/src"
+	write(t, src+"/a", "x")
+	write(t, src+"/d/sub/file", "y")
+	check(t, os.Link(src+"/a", src+"/d/a"))
+	check(t, os.Symlink("backup", src+"/link"))
+	check(t, os.Symlink("backup", src+"/linked"))
+	check(t, os.Link(src+"/linked", src+"/linked 2"))
+	write(t, src+"/b[1]\\x/newer", "backup")
+	write(t, src+"/full", "backup")
+	check(t, os.Link(src+"/full", src+"/full 2"))
+	for _, name := range []string{"link", "linked", "b[1]\\x/newer"} {
+		tool(t, "touch", "-h", "-d", "2020-01-01 12:00:00.5", src+"/"+name)
+	}
+	p.backup(t, src)
+	for _, mode := range []string{"never", "if-newer"} {
+		target := p.mount + "/" + mode
+		for name, content := range map[string]string{"d": "f", "b[1]\\x/newer": "target", "full/inside": "z"} {
+			write(t, target+"/"+name, content)
+		}
+		check(t, os.Symlink("target", target+"/link"))
+		check(t, os.Symlink("target", target+"/linked"))
+		check(t, os.Link(target+"/linked", target+"/linked 2"))
+		for _, name := range []string{"link", "linked", "b[1]\\x/newer"} {
+			tool(t, "touch", "-h", "-d", "2020-01-01 12:00:01.6", target+"/"+name)
+		}
+		files := func() string {
+			return tool(t, "find", target, "!", "-type", "d", "-printf", "%i %y %n %s %T@ %C@ %P -> %l\n") + read(t, target+"/d") + read(t, target+"/b[1]\\x/newer")
+		}
+		before := files()
+		to := []string{"restore", p.dest, "latest", "-e", ssh.Shell, "-t", "127.0.0.1:" + target, "--overwrite", mode}
+		for _, args := range [][]string{nil, {"--", "d/sub", "link", "b[1]\\x", "full"}} {
+			r := testbin.Run(t, append(to, args...)...)
+			wantOneLine(t, r, 3, "/d stays, and the backup has a directory in its place: Not a directory")
+		}
+		if got := tool(t, "cat", target+"/a", target+"/full 2"); got != "xbackup" {
+			t.Errorf("%s: the rest has %q", mode, got)
+		}
+		for _, name := range []string{"a", "full 2"} {
+			check(t, os.Remove(target+"/"+name))
+		}
+		if after := files(); after != before {
+			t.Errorf("%s: now\n%s\nwas\n%s", mode, after, before)
+		}
+	}
 }

@@ -70,6 +70,13 @@ type inTheWay struct {
 	devices []string
 }
 
+func (f inTheWay) sorted() inTheWay {
+	slices.Sort(f.stay)
+	slices.Sort(f.closed)
+	slices.Sort(f.barred)
+	return f
+}
+
 // overwriting compares the target with the backup, name by name, and reads no
 // file.
 type overwriting struct {
@@ -89,12 +96,15 @@ type overwriting struct {
 
 // lookInTheWay is read-only.
 func (r *restore) lookInTheWay(ctx context.Context) (inTheWay, error) {
-	if r.target.dir == nil || r.target.empty {
+	if r.target.empty {
 		return inTheWay{}, nil
 	}
 	o := &overwriting{
 		mode: r.o.Overwrite, delete: r.o.Delete, fake: r.stored.FakeSuper, backup: r.view.Root, target: r.target.dir, shown: r.target.shown, paths: r.paths,
 		spared: r.target.spared, linked: map[inodeKey]*linkedNames{},
+	}
+	if r.target.remote != nil {
+		return r.listTheWay(ctx, o)
 	}
 	w := walk.Walker{Visit: o.visit, Enter: o.enter, Unreadable: func(*os.File, error) error { return nil }} // rsync names it
 	if err := w.Walk(ctx, r.view.Root); err != nil {
@@ -102,10 +112,7 @@ func (r *restore) lookInTheWay(ctx context.Context) (inTheWay, error) {
 	}
 	var err error
 	o.found.part, err = o.toPart()
-	slices.Sort(o.found.stay)
-	slices.Sort(o.found.closed)
-	slices.Sort(o.found.barred)
-	return o.found, err
+	return o.found.sorted(), err
 }
 
 func (o *overwriting) visit(dir *os.File, e os.DirEntry) error {
@@ -113,7 +120,7 @@ func (o *overwriting) visit(dir *os.File, e os.DirEntry) error {
 	if !isAsked(path, o.paths) {
 		return nil
 	}
-	_, err := o.meet(dir, e.Name(), path)
+	_, err := o.meet(dir, e.Name(), path, e.Type()&os.ModeDevice != 0)
 	return err
 }
 
@@ -122,7 +129,7 @@ func (o *overwriting) enter(up *os.File, name string) (*os.File, error) {
 	if !transfer.OnTheWay(path, o.paths) && !isAsked(path, o.paths) || slices.Contains(o.spared, path) {
 		return nil, nil
 	}
-	both, err := o.meet(up, name, path)
+	both, err := o.meet(up, name, path, false)
 	if err != nil || !both {
 		return nil, err
 	}
@@ -139,17 +146,20 @@ func isAsked(path string, paths []string) bool {
 }
 
 // meet compares one entry of the backup with what has its name in the target,
-// and tells whether both are directories.
-func (o *overwriting) meet(dir *os.File, name, path string) (bothDirs bool, err error) {
+// and tells whether both are directories. Where nothing is protected, a file with
+// one name in the place of another needs no second look.
+func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDirs bool, err error) {
 	target, err := at.Stat(o.target, path)
 	if err != nil {
 		return false, ignoreUnseen(err)
+	}
+	if o.mode != facts.OverwriteNever && o.mode != facts.OverwriteIfNewer && !device && isFile(target) && target.Nlink < 2 {
+		return false, nil
 	}
 	backup, err := at.Stat(dir, name)
 	if err != nil {
 		return false, nil // rsync names it
 	}
-	bothDirs = isDir(backup) && isDir(target)
 	full := false
 	switch {
 	case isDir(target) && !isDir(backup) && !o.delete:
@@ -162,8 +172,15 @@ func (o *overwriting) meet(dir *os.File, name, path string) (bothDirs bool, err 
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.decide(path, backup, target, full)
+	return isDir(backup) && isDir(target), nil
+}
+
+// decide is about one name. full is asked of a directory where the other side has
+// none.
+func (o *overwriting) decide(path string, backup, target unix.Stat_t, full bool) {
 	switch {
-	case bothDirs:
+	case isDir(backup) && isDir(target):
 	case stays(o.mode, backup, target):
 		if !rsyncSees(o.mode, backup, target) {
 			o.found.stay = append(o.found.stay, path)
@@ -182,7 +199,6 @@ func (o *overwriting) meet(dir *os.File, name, path string) (bothDirs bool, err 
 	case target.Nlink > 1 && !isDir(target) && o.upToDate(backup, target, path):
 		o.link(path, backup, target)
 	}
-	return bothDirs, nil
 }
 
 // bar says why, with the words that rsync has for it.

@@ -1,0 +1,140 @@
+// What is in the way in a remote target, as far as rsync lists it: kinds, and times
+// in whole seconds.
+
+package restore
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// listing compares what a remote target has with the backup as it is listed, and
+// keeps none of it.
+type listing struct {
+	o *overwriting
+	// dirs are directories where the backup has none; their content follows.
+	dirs map[string]*bothSides
+	err  error
+}
+
+type bothSides struct {
+	backup, target unix.Stat_t
+	full           bool
+}
+
+// listTheWay asks nothing where nothing is protected. What can not be listed is
+// left to rsync's own options.
+func (r *restore) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error) {
+	if o.mode != facts.OverwriteNever && o.mode != facts.OverwriteIfNewer {
+		return inTheWay{}, nil
+	}
+	l := &listing{o: o, dirs: map[string]*bothSides{}}
+	opts := rsyncexec.Options{
+		Program: r.o.RsyncProgram, Source: *r.target.remote, Dest: filepath.Join(source.Inherited, "none-"+rand.Text()), DryRun: true, Listed: l.take,
+		Filter: onlyPaths(r.paths), Rsh: r.o.Rsh, Timeout: r.o.Timeout, ExtraFiles: []*os.File{r.view.Root},
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = source.RemoteTimeout
+	}
+	_, err := rsyncexec.Run(ctx, opts)
+	var exit *rsyncexec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return inTheWay{}, context.Cause(ctx)
+	case errors.As(err, &exit) && exit.Code == rsyncexec.ExitPartial, err == nil:
+	case errors.As(err, &exit) && !transfer.ConnectionLost(exit.Code):
+		r.notice("what is in " + r.target.shown + " can not be listed, so rsync's own options have to protect it: " + exit.Error())
+	}
+	for path, d := range l.dirs {
+		o.decide(path, d.backup, d.target, d.full && !o.delete)
+	}
+	return o.found.sorted(), l.err
+}
+
+// take is called for each entry; directories come before what is in them.
+func (l *listing) take(e rsyncexec.Listed) {
+	if d := l.dirs[filepath.Dir(e.Path)]; d != nil {
+		d.full = true
+		return
+	}
+	if l.err != nil || e.Path == "." || !isAsked(e.Path, l.o.paths) && !transfer.OnTheWay(e.Path, l.o.paths) {
+		return
+	}
+	backup, err := l.o.inBackup(e.Path)
+	if err != nil {
+		l.err = ignoreUnseen(err)
+		return
+	}
+	target := unix.Stat_t{Mode: kindOf(e.Kind, backup), Nlink: 1, Mtim: unix.Timespec{Sec: e.Mtime.Unix()}, Rdev: backup.Rdev}
+	switch {
+	case isDir(target) && !isDir(backup):
+		l.dirs[e.Path] = &bothSides{backup: backup, target: target}
+	case isDir(backup) && !isDir(target):
+		full, err := holdsFiles(l.o.backup, e.Path)
+		l.o.decide(e.Path, backup, target, full)
+		l.err = err
+	default:
+		l.o.decide(e.Path, backup, target, false)
+	}
+}
+
+// kindOf: which kind of device, or of special file, is not listed.
+func kindOf(listed byte, backup unix.Stat_t) uint32 {
+	kind := backup.Mode & unix.S_IFMT
+	switch listed {
+	case 'f':
+		return unix.S_IFREG
+	case 'd':
+		return unix.S_IFDIR
+	case 'L':
+		return unix.S_IFLNK
+	case 'D':
+		if kind == unix.S_IFBLK {
+			return kind
+		}
+		return unix.S_IFCHR
+	}
+	if kind == unix.S_IFSOCK {
+		return kind
+	}
+	return unix.S_IFIFO
+}
+
+// inBackup follows no symlink: what rsync lists is below real directories.
+func (o *overwriting) inBackup(path string) (unix.Stat_t, error) {
+	dir, err := at.OpenBeneath(o.backup, filepath.Dir(path))
+	if err != nil {
+		return unix.Stat_t{}, err
+	}
+	defer dir.Close()
+	return at.Stat(dir, filepath.Base(path))
+}
+
+// onlyPaths are the rules by which rsync lists paths, what is below them, and the
+// directories on the way there.
+func onlyPaths(paths []string) []string {
+	if len(paths) == 0 {
+		return nil
+	}
+	var rules []string
+	for _, path := range paths {
+		for up := range ancestors(path) {
+			rules = append(rules, "+ /"+source.EscapePattern(up))
+		}
+		literal := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+		rules = append(rules, "+ /"+literal+"/**")
+	}
+	return append(rules, "- *")
+}
