@@ -35,6 +35,7 @@ const (
 	loopfs  = "internal/loopfs"
 	testbin = "internal/testbin"
 	servers = "internal/testserver"
+	streams = "internal/teststream"
 	configs = "internal/config"
 	jobRuns = "internal/jobs"
 
@@ -53,7 +54,7 @@ var floors = [][]string{
 	{"internal/space"},
 	{"internal/store"},
 	{"internal/pending", "internal/transfer"},
-	{"internal/source", "internal/reflink"},
+	{"internal/source", "internal/reflink", "internal/receive"},
 	{"internal/subvol", "internal/readback", "internal/mounts", "internal/replay"},
 	{"internal/walk"},
 	{"internal/at"},
@@ -84,6 +85,7 @@ var mayImport = map[string][]string{
 	"internal/source":   {"internal/mounts", "internal/walk"},
 	"internal/transfer": {"internal/source", "internal/walk"},
 	"internal/reflink":  {"internal/mounts", "internal/walk"},
+	"internal/receive":  {},
 	"internal/subvol":   {"internal/walk"},
 	"internal/readback": {},
 	"internal/mounts":   {},
@@ -101,13 +103,14 @@ var mayImport = map[string][]string{
 	loopfs:              {},
 	testbin:             {},
 	servers:             {},
+	streams:             {},
 }
 
 // everybodys rooms are open to all rooms above them: the values and words of the library, and the kernel's calls.
 var everybodys = []string{"internal/at", "internal/fail", "facts", "internal/say", "btrfs", "rsyncexec", "rotate", "retention", "sendstream"}
 
 // testHelp are the packages that only tests use.
-var testHelp = []string{loopfs, testbin, servers}
+var testHelp = []string{loopfs, testbin, servers, streams}
 
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
@@ -124,6 +127,7 @@ var homes = []home{
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
 	{path: "testing", packages: testHelp, forTests: true},
+	{path: "github.com/klauspost/compress", packages: []string{"internal/receive"}},
 	{path: "github.com/cenkalti/backoff", packages: []string{jobRuns}},
 	{path: "github.com/pelletier/go-toml", packages: []string{configs}},
 	{path: "github.com/google/go-cmp", forTests: true},

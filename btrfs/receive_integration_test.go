@@ -160,17 +160,28 @@ func TestFileFlags(t *testing.T) {
 		}
 	}
 	must(t, btrfs.SetFileFlags(w.file, 0))
+	must(t, unix.Fsetxattr(int(w.file.Fd()), "btrfs.compression", []byte("zstd"), 0))
+	must(t, btrfs.SetFileFlags(w.file, btrfs.FlagCompress|btrfs.FlagImmutable|btrfs.FlagNoDump))
+	buf := make([]byte, 10)
+	if n := value(unix.Fgetxattr(int(w.file.Fd()), "btrfs.compression", buf))(t); string(buf[:n]) != "zstd" {
+		t.Errorf("the property became %q", buf[:n])
+	}
+	must(t, btrfs.SetFileFlags(w.file, 0))
 	value(w.file.WriteString("content"))(t)
 	must(t, btrfs.SetFileFlags(w.file, btrfs.FlagNoCOW))
 	if got := value(btrfs.FileFlags(w.file))(t); got != 0 {
 		t.Errorf("flags %#x of a file with data, want those before", got)
 	}
+	checkFailures(t, "FS_IOC_FSSETXATTR", []failure{
+		{"read-only subvolume", btrfs.SetFileFlags(w.ro, btrfs.FlagSync), []error{unix.EROFS}, nil},
+	})
 	checkFailures(t, "FS_IOC_SETFLAGS", []failure{
 		{"exclude each other", btrfs.SetFileFlags(w.file, btrfs.FlagCompress|btrfs.FlagNoCompress), []error{unix.EINVAL}, nil},
 		{"unknown", btrfs.SetFileFlags(w.file, 1<<30), []error{unix.EOPNOTSUPP}, nil},
-		{"read-only subvolume", btrfs.SetFileFlags(w.ro, btrfs.FlagSync), []error{unix.EROFS}, nil},
-		{"closed", btrfs.SetFileFlags(w.closed, 0), []error{os.ErrClosed}, nil},
 	})
+	if err := btrfs.SetFileFlags(w.closed, 0); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
 }
 
 // TestEnableVerity: with a kernel that has it the file is verified from then on; one without says so.

@@ -252,6 +252,17 @@ type cloneRangeArgs struct {
 	DestOffset uint64
 }
 
+// struct fsxattr of linux/fs.h
+type fsxattr struct {
+	_          structs.HostLayout
+	XFlags     uint32
+	ExtSize    uint32
+	NExtents   uint32
+	ProjID     uint32
+	CowExtSize uint32
+	_          [8]byte
+}
+
 // struct fsverity_enable_arg of linux/fsverity.h
 type verityArgs struct {
 	_             structs.HostLayout
@@ -375,6 +386,8 @@ const (
 	reqSubvolSyncWait   = dirWrite | unsafe.Sizeof(subvolWait{})<<sizeShift | magic | 65
 	reqGetFlags         = dirRead | unsafe.Sizeof(uintptr(0))<<sizeShift | 'f'<<8 | 1
 	reqSetFlags         = dirWrite | unsafe.Sizeof(uintptr(0))<<sizeShift | 'f'<<8 | 2
+	reqGetXFlags        = dirRead | unsafe.Sizeof(fsxattr{})<<sizeShift | 'X'<<8 | 31
+	reqSetXFlags        = dirWrite | unsafe.Sizeof(fsxattr{})<<sizeShift | 'X'<<8 | 32
 	reqEnableVerity     = dirWrite | unsafe.Sizeof(verityArgs{})<<sizeShift | 'f'<<8 | 133
 	reqFiemap           = dirRead | dirWrite | unsafe.Offsetof(fiemapArgs{}.Extents)<<sizeShift | 'f'<<8 | 11
 )
@@ -408,6 +421,7 @@ const (
 	_ = -(unsafe.Sizeof(encodedArgs{}) ^ (112 + 2*unsafe.Sizeof(uintptr(0))))
 	_ = -(unsafe.Offsetof(encodedArgs{}.Offset) ^ 2*unsafe.Sizeof(uintptr(0)))
 	_ = -(unsafe.Sizeof(cloneRangeArgs{}) ^ 32)
+	_ = -(unsafe.Sizeof(fsxattr{}) ^ 28)
 	_ = -(unsafe.Sizeof(verityArgs{}) ^ 128)
 	_ = -(unsafe.Offsetof(verityArgs{}.Sig) ^ 32)
 	_ = -(unsafe.Sizeof(rootref{}) ^ 16)

@@ -34,6 +34,8 @@ func TestRequestNumbers(t *testing.T) {
 		{"INO_LOOKUP_USER", reqInoLookupUser, 0xd000943e, 0xd000943e},
 		{"SNAP_DESTROY_V2", reqSnapDestroyV2, 0x5000943f, 0x9000943f},
 		{"ENCODED_WRITE", reqEncodedWrite &^ (0xff << sizeShift), 0x40009440, 0x80009440},
+		{"FSGETXATTR", reqGetXFlags, 0x801c581f, 0x401c581f},
+		{"FSSETXATTR", reqSetXFlags, 0x401c5820, 0x801c5820},
 		{"SUBVOL_SYNC_WAIT", reqSubvolSyncWait, 0x40109441, 0x80109441},
 	} {
 		want := tt.generic

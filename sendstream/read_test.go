@@ -58,8 +58,8 @@ func TestCommands(t *testing.T) {
 		attrs   []attr
 		want    sendstream.Command
 	}{
-		{1, 1, []attr{text(15, "s"), {1, id}, u64(2, 5)}, sendstream.Subvol{Path: "s", UUID: sendstream.UUID(id), CTransID: 5}},
-		{2, 1, []attr{text(15, "s"), {1, id}, u64(2, 5), {20, otherID}, u64(21, 4)},
+		{1, 1, []attr{text(15, "s"), bin(1, id), u64(2, 5)}, sendstream.Subvol{Path: "s", UUID: sendstream.UUID(id), CTransID: 5}},
+		{2, 1, []attr{text(15, "s"), bin(1, id), u64(2, 5), bin(20, otherID), u64(21, 4)},
 			sendstream.Snapshot{Path: "s", UUID: sendstream.UUID(id), CTransID: 5, ParentUUID: sendstream.UUID(otherID), ParentCTransID: 4}},
 		{3, 1, []attr{p, u64(3, 257)}, sendstream.Make{Kind: sendstream.File, Path: "dir/a", Inode: 257}},
 		{4, 1, []attr{p, u64(3, 257)}, sendstream.Make{Kind: sendstream.Dir, Path: "dir/a", Inode: 257}},
@@ -75,7 +75,7 @@ func TestCommands(t *testing.T) {
 		{14, 1, []attr{p, text(13, "user.x")}, sendstream.RemoveXattr{Path: "dir/a", Name: "user.x"}},
 		{15, 1, []attr{p, u64(18, 4096), text(19, "data")}, sendstream.Write{Path: "dir/a", Offset: 4096, Data: []byte("data")}},
 		{15, 2, []attr{p, u64(18, 4096), text(19, strings.Repeat("d", 100_000))}, sendstream.Write{Path: "dir/a", Offset: 4096, Data: bytes.Repeat([]byte("d"), 100_000)}},
-		{16, 1, []attr{p, u64(18, 1), u64(24, 2), text(22, "b"), {20, id}, u64(21, 3), u64(23, 4)},
+		{16, 1, []attr{p, u64(18, 1), u64(24, 2), text(22, "b"), bin(20, id), u64(21, 3), u64(23, 4)},
 			sendstream.Clone{Path: "dir/a", Offset: 1, Len: 2, From: "b", FromUUID: sendstream.UUID(id), FromCTransID: 3, FromOffset: 4}},
 		{17, 1, []attr{p, u64(4, 9)}, sendstream.Truncate{Path: "dir/a", Size: 9}},
 		{18, 1, []attr{p, u64(5, 0o644)}, sendstream.Chmod{Path: "dir/a", Mode: 0o644}},
@@ -89,7 +89,7 @@ func TestCommands(t *testing.T) {
 		{24, 2, []attr{p, u64(26, 8)}, sendstream.FileAttr{Path: "dir/a", Flags: 8}},
 		{25, 2, []attr{p, u64(18, 1), u64(27, 2), u64(28, 3), u64(29, 4), u32(30, 5), text(19, "zz")},
 			sendstream.EncodedWrite{Path: "dir/a", Offset: 1, UnencodedFileLen: 2, UnencodedLen: 3, UnencodedOffset: 4, Compression: 5, Data: []byte("zz")}},
-		{26, 3, []attr{p, {32, []byte{1}}, u32(33, 4096), text(34, "salt"), text(35, "")},
+		{26, 3, []attr{p, bin(32, []byte{1}), u32(33, 4096), text(34, "salt"), text(35, "")},
 			sendstream.EnableVerity{Path: "dir/a", Algorithm: 1, BlockSize: 4096, Salt: []byte("salt"), Signature: []byte{}}},
 		{11, 1, []attr{p, text(99, "from a later kernel")}, sendstream.Unlink{Path: "dir/a"}},
 	} {
@@ -181,7 +181,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(stream(1, command(3, false, text(15, "o257-7-0"), u64(3, 257)), command(9, false, text(15, "o257-7-0"), text(16, "a")), end()))
 	f.Add(stream(2, command(15, true, text(15, "a"), u64(18, 0), text(19, "data")), end()))
 	f.Add(stream(1, command(13, false, text(15, "a"), text(13, "user.x"), text(14, "v")), end()))
-	f.Add(stream(3, command(26, true, text(15, "a"), attr{32, []byte{1}}, u32(33, 4096), text(34, "salt"), text(35, "")), end()))
+	f.Add(stream(3, command(26, true, text(15, "a"), bin(32, []byte{1}), u32(33, 4096), text(34, "salt"), text(35, "")), end()))
 	for _, s := range kernelStreams(f) {
 		f.Add(s)
 	}

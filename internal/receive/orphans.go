@@ -1,0 +1,51 @@
+package receive
+
+import (
+	"errors"
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/sendstream"
+	"golang.org/x/sys/unix"
+)
+
+// orphans are directories that a stream has moved out of the way and said nothing of since but that they become empty.
+// The kernel does not remove one in which the sender had a subvolume (Linux 6.18): it takes the entry of that, which
+// is not in the stream, for a file that is still to go.
+type orphans map[string]bool
+
+// orphanName is what the kernel calls what it moves out of the way: inode, generation, number.
+var orphanName = regexp.MustCompile(`^o[0-9]+-[0-9]+-[0-9]+$`)
+
+// see takes note of what a command does with them. One that is somebody's directory, and is merely called so, is told by
+// the times that are set on it.
+func (o orphans) see(c sendstream.Command) {
+	switch c := c.(type) {
+	case sendstream.Rename:
+		delete(o, c.Path)
+		if orphanName.MatchString(c.To) && !orphanName.MatchString(c.Path) {
+			o[c.To] = true
+		}
+	case sendstream.Rmdir:
+		delete(o, c.Path)
+	case sendstream.Utimes:
+		delete(o, c.Path)
+		if top, _, ok := strings.Cut(c.Path, "/"); ok {
+			delete(o, top)
+		}
+	}
+}
+
+// removeOrphans leaves alone what is no empty directory.
+func (w *work) removeOrphans() error {
+	for name := range w.orphans {
+		err := w.rmdir(name)
+		switch {
+		case err == nil, errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.ENOTDIR), errors.Is(err, fs.ErrNotExist):
+		default:
+			return err
+		}
+	}
+	return nil
+}
