@@ -41,6 +41,7 @@ type Record struct {
 	SourceBytes []byte          `json:"source_bytes,omitempty"` // the same, where JSON can not hold it
 	SourceFS    *SourceIdentity `json:"source_fs,omitempty"`    // local sources only
 	Mounts      []SourceMount   `json:"mounts,omitzero"`        // below a local source, as far as the backup goes there; nil if nobody looked
+	LeftOut     []string        `json:"left_out,omitempty"`     // what holds data of these, where the backup stays on one filesystem: paths relative to SRC, quoted where JSON can not hold them
 	Host        string          `json:"host,omitempty"`         // the machine that ran rsbtbackup
 	Started     time.Time       `json:"started,omitzero"`       // UTC
 	Ended       time.Time       `json:"ended,omitzero"`         // UTC, when the transfer had ended

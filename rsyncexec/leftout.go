@@ -10,14 +10,7 @@ import (
 // Options.Exclude and Options.Extra. Whether another rule before includes such a path is not looked at: to have named
 // it is what counts.
 func LeftOut(filter, exclude, extra []string) []string {
-	for _, option := range options(extra) {
-		switch option.rule.long {
-		case "filter":
-			filter = append(filter[:len(filter):len(filter)], option.value)
-		case "exclude":
-			exclude = append(exclude[:len(exclude):len(exclude)], option.value)
-		}
-	}
+	filter, exclude = withExtra(filter, exclude, extra)
 	var paths []string
 	for _, rule := range filter {
 		if r := parseFilter(rule); r.name == "-" && r.modifiers == "" {
@@ -28,6 +21,19 @@ func LeftOut(filter, exclude, extra []string) []string {
 		paths = appendNamed(paths, strings.TrimPrefix(pattern, "- "))
 	}
 	return paths
+}
+
+// withExtra adds what is given by rsync's own options.
+func withExtra(filter, exclude, extra []string) (allFilter, allExclude []string) {
+	for _, option := range options(extra) {
+		switch option.rule.long {
+		case "filter":
+			filter = append(filter[:len(filter):len(filter)], option.value)
+		case "exclude":
+			exclude = append(exclude[:len(exclude):len(exclude)], option.value)
+		}
+	}
+	return filter, exclude
 }
 
 func appendNamed(paths []string, pattern string) []string {

@@ -156,6 +156,9 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	}
 	total += fmt.Sprintf("; %s of %s free", size(int64(l.Free)), size(int64(l.Total)))
 	lines := []string{total}
+	if n := len(l.Backups); n > 0 && l.Backups[n-1].Record != nil && len(l.Backups[n-1].Record.LeftOut) > 0 {
+		lines = append(lines, "--one-file-system leaves out "+strings.Join(l.Backups[n-1].Record.LeftOut, ", "))
+	}
 	if verbose {
 		if src := lastSource(l.Backups); src != "" {
 			lines = append(lines, "last made from "+name(src))

@@ -33,6 +33,7 @@ func (x equipped) repair(ctx context.Context) error {
 		x.tell.repaired(x.plan.text())
 	}
 	x.noticeBase()
+	x.noticeBeyond()
 	if x.plan.discard {
 		if err := x.dest.DiscardPending(ctx, x.state.Pending.Kind, x.o.Now); err != nil {
 			return fail.Step("discard pending", err)

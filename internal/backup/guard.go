@@ -155,3 +155,29 @@ func tooManyDeletes(src *source.Source, newest *facts.Snapshot, percent int) err
 	}
 	return fail.Kindf(facts.ErrGuard, "%s lost more than %s of its files since the last backup", src.Shown, fmt.Sprintf("%d %%", percent))
 }
+
+// isDrop tells whether so many files gone, of those that the last backup has, are
+// out of the ordinary: most of them, or far more than at any of the last backups.
+// A few files that come and go are none.
+func isDrop(had, gone int64, backups []facts.Snapshot) bool {
+	const (
+		few   = 10
+		many  = 100
+		share = 10 // one of so many files
+		times = 10 // as many as ever
+		last  = 20
+	)
+	if gone < few {
+		return false
+	}
+	if gone*2 >= had {
+		return true
+	}
+	usual := int64(1)
+	for _, b := range backups[max(0, len(backups)-last):] {
+		if b.Record != nil && b.Record.Stats != nil {
+			usual = max(usual, b.Record.Stats.Deleted)
+		}
+	}
+	return gone >= many && gone*share >= had && gone >= usual*times
+}

@@ -96,3 +96,32 @@ func TestMaxDeletes(t *testing.T) {
 		}
 	}
 }
+
+func TestIsDrop(t *testing.T) {
+	before := func(deleted ...int64) []facts.Snapshot {
+		var list []facts.Snapshot
+		for _, n := range deleted {
+			list = append(list, facts.Snapshot{Record: &facts.Record{Stats: &rsyncexec.Stats{Deleted: n}}})
+		}
+		return append(list, facts.Snapshot{})
+	}
+	for _, c := range []struct {
+		name      string
+		had, gone int64
+		backups   []facts.Snapshot
+		want      bool
+	}{
+		{"nothing", 1000, 0, nil, false},
+		{"a small source, emptied", 9, 9, nil, false},
+		{"most of it", 596, 501, before(0, 3), true},
+		{"most of it, as each time", 100, 60, before(60, 55, 70), true},
+		{"a tenth, never before", 1000, 150, before(0, 2, 5), true},
+		{"a tenth, as usual", 1000, 150, before(20, 150, 90), false},
+		{"a tenth, at the second backup", 1000, 150, before(0), true},
+		{"little of it, though more than ever", 100_000, 900, before(1), false},
+	} {
+		if got := isDrop(c.had, c.gone, c.backups); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}

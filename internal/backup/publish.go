@@ -29,7 +29,23 @@ func (x transferred) judge() judged {
 	if v.notice != "" {
 		x.tell.notice(v.notice)
 	}
+	if text := x.drop(); v.err == nil && text != "" {
+		x.tell.notice(text)
+	}
 	return judged{x, v}
+}
+
+// drop tells of far more files gone than usual.
+func (x transferred) drop() string {
+	base := x.plan.base
+	if base == nil || base.Record == nil || base.Record.Stats == nil || x.end.Stats == nil {
+		return ""
+	}
+	had, gone := base.Record.Stats.Files, max(x.end.Stats.Deleted, base.Record.Stats.Files-x.end.Stats.Files)
+	if !isDrop(had, gone, x.state.Backups) {
+		return ""
+	}
+	return fmt.Sprintf("%d of the %d files of the last backup, %s, are gone from SRC; to see which: rsbtbackup diff %s latest~1 latest", gone, had, base.Name, say.QuoteSome([]string{x.dest.Path}))
 }
 
 func (x transferred) circumstances(tookDest error) circumstances {
@@ -162,7 +178,7 @@ func (x published) record() facts.Record {
 	r := x.report()
 	return facts.Record{
 		Version: 1, Status: x.verdict.status,
-		Source: x.src.Shown, SourceBytes: facts.InvalidUTF8(x.src.Shown), SourceFS: x.src.Identity, Mounts: x.src.Mounts, Host: host,
+		Source: x.src.Shown, SourceBytes: facts.InvalidUTF8(x.src.Shown), SourceFS: x.src.Identity, Mounts: x.src.Mounts, LeftOut: quoted(x.src.Beyond), Host: host,
 		Started: r.Started, Ended: time.Now().UTC(),
 		Base: r.Base, Resumed: r.Resumed, Rules: x.o.rules(),
 		RsbtbackupVersion: x.o.Version, RsyncVersion: r.RsyncVersion,

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
+	"unicode/utf8"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -25,6 +28,9 @@ func (x opened) look() (looked, error) {
 		return looked{}, fail.Step("source", err)
 	}
 	src.LeaveOut(x.o.OneFileSystem, x.o.leftOut())
+	for _, text := range src.Misplaced(x.o.Filter, x.o.Exclude, x.o.ExcludeFrom, x.o.RsyncArgs) {
+		x.tell.notice(text)
+	}
 	return looked{x, src}, nil
 }
 
@@ -112,6 +118,30 @@ func (x planned) noticeBroken() {
 		}
 		x.tell.notice(text)
 	}
+}
+
+// noticeBeyond names what --one-file-system leaves out, where it is not what the
+// last backup left out. What it is each time is no news.
+func (x planned) noticeBeyond() {
+	var before []string
+	if x.newest != nil && x.newest.Record != nil {
+		before = x.newest.Record.LeftOut
+	}
+	if now := quoted(x.src.Beyond); len(now) > 0 && !slices.Equal(now, before) {
+		x.tell.notice("--one-file-system leaves out the filesystems at " + say.QuoteSome(x.src.Beyond) + ": they are not in this backup")
+	}
+}
+
+// quoted is for JSON, which can not hold every name.
+func quoted(paths []string) []string {
+	var texts []string
+	for _, path := range paths {
+		if !utf8.ValidString(path) {
+			path = strconv.Quote(path)
+		}
+		texts = append(texts, path)
+	}
+	return texts
 }
 
 // noticeBase tells what is out of the ordinary about what the run goes on from.

@@ -47,8 +47,16 @@ func checkBackup(in *checkInput, r *Report) {
 	case newest.ID != b.ID:
 		r.add(name, facts.CheckWarn, "%s is %s old; the newest, %s, is incomplete", b.Name, say.ShortAge(old), newest.Name)
 	default:
-		r.add(name, facts.CheckOK, "%s is %s old", b.Name, say.ShortAge(max(old, 0)))
+		r.add(name, facts.CheckOK, "%s is %s old%s", b.Name, say.ShortAge(max(old, 0)), leftOut(b))
 	}
+}
+
+// leftOut tells of what the backup was told to lack.
+func leftOut(b *facts.Snapshot) string {
+	if b.Record == nil || len(b.Record.LeftOut) == 0 {
+		return ""
+	}
+	return "; --one-file-system leaves out " + say.QuoteSome(b.Record.LeftOut)
 }
 
 func checkCur(in *checkInput, r *Report) {

@@ -111,9 +111,30 @@ func (c *ChangedMount) count(base *os.File, now string) error {
 	return nil
 }
 
-// LeaveOut forgets the mounts that a backup does not go into.
+// LeaveOut forgets the mounts that a backup does not go into. With one filesystem
+// those that hold data are noted as Beyond.
 func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
-	s.Mounts = slices.DeleteFunc(s.Mounts, func(m facts.SourceMount) bool { return oneFS || IsLeftOut(m.Rel(), leftOut) })
+	inside := []facts.SourceMount{}
+	s.Beyond = nil
+	for _, m := range s.Mounts {
+		switch {
+		case IsLeftOut(m.Rel(), leftOut), IsLeftOut(m.Rel(), s.Beyond):
+		case !oneFS || s.onSameDevice(m):
+			inside = append(inside, m)
+		case mounts.ClassOf(m) == mounts.OfData:
+			s.Beyond = append(s.Beyond, m.Rel())
+		}
+	}
+	if s.Local() {
+		s.Mounts = inside
+	}
+}
+
+// onSameDevice tells of a bind mount, which rsync takes for the same filesystem.
+// Of shares, which are known by their source alone, nothing is asked.
+func (s *Source) onSameDevice(m facts.SourceMount) bool {
+	var st unix.Stat_t
+	return m.FSType != 0 && unix.Lstat(filepath.Join(s.Spec.Path, m.Rel()), &st) == nil && uint64(st.Dev) == s.dev
 }
 
 // mountsStay tells whether each disk below a local source is still mounted.

@@ -28,6 +28,7 @@ type Source struct {
 	dest     mounts.Inode // DEST
 	Views    []DestView   // DEST as SRC shows it; with destInside only
 	Mounts   []facts.SourceMount
+	Beyond   []string       // paths below SRC at which --one-file-system leaves data out
 	Changed  []ChangedMount // since the newest backup, by mounts below SRC
 	mark     mark
 }

@@ -1,0 +1,32 @@
+package rsyncexec
+
+import "strings"
+
+// ExcludePatterns returns the patterns of Options.Filter, Options.Exclude and Options.Extra that leave something out,
+// as they were given. Those in files of rules are not among them.
+func ExcludePatterns(filter, exclude, extra []string) []string {
+	filter, exclude = withExtra(filter, exclude, extra)
+	var patterns []string
+	for _, rule := range filter {
+		if r := parseFilter(rule); r.name == "-" {
+			patterns = append(patterns, r.pattern)
+		}
+	}
+	for _, pattern := range exclude {
+		patterns = append(patterns, strings.TrimPrefix(pattern, "- "))
+	}
+	return patterns
+}
+
+// FilePatterns returns the patterns that leave something out of a file as Options.ExcludeFrom names it.
+func FilePatterns(text string) []string {
+	var patterns []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" || strings.ContainsAny(line[:1], "#;") || strings.HasPrefix(line, "+ ") || line == "!" {
+			continue
+		}
+		patterns = append(patterns, strings.TrimPrefix(line, "- "))
+	}
+	return patterns
+}
