@@ -114,6 +114,11 @@ func (st *State) current() *facts.Snapshot {
 // anything that holds data we did not write is moved aside, where it counts as
 // foreign.
 func (s *Store) clear(name string, kind EntryKind, now time.Time) error {
+	if kind == unreadable { // a disk may have failed once only
+		if again, _, err := s.readLink(name); err == nil {
+			kind = again
+		}
+	}
 	switch kind {
 	case Absent:
 		return nil
@@ -171,8 +176,14 @@ func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
 	return nil
 }
 
-// DiscardPending removes pending, whatever it is.
+// DiscardPending removes pending, whatever it is. One that did not look like ours
+// is looked at again: what is moved aside nobody ever removes.
 func (s *Store) DiscardPending(ctx context.Context, kind EntryKind, now time.Time) error {
+	if kind != Subvolume {
+		if p, err := s.readPending(); err == nil {
+			kind = p.Kind
+		}
+	}
 	if kind == Subvolume {
 		if err := subvol.Remove(ctx, s.Dir, s.PendingName()); err != nil {
 			return err
