@@ -212,11 +212,11 @@ func (x planned) foreseePrune(status facts.Status) (*prune.Report, error) {
 
 // prune runs after publishing, under the lock that is still held.
 func (x opened) prune(ctx context.Context, sink *store.ActivityLog) (*prune.Report, error) {
-	report := &prune.Report{}
 	state, err := x.dest.ReadState(x.o.Now.Location())
-	if err == nil {
-		c := &store.Locked{Store: x.dest, Sink: sink, Log: x.tell.log, Now: x.o.Now, State: state}
-		err = prune.Locked(c, ctx, *x.o.Prune, report)
+	if err != nil {
+		return &prune.Report{Dest: x.dest.Path}, fail.Step("prune", err)
 	}
+	c := &store.Locked{Store: x.dest, Sink: sink, Log: x.tell.log, Now: x.o.Now, State: state}
+	report, err := prune.Locked(ctx, c, *x.o.Prune)
 	return report, fail.Step("prune", err)
 }

@@ -68,7 +68,7 @@ func Delete(ctx context.Context, dest string, refs []string, o DeleteOptions) (*
 		}
 		report.Deleted, err = c.DeleteAll(ctx, doomed, store.Removal{Force: o.Force, Progress: o.Progress})
 		if err == nil && o.Wait && len(report.Deleted) > 0 {
-			err = waitForSpace(c, ctx, doomed)
+			err = waitForSpace(ctx, c, doomed)
 		}
 		return err
 	})

@@ -9,27 +9,26 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
 // heldUp stops before more goes than it takes: how much is to come is not known.
-func (o *Options) heldUp(dest string, ours map[uint64]string, report *Report) error {
-	report.explainKept("what is deleted has not given its space back")
+func (p pruned) heldUp(dest string, o Options, ours map[uint64]string) (pruned, error) {
+	p.decisions = stop(p.decisions, "what is deleted has not given its space back")
 	name := ours[slices.Min(slices.Collect(maps.Keys(ours)))]
-	return &facts.HeldError{Backup: name, Text: fmt.Sprintf("%s has %s of %s free, less than %v, but the space of %s, which is deleted, is still to come: a program has something open in it; so nothing more is deleted", dest, humanize.Bytes(report.Free), humanize.Bytes(report.Total), o.MinFree, name)}
+	return p, fail.Step("min-free", &facts.HeldError{Backup: name, Text: fmt.Sprintf("%s, less than %v, but the space of %s, which is deleted, is still to come: a program has something open in it; so nothing more is deleted", p.text(dest), o.MinFree, name)})
 }
 
 // ownHeld returns, with the names they had, those of held that this run has
 // deleted, or that held up an earlier one. Any other may be a container's and
 // stay for ever. A filesystem never uses a subvolume id twice.
-func ownHeld(s *store.Store, held []uint64, report *Report) map[uint64]string {
+func ownHeld(s *store.Store, held []uint64, p pruned) map[uint64]string {
 	names := readHeld(s)
-	for _, d := range report.Decisions {
-		if slices.Contains(report.Deleted, d.Name) {
+	for _, d := range p.decisions {
+		if slices.Contains(p.deleted, d.Name) {
 			names[d.ID] = d.Name
 		}
 	}

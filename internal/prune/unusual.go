@@ -29,14 +29,14 @@ const (
 // unusual refuses to delete by the policy what goes only because the clock has
 // jumped, by the order of backups that is in doubt, or nearly all of them although
 // the prune before deleted few. It is pure.
-func unusual(st *store.State, o Options, now time.Time, before *pruned) error {
+func unusual(st *store.State, o Options, now time.Time, before *note) error {
 	backups := st.Backups
 	doomed := doomedBy(backups, o.Policy, now)
 	switch {
 	case len(doomed) == 0:
 		return nil
 	case st.Doubt != "":
-		return stop("which backups are the older ones is in doubt: %s", st.Doubt)
+		return refuse("which backups are the older ones is in doubt: %s", st.Doubt)
 	}
 	at, gap := largestGap(backups, now)
 	jump := max(0, gap-usualGap(backups, at))
@@ -45,19 +45,19 @@ func unusual(st *store.State, o Options, now time.Time, before *pruned) error {
 	switch {
 	case len(jumped) == 0:
 	case gap > veryLong, gap > longAbsence && gap > 4*usualGap(backups, at) && nearlyAll(len(jumped), len(backups)):
-		return stop("the clock is %s ahead of the backup before, %s, and %s would be deleted for that: is it right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
+		return refuse("the clock is %s ahead of the backup before, %s, and %s would be deleted for that: is it right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
 	}
 	rest := len(doomed)
 	if gap <= longAbsence {
 		rest -= len(jumped) // so much time may pass
 	}
 	if before != nil && !nearlyAll(before.Deleted, before.Of) && rest >= few && nearlyAll(rest, len(backups)) {
-		return stop("%d of %d backups would be deleted, and the prune before deleted %d of %d", len(doomed), len(backups), before.Deleted, before.Of)
+		return refuse("%d of %d backups would be deleted, and the prune before deleted %d of %d", len(doomed), len(backups), before.Deleted, before.Of)
 	}
 	return nil
 }
 
-func stop(format string, args ...any) error {
+func refuse(format string, args ...any) error {
 	return fail.Kind(facts.ErrGuard, fail.Kindf(facts.ErrUnusual, format, args...))
 }
 

@@ -38,13 +38,13 @@ func TestUnusualDeletions(t *testing.T) {
 	now := time.Date(2026, 11, 28, 3, 0, 0, 0, time.UTC)
 	within30, age30, last3 := retention.Policy{Within: retention.Span{Days: 30}}, retention.Policy{Age: retention.Span{Days: 30}}, retention.Policy{Last: 3}
 	daily := retention.Policy{Daily: 7, Monthly: 12}
-	one := &pruned{Of: 31, Deleted: 1}
+	one := &note{Of: 31, Deleted: 1}
 	with := func(ages []time.Duration, more ...time.Duration) []time.Duration { return slices.Concat(ages, more) }
 	for _, c := range []struct {
 		name   string
 		ages   []time.Duration
 		policy retention.Policy
-		before *pruned
+		before *note
 		stops  bool
 	}{
 		{"each night", nightly(31, 0), within30, one, false},
@@ -70,7 +70,7 @@ func TestUnusualDeletions(t *testing.T) {
 		{"ten years ahead, the monthly ones stay", with(nightly(40, 3650*day), 0), retention.Policy{Within: retention.Span{Days: 30}, Monthly: 12}, one, true},
 		{"two months ahead", with(nightly(31, 61*day), 0), within30, one, true},
 		{"nearly all, by another policy", nightly(30, 0), last3, one, true},
-		{"nearly all, as the prune before", nightly(30, 0), last3, &pruned{Of: 30, Deleted: 27}, false},
+		{"nearly all, as the prune before", nightly(30, 0), last3, &note{Of: 30, Deleted: 27}, false},
 		{"few in all", nightly(4, 0), retention.Policy{Last: 1}, one, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

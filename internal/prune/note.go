@@ -10,16 +10,16 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// pruned is what the prune before has done.
-type pruned struct {
+// note is what the prune before has done.
+type note struct {
 	Version int `json:"version"` // 1
 	Of      int `json:"of"`      // so many backups
 	Deleted int `json:"deleted"`
 }
 
-// readPruned returns nil if nothing is known of a prune before.
-func readPruned(s *store.Store) *pruned {
-	var p pruned
+// readNote returns nil if nothing is known of a prune before.
+func readNote(s *store.Store) *note {
+	var p note
 	data, err := at.ReadFile(s.Log, store.PrunedName, 4096)
 	if err != nil || json.Unmarshal(data, &p) != nil || p.Version != 1 {
 		return nil
@@ -27,8 +27,8 @@ func readPruned(s *store.Store) *pruned {
 	return &p
 }
 
-// notePruned is for the next run; without the note it has one clue less.
-func notePruned(c *store.Locked, p pruned) {
+// writeNote is for the next run; without the note it has one clue less.
+func writeNote(c *store.Locked, p note) {
 	p.Version = 1
 	data, err := json.Marshal(p)
 	if err == nil {

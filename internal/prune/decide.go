@@ -1,0 +1,155 @@
+// Deciding: which backups go, by policy and for space. Pure.
+
+package prune
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/retention"
+)
+
+// Decide is pure: it asks the policy about every backup, newest first. What is
+// decided about a backup goes by its name, as its deletion does.
+func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []facts.Decision {
+	if policy.IsEmpty() {
+		return keepAll(backups)
+	}
+	asked := make([]retention.Backup, len(backups))
+	byName := make(map[string]facts.Snapshot, len(backups))
+	for i, b := range backups {
+		asked[i] = retention.Backup{Name: b.Name, Time: b.Time, ID: uint64(i + 1), Complete: b.Status == facts.Complete, Pinned: b.Pinned()}
+		byName[b.Name] = b
+	}
+	var decisions []facts.Decision
+	for _, d := range retention.Apply(asked, policy, now) {
+		decided := facts.Decision{Snapshot: byName[d.Backup.Name], Keep: d.Keep, Reasons: d.Reasons}
+		if decided.Current && !d.Keep {
+			decided.Keep, decided.Reasons = true, []string{"the current backup"}
+		}
+		decisions = append(decisions, decided)
+	}
+	return decisions
+}
+
+// notNeeded: space is all that was asked for, and there is enough.
+const notNeeded = "space suffices"
+
+// keepAll is what becomes of the backups without a policy.
+func keepAll(backups []facts.Snapshot) []facts.Decision {
+	var decisions []facts.Decision
+	complete := store.NewestComplete(backups)
+	for i, b := range slices.Backward(backups) {
+		reason := notNeeded
+		switch {
+		case b.Pinned():
+			reason = "pinned"
+		case &backups[i] == complete:
+			reason = "newest complete backup"
+		case i == len(backups)-1:
+			reason = "newest"
+		}
+		decisions = append(decisions, facts.Decision{Snapshot: b, Keep: true, Reasons: []string{reason}})
+	}
+	return decisions
+}
+
+// sum adds up what the deletions free; known is false if that of any is not.
+func sum(decisions []facts.Decision) (frees uint64, known bool) {
+	known = true
+	for _, d := range decisions {
+		switch {
+		case d.Keep:
+		case d.Frees == nil:
+			known = false
+		default:
+			frees += *d.Frees
+		}
+	}
+	return frees, known
+}
+
+// stop is what becomes of the decisions when less may go than was asked for: reason says so of what is kept, though not
+// because space suffices.
+func stop(decisions []facts.Decision, reason string) []facts.Decision {
+	stopped := slices.Clone(decisions)
+	for i := range stopped {
+		if d := &stopped[i]; d.Keep && slices.Equal(d.Reasons, []string{notNeeded}) {
+			d.Reasons = []string{reason}
+		}
+	}
+	return stopped
+}
+
+// spare corrects the decisions on backups that were pinned after they were made.
+func spare(decisions []facts.Decision, pinned []string) []facts.Decision {
+	spared := slices.Clone(decisions)
+	for i := range spared {
+		if slices.Contains(pinned, spared[i].Name) {
+			spared[i].Keep, spared[i].Reasons = true, []string{"pinned meanwhile"}
+		}
+	}
+	return spared
+}
+
+// letGo is decisions with one more backup going, for space.
+func letGo(decisions []facts.Decision, name string) []facts.Decision {
+	next := slices.Clone(decisions)
+	mark(next, name)
+	return next
+}
+
+// doomedOf returns what goes, oldest first.
+func doomedOf(decisions []facts.Decision) []facts.Snapshot {
+	var doomed []facts.Snapshot
+	for _, d := range slices.Backward(decisions) {
+		if !d.Keep {
+			doomed = append(doomed, d.Snapshot)
+		}
+	}
+	return doomed
+}
+
+// remaining returns what is kept so far, oldest first.
+func remaining(decisions []facts.Decision) []facts.Snapshot {
+	var left []facts.Snapshot
+	for _, d := range slices.Backward(decisions) {
+		if d.Keep {
+			left = append(left, d.Snapshot)
+		}
+	}
+	return left
+}
+
+// expendable returns the index of the oldest backup that may go for the sake
+// of space, or -1: pinned ones, the newest and the newest complete one stay, and
+// so do keepMin complete ones. It is pure; left is oldest first.
+func expendable(left []facts.Snapshot, keepMin int) int {
+	complete := 0
+	for _, b := range left {
+		if b.Status == facts.Complete {
+			complete++
+		}
+	}
+	newest := store.NewestComplete(left)
+	for i, b := range left {
+		last := i == len(left)-1 || &left[i] == newest
+		if b.Pinned() || b.Current || last || b.Status == facts.Complete && complete <= keepMin {
+			continue
+		}
+		return i
+	}
+	return -1
+}
+
+// mark lets one that is kept go. What goes above it was measured against it, and
+// has to be measured again.
+func mark(decisions []facts.Decision, name string) {
+	i := slices.IndexFunc(decisions, func(d facts.Decision) bool { return d.Name == name })
+	decisions[i].Keep, decisions[i].Reasons = false, []string{"space was needed"}
+	for ; i >= 0 && !decisions[i].Keep; i-- {
+		decisions[i].Frees = nil
+	}
+}
