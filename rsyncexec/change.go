@@ -31,7 +31,7 @@ func ParseChange(line string) (Change, bool) {
 	if strings.Contains(code, " ") {
 		return Change{}, false
 	}
-	return Change{Code: code, Path: unescape(line[changeWidth+1:])}, true
+	return Change{Code: code, Path: Unescape(line[changeWidth+1:])}, true
 }
 
 // ParseSkipped reads the path in a line such as
@@ -46,12 +46,12 @@ func ParseSkipped(line string) (path string, ok bool) {
 		return "", false
 	}
 	path, ok = strings.CutSuffix(path, `"`)
-	return unescape(path), ok
+	return Unescape(path), ok
 }
 
-// unescape takes back what rsync does to names it prints: every byte that is not printable in the C locale, and a
+// Unescape takes back what rsync does to names it prints: every byte that is not printable in the C locale, and a
 // backslash that would be mistaken for such an escape, is written as \#ooo, in octal.
-func unescape(name string) string {
+func Unescape(name string) string {
 	if !strings.Contains(name, `\#`) {
 		return name
 	}

@@ -45,6 +45,9 @@ func DryRunAsked(args []string) bool { return asked(args, "dry-run") }
 // ChecksumAsked tells whether -c or --checksum is among the options.
 func ChecksumAsked(args []string) bool { return asked(args, "checksum") }
 
+// ComparesAll tells whether -c or -I is among the options: files of equal size and time are not passed over then.
+func ComparesAll(args []string) bool { return ChecksumAsked(args) || asked(args, "ignore-times") }
+
 // RemoteOptionAsked tells whether -M or --remote-option is among the options.
 func RemoteOptionAsked(args []string) bool { return asked(args, "remote-option") }
 

@@ -46,6 +46,8 @@ type Options struct {
 	Delete bool
 	// KeepExcluded lets Delete spare what is excluded.
 	KeepExcluded bool
+	// IgnoreErrors lets Delete go on after the sender could not read something: what was in it is deleted too.
+	IgnoreErrors bool
 	// MaxDelete is how many deletions rsync may make before it stops (exit 25); nil is no limit.
 	MaxDelete *int64
 	// Sparse writes long runs of zeros as holes.
@@ -225,6 +227,7 @@ func (o Options) transferArgs() []string {
 	args = append(args, when(o.Sparse, "--sparse")...)
 	args = append(args, when(o.Delete, "--delete")...)
 	args = append(args, when(o.Delete && !o.KeepExcluded, "--delete-excluded")...)
+	args = append(args, when(o.Delete && o.IgnoreErrors, "--ignore-errors")...)
 	if o.MaxDelete != nil {
 		args = append(args, fmt.Sprintf("--max-delete=%d", *o.MaxDelete))
 	}

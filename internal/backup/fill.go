@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 
 	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
@@ -17,6 +19,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 // repair puts DEST right for this run.
@@ -181,12 +184,28 @@ func (x filled) prepare(ctx context.Context) (*pending.Prepared, error) {
 	if err := x.heal(ctx); err != nil {
 		return nil, err
 	}
-	tree, err := pending.Prepare(ctx, x.work, x.plan.doubtful)
+	how := pending.How{Doubtful: x.plan.doubtful}
+	if x.provesLinks() {
+		root, err := os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return nil, fail.Step("prepare pending", fail.Kind(facts.ErrSource, err))
+		}
+		defer root.Close()
+		how.Source = root
+	}
+	tree, err := pending.Prepare(ctx, x.work, how)
 	if err != nil {
 		return nil, fail.Step("prepare pending", err)
 	}
-	x.tell.log.Debug("prepared", "entries", tree.Entries.Load(), "hard_links_split", tree.Split.Load())
+	x.tell.log.Debug("prepared", "entries", tree.Entries.Load(), "hard_links_kept", tree.Kept(), "hard_links_split", tree.Split.Load())
 	return tree, nil
+}
+
+// provesLinks tells whether a look at the source can prove that a file with
+// several names is unchanged: rsync must then go by size and time as well.
+func (x filled) provesLinks() bool {
+	return x.src.Local() && !x.plan.doubtful && !x.plan.checksum &&
+		!rsyncexec.ComparesAll(x.o.RsyncArgs) && !rsyncexec.ParseStored(x.o.RsyncArgs, true).NoHardLinks
 }
 
 // writeOut lets every file of a doubtful pending be clean or in error.

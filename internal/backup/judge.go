@@ -4,11 +4,11 @@ package backup
 
 import (
 	"errors"
-	"regexp"
-	"slices"
+	"fmt"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -104,16 +104,22 @@ func judgePartial(end transfer.End, c circumstances) verdict {
 	if c.refuse23 {
 		return verdict{err: end.Err}
 	}
-	notice := "rsync could not read everything (exit 23)"
-	if c.base != nil && slices.ContainsFunc(end.Result.Complaints, unreadDir.MatchString) {
-		notice += "; of a directory that it could not read, this backup has what the last one has, but for hard links, set-id bits and devices"
-	}
-	return verdict{status: facts.Incomplete, notice: notice}
+	return verdict{status: facts.Incomplete, notice: "rsync could not read everything (exit 23)" + keptText(end, c.base != nil)}
 }
 
-// unreadDir is a complaint about a whole directory. What prepare.go has changed
-// below it, rsync does not put right.
-var unreadDir = regexp.MustCompile(`^rsync: (\[\w+\] )?opendir "`)
+// keptText says what an incomplete backup has of the one before. What package
+// pending has changed below a directory, rsync puts right only if it can read that.
+func keptText(end transfer.End, based bool) string {
+	switch {
+	case !based:
+		return ""
+	case end.Kept:
+		return "; what is gone from the source is still in this backup, as it could not be told from what was not read"
+	case len(end.Unread.Paths) == 0:
+		return ""
+	}
+	return fmt.Sprintf("; of what it could not read (%s) this backup has what the last one has, but of directories no hard links, set-id bits and devices", say.QuoteSome(end.Unread.Paths))
+}
 
 func judgeSkipped(end transfer.End, c circumstances) verdict {
 	if c.refuse23 {

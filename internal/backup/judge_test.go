@@ -93,18 +93,27 @@ func TestJudgePublishesOnNoOtherExitCode(t *testing.T) {
 	}
 }
 
-func TestNoticeOfUnreadDirectories(t *testing.T) {
-	for line, want := range map[string]bool{
-		`rsync: [sender] opendir "/src/closed" failed: Permission denied (13)`: true,
-		`rsync: opendir "/closed" (in m) failed: Input/output error (5)`:       true,
-		`rsync: [sender] send_files failed to open "/src/opendir "/x": ...`:    false,
+func TestNoticeOfWhatWasNotRead(t *testing.T) {
+	closed := transfer.Unread{Paths: []string{"/src/closed"}}
+	for _, c := range []struct {
+		name  string
+		end   transfer.End
+		based bool
+		says  string
+	}{
+		{"a directory", transfer.End{Unread: closed}, true, "(/src/closed) this backup has what the last one has, but of directories no hard links"},
+		{"a directory, in a first backup", transfer.End{Unread: closed}, false, "(exit 23)"},
+		{"nothing was deleted", transfer.End{Unread: closed, Kept: true}, true, "what is gone from the source is still in this backup"},
+		{"an attribute that could not be written", transfer.End{}, true, "(exit 23)"},
 	} {
-		for _, base := range []*facts.Snapshot{{}, nil} {
-			result := rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}, Complaints: []string{"x", line}}
-			v := judge(transfer.End{Result: result, Err: &rsyncexec.ExitError{Code: 23}}, circumstances{src: &source.Source{}, base: base})
-			if got := strings.Contains(v.notice, "hard links"); got != (want && base != nil) {
-				t.Errorf("%s, base %v: %s", line, base, v.notice)
-			}
+		c.end.Result = rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}
+		c.end.Err = &rsyncexec.ExitError{Code: 23}
+		in := circumstances{src: &source.Source{}}
+		if c.based {
+			in.base = &facts.Snapshot{}
+		}
+		if v := judge(c.end, in); !strings.Contains(v.notice, c.says) || c.says == "(exit 23)" && !strings.HasSuffix(v.notice, c.says) {
+			t.Errorf("%s: %s", c.name, v.notice)
 		}
 	}
 }

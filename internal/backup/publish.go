@@ -95,12 +95,7 @@ func (x opened) discard() error {
 
 // flush makes pending durable, or poisons and discards it.
 func (x filled) flush() error {
-	if err := x.dest.Flush(); err != nil {
-		err = fail.Step("flush", fmt.Errorf("the disk refused data of this backup, which is discarded: %w", err))
-		poison := x.enter(store.PhasePoisoned)
-		if discard := x.discard(); discard != nil {
-			return errors.Join(err, discard, poison)
-		}
+	if err := x.writtenOut(); err != nil {
 		return err
 	}
 	err := x.enter(store.PhaseSynced)
@@ -113,6 +108,20 @@ func (x filled) flush() error {
 		return nil
 	}
 	return fail.Step("note", err)
+}
+
+// writtenOut is flush without the note that the next run can trust pending.
+func (x filled) writtenOut() error {
+	err := x.dest.Flush()
+	if err == nil {
+		return nil
+	}
+	err = fail.Step("flush", fmt.Errorf("the disk refused data of this backup, which is discarded: %w", err))
+	poison := x.enter(store.PhasePoisoned)
+	if discard := x.discard(); discard != nil {
+		return errors.Join(err, discard, poison)
+	}
+	return err
 }
 
 // punchHoles keeps sparse files sparse; what it wrote must reach the disk too.

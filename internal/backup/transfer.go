@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
@@ -18,6 +20,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -55,27 +58,54 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	opts.Progress = expecting(opts.Progress, seen.entries)
 	opts.Program, opts.Version = x.program, x.version
 	opts.ExtraFiles = []*os.File{x.work, x.dest.Dir}
-	end := x.run(ctx, opts)
-	if transfer.FalseAlarm(end) {
+	copied, err := x.copySparse(ctx, opts, seen.sparse)
+	if err != nil {
+		return transferred{filled: x}, fail.Step("copy files with holes", err)
+	}
+	end, err := x.runs(ctx, opts)
+	end = withCopied(end, copied)
+	if err != nil || !end.Useful() {
+		return transferred{x, end}, err
+	}
+	return transferred{x, end}, fail.Step("remove what devices replaced", pending.RemoveSkipped(ctx, x.work, end.Skipped))
+}
+
+// runs is one rsync, and another where that is known to help.
+func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (transfer.End, error) {
+	end, err := x.withMoreRoom(ctx, opts, x.run(ctx, opts))
+	if err != nil {
+		return end, err
+	}
+	touched, err := x.linksTouched(end)
+	if err != nil {
+		return end, fail.Step("look at hard links", err)
+	}
+	if touched || transfer.FalseAlarm(end) {
 		end, err = x.again(ctx, opts, end)
+	}
+	if err == nil && end.LinksLeft() {
+		end = x.withoutLinks(ctx, opts, end)
 	}
 	if err == nil && x.needsReplacing(end) {
 		x.tell.log.Info("once more, replacing files that can not be written in place")
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = x.again(ctx, opts, end)
 	}
+	if err == nil {
+		end, err = x.deleteElsewhere(ctx, opts, end)
+	}
 	if err != nil || !end.Useful() {
-		return transferred{x, end}, err
+		return end, err
 	}
 	lost, err := x.groupsLost(ctx)
 	if err != nil {
-		return transferred{x, end}, fail.Step("look at ACLs", err)
+		return end, fail.Step("look at ACLs", err)
 	}
 	if lost {
 		x.tell.log.Info("once more, for the ACLs of sticky directories")
 		end, err = x.again(ctx, opts, end)
 	}
-	return transferred{x, end}, errors.Join(err, fail.Step("remove what devices replaced", pending.RemoveSkipped(ctx, x.work, end.Skipped)))
+	return end, err
 }
 
 // run runs one rsync. Its messages name our descriptors; people are told the paths.
@@ -102,14 +132,39 @@ var safeRsync = rsyncexec.Version{Major: 3, Minor: 5}
 // made there are as unsafe to write to as those of the base. What first has
 // copied is kept, however this run ends.
 func (x filled) again(ctx context.Context, opts rsyncexec.Options, first transfer.End) (transfer.End, error) {
-	if _, err := pending.Prepare(ctx, x.work, false); err != nil {
+	if _, err := pending.Prepare(ctx, x.work, pending.How{}); err != nil {
 		return first, fail.Step("prepare pending", err)
 	}
+	return x.rerun(ctx, opts, first), nil
+}
+
+func (x filled) rerun(ctx context.Context, opts rsyncexec.Options, first transfer.End) transfer.End {
 	if opts.MaxDelete != nil && first.Stats != nil {
 		left := max(0, *opts.MaxDelete-first.Stats.Deleted)
 		opts.MaxDelete = &left
 	}
-	return x.run(ctx, opts).After(first), nil
+	return x.run(ctx, opts).After(first)
+}
+
+// withoutLinks makes files of their own of the names that could not be linked. Nothing is written in place: what is
+// linked already may be another file at the source by now.
+func (x filled) withoutLinks(ctx context.Context, opts rsyncexec.Options, first transfer.End) transfer.End {
+	x.tell.notice(fmt.Sprintf("%s: %d names are more than a file can have on this btrfs, and are files of their own", x.dest.Path, first.TooManyLinks))
+	opts.HardLinks, opts.Inplace, opts.WholeFile, opts.Sparse = false, false, true, true
+	return x.rerun(ctx, opts, first)
+}
+
+// linksTouched tells whether a file whose names stayed linked is not as it was.
+// A new run, with all links split, then brings each name up to date.
+func (x filled) linksTouched(end transfer.End) (bool, error) {
+	if !end.Useful() {
+		return false, nil
+	}
+	touched, err := x.tree.Touched(x.work)
+	if touched {
+		x.tell.log.Info("once more, for hard links that changed while they were copied")
+	}
+	return touched, err
 }
 
 // groupsLost compares with the base what a run has made of sticky directories.
@@ -135,10 +190,15 @@ func (x filled) needsReplacing(end transfer.End) bool {
 // survey tells what is foreseen: a first backup that will not fit, and what
 // --one-file-system leaves out.
 func (x filled) survey(ctx context.Context) (surveyed, error) {
-	if !x.src.Local() || !x.plan.first() && !x.o.OneFileSystem {
+	if !x.src.Local() {
 		return surveyed{}, nil
 	}
-	v, err := source.Look(ctx, x.src, x.o.OneFileSystem)
+	var sparse sparseFiles
+	v, err := source.Look(ctx, x.src, x.o.OneFileSystem, func(root, dir *os.File, name string, st *unix.Stat_t) {
+		if pending.MayBeSparse(st) {
+			sparse.addLacking(x.work, walk.Below(root, dir, name), st)
+		}
+	})
 	if err != nil {
 		return surveyed{}, err
 	}
@@ -166,14 +226,15 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 			return surveyed{}, err
 		}
 	}
-	return surveyed{dense: !v.Sparse.Load(), entries: v.Entries.Load()}, nil
+	return surveyed{dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: sparse.paths}, nil
 }
 
 // surveyed is what a look at the source tells the transfer; the zero value is
 // that nobody looked.
 type surveyed struct {
-	dense   bool  // no file has holes
-	entries int64 // how many there are, without regard to rules
+	dense   bool     // no file has holes
+	entries int64    // how many there are, without regard to rules
+	sparse  []string // files with holes that pending lacks, or has with another size or time
 }
 
 // expecting lets tell know how many files there are.

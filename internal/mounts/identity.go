@@ -40,6 +40,10 @@ func SameDir(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	return SameFS(i, j) && (i.Inode == j.Inode || i.Inode == 0 || j.Inode == 0)
 }
 
+// TrueInodes tells of filesystems on which names of one inode number are one file for sure. What is shown by another
+// program (FUSE, 9p), made of several filesystems (overlay) or comes over a network may give one number to several.
+func TrueInodes(fsType int64) bool { return keepsInodes(fsType) || fsType == unix.TMPFS_MAGIC }
+
 // keepsInodes tells of the common filesystems on disks that a file has one
 // inode number for ever; others make them up at each mount.
 func keepsInodes(fsType int64) bool {

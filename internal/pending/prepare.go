@@ -3,8 +3,9 @@
 // rsync -H --inplace writes wrong bytes, and exits 0, when two names that were
 // one file in the last backup are separate files at the source now: both
 // updates go into the one inode (rsync issue 537, still so in 3.5.0). So every
-// file with more than one name is given an inode of its own first, by a
-// reflink copy renamed over the name; rsync links again what is still linked.
+// file with more than one name, unless it is proved to be the same one file at
+// the source, is given an inode of its own first, by a reflink copy renamed
+// over the name; rsync links again what is still linked.
 // Whole files need it too: rsync lets names stay linked that it finds up to
 // date, and gives both the mode and owner of one.
 
@@ -32,41 +33,86 @@ type Prepared struct {
 	Entries atomic.Int64 // in the tree, the root left out
 	Split   atomic.Int64 // names that got an inode of their own
 	Bytes   atomic.Int64 // on disk, of its files
+	kept    []keptFile
+}
+
+// How says what Prepare may rely on.
+type How struct {
+	// Doubtful: files are made to show what the disk holds.
+	Doubtful bool
+	// Source is the root of a local source that rsync is about to read, comparing by size and time, with --hard-links.
+	// Files with several names that are unchanged there are left alone. nil splits them all.
+	Source *os.File
 }
 
 // Prepare walks the tree below root, which nobody else changes, and makes
 // it what rsync can be trusted to bring up to date. Stubs are removed and hard
-// links split. With doubtful set, files are made to show what the disk holds.
-func Prepare(ctx context.Context, root *os.File, doubtful bool) (*Prepared, error) {
+// links split.
+func Prepare(ctx context.Context, root *os.File, how How) (*Prepared, error) {
 	p := &Prepared{}
+	links := &linkGroups{root: root, source: how.Source, groups: map[uint64]*linkGroup{}}
 	w := walk.Walker{
 		Visit: func(dir *os.File, e os.DirEntry) error {
 			p.Entries.Add(1)
-			if !e.Type().IsRegular() {
-				return p.prepareOther(dir, e)
-			}
-			return p.prepareFile(dir, e.Name(), doubtful)
+			return p.prepare(dir, e, how.Doubtful, links)
 		},
 		Enter: func(dir *os.File, name string) (*os.File, error) {
 			p.Entries.Add(1)
 			return enterOwn(dir, name)
 		},
 	}
-	return p, w.Walk(ctx, root)
+	if err := w.Walk(ctx, root); err != nil {
+		return p, err
+	}
+	if p.kept = links.decide(); len(links.groups) == 0 {
+		return p, nil
+	}
+	return p, p.splitAll(ctx, root, links.groups)
 }
 
-func (p *Prepared) prepareFile(dir *os.File, name string, doubtful bool) error {
+// prepare does all that can be done when one name of a file is seen.
+func (p *Prepared) prepare(dir *os.File, e os.DirEntry, doubtful bool, links *linkGroups) error {
+	name := e.Name()
 	st, err := at.Stat(dir, name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case st.Nlink == 1:
+	}
+	regular := st.Mode&unix.S_IFMT == unix.S_IFREG
+	if regular && st.Nlink == 1 {
 		p.Bytes.Add(st.Blocks * 512)
 	}
 	switch {
-	case doubtful:
+	case regular && doubtful:
 		return distrust(dir, name, uint64(st.Nlink))
-	case st.Nlink > 1:
+	case st.Nlink > 1 && links.source != nil:
+		links.meet(dir, name, st)
+		return nil
+	}
+	return p.split(dir, name, st)
+}
+
+// splitAll splits the files that are in groups.
+func (p *Prepared) splitAll(ctx context.Context, root *os.File, groups map[uint64]*linkGroup) error {
+	w := walk.Walker{
+		Visit: func(dir *os.File, e os.DirEntry) error {
+			if st, err := at.Stat(dir, e.Name()); err != nil {
+				return err
+			} else if _, found := groups[st.Ino]; found {
+				return p.split(dir, e.Name(), st)
+			}
+			return nil
+		},
+		Enter: enterOwn,
+	}
+	return w.Walk(ctx, root)
+}
+
+// split makes one name a file that rsync can be trusted with.
+func (p *Prepared) split(dir *os.File, name string, st unix.Stat_t) (err error) {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return splitOther(dir, name, st)
+	}
+	if st.Nlink > 1 {
 		p.Split.Add(1)
 		err = splitFile(dir, name)
 	}
@@ -78,18 +124,16 @@ func (p *Prepared) prepareFile(dir *os.File, name string, doubtful bool) error {
 	return at.Chmod(dir, name, st.Mode&0o1777)
 }
 
-// prepareOther removes, of what is neither file nor directory, what rsync can
+// splitOther removes, of what is neither file nor directory, what rsync can
 // not see a change of: a name that was a link of another one and stays linked,
 // and a device, of which rsync compares the number and not the kind. It costs
 // nothing to make them again.
-func (p *Prepared) prepareOther(dir *os.File, e os.DirEntry) error {
-	if e.Type()&os.ModeDevice == 0 {
-		st, err := at.Stat(dir, e.Name())
-		if err != nil || st.Nlink < 2 {
-			return err
-		}
+func splitOther(dir *os.File, name string, st unix.Stat_t) error {
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFCHR && kind != unix.S_IFBLK && st.Nlink < 2 {
+		return nil
 	}
-	return at.Unlink(dir, e.Name(), 0)
+	return at.Unlink(dir, name, 0)
 }
 
 // distrust makes sure that what is read of a file is what the disk holds. A

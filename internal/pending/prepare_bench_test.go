@@ -55,7 +55,7 @@ func unchangedRun(b *testing.B, root *os.File, src, name string, protect bool) t
 	dir := benchDir(b, filepath.Join(root.Name(), name))
 	start := time.Now()
 	if protect {
-		p, err := Prepare(b.Context(), dir, false)
+		p, err := Prepare(b.Context(), dir, How{})
 		if err != nil || p.Split.Load() != 1_000 {
 			b.Fatalf("%d names split, %v", p.Split.Load(), err)
 		}

@@ -33,7 +33,9 @@ type survey struct {
 
 // Look walks a local source, on one filesystem only if oneFS is set. It
 // is a forecast: what can not be read does not count.
-func Look(ctx context.Context, src *Source, oneFS bool) (*survey, error) {
+//
+// found, if set, is told of each file in dir, from several goroutines.
+func Look(ctx context.Context, src *Source, oneFS bool, found func(root, dir *os.File, name string, st *unix.Stat_t)) (*survey, error) {
 	root, err := os.OpenFile(src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
@@ -48,6 +50,9 @@ func Look(ctx context.Context, src *Source, oneFS bool) (*survey, error) {
 				v.Bytes.Add(uint64(st.Blocks) * 512)
 				if e.Type().IsRegular() && st.Size-st.Blocks*512 >= sparseFrom {
 					v.Sparse.Store(true)
+				}
+				if found != nil {
+					found(root, dir, e.Name(), &st)
 				}
 			}
 			return nil

@@ -19,6 +19,12 @@ type End struct {
 	NoSpace bool
 	// Stopped: --max-delete was met, which exit 23 and 24 hide.
 	Stopped bool
+	// TooManyLinks counts the names that DEST could not hold as further names of a file.
+	TooManyLinks int
+	// Unread is what the sender could not read.
+	Unread Unread
+	// Kept: what is gone from the source is still there, as it could not be told from what was not read.
+	Kept bool
 	// ReadOnly: the daemon at the target takes nothing.
 	ReadOnly bool
 	// Connected: both rsyncs ran and agreed on a file list. Before that nothing is written.
@@ -38,6 +44,18 @@ func (end End) After(first End) End {
 
 // stoppedMessage is what rsync says of a met --max-delete, once, on stderr.
 var stoppedMessage = regexp.MustCompile(`^Deletions stopped due to --max-delete limit`)
+
+// tooManyLinks is what rsync says of a name that would be one too many of its file: btrfs holds 65,535 of them, and
+// without extended inode references as many in one directory as fit into a block.
+var tooManyLinks = regexp.MustCompile(`^rsync: \[\w+\] (?:link|rename) ".* failed: Too many links \(31\)$`)
+
+// LinksLeft tells whether rsync could not make all hard links. Where such names are files of their own already it does
+// not only complain (23) but gives up (13): "Hlink node data for 2 already has path" (3.5.0).
+func (end End) LinksLeft() bool {
+	var exit *rsyncexec.ExitError
+	return end.TooManyLinks > 0 && errors.As(end.Err, &exit) && !end.NoSpace && !end.Stopped &&
+		(exit.Code == rsyncexec.ExitPartial || exit.Code == rsyncexec.ExitDiagnostics) && !errors.Is(end.Err, rsyncexec.ErrStillRunning)
+}
 
 // LeftOut says which devices are missing.
 func (end End) LeftOut() string {

@@ -32,7 +32,12 @@ func Run(ctx context.Context, j Job) End {
 	failed := newFailedFiles()
 	opts := j.Options
 	opts.Line = func(stream, line string) {
+		end.Unread.note(line)
 		if stream == "stderr" {
+			if tooManyLinks.MatchString(line) {
+				end.TooManyLinks++
+				return // a second run makes files of them
+			}
 			failed.add(line)
 			end.NoSpace = end.NoSpace || saysNoSpace(line)
 			end.ReadOnly = end.ReadOnly || readOnlyMessage.MatchString(line)
@@ -47,6 +52,9 @@ func Run(ctx context.Context, j Job) End {
 			}
 			if strings.HasPrefix(line, "created directory "+source.Inherited) {
 				return // which in a dry run it has not
+			}
+			if skippedDeletions.MatchString(line) {
+				return // said in the verdict
 			}
 			if path, ok := rsyncexec.ParseSkipped(line); ok && j.Devices {
 				end.Skipped = append(end.Skipped, path)

@@ -1,0 +1,195 @@
+//go:build integration
+
+package outside
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"golang.org/x/sys/unix"
+)
+
+// A night in which nothing changed costs next to nothing, however many files have two names.
+func TestUnchangedLinksCostNoMetadata(t *testing.T) {
+	src := newSource(t)
+	disk := loopfs.NewImage(t, "1G", "btrfs")
+	dest := filepath.Join(disk.Mount, "dest")
+	must(t, os.Mkdir(dest, 0o755))
+	testbin.Must(t, "init", dest)
+	const files = 5_000
+	for i := range files {
+		a := filepath.Join(src, fmt.Sprintf("d%d", i/1000), fmt.Sprintf("file%05d", i))
+		write(t, a, "x")
+		must(t, os.Link(a, a+".second"))
+	}
+	must(t, unix.Mkfifo(filepath.Join(src, "fifo"), 0o600))
+	must(t, os.Link(filepath.Join(src, "fifo"), filepath.Join(src, "fifo2")))
+	must(t, os.Symlink("fifo", filepath.Join(src, "symlink")))
+	must(t, os.Link(filepath.Join(src, "symlink"), filepath.Join(src, "symlink2")))
+	backup(t, 0, src, dest)
+	var took int64
+	for range 2 {
+		before := metadata(t, dest)
+		backup(t, 0, src, dest)
+		took = metadata(t, dest) - before
+		wantSame(t, src, current(t, dest))
+	}
+	t.Logf("%d B of metadata for an unchanged run over %d files with two names each", took, files)
+	if took > 200_000 {
+		t.Errorf("an unchanged run took %d B of metadata", took)
+	}
+	// One changed group does not cost what all cost.
+	write(t, filepath.Join(src, "d3", "file03000"), "changed")
+	before := metadata(t, dest)
+	backup(t, 0, src, dest)
+	if took := metadata(t, dest) - before; took > 200_000 {
+		t.Errorf("one changed file took %d B of metadata", took)
+	}
+	wantSame(t, src, current(t, dest))
+}
+
+// metadata is what the trees of a btrfs use.
+func metadata(t testing.TB, dir string) int64 {
+	t.Helper()
+	tool(t, "sync", "-f", dir)
+	out := tool(t, "btrfs", "filesystem", "df", "-b", dir)
+	for line := range strings.SplitSeq(out, "\n") {
+		var total, used int64
+		if n, _ := fmt.Sscanf(line[strings.Index(line, ":")+1:], " total=%d, used=%d", &total, &used); n == 2 && strings.HasPrefix(line, "Metadata") {
+			return used
+		}
+	}
+	t.Fatalf("no metadata in %q", out)
+	return 0
+}
+
+// What is linked, and how, changes in every way there is; each backup is equal to its source.
+func TestLinksThatChange(t *testing.T) {
+	src, dest := newSource(t), newDest(t, "512M")
+	at := func(name string) string { return filepath.Join(src, name) }
+	write(t, at("a"), "one")
+	must(t, os.Mkdir(at("sub"), 0o755))
+	for _, name := range []string{"b", "sub/c", "sub/d"} {
+		must(t, os.Link(at("a"), at(name)))
+	}
+	write(t, at("suid"), "suid")
+	must(t, os.Link(at("suid"), at("suid2")))
+	must(t, os.Chmod(at("suid"), 0o4755))
+	backup(t, 0, src, dest)
+	stamp := func(name string) {
+		st, err := os.Stat(at("a"))
+		must(t, err)
+		must(t, os.Chtimes(at(name), st.ModTime(), st.ModTime()))
+	}
+	for i, change := range []func(){
+		func() {},
+		func() { write(t, at("a"), "two, in all names") },
+		func() { must(t, os.Remove(at("b"))); write(t, at("b"), "on its own") },
+		func() { must(t, os.Remove(at("b"))); must(t, os.Link(at("a"), at("b"))) },
+		func() { must(t, os.Link(at("a"), at("e"))) },
+		func() { must(t, os.Remove(at("e"))) },
+		func() { must(t, os.Chmod(at("a"), 0o600)) },
+		func() { must(t, os.Lchown(at("a"), 12, 13)) },
+		func() { must(t, unix.Setxattr(at("a"), "user.new", []byte("x"), 0)) },
+		// A name of equal size and time, but another inode and mode.
+		func() {
+			must(t, os.Remove(at("sub/c")))
+			write(t, at("sub/c"), "TWO, in all names")
+			must(t, os.Chmod(at("sub/c"), 0o640))
+			stamp("sub/c")
+		},
+		func() { must(t, os.Rename(at("sub"), at("moved"))); must(t, os.Symlink("moved", at("sub"))) },
+		func() { must(t, os.Remove(at("sub"))); must(t, os.Rename(at("moved"), at("sub"))) },
+	} {
+		change()
+		backup(t, 0, src, dest)
+		if i == 9 {
+			// rsync goes by size and time; what is to be seen is that the link, and the mode, are not those of the others.
+			fi, err := os.Stat(filepath.Join(current(t, dest), "sub", "c"))
+			must(t, err)
+			if fi.Mode().Perm() != 0o640 {
+				t.Errorf("mode %v", fi.Mode())
+			}
+			backup(t, 0, src, dest, "--checksum")
+		}
+		wantSame(t, src, current(t, dest))
+		if t.Failed() {
+			t.Fatalf("after change %d", i)
+		}
+	}
+}
+
+// More names than btrfs can hold of one file: what is beyond the limit becomes files of their own, that night and every
+// other.
+func TestMoreNamesThanAFileCanHave(t *testing.T) {
+	t.Run("in one directory, without extended references", func(t *testing.T) {
+		src := newSource(t)
+		disk := loopfs.NewImage(t, "512M", "btrfs")
+		disk.Unmount(t)
+		tool(t, "mkfs.btrfs", "-q", "-f", "-O", "^extref", disk.Image)
+		disk.Remount(t)
+		manyNames(t, src, disk.Mount, 400, 80)
+	})
+	t.Run("66,000", func(t *testing.T) {
+		src := loopfs.NewFS(t, "512M", "tmpfs")
+		manyNames(t, src, loopfs.New(t, "1G"), 66_000, 1)
+	})
+}
+
+func manyNames(t *testing.T, src, disk string, names, length int) {
+	t.Helper()
+	dest := filepath.Join(disk, "dest")
+	must(t, os.Mkdir(dest, 0o755))
+	testbin.Must(t, "init", dest)
+	first := filepath.Join(src, strings.Repeat("n", length))
+	write(t, first, "one")
+	for i := 1; i < names; i++ {
+		must(t, os.Link(first, first+fmt.Sprint(i)))
+	}
+	write(t, filepath.Join(src, "other", "a"), "x")
+	must(t, os.Link(filepath.Join(src, "other", "a"), filepath.Join(src, "other", "b")))
+	r := backup(t, 0, src, dest)
+	wantSaid(t, r, "files of their own")
+	wantSame(t, src, current(t, dest), "--no-hard-links")
+	backup(t, 0, src, dest)
+	wantSame(t, src, current(t, dest), "--no-hard-links")
+	if names > 1000 {
+		return
+	}
+	write(t, first, "two")
+	write(t, filepath.Join(src, "other", "a"), "y")
+	backup(t, 0, src, dest)
+	wantSame(t, src, current(t, dest), "--no-hard-links")
+	must(t, os.Remove(first+"1"))
+	write(t, first+"1", "alone")
+	backup(t, 0, src, dest)
+	wantSame(t, src, current(t, dest), "--no-hard-links")
+}
+
+// A name that stayed linked is replaced after that was decided, and before rsync reads it.
+func TestALinkIsReplacedMeanwhile(t *testing.T) {
+	src, dest := newSource(t), newDest(t, "256M")
+	write(t, filepath.Join(src, "a"), "the old one")
+	must(t, os.Link(filepath.Join(src, "a"), filepath.Join(src, "b")))
+	backup(t, 0, src, dest)
+	bin := t.TempDir()
+	// The first rsync that transfers finds that b is a file of its own.
+	write(t, filepath.Join(bin, "rsync"), `#!/bin/sh
+case "$*" in *--stats*) [ -e "`+bin+`/done" ] || { touch "`+bin+`/done"; rm "`+src+`/b"; echo "the new content" >"`+src+`/b"; };; esac
+exec /usr/bin/rsync "$@"
+`)
+	must(t, os.Chmod(filepath.Join(bin, "rsync"), 0o755))
+	r := testbin.RunEnv(t, []string{"PATH=" + bin + ":" + os.Getenv("PATH")}, "backup", src, dest)
+	if r.Exit != 0 {
+		t.Fatalf("exit %d\n%s", r.Exit, r.Stderr)
+	}
+	if _, err := os.Stat(filepath.Join(bin, "done")); err != nil {
+		t.Fatal("the other rsync did not run")
+	}
+	wantSame(t, src, current(t, dest))
+}

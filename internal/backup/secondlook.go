@@ -1,0 +1,65 @@
+// A second look: what is gone from the source although some of it could not be
+// read. rsync deletes nothing then.
+
+package backup
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// deleteElsewhere removes from pending what is gone from the source, but for
+// what could not be read, and what lies in it. rsync says what would go if
+// nothing had failed, in a run that changes nothing; what that run could not
+// read is spared as well, and if it complains of anything else nothing goes.
+func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end transfer.End) (transfer.End, error) {
+	if !end.Partial() || !end.Unread.DeletionsSkipped || end.Result.Stats.Files < 2 {
+		return end, nil
+	}
+	end.Kept = true // until it is known better
+	var gone []string
+	asked := opts
+	asked.DryRun, asked.IgnoreErrors, asked.Checksum = true, true, false
+	asked.HardLinks, asked.ACLs, asked.Xattrs = false, false, false
+	asked.MaxDelete, asked.Progress = nil, nil
+	asked.Changes = func(c rsyncexec.Change) {
+		if c.Code == "*deleting" {
+			gone = append(gone, strings.TrimSuffix(c.Path, "/"))
+		}
+	}
+	second := x.quietly(ctx, asked)
+	unread := end.Unread.And(second.Unread)
+	if ctx.Err() != nil || !second.Useful() || unread.Unclear {
+		return end, nil
+	}
+	root := ""
+	if x.src.Local() {
+		root = x.src.Spec.Path
+	}
+	gone = slices.DeleteFunc(gone, func(path string) bool { return unread.Spares(root, path) })
+	if opts.MaxDelete != nil && end.Stats != nil && int64(len(gone)) > *opts.MaxDelete-end.Stats.Deleted {
+		end.Stopped = true
+		return end, nil
+	}
+	deleted, err := pending.RemoveGone(ctx, x.work, gone)
+	if err != nil {
+		return end, fail.Step("remove what is gone", err)
+	}
+	x.tell.log.Info("removed what is gone from the source, beside what could not be read", "deleted", deleted)
+	end.Kept = false
+	return end.After(transfer.End{Stats: &rsyncexec.Stats{Deleted: deleted}}), nil
+}
+
+// quietly runs rsync to learn something; what it complains of, another run says.
+func (x filled) quietly(ctx context.Context, opts rsyncexec.Options) transfer.End {
+	quiet := x
+	quiet.tell = &teller{log: slog.New(slog.DiscardHandler)}
+	return quiet.run(ctx, opts)
+}

@@ -1,0 +1,138 @@
+// Sparse: files with holes, which are copied before rsync runs, and the zeros
+// that rsync writes where they could not be.
+
+package backup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// sparseFiles is filled by several goroutines.
+type sparseFiles struct {
+	mu    sync.Mutex
+	paths []string
+}
+
+func (f *sparseFiles) addLacking(work *os.File, path string, st *unix.Stat_t) {
+	if !pending.Lacks(work, path, st) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.paths = append(f.paths, path)
+}
+
+// copySparse brings files with holes up to date, of those at paths that the
+// rules do not leave out, and tells what it did.
+func (x filled) copySparse(ctx context.Context, opts rsyncexec.Options, paths []string) (pending.SparseCopied, error) {
+	paths = x.chosen(ctx, opts, paths)
+	if len(paths) == 0 || ctx.Err() != nil {
+		return pending.SparseCopied{}, nil
+	}
+	root, err := os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return pending.SparseCopied{}, fail.Kind(facts.ErrSource, err)
+	}
+	defer root.Close()
+	slices.Sort(paths)
+	copied, err := pending.CopySparse(ctx, root, x.work, paths)
+	x.tell.log.Info("copied files with holes", "files", copied.Files, "size", copied.Size, "written", copied.Written)
+	return copied, err
+}
+
+// chosen are those of paths that rsync would copy. Where there are rules it is
+// asked, in a run that changes nothing and compares nothing but sizes and times;
+// if that fails, the transfer tells why.
+func (x filled) chosen(ctx context.Context, opts rsyncexec.Options, paths []string) []string {
+	leftOut := rsyncexec.LeftOut(opts.Filter, opts.Exclude, opts.Extra)
+	paths = slices.DeleteFunc(paths, func(path string) bool {
+		return slices.ContainsFunc(leftOut, func(out string) bool { return path == out || strings.HasPrefix(path, out+"/") })
+	})
+	rules := len(opts.Protect)+len(opts.Filter)+len(opts.Exclude)+len(opts.ExcludeFrom)+len(opts.Extra) > 0
+	switch {
+	case len(paths) == 0 || !rules:
+		return paths
+	case rsyncexec.ComparesAll(opts.Extra):
+		return nil // rsync would read everything for the answer
+	}
+	wanted, chosen := map[string]bool{}, []string{}
+	for _, path := range paths {
+		wanted[path] = true
+	}
+	opts.DryRun, opts.Delete, opts.Checksum, opts.Progress, opts.MaxDelete = true, false, false, nil, nil
+	opts.HardLinks, opts.ACLs, opts.Xattrs = false, false, false
+	opts.Changes = func(c rsyncexec.Change) {
+		if strings.HasPrefix(c.Code, ">f") && wanted[c.Path] {
+			chosen = append(chosen, c.Path)
+		}
+	}
+	x.quietly(ctx, opts)
+	return chosen
+}
+
+// withCopied counts what was copied before rsync ran.
+func withCopied(end transfer.End, copied pending.SparseCopied) transfer.End {
+	if end.Stats == nil {
+		return end
+	}
+	return end.After(transfer.End{Stats: &rsyncexec.Stats{
+		Created: copied.Created, Transferred: copied.Files, TransferredSize: copied.Size, Literal: copied.Written,
+	}})
+}
+
+// roomGained is how much must be free again for another try.
+const roomGained = 4 << 20
+
+// withMoreRoom goes on after rsync has filled the disk, as long as that was with
+// zeros that can be had as holes.
+func (x filled) withMoreRoom(ctx context.Context, opts rsyncexec.Options, end transfer.End) (transfer.End, error) {
+	for end.NoSpace && !errors.Is(end.Err, rsyncexec.ErrStillRunning) && ctx.Err() == nil {
+		gained, err := x.punchForRoom(ctx)
+		if err != nil || gained < roomGained {
+			return end, err
+		}
+		x.tell.log.Info("once more: what filled the disk were zeros")
+		if end, err = x.again(ctx, opts, end); err != nil {
+			return end, err
+		}
+	}
+	return end, nil
+}
+
+// punchForRoom tells how much space it got back.
+func (x filled) punchForRoom(ctx context.Context) (gained int64, err error) {
+	before, _, err := x.dest.Space()
+	if err != nil {
+		return 0, fail.Step("measure", err)
+	}
+	if err := x.writtenOut(); err != nil {
+		return 0, err
+	}
+	since := uint64(0)
+	if x.plan.base != nil {
+		since = x.plan.base.Generation
+	}
+	begin := func() error { return nil } // the note says that pending is written to
+	changed, err := pending.PunchHoles(ctx, x.work, x.src, since, begin)
+	if err != nil || !changed {
+		return 0, fail.Step("punch holes", err)
+	}
+	if err := x.writtenOut(); err != nil {
+		return 0, err
+	}
+	after, _, err := x.dest.Space()
+	return int64(after) - int64(before), fail.Step("measure", err)
+}

@@ -1,0 +1,357 @@
+// Sparse: files with holes at a local source, copied before rsync runs.
+//
+// rsync reads holes as zeros, and in place (holes.go says why it must write so) it also writes them: a file of 3 GiB with
+// nothing in it needs 3 GiB of space, and minutes. Here only data is read, and only what differs is written. rsync then
+// finds such a file with the size and time of the source, and gives it the rest of its metadata.
+
+package pending
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+)
+
+const (
+	// sparseUnit is what is read at once, of both sides.
+	sparseUnit = 1 << 20
+	// settled is how long ago a file must have been changed for the time of its change to tell later changes from it: a
+	// clock tick of the kernel is 10 ms at most.
+	settled = 25 * time.Millisecond
+)
+
+// SparseCopied is what CopySparse did.
+type SparseCopied struct {
+	Files, Created int64
+	Size, Written  int64 // bytes: of the files, and of what was written of them
+}
+
+// errUnread: a source file cannot be read as far as its size says.
+var errUnread = errors.New("not read to the end")
+
+// sparseCopier copies files from one tree into the other.
+type sparseCopier struct {
+	source, pending *os.File
+	copied          SparseCopied
+	from, to        []byte
+	links           map[[2]uint64]linkedCopy // by device and inode of a source file with several names
+}
+
+// linkedCopy is the copy of one name of a file; others share its blocks.
+type linkedCopy struct {
+	path string
+	stat unix.Stat_t // of the source
+}
+
+// MayBeSparse tells whether a file has so much less on disk than its size says that its holes are worth a look.
+func MayBeSparse(st *unix.Stat_t) bool {
+	holes := st.Size - st.Blocks*512
+	return st.Mode&unix.S_IFMT == unix.S_IFREG && holes >= holeBlock && (holes >= holeUnit || holes*holeShare >= st.Size)
+}
+
+// Lacks tells whether pending has no file of that size and time at path, so that rsync would write one.
+func Lacks(pending *os.File, path string, st *unix.Stat_t) bool {
+	dir, err := at.OpenBeneath(pending, filepath.Dir(path))
+	if err != nil {
+		return true
+	}
+	defer dir.Close()
+	have, err := at.Stat(dir, filepath.Base(path))
+	return err != nil || have.Mode&unix.S_IFMT != unix.S_IFREG || have.Size != st.Size || have.Mtim != st.Mtim
+}
+
+// CopySparse brings the contents of files up to date, below pending, with those of equal path below source. What it
+// cannot finish it leaves to rsync, which then tells why, by a time that differs from the source's; so where pending is
+// full, of which it says nothing. The error is about pending, or that of ctx.
+func CopySparse(ctx context.Context, source, pending *os.File, paths []string) (SparseCopied, error) {
+	c := &sparseCopier{source: source, pending: pending, from: make([]byte, sparseUnit), to: make([]byte, sparseUnit), links: map[[2]uint64]linkedCopy{}}
+	for _, path := range paths {
+		if err := c.copy(ctx, path); fail.IsFull(err) {
+			return c.copied, nil
+		} else if err != nil {
+			return c.copied, err
+		}
+	}
+	return c.copied, nil
+}
+
+func (c *sparseCopier) copy(ctx context.Context, path string) error {
+	from, st, err := openSparse(c.source, path)
+	if from == nil || err != nil {
+		return nil // rsync says why
+	}
+	defer from.Close()
+	dir, err := makeDirs(c.pending, filepath.Dir(path))
+	if dir == nil || err != nil {
+		return err
+	}
+	defer dir.Close()
+	to, created, err := openSparseCopy(dir, filepath.Base(path))
+	if to == nil || err != nil {
+		return err
+	}
+	defer to.Close()
+	written, err := c.fill(ctx, to, from, path, &st)
+	c.copied.Written += written
+	if errors.Is(err, errUnread) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now, err := at.StatFile(from)
+	if err != nil || now.Size != st.Size || now.Mtim != st.Mtim || at.CheckTimes(int(from.Fd())) != nil {
+		return nil // it changes: rsync compares it
+	}
+	if err := restoreTimes(to, &st); err != nil {
+		return err
+	}
+	c.copied.Files, c.copied.Size = c.copied.Files+1, c.copied.Size+st.Size
+	if created {
+		c.copied.Created++
+	}
+	if st.Nlink > 1 && sharesInodes(from) {
+		c.links[[2]uint64{uint64(st.Dev), st.Ino}] = linkedCopy{path, st}
+	}
+	return nil
+}
+
+// sharesInodes tells of filesystems on which an equal inode number is the same file for sure.
+func sharesInodes(f *os.File) bool {
+	var st unix.Statfs_t
+	return at.Retry(func() error { return unix.Fstatfs(int(f.Fd()), &st) }) == nil &&
+		mounts.TrueInodes(int64(uint32(st.Type)))
+}
+
+// openSparse opens a source file whose time will tell later changes from what is read now; nil if it has no holes.
+func openSparse(root *os.File, path string) (*os.File, unix.Stat_t, error) {
+	var st unix.Stat_t
+	dir, err := at.OpenBeneath(root, filepath.Dir(path))
+	if err != nil {
+		return nil, st, err
+	}
+	defer dir.Close()
+	name := filepath.Base(path)
+	f, err := at.Open(dir, name, unix.O_RDONLY|unix.O_NOATIME, 0)
+	if errors.Is(err, unix.EPERM) {
+		f, err = at.Open(dir, name, unix.O_RDONLY, 0)
+	}
+	if err != nil {
+		return nil, st, err
+	}
+	st, err = at.StatFile(f)
+	if age := time.Since(time.Unix(st.Mtim.Unix())); err == nil && age >= 0 && age < settled {
+		time.Sleep(settled)
+		st, err = at.StatFile(f)
+	}
+	if err == nil && MayBeSparse(&st) {
+		hole, seekErr := unix.Seek(int(f.Fd()), 0, unix.SEEK_HOLE)
+		if seekErr == nil && hole < st.Size {
+			return f, st, nil
+		}
+	}
+	return nil, st, errors.Join(err, f.Close())
+}
+
+// makeDirs opens a directory below root and makes what is missing on the way; rsync gives it its metadata. It is nil
+// where something else stands in the way.
+func makeDirs(root *os.File, path string) (*os.File, error) {
+	dir, err := at.OpenDir(root, ".")
+	if err != nil || path == "." {
+		return dir, err
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		next, err := at.OpenOwn(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = at.Mkdir(dir, name, 0o700); err == nil {
+				next, err = at.OpenDir(dir, name)
+			}
+		}
+		if closeErr := dir.Close(); err == nil {
+			err = closeErr
+		}
+		if at.IsNoDir(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		dir = next
+	}
+	return dir, nil
+}
+
+// openSparseCopy is nil where name is something else than a file of its own.
+func openSparseCopy(dir *os.File, name string) (f *os.File, created bool, err error) {
+	st, err := at.Stat(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
+		f, err = at.Open(dir, name, flags, 0o600)
+		return f, true, err
+	}
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 {
+		return nil, false, err
+	}
+	f, err = at.OpenOwn(dir, name, unix.O_RDWR)
+	return f, false, err
+}
+
+// fill gives to the contents of from and tells how much it wrote. Its time is that of the last write then.
+func (c *sparseCopier) fill(ctx context.Context, to, from *os.File, path string, st *unix.Stat_t) (written int64, err error) {
+	if twin, ok := c.links[[2]uint64{uint64(st.Dev), st.Ino}]; ok && twin.stat.Size == st.Size && twin.stat.Mtim == st.Mtim {
+		return 0, c.share(to, twin.path)
+	}
+	was, err := at.StatFile(to)
+	if err != nil {
+		return 0, err
+	}
+	if err := at.Retry(func() error { return unix.Ftruncate(int(to.Fd()), st.Size) }); err != nil {
+		return 0, &fs.PathError{Op: "truncate", Path: to.Name(), Err: err}
+	}
+	for offset := int64(0); offset < st.Size; {
+		if ctx.Err() != nil {
+			return written, context.Cause(ctx)
+		}
+		data, hole := nextData(from, offset, st.Size)
+		if err := punchData(to, offset, min(data, was.Size)); err != nil {
+			return written, err
+		}
+		n, err := c.update(ctx, to, from, data, hole, was.Size)
+		if written += n; err != nil {
+			return written, err
+		}
+		offset = hole
+	}
+	return written, nil
+}
+
+// share makes to a copy of what is at path in pending already.
+func (c *sparseCopier) share(to *os.File, path string) error {
+	dir, err := at.OpenBeneath(c.pending, filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	twin, err := at.OpenOwn(dir, filepath.Base(path), unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer twin.Close()
+	if err := at.Retry(func() error { return unix.Ftruncate(int(to.Fd()), 0) }); err != nil {
+		return &fs.PathError{Op: "truncate", Path: to.Name(), Err: err}
+	}
+	return btrfs.CloneFile(to, twin)
+}
+
+// nextData returns where the next data begins and ends, both size if there is none.
+func nextData(f *os.File, offset, size int64) (data, hole int64) {
+	data, err := unix.Seek(int(f.Fd()), offset, unix.SEEK_DATA)
+	if err != nil || data >= size { // ENXIO: nothing but a hole is left
+		return size, size
+	}
+	hole, err = unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
+	if err != nil {
+		hole = size
+	}
+	return data, min(hole, size)
+}
+
+// punchData makes a hole of a range of f, if there is data in it.
+func punchData(f *os.File, from, end int64) error {
+	for from < end {
+		data, hole := nextData(f, from, end)
+		if data >= end {
+			return nil
+		}
+		const mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+		err := at.Retry(func() error { return unix.Fallocate(int(f.Fd()), mode, data, hole-data) })
+		if err != nil {
+			return &fs.PathError{Op: "punch hole", Path: f.Name(), Err: err}
+		}
+		from = hole
+	}
+	return nil
+}
+
+// update copies what differs in a range of data. From had on, to is a hole.
+func (c *sparseCopier) update(ctx context.Context, to, from *os.File, offset, end, had int64) (written int64, err error) {
+	for offset < end {
+		if ctx.Err() != nil {
+			return written, context.Cause(ctx)
+		}
+		buf := c.from[:min(sparseUnit-offset%sparseUnit, end-offset)]
+		n, err := from.ReadAt(buf, offset)
+		if err != nil && !errors.Is(err, io.EOF) || n == 0 {
+			return written, errUnread
+		}
+		have, err := c.have(to, offset, n, had)
+		if err != nil {
+			return written, err
+		}
+		more, err := writeDifferent(to, offset, buf[:n], have)
+		if written += more; err != nil {
+			return written, err
+		}
+		offset += int64(n)
+	}
+	return written, nil
+}
+
+// have reads what is in to; nil are zeros.
+func (c *sparseCopier) have(to *os.File, offset int64, length int, had int64) ([]byte, error) {
+	if offset >= had {
+		return nil, nil
+	}
+	have := c.to[:length]
+	n, err := to.ReadAt(have, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	clear(have[n:])
+	return have, nil
+}
+
+// writeDifferent writes the blocks of data that are not in have, those side by side at once. In what is new zeros stay
+// holes only in larger units: small ones would cost more metadata than they save.
+func writeDifferent(to *os.File, offset int64, data, have []byte) (written int64, err error) {
+	block := holeBlock
+	if have == nil {
+		block = holeUnit
+	}
+	same := func(i int) bool {
+		part := data[i:min(i+block, len(data))]
+		if have == nil {
+			return isZero(part)
+		}
+		return bytes.Equal(part, have[i:i+len(part)])
+	}
+	for i := 0; i < len(data); {
+		if same(i) {
+			i += block
+			continue
+		}
+		start := i
+		for i < len(data) && !same(i) {
+			i += block
+		}
+		part := data[start:min(i, len(data))]
+		if _, err := to.WriteAt(part, offset+int64(start)); err != nil {
+			return written, err
+		}
+		written += int64(len(part))
+	}
+	return written, nil
+}

@@ -1,0 +1,72 @@
+package transfer
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// maxUnread bounds how many paths are remembered that could not be read.
+const maxUnread = 10_000
+
+// Unread is what a sender could not list or open: then rsync deletes nothing, as it cannot tell what is gone from what
+// was not seen.
+type Unread struct {
+	DeletionsSkipped bool     // rsync says that it left out deletions
+	Paths            []string // as the sender names them, absolute but for a daemon
+	Unclear          bool     // it complained of something else too, or of too much
+}
+
+var (
+	skippedDeletions = regexp.MustCompile(`^(?:rsync: )?(?:\[\w+\] )?IO error encountered -- skipping file deletion$`)
+	unreadPath       = regexp.MustCompile(`^rsync: (?:\[sender\] )?(?:opendir|readdir|readlink_stat|send_files failed to open|read errors mapping|get_acl: sys_acl_get_file|get_xattr_names: llistxattr|get_xattr_data: lgetxattr)[ (]"(.*)"(?: \(in [^)]*\))?(?:,.*)?\)?(?: failed)?(?: \(.*\))?: `)
+	otherSide        = regexp.MustCompile(`^rsync: \[(?:receiver|generator|Receiver|client|Client)\] `)
+)
+
+// note reads one line of rsync's.
+func (u *Unread) note(line string) {
+	switch m := unreadPath.FindStringSubmatch(line); {
+	case skippedDeletions.MatchString(line):
+		u.DeletionsSkipped = true
+	case m != nil && len(u.Paths) < maxUnread:
+		u.Paths = append(u.Paths, rsyncexec.Unescape(m[1]))
+	case m != nil, strings.HasPrefix(line, "[sender] "):
+		u.Unclear = true
+	case strings.HasPrefix(line, "rsync: ") && !otherSide.MatchString(line):
+		u.Unclear = true
+	}
+}
+
+// Spares tells whether path, below the source, must not be deleted: it could not be read itself, lies in what could not,
+// or leads to it. root is where the source lies, "" if that is not known.
+func (u Unread) Spares(root, path string) bool {
+	for _, unread := range u.Paths {
+		if root != "" {
+			rel, inside := strings.CutPrefix(unread, strings.TrimSuffix(root, "/")+"/")
+			if !inside || rel == path || strings.HasPrefix(path, rel+"/") || strings.HasPrefix(rel, path+"/") {
+				return true
+			}
+			continue
+		}
+		unread = "/" + strings.Trim(unread, "/")
+		for up := path; up != ""; { // any of them may be what is named
+			if strings.HasSuffix(unread, "/"+up) || strings.Contains(unread, "/"+path+"/") {
+				return true
+			}
+			i := strings.LastIndexByte(up, '/')
+			up = up[:max(i, 0)]
+		}
+	}
+	return false
+}
+
+// And is what two runs could not read.
+func (u Unread) And(other Unread) Unread {
+	return Unread{
+		DeletionsSkipped: u.DeletionsSkipped || other.DeletionsSkipped,
+		Paths:            slices.Concat(u.Paths, other.Paths),
+		Unclear:          u.Unclear || other.Unclear,
+	}
+}

@@ -1,0 +1,63 @@
+package transfer
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestUnread(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want Unread
+	}{
+		{`IO error encountered -- skipping file deletion`, Unread{DeletionsSkipped: true}},
+		{`rsync: [sender] opendir "/s/a b" failed: Permission denied (13)`, Unread{Paths: []string{"/s/a b"}}},
+		{`rsync: opendir "/s/old" failed: Permission denied (13)`, Unread{Paths: []string{"/s/old"}}},
+		{`rsync: [sender] opendir "/dir" (in module) failed: Permission denied (13)`, Unread{Paths: []string{"/dir"}}},
+		{`rsync: [sender] opendir "/s/new\#012line" failed: Permission denied (13)`, Unread{Paths: []string{"/s/new\nline"}}},
+		{`rsync: [sender] readlink_stat("/s/x") failed: Transport endpoint is not connected (107)`, Unread{Paths: []string{"/s/x"}}},
+		{`rsync: [sender] readlink_stat("/x" (in module)) failed: Permission denied (13)`, Unread{Paths: []string{"/x"}}},
+		{`rsync: [sender] send_files failed to open "/s/f": Permission denied (13)`, Unread{Paths: []string{"/s/f"}}},
+		{`rsync: [sender] read errors mapping "/s/f": Input/output error (5)`, Unread{Paths: []string{"/s/f"}}},
+		{`rsync: [sender] readdir("/s/d"): Input/output error (5)`, Unread{Paths: []string{"/s/d"}}},
+		{`rsync: [receiver] mkstemp "/d/f" failed: Permission denied (13)`, Unread{}},
+		{`rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1394) [sender=3.5.0]`, Unread{}},
+		{`file has vanished: "/s/f"`, Unread{}},
+		{`[sender] cannot convert filename: x (Invalid or incomplete multibyte or wide character)`, Unread{Unclear: true}},
+		{`rsync: [sender] something new "/s/f": Input/output error (5)`, Unread{Unclear: true}},
+	} {
+		var u Unread
+		u.note(c.line)
+		if u.DeletionsSkipped != c.want.DeletionsSkipped || u.Unclear != c.want.Unclear || !slices.Equal(u.Paths, c.want.Paths) {
+			t.Errorf("%s: %+v, want %+v", c.line, u, c.want)
+		}
+	}
+}
+
+func TestUnreadSpares(t *testing.T) {
+	for _, c := range []struct {
+		root, unread, path string
+		want               bool
+	}{
+		{"/s", "/s/a/b", "a/b", true},
+		{"/s", "/s/a/b", "a/b/c", true},
+		{"/s", "/s/a/b", "a", true},
+		{"/s", "/s/a/b", "a/bc", false},
+		{"/s", "/s/a/b", "a/c", false},
+		{"/", "/a/b", "a/b/c", true},
+		{"/", "/a/b", "c", false},
+		{"/s", "/s", "anything", true},
+		{"/s", "/elsewhere", "anything", true},
+		{"", "/home/u/s/a/b", "a/b", true},
+		{"", "/home/u/s/a/b", "a/b/c", true},
+		{"", "/home/u/s/a/b", "a", true},
+		{"", "/home/u/s/a/b", "c", false},
+		{"", "/home/u/s/a/b", "b/c", true}, // it may be the source that is called a
+		{"", "dir", "dir/x", true},
+	} {
+		u := Unread{Paths: []string{c.unread}}
+		if got := u.Spares(c.root, c.path); got != c.want {
+			t.Errorf("%q with %q unread below %q: spared %v, want %v", c.path, c.unread, c.root, got, c.want)
+		}
+	}
+}
