@@ -92,6 +92,13 @@ func CopyXattrs(dst, src *os.File) error {
 }
 
 // ListXattrs is List for an open file.
+// OfFilesystem tells of attributes that belong to one type of filesystem, such as btrfs.compression. Another one, or a
+// file that is stored in another way, may not be able to hold them, and loses nothing by that.
+func OfFilesystem(name string) bool {
+	namespace, _, _ := strings.Cut(name, ".")
+	return !slices.Contains([]string{"user", "trusted", "security", "system"}, namespace)
+}
+
 func ListXattrs(f *os.File) ([]string, error) {
 	names, err := Xattrs(f.Fd()).List()
 	return names, Error("listxattr", f, "", err)

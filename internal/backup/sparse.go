@@ -61,7 +61,7 @@ func (x filled) chosen(ctx context.Context, opts rsyncexec.Options, paths []stri
 	paths = slices.DeleteFunc(paths, func(path string) bool {
 		return slices.ContainsFunc(leftOut, func(out string) bool { return path == out || strings.HasPrefix(path, out+"/") })
 	})
-	rules := len(opts.Protect)+len(opts.Filter)+len(opts.Exclude)+len(opts.ExcludeFrom)+len(opts.Extra) > 0
+	rules := len(x.src.Views)+len(opts.Filter)+len(opts.Exclude)+len(opts.ExcludeFrom)+len(opts.Extra) > 0
 	switch {
 	case len(paths) == 0 || !rules:
 		return paths

@@ -58,12 +58,20 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	opts.Progress = expecting(opts.Progress, seen.entries)
 	opts.Program, opts.Version = x.program, x.version
 	opts.ExtraFiles = []*os.File{x.work, x.dest.Dir}
+	kept, err := x.keepProperties(ctx)
+	if err != nil {
+		return transferred{filled: x}, fail.Step("hand down the properties of DEST", err)
+	}
+	opts.Protect = append(opts.Protect, kept...)
 	copied, err := x.copySparse(ctx, opts, seen.sparse)
 	if err != nil {
 		return transferred{filled: x}, fail.Step("copy files with holes", err)
 	}
 	end, err := x.runs(ctx, opts)
 	end = withCopied(end, copied)
+	if text := end.UnheldText(); text != "" {
+		x.tell.notice(text)
+	}
 	if err != nil || !end.Useful() {
 		return transferred{x, end}, err
 	}
@@ -127,6 +135,30 @@ func (x looked) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
 
 // safeRsync is the first release without the vulnerabilities fixed in 2026.
 var safeRsync = rsyncexec.Version{Major: 3, Minor: 5}
+
+// keepProperties lets what was set on DEST itself decide how it is stored, such
+// as its compression, and returns the rules that keep rsync from removing it.
+// An ordinary user's rsync leaves it alone.
+func (x filled) keepProperties(ctx context.Context) ([]string, error) {
+	properties, err := pending.PropertiesOf(x.dest.Dir)
+	if err != nil || len(properties) == 0 {
+		return nil, err
+	}
+	if n, err := properties.HandDown(ctx, x.work); err != nil {
+		return nil, err
+	} else if n > 0 {
+		x.tell.log.Info("gave the properties of DEST to the new backup", "directories", n)
+	}
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	// With a rule for attributes rsync no longer leaves out system.* by itself, on neither side of a local copy. One that is for the receiver alone is not
+	// sent: an rsync before 3.1 over there would not know it.
+	if x.src.Local() {
+		return []string{"-xr btrfs.*", "-xr system.*", "-xs system.*"}, nil
+	}
+	return []string{"-xr btrfs.*", "-xr system.*"}, nil
+}
 
 // again runs rsync once more on a pending that it has just written: links it
 // made there are as unsafe to write to as those of the base. What first has

@@ -301,6 +301,9 @@ func (r *restore) copy(ctx context.Context) error {
 	if lost {
 		end = r.again(ctx, end)
 	}
+	if text := end.UnheldText(); text != "" {
+		r.notice(text)
+	}
 	err := r.judge(end)
 	if gone := r.view.Gone(); gone != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w; %s is not complete", gone, r.target.shown)

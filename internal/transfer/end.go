@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -21,6 +22,9 @@ type End struct {
 	Stopped bool
 	// TooManyLinks counts the names that DEST could not hold as further names of a file.
 	TooManyLinks int
+	// Unheld are attributes that belong to a filesystem and that the destination cannot hold. Where rsync complained of
+	// nothing else, Err is nil.
+	Unheld []string
 	// Unread is what the sender could not read.
 	Unread Unread
 	// Kept: what is gone from the source is still there, as it could not be told from what was not read.
@@ -55,6 +59,25 @@ func (end End) LinksLeft() bool {
 	var exit *rsyncexec.ExitError
 	return end.TooManyLinks > 0 && errors.As(end.Err, &exit) && !end.NoSpace && !end.Stopped &&
 		(exit.Code == rsyncexec.ExitPartial || exit.Code == rsyncexec.ExitDiagnostics) && !errors.Is(end.Err, rsyncexec.ErrStillRunning)
+}
+
+// unheldMessage is what rsync says of an attribute that the destination cannot hold.
+var unheldMessage = regexp.MustCompile(`^rsync: (?:\[\w+\] )?rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: (?:Operation not supported \(95\)|Invalid argument \(22\))$`)
+
+func unheldName(line string) (name string, ok bool) {
+	m := unheldMessage.FindStringSubmatch(line)
+	if m == nil || !at.OfFilesystem(m[1]) {
+		return "", false
+	}
+	return m[1], true
+}
+
+// UnheldText says what is missing, or is empty.
+func (end End) UnheldText() string {
+	if len(end.Unheld) == 0 {
+		return ""
+	}
+	return "attributes that only their own filesystem can hold are left out: " + say.QuoteSome(end.Unheld)
 }
 
 // LeftOut says which devices are missing.

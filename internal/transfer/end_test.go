@@ -17,3 +17,18 @@ func TestNoSpaceMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestUnheldName(t *testing.T) {
+	for line, want := range map[string]string{
+		`rsync: [receiver] rsync_xal_set: fsetxattr("/t/dir","btrfs.compression") failed: Operation not supported (95)`: "btrfs.compression",
+		`rsync: [receiver] rsync_xal_set: lsetxattr("/t/f","btrfs.compression") failed: Invalid argument (22)`:          "btrfs.compression",
+		`rsync: rsync_xal_set: lsetxattr("/t/f","lustre.lov") failed: Operation not supported (95)`:                     "lustre.lov",
+		`rsync: [receiver] rsync_xal_set: lsetxattr("/t/f","user.x") failed: Operation not supported (95)`:              "",
+		`rsync: [receiver] rsync_xal_set: lsetxattr("/t/f","trusted.x") failed: Operation not permitted (1)`:            "",
+		`rsync: [receiver] rsync_xal_set: lsetxattr("/t/f","btrfs.compression") failed: No space left on device (28)`:   "",
+	} {
+		if got, _ := unheldName(line); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}

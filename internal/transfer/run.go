@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
@@ -30,6 +31,7 @@ func Run(ctx context.Context, j Job) End {
 	var end End
 	said := messages{log: j.Log, names: j.Names}
 	failed := newFailedFiles()
+	wrong := 0 // messages of something else than attributes that cannot be held
 	opts := j.Options
 	opts.Line = func(stream, line string) {
 		end.Unread.note(line)
@@ -37,6 +39,15 @@ func Run(ctx context.Context, j Job) End {
 			if tooManyLinks.MatchString(line) {
 				end.TooManyLinks++
 				return // a second run makes files of them
+			}
+			if name, ok := unheldName(line); ok {
+				if !slices.Contains(end.Unheld, name) {
+					end.Unheld = append(end.Unheld, name)
+				}
+				return
+			}
+			if !strings.HasPrefix(line, "rsync error: ") {
+				wrong++
 			}
 			failed.add(line)
 			end.NoSpace = end.NoSpace || saysNoSpace(line)
@@ -69,6 +80,9 @@ func Run(ctx context.Context, j Job) End {
 	}
 	end.Result, end.Err = rsyncexec.Run(ctx, opts)
 	end.rename(j.Names)
+	if end.Partial() && len(end.Unheld) > 0 && wrong == 0 && end.TooManyLinks == 0 {
+		end.Err = nil
+	}
 	if end.Err != nil && j.Peer != "" {
 		end.Err = fmt.Errorf("%s: %w", j.Peer, end.Err)
 	}
