@@ -33,6 +33,6 @@ func ParseListed(line string) (Listed, bool) {
 	if err != nil || strings.IndexByte("fdLDS", kind) < 0 {
 		return Listed{}, false
 	}
-	path := strings.TrimSuffix(unescape(line[changeWidth+len(listTime)+2:]), "/")
+	path := strings.TrimSuffix(Unescape(line[changeWidth+len(listTime)+2:]), "/")
 	return Listed{kind, mtime, path}, true
 }
