@@ -49,6 +49,9 @@ var (
 	// ErrUnread: Verify could not read something for another reason, such as
 	// a missing right, and so does not know whether it is damaged.
 	ErrUnread = facts.ErrUnread
+	// ErrNotVerified: Verify has read files whose data has no checksums, and so
+	// does not know whether they are intact.
+	ErrNotVerified = facts.ErrNotVerified
 	// ErrDiffers: a backup and a source are not the same.
 	ErrDiffers = facts.ErrDiffers
 	// ErrCheck: Check found something that somebody must look at.

@@ -194,4 +194,5 @@ const (
 	Clean              = facts.Clean
 	Damaged            = facts.Damaged
 	Unread             = facts.Unread
+	NotVerified        = facts.NotVerified
 )

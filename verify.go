@@ -45,6 +45,10 @@ type VerifyReport struct {
 	// became of the first 100.
 	Unread  int      `json:"unread"`
 	Unreads []string `json:"unreads,omitempty"`
+	// NotVerified is how many files have data without checksums, as of nodatacow,
+	// and NotVerifiedFiles the first 100 of them.
+	NotVerified      int           `json:"not_verified"`
+	NotVerifiedFiles []DamagedFile `json:"not_verified_files,omitempty"`
 	// DeviceErrors is how many errors the devices counted meanwhile. If nothing
 	// is damaged they were put right from a second copy.
 	DeviceErrors uint64    `json:"device_errors"`
@@ -57,15 +61,16 @@ type VerifyReport struct {
 // file that the disk no longer gives back as it was written: btrfs keeps a
 // checksum of each block and answers a bad one with EIO. Directories and
 // inodes are read too, but those that the kernel has in memory already are
-// not read anew. Data written with nodatacow has no checksum, and where the
-// filesystem keeps two copies (RAID1, DUP) one good copy is enough.
+// not read anew. Data written with nodatacow has no checksum: it is read, but
+// not verified. Where the filesystem keeps two copies (RAID1, DUP) one good copy is
+// enough.
 //
 // What was found is kept in the record of each backup, if DEST can be written
 // to. Nothing else is changed, no lock is taken and a running backup is not
 // disturbed. Reading needs the rights that the modes of the files ask for;
 // naming the backups that share the damage is complete for root alone.
 //
-// Errors match ErrDamaged, ErrUnread (also both), ErrNoBackup, ErrAmbiguous,
+// Errors match ErrDamaged, ErrUnread, ErrNotVerified (also several), ErrNoBackup, ErrAmbiguous,
 // ErrBackupGone, or those of List. The report is valid with any error.
 func Verify(ctx context.Context, dest string, o VerifyOptions) (*VerifyReport, error) {
 	r, err := verify.Run(ctx, dest, verify.Options(o))

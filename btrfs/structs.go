@@ -91,6 +91,14 @@ type searchArgsV2 struct {
 	Buf     [searchBufSize]byte
 }
 
+// btrfs_ioctl_search_args_v2 for one small item
+type searchOneArgs struct {
+	_       structs.HostLayout
+	Key     searchKey
+	BufSize uint64
+	Buf     [512]byte
+}
+
 // btrfs_ioctl_space_info
 type spaceInfo struct {
 	_          structs.HostLayout
@@ -405,6 +413,7 @@ const (
 	_ = -(unsafe.Sizeof(searchKey{}) ^ 104)
 	_ = -(unsafe.Offsetof(searchKey{}.NrItems) ^ 64)
 	_ = -(unsafe.Offsetof(searchArgsV2{}.Buf) ^ 112)
+	_ = -(unsafe.Offsetof(searchOneArgs{}.Buf) ^ 112)
 	_ = -(unsafe.Sizeof(spaceInfo{}) ^ 24)
 	_ = -(unsafe.Offsetof(spaceArgs{}.Spaces) ^ 16)
 	_ = -(unsafe.Sizeof(devInfoArgs{}) ^ 4096)

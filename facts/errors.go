@@ -155,4 +155,7 @@ var (
 	// ErrUnread: Verify could not read something for another reason, such as
 	// a missing right, and so does not know whether it is damaged.
 	ErrUnread = errors.New("could not be read")
+	// ErrNotVerified: Verify has read files whose data has no checksums, and so
+	// does not know whether they are intact.
+	ErrNotVerified = errors.New("not verified")
 )

@@ -70,10 +70,13 @@ const (
 	Damaged VerifyResult = "damaged"
 	// Unread: some of it could not be read for other reasons.
 	Unread VerifyResult = "unread"
+	// NotVerified: some of it has no checksums, so that nothing tells whether it is
+	// what was written.
+	NotVerified VerifyResult = "not verified"
 )
 
 // Verification is the part of a record that says when Verify last read the
-// backup, and what it found: Clean or Damaged.
+// backup, and what it found: Clean, Damaged or NotVerified.
 type Verification struct {
 	At     time.Time    `json:"at"` // UTC
 	Result VerifyResult `json:"result"`

@@ -4,6 +4,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -126,12 +128,23 @@ func systemHints(err error, i invocation) ([]string, bool) {
 		return []string{"apt-get install rsync"}, true
 	case errors.Is(err, syscall.EROFS) && !isRestore:
 		return []string{"to see how it is mounted: " + quoteAll("findmnt", "-T", i.dest())}, true
+	case errors.Is(err, rsbtbackup.ErrNotVerified) && !errors.Is(err, rsbtbackup.ErrDamaged):
+		return []string{unsureHint(i)}, true
 	case errors.Is(err, rsbtbackup.ErrUnread) && asUser, errors.Is(err, fs.ErrPermission) && asUser:
 		return []string{"sudo " + i.again()}, true
 	case errors.Is(err, rsbtbackup.ErrIncomplete) && isBackup && asUser && strings.Contains(err.Error(), "Permission denied") && isHere(backup.Src):
 		return []string{"root can read everything: sudo " + i.again()}, true
 	}
 	return nil, false
+}
+
+// unsureHint: against the source everything can be compared.
+func unsureHint(i invocation) string {
+	src := "SRC"
+	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {
+		src = cmp.Or(lastSource(l.Backups), src)
+	}
+	return "to compare the newest with its source: " + quoteAll("rsbtbackup", "verify", i.dest(), "latest", "--against", src)
 }
 
 func isPrune(c command) bool {

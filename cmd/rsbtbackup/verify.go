@@ -35,8 +35,9 @@ Every file is read from the disk, not from memory, so that btrfs checks every ch
 the place of the damage, the other backups that share it, and the nearest older backup in which the file is intact. As
 root, data that several backups share is read once. The result is kept in the record of each backup.
 
-The exit code is 0 if all is well and 1 if anything is damaged, could not be read, or differs from SRC. A file that may
-not be read is not reported as damaged.
+The exit code is 0 if all is well and 1 if anything is damaged, could not be read, is not verified, or differs from SRC. A
+file that may not be read is not reported as damaged. Not verified is a file written with nodatacow (chattr +C), which has
+no checksums: it is read, but nothing tells whether it is what was written.
 
 A damaged backup stays as it is. If it is the newest, the next backup copies anew from SRC every file that can not be
 read, or everything if metadata is damaged.
@@ -108,7 +109,7 @@ func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
 		u.log.Warn(notice)
 	}
 	report.Backups = append([]rsbtbackup.VerifiedBackup{}, report.Backups...) // [], not null
-	u.result(verifyLines(report, err, c.NewOnly)...)
+	u.result(verifyLines(report, err, c.NewOnly, f.Verbose)...)
 	return errors.Join(err, u.object(verifyObject{"verify", report, nil}))
 }
 
@@ -175,7 +176,11 @@ func sharedText(d rsbtbackup.Damage) string {
 	return text
 }
 
-func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly bool) []string {
+// shownNotVerified is how many files without checksums are named without -v: with
+// nodatacow all are without.
+const shownNotVerified = 10
+
+func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly, all bool) []string {
 	switch {
 	case len(r.Backups) > 0:
 	case err != nil:
@@ -197,12 +202,24 @@ func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly bool) []string {
 	switch {
 	case r.Damaged > 0:
 		line += fmt.Sprintf("; %d damaged", r.Damaged)
-	case r.Unread > 0:
+	case r.Unread > 0 && r.NotVerified == 0:
 		line += fmt.Sprintf("; %d could not be read, no damage in the rest", r.Unread)
-	default:
+	case r.Unread > 0:
+		line += fmt.Sprintf("; %d could not be read", r.Unread)
+	case r.NotVerified == 0:
 		line += "; no damage"
 	}
+	if r.NotVerified > 0 {
+		line += fmt.Sprintf("; %d not verified", r.NotVerified)
+	}
 	lines := []string{line}
+	for i, f := range r.NotVerifiedFiles {
+		if i == shownNotVerified && !all {
+			lines = append(lines, fmt.Sprintf("... and %d more without checksums", r.NotVerified-i))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("no checksums: %s in %s", quote(f.Path), f.Backup))
+	}
 	if r.Damaged > 0 {
 		lines = append(lines, "what is damaged stays so in the backups that have it; the next backup copies it anew from the source if the newest is one of them")
 	}

@@ -147,6 +147,7 @@ type checkInput struct {
 	devices     []btrfs.Device
 	devicesErr  error
 	mount       mounts.Mount
+	unsummed    string // why what is written has no checksums
 	log         store.LogState
 }
 
@@ -165,6 +166,7 @@ func look(ctx context.Context, dest string, o Options) (in *checkInput, err erro
 	if in.state, err = s.ReadState(time.Local); err != nil {
 		return nil, fail.Step("read", err)
 	}
+	in.unsummed = s.WithoutChecksums(in.state)
 	if in.running == nil {
 		in.running = s.RunningNow(in.mount) // one that began while we looked
 	}

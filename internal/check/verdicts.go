@@ -145,9 +145,12 @@ func checkRecords(in *checkInput, r *Report) {
 }
 
 // lostOf parts the backups that can not be opened into those that are damaged and
-// those that are not for this user.
-func lostOf(broken []facts.Snapshot) (lost, closed []string) {
+// those that are not for this user, but for those that are accepted as they are.
+func lostOf(broken []facts.Snapshot, accepted []string) (lost, closed []string) {
 	for _, b := range broken {
+		if slices.Contains(accepted, b.Name) {
+			continue
+		}
 		if btrfs.IsDamage(b.WhyNot) {
 			lost = append(lost, b.Name)
 		} else {
@@ -159,18 +162,23 @@ func lostOf(broken []facts.Snapshot) (lost, closed []string) {
 
 func checkVerified(in *checkInput, r *Report) {
 	const name = "verified"
-	var damaged, accepted []string
-	for _, b := range in.state.Backups {
+	var damaged, accepted, unsure []string
+	for _, b := range in.state.All() {
+		if b.Unreadable == "" && (b.Record == nil || b.Record.Verified == nil || b.Record.Verified.Result == facts.Clean) {
+			continue
+		}
 		switch {
-		case b.Record == nil || b.Record.Verified == nil || b.Record.Verified.Result != facts.Damaged:
 		case slices.Contains(in.accepted, b.Name):
 			accepted = append(accepted, b.Name)
-		default:
+		case b.Unreadable != "":
+		case b.Record.Verified.Result == facts.Damaged:
 			damaged = append(damaged, b.Name)
+		case b.Record.Verified.Result == facts.NotVerified:
+			unsure = append(unsure, b.Name)
 		}
 	}
 	i := store.LastClean(in.state.Backups)
-	lost, closed := lostOf(in.state.Broken)
+	lost, closed := lostOf(in.state.Broken, in.accepted)
 	switch {
 	case len(lost) > 0:
 		r.add(name, facts.CheckFail, "%s damaged, nothing in it can be read: %s", say.Plural(len(lost), "backup"), say.SomeNames(lost))
@@ -178,6 +186,8 @@ func checkVerified(in *checkInput, r *Report) {
 		r.add(name, facts.CheckWarn, "%s can not be opened by this user: %s", say.Plural(len(closed), "backup"), say.SomeNames(closed))
 	case len(damaged) > 0:
 		r.add(name, facts.CheckFail, "%s damaged when last read: %s", say.Plural(len(damaged), "backup"), say.SomeNames(damaged))
+	case len(unsure) > 0:
+		r.add(name, facts.CheckWarn, "%s with data that has no checksums, and so is not verified: %s", say.Plural(len(unsure), "backup"), say.SomeNames(unsure))
 	case len(accepted) > 0:
 		r.add(name, facts.CheckOK, "damage accepted in %s", say.SomeNames(accepted))
 	case i < 0:
@@ -311,6 +321,8 @@ func checkMount(in *checkInput, r *Report) {
 		r.add(name, facts.CheckWarn, "mounted read-only: no backup can be made")
 	case len(in.state.Hidden) > 0:
 		r.add(name, facts.CheckWarn, "something is mounted on %s, and hides what is there: no backup is read or deleted there meanwhile", say.SomeNames(in.state.Hidden))
+	case in.unsummed != "":
+		r.add(name, facts.CheckWarn, "%s", in.unsummed)
 	default:
 		r.add(name, facts.CheckOK, "writable")
 	}

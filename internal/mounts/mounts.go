@@ -36,6 +36,7 @@ type Mount struct {
 	Source        string // what the filesystem calls its device: "/dev/sda", "host:/export", "tmpfs"
 	ReadOnly      bool   // this mount
 	SuperReadOnly bool   // the filesystem
+	Unsummed      bool   // what is written to a btrfs has no checksums
 	Compressed    bool   // new files of a btrfs are compressed where it helps
 }
 
@@ -91,6 +92,7 @@ func parseMount(line string) (m Mount, err error) {
 	}
 	m.Kind, m.Source = super[0], unescapeOctal(super[1])
 	m.ReadOnly, m.SuperReadOnly = hasOption(fields[5], "ro"), hasOption(super[2], "ro")
+	m.Unsummed = hasOption(super[2], "nodatasum") || hasOption(super[2], "nodatacow")
 	m.Compressed = slices.ContainsFunc(strings.Split(super[2], ","), func(o string) bool { return strings.HasPrefix(o, "compress") })
 	return m, nil
 }

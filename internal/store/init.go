@@ -19,6 +19,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 )
 
@@ -126,6 +127,9 @@ func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
 	if r.Warnings, err = s.exposure(); err != nil {
 		return fail.Step("read", err)
 	}
+	if why := s.WithoutChecksums(st); why != "" {
+		r.Warnings = append(r.Warnings, why)
+	}
 	if nested := s.nested(st); nested != "" {
 		r.Warnings = append(r.Warnings, nested)
 	}
@@ -142,6 +146,34 @@ func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
 	}
 	CloseLog(sink, logger)
 	return nil
+}
+
+// Unsummed tells whether it is mounted so that what is written has no checksums.
+func (s *Store) Unsummed() bool { return mounts.ReadMount(s.Dir).Unsummed }
+
+// WithoutChecksums says why what the next backup writes would have no checksums;
+// empty if it would. Damage to such data is met by nobody.
+func (s *Store) WithoutChecksums(st *State) string {
+	const so = "so what is written has no checksums, and no verify can find damage to it"
+	if s.Unsummed() {
+		return fmt.Sprintf("%s is mounted with nodatacow or nodatasum, %s (findmnt -T %[1]s; to go back: mount -o remount,datacow,datasum)", s.Path, so)
+	}
+	dirs := []string{"."}
+	if newest := st.Newest(); newest != nil {
+		dirs = append(dirs, newest.Name) // new files take after the directory they are in
+	}
+	for _, name := range dirs {
+		d, err := at.OpenDir(s.Dir, name)
+		if err != nil {
+			continue // it is not this that matters then
+		}
+		noCOW, err := btrfs.NoCOW(d)
+		_ = d.Close() // nothing was written
+		if err == nil && noCOW {
+			return fmt.Sprintf("%s has the attribute of chattr +C, %s (lsattr -d)", d.Name(), so)
+		}
+	}
+	return ""
 }
 
 // ancestry tells who made the backups that have no record of ours.

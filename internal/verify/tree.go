@@ -200,9 +200,11 @@ func (r *backupReader) addWhole(dir *os.File, name, path string) error {
 		return f.Close()
 	}
 	file := r.pool.Hold(f, path, st.Size)
-	err = r.pool.AddData(file, st)
-	r.pool.Release(file)
-	return err
+	defer r.pool.Release(file)
+	if err := r.noteChecksums(f, st, path); err != nil {
+		return err
+	}
+	return r.pool.AddData(file, st)
 }
 
 func (r *backupReader) seen(inode uint64) bool {
@@ -270,5 +272,28 @@ func (r *backupReader) holdInode(inode uint64) (*readback.File, error) {
 		r.failAt(path, err)
 		return nil, nil
 	}
+	if err := r.noteChecksums(f, st, path); err != nil {
+		r.failAt(path, err)
+	}
 	return r.pool.Hold(f, path, st.Size), nil
+}
+
+// noteChecksums counts a file if it has data without checksums. For who is not
+// root, the way it is mounted has to do where the file itself says nothing.
+func (r *backupReader) noteChecksums(f *os.File, st unix.Stat_t, path string) error {
+	if st.Size == 0 || st.Blocks == 0 {
+		return nil
+	}
+	lacks, certain, err := btrfs.LacksChecksums(f)
+	if err != nil || !lacks && (certain || !r.run.unsummed) {
+		return err
+	}
+	if st.Size <= readback.BlockSize {
+		extents, err := btrfs.Extents(f, 0, uint64(st.Size))
+		if err != nil || len(extents) == 0 || extents[0].Inline {
+			return err
+		}
+	}
+	r.run.addNotVerified(r.snap.Name, path)
+	return nil
 }

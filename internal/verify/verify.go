@@ -53,6 +53,10 @@ type Report struct {
 	// became of the first 100.
 	Unread  int      `json:"unread"`
 	Unreads []string `json:"unreads,omitempty"`
+	// NotVerified is how many files have data without checksums, as of nodatacow,
+	// and NotVerifiedFiles the first 100 of them.
+	NotVerified      int                 `json:"not_verified"`
+	NotVerifiedFiles []facts.DamagedFile `json:"not_verified_files,omitempty"`
 	// DeviceErrors is how many errors the devices counted meanwhile. If nothing
 	// is damaged they were put right from a second copy.
 	DeviceErrors uint64    `json:"device_errors"`
@@ -70,8 +74,9 @@ const (
 // file that the disk no longer gives back as it was written: btrfs keeps a
 // checksum of each block and answers a bad one with EIO. Directories and
 // inodes are read too, but those that the kernel has in memory already are
-// not read anew. Data written with nodatacow has no checksum, and where the
-// filesystem keeps two copies (RAID1, DUP) one good copy is enough.
+// not read anew. Data written with nodatacow has no checksum: it is read, but
+// not verified. Where the filesystem keeps two copies (RAID1, DUP) one good copy is
+// enough.
 //
 // What was found is kept in the record of each backup, if DEST can be written
 // to. Nothing else is changed, no lock is taken and a running backup is not
@@ -92,18 +97,20 @@ func Run(ctx context.Context, dest string, o Options) (*Report, error) {
 
 // verifying is one run of Verify.
 type verifying struct {
-	ctx    context.Context
-	o      Options
-	store  *store.Store
-	state  *store.State
-	byID   map[uint64]int // index into state.backups
-	errors uint64         // of the devices, when it began
+	ctx      context.Context
+	o        Options
+	store    *store.Store
+	state    *store.State
+	unsummed bool           // mounted so that what is written has no checksums
+	byID     map[uint64]int // index into state.backups
+	errors   uint64         // of the devices, when it began
 
 	mu       sync.Mutex // for what follows, and for the callbacks
 	report   *Report
 	progress facts.VerifyProgress
 	damaged  map[string]bool // backups
 	metadata map[string]bool // those of them whose metadata is
+	unsure   map[string]bool // backups with data that has no checksums
 	reported map[facts.DamagedFile]bool
 }
 
@@ -120,6 +127,7 @@ func (v *verifying) open(ctx context.Context, dest string) error {
 		return fail.Step("read", errors.Join(err, s.Close()))
 	}
 	v.ctx, v.store, v.state, v.report.Dest = ctx, s, st, s.Path
+	v.unsummed, v.unsure = s.Unsummed(), map[string]bool{}
 	v.byID, v.damaged, v.metadata, v.reported = map[uint64]int{}, map[string]bool{}, map[string]bool{}, map[facts.DamagedFile]bool{}
 	for i, b := range st.Backups {
 		v.byID[b.ID] = i
@@ -266,6 +274,8 @@ func (v *verifying) end(b *facts.Snapshot, r *backupReader) {
 		done.Result = facts.Damaged
 	case r.unread.Load() > 0:
 		done.Result = facts.Unread
+	case v.unsure[b.Name], r.base != nil && v.unsure[r.base.Name]:
+		done.Result, v.unsure[b.Name] = facts.NotVerified, true // it shares what was read with its base
 	}
 	v.report.Backups = append(v.report.Backups, done)
 	v.report.Files += done.Files
@@ -312,7 +322,7 @@ func (v *verifying) conclude() {
 	}
 	if sink != nil {
 		r := v.report
-		log.Info("verified", "backups", len(r.Backups), "files", r.Files, "bytes", r.Bytes, "damaged", r.Damaged, "unread", r.Unread)
+		log.Info("verified", "backups", len(r.Backups), "files", r.Files, "bytes", r.Bytes, "damaged", r.Damaged, "unread", r.Unread, "not_verified", r.NotVerified)
 		store.CloseLog(sink, v.o.Logger)
 	}
 }
@@ -334,14 +344,18 @@ func (v *verifying) notice(text string) {
 }
 
 func (v *verifying) verdict() error {
-	var damaged, unread error
+	var damaged, unread, unsure error
 	if n := v.report.Damaged; n > 0 {
 		damaged = fail.Kindf(facts.ErrDamaged, "%s damaged in %s", say.Plural(n, "file"), v.store.Path)
 	}
 	if n := v.report.Unread; n > 0 {
 		unread = fail.Kindf(facts.ErrUnread, "%s could not be read, the first: %s", say.Plural(n, "file"), v.report.Unreads[0])
 	}
-	return errors.Join(damaged, unread)
+	if n := v.report.NotVerified; n > 0 {
+		first := v.report.NotVerifiedFiles[0]
+		unsure = fail.Kindf(facts.ErrNotVerified, "%s not verified, as data without checksums can not be, the first: %q in %s", say.Plural(n, "file"), first.Path, first.Backup)
+	}
+	return errors.Join(damaged, unread, unsure)
 }
 
 // addUnread notes what could not be read for another reason than damage.
@@ -351,6 +365,17 @@ func (v *verifying) addUnread(err error) {
 	v.report.Unread++
 	if len(v.report.Unreads) < maxUnreads {
 		v.report.Unreads = append(v.report.Unreads, err.Error())
+	}
+}
+
+// addNotVerified counts a file whose data has no checksums.
+func (v *verifying) addNotVerified(backup, path string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.unsure[backup] = true
+	v.report.NotVerified++
+	if len(v.report.NotVerifiedFiles) < maxUnreads {
+		v.report.NotVerifiedFiles = append(v.report.NotVerifiedFiles, facts.DamagedFile{Backup: backup, Path: path})
 	}
 }
 
