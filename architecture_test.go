@@ -38,6 +38,7 @@ const (
 	streams = "internal/teststream"
 	configs = "internal/config"
 	jobRuns = "internal/jobs"
+	imports = "internal/imports"
 
 	layoutFile = "internal/store/layout.go"
 )
@@ -46,7 +47,7 @@ const (
 // floors, as far as mayImport says; never one beside it, or above.
 var floors = [][]string{
 	{command},
-	{jobRuns},
+	{jobRuns, imports},
 	{configs},
 	{"."},
 	{"internal/backup"},
@@ -68,7 +69,8 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention", configs, jobRuns},
+	command:             {".", "retention", configs, jobRuns, imports},
+	imports:             {configs},
 	jobRuns:             {".", configs},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/store", "internal/source"},
@@ -175,6 +177,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"imports go down", configs + "/a.go", `package config; import "` + module + `/internal/store"`, configs + " must not import internal/store"},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + "/" + configs + `"`, ". must not import " + configs},
 		{"imports go down", configs + "/a.go", `package config; import "` + module + "/" + jobRuns + `"`, configs + " must not import " + jobRuns},
+		{"imports go down", imports + "/a.go", `package imports; import "` + module + `"`, imports + " must not import ."},
 		{"imports go down", jobRuns + "/a.go", `package jobs; import "` + module + `/internal/store"`, jobRuns + " must not import internal/store"},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/btrfs"`, ""},
 		{"imports go down", "a.go", `package rsbtbackup; import "` + module + `/internal/walk"`, ". must not import internal/walk"},

@@ -1,4 +1,4 @@
-// rsbtbackup config check|show|example|schema
+// rsbtbackup config check|show|example|schema; import is in configimport.go
 
 package main
 
@@ -19,6 +19,7 @@ type configCommand struct {
 	Check   configCheckCommand   `cmd:"" help:"Look for mistakes in the config, and try what it names."`
 	Show    configShowCommand    `cmd:"" help:"Show the values that hold for each job, and where each comes from."`
 	Example configExampleCommand `cmd:"" help:"Print a config to start from, with every key."`
+	Import  configImportCommand  `cmd:"" help:"Make a config of rsnapshot.conf, btrbk.conf or a crontab."`
 	Schema  configSchemaCommand  `cmd:"" help:"Print the JSON schema of the config, for editors."`
 }
 

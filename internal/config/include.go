@@ -28,6 +28,19 @@ func Load(file string) (*Config, error) {
 	return c, nil
 }
 
+// Parse reads one file whose text is at hand. What it includes is not read.
+func Parse(name string, text []byte) (*Config, error) {
+	doc, problems := parseTOML(name, text)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	c, problems := assemble([]document{doc})
+	if len(problems) > 0 {
+		return nil, problems.sorted(c.Files)
+	}
+	return c, nil
+}
+
 // reader follows includes, depth first.
 type reader struct {
 	euid     int

@@ -285,12 +285,13 @@ func merged(k Key, name string, chain []*scope) (setting, []Origin, error) {
 // text is the value as TOML, unless it is a secret.
 func (s setting) text() string {
 	if secret, ok := s.value.(Secret); ok {
-		return tomlText(secret.String())
+		return TOML(secret.String())
 	}
-	return tomlText(s.raw)
+	return TOML(s.raw)
 }
 
-func tomlText(v any) string {
+// TOML is a value in that language: a text, a number, true or false, or a list.
+func TOML(v any) string {
 	switch v := v.(type) {
 	case string:
 		var b strings.Builder
@@ -298,10 +299,16 @@ func tomlText(v any) string {
 		e.SetEscapeHTML(false)
 		_ = e.Encode(v) // a string always encodes, and TOML's escapes include those of JSON
 		return strings.TrimSuffix(b.String(), "\n")
+	case []string:
+		texts := make([]string, len(v))
+		for i, one := range v {
+			texts[i] = TOML(one)
+		}
+		return "[" + strings.Join(texts, ", ") + "]"
 	case []any:
 		texts := make([]string, len(v))
 		for i, one := range v {
-			texts[i] = tomlText(one)
+			texts[i] = TOML(one)
 		}
 		return "[" + strings.Join(texts, ", ") + "]"
 	}

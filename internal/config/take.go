@@ -145,7 +145,7 @@ func (a *assembler) takeGlobal(l leaf, from Origin) {
 		return
 	}
 	a.globals[name] = setting{from: from}
-	a.config.Values = append(a.config.Values, Value{name, tomlText(l.value), []Origin{from}})
+	a.config.Values = append(a.config.Values, Value{name, TOML(l.value), []Origin{from}})
 	k.setGlobal(a.config, value)
 }
 

@@ -1,0 +1,192 @@
+package imports
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// section is one level of btrbk.conf: the file, a volume, a subvolume or a target. Options of an outer one hold in it.
+type section struct {
+	kind, arg string
+	line      int
+	options   map[string]string
+	inside    []*section
+}
+
+func newSection(kind, arg string, line int) *section {
+	return &section{kind: kind, arg: arg, line: line, options: map[string]string{}}
+}
+
+// Btrbk reads btrbk.conf. Each subvolume becomes a job for each of its targets.
+func Btrbk(text string) Draft {
+	d := &Draft{}
+	root := btrbkTree(d, text)
+	targets := slices.DeleteFunc(slices.Clone(root.inside), func(s *section) bool { return s.kind != "target" })
+	for _, v := range root.inside {
+		volume := v
+		if v.kind == "subvolume" { // without a volume, with its whole path
+			volume = newSection("volume", "", v.line)
+			volume.inside = []*section{v}
+		}
+		if volume.kind == "volume" {
+			d.volume(root, volume, targets)
+		}
+	}
+	return *d
+}
+
+// btrbkTree reads sections by their kind: a volume ends the one before it, and so on.
+func btrbkTree(d *Draft, text string) *section {
+	root := newSection("", "", 0)
+	open := []*section{root} // from the outermost to the innermost
+	rank := map[string]int{"volume": 1, "subvolume": 2, "target": 3}
+	lines(text, func(n int, line string) {
+		key, arg, _ := strings.Cut(line, " ")
+		if before, after, found := strings.Cut(line, "\t"); found && len(before) < len(key) {
+			key, arg = before, after
+		}
+		arg, _, _ = strings.Cut(arg, " #")
+		arg = strings.Trim(strings.TrimSpace(arg), `"'`)
+		level, isSection := rank[key]
+		if !isSection {
+			open[len(open)-1].options[key] = arg
+			switch {
+			case known(key):
+			case key == "include":
+				d.leave(n, "include %s: import that file too", arg)
+			default:
+				d.leave(n, "%s %s", key, arg)
+			}
+			return
+		}
+		for len(open) > 1 && rank[open[len(open)-1].kind] >= level {
+			open = open[:len(open)-1]
+		}
+		s := newSection(key, arg, n)
+		outer := open[len(open)-1]
+		outer.inside = append(outer.inside, s)
+		open = append(open, s)
+	})
+	return root
+}
+
+// known are options that are read, or that are about btrbk's own way: its snapshots of the source, its transfer of them,
+// its log and lock.
+func known(key string) bool {
+	for _, prefix := range []string{"snapshot_", "target_preserve", "ssh_", "incremental", "timestamp_format", "lockfile", "transaction_", "stream_", "btrfs_", "backend", "cache_dir", "warn_unknown_targets", "noauto", "preserve_"} {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *Draft) volume(root, volume *section, shared []*section) {
+	outer := slices.DeleteFunc(slices.Clone(volume.inside), func(s *section) bool { return s.kind != "target" })
+	for _, sub := range volume.inside {
+		if sub.kind != "subvolume" {
+			continue
+		}
+		targets := slices.Concat(shared, outer, sub.inside)
+		if len(targets) == 0 {
+			d.leave(sub.line, "subvolume %s: it has no target", sub.arg)
+		}
+		for _, target := range targets {
+			d.subvolume(root, volume, sub, target)
+		}
+	}
+}
+
+func (d *Draft) subvolume(root, volume, sub, target *section) {
+	get := func(key string) string {
+		for _, s := range []*section{target, sub, volume, root} {
+			if v, ok := s.options[key]; ok {
+				return v
+			}
+		}
+		return ""
+	}
+	place := target.arg
+	if kind, rest, found := strings.Cut(place, " "); found {
+		place = strings.TrimSpace(rest)
+		if kind != "send-receive" {
+			d.leave(target.line, "target %s %s: only plain directories can be written to", kind, place)
+			return
+		}
+	}
+	place = strings.Trim(place, `"'`)
+	if !strings.HasPrefix(place, "/") {
+		d.leave(target.line, "target %s: it is on another host; rsbtbackup runs where the disk is, and fetches", place)
+		return
+	}
+	if strings.Contains(sub.arg, "*") {
+		d.leave(sub.line, "subvolume %s: a pattern; name each source", sub.arg)
+		return
+	}
+	source, remote := btrbkSource(volume.arg, sub.arg, get("ssh_user"))
+	name := path.Base(path.Clean("/" + sub.arg))
+	if name == "/" {
+		name = "root"
+	}
+	j := Job{Line: sub.line, Name: name, Values: []Value{{"source", source}, {"dest", path.Join(place, name)}}}
+	j.Values = append(j.Values, Value{"one-file-system", true}) // as a snapshot has no subvolumes in it
+	if identity := get("ssh_identity"); remote && identity != "" && identity != "no" {
+		j.Values = append(j.Values, Value{"rsh", "ssh -i " + identity})
+	}
+	j.Values = append(j.Values, d.preserve(target.line, get("target_preserve"), get("target_preserve_min"))...)
+	d.add(j)
+}
+
+// btrbkSource is where a subvolume lies, in rsync's spelling.
+func btrbkSource(volume, sub, user string) (source string, remote bool) {
+	if rest, found := strings.CutPrefix(volume, "ssh://"); found {
+		host, dir, _ := strings.Cut(rest, "/")
+		volume, remote = host+":/"+dir, true
+	} else if host, dir, found := strings.Cut(volume, ":"); found && !strings.Contains(host, "/") {
+		volume, remote = host+":"+dir, true
+	}
+	if !remote {
+		return path.Join("/", volume, sub), false
+	}
+	host, dir, _ := strings.Cut(volume, ":")
+	if user == "" {
+		user = "root" // btrbk's own default
+	}
+	if !strings.Contains(host, "@") && user != "no" {
+		host = user + "@" + host
+	}
+	return host + ":" + path.Join("/", dir, sub), true
+}
+
+var preserved = regexp.MustCompile(`^([0-9]+|\*)([hdwmy])$`)
+
+// preserve makes keep rules of target_preserve and target_preserve_min.
+func (d *Draft) preserve(line int, rules, least string) []Value {
+	var values []Value
+	names := map[string]string{"h": "hourly", "d": "daily", "w": "weekly", "m": "monthly", "y": "yearly"}
+	for _, word := range strings.Fields(rules) {
+		m := preserved.FindStringSubmatch(word)
+		switch n, _ := strconv.ParseInt(strings.TrimRight(word, "hdwmy"), 10, 31); {
+		case word == "no":
+		case m != nil && m[1] == "*":
+			values = append(values, Value{"keep-" + names[m[2]], "unlimited"})
+		case m != nil && n > 0:
+			values = append(values, Value{"keep-" + names[m[2]], n})
+		default:
+			d.leave(line, "target_preserve %s", word)
+		}
+	}
+	switch m := preserved.FindStringSubmatch(least); {
+	case least == "", least == "latest", least == "no": // the newest one is always kept
+	case least == "all":
+		values = append(values, Value{"keep-last", "unlimited"})
+	case m != nil && m[1] != "*" && strings.Trim(m[1], "0") != "" && len(m[1]) < 4:
+		values = append(values, Value{"keep-within", least})
+	default:
+		d.leave(line, "target_preserve_min %s", least)
+	}
+	return lastOfEach(values)
+}
