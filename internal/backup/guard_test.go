@@ -2,6 +2,7 @@ package backup
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -122,6 +123,20 @@ func TestIsDrop(t *testing.T) {
 	} {
 		if got := isDrop(c.had, c.gone, c.backups); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestTooManyDeletesSaysOfWhat: the guard is met for different reasons, and tells which.
+func TestTooManyDeletesSaysOfWhat(t *testing.T) {
+	src := &source.Source{Shown: "/src", Identity: &facts.SourceIdentity{FSID: "b"}}
+	for want, b := range map[string]*facts.Snapshot{
+		"/src is on another filesystem than at the last backup, a, and lacks more than 50 % of its files": {Name: "a", Record: &facts.Record{Source: "/src", SourceFS: &facts.SourceIdentity{FSID: "a"}}},
+		"/src lacks more than 50 % of the files of the last backup, a, which was made from /other":        {Name: "a", Record: &facts.Record{Source: "/other"}},
+		"/src lost more than 50 % of its files since the last backup":                                     {Name: "a"},
+	} {
+		if err := tooManyDeletes(src, b, 50); !errors.Is(err, facts.ErrGuard) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -173,5 +174,50 @@ func TestHowManyFilesMayGo(t *testing.T) {
 		if got := c.w.maxDelete(c.newest, src); got != c.want {
 			t.Errorf("%s: %d %%, want %d", c.name, got, c.want)
 		}
+	}
+}
+
+// TestPlanTellsWhatBecomesOfPending: what is out of the ordinary is a warning.
+func TestPlanTellsWhatBecomesOfPending(t *testing.T) {
+	for _, c := range []struct {
+		p     plan
+		text  string
+		level slog.Level
+	}{
+		{plan{why: "w", discard: true}, "an unfinished backup is removed: w", slog.LevelWarn},
+		{plan{why: "w", checksum: true}, "an unfinished backup is resumed, comparing contents: w", slog.LevelWarn},
+		{plan{why: "w"}, "an unfinished backup is resumed: w", slog.LevelInfo},
+	} {
+		if c.p.text() != c.text || c.p.level() != c.level {
+			t.Errorf("%s at %v, want %s at %v", c.p.text(), c.p.level(), c.text, c.level)
+		}
+	}
+}
+
+// TestPlanComparesADryRun with what a backup would go on from.
+func TestPlanComparesADryRun(t *testing.T) {
+	base := &facts.Snapshot{Name: "base"}
+	for _, c := range []struct {
+		name, want string
+		p          plan
+	}{
+		{"resumed", "PENDING", plan{work: store.WorkResume, base: base}},
+		{"incremental", "base", plan{work: store.WorkSnapshot, base: base}},
+		{"first", "new", plan{naming: store.Naming{Name: "new"}}},
+	} {
+		if got := c.p.against("PENDING"); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+	if first := (&plan{}).baseName(); first != "" {
+		t.Errorf("base of a first backup: %q", first)
+	}
+}
+
+// TestPlanStartsAnewOverDamagedMetadata: a snapshot of it would have the damage as well.
+func TestPlanStartsAnewOverDamagedMetadata(t *testing.T) {
+	st := &store.State{Backups: []facts.Snapshot{{Name: "a", Record: &facts.Record{Verified: &facts.Verification{Result: facts.Damaged, Metadata: true}}}}}
+	if p := makePlan(st, &source.Source{}, time.Now(), wishes{}); p.base != nil || p.work != store.WorkCreate {
+		t.Errorf("base %v, work %d", p.base, p.work)
 	}
 }

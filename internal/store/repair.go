@@ -69,36 +69,52 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 	return done, err
 }
 
-// repairCur lets cur name the newest complete backup.
-func (s *Store) repairCur(st *State, now time.Time) (string, error) {
+// curRepair is what is to be done about cur.
+type curRepair struct {
+	clear bool   // what stands there is in the way
+	to    string // the backup to name; empty for none
+	text  string // what was done, once it is
+}
+
+// planCur decides what becomes of cur, which is to name the newest complete backup; ok is false if nothing does. Where it
+// is not known which one that is, cur stays as it is. It is pure.
+func planCur(st *State) (r curRepair, ok bool) {
 	newest := st.NewestComplete()
 	if st.guessing() || st.CurHidden() || st.Doubt != "" && st.current() != nil {
-		return "", nil
+		return curRepair{}, false
 	}
 	switch {
 	case newest == nil && st.Cur == Absent, newest != nil && newest.Current:
-		return "", nil
+		return curRepair{}, false
 	case newest == nil:
+		return curRepair{clear: true, text: fmt.Sprintf("%s was a %s although there is no complete backup", CurName, st.Cur)}, true
+	case st.Cur == Symlink:
+		return curRepair{to: newest.Name, text: fmt.Sprintf("%s pointed to %q, now to %s", CurName, st.CurLink, newest.Name)}, true
+	}
+	return curRepair{clear: st.Cur != Absent, to: newest.Name, text: fmt.Sprintf("%s was %s, now it names %s", CurName, st.Cur, newest.Name)}, true
+}
+
+// repairCur lets cur name the newest complete backup.
+func (s *Store) repairCur(st *State, now time.Time) (string, error) {
+	r, ok := planCur(st)
+	if !ok {
+		return "", nil
+	}
+	if r.clear {
 		if err := s.clear(CurName, st.Cur, now); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%s was a %s although there is no complete backup", CurName, st.Cur), nil
 	}
-	if st.Cur != Absent && st.Cur != Symlink {
-		if err := s.clear(CurName, st.Cur, now); err != nil {
-			return "", err
-		}
+	if r.to == "" {
+		return r.text, nil
 	}
-	if err := s.SetCur(newest.Name); err != nil {
+	if err := s.SetCur(r.to); err != nil {
 		return "", err
 	}
 	for i := range st.Backups {
-		st.Backups[i].Current = st.Backups[i].Name == newest.Name
+		st.Backups[i].Current = st.Backups[i].Name == r.to
 	}
-	if st.Cur == Symlink {
-		return fmt.Sprintf("%s pointed to %q, now to %s", CurName, st.CurLink, newest.Name), nil
-	}
-	return fmt.Sprintf("%s was %s, now it names %s", CurName, st.Cur, newest.Name), nil
+	return r.text, nil
 }
 
 // current returns the complete backup that cur names, or nil.
