@@ -112,6 +112,9 @@ func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return nagiosStatus(u, all, time.Now())
 	case len(all) == 1:
 		u.result(checkLines(all[0].report)...)
+		if errors.Is(all[0].err, rsbtbackup.ErrCheck) {
+			return &checkError{all[0].err, all[0].report}
+		}
 		return all[0].err
 	}
 	return reportChecks(u, all, f.Verbose)

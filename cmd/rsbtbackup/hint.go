@@ -88,7 +88,11 @@ func hints(err error, i invocation) []string {
 			return lines
 		}
 	}
-	return rsyncHints(err, i)
+	if lines := rsyncHints(err, i); lines != nil {
+		return lines
+	}
+	lines, _ := lastHints(err, i)
+	return lines
 }
 
 // stoppedHints: somebody ended the run, or keeps it from starting.

@@ -137,7 +137,7 @@ func guardHints(err error, i invocation) ([]string, bool) {
 	case errors.As(err, &controls):
 		return []string{i.again() + " | less"}, true
 	case errors.Is(err, rsbtbackup.ErrOverlap):
-		return nil, true
+		return []string{"to see what goes where: " + helpOf("backup")}, true
 	case errors.As(err, &inside):
 		return insideHints(inside, i), true
 	case errors.Is(err, rsbtbackup.ErrOtherFilesystem):
@@ -145,7 +145,8 @@ func guardHints(err error, i invocation) ([]string, bool) {
 	case errors.Is(err, rsbtbackup.ErrUnusual):
 		return unusualHints(i), true
 	case errors.Is(err, rsbtbackup.ErrGuard):
-		return overrideHints(i), true
+		lines := overrideHints(i)
+		return lines, lines != nil
 	}
 	return nil, false
 }

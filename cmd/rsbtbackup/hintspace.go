@@ -110,7 +110,7 @@ func damageHints(i invocation) []string {
 		where = append(where, c.Backup)
 	case *diffCommand, *historyCommand:
 	default:
-		return nil
+		return []string{"to see what the kernel says of the disk: dmesg | tail"}
 	}
 	return []string{damageHint(where...)}
 }

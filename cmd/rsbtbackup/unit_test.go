@@ -151,7 +151,7 @@ func TestHints(t *testing.T) {
 		{"locked as it is published", &rsbtbackup.StepError{Step: "publish", Err: rsbtbackup.ErrLocked}, backup, []string{"to resume: rsbtbackup backup '/my home' /b -- --fuzzy"}},
 		{"locked", rsbtbackup.ErrLocked, backup, []string{"to wait for it: rsbtbackup backup '/my home' /b --lock-wait=10m -- --fuzzy"}},
 		{"guard", rsbtbackup.ErrGuard, backup, []string{"to look: ls -la '/my home'", "if it is as it should be: rsbtbackup backup '/my home' /b --force -- --fuzzy"}},
-		{"SRC is DEST: nothing overrides that", errors.Join(rsbtbackup.ErrGuard, rsbtbackup.ErrOverlap), backup, nil},
+		{"SRC is DEST: nothing overrides that", errors.Join(rsbtbackup.ErrGuard, rsbtbackup.ErrOverlap), backup, []string{"to see what goes where: rsbtbackup backup --help"}},
 		{"DEST in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{Exclude: []string{"/b", `/x/\*`}}), backup,
 			[]string{`to leave DEST out: rsbtbackup backup '/my home' /b --exclude=/b '--exclude=/x/\*' -- --fuzzy`}},
 		{"DEST mounted in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{Exclude: []string{"/b"}, OtherFilesystem: true}), backup,

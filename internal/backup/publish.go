@@ -207,9 +207,15 @@ func (x published) incomplete() error {
 // foreseePrune is what prune would decide with the backup there that a dry run
 // does not make. What its deletions would free is not known before that is there.
 func (x planned) foreseePrune(status facts.Status) (*prune.Report, error) {
-	next := facts.Snapshot{Name: x.plan.naming.Name, Time: x.o.Now.Truncate(time.Second), ID: math.MaxUint64, Status: status}
+	next := facts.Snapshot{Name: x.plan.naming.Name, Time: x.o.Now.Truncate(time.Second), ID: math.MaxUint64, Order: math.MaxInt, Status: status}
+	backups := slices.Clone(x.state.Backups)
+	if next.Current = status == facts.Complete; next.Current {
+		for i := range backups {
+			backups[i].Current = false // cur would name the next one
+		}
+	}
 	p := &prune.Report{Dest: x.dest.Path, DryRun: true}
-	for _, d := range prune.Decide(append(slices.Clone(x.state.Backups), next), x.o.Prune.Policy, x.o.Now) {
+	for _, d := range prune.Decide(append(backups, next), x.o.Prune.Policy, x.o.Now) {
 		if d.Name != next.Name {
 			p.Decisions = append(p.Decisions, d)
 		}

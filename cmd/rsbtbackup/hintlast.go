@@ -1,0 +1,114 @@
+// Hints of last resort: what is known of an error that nothing else has a word for.
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+// lastHints never leaves somebody alone with a refusal.
+func lastHints(err error, i invocation) ([]string, bool) {
+	var failed *rsbtbackup.StepError
+	var checked *checkError
+	_, isBackup := i.command.(*backupCommand)
+	restore, isRestore := i.command.(*restoreCommand)
+	diff, isDiff := i.command.(*diffCommand)
+	_, isCheck := i.command.(*checkCommand)
+	switch {
+	case errors.As(err, &checked):
+		return checkHints(checked), true
+	case isCheck && len(i.args) > 0 && exitCode(err) == exitFailed:
+		return []string{"to see every check: " + i.again("--verbose")}, true
+	case isBackup && errors.Is(err, rsbtbackup.ErrIncomplete):
+		return []string{"to leave out what is never to be read: " + i.again(excludeFlag+"PATTERN")}, true
+	case isRestore && errors.Is(err, rsbtbackup.ErrIncomplete):
+		return []string{"to try what is missing once more: " + i.goingOn(restore)}, true
+	case isRestore:
+		return elsewhereHints(err, restore, i)
+	case isDiff && diff.Text && errors.Is(err, rsbtbackup.ErrUsage) && diff.Path != nil:
+		return []string{"to see what differs: " + i.without("--text")}, true
+	case errors.Is(err, rsbtbackup.ErrUsage) && len(i.paths()) > 0 && errors.As(err, &failed) && failed.Step == "options":
+		return []string{"paths are those in the backup, from its top on: " + quoteAll("rsbtbackup", "ls", i.dest(), cmp.Or(slices.Concat(i.backups(), []string{latest})[0], latest))}, true
+	case errors.Is(err, rsbtbackup.ErrUsage), errors.Is(err, rsbtbackup.ErrOverlap):
+		return []string{helpOf(i.verb())}, true
+	}
+	return nil, false
+}
+
+// elsewhereHints: a restore may go to another place.
+func elsewhereHints(err error, c *restoreCommand, i invocation) ([]string, bool) {
+	switch {
+	case c.InPlace && (errors.Is(err, rsbtbackup.ErrUsage) || errors.Is(err, rsbtbackup.ErrGuard)):
+		return []string{"to restore elsewhere: " + i.without("--in-place") + " --target=DIR"}, true
+	case c.AsSubvolume != "" && (errors.Is(err, rsbtbackup.ErrTarget) || errors.Is(err, rsbtbackup.ErrGuard)):
+		return []string{"to choose a new name on the filesystem of DEST: " + i.again("--as-subvolume=NEW")}, true
+	case c.Target != "" && errors.Is(err, rsbtbackup.ErrGuard):
+		words := withoutFlag(withoutFlag(i.args, "--target="), "-t=")
+		return []string{"to restore elsewhere: " + quoteAll(slices.Concat([]string{"rsbtbackup"}, words, []string{"--target=DIR"})...)}, true
+	case c.Target != "" && errors.Is(err, rsbtbackup.ErrTarget) && !isRemote(c.Target):
+		return []string{"to see what it is: " + quoteAll("ls", "-ld", c.Target)}, true
+	case errors.Is(err, rsbtbackup.ErrUsage):
+		return []string{helpOf("restore")}, true
+	}
+	return nil, false
+}
+
+// checkError has what failed, for the hints.
+type checkError struct {
+	error
+	report *rsbtbackup.CheckReport
+}
+
+// Unwrap returns the error of the library.
+func (e *checkError) Unwrap() error { return e.error }
+
+// checkHints: each check that failed has something to do about it.
+func checkHints(checked *checkError) []string {
+	dest, src := checked.report.Dest, "SRC"
+	if l, err := rsbtbackup.List(context.Background(), dest); err == nil {
+		src = cmp.Or(lastSource(l.Backups), src)
+	}
+	backup := quoteAll("rsbtbackup", "backup", src, dest)
+	prune := "to make room: " + quoteAll("rsbtbackup", "prune", dest, "--keep-last=7", "-n")
+	does := map[string]string{
+		"backup":   "to make one: " + backup,
+		"records":  "to see which: " + quoteAll("rsbtbackup", "list", "-v", dest),
+		"verified": damageHint(dest),
+		"space":    prune,
+		"metadata": prune,
+		"devices":  "to read all that is there: " + quoteAll("rsbtbackup", "verify", dest),
+		"mount":    "to see what the kernel says: dmesg | grep -i btrfs",
+		"log":      "to see what is there: " + quoteAll("ls", "-la", dest),
+	}
+	var lines []string
+	for _, r := range checked.report.Results {
+		line := cmp.Or(does[r.Name], "the next backup puts it right: "+backup)
+		if r.Level == rsbtbackup.CheckFail && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// verb is the command that was typed, as its help calls it.
+func (i invocation) verb() string {
+	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
+	if err != nil {
+		return ""
+	}
+	for _, word := range i.args {
+		for _, node := range parser.Model.Children {
+			if node.Name == word || slices.Contains(node.Aliases, word) {
+				return strings.TrimSpace(node.Name)
+			}
+		}
+	}
+	return ""
+}
