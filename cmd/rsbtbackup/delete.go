@@ -22,7 +22,7 @@ type deleteCommand struct {
 func (deleteCommand) Help() string {
 	return `
 Unless all the names are known, and all may be deleted, none is. The space is free within a minute or so. Subvolumes
-that somebody made inside a backup go with it.
+that somebody made inside a backup go with it. How to give up a whole DEST: docs/RETIRING.md.
 
 EXAMPLE:
 

@@ -17,7 +17,7 @@ type initCommand struct {
 func (initCommand) Help() string {
 	return `
 Whoever may create files in DEST can do this. It may be repeated at any time. A directory with backups made by
-RsbtBackup or rsyncbtrfs is adopted as it is.
+RsbtBackup or rsyncbtrfs is adopted as it is, and one whose .log was removed is made whole.
 
 EXAMPLE:
 

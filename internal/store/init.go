@@ -130,6 +130,9 @@ func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
 	if why := s.WithoutChecksums(st); why != "" {
 		r.Warnings = append(r.Warnings, why)
 	}
+	if lost := lostRecords(st); lost > 0 && !r.Already {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the records of %s are gone: they count as complete, though nobody knows", say.Plural(lost, "backup")))
+	}
 	if nested := s.nested(st); nested != "" {
 		r.Warnings = append(r.Warnings, nested)
 	}
@@ -182,11 +185,23 @@ func (s *Store) ancestry(st *State) string {
 		return "rsyncbtrfs"
 	}
 	for _, b := range st.Backups {
-		if b.Record == nil && b.RecordError == "" {
+		if b.Record == nil && b.RecordError == "" && !NamedByUs(b.Name) {
 			return "RsbtBackup"
 		}
 	}
 	return ""
+}
+
+// lostRecords counts backups that were made by this program, by their names, and
+// have no record.
+func lostRecords(st *State) int {
+	lost := 0
+	for _, b := range st.Backups {
+		if b.Record == nil && b.RecordError == "" && NamedByUs(b.Name) {
+			lost++
+		}
+	}
+	return lost
 }
 
 // nested warns of backup directories in DEST: it is then more likely the place

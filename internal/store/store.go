@@ -17,6 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 )
 
 type Store struct {
@@ -77,7 +78,7 @@ func Open(dest string) (*Store, error) {
 func (s *Store) openLogDir() error {
 	log, err := at.OpenDir(s.Dir, LogDirName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fail.Kindf(facts.ErrNotInitialized, "%s is %w", s.Path, facts.ErrNotInitialized)
+		return s.notInitialized()
 	}
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (s *Store) openLogDir() error {
 	s.Log = log
 	st, err := at.Stat(log, markerName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fail.Kindf(facts.ErrNotInitialized, "%s is %w", s.Path, facts.ErrNotInitialized)
+		return s.notInitialized()
 	}
 	if err != nil {
 		return err
@@ -94,6 +95,28 @@ func (s *Store) openLogDir() error {
 		return at.Error("open", log, markerName, errors.New("not a regular file"))
 	}
 	return nil
+}
+
+// notInitialized tells a directory with backups, of which rm -rf has left what it
+// can not remove, or which a predecessor made, from one that has nothing to do with us.
+func (s *Store) notInitialized() error {
+	names, err := at.Names(s.Dir)
+	if err != nil {
+		return err
+	}
+	backups := 0
+	for _, name := range names {
+		if _, ok := parseName(name, time.UTC); !ok {
+			continue
+		}
+		if info, err := s.subvolumeAt(name); err == nil && info != nil {
+			backups++
+		}
+	}
+	if backups > 0 {
+		return fail.Kindf(facts.ErrNotInitialized, "%s is %w, but holds %s: init makes it one again", s.Path, facts.ErrNotInitialized, say.Plural(backups, "backup"))
+	}
+	return fail.Kindf(facts.ErrNotInitialized, "%s is %w", s.Path, facts.ErrNotInitialized)
 }
 
 // Close releases the lock, too. Closing alone would not do at once: a child
