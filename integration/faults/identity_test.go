@@ -207,3 +207,34 @@ func TestASubvolumeInTheOthersPlace(t *testing.T) {
 		t.Errorf("the backup has %q of the subvolume before", got[0])
 	}
 }
+
+// TestAnotherViewAtTheSamePath has FUSE and overlayfs, which no disk tells apart.
+func TestAnotherViewAtTheSamePath(t *testing.T) {
+	t.Parallel()
+	for name, mount := range map[string]func(from, point string){
+		"bindfs": func(from, point string) { tool(t, "bindfs", from, point) },
+		"overlay": func(from, point string) {
+			tool(t, "mount", "-t", "overlay", "-o", "lowerdir="+from+":"+t.TempDir(), "overlay", point)
+		},
+		"bind": func(from, point string) { tool(t, "mount", "--bind", from, point) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := loopfs.NewFS(t, "64M", "ext4")
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			point := t.TempDir()
+			for _, fill := range []byte("aab") {
+				from := filepath.Join(disk, string(fill))
+				if !exists(from) {
+					twin{fill: fill}.write(t, from)
+				}
+				mount(from, point)
+				r := run(t, "backup", point, d.path)
+				tool(t, "umount", point)
+				wantExit(t, r, 0)
+				if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != fill {
+					t.Errorf("the backup has %q, the view %q", got[0], fill)
+				}
+			}
+		})
+	}
+}

@@ -251,6 +251,24 @@ func TestGuardDestThroughFUSE(t *testing.T) {
 			}
 		})
 	}
+	t.Run("by another path than it was named", func(t *testing.T) {
+		disk := loopfs.New(t, "512M")
+		must(t, os.MkdirAll(filepath.Join(disk, "deep", "backups"), 0o755))
+		d := newDestAt(t, filepath.Join(bind(t, filepath.Join(disk, "deep", "backups")), "dest"))
+		src := t.TempDir()
+		view(t, disk, filepath.Join(src, "view"))
+		guarded(t, d, src, d.path)
+		wantExit(t, run(t, "backup", "--exclude=/view/deep", src, d.path), 0)
+	})
+	t.Run("overlay", func(t *testing.T) {
+		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+		src := t.TempDir()
+		point := filepath.Join(src, "merged")
+		must(t, os.Mkdir(point, 0o755))
+		must(t, unix.Mount("overlay", point, "overlay", 0, fmt.Sprintf("lowerdir=%s:%s", filepath.Dir(d.path), t.TempDir())))
+		t.Cleanup(func() { must(t, unix.Unmount(point, unix.MNT_DETACH)) })
+		guarded(t, d, src, d.path)
+	})
 	t.Run("SRC is the view, or in it", func(t *testing.T) {
 		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 		must(t, os.Mkdir(d.join("mine"), 0o755))

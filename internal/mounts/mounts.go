@@ -91,10 +91,24 @@ func parseMount(line string) (m Mount, err error) {
 		return m, errors.New("the mount point is not absolute")
 	}
 	m.Kind, m.Source = super[0], unescapeOctal(super[1])
+	if m.Kind == "overlay" {
+		m.Source += layers(super[2])
+	}
 	m.ReadOnly, m.SuperReadOnly = hasOption(fields[5], "ro"), hasOption(super[2], "ro")
 	m.Unsummed = hasOption(super[2], "nodatasum") || hasOption(super[2], "nodatacow")
 	m.Compressed = slices.ContainsFunc(strings.Split(super[2], ","), func(o string) bool { return strings.HasPrefix(o, "compress") })
 	return m, nil
+}
+
+// layers are the options that tell one overlay from another: its source says nothing.
+func layers(options string) string {
+	var dirs []string
+	for option := range strings.SplitSeq(options, ",") {
+		if strings.HasPrefix(option, "lowerdir") || strings.HasPrefix(option, "upperdir=") {
+			dirs = append(dirs, unescapeOctal(option))
+		}
+	}
+	return strings.Join(append([]string{""}, dirs...), " ")
 }
 
 func hasOption(options, want string) bool { return slices.Contains(strings.Split(options, ","), want) }
@@ -205,6 +219,9 @@ func (t Table) Below(dir, path string) (rel string, ok bool) {
 // filesystemUUID is in hexadecimal, lower case and without dashes, or empty if
 // the filesystem that dir is on, in mount m, has none or it may not be known to us.
 func filesystemUUID(dir *os.File, m Mount) string {
+	if uuid, err := btrfs.FilesystemUUID(dir); err == nil && m.Kind == "btrfs" { // on older kernels too
+		return uuidText(uuid[:])
+	}
 	if uuid, err := btrfs.FSUUID(dir); err == nil && slices.ContainsFunc(uuid, func(b byte) bool { return b != 0 }) {
 		return uuidText(uuid)
 	}

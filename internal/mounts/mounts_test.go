@@ -24,6 +24,10 @@ func TestParseMounts(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Mount{})); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
+	overlays, err := parseMounts("60 22 0:50 / /a rw - overlay overlay rw,lowerdir=/l:/m,upperdir=/u,workdir=/w\n61 22 0:51 / /b rw - overlay overlay rw,lowerdir=/other\n")
+	if err != nil || overlays[0].Source != "overlay lowerdir=/l:/m upperdir=/u" || overlays[1].Source != "overlay lowerdir=/other" {
+		t.Errorf("overlays: %+v, %v", overlays, err)
+	}
 	for _, line := range []string{
 		"garbage", "52 22", "x 22 0:4 / / rw - ext4 /dev/x rw", "52 x 0:4 / / rw - ext4 /dev/x rw",
 		"52 22 0:4 / rw - ext4 /dev/x rw", "52 22 0:4 / / rw - ext4", "52 22 0:4 / mnt rw - ext4 /dev/x rw",

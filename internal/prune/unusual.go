@@ -15,8 +15,8 @@ import (
 
 const (
 	// longAbsence is a jump of the clock after which nothing goes for it: a machine
-	// may be off for a holiday, or a disk lie in a drawer for some weeks.
-	longAbsence = 30 * 24 * time.Hour
+	// may be off for a weekend, or for a holiday.
+	longAbsence = 14 * 24 * time.Hour
 	// veryLong: whatever the habit was, that is asked about.
 	veryLong = 366 * 24 * time.Hour
 	// trusted is how many backups have to be made after a jump for it to be the

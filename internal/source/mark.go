@@ -75,6 +75,9 @@ func isOpaque(m mounts.Mount) bool {
 	if !strings.HasPrefix(m.Kind, "fuse") && !slices.Contains([]string{"overlay", "nfs", "nfs4", "9p", "virtiofs", "ecryptfs"}, m.Kind) {
 		return false
 	}
+	if m.Kind == "overlay" {
+		return true
+	}
 	host, _, remote := strings.Cut(m.Source, ":")
 	host = host[strings.LastIndex(host, "@")+1:]
 	own, err := os.Hostname()

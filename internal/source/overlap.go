@@ -105,8 +105,10 @@ func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, er
 	}
 	for _, m := range table {
 		if isOpaque(m) {
-			for _, tail := range mounts.Tails(dest) {
-				add(real, filepath.Join(m.Point, tail))
+			for _, path := range append(paths, dest) {
+				for _, tail := range mounts.Tails(path) {
+					add(real, filepath.Join(m.Point, tail))
+				}
 			}
 		}
 	}
