@@ -1,6 +1,7 @@
 package rsyncexec
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,14 @@ type Options struct {
 	// Paths, if any, are all that is copied: files and directories below a Local Source, clean and relative. Each lands
 	// in Dest under its whole path, and the directories on the way get their metadata too (--relative).
 	Paths []string
+	// FilesFrom, unless nil, is all that is looked at below a Local Source: paths with a NUL after each, given to rsync on
+	// stdin; see ErrListUnread. Each path must begin with "./", for rsync drops others that begin with "#" or ";", and be shorter than 4096 bytes,
+	// for rsync cuts longer ones off (3.5.0). One that ends with "/" is a directory that is listed anew, one level deep:
+	// with Delete, what is gone in it is deleted, and a directory that is new in it is made, empty. With Recursive it is
+	// listed with all below it. A path that is missing is no error, and nothing is deleted for it. The attributes of all
+	// directories on the way are copied, and rules are not asked about them, nor symlinks among them noticed.
+	FilesFrom []byte
+	Recursive bool
 	// Dest is an absolute directory path, typically "/proc/self/fd/3" with the directory as ExtraFiles[0].
 	Dest string
 	// RemoteDest, if set, stands for Dest and is on another host; Source is Local then. It comes from ParseSource.
@@ -155,6 +164,8 @@ func (o Options) check() error {
 		return fmt.Errorf("%w: source and destination are both remote", ErrOptions)
 	case len(o.Paths) > 0 && o.Source.Kind != Local:
 		return fmt.Errorf("%w: paths below a remote source", ErrOptions)
+	case o.FilesFrom != nil && (o.Source.Kind != Local || len(o.Paths) > 0):
+		return fmt.Errorf("%w: a list of files is for a local source, and for no other paths", ErrOptions)
 	case o.RemoteDest == nil && !strings.HasPrefix(o.Dest, "/"):
 		return fmt.Errorf("%w: destination %q is not absolute", ErrOptions, o.Dest)
 	case o.Timeout < 0:
@@ -164,6 +175,9 @@ func (o Options) check() error {
 		if err := o.RemoteDest.CheckDest(); err != nil {
 			return fmt.Errorf("%w: %w", ErrOptions, err)
 		}
+	}
+	if err := checkFilesFrom(o.FilesFrom); err != nil {
+		return err
 	}
 	for _, p := range o.Paths {
 		if p == "." || p != path.Clean(p) || strings.HasPrefix(p, "/") || p == ".." || strings.HasPrefix(p, "../") {
@@ -179,6 +193,23 @@ func (o Options) check() error {
 		}
 	}
 	return CheckExtra(o.Extra)
+}
+
+// maxListed is the longest path that rsync takes from a list (MAXPATHLEN less the NUL).
+const maxListed = 4095
+
+// checkFilesFrom refuses what rsync would drop, cut off, or look for outside the source.
+func checkFilesFrom(list []byte) error {
+	if len(list) > 0 && list[len(list)-1] != 0 {
+		return fmt.Errorf("%w: the list of files is cut off", ErrOptions)
+	}
+	for entry := range bytes.SplitSeq(bytes.TrimSuffix(list, []byte{0}), []byte{0}) {
+		clean := path.Clean(string(entry))
+		if len(list) > 0 && (!bytes.HasPrefix(entry, []byte("./")) || len(entry) > maxListed || clean == ".." || strings.HasPrefix(clean, "../")) {
+			return fmt.Errorf("%w: %q in the list of files", ErrOptions, entry)
+		}
+	}
+	return nil
 }
 
 // fakeSuper tells whether one end keeps attributes of its own in those xattrs.
@@ -224,6 +255,8 @@ func (o Options) transferArgs() []string {
 		args[1] = "--whole-file"
 	}
 	args = append(args, when(len(o.Paths) > 0, "--relative")...)
+	args = append(args, when(o.FilesFrom != nil, "--files-from=-", "--from0", "--ignore-missing-args")...)
+	args = append(args, when(o.FilesFrom != nil && o.Recursive, "--recursive")...)
 	args = append(args, when(o.Sparse, "--sparse")...)
 	args = append(args, when(o.Delete, "--delete")...)
 	args = append(args, when(o.Delete && !o.KeepExcluded, "--delete-excluded")...)

@@ -64,8 +64,13 @@ func (o Options) run(ctx context.Context, argv []string, result Result) (Result,
 		return result, err
 	}
 	cmd := c.command(result.Program, argv, o.ExtraFiles)
+	list, err := feed(cmd, o.FilesFrom)
+	if err != nil {
+		return result, err
+	}
 	started := time.Now()
 	ran, waitErr, aliveErr := c.runToTheEnd(cmd)
+	listErr := list.end()
 	if !ran {
 		return result, waitErr
 	}
@@ -73,7 +78,11 @@ func (o Options) run(ctx context.Context, argv []string, result Result) (Result,
 	result.ExitCode = cmd.ProcessState.ExitCode()
 	result.Complaints, result.Tail = c.out.complaints, c.out.stderr.String()
 	result.Stats, result.HaveStats = ParseStats(c.out.stats.String())
-	return result, both(aliveErr, c.verdict(cmd.ProcessState, waitErr, result))
+	err = both(aliveErr, c.verdict(cmd.ProcessState, waitErr, result))
+	if err == nil {
+		err = listErr
+	}
+	return result, err
 }
 
 // both is errors.Join on one line.
