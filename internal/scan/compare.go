@@ -1,0 +1,215 @@
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// What is known of a directory when its turn comes.
+const (
+	markKnown   mark = iota // it is where it was, and unchanged
+	markChanged             // it is where it was, and has changed
+	markFresh               // it is new here, or may have been elsewhere meanwhile
+)
+
+const (
+	// racy is how long before a walk a change must lie, in seconds, to be told from one right after it: some filesystems
+	// have times of whole seconds, and all of them take the time from a clock that ticks.
+	racy = 2
+	// aloneShare: one name in so many of a directory that changed, and the directory is listed as a whole. rsync takes
+	// some three times as long for a name of the list as for one it finds in a directory.
+	aloneShare = 3
+)
+
+// comparer compares what a walk shows with the catalog of the last one, and writes the new catalog.
+type comparer struct {
+	known *Reader // nil: there is none
+	old   Dir     // the next directory of it
+	ended bool    // it has no more
+	list  *builder
+	to    *Writer
+	racy  int64 // see there
+}
+
+func newComparer(known *Reader, to *Writer) (*comparer, error) {
+	c := &comparer{known: known, list: newBuilder(), to: to, ended: known == nil, racy: racy}
+	return c, c.advance()
+}
+
+// top is the mark of the root.
+func (c *comparer) top(now Header) mark {
+	if c.known == nil {
+		return markFresh
+	}
+	h := c.known.Header
+	u, unsettled := c.known.Unsettled["."]
+	return c.markOf(h.Root, now.Root, u, unsettled)
+}
+
+// markOf compares two directories of the same path.
+func (c *comparer) markOf(old, now Entry, u Unsettled, unsettled bool) mark {
+	switch {
+	case !sameThing(old, now) || u.Deep:
+		return markFresh
+	case unsettled || !c.unchanged(old, now):
+		return markChanged
+	}
+	return markKnown
+}
+
+// sameThing tells whether an entry is the same inode, whatever became of it.
+func sameThing(old, now Entry) bool {
+	return isTrusted(now.FS) && old.FS == now.FS && old.Inode == now.Inode && old.Birth == now.Birth &&
+		old.kind() == now.kind() && old.Closed == now.Closed
+}
+
+// unchanged tells whether now is what the last backup has: equal in everything, and not changed so shortly before the
+// last walk that a change after it could look the same.
+func (c *comparer) unchanged(old, now Entry) bool {
+	return sameThing(old, now) && sameState(old, now) && !c.isRacy(old)
+}
+
+func sameState(old, now Entry) bool {
+	return old.Change == now.Change && old.Modify == now.Modify && old.Size == now.Size && old.Mode == now.Mode &&
+		old.UID == now.UID && old.GID == now.GID && old.Links == now.Links && old.Device == now.Device && old.Target == now.Target
+}
+
+func (c *comparer) isRacy(old Entry) bool {
+	started := c.known.Header.Started
+	return !old.Change.before(Time{Sec: started.Sec - c.racy, Nsec: started.Nsec})
+}
+
+// doubtful tells of a changed file that rsync would take for unchanged: size and time are those of what had the name
+// before. Either that was another file, or neither mode, owner nor links tell why its ctime is not as it was.
+func doubtful(old, now Entry) bool {
+	if !isTrusted(now.FS) || !old.isFile() || !now.isFile() || old.Size != now.Size || old.Modify != now.Modify {
+		return false
+	}
+	if sameThing(old, now) && old.Change == now.Change {
+		// Listed only because it changed right before the last walk: it was read much later than a clock ticks, unless that
+		// ticks in seconds.
+		return now.Change.Nsec == 0
+	}
+	return !sameThing(old, now) || old.Mode == now.Mode && old.UID == now.UID && old.GID == now.GID && old.Links == now.Links
+}
+
+// advance reads the next directory of the catalog.
+func (c *comparer) advance() (err error) {
+	if c.ended {
+		return nil
+	}
+	c.old, err = c.known.Next()
+	if errors.Is(err, io.EOF) {
+		c.ended, err = true, nil
+	}
+	return err
+}
+
+// rest reads the catalog to its end, which alone tells whether it is sound.
+func (c *comparer) rest() error {
+	for !c.ended {
+		if err := c.advance(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns what the catalog has of a directory.
+func (c *comparer) find(path string) (Dir, bool, error) {
+	for !c.ended && comparePaths(c.old.Path, path) < 0 {
+		if err := c.advance(); err != nil {
+			return Dir{}, false, err
+		}
+	}
+	return c.old, !c.ended && c.old.Path == path && !c.old.Unread, nil
+}
+
+// show takes the next directory of the walk.
+func (c *comparer) show(d Dir, m mark) ([]mark, error) {
+	if len(d.Path) > maxPath {
+		return nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(d.Path))
+	}
+	if err := c.to.Dir(d); err != nil {
+		return nil, err
+	}
+	c.list.looked += len(d.Entries)
+	if d.Unread {
+		return nil, nil // the directory it is in has changed since, and is found so by the next walk
+	}
+	old, found, err := c.find(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		c.list.addDoubts(d.Path, c.doubts(old, d))
+	}
+	if m == markFresh || !found {
+		return c.fresh(d), nil
+	}
+	return c.merge(old, d, m), nil
+}
+
+// doubts are the files of a directory that are doubtful.
+func (c *comparer) doubts(old, now Dir) (names []string) {
+	i := 0
+	for _, e := range now.Entries {
+		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
+			i++
+		}
+		if i < len(old.Entries) && old.Entries[i].Name == e.Name && !c.unchanged(old.Entries[i], e) && doubtful(old.Entries[i], e) {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
+func (c *comparer) fresh(d Dir) []mark {
+	var marks []mark
+	for _, e := range d.Entries {
+		if e.isOpen() {
+			marks = append(marks, markFresh)
+		}
+	}
+	c.list.addDir(d, true)
+	return marks
+}
+
+// merge compares two states of one directory, both sorted by name.
+func (c *comparer) merge(old, now Dir, m mark) (marks []mark) {
+	whole := m == markChanged
+	var names []string
+	i := 0
+	for _, e := range now.Entries {
+		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
+			i, whole = i+1, true // gone
+		}
+		var was Entry
+		if i < len(old.Entries) && old.Entries[i].Name == e.Name {
+			was = old.Entries[i]
+			i++
+		}
+		whole = whole || was.Name == ""
+		if e.isOpen() {
+			u, unsettled := c.known.Unsettled[join(now.Path, e.Name)]
+			child := c.markOf(was, e, u, unsettled)
+			marks = append(marks, child)
+			whole = whole || !was.isDir()
+			continue
+		}
+		if c.unchanged(was, e) {
+			continue
+		}
+		whole = whole || e.isDir() || e.kind() != was.kind()
+		names = append(names, e.Name)
+	}
+	whole = whole || i < len(old.Entries) || len(names)*aloneShare > len(now.Entries)
+	switch {
+	case whole:
+		c.list.addDir(now, false)
+	case len(names) > 0:
+		c.list.addNames(now, names)
+	}
+	return marks
+}

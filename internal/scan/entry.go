@@ -1,0 +1,102 @@
+package scan
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Entry is what is known of one name without opening it.
+type Entry struct {
+	Name   string // one path component; "." for the root
+	FS     string // identity of the filesystem it is on
+	Inode  uint64
+	Birth  Time // zero where the filesystem has none
+	Change Time
+	Modify Time
+	Size   uint64
+	Mode   uint32 // kind and permissions, as st_mode
+	UID    uint32
+	GID    uint32
+	Links  uint32
+	Device uint64 // number of a device node
+	Target uint64 // hash of where a symlink leads
+	Closed bool   // a directory that the walk does not enter
+}
+
+// Time is a time of an inode as the filesystem keeps it, whatever the year.
+type Time struct {
+	Sec  int64
+	Nsec uint32
+}
+
+func (t Time) before(u Time) bool {
+	return t.Sec < u.Sec || t.Sec == u.Sec && t.Nsec < u.Nsec
+}
+
+func (e Entry) kind() uint32    { return e.Mode & unix.S_IFMT }
+func (e Entry) isDir() bool     { return e.kind() == unix.S_IFDIR }
+func (e Entry) isFile() bool    { return e.kind() == unix.S_IFREG }
+func (e Entry) isSymlink() bool { return e.kind() == unix.S_IFLNK }
+func (e Entry) isLinked() bool  { return !e.isDir() && e.Links > 1 }
+
+// isOpen tells whether the walk goes on below e.
+func (e Entry) isOpen() bool { return e.isDir() && !e.Closed }
+
+// Dir is one directory with what is in it, sorted by name.
+type Dir struct {
+	Path    string // relative to the root, which is "."
+	Entries []Entry
+	// Unread says that it vanished, or was replaced, before it was read.
+	Unread bool
+}
+
+// join is the path of name in dir.
+func join(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// parent is the directory that path is in; that of "." is "".
+func parent(path string) string {
+	if path == "." {
+		return ""
+	}
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return "."
+}
+
+// comparePaths is the order of directories in a catalog: a directory comes before what is in it, and all that is below
+// one name before the next name.
+func comparePaths(a, b string) int {
+	if a == b {
+		return 0
+	}
+	if a == "." {
+		return -1
+	}
+	if b == "." {
+		return 1
+	}
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	switch {
+	case i == len(a):
+		return -1
+	case i == len(b):
+		return 1
+	case a[i] == '/': // sorts before every byte of a name
+		return -1
+	case b[i] == '/':
+		return 1
+	case a[i] < b[i]:
+		return -1
+	}
+	return 1
+}

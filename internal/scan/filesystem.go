@@ -1,0 +1,89 @@
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+)
+
+// filesystem is where a directory lies.
+type filesystem struct {
+	device   uint64 // st_dev, which means something within one walk only
+	identity string // the same at every mount, and no other filesystem's
+}
+
+// untrusted begins the identity of a filesystem whose inodes and ctimes may mean nothing: nothing on it is ever known to
+// be unchanged.
+const untrusted = "?"
+
+func isTrusted(identity string) bool { return !strings.HasPrefix(identity, untrusted) }
+
+// identify asks the kernel for the UUIDs of the filesystem that dir is on, and on btrfs of the subvolume.
+//
+// Only filesystems are trusted that keep inode numbers, and that were seen to give a new ctime to all that changes or gets
+// another name (TestChangesAreSeen). tmpfs has no identity beyond the boot. FUSE, overlayfs, NFS, vfat and the like make
+// inode numbers up.
+func identify(dir *os.File, device uint64, boot string) (filesystem, error) {
+	id, err := mounts.Identify(dir)
+	if err != nil {
+		return filesystem{}, err
+	}
+	mark := ""
+	switch id.FSType {
+	case unix.EXT4_SUPER_MAGIC:
+		mark = id.FSID // made of the UUID, which is not always to be had
+	case unix.XFS_SUPER_MAGIC:
+		mark = id.UUID
+	case unix.BTRFS_SUPER_MAGIC:
+		mark = id.Subvolume
+	case unix.TMPFS_MAGIC:
+		mark = boot
+	}
+	fs := filesystem{device: device, identity: fmt.Sprintf("%x-%s-%s", id.FSType, id.FSID, mark)}
+	if id.FSType == unix.XFS_SUPER_MAGIC {
+		fs.identity = fmt.Sprintf("%x-%s", id.FSType, mark) // its f_fsid is the device number
+	}
+	if mark == "" {
+		fs.identity = untrusted + fs.identity
+	}
+	return fs, nil
+}
+
+// bootID tells one boot from another; empty if it is not known.
+func bootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// openBeneath opens the directory at path below root. No symlink is followed.
+func openBeneath(root *os.File, path string, flags uint64) (fd int, err error) {
+	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+	for {
+		fd, err = at.Openat2(int(root.Fd()), path, flags|unix.O_DIRECTORY|unix.O_NOFOLLOW, resolve)
+		// EAGAIN: something was renamed meanwhile, and the kernel could not make sure that path stays below root.
+		if err != unix.EAGAIN {
+			return fd, err
+		}
+	}
+}
+
+// isGone: there is no such name, or no directory under it any more.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+func pathError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: path, Err: err}
+}

@@ -1,0 +1,278 @@
+package scan
+
+import (
+	"maps"
+	"slices"
+)
+
+// List is what rsync is to be asked about. Paths are relative to the root, which is ".".
+type List struct {
+	// Dirs are listed anew, one level deep: what is new in them, gone or changed.
+	Dirs []string
+	// Fresh are directories that are new, or nothing is known of, with all directories below them; a directory comes
+	// before those in it.
+	Fresh []string
+	// Names are single entries, none of them a directory, in directories that are not listed.
+	Names []string
+	// Doubtful are files whose size and time do not tell whether they have changed, of a full run too.
+	Doubtful []string
+
+	// Looked is how many entries the walk saw, Listed how many of them rsync will look at.
+	Looked, Listed int
+}
+
+// maxListed bounds the paths in a list. rsync reads it byte by byte.
+const maxListed = 10000
+
+// Empty tells whether there is nothing to ask.
+func (l List) Empty() bool { return len(l.Dirs)+len(l.Fresh)+len(l.Names) == 0 }
+
+// Render is the list as rsync reads it (--files-from=- --from0). Every path begins with "./", for rsync drops names that
+// begin with "#" or ";" even from such a list. A directory ends with "/": only then does rsync list it, and with
+// --delete and without --recursive it does so one level deep.
+func (l List) Render() []byte {
+	var text []byte
+	for _, dir := range slices.Concat(l.Dirs, l.Fresh) {
+		text = append(text, "./"...)
+		if dir != "." {
+			text = append(append(text, dir...), '/')
+		}
+		text = append(text, 0)
+	}
+	for _, name := range l.Names {
+		text = append(append(append(text, "./"...), name...), 0)
+	}
+	return text
+}
+
+// Restrict leaves out what rules exclude, for rsync does not look at rules for the directories on the way to a path.
+// What was in the last backup tells which: had tells whether a directory was. Of the fresh ones included tells, and what
+// they are in counts as well.
+func (l List) Restrict(had func(dir string) (bool, error), included func(dir string) bool) (List, error) {
+	kept := List{Looked: l.Looked, Listed: l.Listed}
+	known := map[string]bool{}
+	has := func(dir string) (bool, error) {
+		is, seen := known[dir]
+		if seen {
+			return is, nil
+		}
+		is, err := had(dir)
+		known[dir] = is
+		return is, err
+	}
+	for _, dir := range l.Fresh {
+		in := dir == "."
+		if !in {
+			var err error
+			if in, err = has(parent(dir)); err != nil {
+				return List{}, err
+			}
+		}
+		known[dir] = in && included(dir)
+		if known[dir] {
+			kept.Fresh = append(kept.Fresh, dir)
+		}
+	}
+	keep := func(paths []string, dirOf func(string) string) (some []string, err error) {
+		for _, path := range paths {
+			is, err := has(dirOf(path))
+			if err != nil {
+				return nil, err
+			}
+			if is {
+				some = append(some, path)
+			}
+		}
+		return some, nil
+	}
+	var err error
+	if kept.Dirs, err = keep(l.Dirs, func(path string) string { return path }); err != nil {
+		return List{}, err
+	}
+	if kept.Names, err = keep(l.Names, parent); err != nil {
+		return List{}, err
+	}
+	kept.Doubtful, err = keep(l.Doubtful, parent)
+	return kept, err
+}
+
+// Tops are the fresh directories that are in none.
+func (l List) Tops() (tops []string) {
+	fresh := map[string]bool{}
+	for _, dir := range l.Fresh {
+		fresh[dir] = true
+		if !fresh[parent(dir)] {
+			tops = append(tops, dir)
+		}
+	}
+	return tops
+}
+
+// Covers tells whether rsync, given the list, would notice something at path, a deletion also when it is that of a
+// directory above.
+func (l List) Covers() func(path string, deleted bool) bool {
+	dirs, names := map[string]bool{}, map[string]bool{}
+	for _, dir := range slices.Concat(l.Dirs, l.Fresh) {
+		dirs[dir] = true
+	}
+	for _, name := range l.Names {
+		names[name] = true
+	}
+	return func(path string, deleted bool) bool {
+		covered := dirs[path] || names[path] || dirs[parent(path)]
+		for dir := parent(path); deleted && dir != "" && !covered; dir = parent(dir) {
+			covered = dirs[parent(dir)]
+		}
+		return covered
+	}
+}
+
+// inode is one file, whatever its names.
+type inode struct {
+	fs     string
+	number uint64
+}
+
+// builder gathers a list.
+type builder struct {
+	dirs     map[string]bool // of the list, fresh ones are true
+	order    []string        // the same, in the order of the walk
+	names    []string
+	doubtful []string
+	linked   map[inode]bool // files with several names, at least one of them listed
+	looked   int
+	listed   int
+	long     bool // there is too much to list
+}
+
+func newBuilder() *builder {
+	return &builder{dirs: map[string]bool{}, linked: map[inode]bool{}}
+}
+
+func (b *builder) addDir(d Dir, fresh bool) {
+	b.listed += 1 + len(d.Entries)
+	if b.tooLong(1) {
+		return
+	}
+	b.dirs[d.Path] = fresh
+	b.order = append(b.order, d.Path)
+	for _, e := range d.Entries {
+		b.touch(e)
+	}
+}
+
+func (b *builder) addNames(d Dir, names []string) {
+	b.listed += len(names)
+	if b.tooLong(len(names)) {
+		return
+	}
+	i := 0
+	for _, e := range d.Entries {
+		if i < len(names) && e.Name == names[i] {
+			b.names = append(b.names, join(d.Path, e.Name))
+			b.touch(e)
+			i++
+		}
+	}
+}
+
+// addDoubts keeps the first ones: of the others rsync thinks what it thinks without a scan.
+func (b *builder) addDoubts(dir string, names []string) {
+	for _, name := range names[:min(len(names), maxListed-len(b.doubtful))] {
+		b.doubtful = append(b.doubtful, join(dir, name))
+	}
+}
+
+// touch: of a file with several names rsync must see all, or it breaks the link.
+func (b *builder) touch(e Entry) {
+	if e.isLinked() && !b.tooLong(1) {
+		b.linked[inode{e.FS, e.Inode}] = true
+	}
+}
+
+// tooLong tells whether the list would grow too long with more paths, and lets go of it if so.
+func (b *builder) tooLong(more int) bool {
+	if b.long || len(b.order)+len(b.names)+len(b.linked)+more > maxListed {
+		b.long = true
+		b.dirs, b.order, b.names, b.linked = nil, nil, nil, nil
+	}
+	return b.long
+}
+
+// addLinks adds the other names of what is listed, from all directories of a walk.
+func (b *builder) addLinks(all func() (Dir, bool, error)) error {
+	if len(b.linked) == 0 {
+		return nil
+	}
+	have := map[string]bool{}
+	for _, name := range b.names {
+		have[name] = true
+	}
+	for d, more, err := all(); more || err != nil; d, more, err = all() {
+		if err != nil {
+			return err
+		}
+		if _, listed := b.dirs[d.Path]; listed {
+			continue
+		}
+		for _, e := range d.Entries {
+			if !e.isLinked() || !b.linked[inode{e.FS, e.Inode}] || have[join(d.Path, e.Name)] {
+				continue
+			}
+			if b.tooLong(1) {
+				return nil
+			}
+			b.names = append(b.names, join(d.Path, e.Name))
+			b.listed++
+		}
+	}
+	return nil
+}
+
+func (b *builder) list() List {
+	l := List{Names: b.names, Doubtful: b.doubtful, Looked: b.looked, Listed: b.listed}
+	for _, dir := range b.order {
+		if b.dirs[dir] {
+			l.Fresh = append(l.Fresh, dir)
+		} else {
+			l.Dirs = append(l.Dirs, dir)
+		}
+	}
+	return l
+}
+
+// Ways are the directories listed and all that they, and the names, are in: rsync sets the attributes of each.
+func (l List) Ways() []string { return slices.Sorted(maps.Keys(l.ways())) }
+
+// ways are the directories that must be the same before and after the transfer, for what is listed to be in the backup:
+// those listed and all that they are in.
+func (l List) ways() map[string]bool {
+	all := map[string]bool{}
+	for _, dir := range slices.Concat(l.Dirs, l.Fresh) {
+		all[dir] = true
+	}
+	for _, name := range slices.Concat(l.Names, slices.Collect(maps.Keys(all))) {
+		for dir := parent(name); dir != "" && !all[dir]; dir = parent(dir) {
+			all[dir] = true
+		}
+	}
+	return all
+}
+
+// tooMuch says why it does not pay to give rsync the list, if so.
+func (b *builder) tooMuch() string {
+	switch {
+	case b.long:
+		return "too much has changed for a list"
+	case b.listed*fullShare > b.looked*(fullShare-1) && b.looked > alwaysPays:
+		return "most of it has changed"
+	}
+	return ""
+}
+
+const (
+	// fullShare: a list of all but one entry in so many costs as much as a full run.
+	fullShare = 4
+	// alwaysPays is a number of entries below which it does not matter.
+	alwaysPays = 1000
+)

@@ -1,0 +1,106 @@
+//go:build integration
+
+package scan
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMutations breaks each comparison of the scan in turn, and lets the other tests of this package notice it. What none
+// of them notices could be wrong, and a change be missed.
+func TestMutations(t *testing.T) {
+	for _, m := range []struct{ file, old, new string }{
+		// What counts as unchanged.
+		{"compare.go", "return isTrusted(now.FS) && old.FS", "return old.FS"},
+		{"compare.go", "old.FS == now.FS && ", ""},
+		{"compare.go", "old.Inode == now.Inode && ", ""},
+		{"compare.go", "old.Birth == now.Birth &&", ""},
+		{"compare.go", "old.kind() == now.kind() && ", ""},
+		{"compare.go", " && old.Closed == now.Closed", ""},
+		{"compare.go", "old.Change == now.Change && ", ""},
+		{"compare.go", "old.Modify == now.Modify && old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID", "old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID"},
+		{"compare.go", "old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID", "old.Mode == now.Mode &&\n\t\told.UID"},
+		{"compare.go", "old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID", "old.Size == now.Size &&\n\t\told.UID"},
+		{"compare.go", "\t\told.UID == now.UID && old.GID == now.GID && old.Links == now.Links && old.Device", "\t\told.GID == now.GID && old.Links == now.Links && old.Device"},
+		{"compare.go", "old.GID == now.GID && old.Links == now.Links && old.Device", "old.Links == now.Links && old.Device"},
+		{"compare.go", "old.Links == now.Links && old.Device == now.Device", "old.Device == now.Device"},
+		{"compare.go", "old.Device == now.Device && ", ""},
+		{"compare.go", " && old.Target == now.Target", ""},
+		{"compare.go", " && !c.isRacy(old)", ""},
+		{"compare.go", "started.Sec - c.racy", "started.Sec + c.racy"},
+		// What becomes of a directory.
+		{"compare.go", "case !sameThing(old, now) || u.Deep:", "case !sameThing(old, now):"},
+		{"compare.go", "case !sameThing(old, now) || u.Deep:", "case u.Deep:"},
+		{"compare.go", "case unsettled || !c.unchanged(old, now):", "case !c.unchanged(old, now):"},
+		{"compare.go", "case unsettled || !c.unchanged(old, now):", "case unsettled:"},
+		{"compare.go", "&& c.old.Path == path && !c.old.Unread, nil", "&& c.old.Path == path, nil"},
+		{"compare.go", "if m == markFresh || !found {", "if !found {"},
+		{"compare.go", "marks = append(marks, markFresh)", "marks = append(marks, markKnown)"},
+		{"compare.go", "whole := m == markChanged", "whole := false"},
+		{"compare.go", "i, whole = i+1, true // gone", "i = i + 1"},
+		{"compare.go", "\t\twhole = whole || was.Name == \"\"\n", ""},
+		{"compare.go", "\t\twhole = whole || e.isDir() || e.kind() != was.kind()\n", ""},
+		{"compare.go", "whole = whole || i < len(old.Entries) || len(names)", "whole = whole || len(names)"},
+		{"compare.go", "\tcase len(names) > 0:\n\t\tc.list.addNames(now, names)\n", ""},
+		// What rsync is to compare by content.
+		{"compare.go", "return !sameThing(old, now) || old.Mode == now.Mode", "return old.Mode == now.Mode"},
+		{"compare.go", "old.Mode == now.Mode && old.UID == now.UID && old.GID == now.GID && old.Links == now.Links\n}\n\n// advance", "false\n}\n\n// advance"},
+		{"compare.go", "c.list.addDoubts(d.Path, c.doubts(old, d))", "_ = old"},
+		// The list.
+		{"list.go", "\t\tb.touch(e)\n\t}\n}\n\nfunc (b *builder) addNames", "\t}\n}\n\nfunc (b *builder) addNames"},
+		{"list.go", "\t\t\tb.touch(e)\n\t\t\ti++", "\t\t\ti++"},
+		{"list.go", "known[dir] = in && included(dir)", "known[dir] = in"},
+		{"list.go", "known[dir] = in && included(dir)", "known[dir] = included(dir)"},
+		{"list.go", "if kept.Dirs, err = keep(l.Dirs, func(path string) string { return path })", "if kept.Dirs, err = l.Dirs, nil"},
+		{"list.go", "if kept.Names, err = keep(l.Names, parent)", "if kept.Names, err = l.Names, nil"},
+		{"list.go", "text = append(text, \"./\"...)\n\t\tif dir", "if dir"},
+		{"list.go", "text = append(append(text, dir...), '/')", "text = append(text, dir...)"},
+		// What may have been elsewhere.
+		{"settle.go", "moved := !settled(h.Parent, up); !settled(h.Root, now)", "moved := false; !settled(h.Root, now)"},
+		{"settle.go", "moved := !settled(h.Parent, up); !settled(h.Root, now)", "moved := !settled(h.Parent, up); false"},
+		{"settle.go", "walked.Inode == now.Inode && walked.Birth == now.Birth && walked.Change == now.Change && ", ""},
+		{"settle.go", "err != nil || e.Inode != now.Inode || e.Birth != now.Birth || e.kind() != now.kind():", "err != nil:"},
+		{"settle.go", "err != nil || e.Inode", "e.Inode"},
+		{"settle.go", "case !settled(e, now):", "case false:"},
+		{"settle.go", "s.add(join(d.Path, e.Name), s.changed[d.Path])", "s.add(join(d.Path, e.Name), false)"},
+		{"settle.go", "\ts.changed[path] = true\n", ""},
+		// The walk and the catalog.
+		{"readdir.go", "if self.Inode != seen.Inode || self.Birth != seen.Birth || fs.identity != seen.FS {", "if false {"},
+		{"readdir.go", "e.Target, err = hashLink(fd, name)", "_, err = hashLink(fd, name)"},
+		{"readdir.go", "Change: newTime(st.Ctime)", "Change: newTime(st.Mtime)"},
+		{"catalog.go", "string(r.sum.Sum(nil)) != string(r.want)", "false"},
+		{"catalog.go", "|| name <= before {", "{"},
+		{"scan.go", "\tif err := c.rest(); err != nil {\n\t\treturn nil, err\n\t}\n", ""},
+		{"scan.go", "\tif err := c.list.addLinks(res.dirs()); err != nil {\n\t\treturn nil, err\n\t}\n", ""},
+		{"scan.go", "if !isTrusted(fs.identity) {", "if false {"},
+	} {
+		t.Run(m.file+": "+m.old, func(t *testing.T) {
+			t.Parallel()
+			source, err := os.ReadFile(m.file)
+			must(t, err)
+			if strings.Count(string(source), m.old) < 1 {
+				t.Fatal("the source has it no more: name what stands there now")
+			}
+			dir := t.TempDir()
+			broken, overlay := filepath.Join(dir, m.file), filepath.Join(dir, "overlay.json")
+			must(t, os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600))
+			here, err := filepath.Abs(m.file)
+			must(t, err)
+			config, err := json.Marshal(map[string]any{"Replace": map[string]string{here: broken}})
+			must(t, err)
+			must(t, os.WriteFile(overlay, config, 0o600))
+			out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-failfast", "-overlay", overlay, ".").CombinedOutput()
+			if strings.Contains(string(out), "[build failed]") {
+				t.Fatalf("it does not build:\n%s", out)
+			}
+			if err == nil {
+				t.Errorf("no test notices %q in the place of %q", m.new, m.old)
+			}
+		})
+	}
+}

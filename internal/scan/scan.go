@@ -1,0 +1,152 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrUnfit is what the errors of Walk match that come from the source: it can not be told what changed in it.
+var ErrUnfit = errors.New("the source can not be scanned")
+
+// Result is what a walk found, and the catalog it has written so far.
+type Result struct {
+	List List
+	// TooLong says that List has nothing in it because it would have too much, and why.
+	TooLong string
+	Took    time.Duration
+
+	to   *Writer
+	file *os.File
+	size uint64 // of the catalog without its end
+	top  Header
+}
+
+// Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last backup
+// made from it, or nil. The new catalog goes to file, which must be empty and open for reading and writing, and is not
+// durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish.
+//
+// known must be of the same source and rules; see Fits. An error matches ErrUnfit or ErrCatalog, or is of the system.
+func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader) (*Result, error) {
+	return walk(ctx, root, file, source, rules, o, known, racy)
+}
+
+func walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader, racy int64) (*Result, error) {
+	began := time.Now()
+	h, device, err := describe(root, source, rules)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{file: file, top: h, to: NewWriter(file, h)}
+	c, err := newComparer(known, res.to)
+	if err != nil {
+		return nil, err
+	}
+	c.racy = racy
+	w := &walker{root: root, options: o, rootDev: device, show: c.show}
+	if err := w.walk(ctx, h.Root, c.top(h)); err != nil {
+		return nil, err
+	}
+	if err := c.rest(); err != nil {
+		return nil, err
+	}
+	if res.size, err = res.to.flush(); err != nil {
+		return nil, err
+	}
+	if err := c.list.addLinks(res.dirs()); err != nil {
+		return nil, err
+	}
+	res.List, res.TooLong = c.list.list(), c.list.tooMuch()
+	res.Took = time.Since(began)
+	return res, nil
+}
+
+// Fits tells whether a catalog is of this source and these rules; if not, why.
+func (h Header) Fits(source string, rules []string) error {
+	if h.Source != source {
+		return errors.New("the last backup is of another source")
+	}
+	same := len(h.Rules) == len(rules)
+	for i := 0; same && i < len(rules); i++ {
+		same = h.Rules[i] == rules[i]
+	}
+	if !same {
+		return errors.New("the last backup was made by other rules")
+	}
+	return nil
+}
+
+// describe makes the header. The clock is the one that the kernel takes the times of files from.
+func describe(root *os.File, source string, rules []string) (Header, uint64, error) {
+	h := Header{Source: source, Rules: rules}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
+		return h, 0, os.NewSyscallError("clock_gettime", err)
+	}
+	h.Started = Time{Sec: int64(now.Sec), Nsec: uint32(now.Nsec)}
+	r := newReader(root, Options{}, 0)
+	fd := int(root.Fd())
+	top, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
+		return h, 0, pathError("stat", root.Name(), err)
+	}
+	fs, err := r.filesystem(fd, device)
+	if err != nil {
+		return h, 0, pathError("statfs", root.Name(), err)
+	}
+	if !isTrusted(fs.identity) {
+		return h, 0, fmt.Errorf("%w: inode numbers and times of its filesystem are not to be trusted", ErrUnfit)
+	}
+	h.Root, h.Root.Name, h.Root.FS = top, ".", fs.identity
+	up, _, err := r.stat(fd, "..", 0)
+	h.Parent, h.Parent.Name = up, ".."
+	return h, device, pathError("stat", root.Name()+"/..", err)
+}
+
+// dirs reads the new catalog once more.
+func (res *Result) dirs() func() (Dir, bool, error) {
+	r, err := readUnfinished(res.file, res.size)
+	return func() (Dir, bool, error) {
+		if err != nil {
+			return Dir{}, false, err
+		}
+		d, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return Dir{}, false, nil
+		}
+		return d, err == nil, err
+	}
+}
+
+// Settle looks once more, after the transfer, at the directories that took part in it: those of list, or all if list is
+// nil. Those that changed meanwhile may have been read in another state than the catalog says; they go into Finish.
+func (res *Result) Settle(root *os.File, list *List) ([]Unsettled, error) {
+	check := settling{root: root, reader: newReader(root, Options{}, 0)}
+	if list != nil {
+		check.only = list.ways()
+	}
+	if err := check.top(res.top); err != nil {
+		return nil, err
+	}
+	next := res.dirs()
+	for d, more, err := next(); more || err != nil; d, more, err = next() {
+		if err != nil {
+			return nil, err
+		}
+		if err := check.below(d); err != nil {
+			return nil, err
+		}
+	}
+	return check.unsettled, nil
+}
+
+// Finish ends the catalog and returns its checksum. The caller makes it durable.
+func (res *Result) Finish(unsettled []Unsettled) ([]byte, error) { return res.to.Finish(unsettled) }
+
+// Began is when the walk began, by the clock that files get their times from.
+func (res *Result) Began() Time { return res.top.Started }

@@ -1,0 +1,101 @@
+package scan
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// settling finds the directories that are not what they were when they were walked.
+type settling struct {
+	root   *os.File
+	reader *reader
+	only   map[string]bool // nil: all
+	// moved are those that may have been elsewhere in the meantime. A directory gets a new ctime when it is renamed, and so
+	// does the one that it is in.
+	changed   map[string]bool
+	unsettled []Unsettled
+}
+
+func (s *settling) top(h Header) error {
+	s.changed = map[string]bool{}
+	fd := int(s.root.Fd())
+	now, _, err := s.reader.stat(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
+		return pathError("stat", s.root.Name(), err)
+	}
+	up, _, err := s.reader.stat(fd, "..", 0)
+	if err != nil {
+		return pathError("stat", s.root.Name()+"/..", err)
+	}
+	if moved := !settled(h.Parent, up); !settled(h.Root, now) {
+		return s.add(".", moved)
+	}
+	return nil
+}
+
+// below looks at the directories in d.
+func (s *settling) below(d Dir) error {
+	if d.Unread {
+		return s.add(d.Path, true)
+	}
+	if s.only != nil && !s.only[d.Path] {
+		return nil
+	}
+	var names []Entry
+	for _, e := range d.Entries {
+		if e.isOpen() {
+			names = append(names, e)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	fd, err := openBeneath(s.root, d.Path, unix.O_PATH)
+	if isGone(err) {
+		return s.addAll(d.Path, names)
+	}
+	if err != nil {
+		return pathError("open", s.reader.shown(d.Path), err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	for _, e := range names {
+		now, _, err := s.reader.stat(fd, e.Name, 0)
+		if err != nil && !isGone(err) {
+			return pathError("stat", s.reader.shown(join(d.Path, e.Name)), err)
+		}
+		switch {
+		case err != nil || e.Inode != now.Inode || e.Birth != now.Birth || e.kind() != now.kind():
+			err = s.add(join(d.Path, e.Name), true)
+		case !settled(e, now):
+			err = s.add(join(d.Path, e.Name), s.changed[d.Path])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func settled(walked, now Entry) bool {
+	return walked.Inode == now.Inode && walked.Birth == now.Birth && walked.Change == now.Change && walked.Modify == now.Modify
+}
+
+func (s *settling) addAll(dir string, names []Entry) error {
+	for _, e := range names {
+		if err := s.add(join(dir, e.Name), true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *settling) add(path string, deep bool) error {
+	if len(s.unsettled) >= maxUnsettled {
+		return fmt.Errorf("%w: more than %d directories changed while it was backed up", ErrUnfit, maxUnsettled)
+	}
+	s.changed[path] = true
+	s.unsettled = append(s.unsettled, Unsettled{Path: path, Deep: deep})
+	return nil
+}

@@ -1,0 +1,168 @@
+package scan
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"sync"
+)
+
+const (
+	// aheadDirs and aheadEntries bound what is read before its turn has come: the memory of a walk, and its descriptors,
+	// one for each reader.
+	aheadDirs    = 128
+	aheadEntries = 32 << 10
+	maxReaders   = 8
+)
+
+// Options say what a walk leaves alone.
+type Options struct {
+	// OneFileSystem does not enter directories on other filesystems than the root.
+	OneFileSystem bool
+	// Skip are paths that are left out.
+	Skip []string
+}
+
+// mark goes from a directory to those in it, for the one who is shown them.
+type mark uint8
+
+// walker reads the tree below a root in parallel and shows each directory in the order of comparePaths, which is that of
+// the catalog. Readers take the directories whose turn comes soonest, as long as not too much is read ahead.
+type walker struct {
+	root    *os.File
+	options Options
+	rootDev uint64
+	// show is called with each directory, by one goroutine. It returns the marks of the open directories in it.
+	show func(d Dir, m mark) ([]mark, error)
+
+	mu      sync.Mutex
+	changed sync.Cond
+	stack   []*task // what is still to come, the next one last
+	dirs    int     // read, or being read, ahead of its turn
+	entries int     // the same
+	over    bool
+}
+
+// task is one directory that is to be read.
+type task struct {
+	path  string
+	seen  Entry
+	mark  mark
+	taken bool
+	done  bool
+	dir   Dir
+	err   error
+}
+
+func (w *walker) walk(ctx context.Context, top Entry, m mark) error {
+	w.changed.L = &w.mu
+	w.stack = []*task{{path: ".", seen: top, mark: m}}
+	var group sync.WaitGroup
+	for range min(maxReaders, 2*runtime.GOMAXPROCS(0)) {
+		group.Go(w.readAhead)
+	}
+	err := w.showAll(ctx)
+	w.mu.Lock()
+	w.over = true
+	w.changed.Broadcast()
+	w.mu.Unlock()
+	group.Wait()
+	return err
+}
+
+// readAhead is one reader.
+func (w *walker) readAhead() {
+	r := newReader(w.root, w.options, w.rootDev)
+	for t := w.take(); t != nil; t = w.take() {
+		dir, err := r.read(t.path, t.seen)
+		w.finish(t, dir, err)
+	}
+}
+
+// take waits for a directory to read; nil at the end.
+func (w *walker) take() *task {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for !w.over {
+		if t := w.soonest(); t != nil {
+			t.taken = true
+			w.dirs++
+			return t
+		}
+		w.changed.Wait()
+	}
+	return nil
+}
+
+func (w *walker) soonest() *task {
+	for i := len(w.stack) - 1; i >= 0; i-- {
+		t := w.stack[i]
+		if t.taken {
+			continue
+		}
+		// What is next is always read: the walk waits for it.
+		if i == len(w.stack)-1 || w.dirs < aheadDirs && w.entries < aheadEntries {
+			return t
+		}
+		return nil
+	}
+	return nil
+}
+
+func (w *walker) finish(t *task, dir Dir, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t.dir, t.err, t.done = dir, err, true
+	w.entries += len(dir.Entries)
+	w.changed.Broadcast()
+}
+
+// showAll shows one directory after the other.
+func (w *walker) showAll(ctx context.Context) error {
+	for t := w.next(); t != nil; t = w.next() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if t.err != nil {
+			return t.err
+		}
+		marks, err := w.show(t.dir, t.mark)
+		if err != nil {
+			return err
+		}
+		w.push(t.dir, marks)
+	}
+	return nil
+}
+
+// next waits until the next directory has been read; nil at the end.
+func (w *walker) next() *task {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.stack) == 0 {
+		return nil
+	}
+	t := w.stack[len(w.stack)-1]
+	for !t.done {
+		w.changed.Wait()
+	}
+	w.stack[len(w.stack)-1] = nil
+	w.stack = w.stack[:len(w.stack)-1]
+	w.dirs--
+	w.entries -= len(t.dir.Entries)
+	return t
+}
+
+// push puts the directories in d before all others.
+func (w *walker) push(d Dir, marks []mark) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(marks)
+	for i := len(d.Entries) - 1; i >= 0; i-- {
+		if e := d.Entries[i]; e.isOpen() {
+			n--
+			w.stack = append(w.stack, &task{path: join(d.Path, e.Name), seen: e, mark: marks[n]})
+		}
+	}
+	w.changed.Broadcast()
+}

@@ -1,0 +1,266 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// walkTree walks and finishes a catalog, and opens it as the one of the last backup.
+func walkTree(t testing.TB, root string, o Options, known *Reader) (*Result, *Reader) {
+	t.Helper()
+	res, file := walkOnly(t, root, o, known)
+	return res, finish(t, res, file)
+}
+
+func walkOnly(t testing.TB, root string, o Options, known *Reader) (*Result, *os.File) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	// What was changed just now counts as changed long ago; see quiet.
+	dir, err := os.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	res, err := walk(t.Context(), dir, file, root, nil, o, known, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, file
+}
+
+func finish(t testing.TB, res *Result, file *os.File, unsettled ...Unsettled) *Reader {
+	t.Helper()
+	if _, err := res.Finish(unsettled); err != nil {
+		t.Fatal(err)
+	}
+	return openCatalog(t, file)
+}
+
+func openCatalog(t testing.TB, file *os.File) *Reader {
+	t.Helper()
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := NewReader(file, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
+}
+
+func openRoot(t testing.TB, path string) *os.File {
+	t.Helper()
+	root, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	return root
+}
+
+func readAll(t testing.TB, r *Reader) []Dir {
+	t.Helper()
+	var dirs []Dir
+	for {
+		d, err := r.Next()
+		if err == io.EOF {
+			return dirs
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		dirs = append(dirs, d)
+	}
+}
+
+// quiet waits until the clock has moved on that files get their times from.
+func quiet() { time.Sleep(25 * time.Millisecond) }
+
+func TestWalkSeesWhatIsThere(t *testing.T) {
+	root := t.TempDir()
+	want := []string{"."}
+	for _, name := range []string{"#x", ";y", "-n", "n\nl", " ", "\xff", strings.Repeat("n", 255), "a/b/c/d", "a-", "a.d", "z"} {
+		want = append(want, parents(name)...)
+		must(t, os.MkdirAll(filepath.Join(root, name), 0o755))
+		for i := range 20 {
+			must(t, os.WriteFile(filepath.Join(root, name, fmt.Sprint("f", i)), []byte("x"), 0o600))
+		}
+		must(t, os.Symlink("f1", filepath.Join(root, name, "link")))
+	}
+	slices.SortFunc(want, comparePaths)
+	want = slices.Compact(want)
+	res, known := walkTree(t, root, Options{}, nil)
+	var got []string
+	looked := 0
+	for _, d := range readAll(t, known) {
+		got = append(got, d.Path)
+		looked += len(d.Entries)
+		for _, e := range d.Entries {
+			var st unix.Statx_t
+			must(t, unix.Statx(unix.AT_FDCWD, filepath.Join(root, d.Path, e.Name), unix.AT_SYMLINK_NOFOLLOW, statMask, &st))
+			same := newEntry(e.Name, &st)
+			same.FS, same.Target = e.FS, e.Target
+			if e != same || e.isSymlink() != (e.Target != 0) || !isTrusted(e.FS) {
+				t.Errorf("%s: got %+v, want %+v", d.Path, e, same)
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if res.List.Looked != looked {
+		t.Errorf("looked at %d, want %d", res.List.Looked, looked)
+	}
+}
+
+func parents(path string) []string {
+	all := []string{path}
+	for dir := parent(path); dir != "."; dir = parent(dir) {
+		all = append(all, dir)
+	}
+	return all
+}
+
+// Nothing has changed: nothing is listed, whatever was there.
+func TestWalkOfAnUnchangedTree(t *testing.T) {
+	root := t.TempDir()
+	for i := range 300 {
+		dir := filepath.Join(root, fmt.Sprint(i%7), fmt.Sprint(i%31), fmt.Sprint(i))
+		must(t, os.MkdirAll(dir, 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, "f"), nil, 0o644))
+		must(t, os.Link(filepath.Join(dir, "f"), filepath.Join(dir, "g")))
+	}
+	_, known := walkTree(t, root, Options{}, nil)
+	res, _ := walkTree(t, root, Options{}, known)
+	if !res.List.Empty() || res.TooLong != "" || res.List.Listed != 0 {
+		t.Errorf("%+v, %q", res.List, res.TooLong)
+	}
+}
+
+// A link whose other name is in a directory that nothing happened in.
+func TestWalkListsAllNamesOfAFile(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a/1", "b/1", "c/1", "c/2", "c/3", "c/4", "d/1"} {
+		must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, name), []byte(name), 0o644))
+	}
+	must(t, os.Link(filepath.Join(root, "a/1"), filepath.Join(root, "c/linked")))
+	must(t, os.Link(filepath.Join(root, "b/1"), filepath.Join(root, "c/other")))
+	_, known := walkTree(t, root, Options{}, nil)
+	quiet()
+	must(t, os.WriteFile(filepath.Join(root, "a/new"), nil, 0o644))
+	res, _ := walkTree(t, root, Options{}, known)
+	if want := []string{"a"}; !slices.Equal(res.List.Dirs, want) {
+		t.Errorf("directories: got %q, want %q", res.List.Dirs, want)
+	}
+	if want := []string{"c/linked"}; !slices.Equal(res.List.Names, want) {
+		t.Errorf("names: got %q, want %q", res.List.Names, want)
+	}
+}
+
+func TestWalkLeavesOut(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"dest/x", "sub/view/x", "sub/keep", "destination"} {
+		must(t, os.MkdirAll(filepath.Join(root, name), 0o755))
+	}
+	_, known := walkTree(t, root, Options{Skip: []string{"dest", "sub/view"}}, nil)
+	var got []string
+	for _, d := range readAll(t, known) {
+		got = append(got, d.Path)
+	}
+	if want := []string{".", "destination", "sub", "sub/keep"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWalkRefuses(t *testing.T) {
+	t.Run("a filesystem it can not trust", func(t *testing.T) {
+		_, err := Walk(t.Context(), openRoot(t, "/proc/self/fdinfo"), nil, "/proc", nil, Options{}, nil)
+		if !errors.Is(err, ErrUnfit) {
+			t.Error(err)
+		}
+	})
+	t.Run("paths longer than rsync takes", func(t *testing.T) {
+		root := t.TempDir()
+		at, err := unix.Open(root, unix.O_RDONLY, 0)
+		must(t, err)
+		for range 17 {
+			name := strings.Repeat("d", 250)
+			must(t, unix.Mkdirat(at, name, 0o755))
+			next, err := unix.Openat(at, name, unix.O_RDONLY, 0)
+			must(t, errors.Join(err, unix.Close(at)))
+			at = next
+		}
+		must(t, unix.Close(at))
+		file, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
+		must(t, err)
+		defer file.Close()
+		if _, err = Walk(t.Context(), openRoot(t, root), file, root, nil, Options{}, nil); err == nil {
+			t.Error("no error")
+		}
+	})
+	t.Run("a catalog that is torn, only at its end", func(t *testing.T) {
+		root := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(root, "f"), nil, 0o644))
+		res, file := walkOnly(t, root, Options{}, nil)
+		finish(t, res, file)
+		info, err := file.Stat()
+		must(t, err)
+		_, err = file.WriteAt([]byte{0xff}, info.Size()-1)
+		must(t, err)
+		again, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
+		must(t, err)
+		defer again.Close()
+		if _, err := Walk(t.Context(), openRoot(t, root), again, root, nil, Options{}, openCatalog(t, file)); !errors.Is(err, ErrCatalog) {
+			t.Error(err)
+		}
+	})
+	t.Run("when it is cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("enough")
+		cancel(why)
+		file, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
+		must(t, err)
+		defer file.Close()
+		if _, err := Walk(ctx, openRoot(t, t.TempDir()), file, "/", nil, Options{}, nil); !errors.Is(err, why) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHeaderFits(t *testing.T) {
+	h := Header{Source: "/src", Rules: []string{"a", "b"}}
+	for _, tt := range []struct {
+		source string
+		rules  []string
+		fits   bool
+	}{
+		{"/src", []string{"a", "b"}, true}, {"/other", []string{"a", "b"}, false}, {"/src", []string{"b", "a"}, false}, {"/src", []string{"a"}, false}, {"/src", nil, false},
+	} {
+		if err := h.Fits(tt.source, tt.rules); (err == nil) != tt.fits {
+			t.Errorf("%q %q: %v", tt.source, tt.rules, err)
+		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
