@@ -55,7 +55,7 @@ var floors = [][]string{
 	{"internal/space"},
 	{"internal/store"},
 	{"internal/pending", "internal/transfer"},
-	{"internal/source", "internal/reflink", "internal/receive"},
+	{"internal/source", "internal/reflink", "internal/receive", "internal/scan"},
 	{"internal/subvol", "internal/readback", "internal/mounts", "internal/replay"},
 	{"internal/walk"},
 	{"internal/at"},
@@ -74,7 +74,7 @@ var mayImport = map[string][]string{
 	jobRuns:             {".", configs},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/store", "internal/source"},
-	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk"},
+	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan"},
 	"internal/check":    {"internal/space", "internal/store", "internal/mounts"},
 	"internal/prune":    {"internal/space", "internal/store"},
 	"internal/browse":   {"internal/space", "internal/store", "internal/mounts"},
@@ -88,6 +88,7 @@ var mayImport = map[string][]string{
 	"internal/transfer": {"internal/source", "internal/walk"},
 	"internal/reflink":  {"internal/mounts", "internal/walk"},
 	"internal/receive":  {},
+	"internal/scan":     {"internal/mounts"},
 	"internal/subvol":   {"internal/walk"},
 	"internal/readback": {},
 	"internal/mounts":   {},
@@ -116,7 +117,7 @@ var testHelp = []string{loopfs, testbin, servers, streams}
 
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
-	"internal/backup/plan.go", "internal/backup/guard.go", "internal/backup/judge.go",
+	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go",
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 }
 

@@ -57,6 +57,10 @@ type BackupOptions struct {
 	// Force overrides the guards. A Dest inside Source is left out unasked.
 	Force bool
 
+	// Scan says how what has changed in a local Source is found: ScanAuto, the
+	// default, ScanFull or ScanWalk.
+	Scan string
+
 	// Prune, if set, is run after publishing, and only then. Its DryRun,
 	// LockWait, Now and Logger are those of the backup. A dry run foresees
 	// what its Policy would delete.
@@ -96,6 +100,7 @@ type Report struct {
 	// AddedBytes is the file data on disk that earlier backups do not share;
 	// nil without root, whom alone the kernel tells.
 	AddedBytes *uint64      `json:"added_bytes,omitempty"`
+	Scan       *Scan        `json:"scan,omitempty"`       // how what had changed was found
 	Complaints []string     `json:"complaints,omitempty"` // the first messages of rsync
 	Notices    []string     `json:"notices,omitempty"`
 	Repairs    []string     `json:"repairs,omitempty"`
@@ -126,7 +131,7 @@ func (o BackupOptions) room() backup.Options {
 		Source: o.Source, Dest: o.Dest, WholeFiles: o.WholeFiles, Checksum: o.Checksum, OneFileSystem: o.OneFileSystem,
 		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Bwlimit: o.Bwlimit, Rsh: o.Rsh,
 		Timeout: o.Timeout, RsyncArgs: o.RsyncArgs, RsyncProgram: o.RsyncProgram, RefusePartial: o.RefusePartial,
-		MaxDeletePercent: o.MaxDeletePercent, Force: o.Force, Prune: (*prune.Options)(o.Prune), DryRun: o.DryRun,
+		MaxDeletePercent: o.MaxDeletePercent, Force: o.Force, Scan: o.Scan, Prune: (*prune.Options)(o.Prune), DryRun: o.DryRun,
 		Changes: o.Changes, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger, Progress: o.Progress,
 		Version: o.Version,
 	}
@@ -136,7 +141,7 @@ func reportOf(r *backup.Report) *Report {
 	return &Report{
 		Dest: r.Dest, Source: r.Source, Name: r.Name, Status: r.Status, Base: r.Base, Resumed: r.Resumed,
 		DryRun: r.DryRun, Started: r.Started, Ended: r.Ended, RsyncVersion: r.RsyncVersion, RsyncExit: r.RsyncExit,
-		Stats: r.Stats, AddedBytes: r.AddedBytes, Complaints: r.Complaints, Notices: r.Notices, Repairs: r.Repairs,
+		Stats: r.Stats, AddedBytes: r.AddedBytes, Scan: r.Scan, Complaints: r.Complaints, Notices: r.Notices, Repairs: r.Repairs,
 		Prune: (*PruneReport)(r.Prune),
 	}
 }

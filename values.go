@@ -5,6 +5,7 @@ package rsbtbackup
 
 import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/backup"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -24,6 +25,22 @@ type Status = facts.Status
 //
 // Its fields: go doc rsbtbackup/facts.Record
 type Record = facts.Record
+
+// Scan says how a run found out what had changed in its source.
+//
+// Its fields: go doc rsbtbackup/facts.Scan
+type Scan = facts.Scan
+
+// The values of BackupOptions.Scan, and of Scan.Mode.
+const (
+	// ScanAuto walks a local source, where that tells what has changed, and lets rsync look at that alone. Every 10th run,
+	// and one more than 7 days after the last such one, everything is compared, and the walk with it.
+	ScanAuto = backup.ScanAuto
+	// ScanFull lets rsync compare everything, and checks what a walk would have found.
+	ScanFull = facts.ScanFull
+	// ScanWalk is ScanAuto without the full runs in between.
+	ScanWalk = facts.ScanWalk
+)
 
 // PinInfo says since when a backup is protected from every prune, and why.
 //

@@ -55,6 +55,7 @@ type Record struct {
 	Stats             *rsyncexec.Stats `json:"stats,omitempty"`
 	AddedBytes        *uint64          `json:"added_bytes,omitempty"` // file data on disk not shared with earlier backups
 	Notices           []string         `json:"notices,omitempty"`
+	Scan              *Scan            `json:"scan,omitempty"` // how what had changed was found
 
 	Pin      *PinInfo      `json:"pin,omitempty"`
 	Verified *Verification `json:"verified,omitempty"`
@@ -75,6 +76,32 @@ func InvalidUTF8(s string) []byte {
 	}
 	return []byte(s)
 }
+
+// Scan says how a run found out what had changed in its source.
+type Scan struct {
+	// Mode is ScanFull or ScanWalk.
+	Mode string `json:"mode"`
+	// Why everything was compared, in a full run.
+	Why string `json:"why,omitempty"`
+	// Looked is how many entries the walk saw, Listed how many of them rsync was asked about; 0 if nobody walked.
+	Looked  int     `json:"looked"`
+	Listed  int     `json:"listed"`
+	Seconds float64 `json:"seconds"` // that the walk took
+	// Catalog is the checksum (SHA-256, hexadecimal) of what is known of the source since, for the next run; empty if
+	// nothing is.
+	Catalog string `json:"catalog,omitempty"`
+	// LastFull is when everything was compared last (UTC), SinceFull how many runs ago.
+	LastFull  time.Time `json:"last_full,omitzero"`
+	SinceFull int       `json:"since_full"`
+	// Missed is how many changes a full run found that a walk had not.
+	Missed int `json:"missed,omitempty"`
+}
+
+// The values of Scan.Mode.
+const (
+	ScanFull = "full" // rsync compared everything
+	ScanWalk = "walk" // a walk of the source found what rsync was asked about
+)
 
 // PinInfo says since when a backup is protected from every prune, and why.
 type PinInfo struct {

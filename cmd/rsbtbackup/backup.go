@@ -36,6 +36,7 @@ type backupCommand struct {
 
 	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"When rsync can not read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
 	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
+	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How to find what has changed in a local SRC: walk it and ask rsync about what differs (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, the default)."`
 	Force            bool   `help:"Go on where a safety guard would stop the run."`
 	DryRun           bool   `short:"n" help:"Show what would be transferred; change nothing."`
 
@@ -115,7 +116,7 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 		Filter: c.Filter, Exclude: c.Exclude, ExcludeFrom: c.ExcludeFrom,
 		Bwlimit: c.Bwlimit, Rsh: c.Rsh, Timeout: c.Timeout.duration(),
 		RsyncArgs: c.Rest, RsyncProgram: c.Rsync,
-		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force,
+		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force, Scan: c.Scan,
 		DryRun: c.DryRun, Changes: u.change, LockWait: f.LockWait.duration(),
 		Logger: u.log, Version: programVersion(),
 	}

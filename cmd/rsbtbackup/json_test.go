@@ -40,7 +40,7 @@ func TestJSONIsDescribed(t *testing.T) {
 			}
 		}
 	}
-	for name, part := range map[string]any{"record": rsbtbackup.Record{}, "stats": rsbtbackup.Record{}.Stats} {
+	for name, part := range map[string]any{"record": rsbtbackup.Record{}, "stats": rsbtbackup.Record{}.Stats, "scan": rsbtbackup.Scan{}} {
 		for _, field := range jsonFields(reflect.TypeOf(part)) {
 			if !strings.Contains(sections[name], "`"+field+"`") {
 				t.Errorf("docs/JSON.md: %s has no field %s", name, field)

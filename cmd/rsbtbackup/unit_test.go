@@ -364,14 +364,14 @@ func TestParseBackup(t *testing.T) {
 		args []string
 		want backupCommand
 	}{
-		{"defaults", nil, backupCommand{Inplace: true, Partial: "publish"}},
-		{"upstream's -i", []string{"-i"}, backupCommand{Inplace: true, Partial: "publish"}},
-		{"whole files", []string{"--no-inplace"}, backupCommand{Partial: "publish"}},
-		{"short flags in one", []string{"-cxn"}, backupCommand{Inplace: true, Checksum: true, OneFileSystem: true, DryRun: true, Partial: "publish"}},
+		{"defaults", nil, backupCommand{Inplace: true, Partial: "publish", Scan: "auto"}},
+		{"upstream's -i", []string{"-i"}, backupCommand{Inplace: true, Partial: "publish", Scan: "auto"}},
+		{"whole files", []string{"--no-inplace"}, backupCommand{Partial: "publish", Scan: "auto"}},
+		{"short flags in one", []string{"-cxn"}, backupCommand{Inplace: true, Checksum: true, OneFileSystem: true, DryRun: true, Partial: "publish", Scan: "auto"}},
 		{"patterns with commas, dashes and bad bytes", []string{"--exclude", "a,b", "--exclude=c\xff", "--filter", "- *.o"},
-			backupCommand{Inplace: true, Partial: "publish", Exclude: []string{"a,b", "c\xff"}, Filter: []string{"- *.o"}}},
-		{"seconds as rsync has them", []string{"--timeout", "300"}, backupCommand{Inplace: true, Partial: "publish", Timeout: seconds(5 * time.Minute)}},
-		{"for rsync", []string{"--", "--exclude=.cache", "-v"}, backupCommand{Inplace: true, Partial: "publish", Rest: []string{"--exclude=.cache", "-v"}}},
+			backupCommand{Inplace: true, Partial: "publish", Scan: "auto", Exclude: []string{"a,b", "c\xff"}, Filter: []string{"- *.o"}}},
+		{"seconds as rsync has them", []string{"--timeout", "300"}, backupCommand{Inplace: true, Partial: "publish", Scan: "auto", Timeout: seconds(5 * time.Minute)}},
+		{"for rsync", []string{"--", "--exclude=.cache", "-v"}, backupCommand{Inplace: true, Partial: "publish", Scan: "auto", Rest: []string{"--exclude=.cache", "-v"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.want.Src, tt.want.Dest = "host:/etc", "./-b\xff"

@@ -45,8 +45,11 @@ func TestDifferential(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d rounds, %d backups (%d runs cut short), %d read again, %d wrong names, %d wrong bytes, %v",
-		sum.rounds.Load(), sum.backups.Load(), sum.interrupted.Load(), sum.reread.Load(), sum.wrongNames.Load(), sum.wrongBytes.Load(), time.Since(began).Round(time.Second))
+	if sum.walked.Load() == 0 && !t.Failed() {
+		t.Error("no run asked rsync about what a walk had found")
+	}
+	t.Logf("%d rounds, %d backups (%d by a walk, %d runs cut short), %d read again, %d wrong names, %d wrong bytes, %v",
+		sum.rounds.Load(), sum.backups.Load(), sum.walked.Load(), sum.interrupted.Load(), sum.reread.Load(), sum.wrongNames.Load(), sum.wrongBytes.Load(), time.Since(began).Round(time.Second))
 }
 
 // regressions are the seeds that ever failed, with the number of rounds it took. The first eight, of

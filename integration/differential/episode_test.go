@@ -36,7 +36,8 @@ type mode struct {
 
 func modes() []mode {
 	pure := []mode{
-		{"in place", func(*rsbtbackup.BackupOptions, *rand.Rand) {}},
+		{"in place", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Scan = rsbtbackup.ScanFull }},
+		{"walk", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Scan = rsbtbackup.ScanWalk }},
 		{"whole files", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.WholeFiles = true }},
 		{"checksum", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Checksum = true }},
 	}
@@ -71,6 +72,7 @@ type destination struct {
 	stream uint64 // of dice that belong to it alone
 	kept   []kept
 	last   time.Duration // of the last whole run
+	walked int           // how many runs asked rsync about what a walk had found
 }
 
 // A kept is one backup and what it has to be equal to for ever.
@@ -86,7 +88,7 @@ type expected struct {
 
 // A tally is what a test has seen.
 type tally struct {
-	rounds, backups, interrupted, reread, wrongNames, wrongBytes atomic.Int64
+	rounds, backups, walked, interrupted, reread, wrongNames, wrongBytes atomic.Int64
 }
 
 func newEpisode(t *testing.T, seed uint64, sum *tally) *episode {
@@ -211,6 +213,8 @@ func (e *episode) backup() {
 	for _, d := range e.dests {
 		e.tally.backups.Add(int64(len(d.kept) - e.counted[d]))
 		e.counted[d] = len(d.kept)
+		e.tally.walked.Add(int64(d.walked))
+		d.walked = 0
 	}
 }
 
@@ -283,7 +287,13 @@ func (d *destination) backup(round int, source string, want expected) error {
 	if err != nil {
 		return fmt.Errorf("backup: %w (rsync says %q)", err, report.Complaints)
 	}
+	if report.Scan.Missed > 0 {
+		return fmt.Errorf("the walk missed %d changes: see the log of %s", report.Scan.Missed, d.path)
+	}
 	d.last = time.Since(began)
+	if d.mode.name == "walk" && report.Scan.Mode == rsbtbackup.ScanWalk {
+		d.walked++
+	}
 	d.kept = append(d.kept, kept{report.Name, want})
 	return nil
 }

@@ -50,14 +50,16 @@ type (
 	// filled is pending, as rsync can be trusted with it. The plan is the one it was filled by.
 	filled struct {
 		equipped
+		scanned
 		work *os.File
 		tree *pending.Prepared
 		note store.WorkNote
 	}
-	// transferred is how rsync ended.
+	// transferred is how rsync ended, and what is known of the source since.
 	transferred struct {
 		filled
-		end transfer.End
+		end   transfer.End
+		known known
 	}
 	// judged is what becomes of pending.
 	judged struct {
@@ -68,6 +70,7 @@ type (
 	published struct {
 		judged
 		added *uint64
+		scan  *facts.Scan
 		name  string // empty if publishing failed
 	}
 )
@@ -115,7 +118,7 @@ func run(ctx context.Context, o Options) (report Report, err error) {
 }
 
 // backUp is the commit protocol, in its order.
-func (x opened) backUp(ctx context.Context) (outcome, error) {
+func (x opened) backUp(ctx context.Context) (end outcome, err error) {
 	looked, err := x.look()
 	if err != nil {
 		return x, err
@@ -140,7 +143,7 @@ func (x opened) backUp(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return filled.equipped, err
 	}
-	defer filled.work.Close()
+	defer func() { err = errors.Join(err, filled.close()) }()
 	transferred, err := filled.transfer(ctx)
 	if err != nil {
 		return transferred, err

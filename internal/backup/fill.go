@@ -140,12 +140,24 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 	if err != nil {
 		return y, err
 	}
+	if y.scanned, err = y.scan(ctx); err != nil {
+		return y, errors.Join(err, y.work.Close())
+	}
 	tree, err := y.prepare(ctx)
 	if err != nil {
-		return y, errors.Join(err, y.work.Close())
+		return y, errors.Join(err, y.close())
 	}
 	y.tree = tree
 	return y, nil
+}
+
+// close lets go of what fill has opened.
+func (x filled) close() error {
+	err := errors.Join(x.scanned.close(), x.work.Close())
+	if x.file != nil {
+		err = errors.Join(err, x.dest.DropCatalog())
+	}
+	return err
 }
 
 // open makes or resumes pending and notes who writes to it from here on.
@@ -184,21 +196,32 @@ func (x filled) prepare(ctx context.Context) (*pending.Prepared, error) {
 	if err := x.heal(ctx); err != nil {
 		return nil, err
 	}
-	how := pending.How{Doubtful: x.plan.doubtful}
-	if x.provesLinks() {
-		root, err := os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-		if err != nil {
-			return nil, fail.Step("prepare pending", fail.Kind(facts.ErrSource, err))
-		}
-		defer root.Close()
-		how.Source = root
+	if err := pending.Doubt(x.work, x.doubts); err != nil {
+		return nil, fail.Step("prepare pending", err)
 	}
-	tree, err := pending.Prepare(ctx, x.work, how)
+	tree, err := x.prepareTree(ctx)
 	if err != nil {
 		return nil, fail.Step("prepare pending", err)
 	}
 	x.tell.log.Debug("prepared", "entries", tree.Entries.Load(), "hard_links_kept", tree.Kept(), "hard_links_split", tree.Split.Load())
 	return tree, nil
+}
+
+// prepareTree prepares what rsync is asked about.
+func (x filled) prepareTree(ctx context.Context) (*pending.Prepared, error) {
+	if !x.full() {
+		return pending.PrepareListed(ctx, x.work, x.listed())
+	}
+	how := pending.How{Doubtful: x.plan.doubtful}
+	if x.provesLinks() {
+		root, err := os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return nil, fail.Kind(facts.ErrSource, err)
+		}
+		defer root.Close()
+		how.Source = root
+	}
+	return pending.Prepare(ctx, x.work, how)
 }
 
 // provesLinks tells whether a look at the source can prove that a file with

@@ -30,6 +30,8 @@ type Options struct {
 	MaxDeletePercent int
 	Force            bool
 
+	Scan string
+
 	Prune *prune.Options
 
 	DryRun   bool
@@ -45,6 +47,9 @@ type Options struct {
 // normalise fills in what the user left open, and what follows from what they gave. Nothing writes to the options
 // afterwards. now is the present.
 func normalise(o Options, now time.Time) Options {
+	if o.Scan == "" {
+		o.Scan = ScanAuto
+	}
 	o.DryRun = o.DryRun || rsyncexec.DryRunAsked(o.RsyncArgs)
 	if o.Now.IsZero() {
 		o.Now = now
@@ -54,6 +59,11 @@ func normalise(o Options, now time.Time) Options {
 
 // check refuses what could never work, before anything is opened.
 func (o Options) check() error {
+	switch o.Scan {
+	case ScanAuto, facts.ScanFull, facts.ScanWalk:
+	default:
+		return fail.Kindf(facts.ErrUsage, "scan %q: want auto, full or walk", o.Scan)
+	}
 	if o.MaxDeletePercent < 0 || o.MaxDeletePercent > 100 {
 		return fail.Kindf(facts.ErrUsage, "max-delete-percent %d: want 0 to 100", o.MaxDeletePercent)
 	}

@@ -139,7 +139,7 @@ func (x filled) punchHoles(ctx context.Context) error {
 // publish makes pending a backup, lets cur name it and cleans up. From the record
 // on nothing stops it but an error; until then pending is kept.
 func (x judged) publish(ctx context.Context) (published, error) {
-	p := published{judged: x, added: x.measure()}
+	p := published{judged: x, added: x.measure(), scan: x.keep()}
 	name, err := x.dest.Publish(ctx, x.work, x.plan.naming, p.record())
 	if err != nil {
 		return p, fail.Step("publish", err)
@@ -191,7 +191,7 @@ func (x published) record() facts.Record {
 		Started: r.Started, Ended: time.Now().UTC(),
 		Base: r.Base, Resumed: r.Resumed, Rules: x.o.rules(),
 		RsbtbackupVersion: x.o.Version, RsyncVersion: r.RsyncVersion,
-		RsyncExit: r.RsyncExit, Stats: r.Stats, AddedBytes: x.added, Notices: r.Notices,
+		RsyncExit: r.RsyncExit, Stats: r.Stats, AddedBytes: x.added, Notices: r.Notices, Scan: x.scan,
 	}
 }
 

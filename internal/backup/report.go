@@ -26,6 +26,7 @@ type Report struct {
 	RsyncExit    int
 	Stats        *rsyncexec.Stats
 	AddedBytes   *uint64
+	Scan         *facts.Scan
 	Complaints   []string
 	Notices      []string
 	Repairs      []string
@@ -65,7 +66,7 @@ func (x transferred) report() Report {
 
 func (x published) report() Report {
 	r := x.judged.report()
-	r.AddedBytes = x.added
+	r.AddedBytes, r.Scan = x.added, x.scan
 	if x.name != "" {
 		r.Name, r.Status = x.name, x.verdict.status
 	}

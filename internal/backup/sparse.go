@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
@@ -33,6 +35,37 @@ func (f *sparseFiles) addLacking(work *os.File, path string, st *unix.Stat_t) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.paths = append(f.paths, path)
+}
+
+// sparseListed are those with holes among what rsync is asked about. What cannot be read, rsync says.
+func (x filled) sparseListed() ([]string, error) {
+	var found sparseFiles
+	look := func(dir *os.File, rel, name string) {
+		if st, err := at.Stat(dir, name); err == nil && pending.MayBeSparse(&st) {
+			found.addLacking(x.work, path.Join(rel, name), &st)
+		}
+	}
+	l := x.listed()
+	for _, rel := range l.Dirs {
+		if dir, err := at.OpenBeneath(x.root, rel); err == nil {
+			names, _ := at.Names(dir)
+			for _, name := range names {
+				look(dir, rel, name)
+			}
+			if err := dir.Close(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, name := range l.Names {
+		if dir, err := at.OpenBeneath(x.root, path.Dir(name)); err == nil {
+			look(dir, path.Dir(name), path.Base(name))
+			if err := dir.Close(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found.paths, nil
 }
 
 // copySparse brings files with holes up to date, of those at paths that the

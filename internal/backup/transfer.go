@@ -63,30 +63,71 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 		return transferred{filled: x}, fail.Step("hand down the properties of DEST", err)
 	}
 	opts.Protect = append(opts.Protect, kept...)
-	copied, err := x.copySparse(ctx, opts, seen.sparse)
+	copied, err := x.copySparse(ctx, x.asking(opts), seen.sparse)
 	if err != nil {
 		return transferred{filled: x}, fail.Step("copy files with holes", err)
 	}
-	end, err := x.runs(ctx, opts)
+	var changes []rsyncexec.Change
+	if x.expect != nil {
+		opts.Changes = func(c rsyncexec.Change) { changes = append(changes, c) }
+	}
+	x, end, err := x.runs(ctx, opts)
 	end = withCopied(end, copied)
 	if text := end.UnheldText(); text != "" {
 		x.tell.notice(text)
 	}
 	if err != nil || !end.Useful() {
-		return transferred{x, end}, err
+		return transferred{filled: x, end: end}, err
 	}
-	return transferred{x, end}, fail.Step("remove what devices replaced", pending.RemoveSkipped(ctx, x.work, end.Skipped))
+	err = fail.Step("remove what devices replaced", pending.RemoveSkipped(ctx, x.work, end.Skipped))
+	if err == nil && !x.full() {
+		end, err = x.wholeStats(ctx, end, seen.emptied)
+	}
+	return transferred{filled: x, end: end, known: x.lookAgain(end, changes)}, err
+}
+
+// first is the first run of rsync, and with a list the second, where it comes upon something that the list does not go
+// with: then everything is compared.
+func (x filled) first(ctx context.Context, opts rsyncexec.Options) (filled, transfer.End, error) {
+	if !x.full() && x.list.Empty() {
+		return x, x.nothingToDo(), nil
+	}
+	end := x.run(ctx, x.asking(opts))
+	switch {
+	case x.full():
+		return x, end, nil
+	case errors.Is(end.Err, rsyncexec.ErrListUnread):
+		x.use, x.why = false, end.Err.Error()
+	case end.Partial():
+		x.use, x.why = false, "rsync could not read all that the scan had listed"
+	default:
+		return x, end, nil
+	}
+	x.tell.log.Warn("once more, comparing everything", "why", x.why, "complaints", end.Result.Complaints)
+	end, err := x.again(ctx, opts, end)
+	return x, end, err
+}
+
+// asking is rsync asked about what a scan has listed, if it has.
+func (x filled) asking(opts rsyncexec.Options) rsyncexec.Options {
+	if !x.full() {
+		opts.FilesFrom = x.list.Render()
+	}
+	return opts
 }
 
 // runs is one rsync, and another where that is known to help.
-func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (transfer.End, error) {
-	end, err := x.withMoreRoom(ctx, opts, x.run(ctx, opts))
+func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (filled, transfer.End, error) {
+	x, end, err := x.first(ctx, opts)
 	if err != nil {
-		return end, err
+		return x, end, err
+	}
+	if end, err = x.withMoreRoom(ctx, opts, end); err != nil {
+		return x, end, err
 	}
 	touched, err := x.linksTouched(end)
 	if err != nil {
-		return end, fail.Step("look at hard links", err)
+		return x, end, fail.Step("look at hard links", err)
 	}
 	if touched || transfer.FalseAlarm(end) {
 		end, err = x.again(ctx, opts, end)
@@ -103,17 +144,17 @@ func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (transfer.End,
 		end, err = x.deleteElsewhere(ctx, opts, end)
 	}
 	if err != nil || !end.Useful() {
-		return end, err
+		return x, end, err
 	}
 	lost, err := x.groupsLost(ctx)
 	if err != nil {
-		return end, fail.Step("look at ACLs", err)
+		return x, end, fail.Step("look at ACLs", err)
 	}
 	if lost {
 		x.tell.log.Info("once more, for the ACLs of sticky directories")
 		end, err = x.again(ctx, opts, end)
 	}
-	return end, err
+	return x, end, err
 }
 
 // run runs one rsync. Its messages name our descriptors; people are told the paths.
@@ -164,7 +205,13 @@ func (x filled) keepProperties(ctx context.Context) ([]string, error) {
 // made there are as unsafe to write to as those of the base. What first has
 // copied is kept, however this run ends.
 func (x filled) again(ctx context.Context, opts rsyncexec.Options, first transfer.End) (transfer.End, error) {
-	if _, err := pending.Prepare(ctx, x.work, pending.How{}); err != nil {
+	var err error
+	if x.full() {
+		_, err = pending.Prepare(ctx, x.work, pending.How{})
+	} else {
+		_, err = pending.PrepareListed(ctx, x.work, x.listed())
+	}
+	if err != nil {
 		return first, fail.Step("prepare pending", err)
 	}
 	return x.rerun(ctx, opts, first), nil
@@ -175,7 +222,7 @@ func (x filled) rerun(ctx context.Context, opts rsyncexec.Options, first transfe
 		left := max(0, *opts.MaxDelete-first.Stats.Deleted)
 		opts.MaxDelete = &left
 	}
-	return x.run(ctx, opts).After(first)
+	return x.run(ctx, x.asking(opts)).After(first)
 }
 
 // withoutLinks makes files of their own of the names that could not be linked. Nothing is written in place: what is
@@ -209,6 +256,9 @@ func (x filled) groupsLost(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer base.Close()
+	if !x.full() {
+		return transfer.GroupsLostIn(x.work, base, x.list.Ways())
+	}
 	return transfer.GroupsLost(ctx, x.work, base)
 }
 
@@ -224,6 +274,10 @@ func (x filled) needsReplacing(end transfer.End) bool {
 func (x filled) survey(ctx context.Context) (surveyed, error) {
 	if !x.src.Local() {
 		return surveyed{}, nil
+	}
+	if !x.full() && !x.o.OneFileSystem {
+		paths, err := x.sparseListed()
+		return surveyed{sparse: paths}, err
 	}
 	var sparse sparseFiles
 	v, err := source.Look(ctx, x.src, x.o.OneFileSystem, func(root, dir *os.File, name string, st *unix.Stat_t) {
@@ -253,12 +307,13 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		// Nobody sees by a directory that it is one.
 		x.tell.notice("nested subvolumes are left out: " + say.QuoteSome(v.Subvolumes))
 	}
-	for _, path := range slices.Concat(v.Mounts, v.Subvolumes) {
+	skipped := slices.Concat(v.Mounts, v.Subvolumes)
+	for _, path := range skipped {
 		if err := pending.EmptySkipped(ctx, x.work, path); err != nil {
 			return surveyed{}, err
 		}
 	}
-	return surveyed{dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: sparse.paths}, nil
+	return surveyed{dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: sparse.paths, emptied: skipped}, nil
 }
 
 // surveyed is what a look at the source tells the transfer; the zero value is
@@ -267,6 +322,7 @@ type surveyed struct {
 	dense   bool     // no file has holes
 	entries int64    // how many there are, without regard to rules
 	sparse  []string // files with holes that pending lacks, or has with another size or time
+	emptied []string // directories on other filesystems, which the backup has empty
 }
 
 // expecting lets tell know how many files there are.
@@ -298,7 +354,7 @@ func preview(ctx context.Context, x opened) (Report, error) {
 	opts.DryRun, opts.Changes = true, x.o.Changes
 	opts.ExtraFiles = []*os.File{x.dest.Dir}
 	opts.Dest = filepath.Join(source.Inherited, planned.plan.against(x.dest.PendingName()))
-	end := transferred{filled{equipped: equipped{planned: planned}}, planned.run(ctx, opts)}
+	end := transferred{filled: filled{equipped: equipped{planned: planned}}, end: planned.run(ctx, opts)}
 	verdict := judge(end.end, end.circumstances(nil))
 	if verdict.notice != "" {
 		x.tell.notice(verdict.notice)

@@ -31,7 +31,7 @@ func (l List) Empty() bool { return len(l.Dirs)+len(l.Fresh)+len(l.Names) == 0 }
 // begin with "#" or ";" even from such a list. A directory ends with "/": only then does rsync list it, and with
 // --delete and without --recursive it does so one level deep.
 func (l List) Render() []byte {
-	var text []byte
+	text := []byte{}
 	for _, dir := range slices.Concat(l.Dirs, l.Fresh) {
 		text = append(text, "./"...)
 		if dir != "." {

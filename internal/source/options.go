@@ -43,13 +43,21 @@ func (s *Source) ReadOptions(r Reading) rsyncexec.Options {
 	if opts.Timeout == 0 && !s.Local() && !compares {
 		opts.Timeout = RemoteTimeout
 	}
-	for _, v := range s.Views {
-		if r.OneFS && !v.SameFS {
-			continue // rsync makes an empty directory of its mount point, as of others
-		}
-		opts.Protect = append(opts.Protect, "- /"+EscapePattern(v.Rel))
+	for _, path := range s.Protected(r.OneFS) {
+		opts.Protect = append(opts.Protect, "- /"+EscapePattern(path))
 	}
 	return opts
+}
+
+// Protected are the paths below SRC where DEST shows up, which are left out.
+func (s *Source) Protected(oneFS bool) (paths []string) {
+	for _, v := range s.Views {
+		if oneFS && !v.SameFS {
+			continue // rsync makes an empty directory of its mount point, as of others
+		}
+		paths = append(paths, v.Rel)
+	}
+	return paths
 }
 
 // EscapePattern makes rsync take a path literally in a filter rule.

@@ -24,6 +24,8 @@ const recordsName = "records" // NAME.json, one for each backup
 
 const workNoteName = "pending.json" // what is known about pending; see worknote.go
 
+const catalogName = "catalog" // what the source was at the last complete backup; see catalog.go
+
 const holderName = "holder.json" // who took the lock last; see lock.go
 
 // By these DEST is known wherever it is seen.

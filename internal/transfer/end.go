@@ -185,6 +185,12 @@ func FalseAlarm(end End) bool {
 
 var falseAlarmMessage = regexp.MustCompile(`^rsync: \[generator\] get_acl: sys_acl_get_file\(.*, ACL_TYPE_DEFAULT\): Permission denied \(13\)$|^rsync error: some files/attrs were not transferred`)
 
+// Vanished tells whether rsync copied all that was still there when it came to it.
+func (end End) Vanished() bool {
+	var exit *rsyncexec.ExitError
+	return errors.As(end.Err, &exit) && exit.Code == rsyncexec.ExitVanished && end.Useful()
+}
+
 // Partial tells whether rsync ended by itself with exit 23, and nothing graver
 // hides behind that: only then a second run is of use.
 func (end End) Partial() bool {

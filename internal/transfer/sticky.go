@@ -35,6 +35,31 @@ func GroupsLost(ctx context.Context, pending, base *os.File) (bool, error) {
 	})
 }
 
+// GroupsLostIn is GroupsLost for some directories alone, with paths relative to pending. One that is not there does not
+// count.
+func GroupsLostIn(pending, base *os.File, dirs []string) (bool, error) {
+	for _, path := range dirs {
+		dir, err := at.OpenBeneath(pending, path)
+		if err != nil {
+			continue // it is not there, or rsync has complained of it
+		}
+		lost, err := hasLostGroup(dir, base, path)
+		if err := errors.Join(err, dir.Close()); err != nil || lost {
+			return lost, err
+		}
+	}
+	return false, nil
+}
+
+func hasLostGroup(dir, base *os.File, path string) (bool, error) {
+	st, err := at.StatFile(dir)
+	if err != nil || st.Mode&unix.S_ISVTX == 0 {
+		return false, err
+	}
+	acl, err := accessACL(dir)
+	return err == nil && acl != nil && groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path)), err
+}
+
 // GroupsAtRisk tells whether a sticky directory of a backup, on the way to paths or below
 // them, has an ACL that restoring it once may have changed.
 func GroupsAtRisk(ctx context.Context, backup *os.File, paths []string) (bool, error) {

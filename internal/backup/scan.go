@@ -1,0 +1,260 @@
+// Finding out what changed, before rsync is asked, and keeping what is known for the next run; see package scan.
+
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/scan"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// scanned is what a run knows of its source before rsync is asked.
+type scanned struct {
+	use    bool   // rsync is asked about list; else everything is compared
+	why    string // it is
+	list   scan.List
+	expect *scan.List   // what a walk would have listed in a full run that checks it
+	doubts []string     // files that rsync is to compare by content
+	walked *scan.Result // nil: nobody walked
+	root   *os.File     // of the source, where somebody walked
+	file   *os.File     // the new catalog
+}
+
+func (s scanned) full() bool { return !s.use }
+
+// asked is what rsync is asked about, if that is not everything.
+func (s scanned) asked() *scan.List {
+	if s.full() {
+		return nil
+	}
+	return &s.list
+}
+
+// listed is the same for package pending.
+func (s scanned) listed() pending.Listed {
+	return pending.Listed{Dirs: append(s.list.Dirs[:len(s.list.Dirs):len(s.list.Dirs)], s.list.Fresh...), Names: s.list.Names}
+}
+
+// scan walks the source, where that is of use. Whatever goes wrong with it means a full run, and no error.
+func (x filled) scan(ctx context.Context) (scanned, error) {
+	p := planScan(x.o, x.plan, x.src)
+	if !p.walk {
+		return scanned{why: p.why}, nil
+	}
+	s, err := x.walk(ctx, p)
+	if err == nil {
+		x.tell.log.Info("scanned", "mode", s.facts().Mode, "why", s.why, "looked", s.walked.List.Looked, "listed", s.list.Listed, "took", s.walked.Took)
+		return s, nil
+	}
+	err = errors.Join(err, s.close(), x.dest.DropCatalog())
+	if ctx.Err() != nil {
+		return scanned{}, err
+	}
+	x.tell.log.Info("the source can not be scanned: everything is compared", "why", err)
+	return scanned{why: err.Error()}, nil
+}
+
+// walk walks, compares with the catalog of the last backup, and decides what rsync is asked.
+func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
+	s.why = p.why
+	if s.root, err = os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
+		return s, err
+	}
+	if s.file, err = x.dest.NewCatalog(); err != nil {
+		return s, err
+	}
+	rules, err := x.scanRules()
+	if err != nil {
+		return s, err
+	}
+	old, known, err := x.catalog(rules)
+	if err != nil {
+		s.why = orElse(s.why, err)
+	}
+	defer old.Close()
+	o := scan.Options{OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem)}
+	s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Spec.Path, rules, o, known)
+	if errors.Is(err, scan.ErrCatalog) {
+		s.why = orElse(s.why, err)
+		if err := rewind(s.file); err != nil {
+			return s, err
+		}
+		s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Spec.Path, rules, o, nil)
+		known = nil
+	}
+	if err != nil || known == nil {
+		return s, err
+	}
+	return x.choose(ctx, s)
+}
+
+// orElse is the first reason for something.
+func orElse(why string, err error) string {
+	if why != "" {
+		return why
+	}
+	return err.Error()
+}
+
+func rewind(f *os.File) error {
+	_, err := f.Seek(0, io.SeekStart)
+	return errors.Join(err, f.Truncate(0))
+}
+
+// scanRules is all that decides what of the source is in a backup. A file of rules counts with what is in it, and rsync
+// with its version.
+func (x equipped) scanRules() ([]string, error) {
+	rules := append(x.o.rules(), "rsync "+x.version.String())
+	for _, path := range x.src.Protected(x.o.OneFileSystem) {
+		rules = append(rules, "DEST "+path)
+	}
+	for _, name := range x.o.ExcludeFrom {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+		rules = append(rules, "rules "+hex.EncodeToString(sum.Sum(nil)))
+	}
+	return rules, nil
+}
+
+// catalog opens that of the last backup. An error says why there is none to be used.
+func (x equipped) catalog(rules []string) (io.Closer, *scan.Reader, error) {
+	none := io.NopCloser(nil)
+	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
+		return none, nil, errors.New("nothing is known of the source at the last backup")
+	}
+	f, err := x.dest.OpenCatalog()
+	if errors.Is(err, fs.ErrNotExist) {
+		return none, nil, errors.New("the catalog is gone")
+	}
+	if err != nil {
+		return none, nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return f, nil, err
+	}
+	known, err := scan.NewReader(f, info.Size())
+	switch {
+	case err != nil:
+		return f, nil, err
+	case hex.EncodeToString(known.Sum()) != x.plan.base.Record.Scan.Catalog:
+		return f, nil, errors.New("the catalog is that of another backup")
+	}
+	if err := known.Header.Fits(x.src.Spec.Path, rules); err != nil {
+		return f, nil, err
+	}
+	return f, known, nil
+}
+
+// choose decides what is done with what a walk has found.
+func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
+	found := s.walked.List
+	s.doubts = found.Doubtful
+	if s.walked.TooLong != "" {
+		s.why = orElse(s.why, errors.New(s.walked.TooLong))
+		return s, nil
+	}
+	list, err := x.restrict(ctx, found)
+	if err != nil {
+		return s, err
+	}
+	if s.why != "" {
+		s.expect = &list
+		return s, nil
+	}
+	s.use, s.list = true, list
+	return s, nil
+}
+
+// restrict leaves out of a list what rules exclude: what the last backup does not have, and of what is new, what rsync
+// would not take.
+func (x filled) restrict(ctx context.Context, l scan.List) (scan.List, error) {
+	included := func(string) bool { return true }
+	rules := len(x.o.Exclude)+len(x.o.ExcludeFrom) > 0
+	if rules && len(l.Fresh) > 0 {
+		dirs, err := x.included(ctx, l)
+		if err != nil {
+			return l, err
+		}
+		included = func(dir string) bool { return dirs[dir] }
+	}
+	return l.Restrict(func(dir string) (bool, error) {
+		d, err := at.OpenBeneath(x.work, dir)
+		switch {
+		case at.IsNoDir(err) && rules:
+			return false, nil
+		case at.IsNoDir(err):
+			return false, fmt.Errorf("the last backup lacks %q", dir)
+		case err != nil:
+			return false, err
+		}
+		return true, d.Close()
+	}, included)
+}
+
+// included asks rsync which of the new directories it would take.
+func (x filled) included(ctx context.Context, l scan.List) (map[string]bool, error) {
+	opts := rsyncOptions(x.o, x.plan, x.src, 0)
+	opts.Program, opts.Version = x.program, x.version
+	opts.Delete, opts.HardLinks, opts.ACLs, opts.Xattrs, opts.Progress, opts.MaxDelete = false, false, false, false, nil, nil
+	opts.DryRun, opts.Recursive, opts.FilesFrom = true, true, scan.List{Fresh: l.Tops()}.Render()
+	opts.ExtraFiles = []*os.File{x.dest.Dir}
+	opts.Dest = filepath.Join(source.Inherited, x.plan.naming.Name) // a name that is free: nothing is there yet
+	dirs := map[string]bool{}
+	opts.Changes = func(c rsyncexec.Change) {
+		if dir, ok := strings.CutSuffix(c.Path, "/"); ok {
+			dirs[dir] = true
+		}
+	}
+	_, err := rsyncexec.Run(ctx, opts)
+	return dirs, err
+}
+
+// facts are what is kept of a scan, as far as it goes.
+func (s scanned) facts() *facts.Scan {
+	f := &facts.Scan{Mode: facts.ScanWalk, Why: s.why}
+	if s.full() {
+		f.Mode = facts.ScanFull
+	}
+	if s.walked != nil {
+		f.Looked, f.Seconds = s.walked.List.Looked, s.walked.Took.Seconds()
+	}
+	if !s.full() {
+		f.Listed = s.list.Listed
+	}
+	return f
+}
+
+// close closes what is open; what DropCatalog is for stays.
+func (s scanned) close() error {
+	var err error
+	for _, f := range []*os.File{s.root, s.file} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	return err
+}

@@ -1,0 +1,169 @@
+// After the transfer: what is known of the source, for the next run.
+
+package backup
+
+import (
+	"context"
+	"encoding/hex"
+	"path/filepath"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/scan"
+	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// known is what a run leaves to the next one.
+type known struct {
+	usable    bool             // the catalog says what the backup has, but for what is unsettled
+	unsettled []scan.Unsettled // directories that changed while they were backed up
+	missed    int              // changes that rsync found and the walk had not
+}
+
+// lookAgain looks at the source once more, now that rsync has seen it.
+func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
+	s := x.scanned
+	if s.walked == nil || end.Err != nil && !end.Vanished() {
+		return known{}
+	}
+	if !s.full() && s.list.Empty() {
+		return known{usable: true}
+	}
+	unsettled, err := s.walked.Settle(s.root, s.asked())
+	if err != nil {
+		x.tell.log.Warn("the next run compares everything: what changed during this one is not known", "error", err)
+		return known{}
+	}
+	return known{usable: true, unsettled: unsettled, missed: x.missed(changes)}
+}
+
+// missed counts the changes that a full run found and a scan would not have listed. What changed only after the walk does
+// not count, nor what was made different to be put right by rsync.
+func (x filled) missed(changes []rsyncexec.Change) (n int) {
+	if x.expect == nil {
+		return 0
+	}
+	covers := x.scanned.expect.Covers()
+	for _, c := range changes {
+		path := strings.TrimSuffix(c.Path, "/")
+		deleted := strings.HasPrefix(c.Code, "*deleting")
+		if !covers(path, deleted) && !preparedFor(c) && x.changedBefore(path, deleted) {
+			n++
+			x.tell.log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
+		}
+	}
+	return n
+}
+
+// preparedFor tells of changes to what package pending makes different itself: links, devices, bits of the mode, and the
+// times of directories they are in.
+func preparedFor(c rsyncexec.Change) bool {
+	if strings.HasPrefix(c.Code, "h") {
+		return true
+	}
+	if len(c.Code) < 11 {
+		return false
+	}
+	kind, flags := c.Code[1], strings.Trim(c.Code[2:], ".+")
+	switch {
+	case kind == 'D', kind == 'S', kind == 'L' && c.Code[0] == 'c':
+		return true
+	case kind == 'd':
+		return flags == "t"
+	}
+	return c.Code[0] == '.' && strings.Trim(flags, "pa.") == ""
+}
+
+// changedBefore tells whether something was as it is when the walk began.
+func (x filled) changedBefore(path string, deleted bool) bool {
+	if deleted {
+		path = filepath.Dir(path) // whose time tells of a name that went
+	}
+	dir, err := at.OpenBeneath(x.scanned.root, filepath.Dir(path))
+	if err != nil {
+		return false // it is not there any more
+	}
+	defer dir.Close()
+	st, err := at.Stat(dir, filepath.Base(path))
+	began := x.scanned.walked.Began()
+	return err == nil && st.Ctim.Nano() < began.Sec*1e9
+}
+
+// wholeStats is the end with the totals of the whole backup, by which it is judged.
+func (x filled) wholeStats(ctx context.Context, end transfer.End, emptied []string) (transfer.End, error) {
+	if end.Stats == nil {
+		return end, nil
+	}
+	sum, err := x.totals(ctx, end.Stats, emptied)
+	if err != nil {
+		return end, fail.Step("measure", err)
+	}
+	end.Stats, end.Result.Stats = sum, *sum
+	return end, nil
+}
+
+// totals are those of the whole backup, of which rsync has seen a part. emptied are directories that rsync leaves out and
+// that were emptied for it.
+func (x filled) totals(ctx context.Context, stats *rsyncexec.Stats, emptied []string) (*rsyncexec.Stats, error) {
+	sum := *x.plan.base.Record.Stats
+	sum.Created, sum.Deleted, sum.Transferred, sum.TransferredSize = stats.Created, stats.Deleted, stats.Transferred, stats.TransferredSize
+	sum.Literal, sum.Matched, sum.Sent, sum.Received = stats.Literal, stats.Matched, stats.Sent, stats.Received
+	base, err := at.OpenDir(x.dest.Dir, x.plan.baseName())
+	if err != nil {
+		return nil, err
+	}
+	defer base.Close()
+	l := x.listed()
+	l.Dirs = append(l.Dirs, emptied...)
+	w, err := pending.Growth(ctx, base, x.work, l)
+	if err != nil {
+		return nil, err
+	}
+	sum.RegularFiles += w.Files.Load()
+	sum.Directories += w.Dirs.Load()
+	sum.Symlinks += w.Links.Load()
+	sum.Devices += w.Devices.Load()
+	sum.Specials += w.Specials.Load()
+	sum.Files += w.Files.Load() + w.Dirs.Load() + w.Links.Load() + w.Devices.Load() + w.Specials.Load()
+	sum.TotalSize += w.Size.Load()
+	return &sum, nil
+}
+
+// keep makes the catalog durable and returns what the record says of the scan. The catalog is of no use without the
+// backup, nor the other way round: where there is no room for it, the next run compares everything.
+func (x judged) keep() *facts.Scan {
+	f := x.scanned.facts()
+	f.Missed = x.known.missed
+	if x.plan.first() || x.scanned.full() {
+		f.LastFull = x.o.Now.UTC()
+	} else {
+		f.LastFull, f.SinceFull = x.plan.base.Record.Scan.LastFull, x.plan.base.Record.Scan.SinceFull+1
+	}
+	if !x.known.usable || x.verdict.status != facts.Complete {
+		return f
+	}
+	if !x.scanned.full() && x.scanned.list.Empty() {
+		f.Catalog = x.plan.base.Record.Scan.Catalog // it still says what there is
+		return f
+	}
+	sum, err := x.scanned.walked.Finish(x.known.unsettled)
+	if err == nil {
+		err = x.dest.KeepCatalog(x.scanned.file)
+	}
+	if err != nil {
+		x.tell.log.Warn("the next run compares everything: what is known of the source could not be kept", "error", err)
+		return f
+	}
+	f.Catalog = hex.EncodeToString(sum)
+	return f
+}
+
+// nothingToDo is the end of a transfer that was not needed.
+func (x filled) nothingToDo() transfer.End {
+	stats := rsyncexec.Stats{Files: x.plan.base.Record.Stats.Files}
+	return transfer.End{Result: rsyncexec.Result{Version: x.version, Stats: stats, HaveStats: true}, Stats: &stats, Connected: true}
+}

@@ -1,0 +1,126 @@
+package pending
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+)
+
+// Listed is what rsync is asked about where that is not everything; paths are relative to the root of pending.
+type Listed struct {
+	Dirs  []string // one level deep each
+	Names []string // single entries
+}
+
+// PrepareListed is Prepare for what is listed alone. What is not there needs nothing.
+func PrepareListed(ctx context.Context, root *os.File, l Listed) (*Prepared, error) {
+	p := &Prepared{}
+	for _, dir := range l.Dirs {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err := within(root, dir, p.prepareDir); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range l.Names {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		err := within(root, path.Dir(name), func(dir *os.File) error { return p.prepareEntry(dir, path.Base(name)) })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// within opens the directory at rel below root, as an ordinary user too, and all on the way to it.
+func within(root *os.File, rel string, do func(dir *os.File) error) error {
+	dir, err := at.OpenDir(root, ".")
+	if err != nil {
+		return err
+	}
+	for part := range strings.SplitSeq(rel, "/") {
+		if part == "." {
+			break
+		}
+		next, err := enterOwn(dir, part)
+		if err := errors.Join(err, dir.Close()); at.IsNoDir(err) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if next == nil {
+			return nil // a stub, which is gone now
+		}
+		dir = next
+	}
+	return errors.Join(do(dir), dir.Close())
+}
+
+// prepareDir prepares what is in dir, one level deep.
+func (p *Prepared) prepareDir(dir *os.File) error {
+	for {
+		entries, err := dir.ReadDir(walk.ReadBatch)
+		for _, e := range entries {
+			if err := p.prepareEntry(dir, e.Name()); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Prepared) prepareEntry(dir *os.File, name string) error {
+	st, err := at.Stat(dir, name)
+	if err != nil {
+		return err
+	}
+	p.Entries.Add(1)
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return p.split(dir, name, st)
+	}
+	if st.Ino == btrfs.StubInode {
+		return at.Unlink(dir, name, unix.AT_REMOVEDIR)
+	}
+	return nil
+}
+
+// Doubt gives files another time, so that rsync, which would go by size and time, compares their contents.
+func Doubt(root *os.File, names []string) error {
+	for _, name := range names {
+		err := within(root, path.Dir(name), func(dir *os.File) error { return doubt(dir, path.Base(name)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func doubt(dir *os.File, name string) error {
+	st, err := at.Stat(dir, name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: 1, Nsec: 1}}
+	return at.Error("utimens", dir, name, unix.UtimesNanoAt(int(dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW))
+}

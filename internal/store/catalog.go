@@ -1,0 +1,65 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+)
+
+const newCatalog = at.TempPrefix + catalogName
+
+// OpenCatalog opens what is known of the source of the last backup; see package scan. Errors match fs.ErrNotExist where
+// there is none.
+func (s *Store) OpenCatalog() (*os.File, error) {
+	f, err := at.Open(s.Log, catalogName, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = at.Error("open", s.Log, catalogName, errors.New("not a regular file"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// NewCatalog makes an empty file beside the catalog, for KeepCatalog or DropCatalog.
+func (s *Store) NewCatalog() (*os.File, error) {
+	if err := s.DropCatalog(); err != nil {
+		return nil, err
+	}
+	f, err := at.Open(s.Log, newCatalog, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := at.GiveToOwner(f, s.Log); err != nil {
+		return nil, errors.Join(err, f.Close(), s.DropCatalog())
+	}
+	return f, nil
+}
+
+// KeepCatalog puts f, from NewCatalog, in the place of the catalog, durably: the record that is written next names it.
+func (s *Store) KeepCatalog(f *os.File) error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := at.Rename(s.Log, newCatalog, catalogName); err != nil {
+		return err
+	}
+	return at.FsyncDir(s.Log)
+}
+
+// DropCatalog removes what NewCatalog made, also in a run that was killed.
+func (s *Store) DropCatalog() error {
+	err := at.Unlink(s.Log, newCatalog, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
