@@ -49,6 +49,20 @@ func ParseSkipped(line string) (path string, ok bool) {
 	return Unescape(path), ok
 }
 
+// ParseBlocked reads the path in a line such as
+//
+//	could not make way for new regular file: etc/old
+//
+// which rsync says of a directory that it could not empty. It is false for any other line.
+func ParseBlocked(line string) (path string, ok bool) {
+	line, ok = strings.CutPrefix(line, "could not make way for new ")
+	if !ok {
+		return "", false
+	}
+	_, path, ok = strings.Cut(line, ": ")
+	return Unescape(path), ok
+}
+
 // Unescape takes back what rsync does to names it prints: every byte that is not printable in the C locale, and a
 // backslash that would be mistaken for such an escape, is written as \#ooo, in octal.
 func Unescape(name string) string {

@@ -59,3 +59,12 @@ func FuzzParseChange(f *testing.F) {
 		}
 	})
 }
+
+func TestParseBlocked(t *testing.T) {
+	if path, ok := ParseBlocked(`could not make way for new regular file: etc/a: b\#012`); !ok || path != "etc/a: b\n" {
+		t.Errorf("%q %v", path, ok)
+	}
+	if path, ok := ParseBlocked("could not make way"); ok {
+		t.Errorf("%q", path)
+	}
+}

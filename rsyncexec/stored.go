@@ -52,21 +52,26 @@ func (g given) is(names ...string) bool {
 	return false
 }
 
-// Excluded returns what options that CheckExtra lets pass, or Options has, leave out: the patterns of --exclude, and
-// whether another one may leave something out, or take something in again.
+// Excluded returns what options that CheckExtra lets pass, or Options has, leave out: the patterns of --exclude and of
+// plain rules that exclude, such as --exclude can have, and whether another one may leave something out, or take
+// something in again.
 func Excluded(args []string) (patterns []string, otherwise bool) {
 	for _, o := range options(args) {
+		filter := parseFilter(o.value)
 		switch {
-		case o.rule.long == "exclude" && (strings.HasPrefix(o.value, "+ ") || o.value == "!"):
-			otherwise = true
-		case o.rule.long == "exclude":
+		case o.rule.long == "exclude" && !takesIn(o.value):
 			patterns = append(patterns, o.value)
+		case o.rule.long == "filter" && filter.name == "-" && filter.modifiers == "" && !takesIn(filter.pattern) && !strings.HasPrefix(filter.pattern, "- "):
+			patterns = append(patterns, filter.pattern)
 		case !o.copiesAll():
 			otherwise = true
 		}
 	}
 	return patterns, otherwise
 }
+
+// takesIn tells of a pattern of --exclude that it is none: it includes, or clears all rules before it.
+func takesIn(pattern string) bool { return strings.HasPrefix(pattern, "+ ") || pattern == "!" }
 
 // copiesAll tells of an option that it leaves no file out.
 func (g given) copiesAll() bool {

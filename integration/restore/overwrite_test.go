@@ -216,6 +216,20 @@ func TestNamesOfOneFileAreParted(t *testing.T) {
 			t.Errorf("%s: outside is %s", mode, got)
 		}
 	}
+	// What is excluded keeps what it is.
+	target := p.mount + "/excluding"
+	check(t, os.Mkdir(target, 0o755))
+	for _, dir := range []string{src, target} {
+		write(t, dir+"/x", "linked")
+		tool(t, "touch", "-d", "2001-02-03", dir+"/x")
+		check(t, os.Link(dir+"/x", dir+"/y"))
+	}
+	check(t, os.Chmod(src+"/x", 0o600))
+	p.backup(t, src)
+	p.restore(t, "-t", target, "--overwrite=if-changed", "--exclude=y")
+	if got := tool(t, "stat", "-c%a", target+"/x", target+"/y"); got != "600\n644\n" {
+		t.Errorf("x and y have %s", got)
+	}
 	// What needs no change stays linked.
 	check(t, os.Link(src+"/a", p.mount+"/beside"))
 	p.restore(t, "--in-place", "--overwrite=if-changed")
@@ -260,6 +274,48 @@ func TestADirectoryInTheWayOfAHardLink(t *testing.T) {
 	if !strings.Contains(r.Stderr, "hint: ") || !strings.Contains(r.Stderr, "--delete") {
 		t.Errorf("no hint: %s", r.Stderr)
 	}
+	check(t, os.RemoveAll(target+"/c"))
+	r = testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-changed", "--delete", "--exclude=file")
+	wantOneLine(t, r, 3, target+"/a has another kind in the backup: Directory not empty (39)")
+	if read(t, target+"/c/a") != "x" || read(t, target+"/c/d") != "y" || read(t, target+"/a/file") != "kept" {
+		t.Error("the rest is not restored, or what is excluded is gone")
+	}
 	p.restore(t, "-t", target, "--overwrite=if-changed", "--delete")
 	wantSame(t, backup, target)
+}
+
+// An ordinary user's files are parted and protected as well, as far as they are
+// theirs.
+func TestAnOrdinaryUserIsPromisedTheSame(t *testing.T) {
+	t.Parallel()
+	p := place{mount: newPlace(t).mount}
+	check(t, os.Chmod(p.mount, 0o755))
+	p.dest = p.mount + "/theirs"
+	src, target := p.mount+"/src", p.mount+"/target"
+	for _, dir := range []string{src, target} {
+		for _, name := range []string{"a", "b", "newer"} {
+			write(t, dir+"/"+name, filepath.Base(dir)[:3])
+			tool(t, "touch", "-d", "2001-02-03 04:05:06.5", dir+"/"+name)
+		}
+	}
+	check(t, os.Chmod(src+"/a", 0o600))
+	check(t, os.Remove(target+"/b"))
+	check(t, os.Link(target+"/a", target+"/b"))
+	tool(t, "touch", "-d", "2001-02-03 04:05:06.500000001", target+"/newer")
+	write(t, target+"/roots", "x")
+	write(t, src+"/roots", "y")
+	tool(t, "touch", "-d", "2001-02-03", target+"/roots")
+	check(t, os.Link(target+"/roots", p.mount+"/roots"))
+	check(t, os.Mkdir(p.dest, 0o700))
+	tool(t, "chown", "-R", "65534:65534", p.dest, src, target)
+	check(t, os.Chown(p.mount+"/roots", 0, 0))
+	asNobody(t, "init", p.dest)
+	asNobody(t, "backup", src, p.dest)
+	asNobody(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-newer")
+	if got := tool(t, "stat", "-c%a %h %U", target+"/a", target+"/b"); got != "600 1 nobody\n644 1 nobody\n" {
+		t.Errorf("a and b have %s", got)
+	}
+	if got := tool(t, "cat", target+"/newer", p.mount+"/roots"); got != "tarx" {
+		t.Errorf("what is newer, or not theirs, has %q", got)
+	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 // stays tells whether mode leaves an entry of the target alone that stands under
@@ -82,12 +83,14 @@ func (f inTheWay) sorted() inTheWay {
 type overwriting struct {
 	mode   facts.Overwrite
 	delete bool
-	fake   bool // see rsyncexec.Stored
-	backup *os.File
-	target *os.File
-	shown  string // the target
-	paths  []string
-	spared []string // below the target, never looked into
+	// excludes: some names that were found are left alone.
+	excludes bool
+	fake     bool // see rsyncexec.Stored
+	backup   *os.File
+	target   *os.File
+	shown    string // the target
+	paths    []string
+	spared   []string // below the target, never looked into
 
 	mu     sync.Mutex
 	found  inTheWay
@@ -100,7 +103,7 @@ func (r *restore) lookInTheWay(ctx context.Context) (inTheWay, error) {
 		return inTheWay{}, nil
 	}
 	o := &overwriting{
-		mode: r.o.Overwrite, delete: r.o.Delete, fake: r.stored.FakeSuper, backup: r.view.Root, target: r.target.dir, shown: r.target.shown, paths: r.paths,
+		mode: r.o.Overwrite, delete: r.o.Delete, excludes: len(r.o.Exclude) > 0, fake: r.stored.FakeSuper, backup: r.view.Root, target: r.target.dir, shown: r.target.shown, paths: r.paths,
 		spared: r.target.spared, linked: map[inodeKey]*linkedNames{},
 	}
 	if r.target.remote != nil {
@@ -296,6 +299,24 @@ func (r *restore) prepare(ctx context.Context) (more bool, err error) {
 		return true, nil
 	}
 	return true, r.makeWay(ctx, found)
+}
+
+// goesRound tells whether rsync is worth another run, away from what ended it:
+// 3.5.0 gives up at a directory that it can not empty if a hard link was to come in
+// its place. Each run knows more of them.
+func (r *restore) goesRound(end transfer.End) bool {
+	var exit *rsyncexec.ExitError
+	if !errors.As(end.Err, &exit) || exit.Code != rsyncexec.ExitProtocol || r.o.DryRun {
+		return false
+	}
+	known := len(r.stay)
+	for _, path := range end.Blocked {
+		if !slices.Contains(r.stay, path) {
+			r.stay = append(r.stay, path)
+			r.barred = append(r.barred, filepath.Join(r.target.shown, path)+" has another kind in the backup: Directory not empty (39)")
+		}
+	}
+	return len(r.stay) > known
 }
 
 // stayRules is a pipe, for rsync to inherit, with the rules that keep it away

@@ -45,14 +45,15 @@ func (o *overwriting) link(path string, backup, target unix.Stat_t) {
 
 // toPart returns the names that must not stay linked: those of another file of
 // the backup than the rest, and those that will be given other attributes while
-// the file has a name which must keep the old ones.
+// the file has a name which must keep the old ones. What rsync is told to exclude,
+// only rsync knows: any name may be one.
 func (o *overwriting) toPart() ([]string, error) {
 	var paths []string
 	for _, l := range o.linked {
 		slices.SortFunc(l.names, func(a, b linkedName) int { return cmp.Compare(a.path, b.path) })
 		first := l.names[0].backup
 		same := !slices.ContainsFunc(l.names, func(n linkedName) bool { return n.backup != first })
-		if same && len(l.names) == int(l.target.Nlink) {
+		if same && len(l.names) == int(l.target.Nlink) && !o.excludes {
 			continue
 		}
 		stay := inodeKey{}

@@ -294,6 +294,9 @@ func (r *restore) copy(ctx context.Context) error {
 		return fail.Step("compare with the target", r.view.Explain(err))
 	}
 	end := r.rsync(ctx)
+	for r.goesRound(end) {
+		end = r.again(ctx, end)
+	}
 	if transfer.FalseAlarm(end) {
 		end = r.again(ctx, end)
 	}

@@ -35,6 +35,8 @@ type End struct {
 	Connected bool
 	// Skipped are the devices that rsync could not make.
 	Skipped []string
+	// Blocked are the paths where a directory could not be emptied.
+	Blocked []string
 	// Failed is how many files rsync complained of by name.
 	Failed int
 }

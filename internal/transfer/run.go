@@ -50,6 +50,9 @@ func Run(ctx context.Context, j Job) End {
 				wrong++
 			}
 			failed.add(line)
+			if path, ok := rsyncexec.ParseBlocked(line); ok {
+				end.Blocked = append(end.Blocked, path)
+			}
 			end.NoSpace = end.NoSpace || saysNoSpace(line)
 			end.ReadOnly = end.ReadOnly || readOnlyMessage.MatchString(line)
 			if opts.MaxDelete != nil && stoppedMessage.MatchString(line) {
