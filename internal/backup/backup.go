@@ -9,6 +9,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
@@ -22,7 +23,7 @@ type (
 	opened struct {
 		o    Options
 		dest *store.Store
-		tell *teller
+		tell *say.Teller
 	}
 	// looked is what SRC is.
 	looked struct {
@@ -97,15 +98,15 @@ func run(ctx context.Context, o Options) (report Report, err error) {
 	defer func() { err = errors.Join(err, dest.Close()) }()
 	dest.LockWait = o.LockWait
 	if o.DryRun {
-		return preview(ctx, opened{o, dest, &teller{log: store.LoggerOrSilence(o.Logger)}})
+		return preview(ctx, opened{o, dest, &say.Teller{Log: store.LoggerOrSilence(o.Logger)}})
 	}
 	sink, log, err := dest.OpenLog(o.Logger)
 	if err != nil {
-		return opened{o, dest, &teller{}}.report(), err
+		return opened{o, dest, &say.Teller{}}.report(), err
 	}
 	defer store.CloseLog(sink, o.Logger)
 	dest.KeepReserve()
-	begun := opened{o, dest, &teller{log: log}}
+	begun := opened{o, dest, &say.Teller{Log: log}}
 	end, err := begun.backUp(ctx)
 	report = end.report()
 	logEnd(log, report, err)

@@ -24,16 +24,16 @@ import (
 
 // repair puts DEST right for this run.
 func (x equipped) repair(ctx context.Context) error {
-	repairs, err := x.dest.Repair(ctx, x.state, x.o.Now, x.tell.log)
-	x.tell.repaired(repairs...)
+	repairs, err := x.dest.Repair(ctx, x.state, x.o.Now, x.tell.Log)
+	x.tell.Repaired(repairs...)
 	if err != nil {
 		return fail.Step("repair", err)
 	}
-	x.state.WarnOfHidden(x.tell.log)
+	x.state.WarnOfHidden(x.tell.Log)
 	x.noticeBroken()
 	if x.plan.why != "" {
-		x.tell.log.Log(ctx, x.plan.level(), x.plan.text())
-		x.tell.repaired(x.plan.text())
+		x.tell.Log.Log(ctx, x.plan.level(), x.plan.text())
+		x.tell.Repaired(x.plan.text())
 	}
 	x.noticeBase()
 	x.noticeBeyond()
@@ -59,10 +59,10 @@ func (x opened) waitForSpace(ctx context.Context, always bool) error {
 	if !always && free >= min(total/10, soonFull) {
 		return nil
 	}
-	x.tell.log.Info("the disk is nearly full: waiting for the space of what was deleted", "free", humanize.Bytes(free))
+	x.tell.Log.Info("the disk is nearly full: waiting for the space of what was deleted", "free", humanize.Bytes(free))
 	held, err := btrfs.WaitDeleted(ctx, x.dest.Dir)
 	if err == nil && len(held) > 0 {
-		x.tell.log.Warn("the space of deleted subvolumes is not free before every program that uses them lets go", "subvolumes", len(held))
+		x.tell.Log.Warn("the space of deleted subvolumes is not free before every program that uses them lets go", "subvolumes", len(held))
 	}
 	return fail.Step("wait for space", err)
 }
@@ -89,8 +89,8 @@ func (x equipped) begin(ctx context.Context) (filled, error) {
 	err = y.waitForSpace(ctx, true)
 	if resumed { // said only now, when the log has room
 		const text = "an unfinished backup was removed: it filled the disk, and is begun anew"
-		y.tell.log.Warn(text, "error", full)
-		y.tell.repaired(text)
+		y.tell.Log.Warn(text, "error", full)
+		y.tell.Repaired(text)
 	}
 	if err != nil {
 		return y, err
@@ -130,7 +130,7 @@ func (x filled) stepBack(met error, steps int) (equipped, error) {
 	if next.plan.base == nil {
 		text += ": everything is copied anew"
 	}
-	next.tell.notice(text)
+	next.tell.Notice(text)
 	return next, nil
 }
 
@@ -203,7 +203,7 @@ func (x filled) prepare(ctx context.Context) (*pending.Prepared, error) {
 	if err != nil {
 		return nil, fail.Step("prepare pending", err)
 	}
-	x.tell.log.Debug("prepared", "entries", tree.Entries.Load(), "hard_links_kept", tree.Kept(), "hard_links_split", tree.Split.Load())
+	x.tell.Log.Debug("prepared", "entries", tree.Entries.Load(), "hard_links_kept", tree.Kept(), "hard_links_split", tree.Split.Load())
 	return tree, nil
 }
 
@@ -244,11 +244,11 @@ func (x filled) heal(ctx context.Context) error {
 	if !store.KnownDamaged(x.plan.base) {
 		return nil
 	}
-	x.tell.notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what can not be read is copied anew", x.plan.base.Name))
+	x.tell.Notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what can not be read is copied anew", x.plan.base.Name))
 	removed, err := pending.RemoveUnreadable(ctx, x.work)
 	if err != nil {
 		return fail.Step("heal pending", err)
 	}
-	x.tell.log.Info("removed from pending, to be copied anew", "files", len(removed), "first", removed[:min(len(removed), transfer.MaxLogged)])
+	x.tell.Log.Info("removed from pending, to be copied anew", "files", len(removed), "first", removed[:min(len(removed), transfer.MaxLogged)])
 	return nil
 }

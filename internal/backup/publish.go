@@ -27,10 +27,10 @@ import (
 func (x transferred) judge() judged {
 	v := judge(x.end, x.circumstances(x.src.CheckLeftOut(x.work)))
 	if v.notice != "" {
-		x.tell.notice(v.notice)
+		x.tell.Notice(v.notice)
 	}
 	if text := x.drop(); v.err == nil && text != "" {
-		x.tell.notice(text)
+		x.tell.Notice(text)
 	}
 	return judged{x, v}
 }
@@ -69,7 +69,7 @@ func (x judged) abandon() error {
 	case x.verdict.drop:
 		return errors.Join(err, x.discard())
 	}
-	x.tell.log.Info("making durable what was copied, to resume from")
+	x.tell.Log.Info("making durable what was copied, to resume from")
 	return errors.Join(err, x.flush())
 }
 
@@ -104,7 +104,7 @@ func (x filled) flush() error {
 	}
 	if fail.IsFull(err) {
 		// The note that stands has the next run trust pending less.
-		x.tell.log.Warn("no room to note that it is durable", "error", err)
+		x.tell.Log.Warn("no room to note that it is durable", "error", err)
 		return nil
 	}
 	return fail.Step("note", err)
@@ -152,7 +152,7 @@ func (x judged) publish(ctx context.Context) (published, error) {
 	}
 	if err := x.discard(); err != nil {
 		// The backup is there; the next run removes what is left.
-		x.tell.notice(err.Error())
+		x.tell.Notice(err.Error())
 	}
 	if x.verdict.status == facts.Incomplete {
 		return p, fail.Step("transfer", p.incomplete())
@@ -173,7 +173,7 @@ func (x judged) measure() *uint64 {
 	case err == nil:
 		return &added
 	case !errors.Is(err, unix.EPERM):
-		x.tell.notice(fmt.Sprintf("what the backup adds on disk is unknown: %v", err))
+		x.tell.Notice(fmt.Sprintf("what the backup adds on disk is unknown: %v", err))
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (x judged) measure() *uint64 {
 func (x published) record() facts.Record {
 	host, err := os.Hostname()
 	if err != nil {
-		x.tell.log.Warn("host name unknown", "error", err)
+		x.tell.Log.Warn("host name unknown", "error", err)
 	}
 	r := x.report()
 	return facts.Record{
@@ -231,7 +231,7 @@ func (x opened) prune(ctx context.Context, sink *store.ActivityLog) (*prune.Repo
 	if err != nil {
 		return &prune.Report{Dest: x.dest.Path}, fail.Step("prune", err)
 	}
-	c := &store.Locked{Store: x.dest, Sink: sink, Log: x.tell.log, Now: x.o.Now, State: state}
+	c := &store.Locked{Store: x.dest, Sink: sink, Log: x.tell.Log, Now: x.o.Now, State: state}
 	report, err := prune.Locked(ctx, c, *x.o.Prune)
 	return report, fail.Step("prune", err)
 }

@@ -29,7 +29,7 @@ func (x opened) look() (looked, error) {
 	}
 	src.LeaveOut(x.o.OneFileSystem, x.o.leftOut())
 	for _, text := range src.Misplaced(x.o.Filter, x.o.Exclude, x.o.ExcludeFrom, x.o.RsyncArgs) {
-		x.tell.notice(text)
+		x.tell.Notice(text)
 	}
 	return looked{x, src}, nil
 }
@@ -116,7 +116,7 @@ func (x planned) noticeBroken() {
 		if base := x.state.Newest(); base != nil && store.Younger(b, *base) {
 			text += ": this backup goes on from " + base.Name
 		}
-		x.tell.notice(text)
+		x.tell.Notice(text)
 	}
 }
 
@@ -128,7 +128,7 @@ func (x planned) noticeBeyond() {
 		before = x.newest.Record.LeftOut
 	}
 	if now := quoted(x.src.Beyond); len(now) > 0 && !slices.Equal(now, before) {
-		x.tell.notice("--one-file-system leaves out the filesystems at " + say.QuoteSome(x.src.Beyond) + ": they are not in this backup")
+		x.tell.Notice("--one-file-system leaves out the filesystems at " + say.QuoteSome(x.src.Beyond) + ": they are not in this backup")
 	}
 }
 
@@ -147,14 +147,14 @@ func quoted(paths []string) []string {
 // noticeBase tells what is out of the ordinary about what the run goes on from.
 func (x planned) noticeBase() {
 	if newest := x.state.Newest(); store.MetadataDamaged(newest) {
-		x.tell.notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied anew, and shares no space with it", newest.Name))
+		x.tell.Notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied anew, and shares no space with it", newest.Name))
 	}
 	switch base := x.plan.base; {
 	case otherFilesystem(base, x.src):
-		x.tell.notice(fmt.Sprintf("%s is on another filesystem than at the last backup, %s: contents are compared", x.src.Shown, base.Name))
+		x.tell.Notice(fmt.Sprintf("%s is on another filesystem than at the last backup, %s: contents are compared", x.src.Shown, base.Name))
 	case len(x.src.Changed) > 0:
-		x.tell.notice(source.MountChanges(x.src.Changed))
+		x.tell.Notice(source.MountChanges(x.src.Changed))
 	case sourceChanged(base, x.src):
-		x.tell.notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", base.Name, base.Record.SourceName(), base.Record.Host))
+		x.tell.Notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", base.Name, base.Record.SourceName(), base.Record.Host))
 	}
 }

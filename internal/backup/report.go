@@ -41,7 +41,7 @@ func (o Options) report() Report {
 
 func (x opened) report() Report {
 	r := x.o.report()
-	r.Dest, r.Notices, r.Repairs = x.dest.Path, x.tell.notices, x.tell.repairs
+	r.Dest, r.Notices, r.Repairs = x.dest.Path, x.tell.Notices, x.tell.Repairs
 	return r
 }
 
@@ -75,7 +75,7 @@ func (x published) report() Report {
 
 func (x equipped) logStart() {
 	r := x.report()
-	x.tell.log.Info("backup started", "source", r.Source, "dest", r.Dest, "name", x.plan.naming.Name, "base", r.Base, "resumed", r.Resumed)
+	x.tell.Log.Info("backup started", "source", r.Source, "dest", r.Dest, "name", x.plan.naming.Name, "base", r.Base, "resumed", r.Resumed)
 }
 
 func logEnd(log *slog.Logger, r Report, err error) {

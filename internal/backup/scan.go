@@ -59,14 +59,14 @@ func (x filled) scan(ctx context.Context) (scanned, error) {
 	}
 	s, err := x.walk(ctx, p)
 	if err == nil {
-		x.tell.log.Info("scanned", "mode", s.facts().Mode, "why", s.why, "looked", s.walked.List.Looked, "listed", s.list.Listed, "took", s.walked.Took)
+		x.tell.Log.Info("scanned", "mode", s.facts().Mode, "why", s.why, "looked", s.walked.List.Looked, "listed", s.list.Listed, "took", s.walked.Took)
 		return s, nil
 	}
 	err = errors.Join(err, s.close(), x.dest.DropCatalog())
 	if ctx.Err() != nil {
 		return scanned{}, err
 	}
-	x.tell.log.Info("the source can not be scanned: everything is compared", "why", err)
+	x.tell.Log.Info("the source can not be scanned: everything is compared", "why", err)
 	return scanned{why: err.Error()}, nil
 }
 

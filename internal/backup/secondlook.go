@@ -11,6 +11,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -52,7 +53,7 @@ func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end
 	if err != nil {
 		return end, fail.Step("remove what is gone", err)
 	}
-	x.tell.log.Info("removed what is gone from the source, beside what could not be read", "deleted", deleted)
+	x.tell.Log.Info("removed what is gone from the source, beside what could not be read", "deleted", deleted)
 	end.Kept = false
 	return end.After(transfer.End{Stats: &rsyncexec.Stats{Deleted: deleted}}), nil
 }
@@ -60,6 +61,6 @@ func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end
 // quietly runs rsync to learn something; what it complains of, another run says.
 func (x filled) quietly(ctx context.Context, opts rsyncexec.Options) transfer.End {
 	quiet := x
-	quiet.tell = &teller{log: slog.New(slog.DiscardHandler)}
+	quiet.tell = &say.Teller{Log: slog.New(slog.DiscardHandler)}
 	return quiet.run(ctx, opts)
 }

@@ -35,7 +35,7 @@ func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
 	}
 	unsettled, err := s.walked.Settle(s.root, s.asked())
 	if err != nil {
-		x.tell.log.Warn("the next run compares everything: what changed during this one is not known", "error", err)
+		x.tell.Log.Warn("the next run compares everything: what changed during this one is not known", "error", err)
 		return known{}
 	}
 	return known{usable: true, unsettled: unsettled, missed: x.missed(changes)}
@@ -53,7 +53,7 @@ func (x filled) missed(changes []rsyncexec.Change) (n int) {
 		deleted := strings.HasPrefix(c.Code, "*deleting")
 		if !covers(path, deleted) && !preparedFor(c) && x.changedBefore(path, deleted) {
 			n++
-			x.tell.log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
+			x.tell.Log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
 		}
 	}
 	return n
@@ -155,7 +155,7 @@ func (x judged) keep() *facts.Scan {
 		err = x.dest.KeepCatalog(x.scanned.file)
 	}
 	if err != nil {
-		x.tell.log.Warn("the next run compares everything: what is known of the source could not be kept", "error", err)
+		x.tell.Log.Warn("the next run compares everything: what is known of the source could not be kept", "error", err)
 		return f
 	}
 	f.Catalog = hex.EncodeToString(sum)

@@ -82,7 +82,7 @@ func (x filled) copySparse(ctx context.Context, opts rsyncexec.Options, paths []
 	defer root.Close()
 	slices.Sort(paths)
 	copied, err := pending.CopySparse(ctx, root, x.work, paths)
-	x.tell.log.Info("copied files with holes", "files", copied.Files, "size", copied.Size, "written", copied.Written)
+	x.tell.Log.Info("copied files with holes", "files", copied.Files, "size", copied.Size, "written", copied.Written)
 	return copied, err
 }
 
@@ -137,7 +137,7 @@ func (x filled) withMoreRoom(ctx context.Context, opts rsyncexec.Options, end tr
 		if err != nil || gained < roomGained {
 			return end, err
 		}
-		x.tell.log.Info("once more: what filled the disk were zeros")
+		x.tell.Log.Info("once more: what filled the disk were zeros")
 		if end, err = x.again(ctx, opts, end); err != nil {
 			return end, err
 		}

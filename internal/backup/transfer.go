@@ -74,7 +74,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	x, end, err := x.runs(ctx, opts)
 	end = withCopied(end, copied)
 	if text := end.UnheldText(); text != "" {
-		x.tell.notice(text)
+		x.tell.Notice(text)
 	}
 	if err != nil || !end.Useful() {
 		return transferred{filled: x, end: end}, err
@@ -103,7 +103,7 @@ func (x filled) first(ctx context.Context, opts rsyncexec.Options) (filled, tran
 	default:
 		return x, end, nil
 	}
-	x.tell.log.Warn("once more, comparing everything", "why", x.why, "complaints", end.Result.Complaints)
+	x.tell.Log.Warn("once more, comparing everything", "why", x.why, "complaints", end.Result.Complaints)
 	end, err := x.again(ctx, opts, end)
 	return x, end, err
 }
@@ -136,7 +136,7 @@ func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (filled, trans
 		end = x.withoutLinks(ctx, opts, end)
 	}
 	if err == nil && x.needsReplacing(end) {
-		x.tell.log.Info("once more, replacing files that can not be written in place")
+		x.tell.Log.Info("once more, replacing files that can not be written in place")
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = x.again(ctx, opts, end)
 	}
@@ -151,7 +151,7 @@ func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (filled, trans
 		return x, end, fail.Step("look at ACLs", err)
 	}
 	if lost {
-		x.tell.log.Info("once more, for the ACLs of sticky directories")
+		x.tell.Log.Info("once more, for the ACLs of sticky directories")
 		end, err = x.again(ctx, opts, end)
 	}
 	return x, end, err
@@ -160,7 +160,7 @@ func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (filled, trans
 // run runs one rsync. Its messages name our descriptors; people are told the paths.
 func (x looked) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
 	end := transfer.Run(ctx, transfer.Job{
-		Options: opts, Log: x.tell.log, Peer: x.src.Shown,
+		Options: opts, Log: x.tell.Log, Peer: x.src.Shown,
 		Names:   strings.NewReplacer(source.Inherited, opts.ExtraFiles[0].Name()),
 		Devices: os.Geteuid() != 0, // root makes every device, so nothing is removed on such a message's word
 		Aloud:   opts.DryRun,
@@ -169,7 +169,7 @@ func (x looked) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
 		x.dest.KeepLock = true
 	}
 	if v := end.Result.Version; v.Less(safeRsync) && !x.src.Local() {
-		x.tell.notice(fmt.Sprintf("rsync %s has known vulnerabilities that a hostile source can use; %s is free of them", v, safeRsync))
+		x.tell.Notice(fmt.Sprintf("rsync %s has known vulnerabilities that a hostile source can use; %s is free of them", v, safeRsync))
 	}
 	return end
 }
@@ -188,7 +188,7 @@ func (x filled) keepProperties(ctx context.Context) ([]string, error) {
 	if n, err := properties.HandDown(ctx, x.work); err != nil {
 		return nil, err
 	} else if n > 0 {
-		x.tell.log.Info("gave the properties of DEST to the new backup", "directories", n)
+		x.tell.Log.Info("gave the properties of DEST to the new backup", "directories", n)
 	}
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -228,7 +228,7 @@ func (x filled) rerun(ctx context.Context, opts rsyncexec.Options, first transfe
 // withoutLinks makes files of their own of the names that could not be linked. Nothing is written in place: what is
 // linked already may be another file at the source by now.
 func (x filled) withoutLinks(ctx context.Context, opts rsyncexec.Options, first transfer.End) transfer.End {
-	x.tell.notice(fmt.Sprintf("%s: %d names are more than a file can have on this btrfs, and are files of their own", x.dest.Path, first.TooManyLinks))
+	x.tell.Notice(fmt.Sprintf("%s: %d names are more than a file can have on this btrfs, and are files of their own", x.dest.Path, first.TooManyLinks))
 	opts.HardLinks, opts.Inplace, opts.WholeFile, opts.Sparse = false, false, true, true
 	return x.rerun(ctx, opts, first)
 }
@@ -241,7 +241,7 @@ func (x filled) linksTouched(end transfer.End) (bool, error) {
 	}
 	touched, err := x.tree.Touched(x.work)
 	if touched {
-		x.tell.log.Info("once more, for hard links that changed while they were copied")
+		x.tell.Log.Info("once more, for hard links that changed while they were copied")
 	}
 	return touched, err
 }
@@ -295,17 +295,17 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 	f := forecast{need: v.Bytes.Load(), have: uint64(x.tree.Bytes.Load()), free: free, compressed: x.dest.Compresses()}
 	f.rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs) > 0
 	if text := f.text(x.src.Shown, x.dest.Path); x.plan.first() && text != "" {
-		x.tell.notice(text)
+		x.tell.Notice(text)
 	}
 	if len(v.Mounts) > 0 {
 		// That was asked for, and is no news; it stays in the log and the record.
 		text := "other filesystems are left out: " + say.QuoteSome(v.Mounts)
-		x.tell.record(text)
-		x.tell.log.Info(text)
+		x.tell.Record(text)
+		x.tell.Log.Info(text)
 	}
 	if len(v.Subvolumes) > 0 {
 		// Nobody sees by a directory that it is one.
-		x.tell.notice("nested subvolumes are left out: " + say.QuoteSome(v.Subvolumes))
+		x.tell.Notice("nested subvolumes are left out: " + say.QuoteSome(v.Subvolumes))
 	}
 	skipped := slices.Concat(v.Mounts, v.Subvolumes)
 	for _, path := range skipped {
@@ -357,7 +357,7 @@ func preview(ctx context.Context, x opened) (Report, error) {
 	end := transferred{filled: filled{equipped: equipped{planned: planned}}, end: planned.run(ctx, opts)}
 	verdict := judge(end.end, end.circumstances(nil))
 	if verdict.notice != "" {
-		x.tell.notice(verdict.notice)
+		x.tell.Notice(verdict.notice)
 	}
 	report := end.report()
 	if verdict.err == nil && x.o.Prune != nil {

@@ -18,42 +18,37 @@ import (
 // reflinkFits tells whether the target can be filled by reflink. Only root can
 // set every owner, a filter is best left to who wrote its rules, and so
 // are owners that stand in attributes.
-func (r *restore) reflinkFits() bool {
-	o := &r.o
-	if o.NoReflink || o.DryRun || r.target.remote != nil || !r.target.empty || os.Geteuid() != 0 || len(o.Exclude) > 0 || o.Bwlimit != "" || r.stored.FakeSuper {
+func (x aimed) reflinkFits() bool {
+	o := x.o
+	if o.NoReflink || o.DryRun || x.target.remote != nil || !x.target.empty || os.Geteuid() != 0 || len(o.Exclude) > 0 || o.Bwlimit != "" || x.stored.FakeSuper {
 		return false
 	}
-	fits, err := reflink.ShareBlocks(r.target.dir, r.view.Root)
+	fits, err := reflink.ShareBlocks(x.target.dir, x.view.Root)
 	if err != nil {
-		r.log.Debug("no reflink copy", "error", err)
+		x.tell.Log.Debug("no reflink copy", "error", err)
 	}
-	if fits && store.KnownDamaged(&r.view.Snap) {
+	if fits && store.KnownDamaged(&x.view.Snap) {
 		// A copy would be as damaged, and nothing would tell.
-		r.notice(r.view.Snap.Name + " is known to be damaged: all of it is read, to name what is lost")
+		x.tell.Notice(x.view.Snap.Name + " is known to be damaged: all of it is read, to name what is lost")
 		return false
 	}
 	return fits
 }
 
-// reflink copies the paths, or everything. whole tells that nothing is left
-// for rsync. An error is one that rsync would meet as well.
-func (r *restore) reflink(ctx context.Context) (whole bool, err error) {
-	o := reflink.Options{Paths: r.paths, Log: r.log}
-	if r.o.Progress != nil {
-		o.Progress = r.reflinkProgress()
+// reflink copies the paths, or everything. An error is one that rsync would meet as well.
+func (x aimed) reflink(ctx context.Context) (reflink.Result, error) {
+	o := reflink.Options{Paths: x.paths, Log: x.tell.Log}
+	if x.o.Progress != nil {
+		o.Progress = x.reflinkProgress()
 	}
-	copied, err := reflink.Copy(ctx, r.view.Root, r.target.dir, o)
-	if n := copied.Stats; reflink.Entries(n) > 0 {
-		r.report.Reflinked = &n
-	}
-	return !copied.Left, err
+	return reflink.Copy(ctx, x.view.Root, x.target.dir, o)
 }
 
 // reflinkProgress turns counts into rsync's way of telling. How much there is
 // to do is known only for a whole backup, from its record.
-func (r *restore) reflinkProgress() func(facts.ReflinkStats) {
+func (x aimed) reflinkProgress() func(facts.ReflinkStats) {
 	var files, bytes int64
-	if rec := r.view.Snap.Record; len(r.paths) == 0 && rec != nil && rec.Stats != nil {
+	if rec := x.view.Snap.Record; len(x.paths) == 0 && rec != nil && rec.Stats != nil {
 		files, bytes = rec.Stats.Files, rec.Stats.TotalSize
 	}
 	return func(n facts.ReflinkStats) {
@@ -62,6 +57,6 @@ func (r *restore) reflinkProgress() func(facts.ReflinkStats) {
 		if bytes > 0 {
 			p.Percent = int(min(100, n.Bytes*100/bytes))
 		}
-		r.o.Progress(p)
+		x.o.Progress(p)
 	}
 }

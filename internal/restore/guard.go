@@ -21,17 +21,17 @@ import (
 
 // checkDelete refuses to delete by a backup that may lack what its source had:
 // what could not be read when it was made, or was left out by a rule.
-func (r *restore) checkDelete() error {
-	b := r.view.Snap
+func (x opened) checkDelete() error {
+	b := x.view.Snap
 	if b.Status == facts.Incomplete {
-		r.notice(b.Name + " is incomplete: what could not be read when it was made is not in it")
+		x.tell.Notice(b.Name + " is incomplete: what could not be read when it was made is not in it")
 	}
-	why := lacks(b, r.o.Exclude)
-	if !r.o.Delete || r.o.Force || why == nil {
+	why := lacks(b, x.o.Exclude)
+	if !x.o.Delete || x.o.Force || why == nil {
 		return nil
 	}
-	if r.o.DryRun {
-		r.notice("this would be refused: " + why.Error())
+	if x.o.DryRun {
+		x.tell.Notice("this would be refused: " + why.Error())
 		return nil
 	}
 	return fail.Kind(facts.ErrGuard, why)
@@ -66,15 +66,15 @@ var linksKept = rsyncexec.Version{Major: 3, Minor: 5}
 
 // checkNever refuses to leave what is there to an rsync that would follow it. Of
 // a remote target it is the rsync over there that counts, which nobody knows.
-func (r *restore) checkNever(ctx context.Context, t *target) error {
-	if r.o.Overwrite != facts.OverwriteNever || t.empty {
+func (x opened) checkNever(ctx context.Context, t *target) error {
+	if x.o.Overwrite != facts.OverwriteNever || t.empty {
 		return nil
 	}
 	if t.remote != nil {
-		r.notice(fmt.Sprintf("an rsync before %v at the target follows symlinks there that stand where the backup has a directory", linksKept))
+		x.tell.Notice(fmt.Sprintf("an rsync before %v at the target follows symlinks there that stand where the backup has a directory", linksKept))
 		return nil
 	}
-	_, version, err := rsyncexec.Probe(ctx, r.o.RsyncProgram)
+	_, version, err := rsyncexec.Probe(ctx, x.o.RsyncProgram)
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,8 @@ func (r *restore) checkNever(ctx context.Context, t *target) error {
 		return nil
 	}
 	why := fmt.Sprintf("rsync %v would follow symlinks in %s with overwrite=never; %v does not", version, t.shown, linksKept)
-	if r.o.DryRun {
-		r.notice("this would be refused: " + why)
+	if x.o.DryRun {
+		x.tell.Notice("this would be refused: " + why)
 		return nil
 	}
 	return fail.Kind(facts.ErrUsage, fail.Kindf(rsyncexec.ErrTooOld, "%s", why))
@@ -91,14 +91,14 @@ func (r *restore) checkNever(ctx context.Context, t *target) error {
 
 // spareDests keeps --delete out of every directory with backups below the
 // target that rsync could enter.
-func (r *restore) spareDests(ctx context.Context, t *target) error {
-	if !r.o.Delete || t.empty {
+func (x opened) spareDests(ctx context.Context, t *target) error {
+	if !x.o.Delete || t.empty {
 		return nil
 	}
-	dests, err := destsBelow(ctx, t.dir, r.paths)
+	dests, err := destsBelow(ctx, t.dir, x.paths)
 	for _, rel := range dests {
 		if !slices.Contains(t.spared, rel) {
-			r.notice(filepath.Join(t.shown, rel) + " holds backups and is left alone")
+			x.tell.Notice(filepath.Join(t.shown, rel) + " holds backups and is left alone")
 			t.spared = append(t.spared, rel)
 		}
 	}

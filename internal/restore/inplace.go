@@ -17,18 +17,18 @@ import (
 
 // checkInPlace refuses to write where another filesystem is mounted than the
 // backup was made from, or none any more.
-func (r *restore) checkInPlace(path string) error {
-	if !r.o.InPlace || r.o.Force || r.view.Snap.Record == nil {
+func (x opened) checkInPlace(path string) error {
+	if !x.o.InPlace || x.o.Force || x.view.Snap.Record == nil {
 		return nil
 	}
-	why, err := r.misplaced(path, r.view.Snap.Record)
+	why, err := x.misplaced(path, x.view.Snap.Record)
 	switch {
 	case err != nil:
 		return fail.Kind(facts.ErrTarget, err)
 	case why == "":
 		return nil
-	case r.o.DryRun:
-		r.notice("this would be refused: " + why)
+	case x.o.DryRun:
+		x.tell.Notice("this would be refused: " + why)
 		return nil
 	}
 	return fail.Kind(facts.ErrGuard, fail.Kindf(facts.ErrOtherFilesystem, "%s", why))
@@ -36,7 +36,7 @@ func (r *restore) checkInPlace(path string) error {
 
 // misplaced is empty if the filesystems at path and below, as far as this restore
 // writes there, are those on record.
-func (r *restore) misplaced(path string, record *facts.Record) (string, error) {
+func (x opened) misplaced(path string, record *facts.Record) (string, error) {
 	path, err := at.AbsoluteNew(path)
 	if err != nil {
 		return "", err
@@ -53,7 +53,7 @@ func (r *restore) misplaced(path string, record *facts.Record) (string, error) {
 		return "", err
 	}
 	if record.SourceFS != nil && !mounts.SameFS(*record.SourceFS, *id) {
-		return fmt.Sprintf("%s is on another filesystem than when %s was made: is its disk mounted?", path, r.view.Snap.Name), nil
+		return fmt.Sprintf("%s is on another filesystem than when %s was made: is its disk mounted?", path, x.view.Snap.Name), nil
 	}
 	table, err := mounts.Read()
 	if err != nil {
@@ -62,11 +62,11 @@ func (r *restore) misplaced(path string, record *facts.Record) (string, error) {
 	now := table.MountsBelow(real)
 	for _, m := range record.Mounts {
 		is := mounts.Find(now, m.Rel())
-		if len(r.paths) > 0 && !at.LeadsTo(m.Rel(), r.paths) && !source.IsLeftOut(m.Rel(), r.paths) || is != nil && mounts.SameFS(m.SourceIdentity, is.SourceIdentity) {
+		if len(x.paths) > 0 && !at.LeadsTo(m.Rel(), x.paths) && !source.IsLeftOut(m.Rel(), x.paths) || is != nil && mounts.SameFS(m.SourceIdentity, is.SourceIdentity) {
 			continue
 		}
 		if mounts.ClassOf(m) == mounts.OfData || is == nil && source.IsDirectory(filepath.Join(real, m.Rel())) {
-			return fmt.Sprintf("%s is not mounted at %s, as it was when %s was made", source.Device(m.Source), filepath.Join(path, m.Rel()), r.view.Snap.Name), nil
+			return fmt.Sprintf("%s is not mounted at %s, as it was when %s was made", source.Device(m.Source), filepath.Join(path, m.Rel()), x.view.Snap.Name), nil
 		}
 	}
 	return "", nil

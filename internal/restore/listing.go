@@ -36,14 +36,14 @@ type bothSides struct {
 
 // listTheWay asks nothing where nothing is protected. What can not be listed is
 // left to rsync's own options.
-func (r *restore) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error) {
+func (x aimed) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error) {
 	if o.mode != facts.OverwriteNever && o.mode != facts.OverwriteIfNewer {
 		return inTheWay{}, nil
 	}
 	l := &listing{o: o, dirs: map[string]*bothSides{}}
 	opts := rsyncexec.Options{
-		Program: r.o.RsyncProgram, Source: *r.target.remote, Dest: filepath.Join(source.Inherited, "none-"+rand.Text()), DryRun: true, Listed: l.take,
-		Filter: onlyPaths(r.paths), Rsh: r.o.Rsh, Timeout: r.o.Timeout, ExtraFiles: []*os.File{r.view.Root},
+		Program: x.o.RsyncProgram, Source: *x.target.remote, Dest: filepath.Join(source.Inherited, "none-"+rand.Text()), DryRun: true, Listed: l.take,
+		Filter: onlyPaths(x.paths), Rsh: x.o.Rsh, Timeout: x.o.Timeout, ExtraFiles: []*os.File{x.view.Root},
 	}
 	if opts.Timeout == 0 {
 		opts.Timeout = source.RemoteTimeout
@@ -55,7 +55,7 @@ func (r *restore) listTheWay(ctx context.Context, o *overwriting) (inTheWay, err
 		return inTheWay{}, context.Cause(ctx)
 	case errors.As(err, &exit) && exit.Code == rsyncexec.ExitPartial, err == nil:
 	case errors.As(err, &exit) && !transfer.ConnectionLost(exit.Code):
-		r.notice("what is in " + r.target.shown + " can not be listed, so rsync's own options have to protect it: " + exit.Error())
+		x.tell.Notice("what is in " + x.target.shown + " can not be listed, so rsync's own options have to protect it: " + exit.Error())
 	}
 	for path, d := range l.dirs {
 		o.decide(path, d.backup, d.target, d.full && !o.delete)

@@ -98,19 +98,19 @@ type overwriting struct {
 }
 
 // lookInTheWay is read-only.
-func (r *restore) lookInTheWay(ctx context.Context) (inTheWay, error) {
-	if r.target.empty {
+func (x aimed) lookInTheWay(ctx context.Context) (inTheWay, error) {
+	if x.target.empty {
 		return inTheWay{}, nil
 	}
 	o := &overwriting{
-		mode: r.o.Overwrite, delete: r.o.Delete, excludes: len(r.o.Exclude) > 0, fake: r.stored.FakeSuper, backup: r.view.Root, target: r.target.dir, shown: r.target.shown, paths: r.paths,
-		spared: r.target.spared, linked: map[inodeKey]*linkedNames{},
+		mode: x.o.Overwrite, delete: x.o.Delete, excludes: len(x.o.Exclude) > 0, fake: x.stored.FakeSuper, backup: x.view.Root, target: x.target.dir, shown: x.target.shown, paths: x.paths,
+		spared: x.target.spared, linked: map[inodeKey]*linkedNames{},
 	}
-	if r.target.remote != nil {
-		return r.listTheWay(ctx, o)
+	if x.target.remote != nil {
+		return x.listTheWay(ctx, o)
 	}
 	w := walk.Walker{Visit: o.visit, Enter: o.enter, Unreadable: func(*os.File, error) error { return nil }} // rsync names it
-	if err := w.Walk(ctx, r.view.Root); err != nil {
+	if err := w.Walk(ctx, x.view.Root); err != nil {
 		return inTheWay{}, err
 	}
 	var err error
@@ -271,59 +271,51 @@ func readlinkBeneath(root *os.File, path string) (string, error) {
 	return at.Readlink(dir, filepath.Base(path))
 }
 
-// prepare makes the target such that rsync does what the mode promises. Nothing
-// is left for rsync if what stays is in the way of every path.
-func (r *restore) prepare(ctx context.Context) (more bool, err error) {
-	found, err := r.lookInTheWay(ctx)
+// prepare makes the target such that rsync does what the mode promises.
+func (x aimed) prepare(ctx context.Context) (cleared, error) {
+	found, err := x.lookInTheWay(ctx)
 	if err != nil {
-		return false, err
+		return cleared{aimed: x, open: x.paths}, err
 	}
-	r.stay, r.barred = found.stay, found.barred
-	if r.o.DryRun {
-		for _, text := range r.barred {
-			r.notice("this will not be restored: " + text)
-		}
-	}
-	open := slices.DeleteFunc(slices.Clone(r.paths), func(path string) bool {
+	open := slices.DeleteFunc(slices.Clone(x.paths), func(path string) bool {
 		return slices.ContainsFunc(found.closed, func(dir string) bool { return strings.HasPrefix(path+"/", dir+"/") })
 	})
-	if len(open) == 0 && len(r.paths) > 0 {
-		if len(r.barred) == 0 || r.o.DryRun {
-			return false, nil
+	way := cleared{x, open, found.stay, found.barred}
+	if !x.o.DryRun {
+		if len(open) == 0 && len(x.paths) > 0 {
+			return way, nil
 		}
-		r.report.Complaints, r.report.Failed = r.barred, len(r.barred)
-		return false, r.incomplete(transfer.End{})
+		return way, x.makeWay(ctx, found)
 	}
-	r.paths = open
-	if r.o.DryRun {
-		return true, nil
+	for _, text := range found.barred {
+		x.tell.Notice("this will not be restored: " + text)
 	}
-	return true, r.makeWay(ctx, found)
+	return way, nil
 }
 
-// goesRound tells whether rsync is worth another run, away from what ended it:
-// 3.5.0 gives up at a directory that it can not empty if a hard link was to come in
-// its place. Each run knows more of them.
-func (r *restore) goesRound(end transfer.End) bool {
+// goesRound is x for another run of rsync, away from what ended it: 3.5.0 gives up at a
+// directory that it cannot empty if a hard link was to come in its place. Each run knows
+// more of them; ok is false if this one does not, or something else ended it.
+func (x cleared) goesRound(end transfer.End) (around cleared, ok bool) {
 	var exit *rsyncexec.ExitError
-	if !errors.As(end.Err, &exit) || exit.Code != rsyncexec.ExitProtocol || r.o.DryRun {
-		return false
+	if !errors.As(end.Err, &exit) || exit.Code != rsyncexec.ExitProtocol || x.o.DryRun {
+		return x, false
 	}
-	known := len(r.stay)
+	around = x
 	for _, path := range end.Blocked {
-		if !slices.Contains(r.stay, path) {
-			r.stay = append(r.stay, path)
-			r.barred = append(r.barred, filepath.Join(r.target.shown, path)+" has another kind in the backup: Directory not empty (39)")
+		if !slices.Contains(around.stay, path) {
+			around.stay = append(slices.Clone(around.stay), path)
+			around.barred = append(slices.Clone(around.barred), filepath.Join(x.target.shown, path)+" has another kind in the backup: Directory not empty (39)")
 		}
 	}
-	return len(r.stay) > known
+	return around, len(around.stay) > len(x.stay)
 }
 
 // stayRules is a pipe, for rsync to inherit, with the rules that keep it away
 // from what stays; nil if there is none. Whoever closes it waits for done. rsync
 // 3.5.0 resolves the path of a file of rules, which one without a name has not.
-func (r *restore) stayRules() (rules *os.File, done <-chan struct{}, err error) {
-	if len(r.stay) == 0 {
+func (x cleared) stayRules() (rules *os.File, done <-chan struct{}, err error) {
+	if len(x.stay) == 0 {
 		return nil, nil, nil
 	}
 	rules, into, err := os.Pipe()
@@ -335,7 +327,7 @@ func (r *restore) stayRules() (rules *os.File, done <-chan struct{}, err error) 
 		defer close(written)
 		defer into.Close()
 		w := bufio.NewWriter(into)
-		for _, rule := range hiding(r.stay) {
+		for _, rule := range hiding(x.stay) {
 			if _, err := w.WriteString(rule + "\x00"); err != nil {
 				return // rsync has ended before it read them, and says why
 			}

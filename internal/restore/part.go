@@ -102,9 +102,9 @@ func attributesOf(root *os.File, path string) (string, error) {
 }
 
 // makeWay does to the target what rsync would not.
-func (r *restore) makeWay(ctx context.Context, found inTheWay) error {
+func (x aimed) makeWay(ctx context.Context, found inTheWay) error {
 	for _, path := range found.devices {
-		if err := at.UnlinkBeneath(r.target.dir, path, 0); err != nil {
+		if err := at.UnlinkBeneath(x.target.dir, path, 0); err != nil {
 			return err
 		}
 	}
@@ -112,13 +112,13 @@ func (r *restore) makeWay(ctx context.Context, found inTheWay) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		err := partName(r.target.dir, path)
+		err := partName(x.target.dir, path)
 		if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
-			r.notice(filepath.Join(r.target.shown, path) + " is not yours to copy, and stays a hard link")
+			x.tell.Notice(filepath.Join(x.target.shown, path) + " is not yours to copy, and stays a hard link")
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("give %s a file of its own: %w", filepath.Join(r.target.shown, path), err)
+			return fmt.Errorf("give %s a file of its own: %w", filepath.Join(x.target.shown, path), err)
 		}
 	}
 	return nil

@@ -31,8 +31,8 @@ func TestJudgeRestore(t *testing.T) {
 		if errors.Is(tt.want, facts.ErrTarget) {
 			to.remote = &rsyncexec.Source{}
 		}
-		r := &restore{view: &store.View{}, target: to}
-		if err := r.judge(tt.end); !errors.Is(err, tt.want) {
+		got := copied{cleared: cleared{aimed: aimed{opened{view: &store.View{}}, to}}, end: tt.end}
+		if err := got.judge(); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 	}

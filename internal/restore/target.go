@@ -56,11 +56,11 @@ func (t *target) flush() error {
 	return nil
 }
 
-func (r *restore) openTarget(ctx context.Context) (*target, error) {
-	name := r.o.Target
-	if r.o.InPlace {
+func (x opened) openTarget(ctx context.Context) (*target, error) {
+	name := x.o.Target
+	if x.o.InPlace {
 		var err error
-		if name, err = recordedSource(r.view.Snap); err != nil {
+		if name, err = recordedSource(x.view.Snap); err != nil {
 			return nil, err
 		}
 	}
@@ -73,23 +73,23 @@ func (r *restore) openTarget(ctx context.Context) (*target, error) {
 			return nil, fail.Kind(facts.ErrUsage, err)
 		}
 		t := &target{shown: name, remote: &spec}
-		if err := r.checkEmpty(t); err != nil {
+		if err := x.checkEmpty(t); err != nil {
 			return nil, err
 		}
-		return t, r.checkNever(ctx, t)
+		return t, x.checkNever(ctx, t)
 	}
-	if err := r.checkInPlace(spec.Path); err != nil {
+	if err := x.checkInPlace(spec.Path); err != nil {
 		return nil, err
 	}
-	t, err := openLocalTarget(spec.Path, r.o.DryRun, r.checkOverlap)
+	t, err := openLocalTarget(spec.Path, x.o.DryRun, x.checkOverlap)
 	if err != nil {
 		return nil, err
 	}
-	if err = r.checkEmpty(t); err == nil {
-		err = r.checkNever(ctx, t)
+	if err = x.checkEmpty(t); err == nil {
+		err = x.checkNever(ctx, t)
 	}
 	if err == nil {
-		err = r.spareDests(ctx, t)
+		err = x.spareDests(ctx, t)
 	}
 	if err != nil {
 		return nil, errors.Join(err, t.close())
@@ -186,11 +186,11 @@ func (t *target) openParent(dryRun bool, allow func(dir *os.File, path string) (
 
 // checkOverlap refuses a target in DEST, and keeps DEST out of one around it.
 // path is that of the target, dir the target or, before it is made, its parent.
-func (r *restore) checkOverlap(dir *os.File, path string) ([]string, error) {
-	if err := store.CheckOutside(r.view.Store, path); err != nil {
+func (x opened) checkOverlap(dir *os.File, path string) ([]string, error) {
+	if err := store.CheckOutside(x.view.Store, path); err != nil {
 		return nil, err
 	}
-	if !r.o.Force {
+	if !x.o.Force {
 		if err := store.CheckNotInDest(path); err != nil {
 			return nil, err
 		}
@@ -199,11 +199,11 @@ func (r *restore) checkOverlap(dir *os.File, path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	up, err := mounts.AncestorIs(r.view.Store.Path, uint64(st.Dev), st.Ino)
+	up, err := mounts.AncestorIs(x.view.Store.Path, uint64(st.Dev), st.Ino)
 	if err != nil || up == "" {
 		return nil, err
 	}
-	rel, err := filepath.Rel(up, r.view.Store.Path)
+	rel, err := filepath.Rel(up, x.view.Store.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -212,18 +212,18 @@ func (r *restore) checkOverlap(dir *os.File, path string) ([]string, error) {
 
 // checkEmpty wants to be told what may happen to files that are there. What a
 // remote target holds is not known.
-func (r *restore) checkEmpty(t *target) error {
+func (x opened) checkEmpty(t *target) error {
 	if len(t.spared) > 0 {
-		r.notice(r.view.Store.Path + " lies inside " + t.shown + " and is left alone")
+		x.tell.Notice(x.view.Store.Path + " lies inside " + t.shown + " and is left alone")
 	}
-	if t.empty || r.o.Overwrite != "" {
+	if t.empty || x.o.Overwrite != "" {
 		return nil
 	}
-	if free, err := r.pathsAreFree(t); free || err != nil {
+	if free, err := x.pathsAreFree(t); free || err != nil {
 		return err
 	}
-	if r.o.DryRun {
-		r.notice("this would be refused without --overwrite, which says what may happen to the files in " + t.shown)
+	if x.o.DryRun {
+		x.tell.Notice("this would be refused without --overwrite, which says what may happen to the files in " + t.shown)
 		return nil
 	}
 	if t.remote != nil {
@@ -234,11 +234,11 @@ func (r *restore) checkEmpty(t *target) error {
 
 // pathsAreFree tells whether nothing is in the way of what is asked for: then
 // nothing can be overwritten.
-func (r *restore) pathsAreFree(t *target) (bool, error) {
-	if len(r.paths) == 0 || t.dir == nil {
+func (x opened) pathsAreFree(t *target) (bool, error) {
+	if len(x.paths) == 0 || t.dir == nil {
 		return false, nil
 	}
-	for _, path := range r.paths {
+	for _, path := range x.paths {
 		free, err := isFree(t.dir, path)
 		if !free || err != nil {
 			return false, err

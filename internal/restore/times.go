@@ -22,21 +22,21 @@ const sampledTimes = 20_000
 
 // noticeTimes says it if the filesystem of a local target cuts times short. rsync says nothing of it, and takes each
 // file for changed from then on.
-func (r *restore) noticeTimes(ctx context.Context) error {
-	if r.target.remote != nil || r.o.DryRun {
+func (x cleared) noticeTimes(ctx context.Context) error {
+	if x.target.remote != nil || x.o.DryRun {
 		return nil
 	}
-	roots := r.paths
+	roots := x.open
 	if len(roots) == 0 {
 		roots = []string{"."}
 	}
-	s := &timeSample{backup: r.view.Root, target: r.target.dir, left: sampledTimes}
+	s := &timeSample{backup: x.view.Root, target: x.target.dir, left: sampledTimes}
 	for _, path := range roots {
 		if err := s.look(ctx, path); err != nil && !errors.Is(err, errSampled) {
 			return err
 		}
 		if s.found != "" {
-			r.notice(fmt.Sprintf("%s %s: --overwrite=if-changed will take each such file for changed", r.target.shown, s.found))
+			x.tell.Notice(fmt.Sprintf("%s %s: --overwrite=if-changed will take each such file for changed", x.target.shown, s.found))
 			return nil
 		}
 	}

@@ -1,0 +1,81 @@
+package restore
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// Options are those of rsbtbackup.RestoreOptions, where each has its comment.
+type Options struct {
+	Dest   string
+	Backup string
+	Paths  []string
+
+	Target  string
+	InPlace bool
+
+	Overwrite facts.Overwrite
+	Delete    bool
+	Exclude   []string
+	Force     bool
+	NoReflink bool
+
+	Bwlimit      string
+	Rsh          string
+	Timeout      time.Duration
+	RsyncProgram string
+
+	DryRun   bool
+	Changes  func(rsyncexec.Change)
+	Progress func(rsyncexec.Progress)
+	Logger   *slog.Logger
+}
+
+// check refuses what makes no sense, and returns the paths asked for, clean, none below another.
+func (o Options) check() ([]string, error) {
+	switch {
+	case o.InPlace && o.Target != "":
+		return nil, fail.Kindf(facts.ErrUsage, "a target and in place are both given")
+	case !o.InPlace && o.Target == "":
+		return nil, fail.Kindf(facts.ErrUsage, "no target is given")
+	}
+	switch o.Overwrite {
+	case "", facts.OverwriteAlways, facts.OverwriteIfChanged, facts.OverwriteIfNewer, facts.OverwriteNever:
+	default:
+		return nil, fail.Kindf(facts.ErrUsage, "overwrite %q: want always, if-changed, if-newer or never", o.Overwrite)
+	}
+	return cleanPaths(o.Paths)
+}
+
+// cleanPaths leaves out what lies below another path. None means everything,
+// and so does the root.
+func cleanPaths(paths []string) ([]string, error) {
+	var clean []string
+	for _, path := range paths {
+		rel, err := store.BackupPath(path)
+		if err != nil {
+			return nil, err
+		}
+		clean = append(clean, rel)
+	}
+	if slices.Contains(clean, ".") {
+		return nil, nil
+	}
+	kept := []string{}
+	for i, path := range clean {
+		covered := slices.Contains(clean[:i], path) || slices.ContainsFunc(clean, func(other string) bool {
+			return strings.HasPrefix(path, other+"/")
+		})
+		if !covered {
+			kept = append(kept, path)
+		}
+	}
+	return kept, nil
+}
