@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -100,7 +101,7 @@ func pipeOurs(subvol, base *os.File, dir, work string, o btrfs.SendOptions) erro
 	ctx := context.Background()
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(btrfs.Send(ctx, subvol, base, w, o)) }()
-	_, err = receive.Receive(ctx, r, receive.Options{Dest: dest, Work: in})
+	_, err = receive.Receive(ctx, bufio.NewReaderSize(r, receive.ReadAhead), receive.Options{Dest: dest, Work: in})
 	return err
 }
 

@@ -59,6 +59,17 @@ type Record struct {
 
 	Pin      *PinInfo      `json:"pin,omitempty"`
 	Verified *Verification `json:"verified,omitempty"`
+	Copied   *CopyInfo     `json:"copied,omitempty"`
+}
+
+// CopyInfo says where a backup was copied from, and when.
+type CopyInfo struct {
+	Host string     `json:"host,omitempty"` // the machine it was on
+	Dest string     `json:"dest,omitempty"` // the backup directory there
+	UUID btrfs.UUID `json:"uuid"`           // of its subvolume, the first one of all copies
+	At   time.Time  `json:"at"`             // UTC
+	// Verified is what Verify had found over there. It says nothing of this disk.
+	Verified *Verification `json:"verified,omitempty"`
 }
 
 // SourceName is Source, byte for byte.

@@ -142,6 +142,10 @@ func (e *HeldError) Error() string { return e.Text }
 // Unwrap files it under ErrNoSpace.
 func (e *HeldError) Unwrap() error { return ErrNoSpace }
 
+// ErrArchive: what comes in is neither an archive nor a send stream, or it is
+// damaged, or cut off.
+var ErrArchive = errors.New("not a backup that can be received")
+
 // ErrTarget: the target of a restore is missing, unusable or out of reach.
 var ErrTarget = errors.New("target not available")
 

@@ -33,7 +33,7 @@ const (
 // completers goes by the name of an argument, or what stands in the help for
 // the value of a flag. Values with an enum are not in here.
 var completers = map[string]completer{
-	"SRC": directories, "DEST": directories, "DIR": directories, "NEW": directories,
+	"SRC": directories, "DEST": directories, "TARGET": directories, "DIR": directories, "NEW": directories,
 	"FILE": files, "PROGRAM": files,
 	"BACKUP": backups, "A": backups, "B": backups,
 	"PATH": paths, "JOB": jobNames,

@@ -29,6 +29,9 @@ type grammar struct {
 	Diff    diffCommand    `cmd:"" help:"Show what changed from backup A to backup B."`
 	History historyCommand `cmd:"" help:"List the versions of a path through all backups."`
 	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
+	Copy    copyCommand    `cmd:"" help:"Copy backups to another disk or host."`
+	Send    sendCommand    `cmd:"" help:"Write a backup to standard output, as an archive."`
+	Receive receiveCommand `cmd:"" help:"Make a backup of an archive, or of a btrfs send stream, on standard input."`
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
 	Run     runCommand     `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`

@@ -18,7 +18,7 @@ var jsonTypes = map[string]any{
 	"prune": pruneObject{}, "delete": deleteObject{}, "pin": nil, "unpin": nil, "entry": entryObject{},
 	"difference": differenceObject{}, "diff": diffSummary{}, "text_difference": textDiffObject{},
 	"path_version": versionOfPathObject{}, "history": historyObject{}, "change": changeObject{},
-	"restore": restoreObject{}, "clone": cloneObject{}, "damage": damageObject{}, "verify": verifyObject{},
+	"restore": restoreObject{}, "clone": cloneObject{}, "copy": copyObject{}, "receive": receiveObject{}, "damage": damageObject{}, "verify": verifyObject{},
 	"against": againstObject{}, "problem": problemObject{}, "config": configObject{}, "job": jobObject{}, "try": tryObject{}, "step": stepObject{}, "run": runObject{}, "status": statusObject{},
 	"check": checkObject{}, "version": versionObject{}, "error": errorObject{},
 }

@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrNoDecoder: compressed data that the filesystem does not store as it is, and that cannot be decompressed here.
+var ErrNoDecoder = errors.New("LZO, which this filesystem does not store as it is, and there is no decoder for it: send without compressed data")
+
 // maxUnencoded is how much one compressed extent can hold, BTRFS_MAX_UNCOMPRESSED.
 const maxUnencoded = 128 << 10
 
@@ -88,7 +91,7 @@ func (d *decompressor) decompress(c sendstream.EncodedWrite) ([]byte, error) {
 	case c.Compression == btrfs.CompressionZstd:
 		err = d.unzstd(data, c.Data)
 	case c.Compression >= btrfs.CompressionLZO4K && c.Compression <= btrfs.CompressionLZO64K:
-		err = errors.New("LZO, which this filesystem does not store as it is, and there is no decoder for it: send without compressed data")
+		err = ErrNoDecoder
 	default:
 		err = fmt.Errorf("%w: compression %d", ErrStream, c.Compression)
 	}

@@ -3,6 +3,7 @@
 package receive_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"fmt"
@@ -99,7 +100,7 @@ func (g *target) path(elements ...string) string {
 
 func (g *target) receive(t testing.TB, stream []byte, name string) (*receive.Result, error) {
 	t.Helper()
-	return receive.Receive(t.Context(), bytes.NewReader(stream), receive.Options{Dest: g.dest, Work: g.work, Name: name})
+	return receive.Receive(t.Context(), bufio.NewReaderSize(bytes.NewReader(stream), receive.ReadAhead), receive.Options{Dest: g.dest, Work: g.work, Name: name})
 }
 
 func (g *target) mustReceive(t testing.TB, stream []byte, name string) *receive.Result {

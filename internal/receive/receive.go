@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +25,8 @@ var (
 // workName is the subvolume in Work while it is made.
 const workName = "incoming"
 
-// readAhead is what is read at a time: of the pipe of a send as much as it holds.
-const readAhead = 256 << 10
+// ReadAhead is a good size for the buffer of a reader given to Receive.
+const ReadAhead = 256 << 10
 
 // Options of Receive.
 type Options struct {
@@ -38,6 +37,11 @@ type Options struct {
 	Work *os.File
 	// Name to publish under; "" is the one in the stream.
 	Name string
+	// Accept, if set, is asked about the name before anything is received.
+	Accept func(name string) error
+	// Whole, if set, is called when the stream has come to its end and the disk has taken all of it, right before
+	// the subvolume is published. Its error keeps that from happening, and is returned.
+	Whole func(*Result) error
 }
 
 // Result says what Receive made.
@@ -49,8 +53,9 @@ type Result struct {
 	Notices  []string // what could not be made as the stream has it, and why that does no harm
 }
 
-// Receive reads one stream from r, up to and with its end, and publishes the subvolume. It may read beyond the end.
-// It is durable when Receive returns. After an error nothing is published, and nothing is left.
+// Receive reads one stream from r, up to and with its end, and publishes the subvolume. It reads no byte beyond the
+// end, a few at a time: r had better be buffered, with ReadAhead. The subvolume is durable when Receive returns. After an
+// error nothing is published, and nothing is left.
 //
 // Errors: ErrStream and sendstream.ErrFormat, with the place in the stream; ErrNoSource; EEXIST for a name in use;
 // btrfs.ErrInvalidName; btrfs.ErrNotBtrfs; EROFS; ENOSPC; EIO for data the disk refused; the cause of ctx; what r
@@ -61,7 +66,7 @@ func Receive(ctx context.Context, r io.Reader, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer guard.Close()
-	stream := sendstream.NewReader(bufio.NewReaderSize(r, readAhead))
+	stream := sendstream.NewReader(r)
 	head, err := readHead(stream)
 	if err != nil {
 		return nil, err
@@ -77,7 +82,7 @@ func Receive(ctx context.Context, r io.Reader, o Options) (*Result, error) {
 	result := &Result{Name: name, UUID: head.uuid, Parent: made.parent}
 	err = made.apply(ctx, stream, result)
 	if err == nil {
-		err = publish(o, made, head, name, guard)
+		err = publish(o, made, head, result, guard)
 	}
 	return result, errors.Join(err, made.close(), removeWork(o.Work))
 }
@@ -104,6 +109,14 @@ func removeWork(work *os.File) error {
 		return nil
 	}
 	return err
+}
+
+// RemoveLeftover removes from Work what a run that died has left there, and tells whether there was anything.
+func RemoveLeftover(work *os.File) (was bool, err error) {
+	if _, err := at.Stat(work, workName); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return true, removeWork(work)
 }
 
 // head is the first command of a stream.
@@ -147,6 +160,11 @@ func nameFor(o Options, h head) (string, error) {
 	if err := btrfs.CheckName(name); err != nil {
 		return "", fmt.Errorf("name %q: %w", name, err)
 	}
+	if o.Accept != nil {
+		if err := o.Accept(name); err != nil {
+			return "", err
+		}
+	}
 	_, err := at.Stat(o.Dest, name)
 	switch {
 	case err == nil:
@@ -158,12 +176,17 @@ func nameFor(o Options, h head) (string, error) {
 }
 
 // publish asks the disk first: the snapshot succeeds over data that the disk has refused.
-func publish(o Options, made *work, h head, name string, guard *os.File) error {
+func publish(o Options, made *work, h head, result *Result, guard *os.File) error {
 	if err := btrfs.SyncFS(guard); err != nil {
 		return err
 	}
 	if err := btrfs.SetReceived(made.root, h.uuid, h.transid); err != nil {
 		return err
 	}
-	return btrfs.CreateSnapshot(o.Dest, name, made.root, btrfs.SnapshotOptions{ReadOnly: true})
+	if o.Whole != nil {
+		if err := o.Whole(result); err != nil {
+			return err
+		}
+	}
+	return btrfs.CreateSnapshot(o.Dest, result.Name, made.root, btrfs.SnapshotOptions{ReadOnly: true})
 }

@@ -150,6 +150,14 @@ func choose(known []candidate, uuid btrfs.UUID, transid uint64) (candidate, erro
 	}), nil
 }
 
+// Changed tells whether a read-only subvolume has been writable, and was changed, since it was received or made.
+func Changed(info btrfs.Info) bool {
+	if info.ReceivedUUID.IsZero() {
+		return info.CTransID > info.OTransID
+	}
+	return info.CTransID > info.RTransID
+}
+
 // changed: a received subvolume, and every read-only snapshot of it, keeps the transaction that received it.
 func (c candidate) changed(uuid btrfs.UUID) bool {
 	if c.info.ReceivedUUID == uuid {

@@ -38,6 +38,8 @@ const HeldName = "held.json" // deleted backups that prune found in use; see hel
 
 const PrunedName = "pruned.json" // how much the prune before has deleted; see prune/unusual.go
 
+const incomingName = "incoming" // where a backup that is received is made; see incoming.go
+
 const reserveName = "reserve" // space for what has to be written when the disk is full
 
 const recordSuffix = ".json"

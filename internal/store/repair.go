@@ -38,6 +38,13 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 	if err := s.sweepTemps(ctx, did); err != nil {
 		return done, err
 	}
+	received, err := s.sweepIncoming()
+	if len(received) > 0 {
+		did("removed a backup that was received in part")
+	}
+	if err != nil {
+		return done, err
+	}
 	if err := s.forget(ctx, st.Orphans); err != nil {
 		return done, err
 	}

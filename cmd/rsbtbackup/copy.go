@@ -1,0 +1,108 @@
+// rsbtbackup copy DEST TARGET [BACKUP...]
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type copyCommand struct {
+	Dest   string   `arg:"" name:"DEST" help:"A backup directory."`
+	Target string   `arg:"" name:"TARGET" help:"Another one, which init has prepared: a directory on another btrfs, or HOST:PATH, reached by ssh."`
+	Names  []string `arg:"" name:"BACKUP" optional:"" help:"What to copy: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without any: all."`
+
+	DryRun     bool   `short:"n" help:"Show what would be copied; change nothing."`
+	Rsh        string `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
+	Program    string `placeholder:"PROGRAM" help:"What rsbtbackup is called on the other host."`
+	Decompress bool   `help:"Send decompressed what is compressed on this disk: for a target with blocks of another size."`
+}
+
+// Help shows how it is used.
+func (copyCommand) Help() string {
+	return `
+What TARGET does not have is sent, oldest first, each backup as an increment of the nearest one that both have. A copy has
+the name, the record and the pin of its backup, and TARGET is a backup directory like any other: list, restore, verify,
+check and copy work on it, and when the first disk is lost, backup goes on in it. A backup appears there whole or not at
+all; one that was cut off is sent anew by the next run. DEST is only read.
+
+Nothing is ever deleted in TARGET: prune it by its own rules. On another host "rsbtbackup receive --stdio PATH" is run,
+which can be the only command that a key is good for; see receive --help. Needs root on both sides.
+
+The exit code is 0 if TARGET has all of them.
+
+EXAMPLE:
+
+    install -d -m 0700 /mnt/second/etc && rsbtbackup init /mnt/second/etc
+    rsbtbackup copy /backup/etc /mnt/second/etc
+    rsbtbackup copy /backup/etc root@vault:/backup/etc latest -n`
+}
+
+func (c *copyCommand) dest() string { return c.Dest }
+func (*copyCommand) changesDest()   {}
+
+type copyObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.CopyReport
+}
+
+func (c *copyCommand) run(ctx context.Context, u *ui, f *flags) error {
+	bar := startCopyBar(u)
+	report, err := rsbtbackup.Copy(ctx, c.Dest, c.Target, c.Names, rsbtbackup.CopyOptions{
+		SSH: strings.Fields(c.Rsh), Program: c.Program, Decompress: c.Decompress, DryRun: c.DryRun,
+		LockWait: f.LockWait.duration(), Logger: u.log, Progress: bar.update,
+	})
+	bar.remove(u)
+	for _, notice := range report.Notices {
+		u.log.Warn(notice)
+	}
+	u.result(copyLines(report, err)...)
+	return errors.Join(err, u.object(copyObject{"copy", report}))
+}
+
+func copyLines(r *rsbtbackup.CopyReport, err error) []string {
+	var lines []string
+	had := 0
+	for _, b := range r.Backups {
+		increment := ""
+		if b.Parent != "" {
+			increment = ", incremental on " + b.Parent
+		}
+		switch b.Result {
+		case rsbtbackup.Copied:
+			lines = append(lines, fmt.Sprintf("copied %s: %s%s", b.Name, size(int64(b.Bytes)), increment))
+		case rsbtbackup.CopyWould:
+			lines = append(lines, "would copy "+b.Name+increment)
+		case rsbtbackup.CopyHad:
+			had++
+		case rsbtbackup.CopyRefused, rsbtbackup.CopyFailed:
+			lines = append(lines, "not copied: "+b.Name)
+		}
+	}
+	if had > 0 {
+		lines = append(lines, plural(int64(had), "backup")+" there already")
+	}
+	if len(r.Backups) == 0 && err == nil {
+		lines = append(lines, "no backups to copy")
+	}
+	return lines
+}
+
+// targetHints: it is TARGET that cannot be opened.
+func (c *copyCommand) targetHints(err error) []string {
+	host, path, remote := strings.Cut(c.Target, ":")
+	remote = remote && !strings.Contains(host, "/")
+	switch {
+	case errors.Is(err, rsbtbackup.ErrNotInitialized) && remote:
+		return []string{"on " + host + ": " + quoteAll("rsbtbackup", "init", path)}
+	case errors.Is(err, rsbtbackup.ErrNotInitialized):
+		return []string{mounted, quoteAll("rsbtbackup", "init", c.Target)}
+	case remote:
+		return []string{"on " + host + ": " + mounted}
+	}
+	return []string{mounted}
+}

@@ -1,0 +1,96 @@
+// rsbtbackup receive DEST
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type receiveCommand struct {
+	Dest  string `arg:"" name:"DEST" help:"A backup directory."`
+	Name  string `placeholder:"NAME" help:"The name of the backup, if it is to have another one."`
+	Stdio bool   `help:"Be the receiving side of copy: say which backups are here, and take what is sent."`
+}
+
+// Help shows how it is used.
+func (receiveCommand) Help() string {
+	return `
+Reads an archive that send has written, or a stream of "btrfs send", from standard input and makes a backup of it. It
+appears whole, with every checksum right, or not at all. What an increment builds on must be in DEST, and be as it was
+received. btrfs-progs is not needed. Needs root.
+
+With --stdio it speaks with a copy on another host. Whoever is at the other end can have it do nothing but tell the names
+and UUIDs of the backups and receive: nothing is deleted, renamed or read. So a key for backups can be confined to it, in
+~/.ssh/authorized_keys of root:
+
+    restrict,command="rsbtbackup receive --stdio /backup/etc" ssh-ed25519 AAAA... etc@host
+
+EXAMPLE:
+
+    rsbtbackup receive /mnt/new/etc <etc.archive
+    zstd -d <etc.zst | rsbtbackup receive /mnt/new/etc
+    btrfs send /snapshots/2026-11-23-09:00 | rsbtbackup receive /mnt/new/etc`
+}
+
+func (c *receiveCommand) dest() string { return c.Dest }
+func (*receiveCommand) changesDest()   {}
+
+// Validate is called by kong.
+func (c *receiveCommand) Validate() error {
+	if c.Stdio && c.Name != "" {
+		return errors.New("--name can not go with --stdio")
+	}
+	return nil
+}
+
+type receiveObject struct {
+	Type string `json:"type"`
+	*rsbtbackup.ReceiveReport
+}
+
+var errFromTerminal = errors.New("an archive is read from standard input, which is a terminal")
+
+func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
+	if isTerminal(writerOf(os.Stdin)) {
+		return &usageError{verb: "receive", err: errFromTerminal}
+	}
+	in := interruptible(ctx, os.Stdin)
+	o := rsbtbackup.ReceiveOptions{Name: c.Name, LockWait: f.LockWait.duration(), Logger: u.log}
+	if c.Stdio {
+		return rsbtbackup.ServeCopy(ctx, c.Dest, in, u.stdout, o)
+	}
+	report, err := rsbtbackup.Receive(ctx, c.Dest, in, o)
+	for _, notice := range report.Notices {
+		u.log.Warn(notice)
+	}
+	if report.Backup != "" {
+		line := "received " + report.Backup
+		if report.Parent != "" {
+			line += ", incremental on " + report.Parent
+		}
+		if !report.Checked {
+			line += " (a bare stream: only its own checksums could be compared)"
+		}
+		u.result(line)
+	}
+	return errors.Join(err, u.object(receiveObject{"receive", report}))
+}
+
+// writerOf lets a file be asked whether it is a terminal.
+func writerOf(f *os.File) io.Writer { return f }
+
+// interruptible ends with ctx, which a read of a pipe does not.
+func interruptible(ctx context.Context, f *os.File) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{f}, make([]byte, 256<<10))
+		_ = w.CloseWithError(err) // never fails
+	}()
+	context.AfterFunc(ctx, func() { _ = w.CloseWithError(context.Cause(ctx)) })
+	return r
+}

@@ -1,0 +1,61 @@
+// rsbtbackup send DEST BACKUP
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+type sendCommand struct {
+	Dest   string `arg:"" name:"DEST" help:"A backup directory."`
+	Backup string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
+	Parent string `placeholder:"BACKUP" help:"Send only what differs from this backup, which the receiver must have."`
+}
+
+// Help shows how it is used.
+func (sendCommand) Help() string {
+	return `
+Writes a backup to standard output as an archive, for receive: to be compressed, encrypted or stored by other programs. It
+is a line of JSON, a btrfs send stream, and a line with the SHA-256 of all before it. What is compressed on the disk is
+compressed in the archive. Needs root.
+
+EXAMPLE:
+
+    rsbtbackup send /backup/etc latest | zstd >etc.zst
+    rsbtbackup send /backup/etc latest --parent=latest~1 | age -r age1... | rclone rcat vault:etc.age
+    rclone cat vault:etc.age | age -d -i key | rsbtbackup receive /mnt/new/etc`
+}
+
+func (c *sendCommand) dest() string { return c.Dest }
+
+// errToTerminal is refused, as no terminal can show it.
+var errToTerminal = errors.New("an archive is not written to a terminal; send it to a file or another program")
+
+func (c *sendCommand) run(ctx context.Context, u *ui, _ *flags) error {
+	if u.shown {
+		return &usageError{verb: "send", err: errToTerminal}
+	}
+	out := &sendWriter{u.stdout}
+	report, err := rsbtbackup.Send(ctx, c.Dest, c.Backup, rsbtbackup.SendOptions{Parent: c.Parent}, out)
+	if err != nil {
+		return err
+	}
+	u.note(fmt.Sprintf("sent %s: %s", report.Backup, size(int64(report.Bytes))))
+	return nil
+}
+
+// sendWriter gives an error of its own to what takes the archive: a half one is worth nothing.
+type sendWriter struct{ w io.Writer }
+
+func (s *sendWriter) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if err != nil {
+		err = fmt.Errorf("the archive is cut off: %w", err)
+	}
+	return n, err
+}

@@ -1,0 +1,204 @@
+//go:build integration
+
+package replica
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/sendstream"
+)
+
+// TestCopyToAnotherDisk: all of it arrives, later runs send what is new, and only the difference.
+func TestCopyToAnotherDisk(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G", "compress=zstd"), newDest(t, "1G")
+	backups(t, src, dest, 3)
+	testbin.Must(t, "pin", "-q", dest, "latest~1", "--note=why")
+	testbin.Must(t, "copy", dest, target)
+	wantCopies(t, dest, target)
+	backups(t, src, dest, 2)
+	report, err := rsbtbackup.Copy(t.Context(), dest, target, nil, rsbtbackup.CopyOptions{})
+	check(t, err)
+	wantCopies(t, dest, target)
+	wantNothingLeft(t, target)
+	for i, b := range report.Backups {
+		want := rsbtbackup.CopyHad
+		if i >= 3 {
+			want = rsbtbackup.Copied
+		}
+		if b.Result != want || want == rsbtbackup.Copied && (b.Parent != report.Backups[i-1].Name || b.Bytes > 1<<20 || b.Bytes == 0) {
+			t.Errorf("backup %d: %+v, want %s", i, b, want)
+		}
+	}
+	note := list(t, target)[1].Record
+	if note.Pin == nil || note.Pin.Note != "why" || note.Copied == nil || note.Copied.Dest != dest || note.Copied.At.IsZero() {
+		t.Errorf("record of the copy: %+v", note)
+	}
+}
+
+// TestStreamsOfBothAreTheSame: the kernel finds the same in a copy as in its backup.
+func TestStreamsOfBothAreTheSame(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 1)
+	testbin.Must(t, "copy", dest, target)
+	name := list(t, dest)[0].Name
+	commands := func(dir string) map[string]int {
+		root, err := btrfs.OpenDir(filepath.Join(dir, name))
+		check(t, err)
+		defer root.Close()
+		r, w, err := os.Pipe()
+		check(t, err)
+		go func() { _ = btrfs.Send(t.Context(), root, nil, w, btrfs.SendOptions{}); w.Close() }()
+		found := map[string]int{}
+		for c, err := range sendstream.Commands(r) {
+			check(t, err)
+			switch c := c.(type) {
+			case sendstream.Chown, sendstream.Chmod, sendstream.SetXattr, sendstream.Truncate, sendstream.Write:
+				found[fmt.Sprintf("%T %+v", c, c)]++
+			case sendstream.Utimes:
+				found[fmt.Sprintf("%T %s %v", c, c.Path, c.Mtime)]++
+			}
+		}
+		return found
+	}
+	want, got := commands(dest), commands(target)
+	if len(want) < 30 {
+		t.Fatalf("%d commands are too few", len(want))
+	}
+	for c := range want {
+		if got[c] == 0 {
+			t.Errorf("not in the stream of the copy: %.200s", c)
+		}
+	}
+}
+
+// TestWhenTheFirstDiskIsLost: backup goes on in the copy, incremental on it, and all verbs work.
+func TestWhenTheFirstDiskIsLost(t *testing.T) {
+	src, dest, target, third := source(t), newDest(t, "1G"), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 2)
+	testbin.Must(t, "copy", "-q", dest, target)
+	names := list(t, dest)
+	check(t, os.RemoveAll(filepath.Join(dest, ".log", "rsbtbackup"))) // it is gone
+	change(t, src, 7)
+	out := testbin.Must(t, "backup", src, target).Stdout
+	if !strings.Contains(out, "incremental on "+names[1].Name) {
+		t.Errorf("the backup in the copy is not incremental:\n%s", out)
+	}
+	wantSame(t, src, filepath.Join(target, "cur"))
+	back := filepath.Join(t.TempDir(), "back")
+	testbin.Must(t, "restore", target, "latest~1", "--target="+back)
+	wantSame(t, filepath.Join(target, names[1].Name), back)
+	testbin.Must(t, "verify", target)
+	testbin.Must(t, "copy", target, third)
+	wantCopies(t, target, third)
+	testbin.Must(t, "prune", target, "--keep-last=1")
+	testbin.Must(t, "copy", target, third) // retention of one is not that of the other
+	if n := len(list(t, third)); n != 3 {
+		t.Errorf("%d backups in the third, want 3", n)
+	}
+}
+
+// TestAVerdictStaysWithItsDisk: what was found clean on the first disk is read on the second all the same.
+func TestAVerdictStaysWithItsDisk(t *testing.T) {
+	src, dest := source(t), newDest(t, "1G")
+	image := loopfs.NewImage(t, "1G", "btrfs")
+	target := destOn(t, image.Mount)
+	backups(t, src, dest, 1)
+	testbin.Must(t, "verify", "-q", dest)
+	testbin.Must(t, "copy", "-q", dest, target)
+	b := list(t, target)[0]
+	if b.Record.Verified != nil || b.Record.Copied.Verified == nil || b.Record.Copied.Verified.Result != rsbtbackup.Clean {
+		t.Errorf("record of the copy: %+v", b.Record)
+	}
+	damage(t, image, filepath.Join(target, b.Name, "d/noise"))
+	r := testbin.Run(t, "verify", target, "--new-only")
+	if r.Exit != 1 || !strings.Contains(r.Stdout, "d/noise") {
+		t.Errorf("verify --new-only of a damaged copy: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
+	}
+}
+
+// damage overwrites the first block of a file on the disk.
+func damage(t testing.TB, image *loopfs.Image, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	check(t, err)
+	extents, err := btrfs.Extents(f, 0, 4096)
+	check(t, err)
+	check(t, f.Close())
+	// With one device and a single data chunk after mkfs the logical address needs the chunk tree.
+	physical := strings.Fields(tool(t, "btrfs-map-logical", "-l", fmt.Sprint(extents[0].Address), "-b", "4096", image.Image))
+	var at string
+	for i, word := range physical {
+		if word == "physical" {
+			at = physical[i+1]
+		}
+	}
+	image.Unmount(t)
+	tool(t, "dd", "if=/dev/urandom", "of="+image.Image, "bs=1", "count=4096", "seek="+at, "conv=notrunc")
+	image.Remount(t)
+}
+
+// TestWhatIsNotCopied is refused by name, and the others are copied.
+func TestWhatIsNotCopied(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 3)
+	all := list(t, dest)
+	makeWritable(t, filepath.Join(dest, all[0].Name))
+	testbin.Must(t, "backup", "-q", src, target)
+	check(t, os.Rename(filepath.Join(target, list(t, target)[0].Name), filepath.Join(target, all[1].Name)))
+	r := testbin.Run(t, "copy", dest, target)
+	if r.Exit != 1 || !strings.Contains(r.Stderr, all[0].Name+": it can be written to") || !strings.Contains(r.Stderr, all[1].Name+": the target has another backup of that name") {
+		t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
+	}
+	if !strings.Contains(r.Stdout, "copied "+all[2].Name) {
+		t.Errorf("the third is not copied:\n%s", r.Stdout)
+	}
+	wantSame(t, filepath.Join(dest, all[2].Name), filepath.Join(target, all[2].Name))
+}
+
+func makeWritable(t testing.TB, path string) {
+	t.Helper()
+	f, err := btrfs.OpenDir(path)
+	check(t, err)
+	defer f.Close()
+	check(t, btrfs.SetReadOnly(f, false))
+}
+
+// TestACopyThatWasChanged is no base of an increment: the next is sent whole, or on another.
+func TestACopyThatWasChanged(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 1)
+	testbin.Must(t, "copy", "-q", dest, target)
+	copied := filepath.Join(target, list(t, dest)[0].Name)
+	makeWritable(t, copied)
+	check(t, os.WriteFile(filepath.Join(copied, "changed"), nil, 0o600))
+	f, err := btrfs.OpenDir(copied)
+	check(t, err)
+	check(t, btrfs.SetReadOnly(f, true))
+	check(t, f.Close())
+	backups(t, src, dest, 1)
+	out := testbin.Must(t, "copy", dest, target).Stdout
+	if strings.Contains(out, "incremental") {
+		t.Errorf("an increment on a copy that was changed:\n%s", out)
+	}
+	second := list(t, dest)[1].Name
+	wantSame(t, filepath.Join(dest, second), filepath.Join(target, second))
+}
+
+// TestCompressedOtherwise: LZO is kept where it can be, and decompressed where the target cannot take it.
+func TestCompressedOtherwise(t *testing.T) {
+	src, dest := source(t), newDest(t, "1G", "compress-force=lzo")
+	backups(t, src, dest, 2)
+	for _, options := range [][]string{nil, {"nodatasum"}} {
+		target := newDest(t, "1G", options...)
+		testbin.Must(t, "copy", dest, target)
+		wantCopies(t, dest, target)
+	}
+}

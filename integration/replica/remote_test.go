@@ -1,0 +1,208 @@
+//go:build integration
+
+package replica
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
+	"golang.org/x/sys/unix"
+)
+
+// TestCopyToAnotherHost goes through a real sshd.
+func TestCopyToAnotherHost(t *testing.T) {
+	ssh := testserver.StartSSH(t)
+	src, dest := source(t), newDest(t, "1G", "compress=zstd")
+	backups(t, src, dest, 2)
+	disk := loopfs.New(t, "2G")
+	for _, tt := range []struct{ name, host string }{
+		{"plain", "127.0.0.1"},
+		{"it's a $HOME; name", "root@localhost"},
+		{"ipv6", "[::1]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(disk, tt.name)
+			check(t, os.Mkdir(dir, 0o700))
+			target := destOn(t, dir)
+			args := []string{"copy", dest, tt.host + ":" + target, "-e", ssh.Shell, "--program", testbin.Path(t)}
+			dry := testbin.Must(t, append(args, "-n")...)
+			if n := strings.Count(dry.Stdout, "would copy "); n != 2 || len(list(t, target)) != 0 {
+				t.Errorf("dry run:\n%s", dry.Stdout)
+			}
+			testbin.Must(t, args...)
+			wantCopies(t, dest, target)
+			wantNothingLeft(t, target)
+			if out := testbin.Must(t, args...).Stdout; !strings.Contains(out, "2 backups there already") {
+				t.Errorf("the second time:\n%s", out)
+			}
+		})
+	}
+	backups(t, src, dest, 1)
+	target := filepath.Join(disk, "plain", "dest")
+	out := testbin.Must(t, "copy", dest, "127.0.0.1:"+target, "-e", ssh.Shell, "--program", testbin.Path(t)).Stdout
+	if !strings.Contains(out, "incremental on") {
+		t.Errorf("not incremental:\n%s", out)
+	}
+	wantCopies(t, dest, target)
+}
+
+// TestTheOtherSideFails: one line that says why, the exit code that it would have there, and nothing left.
+func TestTheOtherSideFails(t *testing.T) {
+	ssh := testserver.StartSSH(t)
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 1)
+	small := newDest(t, "32M")
+	shell(t, small, "head -c 24000000 /dev/urandom >ballast; sync -f .")
+	fake := func(name, script string) string {
+		path := filepath.Join(t.TempDir(), name)
+		check(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755))
+		return path
+	}
+	good := testbin.Path(t)
+	for _, tt := range []struct {
+		name, shell, program, path string
+		exit                       int
+		says                       string
+	}{
+		{"host not reached", ssh.With("user", testserver.FreePort(t)), good, target, 12, "Connection refused"},
+		{"key not known", ssh.With("stranger", ssh.Port), good, target, 12, "Permission denied"},
+		{"binary missing", ssh.Shell, "/none/rsbtbackup", target, 12, "/none/rsbtbackup"},
+		{"prints something at login", ssh.Shell, fake("banner", "echo Welcome to vault; exec "+good+` "$@"`), target, 12, `the other side says "Welcome to vault`},
+		{"older", ssh.Shell, fake("older", "echo 'rsbtbackup: receive: unknown command' >&2; exit 2"), target, 12, "unknown command"},
+		{"of another version", ssh.Shell, fake("newer", `echo '{"rsbtbackup":"receive","version":99}'; cat >/dev/null`), target, 12, "install the same rsbtbackup on both"},
+		{"says nothing", ssh.Shell, fake("silent", "exit 0"), target, 12, "ends too early"},
+		{"not initialised", ssh.Shell, good, filepath.Dir(target), 10, "not initialised"},
+		{"missing", ssh.Shell, good, target + "/none", 10, "no such file"},
+		{"full", ssh.Shell, good, small, 14, "no space left"},
+		{"dies in the middle", ssh.Shell, fake("dies", good+` "$@" & sleep 1; kill -9 $!; exit 9`), target, 12, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := testbin.Run(t, "copy", dest, "127.0.0.1:"+tt.path, "-e", tt.shell, "--program", tt.program)
+			if tt.name == "dies in the middle" {
+				if r.Exit == 0 {
+					t.Errorf("exit 0\n%s%s", r.Stdout, r.Stderr)
+				}
+			} else {
+				wantExit(t, r, tt.exit, tt.says)
+			}
+			if got := len(list(t, target)) + len(list(t, small)); got != 0 {
+				t.Errorf("%d backups are there", got)
+			}
+		})
+	}
+	testbin.Must(t, "copy", dest, "127.0.0.1:"+target, "-e", ssh.Shell, "--program", good)
+	wantCopies(t, dest, target)
+}
+
+// TestTheTargetIsLocked: whoever comes second waits, or exits 11, on this host and the other.
+func TestTheTargetIsLocked(t *testing.T) {
+	ssh := testserver.StartSSH(t)
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 1)
+	dir, err := os.Open(target)
+	check(t, err)
+	check(t, unix.Flock(int(dir.Fd()), unix.LOCK_EX))
+	remote := []string{"copy", dest, "127.0.0.1:" + target, "-e", ssh.Shell, "--program", testbin.Path(t)}
+	wantExit(t, testbin.Run(t, "copy", dest, target), 11, "locked by")
+	wantExit(t, testbin.Run(t, remote...), 11, "locked by")
+	time.AfterFunc(time.Second, func() { dir.Close() })
+	testbin.Must(t, append(remote, "--lock-wait=10m")...)
+	wantCopies(t, dest, target)
+}
+
+// TestAKeyThatCanOnlyReceive: with a forced command whoever has the key can send backups, and learn the names of those
+// that are there, and nothing else, whatever is asked for.
+func TestAKeyThatCanOnlyReceive(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 1)
+	// What sshd does with command= in authorized_keys: the command that was asked for goes into the environment.
+	forced := filepath.Join(t.TempDir(), "sshd")
+	check(t, os.WriteFile(forced, fmt.Appendf(nil, "#!/bin/sh\nshift\nSSH_ORIGINAL_COMMAND=\"$*\" exec %s receive --stdio %s\n", testbin.Path(t), target), 0o755))
+	testbin.Must(t, "copy", dest, "vault:/wherever/they/want", "-e", forced)
+	wantCopies(t, dest, target)
+
+	name := list(t, target)[0].Name
+	before := tool(t, "find", target, "-not", "-path", "*/.log*", "-printf", "%p %i %s %C@\n")
+	for _, input := range []string{
+		`{"delete":"` + name + `"}`,
+		`{"rsbtbackup_archive":1,"name":"` + name + `","uuid":"00000000-0000-0000-0000-000000000001"}` + "\nbtrfs-stream\x00\x01\x00\x00\x00",
+		`{"rsbtbackup_archive":1,"name":"../../etc","uuid":"00000000-0000-0000-0000-000000000001"}` + "\nbtrfs-stream\x00\x01\x00\x00\x00",
+		`{"rsbtbackup_archive":1,"name":"cur","uuid":"00000000-0000-0000-0000-000000000001"}` + "\nbtrfs-stream\x00\x01\x00\x00\x00",
+		"btrfs-stream\x00\x01\x00\x00\x00",
+		"rm -rf /\n", "\x00", strings.Repeat("x", 3<<20), strings.Repeat("{", 3<<20),
+	} {
+		cmd := exec.Command(forced, "vault", "anything")
+		cmd.Stdin = strings.NewReader(input)
+		r := finish(t, cmd)
+		var hello struct {
+			Backups []struct{ Name string } `json:"backups"`
+		}
+		line, _, _ := strings.Cut(r.Stdout, "\n")
+		if err := json.Unmarshal([]byte(line), &hello); err != nil || len(hello.Backups) != 1 || hello.Backups[0].Name != name {
+			t.Errorf("%.60q: greeting %q, %v", input, line, err)
+		}
+		if r.Exit == 0 {
+			t.Errorf("%.60q: exit 0\n%s", input, r.Stdout)
+		}
+	}
+	if after := tool(t, "find", target, "-not", "-path", "*/.log*", "-printf", "%p %i %s %C@\n"); strings.Count(after, "\n") != strings.Count(before, "\n") {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	wantCopies(t, dest, target)
+	wantNothingLeft(t, target)
+}
+
+// TestAStolenSourceCannotDestroyTheCopies: it sends what it likes, under names and times of its choice; what was there
+// before stays, also when the target prunes.
+func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 2)
+	testbin.Must(t, "copy", dest, target)
+	good := list(t, target)
+
+	// All is encrypted and deleted at the source, and the copy runs on.
+	shell(t, src, "rm -r *; echo ransom >README")
+	testbin.Must(t, "backup", "-q", src, dest, "--force")
+	for _, b := range list(t, dest)[:2] {
+		testbin.Must(t, "delete", dest, b.Name)
+	}
+	testbin.Must(t, "copy", dest, target)
+	for _, b := range good {
+		if _, err := os.Stat(filepath.Join(target, b.Name, "d/noise")); err != nil {
+			t.Errorf("%s: %v", b.Name, err)
+		}
+	}
+
+	// A name that is taken, by another backup.
+	archive := filepath.Join(t.TempDir(), "archive")
+	if r := pipe(t, "rsbtbackup send "+dest+" latest >"+archive); r.Exit != 0 {
+		t.Fatal(r.Stderr)
+	}
+	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s --name %s <%s", target, good[0].Name, archive)), 2, "there is a backup")
+	// A time to come, which would be the newest for ever.
+	data, err := os.ReadFile(archive)
+	check(t, err)
+	var m map[string]any
+	line, rest, _ := strings.Cut(string(data), "\n")
+	check(t, json.Unmarshal([]byte(line), &m))
+	m["name"] = "2099-01-01-00:00"
+	m["record"].(map[string]any)["name"] = m["name"]
+	m["record"].(map[string]any)["started"] = "2099-01-01T00:00:00Z"
+	forged, err := json.Marshal(m)
+	check(t, err)
+	check(t, os.WriteFile(archive, []byte(string(forged)+"\n"+rest), 0o600))
+	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s <%s", target, archive)), 1, "still to come")
+	if n := len(list(t, target)); n != 3 {
+		t.Errorf("%d backups, want 3", n)
+	}
+	wantNothingLeft(t, target)
+}

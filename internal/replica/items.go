@@ -1,0 +1,62 @@
+package replica
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/receive"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// itemsOf describes all backups of a DEST, oldest first. One that was deleted meanwhile is not among them.
+func itemsOf(s *store.Store, st *store.State) ([]Item, error) {
+	var items []Item
+	for _, b := range st.All() {
+		item, err := itemOf(s, b)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+func itemOf(s *store.Store, b facts.Snapshot) (Item, error) {
+	item := Item{Name: b.Name, UUID: b.UUID, Origin: b.UUID}
+	if b.Unreadable != "" {
+		item.WhyNot = store.Unreadable(b).Error()
+		return item, nil
+	}
+	root, err := btrfs.OpenDirAt(s.Dir, b.Name)
+	if err != nil {
+		return item, err
+	}
+	info, err := btrfs.SubvolumeInfo(root)
+	if err := errors.Join(err, root.Close()); err != nil {
+		return item, err
+	}
+	item.UUID, item.Origin = info.UUID, info.UUID
+	if !info.ReceivedUUID.IsZero() {
+		item.Origin = info.ReceivedUUID
+	}
+	item.Base = info.ReadOnly && !receive.Changed(info)
+	item.WhyNot = whyNot(b, info)
+	return item, nil
+}
+
+func whyNot(b facts.Snapshot, info btrfs.Info) string {
+	switch {
+	case !info.ReadOnly:
+		return "it can be written to, and the kernel sends nothing that can"
+	case b.RecordError != "":
+		return "its record cannot be read: " + b.RecordError
+	case !info.ReceivedUUID.IsZero() && receive.Changed(info):
+		return "it is a copy itself, and has been changed since: as a copy of the same backup it would be a false one"
+	}
+	return ""
+}

@@ -1,0 +1,172 @@
+package replica
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+)
+
+var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+func testManifest() Manifest {
+	return Manifest{Format: 1, Name: "2026-11-23-09:00", UUID: btrfs.UUID{7}, Created: now,
+		Record: &facts.Record{Version: 1, Name: "2026-11-23-09:00", Status: facts.Complete, Started: now.Add(-time.Hour)}}
+}
+
+func written(t testing.TB, stream string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	a, err := newArchiveWriter(&b, testManifest())
+	if err == nil {
+		_, err = io.WriteString(a, stream)
+	}
+	if err == nil {
+		err = a.finish()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// read takes an archive apart, with a stream of n bytes.
+func read(data []byte, n int) (*archiveReader, string, error) {
+	a, err := openArchive(bufio.NewReaderSize(bytes.NewReader(data), 16))
+	if err != nil {
+		return nil, "", err
+	}
+	a.alone = true
+	stream := make([]byte, n)
+	if _, err := io.ReadFull(a, stream); err != nil {
+		return a, "", unexpectedEnd(err)
+	}
+	return a, string(stream), a.finish()
+}
+
+func TestArchive(t *testing.T) {
+	data := written(t, "the stream\n")
+	a, stream, err := read(data, 11)
+	if err != nil || stream != "the stream\n" || a.manifest.Name != "2026-11-23-09:00" || a.manifest.UUID != (btrfs.UUID{7}) || a.manifest.Record == nil {
+		t.Errorf("%+v, %q, %v", a.manifest, stream, err)
+	}
+	bare, stream, err := read([]byte("btrfs-stream"), 12)
+	if err != nil || stream != "btrfs-stream" || bare.manifest != nil {
+		t.Errorf("bare: %q, %v", stream, err)
+	}
+}
+
+// TestArchiveDamaged: no byte of it can be changed, left out or added unnoticed.
+func TestArchiveDamaged(t *testing.T) {
+	data := written(t, "the stream\n")
+	for i := range data {
+		damaged := bytes.Clone(data)
+		damaged[i] ^= 1
+		if _, _, err := read(damaged, 11); err == nil {
+			t.Errorf("byte %d damaged: no error", i)
+		}
+		if _, _, err := read(data[:i], 11); err == nil {
+			t.Errorf("cut off at %d: no error", i)
+		}
+	}
+	for name, bad := range map[string][]byte{
+		"something follows": append(bytes.Clone(data), '\n'),
+		"twice":             append(bytes.Clone(data), data...),
+		"endless line":      append([]byte("{"), bytes.Repeat([]byte(" "), maxManifest)...),
+		"other version":     []byte(`{"rsbtbackup_archive":2}` + "\n"),
+		"nothing":           nil,
+	} {
+		if _, _, err := read(bad, 11); !errors.Is(err, facts.ErrArchive) {
+			t.Errorf("%s: error %v, want ErrArchive", name, err)
+		}
+	}
+}
+
+func TestCheckRecord(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(m *Manifest)
+		want  string
+	}{
+		{"as it is", func(*Manifest) {}, ""},
+		{"no record", func(m *Manifest) { m.Record = nil }, ""},
+		{"incomplete", func(m *Manifest) { m.Record.Status = facts.Incomplete }, ""},
+		{"clocks differ", func(m *Manifest) { m.Record.Started = now.Add(25 * time.Hour) }, ""},
+		{"still to come", func(m *Manifest) { m.Record.Started = now.Add(27 * time.Hour) }, "still to come"},
+		{"of another backup", func(m *Manifest) { m.Record.Name = "2026-11-23-10:00" }, "its record"},
+		{"of a later version", func(m *Manifest) { m.Record.Version = 2 }, "version 2"},
+		{"of another status", func(m *Manifest) { m.Record.Status = "good" }, `status "good"`},
+		{"too long", func(m *Manifest) { m.Record.Source = strings.Repeat("x", 1<<20) }, "bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := testManifest()
+			m.Record.Verified = &facts.Verification{Result: facts.Clean}
+			tt.spoil(&m)
+			r, err := checkRecord(&m, now)
+			if tt.want != "" {
+				if !errors.Is(err, facts.ErrArchive) || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("error %v, want %q", err, tt.want)
+				}
+				return
+			}
+			if err != nil || r.Verified != nil || r.Copied == nil || r.Copied.UUID != m.UUID || !r.Copied.At.Equal(now) || r.Name != m.Name {
+				t.Errorf("%+v, %v: what is checked on another disk must not count here", r, err)
+			}
+		})
+	}
+}
+
+// TestRecordFor: the verdict of a disk is kept apart, over any number of copies.
+func TestRecordFor(t *testing.T) {
+	found := &facts.Verification{Result: facts.Clean, At: now}
+	b := facts.Snapshot{Name: "x", Status: facts.Complete, Record: &facts.Record{Version: 1, Name: "x", Status: facts.Complete, Verified: found, Pin: &facts.PinInfo{Note: "why"}}}
+	first := recordFor(b, btrfs.UUID{1}, "host", "/dest", now)
+	if first.Verified != nil || first.Copied.Verified != found || first.Pin == nil || first.Copied.Host != "host" {
+		t.Errorf("%+v", first)
+	}
+	second := recordFor(facts.Snapshot{Name: "x", Status: facts.Complete, Record: first}, btrfs.UUID{1}, "other", "/copy", now)
+	if second.Verified != nil || second.Copied.Verified != found || second.Copied.Host != "other" {
+		t.Errorf("%+v", second)
+	}
+	if b.Record.Verified != found || b.Record.Copied != nil {
+		t.Error("the record of the backup itself was changed")
+	}
+	if none := recordFor(facts.Snapshot{Name: "y", Status: facts.Complete}, btrfs.UUID{2}, "", "", now); none.Version != 1 || none.Name != "y" {
+		t.Errorf("%+v", none)
+	}
+}
+
+func FuzzArchive(f *testing.F) {
+	f.Add(written(f, "the stream\n"))
+	f.Add([]byte("btrfs-stream\x00"))
+	f.Add([]byte("{}\n{}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, _, err := read(data, 11)
+		if err != nil {
+			if !errors.Is(err, facts.ErrArchive) {
+				t.Fatalf("error %v, want ErrArchive", err)
+			}
+			return
+		}
+		if a.manifest != nil {
+			_, _ = checkRecord(a.manifest, now)
+		}
+	})
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(`{"rsbtbackup":"receive","version":1,"backups":[{"name":"x","uuid":"3f2504e0-4f89-41d3-9a0c-0305e82c3301"}]}` + "\n"))
+	f.Add([]byte("Welcome\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var hello greeting
+		if err := readMessage(bufio.NewReader(bytes.NewReader(data)), 1<<10, &hello); err != nil && !errors.Is(err, facts.ErrArchive) {
+			t.Fatalf("error %v, want ErrArchive", err)
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package replica
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+)
+
+// items writes a side as words: a backup is a name, with "=x" a copy of x (else of itself), with "!" one that has been
+// changed, with "?" one that cannot be copied.
+func items(side string) []Item {
+	var all []Item
+	for word := range strings.FieldsSeq(side) {
+		bare := strings.Trim(word, "!?")
+		name, origin, ok := strings.Cut(bare, "=")
+		if !ok {
+			origin = name
+		}
+		item := Item{Name: name, Origin: uuidOf(origin), Base: !strings.Contains(word, "!")}
+		if strings.Contains(word, "?") {
+			item.WhyNot = "no"
+		}
+		all = append(all, item)
+	}
+	return all
+}
+
+func uuidOf(name string) (u btrfs.UUID) {
+	copy(u[:], name)
+	return u
+}
+
+// plan writes steps as words: "a" whole, "b<a" as an increment, "c~d" there as d, "e!" refused.
+func plan(steps []Step) string {
+	var words []string
+	for _, s := range steps {
+		word := s.Item.Name
+		switch {
+		case s.Refuse != "":
+			word += "!"
+		case s.Had != "":
+			word += "~" + s.Had
+		case s.Parent != nil:
+			word += "<" + s.Parent.Name
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
+
+func TestPlan(t *testing.T) {
+	for _, tt := range []struct {
+		name, from, to, wanted, want string
+	}{
+		{"nothing", "", "", "", ""},
+		{"all anew", "a b c", "", "a b c", "a b<a c<b"},
+		{"what is new", "a b c", "a b", "a b c", "a~a b~b c<b"},
+		{"all there", "a b", "a b", "a b", "a~a b~b"},
+		{"one of them", "a b c", "a", "c", "c<a"},
+		{"the nearest before that both have", "a b c d e", "a c", "e", "e<c"},
+		{"else the nearest after", "a b c", "c", "a", "a<c"},
+		{"both before and after", "a b c", "a c", "b", "b<a"},
+		{"older ones are gone here", "c d", "a b c", "d", "d<c"},
+		{"there under another name", "a b", "x=a", "a b", "a~x b<a"},
+		{"copies of copies", "x=o y=p", "o", "x y", "x~o y<x"},
+		{"a name that is taken", "a b", "a=z", "a b", "a! b"},
+		{"cannot be copied", "a? b", "", "a b", "a! b"},
+		{"cannot be copied, but is there", "a? b", "a", "a b", "a~a b"},
+		{"changed over there", "a b", "a!", "b", "b"},
+		{"changed here", "a! b", "a", "b", "b"},
+		{"changed here and sent whole", "a! b", "", "a b", "a b"},
+		{"changed, but there is another copy", "a b", "a! x=a", "b", "b<a"},
+		{"two here of one origin", "a b=a c", "", "a b c", "a b~a c<b"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wanted := map[string]bool{}
+			for name := range strings.FieldsSeq(tt.wanted) {
+				wanted[name] = true
+			}
+			if got := plan(makePlan(items(tt.from), items(tt.to), wanted)); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,96 @@
+package replica
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/receive"
+)
+
+// The receiving side greets with one line, takes archives, and answers each with one line. It ends with its input, or
+// after the first archive it could not receive.
+const (
+	protocolVersion = 1
+	maxGreeting     = 64 << 20
+	maxAnswer       = 1 << 20
+)
+
+type greeting struct {
+	Rsbtbackup string `json:"rsbtbackup"` // "receive"
+	Version    int    `json:"version"`
+	Dest       string `json:"dest"`
+	Backups    []Item `json:"backups"`
+	failure
+}
+
+type answer struct {
+	Received string   `json:"received,omitempty"`
+	Notices  []string `json:"notices,omitempty"`
+	failure
+}
+
+// failure carries an error, as far as the other side can do something about it.
+type failure struct {
+	Error string `json:"error,omitempty"`
+	Kind  string `json:"kind,omitempty"`
+}
+
+// kinds of errors that keep their meaning on the way.
+var kinds = []struct {
+	name string
+	kind error
+}{
+	{"not initialised", facts.ErrNotInitialized}, {"not btrfs", facts.ErrNotBtrfs}, {"dest", facts.ErrDest},
+	{"locked", facts.ErrLocked}, {"no space", facts.ErrNoSpace}, {"usage", facts.ErrUsage},
+	{"no backup", facts.ErrNoBackup}, {"no decoder", receive.ErrNoDecoder},
+}
+
+func failureOf(err error) failure {
+	f := failure{Error: err.Error()}
+	for _, k := range kinds {
+		if errors.Is(err, k.kind) {
+			f.Kind = k.name
+			break
+		}
+	}
+	return f
+}
+
+// err is nil where nothing failed.
+func (f failure) err() error {
+	if f.Error == "" {
+		return nil
+	}
+	err := errors.New(f.Error)
+	for _, k := range kinds {
+		if f.Kind == k.name {
+			return fail.Kind(k.kind, err)
+		}
+	}
+	return err
+}
+
+func writeMessage(w io.Writer, message any) error {
+	line, err := json.Marshal(message)
+	if err == nil {
+		_, err = w.Write(append(line, '\n'))
+	}
+	return err
+}
+
+// readMessage refuses what is no message of ours: a login script that prints something, or another program.
+func readMessage(r *bufio.Reader, limit int, message any) error {
+	line, err := readLine(r, limit)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(line, message); err != nil || len(line) == 0 || line[0] != '{' {
+		return fmt.Errorf("%w: the other side says %.100q: is there a rsbtbackup that can receive, and nothing that prints something at login?", facts.ErrArchive, line)
+	}
+	return nil
+}

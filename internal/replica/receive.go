@@ -1,0 +1,135 @@
+package replica
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/receive"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/sendstream"
+)
+
+// ReceiveOptions are the options of Receive. The zero value is usable.
+type ReceiveOptions struct {
+	// Name of the backup; "" is the one in the archive.
+	Name     string
+	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
+	Now      time.Time     // zero is the present
+	Logger   *slog.Logger
+}
+
+// ReceiveReport says what Receive made.
+type ReceiveReport struct {
+	Dest    string     `json:"dest"`
+	Backup  string     `json:"backup"`
+	UUID    btrfs.UUID `json:"uuid"`             // of the backup it is a copy of
+	Parent  string     `json:"parent,omitempty"` // what it was made from, in Dest
+	Checked bool       `json:"checked"`          // its SHA-256 was compared; a bare stream has none
+	Notices []string   `json:"notices,omitempty"`
+	Repairs []string   `json:"repairs,omitempty"`
+}
+
+// Receive makes a backup of an archive, or of a bare send stream.
+func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*ReceiveReport, error) {
+	report := &ReceiveReport{Dest: dest}
+	err := store.Change(ctx, dest, "receive", o.LockWait, o.Now, o.Logger, func(c *store.Locked) error {
+		report.Dest, report.Repairs = c.Store.Path, c.Repairs
+		archive, err := openArchive(bufio.NewReaderSize(r, receive.ReadAhead))
+		if err != nil {
+			return fail.Step("receive", err)
+		}
+		archive.alone = true
+		got, err := receiveOne(ctx, c, archive, o.Name)
+		if got != nil {
+			report.Backup, report.UUID, report.Parent, report.Notices = got.Name, got.UUID, got.Parent, got.Notices
+			report.Checked = archive.manifest != nil
+		}
+		return fail.Step("receive", errors.Join(err, c.Store.PointCur(c.Now)))
+	})
+	return report, err
+}
+
+// receiveOne publishes what an archive holds, in a DEST that is locked. It is nil with an error if nothing was published.
+func receiveOne(ctx context.Context, c *store.Locked, archive *archiveReader, name string) (*receive.Result, error) {
+	m := archive.manifest
+	if name == "" && m != nil {
+		name = m.Name
+	}
+	work, err := c.Store.OpenIncoming()
+	if err != nil {
+		return nil, err
+	}
+	defer work.Close()
+	recorded := ""
+	whole := func(got *receive.Result) error {
+		record, err := recordOf(m, got, name, c.Now.UTC())
+		if err == nil {
+			err = archive.finish()
+		}
+		if err == nil {
+			err = c.Store.WriteIncoming(ctx, record)
+		}
+		if err == nil {
+			recorded = record.Name
+		}
+		return err
+	}
+	got, err := receive.Receive(ctx, archive, receive.Options{Dest: c.Store.Dir, Work: work, Name: name, Accept: accept, Whole: whole})
+	if err == nil {
+		c.Log.Info("received", "backup", got.Name, "from", got.UUID.String(), "parent", got.Parent)
+		return got, nil
+	}
+	if recorded == "" {
+		return nil, explain(name, err)
+	}
+	if _, statErr := at.Stat(c.Store.Dir, recorded); statErr == nil {
+		return got, err // published; what failed came after
+	}
+	// Also when ctx is cancelled: no record without a backup.
+	return nil, errors.Join(explain(name, err), c.Store.ForgetIncoming(context.WithoutCancel(ctx), recorded))
+}
+
+func explain(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fail.Kindf(facts.ErrUsage, "there is a backup %s already: %w", name, err)
+	case errors.Is(err, sendstream.ErrFormat), errors.Is(err, receive.ErrStream):
+		return fail.Kind(facts.ErrArchive, err)
+	case errors.Is(err, receive.ErrNoSource):
+		return fail.Kindf(facts.ErrNoBackup, "the backup it is incremental on is not in this DEST, or not as it was: %w", err)
+	}
+	return err
+}
+
+// recordOf is the record of what has been received. The stream says what it is; the manifest must agree.
+func recordOf(m *Manifest, got *receive.Result, name string, now time.Time) (facts.Record, error) {
+	if m == nil {
+		m = &Manifest{Name: got.Name, UUID: got.UUID}
+	}
+	if got.UUID != m.UUID {
+		return facts.Record{}, fmt.Errorf("%w: the stream is of subvolume %s, its first line says %s", facts.ErrArchive, got.UUID, m.UUID)
+	}
+	record, err := checkRecord(m, now)
+	if name != "" {
+		record.Name = name
+	}
+	return record, err
+}
+
+// accept is for a DEST: what has another name is no backup there.
+func accept(name string) error {
+	if !store.CanBeBackup(name) {
+		return fail.Kindf(facts.ErrUsage, "%q cannot be the name of a backup, such as 2026-11-23-09:00", name)
+	}
+	return nil
+}

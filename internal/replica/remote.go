@@ -1,0 +1,111 @@
+package replica
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/remote"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// toHost copies to a DEST on another host.
+func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
+	host := where.Host
+	if where.User != "" {
+		host = where.User + "@" + host
+	}
+	program := c.o.Program
+	if program == "" {
+		program = "rsbtbackup"
+	}
+	command := []string{program, "receive", "--stdio"}
+	if c.o.LockWait > 0 {
+		command = append(command, "--lock-wait="+c.o.LockWait.String())
+	}
+	session, err := remote.Start(ctx, c.o.SSH, host, append(command, "--", where.Path))
+	if err != nil {
+		return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
+	}
+	to := &remoteSink{session: session, r: bufio.NewReader(session.Stdout)}
+	err = to.greet()
+	if err == nil {
+		c.report.Target = host + ":" + to.dest
+		if c.o.DryRun {
+			c.foresee(to.items)
+		} else {
+			err = c.run(ctx, to)
+		}
+	}
+	return c.hangUp(ctx, to, err)
+}
+
+// hangUp ends the session. What went wrong over there says more than what it led to here.
+func (c *copying) hangUp(ctx context.Context, to *remoteSink, err error) error {
+	_ = to.session.Stdin.Close() // the other side ends with its input; what it could not take it has answered
+	_, _ = io.Copy(io.Discard, to.r)
+	waitErr := to.session.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return fail.Step("copy", context.Cause(ctx))
+	case to.greeted:
+		if err == nil && waitErr != nil {
+			err = fail.Step("copy", fail.Kind(facts.ErrTarget, waitErr))
+		}
+		return err
+	case waitErr != nil:
+		return fail.Step("connect", fail.Kind(facts.ErrTarget, waitErr))
+	}
+	return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
+}
+
+// remoteSink is a DEST on another host.
+type remoteSink struct {
+	session *remote.Session
+	r       *bufio.Reader
+	dest    string
+	items   []Item
+	greeted bool
+}
+
+func (r *remoteSink) greet() error {
+	var hello greeting
+	if err := readMessage(r.r, maxGreeting, &hello); err != nil {
+		return err
+	}
+	if hello.Rsbtbackup != "receive" || hello.Version != protocolVersion {
+		return fmt.Errorf("%w: the other side speaks version %d, this program %d: install the same rsbtbackup on both", facts.ErrArchive, hello.Version, protocolVersion)
+	}
+	r.greeted, r.dest, r.items = true, hello.Dest, hello.Backups
+	if err := hello.err(); err != nil {
+		return fail.Step("TARGET", err)
+	}
+	return nil
+}
+
+func (r *remoteSink) have() []Item { return r.items }
+
+// put sends one archive and waits for the answer, which has the reason also when the other side stopped reading.
+func (r *remoteSink) put(ctx context.Context, o outgoing, sent func(uint64)) ([]string, uint64, error) {
+	counted := &reporting{w: r.session.Stdin, report: sent}
+	_, err := o.archive(ctx, counted, time.Now())
+	var reply answer
+	if err != nil {
+		_ = r.session.Stdin.Close() // so that the other side knows that nothing more comes
+	}
+	if readErr := readMessage(r.r, maxAnswer, &reply); readErr != nil {
+		return nil, counted.n, errors.Join(err, readErr)
+	}
+	if there := reply.err(); there != nil {
+		if err != nil && !isBrokenPipe(err) {
+			return nil, counted.n, err // ours came first
+		}
+		return nil, counted.n, there
+	}
+	return reply.Notices, counted.n, err
+}

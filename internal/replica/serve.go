@@ -1,0 +1,70 @@
+package replica
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/receive"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// Serve is the receiving side of a copy from another host: it says on w which backups dest has, and makes backups of the
+// archives that come in on r, one answer for each. Whoever is at the other end can have nothing else done: nothing is
+// deleted, renamed or read for it.
+func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o ReceiveOptions) error {
+	greeted := false
+	err := store.Change(ctx, dest, "receive", o.LockWait, o.Now, o.Logger, func(c *store.Locked) error {
+		state, err := c.Store.ReadState(time.Local)
+		if err != nil {
+			return fail.Step("read", err)
+		}
+		items, err := itemsOf(c.Store, state)
+		if err != nil {
+			return fail.Step("read", err)
+		}
+		greeted = true
+		hello := greeting{Rsbtbackup: "receive", Version: protocolVersion, Dest: c.Store.Path, Backups: items}
+		if err := writeMessage(w, hello); err != nil {
+			return fail.Step("answer", err)
+		}
+		return errors.Join(takeAll(ctx, c, bufio.NewReaderSize(r, receive.ReadAhead), w), c.Store.PointCur(c.Now))
+	})
+	if err != nil && !greeted {
+		hello := greeting{Rsbtbackup: "receive", Version: protocolVersion, failure: failureOf(err)}
+		err = errors.Join(err, writeMessage(w, hello))
+	}
+	return err
+}
+
+// takeAll ends with r. After an archive that could not be received nobody knows where the next begins.
+func takeAll(ctx context.Context, c *store.Locked, r *bufio.Reader, w io.Writer) error {
+	for {
+		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
+			return nil
+		}
+		got, err := take(ctx, c, r)
+		if err != nil {
+			err = fail.Step("receive", err)
+			return errors.Join(err, writeMessage(w, answer{failure: failureOf(err)}))
+		}
+		if err := writeMessage(w, answer{Received: got.Name, Notices: got.Notices}); err != nil {
+			return fail.Step("answer", err)
+		}
+	}
+}
+
+func take(ctx context.Context, c *store.Locked, r *bufio.Reader) (*receive.Result, error) {
+	archive, err := openArchive(r)
+	if err != nil {
+		return nil, err
+	}
+	if archive.manifest == nil {
+		return nil, errors.Join(facts.ErrArchive, errors.New("a copy comes with a first line that says what it is"))
+	}
+	return receiveOne(ctx, c, archive, archive.manifest.Name)
+}
