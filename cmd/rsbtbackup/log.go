@@ -79,6 +79,14 @@ func (h *heldLines) release(ctx context.Context, err error) {
 	}
 }
 
+// of is a log with an attribute that holds back lines of its own, in the place of h. It is nil where none are held back.
+func (h *heldLines) of(a slog.Attr) *heldLines {
+	if h == nil {
+		return nil
+	}
+	return &heldLines{Handler: h.Handler.WithAttrs([]slog.Attr{a})}
+}
+
 // said is the line of rsync in a record, or empty.
 func said(r slog.Record) (line string) {
 	if r.Message != "rsync" {

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -23,10 +25,11 @@ type runWatcher struct {
 
 	mu   sync.Mutex
 	bars map[string]*jobBar
+	held map[string]*heldLines // what rsync said in the step of a job that is under way
 }
 
 func newRunWatcher(u *ui) *runWatcher {
-	w := &runWatcher{u: u, bars: map[string]*jobBar{}}
+	w := &runWatcher{u: u, bars: map[string]*jobBar{}, held: map[string]*heldLines{}}
 	if u.terminal && !u.quiet && !u.json {
 		w.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
 		u.setBar(w.screen)
@@ -34,9 +37,27 @@ func newRunWatcher(u *ui) *runWatcher {
 	return w
 }
 
+// Log is that of one step of a job.
+func (w *runWatcher) Log(j config.Job) *slog.Logger {
+	name := slog.String("job", j.Name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held[j.Name] == nil {
+		held := w.u.rsyncLines.of(name)
+		if held == nil {
+			return w.u.log.With(name)
+		}
+		w.held[j.Name] = held
+	}
+	return slog.New(w.held[j.Name])
+}
+
 // Begins shows the bar of a step.
 func (w *runWatcher) Begins(j config.Job, s jobs.Step) {
 	w.u.log.Info("begins", "job", j.Name, "step", s)
+	w.mu.Lock()
+	delete(w.held, j.Name) // what a try before this one said is in its warning
+	w.mu.Unlock()
 	if w.screen == nil {
 		return
 	}
@@ -84,7 +105,10 @@ func (w *runWatcher) Verifies(j config.Job, p rsbtbackup.VerifyProgress) {
 func (w *runWatcher) Ends(v jobs.Verdict) {
 	w.mu.Lock()
 	w.take(v.Job)
+	held := w.held[v.Job]
+	delete(w.held, v.Job)
 	w.mu.Unlock()
+	held.release(context.Background(), v.Err)
 	switch {
 	case v.Err != nil && v.Status == jobs.Stopped:
 		w.u.log.Warn("stopped", "job", v.Job, "step", v.Step, "err", v.Err)

@@ -119,7 +119,7 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 		Jobs: cmp.Or(int(c.AtOnce), read.Run.Jobs, 1), PerHost: read.Run.PerHost, PerDisk: read.Run.PerDisk,
 		IfOlderThan: time.Duration(c.IfOlderThan), DryRun: c.DryRun,
 		StateDir: stateDir(read), Version: programVersion(),
-		ExitCode: exitCode, Logger: u.log, Now: time.Now, Watcher: w,
+		ExitCode: exitCode, Now: time.Now, Watcher: w,
 	})
 	w.remove()
 	return c.report(ctx, u, results, started)

@@ -20,13 +20,13 @@ type Options struct {
 	StateDir               string
 	Version                string           // of the calling program, for the records
 	ExitCode               func(error) int  // what the calling program makes of an error
-	Logger                 *slog.Logger     // what a job says has its name
 	Now                    func() time.Time // the clock
 	Watcher                Watcher
 }
 
 // Watcher is told what happens. Its methods are called from several goroutines.
 type Watcher interface {
+	Log(j config.Job) *slog.Logger // for one step, or a word between steps
 	Begins(j config.Job, s Step)
 	Transfers(j config.Job, p rsbtbackup.Progress)
 	Verifies(j config.Job, p rsbtbackup.VerifyProgress)
@@ -133,7 +133,7 @@ func (r runner) alarm(at time.Time) <-chan time.Time {
 	return time.After(at.Sub(r.Now()))
 }
 
-func (r runner) log(j config.Job) *slog.Logger { return r.Logger.With("job", j.Name) }
+func (r runner) log(j config.Job) *slog.Logger { return r.Watcher.Log(j) }
 
 // state reads what is remembered; what cannot be read is told and forgotten.
 func (r runner) state(j config.Job) State {

@@ -66,7 +66,7 @@ func (n *night) remote(j config.Job, host, script string) config.Job {
 }
 
 func (n *night) run(ctx context.Context, o Options, jobs ...config.Job) []Result {
-	o.StateDir, o.Now, o.Logger, o.Watcher = n.state, time.Now, slog.New(slog.DiscardHandler), &n.watch
+	o.StateDir, o.Now, o.Watcher = n.state, time.Now, &n.watch
 	o.ExitCode = func(err error) int {
 		if err == nil {
 			return 0
@@ -100,6 +100,7 @@ func (w *watch) Ends(v Verdict) {
 	w.ended = append(w.ended, v.Job)
 }
 
+func (*watch) Log(config.Job) *slog.Logger                    { return slog.New(slog.DiscardHandler) }
 func (*watch) Transfers(config.Job, rsbtbackup.Progress)      {}
 func (*watch) Verifies(config.Job, rsbtbackup.VerifyProgress) {}
 
