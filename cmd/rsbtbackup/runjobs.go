@@ -110,9 +110,6 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 	if err != nil {
 		return err
 	}
-	if err := notYet(read, picked); err != nil {
-		return err
-	}
 	started := time.Now()
 	w := newRunWatcher(u)
 	results := jobs.Run(ctx, picked, jobs.Options{
@@ -198,22 +195,6 @@ func resultText(r jobs.Result) string {
 		return string(jobs.OK)
 	}
 	return strings.Join(texts, ", ")
-}
-
-// notYet refuses what the config asks for and nobody does: a backup without the hook before it may be worth nothing.
-func notYet(c *config.Config, picked []config.Job) error {
-	values := c.Values
-	for _, j := range picked {
-		values = append(values, j.Values...)
-	}
-	for _, v := range values {
-		for _, table := range []string{"hooks.", "ping.", "http.", "metrics."} {
-			if strings.HasPrefix(v.Key, table) {
-				return config.Problems{{File: v.From[0].File, Line: v.From[0].Line, Text: v.Key + ": this version of rsbtbackup cannot do that yet"}}
-			}
-		}
-	}
-	return nil
 }
 
 // jobCount is a number of jobs.

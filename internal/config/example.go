@@ -15,12 +15,15 @@ func Example() string {
 		"# stand as verify.every in [defaults], or as every in [defaults.verify].\n")
 	b.WriteString("\n[defaults]\n")
 	for _, k := range Keys() {
-		if !k.JobOnly {
+		if !k.JobOnly && !k.Later {
 			b.WriteString(k.commented(example(k.Name)))
 		}
 	}
 	last := ""
 	for _, k := range globalKeys() {
+		if k.Later {
+			continue
+		}
 		table, name, _ := strings.Cut(k.Name, ".")
 		if table != last {
 			fmt.Fprintf(&b, "\n[%s]\n", table)

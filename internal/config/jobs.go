@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -151,6 +152,23 @@ func (a *assembler) checkJobs() {
 		}
 		dests[j.Backup.Dest] = j
 	}
+}
+
+// Unsupported are the values of keys that nothing acts on yet. A backup without the hook before it may be worth nothing,
+// so they are no warning.
+func (c *Config) Unsupported() Problems {
+	values := slices.Clone(c.Values)
+	for _, j := range c.Jobs {
+		values = append(values, j.Values...)
+	}
+	keys := newKeyTable(slices.Concat(Keys(), globalKeys()))
+	var problems Problems
+	for _, v := range values {
+		if k, _, ok := keys.find(strings.Split(v.Key, ".")); ok && k.Later {
+			problems = append(problems, Problem{File: v.From[0].File, Line: v.From[0].Line, Text: v.Key + ": this version of rsbtbackup cannot do that yet"})
+		}
+	}
+	return problems.sorted(c.Files)
 }
 
 // Select returns the jobs of the names, each of a job or of a table, in the order of the config and each once.

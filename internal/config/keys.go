@@ -23,6 +23,9 @@ type Key struct {
 	Adds bool
 	// Runs: it can make a program run.
 	Runs bool
+	// Later: nothing acts on it yet. It is read, but what uses the config refuses it (see Unsupported), and it is neither
+	// in the example nor in the schema.
+	Later bool
 
 	set       func(j *Job, name string, v any)
 	setGlobal func(c *Config, v any) // of [run] and [metrics]
@@ -30,7 +33,14 @@ type Key struct {
 
 // Keys are those of a job, in the order they are shown in.
 func Keys() []Key {
-	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), hookKeys(), tellKeys())
+	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), later(hookKeys()), later(tellKeys()), scheduleKeys())
+}
+
+func later(keys []Key) []Key {
+	for i := range keys {
+		keys[i].Later = true
+	}
+	return keys
 }
 
 // to makes a setter of one that takes the type the kind decodes to.
@@ -259,13 +269,18 @@ func tellKeys() []Key {
 		httpKey("body", Text, `"{{.Job}}: {{.Status}}"`, "A template of Go (text/template) for the body of the request.", nil, func(h *HTTP, v string) { h.Body = v }),
 		httpKey("timeout", Time, `"10s"`, "How long one try may take.", nil, func(h *HTTP, v time.Duration) { h.Timeout = v }),
 		httpKey("retries", Number, "3", "How often it is tried again.", nil, func(h *HTTP, v int) { h.Retries = &v }),
+	}
+}
+
+func scheduleKeys() []Key {
+	return []Key{
 		{Name: "schedule.on", Kind: Text, Example: `"daily"`,
-			Doc: "When the timer starts the job: a calendar expression of systemd, see systemd.time(7).",
+			Doc: "When the job is to run, for \"rsbtbackup status\" to show: a calendar expression of systemd, see systemd.time(7).",
 			set: to(func(j *Job, v string) { j.Schedule.On = v })},
-		{Name: "schedule.random-delay", Kind: Time, Example: `"15m"`,
+		{Name: "schedule.random-delay", Kind: Time, Later: true, Example: `"15m"`,
 			Doc: "By how much it may begin later.",
 			set: to(func(j *Job, v time.Duration) { j.Schedule.RandomDelay = v })},
-		{Name: "schedule.on-battery", Kind: Bool, Example: "true",
+		{Name: "schedule.on-battery", Kind: Bool, Later: true, Example: "true",
 			Doc: "Whether it starts while the machine runs on battery (true unless said).",
 			set: to(func(j *Job, v bool) { j.Schedule.NoBattery = !v })},
 	}

@@ -110,52 +110,7 @@ var (
 
 // cronJob makes a job of the words that follow the program.
 func (d *Draft) cronJob(line int, when string, words []string) {
-	keys := map[string]config.Kind{}
-	for _, k := range config.Keys() {
-		keys[k.Name] = k.Kind
-	}
-	var values []Value
-	var places []string
-	lists := map[string][]string{}
-	for i := 0; i < len(words); i++ {
-		word := words[i]
-		if word == "--" {
-			lists["rsync-args"] = words[i+1:]
-			break
-		}
-		name, value, valued := strings.Cut(strings.TrimPrefix(word, "--"), "=")
-		switch {
-		case word == "backup" && len(places) == 0, slices.Contains(ignored, word):
-			continue
-		case !strings.HasPrefix(word, "-"):
-			places = append(places, word)
-			continue
-		case len(word) == 2 && shorts[word[1]] != "":
-			name, valued = shorts[word[1]], false
-		}
-		off := strings.HasPrefix(name, "no-") && keys[strings.TrimPrefix(name, "no-")] == config.Bool
-		name = strings.TrimPrefix(name, map[bool]string{true: "no-"}[off])
-		kind, known := keys[name]
-		if !known || name == "source" || name == "dest" || name == "group" {
-			d.leave(line, "flag %s", word)
-			continue
-		}
-		if kind != config.Bool && !valued {
-			if i++; i == len(words) {
-				d.leave(line, "flag %s: its value is missing", word)
-				break
-			}
-			value = words[i]
-		}
-		switch {
-		case kind == config.Bool:
-			values = append(values, Value{name, !off})
-		case kind == config.Texts:
-			lists[name] = append(lists[name], value)
-		default:
-			values = append(values, Value{name, number(kind, value)})
-		}
-	}
+	places, values := d.cronFlags(line, words)
 	if len(places) != 2 {
 		d.leave(line, "a backup with %d places, not SRC and DEST", len(places))
 		return
@@ -164,18 +119,86 @@ func (d *Draft) cronJob(line int, when string, words []string) {
 	if base := filepath.Base(places[1]); base != "/" {
 		j.Name = base
 	}
-	j.Values = append(j.Values, lastOfEach(values)...)
-	for _, name := range []string{"exclude", "exclude-from", "filter", "rsync-args"} {
-		if len(lists[name]) > 0 {
-			j.Values = append(j.Values, Value{name, lists[name]})
-		}
-	}
+	j.Values = append(j.Values, values...)
 	if on := calendar(when); on != "" {
 		j.Values = append(j.Values, Value{"schedule.on", on})
 	} else {
 		d.leave(line, "the times %s: say schedule.on", when)
 	}
 	d.add(j)
+}
+
+// cronFlags parts what is a place from what is a flag, and makes keys of the flags. Those that may be repeated become lists
+// and stand last.
+func (d *Draft) cronFlags(line int, words []string) (places []string, values []Value) {
+	kinds := map[string]config.Kind{}
+	for _, k := range config.Keys() {
+		kinds[k.Name] = k.Kind
+	}
+	lists := map[string][]string{}
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		switch {
+		case word == "--":
+			lists["rsync-args"] = words[i+1:]
+			i = len(words)
+			continue
+		case word == "backup" && len(places) == 0, slices.Contains(ignored, word):
+			continue
+		case !strings.HasPrefix(word, "-"):
+			places = append(places, word)
+			continue
+		}
+		f := cronFlag(word, kinds)
+		if f.kind == "" {
+			d.leave(line, "flag %s", word)
+			continue
+		}
+		if f.kind != config.Bool && !f.valued {
+			if i++; i == len(words) {
+				d.leave(line, "flag %s: its value is missing", word)
+				break
+			}
+			f.value = words[i]
+		}
+		switch f.kind {
+		case config.Bool:
+			values = append(values, Value{f.key, !f.off})
+		case config.Texts:
+			lists[f.key] = append(lists[f.key], f.value)
+		default:
+			values = append(values, Value{f.key, number(f.kind, f.value)})
+		}
+	}
+	values = lastOfEach(values)
+	for _, name := range []string{"exclude", "exclude-from", "filter", "rsync-args"} {
+		if len(lists[name]) > 0 {
+			values = append(values, Value{name, lists[name]})
+		}
+	}
+	return places, values
+}
+
+// keyFlag is one word of a command line. It has no kind where it has no key.
+type keyFlag struct {
+	key, value  string
+	kind        config.Kind
+	valued, off bool // --key=value; --no-key
+}
+
+func cronFlag(word string, kinds map[string]config.Kind) keyFlag {
+	f := keyFlag{}
+	f.key, f.value, f.valued = strings.Cut(strings.TrimPrefix(word, "--"), "=")
+	if len(word) == 2 && shorts[word[1]] != "" {
+		f.key, f.valued = shorts[word[1]], false
+	}
+	if key, off := strings.CutPrefix(f.key, "no-"); off && kinds[key] == config.Bool {
+		f.key, f.off = key, true
+	}
+	if !slices.Contains([]string{"source", "dest", "group"}, f.key) {
+		f.kind = kinds[f.key]
+	}
+	return f
 }
 
 // number is a value as a number, for keys that take one.

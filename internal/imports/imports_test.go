@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
+
+var update = flag.Bool("update", false, "rewrite testdata")
 
 const rsnapshotConf = `
 config_version	1.2
@@ -104,7 +107,7 @@ func TestImports(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := tt.read(tt.text)
 			golden := "testdata/" + tt.name + ".toml"
-			if os.Getenv("UPDATE") != "" {
+			if *update {
 				if err := os.WriteFile(golden, []byte(shown(d)), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -98,7 +98,7 @@ func (r *rsnapshot) take(n int, words []string) {
 	case "rsync_short_args", "rsync_long_args":
 		r.values = append(r.values, r.args(n, strings.Fields(strings.Join(words[1:], " ")))...)
 	case "cmd_preexec", "cmd_postexec":
-		r.draft.leave(n, "%s %s: see hooks.before and hooks.finally, which run without a shell", words[0], value)
+		r.draft.leave(n, "%s %s: programs around a backup are not run yet", words[0], value)
 	case "include_conf":
 		r.draft.leave(n, "include_conf %s: import that file too", value)
 	default:
