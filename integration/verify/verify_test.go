@@ -202,6 +202,10 @@ func TestTheNextBackupHeals(t *testing.T) {
 					t.Errorf("%s is whole again: exit %d\n%s", name, r.Exit, r.Stdout)
 				}
 			}
+			// What was just read is not proposed to be read.
+			if r := testbin.Run(t, "verify", s.dest); r.Exit != 1 || !strings.Contains(r.Stderr, "hint: the newest backup is intact; to see the errors the disk has counted: rsbtbackup check "+s.dest+"\n") {
+				t.Errorf("verify of all: exit %d\n%s", r.Exit, r.Stderr)
+			}
 			if r = testbin.Run(t, "backup", s.src, s.dest); strings.Contains(r.Stderr, "damaged") {
 				t.Errorf("on a whole one: %s", r.Stderr)
 			}
