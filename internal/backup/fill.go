@@ -151,13 +151,14 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 	return y, nil
 }
 
-// close lets go of what fill has opened.
+// close lets go of what fill has opened. A catalog that was not kept and cannot be removed is left to the next run.
 func (x filled) close() error {
-	err := errors.Join(x.scanned.close(), x.work.Close())
 	if x.file != nil {
-		err = errors.Join(err, x.dest.DropCatalog())
+		if err := x.dest.DropCatalog(); err != nil {
+			x.tell.Log.Warn("a file that is of no use stays until the next run", "error", err)
+		}
 	}
-	return err
+	return errors.Join(x.scanned.close(), x.work.Close())
 }
 
 // open makes or resumes pending and notes who writes to it from here on.

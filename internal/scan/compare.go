@@ -185,12 +185,11 @@ func (c *comparer) merge(old, now Dir, m mark) (marks []mark) {
 		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
 			i, whole = i+1, true // gone
 		}
-		var was Entry
+		var was Entry // nothing, if it is new
 		if i < len(old.Entries) && old.Entries[i].Name == e.Name {
 			was = old.Entries[i]
 			i++
 		}
-		whole = whole || was.Name == ""
 		if e.isOpen() {
 			u, unsettled := c.known.Unsettled[join(now.Path, e.Name)]
 			child := c.markOf(was, e, u, unsettled)

@@ -128,6 +128,42 @@ func TestWalkSeesWhatIsThere(t *testing.T) {
 	}
 }
 
+// A directory that is not the one any more that was seen in the directory around it.
+func TestWalkDoesNotReadAnotherDirectory(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.MkdirAll(root+"/d/sub", 0o755))
+	dir := openRoot(t, root)
+	r := newReader(dir, Options{}, 0)
+	top, err := r.read(".", rootEntry(t, r, dir))
+	must(t, err)
+	seen := top.Entries[0]
+	if d, err := r.read("d", seen); err != nil || d.Unread || len(d.Entries) != 1 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	for name, change := range map[string]func(e *Entry){
+		"inode": func(e *Entry) { e.Inode++ }, "birth": func(e *Entry) { e.Birth.Nsec ^= 1 }, "filesystem": func(e *Entry) { e.FS += "x" },
+	} {
+		other := seen
+		change(&other)
+		if d, err := r.read("d", other); err != nil || !d.Unread {
+			t.Errorf("another %s: %+v, %v", name, d, err)
+		}
+	}
+	if d, err := r.read("gone", seen); err != nil || !d.Unread {
+		t.Errorf("gone: %+v, %v", d, err)
+	}
+}
+
+func rootEntry(t *testing.T, r *reader, dir *os.File) Entry {
+	t.Helper()
+	e, device, err := r.stat(int(dir.Fd()), "", unix.AT_EMPTY_PATH)
+	must(t, err)
+	fs, err := r.filesystem(int(dir.Fd()), device)
+	must(t, err)
+	e.FS = fs.identity
+	return e
+}
+
 func parents(path string) []string {
 	all := []string{path}
 	for dir := parent(path); dir != "."; dir = parent(dir) {
@@ -170,6 +206,24 @@ func TestWalkListsAllNamesOfAFile(t *testing.T) {
 	}
 	if want := []string{"c/linked"}; !slices.Equal(res.List.Names, want) {
 		t.Errorf("names: got %q, want %q", res.List.Names, want)
+	}
+}
+
+// The same for a file that is listed by itself.
+func TestWalkListsAllNamesOfAFileThatChanged(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"a/1", "a/2", "a/3", "a/4", "b/1", "b/2", "b/3", "b/4"} {
+		must(t, os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, name), []byte(name), 0o644))
+	}
+	must(t, os.Link(filepath.Join(root, "a/1"), filepath.Join(root, "b/linked")))
+	_, known := walkTree(t, root, Options{}, nil)
+	quiet()
+	must(t, os.WriteFile(filepath.Join(root, "a/1"), []byte("new"), 0o644))
+	res, _ := walkTree(t, root, Options{}, known)
+	slices.Sort(res.List.Names)
+	if want := []string{"a/1", "b/linked"}; !slices.Equal(res.List.Names, want) || len(res.List.Dirs) > 0 {
+		t.Errorf("got %+v, want %q", res.List, want)
 	}
 }
 
