@@ -59,6 +59,23 @@ func TestAMountBelowTheSourceIsMissing(t *testing.T) {
 	}
 }
 
+// TestAViewBelowTheSourceIsMissing is the same of a FUSE mount, whose directory stays.
+func TestAViewBelowTheSourceIsMissing(t *testing.T) {
+	t.Parallel()
+	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+	src, shown := t.TempDir(), t.TempDir()
+	twin{fill: 'a'}.write(t, shown)
+	twin{fill: 'o'}.write(t, src)
+	point := filepath.Join(src, "remote")
+	must(t, os.Mkdir(point, 0o755))
+	tool(t, "bindfs", shown, point)
+	wantExit(t, run(t, "backup", src, d.path), 0)
+	tool(t, "umount", point)
+	guarded(t, d, src, d.path)
+	must(t, os.Remove(point))
+	wantExit(t, run(t, "backup", src, d.path), 0)
+}
+
 // TestMountsThatMayChange is what happens to healthy mounts: none of it is refused.
 func TestMountsThatMayChange(t *testing.T) {
 	t.Parallel()
