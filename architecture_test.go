@@ -136,6 +136,7 @@ var homes = []home{
 	{path: "github.com/cenkalti/backoff", packages: []string{jobRuns}},
 	{path: "github.com/pelletier/go-toml", packages: []string{configs}},
 	{path: "github.com/google/go-cmp", forTests: true},
+	{path: "github.com/hanwen/go-fuse", forTests: true},
 	{path: "github.com/santhosh-tekuri/jsonschema", forTests: true},
 	{path: "github.com/rogpeppe/go-internal", forTests: true},
 }

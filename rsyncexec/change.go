@@ -1,6 +1,9 @@
 package rsyncexec
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Change is one entry that rsync changes. Code is as rsync(1) has it under --itemize-changes, such as ">f.st......",
 // or "*deleting". Path is relative to the destination, byte for byte; a directory's ends in a slash.
@@ -61,6 +64,24 @@ func ParseBlocked(line string) (path string, ok bool) {
 	}
 	_, path, ok = strings.Cut(line, ": ")
 	return Unescape(path), ok
+}
+
+// NanoProtocol is the first version of rsync's protocol (3.1.0) in which times have fractions of seconds.
+const NanoProtocol = 31
+
+// ParseProtocol reads the version of the protocol that the two ends agreed on, in a line such as
+//
+//	(Client) Protocol versions: remote=30, negotiated=30
+//
+// It is false for any other line.
+func ParseProtocol(line string) (version int, ok bool) {
+	text, ok := strings.CutPrefix(line, "(Client) Protocol versions: remote=")
+	if !ok {
+		return 0, false
+	}
+	_, text, ok = strings.Cut(text, ", negotiated=")
+	version, err := strconv.Atoi(text)
+	return version, ok && err == nil && version > 0
 }
 
 // Unescape takes back what rsync does to names it prints: every byte that is not printable in the C locale, and a

@@ -68,3 +68,18 @@ func TestParseBlocked(t *testing.T) {
 		t.Errorf("%q", path)
 	}
 }
+
+func TestParseProtocol(t *testing.T) {
+	for line, want := range map[string]int{
+		"(Client) Protocol versions: remote=30, negotiated=30": 30,
+		"(Client) Protocol versions: remote=32, negotiated=31": 31,
+		"(Server) Protocol versions: remote=32, negotiated=32": 0,
+		"(Client) Protocol versions: remote=32":                0,
+		"(Client) Protocol versions: remote=1, negotiated=x":   0,
+		"receiving incremental file list":                      0,
+	} {
+		if got, ok := ParseProtocol(line); got != want && ok || ok != (want > 0) {
+			t.Errorf("%q: %d, %v", line, got, ok)
+		}
+	}
+}

@@ -96,6 +96,8 @@ type Options struct {
 	Progress func(Progress)
 	// FileList asks for a line on stdout, for Line, when the file list begins: both ends run then, and have agreed.
 	FileList bool
+	// Protocol asks for a line on stdout, for Line, that ParseProtocol reads.
+	Protocol bool
 	// Changes receives each entry that is changed, or with DryRun would be; nil does not ask for it.
 	Changes func(Change)
 	// Listed receives, in place of Changes, each entry that the destination has not; with a DryRun to one that is missing,
@@ -277,6 +279,7 @@ func (o Options) outputArgs() []string {
 	args = append(args, when(o.Changes != nil && o.Listed == nil, "--out-format="+changeFormat)...)
 	args = append(args, when(o.Listed != nil, "--out-format="+listFormat)...)
 	args = append(args, when(o.FileList, "--info=flist1")...)
+	args = append(args, when(o.Protocol, "--debug=proto1")...)
 	return append(args, when(o.Progress != nil, "--info=progress2")...)
 }
 

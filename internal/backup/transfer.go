@@ -31,7 +31,7 @@ func rsyncOptions(o Options, p *plan, src *source.Source, entries int64) rsyncex
 		OneFS: o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Extra: o.RsyncArgs,
 		Checksum: p.checksum, Rsh: o.Rsh, Timeout: o.Timeout, Program: o.RsyncProgram, Progress: o.Progress,
 	})
-	opts.FileList = true
+	opts.FileList, opts.Protocol = true, !src.Local()
 	opts.Inplace, opts.WholeFile = !o.WholeFiles, o.WholeFiles || p.first() && p.work != store.WorkResume
 	opts.Bwlimit = o.Bwlimit
 	if p.first() || o.WholeFiles {
@@ -71,7 +71,10 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	if x.expect != nil {
 		opts.Changes = func(c rsyncexec.Change) { changes = append(changes, c) }
 	}
-	x, end, err := x.runs(ctx, opts)
+	x, end, err := x.runs(ctx, opts, seen.apart)
+	if end.WholeSeconds() {
+		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which leaves out fractions of seconds: a file that was changed within one second, and has its size, passes for unchanged (--checksum compares contents)", x.src.Shown, end.Protocol))
+	}
 	end = withCopied(end, copied)
 	if text := end.UnheldText(); text != "" {
 		x.tell.Notice(text)
@@ -79,7 +82,8 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	if err != nil || !end.Useful() {
 		return transferred{filled: x, end: end}, err
 	}
-	err = fail.Step("remove what devices replaced", pending.RemoveSkipped(ctx, x.work, end.Skipped))
+	err = errors.Join(
+		fail.Step("remove what devices replaced", pending.RemoveSkipped(ctx, x.work, end.Skipped)), x.noticeEmpty(seen.empty))
 	if err == nil && !x.full() {
 		end, err = x.wholeStats(ctx, end, seen.emptied)
 	}
@@ -116,8 +120,10 @@ func (x filled) asking(opts rsyncexec.Options) rsyncexec.Options {
 	return opts
 }
 
-// runs is one rsync, and another where that is known to help.
-func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (filled, transfer.End, error) {
+// runs is one rsync, and another where that is known to help. apart are names
+// that must not become one file.
+func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []string) (filled, transfer.End, error) {
+	opts := withoutApart(plain, apart)
 	x, end, err := x.first(ctx, opts)
 	if err != nil {
 		return x, end, err
@@ -134,6 +140,9 @@ func (x filled) runs(ctx context.Context, opts rsyncexec.Options) (filled, trans
 	}
 	if err == nil && end.LinksLeft() {
 		end = x.withoutLinks(ctx, opts, end)
+	}
+	if err == nil && len(apart) > 0 && end.Useful() {
+		end = x.copyApart(ctx, plain, end)
 	}
 	if err == nil && x.needsReplacing(end) {
 		x.tell.Log.Info("once more, replacing files that can not be written in place")
@@ -280,10 +289,12 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		return surveyed{sparse: paths}, err
 	}
 	var sparse sparseFiles
+	var odd source.Oddities
 	v, err := source.Look(ctx, x.src, x.o.OneFileSystem, func(root, dir *os.File, name string, st *unix.Stat_t) {
 		if pending.MayBeSparse(st) {
 			sparse.addLacking(x.work, walk.Below(root, dir, name), st)
 		}
+		odd.Look(root, dir, name, st)
 	})
 	if err != nil {
 		return surveyed{}, err
@@ -313,7 +324,13 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 			return surveyed{}, err
 		}
 	}
-	return surveyed{dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: sparse.paths, emptied: skipped}, nil
+	apart, err := x.apart(ctx, &odd)
+	if err != nil {
+		return surveyed{}, err
+	}
+	return surveyed{
+		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: sparse.paths, emptied: skipped, apart: apart, empty: odd.Empty(),
+	}, nil
 }
 
 // surveyed is what a look at the source tells the transfer; the zero value is
@@ -321,6 +338,8 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 type surveyed struct {
 	dense   bool     // no file has holes
 	entries int64    // how many there are, without regard to rules
+	apart   []string // names that share an inode number and are not one file
+	empty   []string // files that say they are empty, and are not
 	sparse  []string // files with holes that pending lacks, or has with another size or time
 	emptied []string // directories on other filesystems, which the backup has empty
 }

@@ -146,6 +146,9 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	}
 	way, end, lookErr := way.transfer(ctx)
 	done.cleared, done.end = way, end
+	if end.WholeSeconds() {
+		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which leaves out fractions of seconds: --overwrite=if-changed will take each such file for changed", x.target.shown, end.Protocol))
+	}
 	if text := end.UnheldText(); text != "" {
 		x.tell.Notice(text)
 	}

@@ -36,7 +36,7 @@ func (x cleared) rsyncOptions() rsyncexec.Options {
 		IgnoreExisting: o.Overwrite == facts.OverwriteNever,
 		Protect:        hiding(x.target.spared), Exclude: o.Exclude,
 		Bwlimit: o.Bwlimit, Rsh: o.Rsh, Timeout: o.Timeout,
-		Changes: o.Changes, Progress: o.Progress,
+		Changes: o.Changes, Progress: o.Progress, Protocol: x.target.remote != nil,
 		ExtraFiles: []*os.File{x.target.dir, x.view.Root},
 	}
 	if x.target.dir == nil {

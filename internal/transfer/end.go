@@ -25,6 +25,8 @@ type End struct {
 	// Unheld are attributes that belong to a filesystem and that the destination cannot hold. Where rsync complained of
 	// nothing else, Err is nil.
 	Unheld []string
+	// Protocol is the version that rsync speaks with a remote peer, 0 if it was not asked or did not get so far.
+	Protocol int
 	// Unread is what the sender could not read.
 	Unread Unread
 	// Kept: what is gone from the source is still there, as it could not be told from what was not read.
@@ -81,6 +83,9 @@ func (end End) UnheldText() string {
 	}
 	return "attributes that only their own filesystem can hold are left out: " + say.QuoteSome(end.Unheld)
 }
+
+// WholeSeconds tells whether the other rsync is so old that times lose their fractions on the way.
+func (end End) WholeSeconds() bool { return end.Protocol > 0 && end.Protocol < rsyncexec.NanoProtocol }
 
 // LeftOut says which devices are missing.
 func (end End) LeftOut() string {

@@ -67,6 +67,10 @@ func Run(ctx context.Context, j Job) End {
 			if strings.HasPrefix(line, "created directory "+source.Inherited) {
 				return // which in a dry run it has not
 			}
+			if version, ok := rsyncexec.ParseProtocol(line); ok {
+				end.Protocol = version
+				return
+			}
 			if skippedDeletions.MatchString(line) {
 				return // said in the verdict
 			}
