@@ -252,3 +252,29 @@ func TestHolesAndTheRest(t *testing.T) {
 		}
 	}
 }
+
+// An ordinary user's files with holes are no other matter.
+func TestHolesOfAnOrdinaryUser(t *testing.T) {
+	src := newSource(t)
+	dest := filepath.Join(loopfs.New(t, "1G"), "dest")
+	must(t, os.Mkdir(dest, 0o755))
+	must(t, os.Lchown(dest, 65534, 65534))
+	must(t, os.Chmod(filepath.Dir(src), 0o755))
+	must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	run := func(args ...string) {
+		t.Helper()
+		if r := through(t, nobody, args...); r.Exit != 0 {
+			t.Fatalf("%q: exit %d\n%s", args, r.Exit, r.Stderr)
+		}
+	}
+	run("init", dest)
+	for i := range 3 {
+		sparse(t, filepath.Join(src, "closed", "image"), 3<<30, int64(500+i)<<20)
+		sparse(t, filepath.Join(src, fmt.Sprint("new", i), "image"), 3<<30, 500<<20)
+		must(t, os.Chmod(filepath.Join(src, "closed", "image"), 0o444))
+		must(t, os.Chmod(filepath.Join(src, "closed"), 0o555))
+		tool(t, "chown", "-R", "65534:65534", src)
+		run("backup", src, dest)
+		wantHoles(t, src, current(t, dest))
+	}
+}

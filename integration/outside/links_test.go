@@ -159,6 +159,11 @@ func manyNames(t *testing.T, src, disk string, names, length int) {
 	backup(t, 0, src, dest)
 	wantSame(t, src, current(t, dest), "--no-hard-links")
 	if names > 1000 {
+		write(t, filepath.Join(src, "other", "a"), "changed, and still linked")
+		backup(t, 0, src, dest)
+		if !sameFile(t, filepath.Join(current(t, dest), "other", "a"), filepath.Join(current(t, dest), "other", "b")) {
+			t.Error("other hard links were lost")
+		}
 		return
 	}
 	write(t, first, "two")

@@ -44,6 +44,40 @@ func TestADeepTreeAndFewOpenFiles(t *testing.T) {
 	}
 }
 
+// The same of the verbs that read and remove, run by an ordinary user, who removes a backup entry by entry.
+func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
+	src := newSource(t)
+	dest := filepath.Join(loopfs.New(t, "512M"), "dest")
+	must(t, os.Mkdir(dest, 0o755))
+	must(t, os.Lchown(dest, 65534, 65534))
+	must(t, os.Chmod(filepath.Dir(src), 0o755))
+	must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	dir := src
+	for range 150 {
+		dir = filepath.Join(dir, "d")
+		write(t, filepath.Join(dir, "file"), "x")
+	}
+	tool(t, "chown", "-R", "65534:65534", src)
+	few := append([]string{"timeout", "300", "prlimit", "--nofile=180:180", "--"}, nobody...)
+	rel, err := filepath.Rel(src, dir)
+	must(t, err)
+	for _, args := range [][]string{
+		{"init", dest}, {"backup", src, dest}, {"backup", src, dest}, {"history", dest, rel + "/file"}, {"history", dest, "d"},
+		{"ls", dest, "latest", rel}, {"ls", "-R", dest, "latest", "d"}, {"diff", dest, "latest~1", "latest"}, {"delete", dest, "latest~1"}, {"check", dest}, {"list", dest},
+	} {
+		if r := through(t, few, args...); r.Exit != 0 && args[0] != "check" {
+			t.Errorf("%q: exit %d\n%s%s", args, r.Exit, r.Stdout, r.Stderr)
+		}
+	}
+	left, err := os.ReadDir(dest)
+	must(t, err)
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), ".deleting") {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+}
+
 // Whoever starts a backup may stand in a directory that is gone.
 func TestTheWorkingDirectoryWasDeleted(t *testing.T) {
 	src, dest := newSource(t), newDest(t, "256M")

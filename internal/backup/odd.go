@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -18,26 +19,71 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 // maxApart is how many names rsync is told of one by one: it compares each with
 // every file.
-const maxApart = 500
+const maxApart = 1000
+
+// maxNames is how many names of one file rsync is to make: btrfs can hold
+// 65,535, and one that is replaced has two for a moment.
+const maxNames = 65_000
+
+// crowded are the files with more names than that. It is filled by several
+// goroutines.
+type crowded struct {
+	mu    sync.Mutex
+	names map[[2]uint64][]string // by device and inode
+}
+
+func (c *crowded) look(root, dir *os.File, name string, st *unix.Stat_t) {
+	if st.Nlink <= maxNames || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.names == nil {
+		c.names = map[[2]uint64][]string{}
+	}
+	id := [2]uint64{uint64(st.Dev), st.Ino}
+	c.names[id] = append(c.names[id], walk.Below(root, dir, name))
+}
+
+// beyond are the names beyond the limit, the same ones in every run.
+func (c *crowded) beyond() []string {
+	var beyond []string
+	for _, names := range c.names {
+		slices.Sort(names)
+		beyond = append(beyond, names[min(maxNames, len(names)):]...)
+	}
+	return beyond
+}
 
 // apart finds the names that rsync must not take for one file.
-func (x filled) apart(ctx context.Context, odd *source.Oddities) ([]string, error) {
+func (x filled) apart(ctx context.Context, odd *source.Oddities, beyond []string) ([]string, error) {
 	root, err := os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
 	paths, err := odd.Apart(ctx, root)
-	if err != nil || len(paths) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	x.tell.Notice(fmt.Sprintf("%d names have an inode number that is another file's too, and are files of their own: %s", len(paths), say.QuoteSome(paths)))
+	if len(paths) > 0 {
+		x.tell.Notice(fmt.Sprintf("%d names have an inode number that is another file's too, and are files of their own: %s", len(paths), say.QuoteSome(paths)))
+	}
+	if len(beyond) > 0 {
+		x.tell.Notice(tooManyNames(x.dest.Path, len(beyond)))
+	}
+	paths = append(paths, beyond...)
 	return paths, x.partNames(paths)
+}
+
+func tooManyNames(dest string, n int) string {
+	return fmt.Sprintf("%s: %d names are more than a file can have on this btrfs, and are files of their own", dest, n)
 }
 
 // partNames removes from pending those names that are one file there.

@@ -237,7 +237,7 @@ func (x filled) rerun(ctx context.Context, opts rsyncexec.Options, first transfe
 // withoutLinks makes files of their own of the names that could not be linked. Nothing is written in place: what is
 // linked already may be another file at the source by now.
 func (x filled) withoutLinks(ctx context.Context, opts rsyncexec.Options, first transfer.End) transfer.End {
-	x.tell.Notice(fmt.Sprintf("%s: %d names are more than a file can have on this btrfs, and are files of their own", x.dest.Path, first.TooManyLinks))
+	x.tell.Notice(tooManyNames(x.dest.Path, first.TooManyLinks))
 	opts.HardLinks, opts.Inplace, opts.WholeFile, opts.Sparse = false, false, true, true
 	return x.rerun(ctx, opts, first)
 }
@@ -290,11 +290,13 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 	}
 	var sparse sparseFiles
 	var odd source.Oddities
+	var many crowded
 	v, err := source.Look(ctx, x.src, x.o.OneFileSystem, func(root, dir *os.File, name string, st *unix.Stat_t) {
 		if pending.MayBeSparse(st) {
 			sparse.addLacking(x.work, walk.Below(root, dir, name), st)
 		}
 		odd.Look(root, dir, name, st)
+		many.look(root, dir, name, st)
 	})
 	if err != nil {
 		return surveyed{}, err
@@ -324,7 +326,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 			return surveyed{}, err
 		}
 	}
-	apart, err := x.apart(ctx, &odd)
+	apart, err := x.apart(ctx, &odd, many.beyond())
 	if err != nil {
 		return surveyed{}, err
 	}
