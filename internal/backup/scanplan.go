@@ -74,6 +74,8 @@ func notByScan(o Options, p *plan, src *source.Source) string {
 		return "contents are compared"
 	case len(src.Changed) > 0:
 		return "what is mounted below the source has changed"
+	case src.ShownByOthers():
+		return "some of the source is on a filesystem that another program shows, or a network"
 	case src.Empty:
 		return "the source is empty"
 	case p.base.Record == nil || p.base.Record.Scan == nil || p.base.Record.Scan.Catalog == "" || p.base.Record.Stats == nil:

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
@@ -217,4 +218,11 @@ func sameContent(ctx context.Context, a, b *os.File) (bool, error) {
 		}
 		offset += int64(n)
 	}
+}
+
+// ShownByOthers tells whether the source, or what is mounted below it, is a filesystem that may say of files what is not
+// so: then all of it is looked at in each run.
+func (s *Source) ShownByOthers() bool {
+	return s.Identity != nil && trustOf(s.Identity.FSType) == shown ||
+		slices.ContainsFunc(s.Mounts, func(m facts.SourceMount) bool { return trustOf(m.FSType) == shown })
 }
