@@ -25,6 +25,8 @@ setfacl             acl
 setfattr            attr
 setcap              libcap2-bin
 strace              strace
+zstd                zstd
+gpg                 gpg
 shellcheck          shellcheck
 zsh                 zsh
 fish                fish

@@ -92,17 +92,28 @@ func copyLines(r *rsbtbackup.CopyReport, err error) []string {
 	return lines
 }
 
-// targetHints: it is TARGET that cannot be opened.
-func (c *copyCommand) targetHints(err error) []string {
-	host, path, remote := strings.Cut(c.Target, ":")
-	remote = remote && !strings.Contains(host, "/")
+// copyHints: what is wrong with TARGET says nothing of DEST, and nothing in DEST must be deleted for it.
+func copyHints(err error, i invocation) ([]string, bool) {
+	c, ok := i.command.(*copyCommand)
+	var step *rsbtbackup.StepError
 	switch {
-	case errors.Is(err, rsbtbackup.ErrNotInitialized) && remote:
-		return []string{"on " + host + ": " + quoteAll("rsbtbackup", "init", path)}
-	case errors.Is(err, rsbtbackup.ErrNotInitialized):
-		return []string{mounted, quoteAll("rsbtbackup", "init", c.Target)}
-	case remote:
-		return []string{"on " + host + ": " + mounted}
+	case !ok:
+		return nil, false
+	case errors.Is(err, rsbtbackup.ErrNoSpace):
+		return []string{c.there("to see what is used in TARGET: ", "rsbtbackup", "check")}, true
+	case errors.As(err, &step) && step.Step == "TARGET" && errors.Is(err, rsbtbackup.ErrNotInitialized):
+		return []string{c.there("", "rsbtbackup", "init")}, true
+	case errors.As(err, &step) && step.Step == "TARGET" && exitCode(err) == exitDest:
+		return []string{mounted}, true
 	}
-	return []string{mounted}
+	return nil, false
+}
+
+// there is a command about TARGET, where that is.
+func (c *copyCommand) there(why string, command ...string) string {
+	host, path, remote := strings.Cut(c.Target, ":")
+	if remote && !strings.Contains(host, "/") {
+		return "on " + host + ": " + why + quoteAll(append(command, path)...)
+	}
+	return why + quoteAll(append(command, c.Target)...)
 }

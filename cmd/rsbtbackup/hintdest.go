@@ -24,10 +24,6 @@ const (
 
 // destHints: there is no DEST, or none that can be used.
 func destHints(err error, i invocation) ([]string, bool) {
-	var step *rsbtbackup.StepError
-	if c, ok := i.command.(*copyCommand); ok && errors.As(err, &step) && step.Step == "TARGET" && exitCode(err) == exitDest {
-		return c.targetHints(err), true
-	}
 	switch {
 	case errors.Is(err, rsbtbackup.ErrNotInitialized), errors.Is(err, rsbtbackup.ErrNotBtrfs):
 		return noDestHints(err, i), true

@@ -27,8 +27,8 @@ compressed in the archive. Needs root.
 EXAMPLE:
 
     rsbtbackup send /backup/etc latest | zstd >etc.zst
-    rsbtbackup send /backup/etc latest --parent=latest~1 | age -r age1... | rclone rcat vault:etc.age
-    rclone cat vault:etc.age | age -d -i key | rsbtbackup receive /mnt/new/etc`
+    rsbtbackup send /backup/etc latest --parent=latest~1 | gpg --symmetric -o etc.gpg
+    gpg -d etc.gpg | rsbtbackup receive /mnt/new/etc`
 }
 
 func (c *sendCommand) dest() string { return c.Dest }

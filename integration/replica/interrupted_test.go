@@ -1,0 +1,207 @@
+//go:build integration
+
+package replica
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+)
+
+// wantWhole: what is there under the name of a backup is whole, whatever happened to the copy.
+func wantWhole(t testing.TB, dest, target, when string) {
+	t.Helper()
+	for _, b := range list(t, target) {
+		if b.Record == nil || !b.ReadOnly {
+			t.Errorf("%s: %s: %+v", when, b.Name, b)
+		}
+		wantSame(t, filepath.Join(dest, b.Name), filepath.Join(target, b.Name))
+	}
+}
+
+// TestCopyKilled: kill -9 at the k-th system call of each kind that changes something, and at random times. What was
+// copied before is untouched, nothing half done has the name of a backup, and the next run puts all of it right.
+func TestCopyKilled(t *testing.T) {
+	src, dest := source(t), newDest(t, "1G")
+	backups(t, src, dest, 3)
+	disk := loopfs.New(t, "4G")
+	points := 0
+	for _, call := range []string{"ioctl", "renameat2", "rename", "renameat", "openat2", "pwrite64", "mkdirat", "unlinkat", "symlinkat", "syncfs", "fsync", "flock"} {
+		for _, k := range []int{1, 2, 5, 12, 30} {
+			target := freshDest(t, disk, call, k)
+			testbin.Must(t, "copy", "-q", dest, target, "latest~2")
+			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
+				"-e", "inject="+call+":signal=SIGKILL:when="+strconv.Itoa(k), testbin.Path(t), "copy", dest, target)
+			r := finish(t, cmd)
+			if r.Exit == 0 {
+				continue // there are not so many
+			}
+			points++
+			wantWhole(t, dest, target, call+" "+strconv.Itoa(k))
+			testbin.Must(t, "copy", dest, target)
+			wantCopies(t, dest, target)
+			wantNothingLeft(t, target)
+		}
+	}
+	if points < 15 {
+		t.Errorf("killed at %d points only", points)
+	}
+	for i := range 8 {
+		target := freshDest(t, disk, "time", i)
+		cmd := exec.Command(testbin.Path(t), "copy", dest, target)
+		check(t, cmd.Start())
+		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+		check(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		wantWhole(t, dest, target, "at a random time")
+		testbin.Must(t, "copy", dest, target)
+		wantCopies(t, dest, target)
+		wantNothingLeft(t, target)
+	}
+	t.Logf("killed at %d system calls and 8 random times", points)
+}
+
+func freshDest(t testing.TB, disk, name string, i int) string {
+	t.Helper()
+	dir := filepath.Join(disk, name+strconv.Itoa(i))
+	check(t, os.Mkdir(dir, 0o700))
+	return destOn(t, dir)
+}
+
+// TestCopyCallsFail: the calls fail one by one with EIO and ENOSPC: the copy says so, or is right.
+func TestCopyCallsFail(t *testing.T) {
+	src, dest := source(t), newDest(t, "1G")
+	backups(t, src, dest, 2)
+	disk := loopfs.New(t, "4G")
+	failed := 0
+	for _, call := range []string{"ioctl", "renameat2", "openat2", "pwrite64", "mkdirat", "symlinkat", "syncfs", "fsync"} {
+		for i, k := range []int{1, 3, 8, 20} {
+			target := freshDest(t, disk, call, i)
+			testbin.Must(t, "copy", "-q", dest, target, "latest~1")
+			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
+				"-e", "inject="+call+":error="+[]string{"EIO", "ENOSPC"}[i%2]+":when="+strconv.Itoa(k), testbin.Path(t), "copy", dest, target)
+			r := finish(t, cmd)
+			wantWhole(t, dest, target, call+" "+strconv.Itoa(k))
+			if r.Exit == 0 {
+				wantCopies(t, dest, target)
+				continue
+			}
+			failed++
+			if !strings.Contains(r.Stderr, "rsbtbackup: ") {
+				t.Errorf("%s %d: exit %d without a word:\n%s", call, k, r.Exit, r.Stderr)
+			}
+			testbin.Must(t, "copy", dest, target)
+			wantCopies(t, dest, target)
+			wantNothingLeft(t, target)
+		}
+	}
+	if failed < 10 {
+		t.Errorf("%d failures only", failed)
+	}
+}
+
+// TestPowerCutAfterACopy: what exit 0 says is on the disk.
+func TestPowerCutAfterACopy(t *testing.T) {
+	src, dest := source(t), newDest(t, "1G")
+	image := loopfs.NewNested(t, "512M")
+	target := destOn(t, image.Mount)
+	backups(t, src, dest, 2)
+	testbin.Must(t, "copy", dest, target)
+	wantCopies(t, dest, filepath.Join(image.CrashCopy(t), "dest"))
+}
+
+// TestPowerCutInACopy: at any time the disk has whole copies or none, and the next run goes on.
+func TestPowerCutInACopy(t *testing.T) {
+	src, dest := source(t), newDest(t, "1G")
+	shell(t, src, "head -c 60000000 /dev/urandom >large")
+	backups(t, src, dest, 2)
+	image := loopfs.NewNested(t, "512M", "commit=1")
+	target := destOn(t, image.Mount)
+	testbin.Must(t, "copy", dest, target, "latest~1")
+	cmd := exec.Command(testbin.Path(t), "copy", dest, target)
+	check(t, cmd.Start())
+	var cuts []string
+	for range 4 {
+		time.Sleep(20 * time.Millisecond)
+		cuts = append(cuts, filepath.Join(image.CrashCopy(t), "dest"))
+	}
+	check(t, cmd.Wait())
+	for _, cut := range cuts {
+		wantWhole(t, dest, cut, "power cut")
+		testbin.Must(t, "copy", dest, cut)
+		wantCopies(t, dest, cut)
+		wantNothingLeft(t, cut)
+	}
+}
+
+// TestTheTargetFillsUp: exit 14, the copies that are there stay, and with more room the next run goes on.
+func TestTheTargetFillsUp(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "256M")
+	backups(t, src, dest, 1)
+	shell(t, src, "head -c 90000000 /dev/urandom >large")
+	backups(t, src, dest, 1)
+	shell(t, filepath.Dir(target), "head -c 140000000 /dev/urandom >ballast; sync -f .")
+	r := testbin.Run(t, "copy", dest, target)
+	wantExit(t, r, 14, "o space left")
+	if strings.Contains(r.Stderr, "prune") || !strings.Contains(r.Stderr, "check "+target) {
+		t.Errorf("hints about the wrong side:\n%s", r.Stderr)
+	}
+	if n := len(list(t, target)); n != 1 {
+		t.Errorf("%d backups, want the first", n)
+	}
+	wantWhole(t, dest, target, "full")
+	wantNothingLeft(t, target)
+	check(t, os.Remove(filepath.Join(filepath.Dir(target), "ballast")))
+	tool(t, "btrfs", "subvolume", "sync", target)
+	tool(t, "sync", "-f", target)
+	testbin.Must(t, "copy", dest, target)
+	wantCopies(t, dest, target)
+}
+
+// TestSignalInACopy ends it with the exit code of the signal, and nothing left.
+func TestSignalInACopy(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	shell(t, src, "head -c 200000000 /dev/urandom >large")
+	backups(t, src, dest, 1)
+	cmd := exec.Command(testbin.Path(t), "copy", dest, target)
+	check(t, cmd.Start())
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(target, ".log/incoming/incoming")); err == nil {
+			break
+		}
+	}
+	check(t, cmd.Process.Signal(os.Interrupt))
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 && code != 0 {
+		t.Errorf("exit %d, want 130", code)
+	}
+	wantNothingLeft(t, target)
+	testbin.Must(t, "copy", dest, target)
+	wantCopies(t, dest, target)
+}
+
+// TestPipelines are those of the README, with what Debian has for them.
+func TestPipelines(t *testing.T) {
+	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	backups(t, src, dest, 2)
+	store := t.TempDir()
+	for _, p := range []string{
+		"rsbtbackup send " + dest + " latest~1 | zstd -q >" + store + "/one.zst",
+		"rsbtbackup send " + dest + " latest --parent=latest~1 | gpg --batch --yes --passphrase x --symmetric -o " + store + "/two.gpg",
+		"zstd -qdc " + store + "/one.zst | rsbtbackup receive " + target,
+		"gpg --batch --quiet --passphrase x -d " + store + "/two.gpg | rsbtbackup receive " + target,
+	} {
+		if r := pipe(t, p); r.Exit != 0 {
+			t.Fatalf("%s: exit %d\n%s", p, r.Exit, r.Stderr)
+		}
+	}
+	wantCopies(t, dest, target)
+}
