@@ -23,6 +23,7 @@ var rules = []rule{
 	{"special imports stay home", specialImportsStayHome},
 	{"help for tests stays in tests", testHelpStaysInTests},
 	{"decisions are pure", decisionsArePure},
+	{"rooms stay small", roomsStaySmall},
 	{"names on disk are in layout.go", diskNamesAreInLayout},
 	{"process state belongs to main", processStateBelongsToMain},
 	{"packages are introduced", packagesAreIntroduced},
@@ -123,6 +124,15 @@ var decisions = []string{
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 }
 
+// The limits of roomsStaySmall, in lines. Those of a room and of the library are lines of code, without comments and
+// empty ones.
+const (
+	roomLines     = 2500
+	libraryLines  = 1500
+	fileLines     = 350
+	functionLines = 60
+)
+
 // homes says for an import path, and all below it, in which packages it may stand.
 var homes = []home{
 	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
@@ -222,6 +232,11 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"decisions are pure", "internal/backup/guard.go", `package backup; import "time"; func f() { _ = time.Now() }`, "asks the clock"},
 		{"decisions are pure", "internal/backup/guard.go", `package backup; import "time"; func f(now time.Time) {}`, ""},
 		{"decisions are pure", "internal/backup/fill.go", `package backup; import "os"`, ""},
+
+		{"rooms stay small", "internal/at/a.go", "package at" + strings.Repeat("\n", fileLines+1), "more than 350"},
+		{"rooms stay small", "internal/at/a.go", "package at" + strings.Repeat("\n", fileLines), ""},
+		{"rooms stay small", "internal/at/a.go", "package at; func f() {" + strings.Repeat("\n", functionLines) + "}", "f has 61 lines"},
+		{"rooms stay small", "internal/at/a.go", "package at; func f() {" + strings.Repeat("\n", functionLines-1) + "}", ""},
 
 		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "cur"`, `"cur"`},
 		{"names on disk are in layout.go", "a.go", "package rsbtbackup; const x = `pending/`", "pending"},
@@ -395,6 +410,79 @@ func decisionsArePure(files []file) []string {
 		})
 	}
 	return violations
+}
+
+// roomsStaySmall: a table is as long as it has to be, so functions that are one literal do not count.
+func roomsStaySmall(files []file) []string {
+	var violations []string
+	rooms := map[string]int{}
+	for _, f := range product(files) {
+		if f.dir() == command {
+			continue
+		}
+		rooms[f.dir()] += f.codeLines()
+		if lines := f.lines(); lines > fileLines {
+			violations = append(violations, fmt.Sprintf("%s has %d lines, more than %d", f.name, lines, fileLines))
+		}
+		for _, declaration := range f.syntax.Decls {
+			function, ok := declaration.(*ast.FuncDecl)
+			if !ok || isTable(function) {
+				continue
+			}
+			if n := f.line(function.End()) - f.line(function.Pos()) + 1; n > functionLines {
+				violations = append(violations, fmt.Sprintf("%s: %s has %d lines, more than %d", f.at(function), function.Name.Name, n, functionLines))
+			}
+		}
+	}
+	for dir, lines := range rooms {
+		limit := roomLines
+		if dir == "." {
+			limit = libraryLines
+		}
+		if lines > limit {
+			violations = append(violations, fmt.Sprintf("package %s has %d lines of code, more than %d", dir, lines, limit))
+		}
+	}
+	return violations
+}
+
+// isTable: nothing but a literal that is returned.
+func isTable(function *ast.FuncDecl) bool {
+	if function.Body == nil || len(function.Body.List) != 1 {
+		return false
+	}
+	switch statement := function.Body.List[0].(type) {
+	case *ast.ReturnStmt:
+		_, literal := statement.Results[0].(*ast.CompositeLit)
+		return len(statement.Results) == 1 && literal
+	case *ast.SwitchStmt: // from a value to a value, a line each
+		for _, clause := range statement.Body.List {
+			if len(clause.(*ast.CaseClause).Body) > 1 {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func (f file) line(pos token.Pos) int { return f.fset.Position(pos).Line }
+
+func (f file) lines() int { return f.fset.File(f.syntax.Pos()).LineCount() }
+
+// codeLines counts the lines that have a token of the language.
+func (f file) codeLines() int {
+	seen := map[int]bool{}
+	ast.Inspect(f.syntax, func(node ast.Node) bool {
+		switch node.(type) {
+		case nil, *ast.Comment, *ast.CommentGroup:
+			return false
+		}
+		seen[f.line(node.Pos())] = true
+		seen[f.line(node.End()-1)] = true
+		return true
+	})
+	return len(seen)
 }
 
 func diskNamesAreInLayout(files []file) []string {

@@ -5,6 +5,7 @@ package btrfs
 import (
 	"os"
 	"runtime"
+	"structs"
 	"unsafe"
 )
 
@@ -32,3 +33,39 @@ func fiemap(f *os.File, offset, length uint64) ([]fiemapExtent, error) {
 	}
 	return args.Extents[:min(args.MappedExtents, fiemapSlots)], nil
 }
+
+// fiemapSlots is how many extents one call asks for.
+const fiemapSlots = 128
+
+// struct fiemap of linux/fiemap.h, its flexible array given a length
+type fiemapArgs struct {
+	_             structs.HostLayout
+	Start         uint64
+	Length        uint64
+	Flags         uint32
+	MappedExtents uint32
+	ExtentCount   uint32
+	_             uint32
+	Extents       [fiemapSlots]fiemapExtent
+}
+
+// struct fiemap_extent
+type fiemapExtent struct {
+	_        structs.HostLayout
+	Logical  uint64
+	Physical uint64
+	Length   uint64
+	_        [2]uint64
+	Flags    uint32
+	_        [3]uint32
+}
+
+// FIEMAP_EXTENT_ flags
+const (
+	fiemapLast      = 0x1
+	fiemapUnknown   = 0x2
+	fiemapDelalloc  = 0x4
+	fiemapEncoded   = 0x8
+	fiemapInline    = 0x200
+	fiemapUnwritten = 0x800
+)

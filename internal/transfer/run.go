@@ -28,76 +28,95 @@ type Job struct {
 
 // Run runs one rsync to its end, and listens to what it says.
 func Run(ctx context.Context, j Job) End {
-	var end End
-	said := messages{log: j.Log, names: j.Names}
-	failed := newFailedFiles()
-	wrong := 0 // messages of something else than attributes that cannot be held
+	l := &listener{job: j, said: messages{log: j.Log, names: j.Names}, failed: newFailedFiles()}
 	opts := j.Options
 	opts.Line = func(stream, line string) {
-		end.Unread.note(line)
-		if stream == "stderr" {
-			if tooManyLinks.MatchString(line) {
-				end.TooManyLinks++
-				return // a second run makes files of them
-			}
-			if name, ok := unheldName(line); ok {
-				if !slices.Contains(end.Unheld, name) {
-					end.Unheld = append(end.Unheld, name)
-				}
-				return
-			}
-			if !strings.HasPrefix(line, "rsync error: ") {
-				wrong++
-			}
-			failed.add(line)
-			if path, ok := rsyncexec.ParseBlocked(line); ok {
-				end.Blocked = append(end.Blocked, path)
-			}
-			end.NoSpace = end.NoSpace || saysNoSpace(line)
-			end.ReadOnly = end.ReadOnly || readOnlyMessage.MatchString(line)
-			if opts.MaxDelete != nil && stoppedMessage.MatchString(line) {
-				end.Stopped = true
-				return // the guard says it in the user's words
-			}
-		} else {
-			if connectedMessage.MatchString(line) {
-				end.Connected = true
-				return
-			}
-			if strings.HasPrefix(line, "created directory "+source.Inherited) {
-				return // which in a dry run it has not
-			}
-			if version, ok := rsyncexec.ParseProtocol(line); ok {
-				end.Protocol = version
-				return
-			}
-			if skippedDeletions.MatchString(line) {
-				return // said in the verdict
-			}
-			if path, ok := rsyncexec.ParseSkipped(line); ok && j.Devices {
-				end.Skipped = append(end.Skipped, path)
-			}
-			if !j.Aloud {
-				return
-			}
-		}
-		if ctx.Err() == nil { // what rsync says of being stopped is no news
-			said.line(line)
+		// What rsync says of being stopped is no news.
+		if l.hear(stream, line) && ctx.Err() == nil {
+			l.said.line(line)
 		}
 	}
-	end.Result, end.Err = rsyncexec.Run(ctx, opts)
-	end.rename(j.Names)
-	if end.Partial() && len(end.Unheld) > 0 && wrong == 0 && end.TooManyLinks == 0 {
+	result, err := rsyncexec.Run(ctx, opts)
+	return l.end(result, err)
+}
+
+// listener is what one rsync has said so far.
+type listener struct {
+	job    Job
+	said   messages
+	failed *failedFiles
+	heard  End
+	wrong  int // messages of something else than attributes that cannot be held
+}
+
+// end is all that was heard, with how rsync ended.
+func (l *listener) end(result rsyncexec.Result, err error) End {
+	end := l.heard
+	end.Result, end.Err = result, err
+	end.rename(l.job.Names)
+	if end.Partial() && len(end.Unheld) > 0 && l.wrong == 0 && end.TooManyLinks == 0 {
 		end.Err = nil
 	}
-	if end.Err != nil && j.Peer != "" {
-		end.Err = fmt.Errorf("%s: %w", j.Peer, end.Err)
+	if end.Err != nil && l.job.Peer != "" {
+		end.Err = fmt.Errorf("%s: %w", l.job.Peer, end.Err)
 	}
-	if end.Result.HaveStats {
+	if result.HaveStats {
 		end.Stats = &end.Result.Stats
 	}
-	end.Failed = len(failed.names)
+	end.Failed = len(l.failed.names)
 	return end
+}
+
+// hear takes one line and tells whether people should see it.
+func (l *listener) hear(stream, line string) bool {
+	l.heard.Unread.note(line)
+	if stream == "stderr" {
+		return l.hearError(line)
+	}
+	switch {
+	case connectedMessage.MatchString(line):
+		l.heard.Connected = true
+		return false
+	case strings.HasPrefix(line, "created directory "+source.Inherited): // which in a dry run it has not
+		return false
+	case skippedDeletions.MatchString(line): // said in the verdict
+		return false
+	}
+	if version, ok := rsyncexec.ParseProtocol(line); ok {
+		l.heard.Protocol = version
+		return false
+	}
+	if path, ok := rsyncexec.ParseSkipped(line); ok && l.job.Devices {
+		l.heard.Skipped = append(l.heard.Skipped, path)
+	}
+	return l.job.Aloud
+}
+
+func (l *listener) hearError(line string) bool {
+	if tooManyLinks.MatchString(line) {
+		l.heard.TooManyLinks++
+		return false // a second run makes files of them
+	}
+	if name, ok := unheldName(line); ok {
+		if !slices.Contains(l.heard.Unheld, name) {
+			l.heard.Unheld = append(l.heard.Unheld, name)
+		}
+		return false
+	}
+	if !strings.HasPrefix(line, "rsync error: ") {
+		l.wrong++
+	}
+	l.failed.add(line)
+	if path, ok := rsyncexec.ParseBlocked(line); ok {
+		l.heard.Blocked = append(l.heard.Blocked, path)
+	}
+	l.heard.NoSpace = l.heard.NoSpace || saysNoSpace(line)
+	l.heard.ReadOnly = l.heard.ReadOnly || readOnlyMessage.MatchString(line)
+	if l.job.Options.MaxDelete != nil && stoppedMessage.MatchString(line) {
+		l.heard.Stopped = true
+		return false // the guard says it in the user's words
+	}
+	return true
 }
 
 // readOnlyMessage is what a daemon says of a module that may not be written to

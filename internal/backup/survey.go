@@ -1,0 +1,96 @@
+// The survey: what is foreseen of a local source.
+
+package backup
+
+import (
+	"context"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+// survey tells what is foreseen: a first backup that will not fit, and what
+// --one-file-system leaves out.
+func (x filled) survey(ctx context.Context) (surveyed, error) {
+	if !x.src.Local() {
+		return surveyed{}, nil
+	}
+	if !x.full() && !x.o.OneFileSystem {
+		paths, err := x.sparseListed()
+		return surveyed{sparse: paths}, err
+	}
+	var sparse sparseFiles
+	var odd source.Oddities
+	var many crowded
+	v, err := source.Look(ctx, x.src, x.o.OneFileSystem, func(root, dir *os.File, name string, st *unix.Stat_t) {
+		if pending.MayBeSparse(st) {
+			sparse.addLacking(x.work, walk.Below(root, dir, name), st)
+		}
+		odd.Look(root, dir, name, st)
+		many.look(root, dir, name, st)
+	})
+	if err != nil {
+		return surveyed{}, err
+	}
+	free, _, err := x.dest.Space()
+	if err != nil {
+		return surveyed{}, err
+	}
+	f := forecast{need: v.Bytes.Load(), have: uint64(x.tree.Bytes.Load()), free: free, compressed: x.dest.Compresses()}
+	f.rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs) > 0
+	if text := f.text(x.src.Shown, x.dest.Path); x.plan.first() && text != "" {
+		x.tell.Notice(text)
+	}
+	if len(v.Mounts) > 0 {
+		// That was asked for, and is no news; it stays in the log and the record.
+		text := "other filesystems are left out: " + say.QuoteSome(v.Mounts)
+		x.tell.Record(text)
+		x.tell.Log.Info(text)
+	}
+	if len(v.Subvolumes) > 0 {
+		// Nobody sees by a directory that it is one.
+		x.tell.Notice("nested subvolumes are left out: " + say.QuoteSome(v.Subvolumes))
+	}
+	skipped := slices.Concat(v.Mounts, v.Subvolumes)
+	for _, path := range skipped {
+		if err := pending.EmptySkipped(ctx, x.work, path); err != nil {
+			return surveyed{}, err
+		}
+	}
+	apart, err := x.apart(ctx, &odd, many.beyond())
+	if err != nil {
+		return surveyed{}, err
+	}
+	return surveyed{
+		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: sparse.paths, emptied: skipped, apart: apart, empty: odd.Empty(),
+	}, nil
+}
+
+// surveyed is what a look at the source tells the transfer; the zero value is
+// that nobody looked.
+type surveyed struct {
+	dense   bool     // no file has holes
+	entries int64    // how many there are, without regard to rules
+	apart   []string // names that share an inode number and are not one file
+	empty   []string // files that say they are empty, and are not
+	sparse  []string // files with holes that pending lacks, or has with another size or time
+	emptied []string // directories on other filesystems, which the backup has empty
+}
+
+// expecting lets tell know how many files there are.
+func expecting(tell func(rsyncexec.Progress), files int64) func(rsyncexec.Progress) {
+	if tell == nil || files == 0 {
+		return tell
+	}
+	return func(p rsyncexec.Progress) {
+		p.Expected = files
+		tell(p)
+	}
+}
