@@ -217,6 +217,35 @@ func (s *store) names(t testing.TB) []string {
 	return names
 }
 
+// Without the log nothing can be recorded, so nothing is changed; all backups are read as before.
+func TestADamagedLogBlocksNoReading(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.write(t, "file", 5000)
+	first := s.backup(t)
+	s.write(t, "file", 6000)
+	second := s.backup(t)
+	s.loseTop(t, number(t, strings.TrimSpace(tool(t, "btrfs", "inspect-internal", "rootid", filepath.Join(s.dest, ".log")))))
+	target := filepath.Join(t.TempDir(), "restored")
+	for _, args := range [][]string{
+		{"list", s.dest}, {"list", s.dest, "--size"}, {"ls", s.dest, "latest"}, {"cat", s.dest, first, "file"}, {"diff", s.dest, first, second},
+		{"history", s.dest, "file"}, {"verify", s.dest}, {"restore", s.dest, "latest", "-t", target},
+	} {
+		testbin.Must(t, args...)
+	}
+	tool(t, "diff", "-r", s.src, target)
+	if r := testbin.Run(t, "check", s.dest); r.Exit != 1 || !strings.Contains(r.Stdout, "FAIL  log") {
+		t.Errorf("exit %d\n%s", r.Exit, r.Stdout)
+	}
+	for _, args := range [][]string{{"backup", s.src, s.dest}, {"prune", s.dest, "--keep-last=1"}, {"delete", s.dest, first}, {"pin", s.dest, first}} {
+		r := testbin.Run(t, args...)
+		if r.Exit != 1 || !strings.Contains(r.Stderr, "/.log") || !strings.Contains(r.Stderr, "input/output error") {
+			t.Errorf("%q: exit %d\n%s", args, r.Exit, r.Stderr)
+		}
+	}
+	tool(t, "ls", filepath.Join(s.dest, first), filepath.Join(s.dest, second))
+}
+
 // An ordinary user whom root has given a DEST with a backup that only root may enter has the others, and makes none that
 // would go on from an older one.
 func TestABackupThatIsNotForTheCaller(t *testing.T) {

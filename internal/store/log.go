@@ -110,6 +110,9 @@ func CloseLog(l *ActivityLog, caller *slog.Logger) {
 // too full to create the file, lines are lost like any other that finds no
 // room.
 func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error) {
+	if s.logLost != nil {
+		return nil, nil, fail.Step("open log", s.logLost)
+	}
 	f, err := rotate.OpenAt(s.Log, LogFileName, rotate.Options{})
 	l := &ActivityLog{file: f, makeRoom: s.UseReserve, dropReserve: s.dropReserve}
 	if fail.IsFull(err) {

@@ -87,6 +87,9 @@ type LogState struct {
 }
 
 func (s *Store) ReadLogState() LogState {
+	if s.logLost != nil {
+		return LogState{Kind: Other, Regular: true, Access: s.logLost}
+	}
 	st, err := at.Stat(s.Log, LogFileName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return LogState{}

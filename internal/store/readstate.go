@@ -28,9 +28,9 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	records, err := s.openRecords(false)
-	if err != nil {
-		return nil, err
+	records, lost := s.openRecords(false)
+	if lost != nil && !btrfs.IsDamage(lost) {
+		return nil, lost
 	}
 	if records != nil {
 		defer records.Close()
@@ -60,10 +60,17 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 		b := &st.Backups[i]
 		have[b.Name] = true
 		b.Current = st.Cur == Symlink && st.CurLink == b.Name
+		if lost != nil { // nobody knows what is on record
+			b.Status, b.RecordError = facts.Incomplete, lost.Error()
+		}
 	}
 	st.setApart()
-	if st.Orphans, err = orphanRecords(records, have); err != nil {
+	if st.Orphans, err = orphanRecords(records, have); err != nil && !btrfs.IsDamage(err) {
 		return nil, err
+	}
+	if s.logLost != nil {
+		st.LogMode = 0o700
+		return st, nil
 	}
 	log, err := at.Stat(s.Log, ".")
 	st.LogMode = log.Mode & 0o7777

@@ -26,6 +26,9 @@ const maxRecord = 1 << 20
 // openRecords opens .log/records, making it when create is set. A nil file
 // with a nil error means there is none yet.
 func (s *Store) openRecords(create bool) (*os.File, error) {
+	if s.logLost != nil {
+		return nil, s.logLost
+	}
 	d, err := at.OpenDir(s.Log, recordsName)
 	if errors.Is(err, fs.ErrNotExist) && create {
 		return s.makeRecords()

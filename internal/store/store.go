@@ -24,6 +24,8 @@ type Store struct {
 	Path string   // DEST without symlinks, for messages and to tell an overlap with the source
 	Dir  *os.File // DEST; carries the lock, and sees for syncfs every write error from here on
 	Log  *os.File // DEST/.log
+	// logLost says how .log is damaged. Log then is nothing, or what is left.
+	logLost error
 	// pendingAt is what pending is called, as far as that is known: another name
 	// where what stands under the first can not even be renamed.
 	pendingAt string
@@ -77,6 +79,11 @@ func Open(dest string) (*Store, error) {
 // name is refused: whoever could plant it must not choose where we write.
 func (s *Store) openLogDir() error {
 	log, err := at.OpenDir(s.Dir, LogDirName)
+	if btrfs.IsDamage(err) {
+		s.logLost = err
+		s.Log, err = nothing(filepath.Join(s.Path, LogDirName))
+		return err
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.notInitialized()
 	}
@@ -87,6 +94,10 @@ func (s *Store) openLogDir() error {
 	st, err := at.Stat(log, markerName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.notInitialized()
+	}
+	if btrfs.IsDamage(err) {
+		s.logLost = err
+		return nil
 	}
 	if err != nil {
 		return err
@@ -119,6 +130,32 @@ func (s *Store) notInitialized() error {
 	return fail.Kindf(facts.ErrNotInitialized, "%s is %w", s.Path, facts.ErrNotInitialized)
 }
 
+// nothing stands in for a directory that is damaged: nothing can be opened, made or
+// removed in it (ENOTDIR).
+func nothing(path string) (*os.File, error) {
+	fd, err := unix.Open("/dev/null", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: "/dev/null", Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// mayChange refuses what can not be recorded. Reading does without the log.
+func (s *Store) mayChange() error {
+	lost := s.logLost
+	if lost == nil {
+		records, err := s.openRecords(false)
+		if records != nil {
+			_ = records.Close() // nothing was written
+		}
+		lost = err
+	}
+	if btrfs.IsDamage(lost) {
+		return fail.Kindf(facts.ErrDamaged, "%s is damaged: the backups can be read, but none can be made, changed or deleted there; to go on, init another directory: %w", filepath.Join(s.Path, LogDirName), lost)
+	}
+	return nil
+}
+
 // Close releases the lock, too. Closing alone would not do at once: a child
 // that another goroutine is just starting holds a copy of every descriptor
 // until it has executed its program.
@@ -138,6 +175,9 @@ func OpenLocked(ctx context.Context, dest, verb string, wait time.Duration) (*St
 	s, err := Open(dest)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.mayChange(); err != nil {
+		return nil, fail.Step("DEST", errors.Join(err, s.Close()))
 	}
 	if err := s.lock(ctx, verb, wait); err != nil {
 		return nil, fail.Step("lock", errors.Join(err, s.Close()))
