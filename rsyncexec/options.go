@@ -41,6 +41,9 @@ type Options struct {
 	Xattrs     bool // --xattrs
 	NumericIDs bool // --numeric-ids
 	Atimes     bool // --atimes
+	// UserXattrs leaves the attributes in a local copy at user.*, which are all that an ordinary user may write. Of those
+	// it may not even read rsync makes an error, and leaves out the whole file: btrfs lists trusted.* to everybody.
+	UserXattrs bool
 	// SourceFakeSuper: the local source was written with --fake-super, so owners, modes and devices are read from its
 	// attributes. Privileged says whether a local destination can be given them.
 	SourceFakeSuper bool
@@ -228,6 +231,7 @@ func (o Options) attributeArgs() []string {
 	args = append(args, when(o.Xattrs, "--xattrs")...)
 	// Given once, rsync leaves out user.rsync.%stat and its like, which a source written with --fake-super is made of.
 	args = append(args, when(o.Xattrs && !o.fakeSuper(), "--xattrs")...)
+	args = append(args, when(o.Xattrs && o.UserXattrs && o.Source.Kind == Local && o.RemoteDest == nil, "--filter=-xsr! user.*")...)
 	args = append(args, when(o.NumericIDs, "--numeric-ids")...)
 	args = append(args, when(o.Atimes, "--atimes")...)
 	args = append(args, o.fakeSourceArgs()...)

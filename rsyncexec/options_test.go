@@ -29,6 +29,8 @@ func TestArgvGolden(t *testing.T) {
 	tests := map[string]Options{
 		"zero":              {Source: local, Dest: "/backup"},
 		"root-local":        {Source: local, Dest: "/proc/self/fd/3/", HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true, Inplace: true, Delete: true},
+		"user-local":        {Source: local, Dest: "/backup", Xattrs: true, UserXattrs: true},
+		"user-shell":        {Source: Source{Kind: Shell, Host: "host", Path: "/home"}, Dest: "/backup", Xattrs: true, UserXattrs: true},
 		"whole-file":        {Source: local, Dest: "/backup", WholeFile: true},
 		"inplace-whole":     {Source: local, Dest: "/backup", Inplace: true, WholeFile: true},
 		"local-odd-path":    {Source: Source{Kind: Local, Path: "/-a:b *\n"}, Dest: "/-e sh:x"},

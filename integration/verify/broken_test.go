@@ -294,6 +294,48 @@ func TestABackupThatIsNotForTheCaller(t *testing.T) {
 	}
 }
 
+// In a backup of an ordinary user root has set an attribute that only root may read: that user goes on with backups, and
+// restores.
+func TestABackupWithAttributesOfRoot(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	must(t, os.Chmod(s.image.Mount, 0o755))
+	for dir := s.src; dir != "/"; dir = filepath.Dir(dir) {
+		if strings.HasPrefix(filepath.Base(dir), "Test") || dir == s.src {
+			must(t, os.Chmod(dir, 0o755))
+		}
+	}
+	s.write(t, "file", 5000)
+	must(t, os.Link(filepath.Join(s.src, "file"), filepath.Join(s.src, "again")))
+	dest := filepath.Join(s.image.Mount, "theirs")
+	must(t, os.Mkdir(dest, 0o700))
+	tool(t, "chown", "-R", fmt.Sprint(nobody), dest, s.src)
+	wanted := func(args ...string) {
+		t.Helper()
+		if out, exit := runAs(t, nobody, args...); exit != 0 {
+			t.Fatalf("%q: exit %d\n%s", args, exit, out)
+		}
+	}
+	wanted("init", dest)
+	wanted("backup", s.src, dest)
+	first := filepath.Join(dest, tool(t, "readlink", "-n", filepath.Join(dest, "cur")))
+	tool(t, "btrfs", "property", "set", "-ts", first, "ro", "false")
+	must(t, syscall.Setxattr(filepath.Join(first, "file"), "trusted.mine", []byte("x"), 0))
+	tool(t, "btrfs", "property", "set", "-ts", first, "ro", "true")
+	f, err := os.OpenFile(filepath.Join(s.src, "file"), os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	_, err = f.WriteString("more") // so that its names are parted
+	must(t, errors.Join(err, f.Close()))
+	wanted("backup", s.src, dest)
+	wanted("verify", dest)
+	wanted("verify", dest, "latest", "--against", s.src)
+	target := filepath.Join(s.image.Mount, "target")
+	must(t, os.Mkdir(target, 0o700))
+	must(t, os.Chown(target, nobody, nobody))
+	wanted("restore", dest, filepath.Base(first), "-t", target)
+	tool(t, "diff", "-r", first, target)
+}
+
 const nobody = 65534
 
 func runAs(t testing.TB, uid uint32, args ...string) (string, int) {

@@ -22,7 +22,8 @@ import (
 // entries is the number of files in pending.
 func rsyncOptions(o Options, p *plan, src *source.Source, entries int64) rsyncexec.Options {
 	opts := src.ReadOptions(source.Reading{
-		OneFS: o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Extra: o.RsyncArgs,
+		UserXattrs: os.Geteuid() != 0,
+		OneFS:      o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Extra: o.RsyncArgs,
 		Checksum: p.checksum, Rsh: o.Rsh, Timeout: o.Timeout, Program: o.RsyncProgram, Progress: o.Progress,
 	})
 	opts.FileList, opts.Protocol = true, !src.Local()

@@ -26,7 +26,7 @@ func (x cleared) rsyncOptions() rsyncexec.Options {
 	opts := rsyncexec.Options{
 		Program: o.RsyncProgram, Source: rsyncexec.Source{Kind: rsyncexec.Local, Path: transfer.SourceFD}, Paths: x.open,
 		Dest: filepath.Join(source.Inherited, x.target.missing), RemoteDest: x.target.remote,
-		HardLinks: !x.stored.NoHardLinks, ACLs: !x.stored.NoACLs, Xattrs: !x.stored.NoXattrs,
+		HardLinks: !x.stored.NoHardLinks, ACLs: !x.stored.NoACLs, Xattrs: !x.stored.NoXattrs, UserXattrs: os.Geteuid() != 0,
 		NumericIDs: true, Atimes: x.stored.Atimes, Sparse: true,
 		SourceFakeSuper: x.stored.FakeSuper, Privileged: os.Geteuid() == 0,
 		WholeFile: x.target.remote == nil, Delete: o.Delete, KeepExcluded: true, DryRun: o.DryRun,

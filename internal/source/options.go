@@ -23,6 +23,7 @@ const RemoteTimeout = 30 * time.Minute
 type Reading struct {
 	OneFS                               bool
 	Filter, Exclude, ExcludeFrom, Extra []string
+	UserXattrs                          bool // as of rsyncexec.Options: for who is not root
 	Checksum                            bool // by content, not by size and time
 	Rsh                                 string
 	Timeout                             time.Duration
@@ -34,7 +35,7 @@ type Reading struct {
 func (s *Source) ReadOptions(r Reading) rsyncexec.Options {
 	opts := rsyncexec.Options{
 		Program: r.Program, Source: s.Spec, Dest: Inherited,
-		HardLinks: true, ACLs: true, Xattrs: true, NumericIDs: true,
+		HardLinks: true, ACLs: true, Xattrs: true, UserXattrs: r.UserXattrs, NumericIDs: true,
 		Delete: true, Checksum: r.Checksum, OneFileSystem: r.OneFS,
 		Filter: r.Filter, Exclude: r.Exclude, ExcludeFrom: r.ExcludeFrom, Extra: r.Extra,
 		Rsh: r.Rsh, Timeout: r.Timeout, Progress: r.Progress,

@@ -128,7 +128,8 @@ func entries(n int) string {
 // againstOptions are those of the backup, in a dry run that reads everything.
 func againstOptions(v *store.View, o AgainstOptions, src *source.Source, report *AgainstReport) rsyncexec.Options {
 	opts := src.ReadOptions(source.Reading{
-		OneFS: o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
+		UserXattrs: os.Geteuid() != 0,
+		OneFS:      o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
 		Checksum: true, Rsh: o.Rsh, Timeout: o.Timeout, Program: o.RsyncProgram, Progress: o.Progress,
 	})
 	opts.Inplace, opts.DryRun = true, true
