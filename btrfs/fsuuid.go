@@ -2,10 +2,13 @@
 
 package btrfs
 
-import "os"
+import (
+	"os"
+	"unsafe"
+)
 
 // reqGetFSUUID is FS_IOC_GETFSUUID of linux/fs.h.
-const reqGetFSUUID = uintptr(dirRead | 0x15<<8 | 0)
+const reqGetFSUUID = dirRead | unsafe.Sizeof(fsUUID{})<<sizeShift | 0x15<<8
 
 // fsUUID is struct fsuuid2.
 type fsUUID struct {
@@ -20,7 +23,7 @@ type fsUUID struct {
 func FSUUID(f *os.File) ([]byte, error) {
 	const op = "FS_IOC_GETFSUUID"
 	var arg fsUUID
-	if err := ioctl(f, reqGetFSUUID|17<<sizeShift, &arg); err != nil {
+	if err := ioctl(f, reqGetFSUUID, &arg); err != nil {
 		return nil, pathError(op, f.Name(), err)
 	}
 	return arg.UUID[:min(int(arg.Len), len(arg.UUID))], nil

@@ -50,15 +50,6 @@ func (w world) hasDir(path string) bool {
 	return path == "." || w[path] != nil && w[path].kind == unix.S_IFDIR
 }
 
-func (w world) links(e *entry) (n int) {
-	for _, other := range w {
-		if other == e {
-			n++
-		}
-	}
-	return n
-}
-
 var epoch = time.Date(2020, 1, 1, 12, 0, 10, 500_000_000, time.UTC)
 
 // randomEntry is like the one before, or nearly so, if there is one.
