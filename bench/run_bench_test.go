@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,8 @@ func BenchmarkRun(b *testing.B) {
 	if err := os.WriteFile(shell, []byte("#!/bin/sh\nsleep 1\nexec "+host.Shell+" \"$@\"\n"), 0o755); err != nil {
 		b.Fatal(err)
 	}
-	text := fmt.Sprintf("[run]\nstate = %q\n", dir+"/state")
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("[run]\nstate = %q\n", dir+"/state"))
 	for i := range 8 {
 		source, dest := filepath.Join(dir, "src", fmt.Sprint(i)), filepath.Join(disk, fmt.Sprint(i))
 		for _, d := range []string{source, dest} {
@@ -34,10 +36,10 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 		testbin.Must(b, "init", dest)
-		text += fmt.Sprintf("[job.j%d]\nsource = 'root@127.0.0.1:%s'\ndest = %q\nrsh = %q\n", i, source, dest, shell)
+		text.WriteString(fmt.Sprintf("[job.j%d]\nsource = 'root@127.0.0.1:%s'\ndest = %q\nrsh = %q\n", i, source, dest, shell))
 	}
 	file := filepath.Join(dir, "c.toml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	var took [2]time.Duration

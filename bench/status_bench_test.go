@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,10 +25,11 @@ func BenchmarkStatus(b *testing.B) {
 	const nJobs, nBackups = 1000, 10
 	disk := loopfs.New(b, "4G")
 	file := filepath.Join(b.TempDir(), "rsbtbackup.toml")
-	text := fmt.Sprintf("[run]\nstate = %q\n", b.TempDir())
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("[run]\nstate = %q\n", b.TempDir()))
 	for i := range nJobs {
 		dest := filepath.Join(disk, fmt.Sprint(i))
-		text += fmt.Sprintf("[job.j%d]\nsource = '/etc'\ndest = %q\n", i, dest)
+		text.WriteString(fmt.Sprintf("[job.j%d]\nsource = '/etc'\ndest = %q\n", i, dest))
 		if err := os.Mkdir(dest, 0o700); err != nil {
 			b.Fatal(err)
 		}
@@ -44,7 +46,7 @@ func BenchmarkStatus(b *testing.B) {
 		}
 		into.Close()
 	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	c, err := config.Load(file)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,10 +40,8 @@ func copying(pid int) bool {
 		return false
 	}
 	for _, generator := range children(client) {
-		for _, receiver := range children(generator) {
-			if wrote(receiver) {
-				return true
-			}
+		if slices.ContainsFunc(children(generator), wrote) {
+			return true
 		}
 	}
 	return false

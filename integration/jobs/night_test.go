@@ -303,14 +303,15 @@ func TestSigtermEndsAllJobs(t *testing.T) {
 	w := &night{t: t, dir: dir}
 	w.must(os.WriteFile(shell, []byte("#!/bin/sh\nif [ -e "+dir+"/slow.on ]; then touch "+dir+"/began.$$; exec sleep 60; fi\nshift\nexec \"$@\"\n"), 0o755))
 	w.must(os.WriteFile(dir+"/slow.on", nil, 0o644))
-	text := fmt.Sprintf("[run]\njobs = 3\nstate = %q\n", dir+"/state")
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("[run]\njobs = 3\nstate = %q\n", dir+"/state"))
 	for i := range 5 {
 		dest := filepath.Join(disk, fmt.Sprint(i))
 		w.makeDest(dest, healthy)
-		text += fmt.Sprintf("[job.j%d]\nsource = 'x:%s'\ndest = %q\nrsh = %q\n", i, w.source(fmt.Sprint(i)), dest, shell)
+		text.WriteString(fmt.Sprintf("[job.j%d]\nsource = 'x:%s'\ndest = %q\nrsh = %q\n", i, w.source(fmt.Sprint(i)), dest, shell))
 	}
 	w.config = filepath.Join(dir, "c.toml")
-	w.must(os.WriteFile(w.config, []byte(text), 0o600))
+	w.must(os.WriteFile(w.config, []byte(text.String()), 0o600))
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(testbin.Path(t), "run", "--all", "--config", w.config)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

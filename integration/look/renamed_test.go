@@ -100,13 +100,14 @@ func TestDirectoriesRenamedAtTheSource(t *testing.T) {
 		must(t, os.Rename(s.at("three", "0"), s.at("new", "three0")))
 		must(t, os.RemoveAll(s.at("three")))
 	})
-	want := "added new\nrenamed new/three0 from three/0\nrenamed new/two from two\nremoved three\n"
+	var want strings.Builder
+	want.WriteString("added new\nrenamed new/three0 from three/0\nrenamed new/two from two\nremoved three\n")
 	for i := range 9 {
-		want += fmt.Sprintf("removed three/%d\n", i+1)
+		want.WriteString(fmt.Sprintf("removed three/%d\n", i+1))
 	}
-	want += "renamed uno from one\nrenamed vier from four\n"
-	if got != want {
-		t.Errorf("%s, want %s", got, want)
+	want.WriteString("renamed uno from one\nrenamed vier from four\n")
+	if got != want.String() {
+		t.Errorf("%s, want %s", got, want.String())
 	}
 }
 

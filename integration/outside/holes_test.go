@@ -25,7 +25,7 @@ func sparse(t testing.TB, path string, size int64, every int64) {
 	defer f.Close()
 	must(t, f.Truncate(size))
 	for at := every; every > 0 && at < size; at += every {
-		_, err := f.WriteAt([]byte(fmt.Sprintf("data at %d of %s", at, path)), at)
+		_, err := f.WriteAt(fmt.Appendf(nil, "data at %d of %s", at, path), at)
 		must(t, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // FileName is what the file is called in each of the places that Find looks at.
@@ -44,15 +45,15 @@ func Places(env func(string) string) []string {
 }
 
 func joinOr(words []string) string {
-	text := ""
+	var text strings.Builder
 	for i, w := range words {
 		switch {
 		case i > 0 && i == len(words)-1:
-			text += " or "
+			text.WriteString(" or ")
 		case i > 0:
-			text += ", "
+			text.WriteString(", ")
 		}
-		text += w
+		text.WriteString(w)
 	}
-	return text
+	return text.String()
 }

@@ -90,29 +90,30 @@ func TestSchemaAgreesWithTheDecoder(t *testing.T) {
 			continue
 		}
 		name := example(k.Name)
-		text := "[job.a]\n" + name + " = " + k.Example + "\n"
+		var text strings.Builder
+		text.WriteString("[job.a]\n" + name + " = " + k.Example + "\n")
 		for key, value := range map[string]string{"source": "'/etc'", "dest": "'/b'"} {
 			if key != name {
-				text += key + " = " + value + "\n"
+				text.WriteString(key + " = " + value + "\n")
 			}
 		}
 		if strings.HasPrefix(name, "http.") && !strings.HasSuffix(name, ".url") {
-			text += "http.ntfy.url = 'https://x.y'\n"
+			text.WriteString("http.ntfy.url = 'https://x.y'\n")
 		}
 		if name == "keep-min" || name == "prune" {
-			text += "min-free = '5G'\n"
+			text.WriteString("min-free = '5G'\n")
 		}
 		if name == "group" {
-			text += "[group.web1]\n"
+			text.WriteString("[group.web1]\n")
 		}
-		if got := problemsOf(t, "c.toml", text); len(got) > 0 {
+		if got := problemsOf(t, "c.toml", text.String()); len(got) > 0 {
 			t.Errorf("%s: %q", k.Name, got)
 		}
-		if err := valid(t, text); err != nil {
-			t.Errorf("%s: the schema refuses %q: %v", k.Name, text, err)
+		if err := valid(t, text.String()); err != nil {
+			t.Errorf("%s: the schema refuses %q: %v", k.Name, text.String(), err)
 		}
 		for _, wrong := range []string{"{ x = 1 }", "[[['x']]]", "1.5"} {
-			text := strings.Replace(text, name+" = "+k.Example, name+" = "+wrong, 1)
+			text := strings.Replace(text.String(), name+" = "+k.Example, name+" = "+wrong, 1)
 			if got := problemsOf(t, "c.toml", text); len(got) == 0 {
 				t.Errorf("%s: the decoder takes %s", k.Name, wrong)
 			}

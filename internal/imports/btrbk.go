@@ -167,7 +167,7 @@ var preserved = regexp.MustCompile(`^([0-9]+|\*)([hdwmy])$`)
 func (d *Draft) preserve(line int, rules, least string) []Value {
 	var values []Value
 	names := map[string]string{"h": "hourly", "d": "daily", "w": "weekly", "m": "monthly", "y": "yearly"}
-	for _, word := range strings.Fields(rules) {
+	for word := range strings.FieldsSeq(rules) {
 		m := preserved.FindStringSubmatch(word)
 		switch n, _ := strconv.ParseInt(strings.TrimRight(word, "hdwmy"), 10, 31); {
 		case word == "no":

@@ -228,7 +228,7 @@ func calendar(when string) string {
 	}
 	days := ""
 	if f[4] != "*" {
-		for _, day := range strings.Split(f[4], ",") {
+		for day := range strings.SplitSeq(f[4], ",") {
 			n, err := strconv.Atoi(day)
 			if err != nil || n > 7 {
 				return ""

@@ -161,8 +161,8 @@ func (r *rsnapshot) job(b backupLine) {
 	where := source
 	if host := config.Host(source); host != "" {
 		where = source[strings.LastIndex(source, ":")+1:]
-		if strings.HasPrefix(source, "rsync://") {
-			_, where, _ = strings.Cut(strings.TrimPrefix(source, "rsync://"), "/")
+		if after, ok := strings.CutPrefix(source, "rsync://"); ok {
+			_, where, _ = strings.Cut(after, "/")
 		}
 	}
 	label := path.Clean("/" + b.dest)
@@ -211,7 +211,7 @@ type lineOptions struct {
 
 func options(r *rsnapshot, b backupLine) lineOptions {
 	var o lineOptions
-	for _, option := range strings.Split(b.options, ",") {
+	for option := range strings.SplitSeq(b.options, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(option), "=")
 		switch strings.TrimPrefix(name, "+") {
 		case "":

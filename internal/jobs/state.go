@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -55,9 +56,7 @@ func (s State) LastFailure() *Failure {
 func (s State) add(r Result) State {
 	next := State{Version: 1, Job: r.Job.Name, Dest: r.Job.Backup.Dest, Length: s.Length, Steps: map[Step]StepState{}}
 	if s.Dest == next.Dest {
-		for step, st := range s.Steps {
-			next.Steps[step] = st
-		}
+		maps.Copy(next.Steps, s.Steps)
 	}
 	for _, v := range r.Verdicts {
 		st := next.Steps[v.Step]

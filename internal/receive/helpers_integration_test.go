@@ -289,15 +289,15 @@ func xattrsOf(path string) (string, error) {
 	}
 	names := strings.FieldsFunc(string(buf[:n]), func(r rune) bool { return r == 0 })
 	slices.Sort(names)
-	line := ""
+	var line strings.Builder
 	for _, name := range names {
 		n, err := unix.Lgetxattr(path, name, buf)
 		if err != nil {
 			return "", err
 		}
-		line += fmt.Sprintf(" %s=%x", name, sha256.Sum256(buf[:n]))
+		line.WriteString(fmt.Sprintf(" %s=%x", name, sha256.Sum256(buf[:n])))
 	}
-	return line, nil
+	return line.String(), nil
 }
 
 func wantSameTree(t testing.TB, want, got string, how look) {

@@ -54,7 +54,7 @@ func kinds() []Entry {
 // tree is a root with ten files beside e, and e's directory if it is one.
 func tree(e Entry) []Dir {
 	top := Dir{Path: "."}
-	for _, name := range strings.Fields("a b c d e f g h i j") {
+	for name := range strings.FieldsSeq("a b c d e f g h i j") {
 		top.Entries = append(top.Entries, Entry{Name: name, FS: "ef53-1", Inode: uint64(name[0]), Mode: unix.S_IFREG, Links: 1})
 	}
 	top.Entries = append(top.Entries, e)
