@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -287,6 +288,31 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 	for _, r := range rules {
 		if !proven[r.name] {
 			t.Errorf("no case shows that rule %q can fail", r.name)
+		}
+	}
+}
+
+// TestArchitectureNamesTestsThatExist: the table of behaviours is worth what its tests are.
+func TestArchitectureNamesTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exist := map[string]bool{}
+	for _, f := range parseTree(t, ".") {
+		for _, declaration := range f.syntax.Decls {
+			if function, ok := declaration.(*ast.FuncDecl); ok && f.isTest() {
+				exist[function.Name.Name] = true
+			}
+		}
+	}
+	named := regexp.MustCompile("`(Test[A-Z][A-Za-z]+)`").FindAllStringSubmatch(string(page), -1)
+	if len(named) < 20 {
+		t.Errorf("%d tests are named", len(named))
+	}
+	for _, name := range named {
+		if !exist[name[1]] {
+			t.Errorf("there is no %s", name[1])
 		}
 	}
 }

@@ -140,8 +140,9 @@ func ConnectionLost(code int) bool {
 	return code >= 124
 }
 
-// connectedMessage is what --info=flist1 prints when the file list begins.
-var connectedMessage = regexp.MustCompile(`^(sending|receiving) (incremental )?file list`)
+// connectedMessage is what --info=flist1 prints when the file list begins; "building" without incremental recursion, as
+// with --files-from (rsync 3.5.0).
+var connectedMessage = regexp.MustCompile(`^(sending|receiving|building) (incremental )?file list`)
 
 // saysNoSpace tells whether a line of rsync's says that DEST is full. An attribute
 // larger than a metadata block (16 KiB) does not fit btrfs at all, which it

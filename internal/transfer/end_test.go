@@ -32,3 +32,19 @@ func TestUnheldName(t *testing.T) {
 		}
 	}
 }
+
+// TestConnectedMessage has what rsync 3.5.0 prints with --info=flist1, of either end, with incremental recursion and
+// without.
+func TestConnectedMessage(t *testing.T) {
+	for line, want := range map[string]bool{
+		"sending incremental file list":   true,
+		"receiving incremental file list": true,
+		"receiving file list ... done":    true,
+		"building file list ... done":     true,
+		"a file list":                     false,
+	} {
+		if got := connectedMessage.MatchString(line); got != want {
+			t.Errorf("%s: %v, want %v", line, got, want)
+		}
+	}
+}
