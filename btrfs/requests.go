@@ -40,8 +40,8 @@ const (
 	reqSnapDestroyV2    = dirWrite | unsafe.Sizeof(volArgsV2{})<<sizeShift | magic | 63
 	reqEncodedWrite     = dirWrite | unsafe.Sizeof(encodedArgs{})<<sizeShift | magic | 64
 	reqSubvolSyncWait   = dirWrite | unsafe.Sizeof(subvolWait{})<<sizeShift | magic | 65
-	reqGetFlags         = dirRead | unsafe.Sizeof(uintptr(0))<<sizeShift | 'f'<<8 | 1
-	reqSetFlags         = dirWrite | unsafe.Sizeof(uintptr(0))<<sizeShift | 'f'<<8 | 2
+	reqGetFlags         = unix.FS_IOC_GETFLAGS // has the size of a long, although the kernel moves an int
+	reqSetFlags         = unix.FS_IOC_SETFLAGS
 	reqGetXFlags        = dirRead | unsafe.Sizeof(fsxattr{})<<sizeShift | 'X'<<8 | 31
 	reqSetXFlags        = dirWrite | unsafe.Sizeof(fsxattr{})<<sizeShift | 'X'<<8 | 32
 	reqEnableVerity     = dirWrite | unsafe.Sizeof(verityArgs{})<<sizeShift | 'f'<<8 | 133
@@ -95,8 +95,6 @@ const (
 const (
 	_ = -(uintptr(reqFiclone) ^ unix.FICLONE)
 	_ = -(uintptr(reqFicloneRange) ^ unix.FICLONERANGE)
-	_ = -(uintptr(reqGetFlags) ^ unix.FS_IOC_GETFLAGS)
-	_ = -(uintptr(reqSetFlags) ^ unix.FS_IOC_SETFLAGS)
 	_ = -(uintptr(reqEnableVerity) ^ unix.FS_IOC_ENABLE_VERITY)
 	_ = -(uintptr(dirRead|dirWrite|24<<sizeShift|magic|54) ^ unix.FIDEDUPERANGE)
 	_ = -(uintptr(dirNone|0x12<<8|97) ^ unix.BLKFLSBUF)

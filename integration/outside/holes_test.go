@@ -178,7 +178,7 @@ func used(t testing.TB, dir string) int64 {
 	tool(t, "sync", "-f", dir)
 	var st unix.Statfs_t
 	must(t, unix.Statfs(dir, &st))
-	return int64(st.Blocks-st.Bfree) * st.Bsize
+	return int64(st.Blocks-st.Bfree) * int64(st.Bsize)
 }
 
 // Time goes by data, not by size.

@@ -199,3 +199,12 @@ exec /usr/bin/rsync "$@"
 	}
 	wantSame(t, src, current(t, dest))
 }
+
+func sameFile(t testing.TB, a, b string) bool {
+	t.Helper()
+	fa, err := os.Stat(a)
+	must(t, err)
+	fb, err := os.Stat(b)
+	must(t, err)
+	return os.SameFile(fa, fb)
+}

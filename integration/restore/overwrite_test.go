@@ -107,7 +107,7 @@ func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
 		check(t, os.Mkdir(target, 0o755))
 		for _, name := range []string{"/d", "/z"} {
 			check(t, obstacle(target+name))
-			check(t, unix.UtimesNanoAt(unix.AT_FDCWD, target+name, []unix.Timespec{{Sec: old.Unix(), Nsec: 7}, {Sec: old.Unix(), Nsec: 7}}, unix.AT_SYMLINK_NOFOLLOW))
+			check(t, unix.UtimesNanoAt(unix.AT_FDCWD, target+name, twice(t, old.Add(7-time.Duration(old.Nanosecond()))), unix.AT_SYMLINK_NOFOLLOW))
 		}
 		before := tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z")
 		p.restore(t, "-t", target, "--overwrite=never", "-n")
@@ -318,4 +318,12 @@ func TestAnOrdinaryUserIsPromisedTheSame(t *testing.T) {
 	if got := tool(t, "cat", target+"/newer", p.mount+"/roots"); got != "tarx" {
 		t.Errorf("what is newer, or not theirs, has %q", got)
 	}
+}
+
+// twice is a time as access and modification time.
+func twice(t *testing.T, at time.Time) []unix.Timespec {
+	t.Helper()
+	ts, err := unix.TimeToTimespec(at)
+	check(t, err)
+	return []unix.Timespec{ts, ts}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,7 +78,12 @@ func (l *listing) take(e rsyncexec.Listed) {
 		l.err = ignoreUnseen(err)
 		return
 	}
-	target := unix.Stat_t{Mode: kindOf(e.Kind, backup), Nlink: 1, Mtim: unix.Timespec{Sec: e.Mtime.Unix()}, Rdev: backup.Rdev}
+	mtime, err := unix.TimeToTimespec(e.Mtime) // fails for years that 32-bit machines do not have
+	if err != nil {
+		l.err = fmt.Errorf("time of %q in the target: %w", e.Path, err)
+		return
+	}
+	target := unix.Stat_t{Mode: kindOf(e.Kind, backup), Nlink: 1, Mtim: mtime, Rdev: backup.Rdev}
 	switch {
 	case isDir(target) && !isDir(backup):
 		l.dirs[e.Path] = &bothSides{backup: backup, target: target}
