@@ -21,16 +21,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Open opens the regular file at path in a backup of dest for reading. The
-// backup is named as find does it: by name, unique prefix, "latest" or
-// "latest~N". path is relative to the root of the backup; a leading slash means
-// that root. Symlinks are followed while they stay inside the backup; ".." and
-// symlinks never lead out. Nothing but a regular file is ever opened.
-//
-// A block that fails its checksum gives EIO from Read.
-//
-// Errors match ErrNoBackup, ErrAmbiguous, ErrNoPath, ErrUsage, ErrBackupGone,
-// or those of List. Reading needs the rights that the file's mode asks for.
+// Open is rsbtbackup.Open.
 func Open(ctx context.Context, dest, backup, path string) (*os.File, error) {
 	rel, err := store.BackupPath(path)
 	if err != nil {
@@ -73,22 +64,13 @@ func openFile(v *store.View, path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), pos.Name()), nil
 }
 
-// LsOptions are the options of Ls.
+// LsOptions are those of rsbtbackup.LsOptions, where each field has its comment.
 type LsOptions struct {
-	Recursive bool // what is in subdirectories, too
-	// Pick is given the sorted names in a directory and returns those to list:
-	// one that is not listed costs next to nothing. Nil: all.
-	Pick func(names []string) []string
+	Recursive bool
+	Pick      func(names []string) []string
 }
 
-// Ls calls emit for what stands at path in a backup of dest: of a directory
-// each entry, sorted by name, of anything else that alone. With Recursive the
-// entries of a directory come right after it. Symlinks on the way to path are
-// followed as in Open; one at its end is shown, unless path ends in a slash.
-// An error of emit ends the listing and is returned.
-//
-// The memory used is that of the largest directory on the way. Errors are
-// those of Open.
+// Ls is rsbtbackup.Ls.
 func Ls(ctx context.Context, dest, backup, path string, o LsOptions, emit func(facts.Entry) error) error {
 	rel, err := store.BackupPath(path)
 	if err != nil {

@@ -17,32 +17,20 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Listing is what DEST holds.
+// Listing is that of rsbtbackup.Listing, where each field has its comment.
 type Listing struct {
-	Dest    string           `json:"dest"`
-	Backups []facts.Snapshot `json:"backups"` // oldest first
-	// Pending tells that an unfinished backup lies there: one that is being
-	// made, or one that was interrupted and will be resumed or removed.
-	Pending bool `json:"pending"`
-	// Running tells that it is being made.
-	Running bool `json:"running"`
-	// Foreign are the other entries of DEST; they are never touched.
-	Foreign []string `json:"foreign"`
-	// Hidden are those of them that are called like a backup and are, or hide,
-	// one, as something is mounted on them.
-	Hidden []string `json:"hidden"`
-	// AtMost tells that Exclusive is an upper bound: there is too much to ask the
-	// kernel who else has each part of it, or it can not tell.
-	AtMost bool   `json:"at_most,omitempty"`
-	Free   uint64 `json:"free"`  // bytes, as statfs tells an ordinary user
-	Total  uint64 `json:"total"` // bytes
+	Dest    string
+	Backups []facts.Snapshot
+	Pending bool
+	Running bool
+	Foreign []string
+	Hidden  []string
+	AtMost  bool
+	Free    uint64
+	Total   uint64
 }
 
-// List reads DEST. It takes no lock and changes nothing, so it never waits
-// for a running backup, and works on a read-only mount. It needs read access
-// to DEST and .log.
-//
-// Errors match ErrDest, ErrNotBtrfs or ErrNotInitialized.
+// List is rsbtbackup.List.
 func List(ctx context.Context, dest string) (*Listing, error) {
 	s, err := store.Open(dest)
 	if err != nil {
@@ -52,11 +40,7 @@ func List(ctx context.Context, dest string) (*Listing, error) {
 	return l, errors.Join(err, s.Close(), ctx.Err())
 }
 
-// ListSizes is List with Exclusive filled in for each backup, and Added where
-// the record does not have it. It looks at every extent that a backup does not
-// share with the one before it, so it takes longer the more has changed. Both
-// stay nil for everybody but root, whom alone the kernel tells, and while
-// something is mounted on a backup.
+// ListSizes is rsbtbackup.ListSizes.
 func ListSizes(ctx context.Context, dest string) (*Listing, error) {
 	s, err := store.Open(dest)
 	if err != nil {

@@ -39,27 +39,20 @@ const (
 	defaultMinMetadata = 128 << 20
 )
 
-// Options are the options of Check. The zero value is usable.
+// Options are those of rsbtbackup.CheckOptions, where each field has its comment.
 type Options struct {
-	// MaxAge of the newest complete backup, counted from the end of its
-	// transfer or else from its name; 0 means 26 hours.
-	MaxAge time.Duration
-	// MinFree is the least space that must be free; the zero value means 5 %.
-	// Below twice as much it warns.
-	MinFree facts.MinFree
-	// MinMetadata is the least room for metadata, in bytes; 0 means 128 MiB, or
-	// a 64th of a filesystem below 8 GiB. Below twice as much it warns.
-	MinMetadata uint64
-	// AcceptDamaged are the names of backups whose damage is known and accepted: it is told, and fails no check.
+	MaxAge        time.Duration
+	MinFree       facts.MinFree
+	MinMetadata   uint64
 	AcceptDamaged []string
-	Now           time.Time // zero is the present
+	Now           time.Time
 }
 
-// Report has the answers, always in the same order.
+// Report is that of rsbtbackup.CheckReport, where each field has its comment.
 type Report struct {
-	Dest    string              `json:"dest"`
-	Level   facts.CheckLevel    `json:"level"` // the worst
-	Results []facts.CheckResult `json:"results"`
+	Dest    string
+	Level   facts.CheckLevel
+	Results []facts.CheckResult
 }
 
 func (r *Report) add(name string, level facts.CheckLevel, format string, args ...any) {
@@ -92,13 +85,7 @@ func (r *Report) failure() error {
 	return fail.Kindf(facts.ErrCheck, "%d of %d checks of %s failed: %s", len(failed), len(r.Results), r.Dest, strings.Join(failed, "; "))
 }
 
-// Run looks at DEST and reports on each of the questions in CheckResult. It
-// takes no lock, not even for an instant, so a backup can run or start
-// meanwhile, and it works on a read-only mount. It needs no more than read
-// access to DEST and .log.
-//
-// Errors match ErrCheck if any result is CheckFail, or are those of List. The
-// report is valid with any error.
+// Run is rsbtbackup.Check.
 func Run(ctx context.Context, dest string, o Options) (*Report, error) {
 	report := &Report{Dest: dest, Level: facts.CheckOK}
 	in, err := look(ctx, dest, o)

@@ -27,49 +27,27 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Options of Diff. The zero value compares everything, the fastest way.
+// Options are those of rsbtbackup.DiffOptions, where each field has its comment.
 type Options struct {
-	// Path limits it to what is at or below, relative to the root of the
-	// backups. What moved in or out across that line is added or removed.
 	Path   string
 	Method facts.DiffMethod
 }
 
-// Difference is what Diff found.
+// Difference is that of rsbtbackup.Difference, where each field has its comment.
 type Difference struct {
-	Dest   string           `json:"dest"`
-	From   string           `json:"from"`
-	To     string           `json:"to"`
-	Path   string           `json:"path,omitempty"`
-	Method facts.DiffMethod `json:"method"` // how it was found
-	// Entries are sorted by Path.
-	Entries []facts.DiffEntry `json:"-"`
-	// Unread says what could not be compared, and why.
-	Unread []string `json:"unread,omitempty"`
+	Dest    string
+	From    string
+	To      string
+	Path    string
+	Method  facts.DiffMethod
+	Entries []facts.DiffEntry
+	Unread  []string
 }
 
 // maxUnread bounds Difference.Unread.
 const maxUnread = 1000
 
-// Run compares the backups from and to, each given as a name, a unique
-// prefix, "latest" or "latest~N". It takes no lock and changes nothing.
-//
-// Modified means that the content differs: a file rewritten with the same
-// bytes is no difference. A file is the same as before, under whatever name,
-// if its inode number and time of birth are: snapshots keep both. As rsync
-// makes a new file of one that was renamed at the source, a file that is gone
-// and a new one are a rename too if size, modification time to the nanosecond
-// and content agree. Of what could not be read nothing is said, and data that
-// both backups have in one place on the disk need not be read, if root asks.
-// Subvolumes nested in a backup are not looked into.
-//
-// With DiffSend the time is proportional to what changed, with DiffWalk to
-// what is there; memory in either case to what changed.
-//
-// Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrNoBackup,
-// ErrAmbiguous, ErrBackupGone, ErrUsage for a path that leaves the backup,
-// ErrNoPath (and fs.ErrNotExist) for one that is in neither, and ErrNotCompared,
-// with which the Difference is valid.
+// Run is rsbtbackup.Diff.
 func Run(ctx context.Context, dest, from, to string, o Options) (*Difference, error) {
 	inside := ""
 	if o.Path != "" {

@@ -19,34 +19,17 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// PathHistory is what History found.
+// PathHistory is that of rsbtbackup.PathHistory, where each field has its comment.
 type PathHistory struct {
-	Dest     string          `json:"dest"`
-	Path     string          `json:"path"`    // relative to the root of each backup; "." is that root
-	Backups  int             `json:"backups"` // how many there are
-	Versions []facts.Version `json:"-"`       // oldest first
-	// Unread says what could not be looked up or compared, and why.
-	Unread []string `json:"unread,omitempty"`
-	// Passed are backups that can not be opened at all: what they had is not here.
-	Passed []string `json:"passed,omitempty"`
+	Dest     string
+	Path     string
+	Backups  int
+	Versions []facts.Version
+	Unread   []string
+	Passed   []string
 }
 
-// History goes through all backups, oldest first, and lists the distinct
-// versions of path, which is relative to their roots and never leaves them.
-//
-// A version ends where type, content, mode, owner, modification time or
-// extended attributes differ, or where that can not be told since something can
-// not be read. Content is read only where inode, ctime, size and, for root, its
-// place on the disk do not settle it. A backup in which the path can not be
-// looked up is passed over, and so is one that can not be opened at all. Of a directory it is the directory itself that is meant,
-// whose modification time tells that names in it came or went, not what
-// happened to the files in it. It takes no lock; a backup that is deleted
-// meanwhile is left out.
-//
-// Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrUsage for a path
-// that would leave the backup, ErrNoPath (and fs.ErrNotExist) for one that no
-// backup has, fs.ErrPermission, and ErrNotCompared, with which the PathHistory,
-// if there is one, is valid.
+// History is rsbtbackup.History.
 func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	inside, err := store.InsidePath(path)
 	if err != nil {

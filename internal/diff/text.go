@@ -30,13 +30,7 @@ const maxText = 1 << 20
 // errNotLines: one of two is no file at all.
 var errNotLines = errors.New("not a file")
 
-// Text returns the unified difference of one file between two backups, ""
-// if there is none. The file may be missing in one of them. Text is UTF-8
-// without NUL, of at most 1 MiB. In the header a name that is not plain is in
-// double quotes, as git has it.
-//
-// Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for what
-// is no regular file.
+// Text is rsbtbackup.TextDiff.
 func Text(ctx context.Context, dest, from, to, path string) (string, error) {
 	inside, err := store.InsidePath(path)
 	if err != nil {

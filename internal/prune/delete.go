@@ -15,43 +15,29 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// DeleteOptions are the options of Delete. The zero value is usable.
+// DeleteOptions are those of rsbtbackup.DeleteOptions, where each field has its comment.
 type DeleteOptions struct {
-	// Force deletes pinned backups, the newest, and the newest complete one too.
 	Force bool
-	// Wait returns only when the space of what was deleted is free again.
-	Wait bool
+	Wait  bool
 
-	// DryRun reports what would be deleted, and the space that would free, and
-	// changes nothing.
 	DryRun   bool
 	LockWait time.Duration
-	Now      time.Time // zero is the present
+	Now      time.Time
 	Logger   *slog.Logger
-	// Progress is called after each deletion.
 	Progress func(done, total int)
 }
 
-// DeleteReport says what Delete did.
+// DeleteReport is that of rsbtbackup.DeleteReport, where each field has its comment.
 type DeleteReport struct {
-	Dest    string   `json:"dest"`
-	DryRun  bool     `json:"dry_run"`
-	Deleted []string `json:"deleted"` // in a dry run, what would be
-	// Frees is the file data, in bytes, that goes with all of them. It is nil
-	// without root, with a backup hidden by a mount, and outside a dry run.
-	Frees *uint64 `json:"frees,omitempty"`
-	// AtMost tells that Frees is an upper bound, as of Listing.
-	AtMost  bool     `json:"at_most,omitempty"`
-	Repairs []string `json:"repairs,omitempty"`
+	Dest    string
+	DryRun  bool
+	Deleted []string
+	Frees   *uint64
+	AtMost  bool
+	Repairs []string
 }
 
-// Delete removes the backups that refs name: full names, unique prefixes,
-// "latest" or "latest~N". All are looked up before the first is deleted. The
-// owner of the backups and root may do this.
-//
-// Errors match ErrNoBackup, ErrAmbiguous, ErrGuard (pinned, the newest, or the
-// newest complete backup, without Force), or what opening and locking DEST gives. The
-// report is valid with any error.
+// Delete is rsbtbackup.Delete.
 func Delete(ctx context.Context, dest string, refs []string, o DeleteOptions) (*DeleteReport, error) {
 	report := &DeleteReport{Dest: dest, DryRun: o.DryRun}
 	if len(refs) == 0 {

@@ -12,13 +12,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// PinOptions are the options of Pin and Unpin. The zero value is usable.
+// PinOptions are those of rsbtbackup.PinOptions, where each field has its comment.
 type PinOptions struct {
-	Note string // why; kept in the record
-	// LockWait is how long to wait for another process that changes records; 0
-	// is a minute.
+	Note     string
 	LockWait time.Duration
-	Now      time.Time // zero is the present
+	Now      time.Time
 	Logger   *slog.Logger
 }
 

@@ -18,24 +18,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// CloneReport says what Clone made.
+// CloneReport is that of rsbtbackup.CloneReport, where each field has its comment.
 type CloneReport struct {
-	Dest   string `json:"dest"`
-	Backup string `json:"backup,omitempty"`
-	Path   string `json:"path"` // of the new subvolume
-	// Notices say that Verify has found damage in the backup, which the subvolume
-	// then has too.
-	Notices []string `json:"notices,omitempty"`
+	Dest    string
+	Backup  string
+	Path    string
+	Notices []string
 }
 
-// Clone makes a writable snapshot of a backup at path, which must not exist
-// and must be on the filesystem of dest, but not in dest. The parent of path
-// is resolved once. The snapshot is on disk when Clone returns. No data is
-// read. Root and the owner of the backup may do this.
-//
-// Errors match ErrUsage (also as a *FakeSuperError), ErrTarget (path exists, its parent does not, or it is
-// on another filesystem), ErrGuard (inside dest), ErrNoSpace, ErrNoBackup,
-// ErrAmbiguous, or those of List. The report is never nil.
+// Clone is rsbtbackup.Clone.
 func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error) {
 	report := &CloneReport{Dest: dest, Path: path}
 	if path == "" {

@@ -23,32 +23,24 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 )
 
-// InitOptions are the options of Init. The zero value is usable.
+// InitOptions are those of rsbtbackup.InitOptions, where each field has its comment.
 type InitOptions struct {
-	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
-	Logger   *slog.Logger  // nil is silence; activity.log is written either way
+	LockWait time.Duration
+	Logger   *slog.Logger
 }
 
-// InitReport says what Init found and did.
+// InitReport is that of rsbtbackup.InitReport, where each field has its comment.
 type InitReport struct {
-	Dest string `json:"dest"` // without symlinks
-	// Already is set when DEST was initialised before; nothing was changed.
-	Already bool `json:"already"`
-	// Adopted names the program whose backups were found: "RsbtBackup",
-	// "rsyncbtrfs" or empty.
-	Adopted  string   `json:"adopted,omitempty"`
-	Backups  int      `json:"backups"` // found in DEST
-	Warnings []string `json:"warnings,omitempty"`
+	Dest     string
+	Already  bool
+	Adopted  string
+	Backups  int
+	Warnings []string
 }
 
 const markerText = "rsbtbackup layout 1\n"
 
-// Init makes dest, an existing directory on btrfs, a backup directory. It may
-// be run again at any time, also after a run that was interrupted. Whoever may
-// create files in dest may do this.
-//
-// Errors match ErrDest (missing, not a directory), ErrNotBtrfs, ErrLocked,
-// ErrNoSpace, or the errno of the call that failed.
+// Init is rsbtbackup.Init.
 func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) {
 	dir, err := openDest(dest)
 	if err != nil {

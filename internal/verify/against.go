@@ -18,11 +18,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// AgainstOptions are the options of VerifyAgainst. What Backup was told to
-// leave out has to be left out here, too.
+// AgainstOptions are those of rsbtbackup.AgainstOptions, where each field has its comment.
 type AgainstOptions struct {
-	Backup string // as in Delete; "" is the newest one
-	// Source is what to compare with, as in BackupOptions.
+	Backup        string
 	Source        string
 	OneFileSystem bool
 	Filter        []string
@@ -33,37 +31,25 @@ type AgainstOptions struct {
 	RsyncProgram  string
 	Logger        *slog.Logger
 	Progress      func(rsyncexec.Progress)
-	// Found is called for each difference: what rsync would do to the backup to
-	// make it the same as the source. "*deleting" is what only the backup has.
-	Found func(rsyncexec.Change)
+	Found         func(rsyncexec.Change)
 }
 
-// AgainstReport says what VerifyAgainst compared.
+// AgainstReport is that of rsbtbackup.AgainstReport, where each field has its comment.
 type AgainstReport struct {
-	Dest   string `json:"dest"`
-	Backup string `json:"backup"`
-	Source string `json:"source"`
-	// Differences is how many entries differ. Changes has the first 1,000.
-	Differences int                   `json:"differences"`
-	Changes     []facts.AgainstChange `json:"changes"`
-	RsyncExit   int                   `json:"rsync_exit"`
-	Stats       *rsyncexec.Stats      `json:"stats,omitempty"`
-	Complaints  []string              `json:"complaints,omitempty"`
-	Damaged     int                   `json:"damaged"` // as in VerifyReport
-	Started     time.Time             `json:"started"` // UTC
-	Ended       time.Time             `json:"ended"`   // UTC
+	Dest        string
+	Backup      string
+	Source      string
+	Differences int
+	Changes     []facts.AgainstChange
+	RsyncExit   int
+	Stats       *rsyncexec.Stats
+	Complaints  []string
+	Damaged     int
+	Started     time.Time
+	Ended       time.Time
 }
 
-// Against compares a backup with a source, file by file: contents by
-// checksum, and every attribute a backup keeps. It is rsync that compares, and
-// nothing is changed on either side. Then the backup is read once more, as Verify
-// does and with what that writes down, since rsync takes zeros for what the disk
-// refuses. What changed in the source since the backup shows as a difference,
-// like anything else.
-//
-// Errors match ErrDiffers, ErrDamaged, ErrUnread, ErrNoBackup, ErrAmbiguous,
-// ErrSource, ErrUsage, or those of List; what rsync could not read is an error as
-// well. The report is valid with any error.
+// Against is rsbtbackup.VerifyAgainst.
 func Against(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport, error) {
 	report := &AgainstReport{Dest: dest, Source: o.Source, Started: time.Now().UTC()}
 	if o.Backup == "" {
