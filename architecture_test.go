@@ -121,7 +121,7 @@ var testHelp = []string{loopfs, testbin, servers, streams}
 
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
-	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go",
+	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/store/repairplan.go",
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 }
 

@@ -9,13 +9,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
 )
@@ -76,31 +74,6 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 	return done, err
 }
 
-// curRepair is what is to be done about cur.
-type curRepair struct {
-	clear bool   // what stands there is in the way
-	to    string // the backup to name; empty for none
-	text  string // what was done, once it is
-}
-
-// planCur decides what becomes of cur, which is to name the newest complete backup; ok is false if nothing does. Where it
-// is not known which one that is, cur stays as it is. It is pure.
-func planCur(st *State) (r curRepair, ok bool) {
-	newest := st.NewestComplete()
-	if st.guessing() || st.CurHidden() || st.Doubt != "" && st.current() != nil {
-		return curRepair{}, false
-	}
-	switch {
-	case newest == nil && st.Cur == Absent, newest != nil && newest.Current:
-		return curRepair{}, false
-	case newest == nil:
-		return curRepair{clear: true, text: fmt.Sprintf("%s was a %s although there is no complete backup", CurName, st.Cur)}, true
-	case st.Cur == Symlink:
-		return curRepair{to: newest.Name, text: fmt.Sprintf("%s pointed to %q, now to %s", CurName, st.CurLink, newest.Name)}, true
-	}
-	return curRepair{clear: st.Cur != Absent, to: newest.Name, text: fmt.Sprintf("%s was %s, now it names %s", CurName, st.Cur, newest.Name)}, true
-}
-
 // repairCur lets cur name the newest complete backup.
 func (s *Store) repairCur(st *State, now time.Time) (string, error) {
 	r, ok := planCur(st)
@@ -122,15 +95,6 @@ func (s *Store) repairCur(st *State, now time.Time) (string, error) {
 		st.Backups[i].Current = st.Backups[i].Name == r.to
 	}
 	return r.text, nil
-}
-
-// current returns the complete backup that cur names, or nil.
-func (st *State) current() *facts.Snapshot {
-	i := slices.IndexFunc(st.Backups, func(b facts.Snapshot) bool { return b.Current && b.Status == facts.Complete })
-	if i < 0 {
-		return nil
-	}
-	return &st.Backups[i]
 }
 
 // clear frees one of our names. A link or an empty directory is removed;
