@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
@@ -168,5 +169,38 @@ func TestRsyncCanNotStart(t *testing.T) {
 			wantOneError(t, r)
 			d.check(t, src)
 		})
+	}
+}
+
+// TestAnUnprovenPendingStaysUnproven: a first backup was interrupted, and is gone on with from another source, whose files
+// have the same sizes and times. Their contents are compared. A run that is interrupted before it has done so must not
+// make the next one trust sizes and times.
+func TestAnUnprovenPendingStaysUnproven(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M")
+	dest := filepath.Join(mount, "dest")
+	must(t, os.Mkdir(dest, 0o700))
+	wantExit(t, run(t, "init", dest), 0)
+	sources := map[string]string{}
+	when := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	for _, text := range []string{"one", "two"} {
+		dir := filepath.Join(t.TempDir(), text)
+		must(t, os.Mkdir(dir, 0o700))
+		for i := range 5 {
+			name := filepath.Join(dir, fmt.Sprint("file ", i))
+			must(t, os.WriteFile(name, []byte(strings.Repeat(text, 1000)), 0o600))
+			must(t, os.Chtimes(name, when, when))
+		}
+		sources[text] = dir
+	}
+	copies := fakeRsync(t, `"$REAL" "$@"; exit 30`)
+	nothing := fakeRsync(t, `case "$*" in *--version*) exec "$REAL" "$@";; esac; exit 30`)
+	wantExit(t, runEnv(t, copies, "backup", sources["one"], dest), 1)
+	wantExit(t, runEnv(t, nothing, "backup", sources["two"], dest), 1)
+	wantExit(t, run(t, "backup", sources["two"], dest), 0)
+	for i := range 5 {
+		if got := read(t, filepath.Join(dest, "cur", fmt.Sprint("file ", i))); !strings.HasPrefix(got, "two") {
+			t.Errorf("file %d begins with %q", i, got[:3])
+		}
 	}
 }

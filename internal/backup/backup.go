@@ -147,7 +147,7 @@ func (x opened) backUp(ctx context.Context) (end outcome, err error) {
 	defer func() { err = errors.Join(err, filled.close()) }()
 	transferred, err := filled.transfer(ctx)
 	if err != nil {
-		return transferred, err
+		return transferred, filled.stopped(ctx, err)
 	}
 	judged := transferred.judge()
 	if judged.verdict.err != nil {

@@ -141,11 +141,11 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 		return y, err
 	}
 	if y.scanned, err = y.scan(ctx); err != nil {
-		return y, errors.Join(err, y.work.Close())
+		return y, errors.Join(y.stopped(ctx, fail.Step("scan source", err)), y.work.Close())
 	}
 	tree, err := y.prepare(ctx)
 	if err != nil {
-		return y, errors.Join(err, y.close())
+		return y, errors.Join(y.stopped(ctx, err), y.close())
 	}
 	y.tree = tree
 	return y, nil
@@ -190,7 +190,7 @@ func (x filled) enter(phase store.WorkPhase) error {
 // prepare makes pending what rsync can be trusted to bring up to date.
 func (x filled) prepare(ctx context.Context) (*pending.Prepared, error) {
 	if x.plan.doubtful {
-		if err := x.writeOut(); err != nil {
+		if err := x.writtenOut(); err != nil {
 			return nil, err
 		}
 	}
@@ -230,14 +230,6 @@ func (x filled) prepareTree(ctx context.Context) (*pending.Prepared, error) {
 func (x filled) provesLinks() bool {
 	return x.src.Local() && !x.plan.doubtful && !x.plan.checksum &&
 		!rsyncexec.ComparesAll(x.o.RsyncArgs) && !rsyncexec.ParseStored(x.o.RsyncArgs, true).NoHardLinks
-}
-
-// writeOut lets every file of a doubtful pending be clean or in error.
-func (x filled) writeOut() error {
-	if err := x.flush(); err != nil {
-		return err
-	}
-	return fail.Step("note", x.enter(store.PhaseTransfer))
 }
 
 // heal removes from pending what a damaged base gave it.

@@ -23,6 +23,9 @@ type plan struct {
 	why      string          // why pending is discarded or resumed, for the log
 	checksum bool            // compare contents, not sizes and times
 	doubtful bool            // pending may hold, in memory, what the disk does not
+	// unproven: pending is resumed, but its sizes and times say nothing before all of it was compared. A run that is stopped
+	// before that must leave it so.
+	unproven bool
 	// maxDelete is how many percent of the files of the base may go; 0 is all.
 	maxDelete int
 	naming    store.Naming
@@ -113,7 +116,7 @@ func (p *plan) planWork(st *store.State, src *source.Source) {
 		return
 	case trust != trustNot && p.first():
 		// Nothing else to start from: what was copied is worth reading.
-		p.work, p.checksum, p.doubtful = store.WorkResume, true, trust == trustByChecksum
+		p.work, p.checksum, p.unproven, p.doubtful = store.WorkResume, true, true, trust == trustByChecksum
 		return
 	case trust == trustFully:
 		p.why = "it was begun from another source"

@@ -70,7 +70,23 @@ func (x judged) abandon() error {
 		return errors.Join(err, x.discard())
 	}
 	x.tell.Log.Info("making durable what was copied, to resume from")
-	return errors.Join(err, x.flush())
+	return errors.Join(err, x.keepPending())
+}
+
+// keepPending makes durable what the next run goes on from, and lets it trust that as far as this run did.
+func (x filled) keepPending() error {
+	if x.plan.unproven {
+		return x.writtenOut()
+	}
+	return x.flush()
+}
+
+// stopped is err of a step before rsync. What is resumed is kept as it was if the run was merely stopped.
+func (x filled) stopped(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || x.plan.work != store.WorkResume {
+		return err
+	}
+	return errors.Join(err, x.keepPending())
 }
 
 // settle makes pending durable, with its holes.
