@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"golang.org/x/sys/unix"
 )
 
 // Step wraps err, if any, and lets a full disk or quota be recognised by
@@ -35,3 +36,8 @@ func Kindf(kind error, format string, args ...any) error {
 
 // Kind files err under one of the kinds of facts, which errors.Is then finds.
 func Kind(kind, err error) error { return kindError{kind, err} }
+
+// IsFull tells that there is no room, or no quota, left.
+func IsFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}

@@ -243,3 +243,33 @@ func mergeRanges(ranges []facts.DamagedRange) []facts.DamagedRange {
 	}
 	return merged
 }
+
+// AddOwn queues all the data of a file in pending, under each of its names.
+func (p *Pool) AddOwn(dir *os.File, name, path string) error {
+	f, err := at.OpenOwn(dir, name, unix.O_RDONLY|unix.O_DIRECT)
+	if err != nil {
+		return err
+	}
+	st, err := at.StatFile(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	file := p.Hold(f, path, st.Size)
+	defer p.Release(file)
+	return p.AddData(file, st)
+}
+
+// ReadWhole reads f as Verify does, closes it, and tells whether all was well.
+func ReadWhole(ctx context.Context, f *os.File, size int64) bool {
+	good := false
+	pool, err := NewPool(ctx, 1, func(int64) {}, func(f *File) { good = f.Err == nil && len(f.Bad) == 0 })
+	if err != nil {
+		_ = f.Close() // opened for reading
+		return false
+	}
+	file := pool.Hold(f, "", size)
+	pool.Add(file, 0, size)
+	pool.Release(file)
+	pool.Wait()
+	return good
+}

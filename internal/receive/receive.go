@@ -111,14 +111,6 @@ func removeWork(work *os.File) error {
 	return err
 }
 
-// RemoveLeftover removes from Work what a run that died has left there, and tells whether there was anything.
-func RemoveLeftover(work *os.File) (was bool, err error) {
-	if _, err := at.Stat(work, workName); errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return true, removeWork(work)
-}
-
 // head is the first command of a stream.
 type head struct {
 	name          string

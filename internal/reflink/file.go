@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
 // file works on bare descriptors: for each of very many small files an os.File
@@ -108,7 +109,7 @@ func (c *cloner) once(dir *clonedDir, name string, st unix.Stat_t, make func() e
 	}
 	c.linkMu.Lock()
 	defer c.linkMu.Unlock()
-	key := inodeKey{uint64(st.Dev), st.Ino}
+	key := mounts.InodeOf(&st)
 	first, ok := c.links[key]
 	if !ok {
 		if err := make(); err != nil {

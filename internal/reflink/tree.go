@@ -18,6 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
@@ -42,7 +43,7 @@ func Copy(ctx context.Context, root, target *os.File, o Options) (Result, error)
 		return Result{}, err
 	}
 	c := &cloner{
-		ctx: ctx, log: o.Log, target: target, crew: walk.NewCrew(), links: map[inodeKey]*firstLink{}, progress: o.Progress,
+		ctx: ctx, log: o.Log, target: target, crew: walk.NewCrew(), links: map[mounts.Inode]*firstLink{}, progress: o.Progress,
 		umask: readUmask(), chownAll: top.Mode&unix.S_ISGID != 0 || os.Getegid() != 0,
 	}
 	c.copy(root, o.Paths)
@@ -68,7 +69,7 @@ type cloner struct {
 	progress func(facts.ReflinkStats)
 
 	linkMu sync.Mutex // held while a file with several names is copied
-	links  map[inodeKey]*firstLink
+	links  map[mounts.Inode]*firstLink
 }
 
 type counters struct {
@@ -81,8 +82,6 @@ func (n *counters) load() facts.ReflinkStats {
 		Specials: n.specials.Load(), HardLinks: n.hardLinks.Load(), Bytes: n.bytes.Load(),
 	}
 }
-
-type inodeKey struct{ dev, ino uint64 }
 
 // firstLink is the copy of an inode of which more names will come.
 type firstLink struct {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -94,7 +95,7 @@ type overwriting struct {
 
 	mu     sync.Mutex
 	found  inTheWay
-	linked map[inodeKey]*linkedNames
+	linked map[mounts.Inode]*linkedNames
 }
 
 // lookInTheWay is read-only.
@@ -104,7 +105,7 @@ func (x aimed) lookInTheWay(ctx context.Context) (inTheWay, error) {
 	}
 	o := &overwriting{
 		mode: x.o.Overwrite, delete: x.o.Delete, excludes: len(x.o.Exclude) > 0, fake: x.stored.FakeSuper, backup: x.view.Root, target: x.target.dir, shown: x.target.shown, paths: x.paths,
-		spared: x.target.spared, linked: map[inodeKey]*linkedNames{},
+		spared: x.target.spared, linked: map[mounts.Inode]*linkedNames{},
 	}
 	if x.target.remote != nil {
 		return x.listTheWay(ctx, o)

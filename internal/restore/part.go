@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 	"github.com/rsbtbackup/rsbtbackup/internal/reflink"
 )
 
@@ -26,21 +27,19 @@ type linkedNames struct {
 	names  []linkedName
 }
 
-type inodeKey struct{ dev, ino uint64 }
-
 type linkedName struct {
 	path   string
-	backup inodeKey
+	backup mounts.Inode
 }
 
 func (o *overwriting) link(path string, backup, target unix.Stat_t) {
-	key := inodeKey{dev: uint64(target.Dev), ino: target.Ino}
+	key := mounts.Inode{Dev: uint64(target.Dev), Ino: target.Ino}
 	l := o.linked[key]
 	if l == nil {
 		l = &linkedNames{target: target}
 		o.linked[key] = l
 	}
-	l.names = append(l.names, linkedName{path, inodeKey{dev: uint64(backup.Dev), ino: backup.Ino}})
+	l.names = append(l.names, linkedName{path, mounts.Inode{Dev: uint64(backup.Dev), Ino: backup.Ino}})
 }
 
 // toPart returns the names that must not stay linked: those of another file of
@@ -56,13 +55,13 @@ func (o *overwriting) toPart() ([]string, error) {
 		if same && len(l.names) == int(l.target.Nlink) && !o.excludes {
 			continue
 		}
-		stay := inodeKey{}
+		stay := mounts.Inode{}
 		for _, n := range l.names {
 			equal, err := o.sameAttributes(n.path)
 			switch {
 			case err != nil:
 				return nil, err
-			case equal && stay == inodeKey{}:
+			case equal && stay == mounts.Inode{}:
 				stay = n.backup
 			case !equal || n.backup != stay:
 				paths = append(paths, n.path)

@@ -1,12 +1,15 @@
 package at
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
+// StatFile is fstat(2).
 func StatFile(f *os.File) (unix.Stat_t, error) {
 	var st unix.Stat_t
 	err := Retry(func() error { return unix.Fstat(int(f.Fd()), &st) })
@@ -16,8 +19,10 @@ func StatFile(f *os.File) (unix.Stat_t, error) {
 // ProcPath is a path to what f has open, whatever its own path is by now.
 func ProcPath(f *os.File) string { return ProcFD + strconv.Itoa(int(f.Fd())) }
 
+// ProcFD and the number of a descriptor are a path to what it has open.
 const ProcFD = "/proc/self/fd/"
 
+// KindOf names the kind of a file by its mode.
 func KindOf(mode uint32) string {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -34,4 +39,18 @@ func KindOf(mode uint32) string {
 		return "block device"
 	}
 	return "character device"
+}
+
+// Chmod changes the mode of what may not be possible to open: fchmodat2
+// (Linux 6.6) follows no symlink, before that /proc stands in for it.
+func Chmod(dir *os.File, name string, mode uint32) error {
+	err := unix.Fchmodat(int(dir.Fd()), name, mode, unix.AT_SYMLINK_NOFOLLOW)
+	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {
+		return Error("chmod", dir, name, err)
+	}
+	f, err := Open(dir, name, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode), f.Close())
 }
