@@ -150,6 +150,7 @@ var homes = []home{
 	{path: "github.com/hanwen/go-fuse", forTests: true},
 	{path: "github.com/santhosh-tekuri/jsonschema", forTests: true},
 	{path: "github.com/rogpeppe/go-internal", forTests: true},
+	{path: "golang.org/x/tools", packages: []string{"scripts/typecheck"}, strict: true},
 }
 
 // diskNames are what a destination is made of; see layout.go.
@@ -220,6 +221,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/cenkalti/backoff/v5"`, "backoff"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/pelletier/go-toml/v2"`, "go-toml"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "github.com/santhosh-tekuri/jsonschema/v6"`, "jsonschema"},
+		{"special imports stay home", "bench/a.go", `package main; import "golang.org/x/tools/go/packages"`, "x/tools"},
 		{"special imports stay home", "a.go", `package rsbtbackup; import "testing"`, "imports testing"},
 		{"special imports stay home", "bench/a.go", `package main; import "os/exec"`, ""},
 		{"special imports stay home", "bench/a.go", `package main; import "testing"`, "imports testing"},
@@ -337,7 +339,7 @@ func (f file) isTest() bool { return strings.HasSuffix(f.name, "_test.go") }
 // isTool: programs that help with measuring and testing are no part of the product.
 func (f file) isTool() bool {
 	top, _, _ := strings.Cut(f.dir(), "/")
-	return top == "bench" || top == "integration"
+	return top == "bench" || top == "integration" || top == "scripts"
 }
 
 // home is where an import belongs. Test files may have it anywhere, unless strict is set. Tools may
