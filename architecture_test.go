@@ -41,6 +41,7 @@ const (
 	configs = "internal/config"
 	jobRuns = "internal/jobs"
 	imports = "internal/imports"
+	shares  = "internal/share"
 
 	layoutFile = "internal/store/layout.go"
 )
@@ -49,7 +50,7 @@ const (
 // floors, as far as mayImport says; never one beside it, or above.
 var floors = [][]string{
 	{command},
-	{jobRuns, imports},
+	{jobRuns, imports, shares},
 	{configs},
 	{"."},
 	{"internal/backup"},
@@ -71,8 +72,9 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention", configs, jobRuns, imports},
+	command:             {".", "retention", configs, jobRuns, imports, shares},
 	imports:             {configs},
+	shares:              {".", configs},
 	jobRuns:             {".", configs},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
@@ -123,6 +125,7 @@ var testHelp = []string{loopfs, testbin, servers, streams}
 var decisions = []string{
 	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/store/repairplan.go",
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
+	"internal/share/stanza.go",
 }
 
 // The limits of roomsStaySmall, in lines. Those of a room and of the library are lines of code, without comments and

@@ -7,7 +7,7 @@
 # Asks for the sudo password at most once, and not at all when nothing is missing.
 set -euo pipefail
 
-# Each line is a program or an absolute path, and the package that brings it.
+# Each line is a program or an absolute path, which may be a pattern, and the package that brings it.
 readonly DEMO='
 rsync               rsync
 mkfs.btrfs          btrfs-progs
@@ -21,6 +21,9 @@ mksquashfs          squashfs-tools
 bindfs              bindfs
 /usr/sbin/sshd      openssh-server
 ssh                 openssh-client
+smbd                samba
+/usr/lib/*/samba/vfs/shadow_copy2.so samba-vfs-modules
+smbclient           smbclient
 setfacl             acl
 setfattr            attr
 setcap              libcap2-bin
@@ -62,7 +65,7 @@ missing_packages() { # LIST
 
 is_there() {
 	if [[ $1 == /* ]]; then
-		[[ -e $1 ]]
+		compgen -G "$1" >/dev/null
 	else
 		command -v "$1" >/dev/null
 	fi

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/share"
 )
 
 const (
@@ -52,7 +53,7 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &silent):
 		return silent.code
-	case errors.As(err, &unknown), errors.Is(err, config.ErrConfig), errors.Is(err, config.ErrNoConfig):
+	case errors.As(err, &unknown), errors.Is(err, config.ErrConfig), errors.Is(err, config.ErrNoConfig), errors.Is(err, share.ErrPath):
 		return exitUsage
 	case errors.As(err, &usage), errors.Is(err, rsbtbackup.ErrUsage), errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrNoPath):
 		return exitUsage

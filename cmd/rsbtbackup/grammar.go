@@ -34,6 +34,7 @@ type grammar struct {
 	Receive receiveCommand `cmd:"" help:"Make a backup of an archive, or of a btrfs send stream, on standard input."`
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
+	Share   shareCommand   `cmd:"" help:"Print what Samba needs to show backups as previous versions."`
 	Run     runCommand     `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`
 	Status  statusCommand  `cmd:"" help:"Show how each job of the config stands."`
 	Config  configCommand  `cmd:"" help:"Check, show or begin a config of many jobs."`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/share"
 )
 
 // lastHints never leaves somebody alone with a refusal.
@@ -22,6 +23,8 @@ func lastHints(err error, i invocation) ([]string, bool) {
 	diff, isDiff := i.command.(*diffCommand)
 	_, isCheck := i.command.(*checkCommand)
 	switch {
+	case errors.Is(err, share.ErrPath):
+		return []string{"to share DEST itself: " + quoteAll("rsbtbackup", "share", i.dest(), "--browse")}, true
 	case errors.As(err, &checked):
 		return checkHints(checked), true
 	case isCheck && len(i.args) > 0 && exitCode(err) == exitFailed:

@@ -20,7 +20,7 @@ var jsonTypes = map[string]any{
 	"path_version": versionOfPathObject{}, "history": historyObject{}, "change": changeObject{},
 	"restore": restoreObject{}, "clone": cloneObject{}, "copy": copyObject{}, "receive": receiveObject{}, "damage": damageObject{}, "verify": verifyObject{},
 	"against": againstObject{}, "problem": problemObject{}, "config": configObject{}, "job": jobObject{}, "try": tryObject{}, "step": stepObject{}, "run": runObject{}, "status": statusObject{},
-	"check": checkObject{}, "version": versionObject{}, "error": errorObject{},
+	"check": checkObject{}, "share": shareObject{}, "version": versionObject{}, "error": errorObject{},
 }
 
 // Whatever has a type is described, field by field.

@@ -1,5 +1,5 @@
-// Package testserver runs the servers that tests reach: an sshd and an rsync
-// daemon, each on a free port of the loopback addresses.
+// Package testserver runs the servers that tests reach: an sshd, an rsync daemon and an smbd, each on a free port of the
+// loopback addresses.
 package testserver
 
 import (
@@ -83,7 +83,13 @@ path = %s
 // serve runs a server until the test ends, and returns once it answers.
 func serve(t testing.TB, port int, name string, args ...string) {
 	t.Helper()
+	serveEnv(t, port, nil, name, args...)
+}
+
+func serveEnv(t testing.TB, port int, env []string, name string, args ...string) {
+	t.Helper()
 	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	check(t, cmd.Start())

@@ -1,0 +1,141 @@
+package share
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// Options are those of Make.
+type Options struct {
+	Path   string // the directory to be shared; "": the source of the newest backup
+	Name   string // of the share; "": made of the last part of Path
+	Browse bool   // share DEST itself: each backup is a directory
+	Now    time.Time
+}
+
+// Share is what smb.conf has to say, and what the backups in DEST have to do with it.
+type Share struct {
+	Name     string   `json:"name"`
+	Dest     string   `json:"dest"`
+	Path     string   `json:"path"`               // that is shared
+	Source   string   `json:"source,omitempty"`   // the directory whose backups are in DEST, as it is here
+	Stanza   []string `json:"stanza"`             // lines for smb.conf
+	Backups  int      `json:"backups"`            // that are shown
+	Unshown  []string `json:"unshown"`            // backups that Windows does not show, or at a wrong time
+	Warnings []string `json:"warnings,omitempty"` // what keeps people from seeing them
+}
+
+// Make reads DEST and says how it is shared. It changes nothing.
+func Make(ctx context.Context, dest string, o Options) (*Share, error) {
+	l, err := rsbtbackup.List(ctx, dest)
+	if err != nil {
+		return nil, err
+	}
+	s := &Share{Dest: l.Dest, Backups: len(l.Backups), Unshown: []string{}}
+	if o.Browse {
+		s.Path = l.Dest
+	} else if err := s.find(sourceOf(l.Backups), o.Path); err != nil {
+		return nil, err
+	}
+	s.Name = cmp.Or(o.Name, nameFor(s.Path))
+	for _, path := range []string{s.Dest, s.Path, s.Source} {
+		if err := checkPath(path); err != nil {
+			return nil, err
+		}
+	}
+	if o.Browse {
+		s.Stanza = browseStanza(*s)
+	} else {
+		s.Stanza = versionsStanza(*s, o.Now)
+		s.Backups, s.Unshown = shown(l.Backups)
+		s.Warnings = unshownWarnings(s.Unshown)
+	}
+	closed, err := closedTo(l.Dest)
+	if err != nil {
+		return nil, err
+	}
+	s.Warnings = append(s.Warnings, closed...)
+	return s, nil
+}
+
+// ErrPath is matched by what Make returns where there is no directory on this machine whose previous versions the backups
+// could be, or smb.conf cannot name it.
+var ErrPath = errors.New("nothing to share")
+
+// find sets the directory that is shared, and that of which the backups are. Samba compares paths without symlinks.
+func (s *Share) find(source, path string) error {
+	if source != "" && config.Host(source) == "" {
+		s.Source = realOr(source)
+	}
+	switch {
+	case path != "":
+		real, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrPath, err)
+		}
+		if s.Path, err = filepath.Abs(real); err != nil {
+			return fmt.Errorf("%w: %w", ErrPath, err)
+		}
+	case s.Source == "" && source == "":
+		return fmt.Errorf("%w: no backup in %s says what it was made of", ErrPath, s.Dest)
+	case s.Source == "":
+		return fmt.Errorf("%w: the backups in %s are of %s, which is on another machine", ErrPath, s.Dest, source)
+	default:
+		s.Path = s.Source
+	}
+	info, err := os.Stat(s.Path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrPath, err)
+	case !info.IsDir():
+		return fmt.Errorf("%w: %s is no directory", ErrPath, s.Path)
+	}
+	if !isBelow(s.Path, s.Source) {
+		s.Source = s.Path // it was moved here, or is a copy
+	}
+	return nil
+}
+
+func sourceOf(backups []rsbtbackup.Snapshot) string {
+	for _, b := range slices.Backward(backups) {
+		if b.Record != nil && b.Record.Source != "" {
+			return b.Record.SourceName()
+		}
+	}
+	return ""
+}
+
+func realOr(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return filepath.Clean(path)
+}
+
+// closedTo names the directories, from the root to DEST, that other users may not go through, and DEST if they may not
+// list it: Samba reads as the user who asks.
+func closedTo(dest string) ([]string, error) {
+	var warnings []string
+	for dir, need := dest, os.FileMode(0o005); ; dir, need = filepath.Dir(dir), 0o001 {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return nil, fmt.Errorf("share: %w", err)
+		}
+		if info.Mode().Perm()&need != need {
+			warnings = append(warnings, fmt.Sprintf("the mode of %s is %#o: Samba reads as the user who asks, and other users see no backup before: chmod o+%s %s",
+				dir, info.Mode().Perm(), map[os.FileMode]string{0o005: "rx", 0o001: "x"}[need], dir))
+		}
+		if dir == filepath.Dir(dir) {
+			return warnings, nil
+		}
+	}
+}

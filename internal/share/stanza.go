@@ -1,0 +1,113 @@
+package share
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+)
+
+// nameFormat is that of a backup's name, and samba's word for it. A backup that was begun in the minute of another has
+// the seconds in its name, too: shadow_copy2 reads no two formats, and takes it for the other one.
+const (
+	nameFormat  = "2006-01-02-15:04"
+	sambaFormat = "%Y-%m-%d-%H:%M"
+)
+
+// versionsStanza makes the backups the previous versions of a directory.
+func versionsStanza(s Share, now time.Time) []string {
+	return []string{
+		"[" + s.Name + "]",
+		"    path = " + s.Path,
+		"    # In a share that is there already only what follows is new: the backups in " + s.Dest + " as previous versions.",
+		"    # If [global] has vfs objects, repeat them here, before shadow_copy2.",
+		"    vfs objects = shadow_copy2",
+		"    shadow:snapdir = " + s.Dest,
+		"    shadow:basedir = " + s.Source,
+		"    shadow:format = " + sambaFormat,
+		"    shadow:sort = desc",
+		"    # The names are local time: smbd must run in the time zone of rsbtbackup, which is " + now.Format("MST (-07:00)") + " now.",
+		"    # The hour that the end of summer time repeats has one version for both.",
+		"    shadow:localtime = yes",
+	}
+}
+
+// browseStanza shares DEST itself. Windows takes no colon in a name; U+A789 looks like one.
+func browseStanza(s Share) []string {
+	return []string{
+		"[" + s.Name + "]",
+		"    path = " + s.Path,
+		"    read only = yes",
+		"    # Names with a colon are no names for Windows: it is shown another character that looks like one.",
+		"    # If [global] has vfs objects, repeat them here, before catia.",
+		"    vfs objects = catia",
+		"    catia:mappings = 0x3a:0xa789",
+	}
+}
+
+// shown counts the backups that stand under their time, and names the others: those with seconds in their names, and
+// those that were named in another time zone.
+func shown(backups []rsbtbackup.Snapshot) (count int, others []string) {
+	others = []string{}
+	for _, b := range backups {
+		if b.Name == b.Time.Local().Format(nameFormat) {
+			count++
+		} else {
+			others = append(others, b.Name)
+		}
+	}
+	return count, others
+}
+
+func unshownWarnings(names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Windows does not show %d of the backups, such as %s, or at a wrong time: their names have seconds, or are of another time zone",
+		len(names), names[len(names)-1])}
+}
+
+var (
+	validName  = regexp.MustCompile(`^[\p{L}\p{N}_]([\p{L}\p{N}_. -]{0,78}[\p{L}\p{N}_.-])?$`)
+	notInName  = regexp.MustCompile(`[^\p{L}\p{N}_.-]+`)
+	takenNames = []string{"global", "homes", "printers", "print$", "ipc$"}
+)
+
+// CheckName tells what is wrong with the name of a share.
+func CheckName(name string) error {
+	for _, taken := range takenNames {
+		if strings.EqualFold(name, taken) {
+			return fmt.Errorf("%q has a meaning of its own in smb.conf", name)
+		}
+	}
+	if !validName.MatchString(name) {
+		return fmt.Errorf("%q is no name for a share: it has letters, digits, and after the first blanks and . _ -, 80 at most", name)
+	}
+	return nil
+}
+
+// nameFor makes a name of the last part of a path.
+func nameFor(path string) string {
+	name := strings.Trim(notInName.ReplaceAllString(filepath.Base(path), "-"), "-.")
+	if CheckName(name) != nil {
+		return "backups"
+	}
+	return name
+}
+
+// checkPath refuses what smb.conf cannot say: it puts something in the place of %, ends a line at \ in another way, and
+// has no escapes.
+func checkPath(path string) error {
+	bad := func(r rune) bool { return r < ' ' || strings.ContainsRune("%\\\"\x7f\uFFFD", r) }
+	if strings.ContainsFunc(path, bad) || path != strings.TrimSpace(path) {
+		return fmt.Errorf("%w: %q cannot be written in smb.conf, as it has %%, \\, a quote, a control character, or a blank at its end", ErrPath, path)
+	}
+	return nil
+}
+
+func isBelow(path, dir string) bool {
+	return dir != "" && (path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/"))
+}
