@@ -18,6 +18,8 @@ require github.com/cenkalti/backoff/v5 v5.0.3
 
 require github.com/hanwen/go-fuse/v2 v2.12.1
 
+require github.com/coreos/go-systemd/v22 v22.7.0
+
 require (
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect

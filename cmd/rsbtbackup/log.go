@@ -24,11 +24,15 @@ func newLogger(u *ui, f *flags) *slog.Logger {
 	case f.Verbose:
 		level = slog.LevelDebug
 	}
+	attr := cleanAttr
+	if u.journal {
+		attr = journalAttr
+	}
 	h := withoutErrors{tint.NewTextHandler(logWriter{u}, &tint.Options{
 		Level:       level,
 		TimeFormat:  time.TimeOnly,
 		NoColor:     !u.colours(f.Color),
-		ReplaceAttr: cleanAttr,
+		ReplaceAttr: attr,
 	})}
 	if f.Verbose {
 		return slog.New(h)

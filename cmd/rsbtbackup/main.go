@@ -11,6 +11,7 @@
 //	json.go      what --json prints
 //	config.go    many jobs: the config; its hints in hintconfig.go
 //	runjobs.go   the jobs; what is shown of them in runbars.go
+//	notify.go    what systemd is told
 //	signals.go   what Ctrl-C does
 //	complete.go  what the Tab key asks; the scripts for shells are in completion.go
 package main

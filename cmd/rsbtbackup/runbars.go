@@ -22,6 +22,7 @@ import (
 type runWatcher struct {
 	u      *ui
 	screen *mpb.Progress // nil where no bars belong
+	unit   *unitStatus
 
 	mu   sync.Mutex
 	bars map[string]*jobBar
@@ -29,7 +30,7 @@ type runWatcher struct {
 }
 
 func newRunWatcher(u *ui) *runWatcher {
-	w := &runWatcher{u: u, bars: map[string]*jobBar{}, held: map[string]*heldLines{}}
+	w := &runWatcher{u: u, bars: map[string]*jobBar{}, held: map[string]*heldLines{}, unit: &unitStatus{log: u.log}}
 	if u.terminal && !u.quiet && !u.json {
 		w.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
 		u.setBar(w.screen)
@@ -55,6 +56,7 @@ func (w *runWatcher) Log(j config.Job) *slog.Logger {
 // Begins shows the bar of a step.
 func (w *runWatcher) Begins(j config.Job, s jobs.Step) {
 	w.u.log.Info("begins", "job", j.Name, "step", s)
+	w.unit.begins(j.Name, s)
 	w.mu.Lock()
 	delete(w.held, j.Name) // what a try before this one said is in its warning
 	w.mu.Unlock()
@@ -124,6 +126,9 @@ func (w *runWatcher) Ends(v jobs.Verdict) {
 		w.u.note(err.Error())
 	}
 }
+
+// Done is called when all steps of a job have ended.
+func (w *runWatcher) Done(r jobs.Result) { w.unit.done(r.Job.Name, exitOf(r) == exitOK) }
 
 func (w *runWatcher) remove() {
 	if w.screen == nil {

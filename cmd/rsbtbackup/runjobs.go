@@ -112,6 +112,8 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 	}
 	started := time.Now()
 	w := newRunWatcher(u)
+	w.unit.ready(len(picked))
+	defer w.unit.watch(ctx)()
 	results := jobs.Run(ctx, picked, jobs.Options{
 		Jobs: cmp.Or(int(c.AtOnce), read.Run.Jobs, 1), PerHost: read.Run.PerHost, PerDisk: read.Run.PerDisk,
 		IfOlderThan: time.Duration(c.IfOlderThan), DryRun: c.DryRun,

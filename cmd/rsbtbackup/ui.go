@@ -36,6 +36,7 @@ type ui struct {
 	log            *slog.Logger
 	rsyncLines     *heldLines // nil where none are held back
 	terminal       bool       // stderr is one that understands cursor movement
+	journal        bool       // stderr is the journal, whose lines have priorities
 	shown          bool       // stdout is a terminal
 
 	mu   sync.Mutex
@@ -45,6 +46,7 @@ type ui struct {
 
 func newUI(stdout, stderr io.Writer) *ui {
 	u := &ui{stdout: stdout, stderr: stderr, shown: isTerminal(stdout)}
+	u.journal = toJournal(stderr)
 	u.terminal = isTerminal(stderr) && os.Getenv("TERM") != "dumb"
 	return u
 }
@@ -108,14 +110,24 @@ func (u *ui) object(values ...any) error {
 // note prints a line on stderr that is neither error nor log.
 func (u *ui) note(text string) {
 	if !u.quiet {
-		u.write(u.stderr, "rsbtbackup: "+clean(text)+"\n")
+		u.tell(prioNotice, text)
 	}
 }
 
 // trouble prints what went wrong while the command goes on.
-func (u *ui) trouble(text string) { u.write(u.stderr, "rsbtbackup: "+clean(text)+"\n") }
+func (u *ui) trouble(text string) { u.tell(prioError, text) }
 
-func (u *ui) hint(text string) { u.write(u.stderr, "hint: "+clean(text)+"\n") }
+func (u *ui) hint(text string) { u.line(prioNotice, "hint: "+clean(text)) }
+
+func (u *ui) tell(priority, text string) { u.line(priority, "rsbtbackup: "+clean(text)) }
+
+// line prints one line on stderr, with its priority if the journal takes it.
+func (u *ui) line(priority, text string) {
+	if !u.journal {
+		priority = ""
+	}
+	u.write(u.stderr, priority+text+"\n")
+}
 
 // fail prints an error and its hints.
 func (u *ui) fail(err error, code int, hints []string) {
@@ -124,7 +136,7 @@ func (u *ui) fail(err error, code int, hints []string) {
 		return
 	}
 	text := clean(message(err))
-	u.write(u.stderr, "rsbtbackup: "+text+"\n")
+	u.line(prioError, "rsbtbackup: "+text)
 	for _, hint := range hints {
 		u.hint(hint)
 	}
@@ -144,7 +156,7 @@ func (u *ui) delivered(cmd command) int {
 		return exitOK
 	}
 	if !errors.Is(lost, syscall.EPIPE) {
-		u.write(u.stderr, "rsbtbackup: "+clean(oneLine(lost))+"\n")
+		u.trouble(oneLine(lost))
 	}
 	if _, changes := cmd.(changesDest); changes {
 		return exitOK
@@ -153,8 +165,15 @@ func (u *ui) delivered(cmd command) int {
 }
 
 // logLine takes a finished line from the log. Its parts were cleaned one by
-// one: the colours around them are escape sequences too.
-func (u *ui) logLine(line []byte) { u.write(u.stderr, string(line)) }
+// one: the colours around them are escape sequences too. In the journal a line
+// begins with its priority, and the space after that is none of its text.
+func (u *ui) logLine(line []byte) {
+	text := string(line)
+	if u.journal {
+		text = strings.Replace(text, "> ", ">", 1)
+	}
+	u.write(u.stderr, text)
+}
 
 // write is where everything ends up. A bar that has ended takes no more lines.
 func (u *ui) write(w io.Writer, text string) {

@@ -26,12 +26,15 @@ func (r runner) run(ctx context.Context, j config.Job, t try) (o outcome) {
 			o.result.Verdicts = []Verdict{v}
 			r.Watcher.Ends(v)
 		}
-		if o.again || r.DryRun {
+		if o.again {
 			return
 		}
-		if err := writeState(r.StateDir, t.state.add(o.result)); err != nil {
-			r.log(j).Warn("what is remembered of the job could not be written", "err", err)
+		if !r.DryRun {
+			if err := writeState(r.StateDir, t.state.add(o.result)); err != nil {
+				r.log(j).Warn("what is remembered of the job could not be written", "err", err)
+			}
 		}
+		r.Watcher.Done(o.result)
 	}()
 	if j.TimeLimit > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, j.TimeLimit, fmt.Errorf("the job took longer than its time-limit of %v", j.TimeLimit))

@@ -31,6 +31,7 @@ type Watcher interface {
 	Transfers(j config.Job, p rsbtbackup.Progress)
 	Verifies(j config.Job, p rsbtbackup.VerifyProgress)
 	Ends(v Verdict)
+	Done(r Result) // all steps of a job have ended, or it was not begun
 }
 
 // Run runs jobs, the longest first, and returns what became of each, in the order of jobs. It returns when all have
@@ -152,5 +153,7 @@ func (r runner) notBegun(ctx context.Context, j config.Job, t try) Result {
 		v.Error = "not tried again: " + err.Error()
 	}
 	r.Watcher.Ends(v)
-	return Result{Job: j, Verdicts: []Verdict{v}, Tries: t.number, Started: t.began, Ended: now}
+	result := Result{Job: j, Verdicts: []Verdict{v}, Tries: t.number, Started: t.began, Ended: now}
+	r.Watcher.Done(result)
+	return result
 }
