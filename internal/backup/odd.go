@@ -19,7 +19,6 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
-	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -38,7 +37,7 @@ type crowded struct {
 	names map[[2]uint64][]string // by device and inode
 }
 
-func (c *crowded) look(root, dir *os.File, name string, st *unix.Stat_t) {
+func (c *crowded) look(path string, st *unix.Stat_t) {
 	if st.Nlink <= maxNames || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return
 	}
@@ -48,7 +47,7 @@ func (c *crowded) look(root, dir *os.File, name string, st *unix.Stat_t) {
 		c.names = map[[2]uint64][]string{}
 	}
 	id := [2]uint64{uint64(st.Dev), st.Ino}
-	c.names[id] = append(c.names[id], walk.Below(root, dir, name))
+	c.names[id] = append(c.names[id], path)
 }
 
 // beyond are the names beyond the limit, the same ones in every run.

@@ -34,6 +34,7 @@ type scanned struct {
 	walked *scan.Result // nil: nobody walked
 	root   *os.File     // of the source, where somebody walked
 	file   *os.File     // the new catalog
+	seen   *sights      // by the walk; nil: it was not to look
 }
 
 func (s scanned) full() bool { return !s.use }
@@ -88,15 +89,22 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 		s.why = orElse(s.why, err)
 	}
 	defer old.Close()
-	o := scan.Options{OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem)}
-	s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Spec.Path, rules, o, known)
+	walk := func(known *scan.Reader) {
+		o := scan.Options{OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem)}
+		if s.seen = nil; !p.use || x.o.OneFileSystem {
+			s.seen = newSights(x.work)
+			o.See, o.SeeDir = s.seen.See, s.seen.SeeDir
+		}
+		s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Spec.Path, rules, o, known)
+	}
+	walk(known)
 	if errors.Is(err, scan.ErrCatalog) {
 		s.why = orElse(s.why, err)
 		if err := rewind(s.file); err != nil {
 			return s, err
 		}
-		s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Spec.Path, rules, o, nil)
 		known = nil
+		walk(nil)
 	}
 	if err != nil || known == nil {
 		return s, err

@@ -40,17 +40,12 @@ func (f *sparseFiles) addLacking(work *os.File, path string, st *unix.Stat_t) {
 // sparseListed are those with holes among what rsync is asked about. What cannot be read, rsync says.
 func (x filled) sparseListed() ([]string, error) {
 	var found sparseFiles
-	look := func(dir *os.File, rel, name string) {
-		if st, err := at.Stat(dir, name); err == nil && pending.MayBeSparse(&st) {
-			found.addLacking(x.work, path.Join(rel, name), &st)
-		}
-	}
 	l := x.listed()
 	for _, rel := range l.Dirs {
 		if dir, err := at.OpenBeneath(x.root, rel); err == nil {
 			names, _ := at.Names(dir)
 			for _, name := range names {
-				look(dir, rel, name)
+				found.look(x.work, dir, path.Join(rel, name))
 			}
 			if err := dir.Close(); err != nil {
 				return nil, err
@@ -58,14 +53,24 @@ func (x filled) sparseListed() ([]string, error) {
 		}
 	}
 	for _, name := range l.Names {
-		if dir, err := at.OpenBeneath(x.root, path.Dir(name)); err == nil {
-			look(dir, path.Dir(name), path.Base(name))
-			if err := dir.Close(); err != nil {
-				return nil, err
-			}
-		}
+		x.lookForHoles(&found, name)
 	}
 	return found.paths, nil
+}
+
+// lookForHoles looks at one name below the source.
+func (x filled) lookForHoles(found *sparseFiles, name string) {
+	if dir, err := at.OpenBeneath(x.root, path.Dir(name)); err == nil {
+		found.look(x.work, dir, name)
+		_ = dir.Close() // it was only read
+	}
+}
+
+// look looks at what dir, which is at that of rel, has of that name.
+func (f *sparseFiles) look(work, dir *os.File, rel string) {
+	if st, err := at.Stat(dir, path.Base(rel)); err == nil && pending.MayBeSparse(&st) {
+		f.addLacking(work, rel, &st)
+	}
 }
 
 // copySparse brings files with holes up to date, of those at paths that the

@@ -12,7 +12,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
-	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -26,19 +26,11 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		paths, err := x.sparseListed()
 		return surveyed{sparse: paths}, err
 	}
-	var sparse sparseFiles
-	var odd source.Oddities
-	var many crowded
-	v, err := source.Look(ctx, x.src, x.o.OneFileSystem, func(root, dir *os.File, name string, st *unix.Stat_t) {
-		if pending.MayBeSparse(st) {
-			sparse.addLacking(x.work, walk.Below(root, dir, name), st)
-		}
-		odd.Look(root, dir, name, st)
-		many.look(root, dir, name, st)
-	})
+	seen, err := x.seenOnce(ctx)
 	if err != nil {
 		return surveyed{}, err
 	}
+	v := seen.Survey
 	free, _, err := x.dest.Space()
 	if err != nil {
 		return surveyed{}, err
@@ -64,13 +56,47 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 			return surveyed{}, err
 		}
 	}
-	apart, err := x.apart(ctx, &odd, many.beyond())
+	apart, err := x.apart(ctx, &seen.odd, seen.many.beyond())
 	if err != nil {
 		return surveyed{}, err
 	}
 	return surveyed{
-		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: sparse.paths, emptied: skipped, apart: apart, empty: odd.Empty(),
+		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: seen.sparse.paths, emptied: skipped, apart: apart, empty: seen.odd.Empty(),
 	}, nil
+}
+
+// sights are what is gathered while the source is walked, by several goroutines.
+type sights struct {
+	*source.Survey
+	sparse sparseFiles
+	odd    source.Oddities
+	many   crowded
+}
+
+func newSights(work *os.File) *sights {
+	s := &sights{}
+	s.Survey = source.NewSurvey(func(dir int, path string, st *unix.Stat_t) {
+		if pending.MayBeSparse(st) {
+			s.sparse.addLacking(work, path, st)
+		}
+		s.odd.Look(dir, path, st)
+		s.many.look(path, st)
+	})
+	return s
+}
+
+// seenOnce is what the scan has seen, or what a walk sees now. What pending has lost since the scan, that has not seen.
+func (x filled) seenOnce(ctx context.Context) (*sights, error) {
+	if x.seen == nil || x.plan.doubtful || store.KnownDamaged(x.plan.base) {
+		s := newSights(x.work)
+		return s, s.Look(ctx, x.src, x.o.OneFileSystem)
+	}
+	for _, name := range x.doubts {
+		x.lookForHoles(&x.seen.sparse, name)
+	}
+	slices.Sort(x.seen.sparse.paths)
+	x.seen.sparse.paths = slices.Compact(x.seen.sparse.paths)
+	return x.seen, nil
 }
 
 // surveyed is what a look at the source tells the transfer; the zero value is

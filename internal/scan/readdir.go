@@ -22,6 +22,7 @@ type reader struct {
 	known   []filesystem // those seen by this reader
 	buf     []byte
 	names   []string
+	last    unix.Statx_t // of what was looked at last
 }
 
 const (
@@ -46,6 +47,9 @@ func (r *reader) read(path string, seen Entry) (Dir, error) {
 	d, err := r.readOpen(fd, path, seen)
 	if closed := unix.Close(fd); err == nil {
 		err = pathError("close", r.shown(path), closed)
+	}
+	if err == nil && r.options.SeeDir != nil && !d.Unread {
+		r.options.SeeDir(path)
 	}
 	return d, err
 }
@@ -143,6 +147,9 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (Entry, bool, er
 			return e, false, err
 		}
 	}
+	if r.options.See != nil && !e.isOpen() {
+		r.options.See(fd, join(dir, name), &r.last)
+	}
 	e.FS = fs.identity // of what is not entered, that of the directory it is in
 	if e.isSymlink() {
 		e.Target, err = hashLink(fd, name)
@@ -154,12 +161,12 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (Entry, bool, er
 }
 
 func (r *reader) stat(fd int, name string, flags int) (Entry, uint64, error) {
-	var st unix.Statx_t
-	err := at.Retry(func() error { return unix.Statx(fd, name, statFlags|flags, statMask, &st) })
+	st := &r.last
+	err := at.Retry(func() error { return unix.Statx(fd, name, statFlags|flags, statMask, st) })
 	if err != nil {
 		return Entry{}, 0, err
 	}
-	return newEntry(name, &st), unix.Mkdev(st.Dev_major, st.Dev_minor), nil
+	return newEntry(name, st), unix.Mkdev(st.Dev_major, st.Dev_minor), nil
 }
 
 func newEntry(name string, st *unix.Statx_t) Entry {

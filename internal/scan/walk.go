@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -21,6 +23,10 @@ type Options struct {
 	OneFileSystem bool
 	// Skip are paths that are left out.
 	Skip []string
+	// See, if set, is told of everything but the directories that are entered, in the open directory dir, and SeeDir of
+	// these, by several goroutines.
+	See    func(dir int, path string, st *unix.Statx_t)
+	SeeDir func(path string)
 }
 
 // mark goes from a directory to those in it, for the one who is shown them.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
-	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
 // maxEmpty bounds how many files are remembered that say they are empty.
@@ -43,8 +42,8 @@ const (
 	pseudo        // nothing has a size
 )
 
-// Look takes in one file.
-func (o *Oddities) Look(root, dir *os.File, name string, st *unix.Stat_t) {
+// Look takes in one file, in the open directory dir; path is relative to the source.
+func (o *Oddities) Look(dir int, path string, st *unix.Stat_t) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink < 2 && st.Size > 0 {
 		return
 	}
@@ -52,8 +51,7 @@ func (o *Oddities) Look(root, dir *os.File, name string, st *unix.Stat_t) {
 	if kind == trusted {
 		return
 	}
-	path := walk.Below(root, dir, name)
-	odd := st.Size == 0 && (kind == pseudo || hasContent(dir, name))
+	odd := st.Size == 0 && (kind == pseudo || hasContent(dir, filepath.Base(path)))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if odd && len(o.empty) < maxEmpty {
@@ -69,7 +67,7 @@ func (o *Oddities) Look(root, dir *os.File, name string, st *unix.Stat_t) {
 	}
 }
 
-func (o *Oddities) kind(dir *os.File, dev uint64) trust {
+func (o *Oddities) kind(dir int, dev uint64) trust {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	kind, known := o.trust[dev]
@@ -80,7 +78,7 @@ func (o *Oddities) kind(dir *os.File, dev uint64) trust {
 		o.trust = map[uint64]trust{}
 	}
 	var fs unix.Statfs_t
-	if at.Retry(func() error { return unix.Fstatfs(int(dir.Fd()), &fs) }) == nil {
+	if at.Retry(func() error { return unix.Fstatfs(dir, &fs) }) == nil {
 		kind = trustOf(int64(uint32(fs.Type)))
 		o.trust[dev] = kind
 	}
@@ -99,13 +97,13 @@ func trustOf(fsType int64) trust {
 }
 
 // hasContent reads a byte of a file that says it is empty.
-func hasContent(dir *os.File, name string) bool {
-	f, err := at.Open(dir, name, unix.O_RDONLY, 0)
+func hasContent(dir int, name string) bool {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
-	n, _ := unix.Read(int(f.Fd()), make([]byte, 1))
+	defer unix.Close(fd) //nolint:errcheck // it was only read
+	n, _ := unix.Read(fd, make([]byte, 1))
 	return n > 0
 }
 

@@ -19,41 +19,62 @@ import (
 // sparseFrom is how much less than its size a file has on disk if its holes are worth keeping.
 const sparseFrom = 128 << 10
 
-// survey is what a walk of the source found. Rules that exclude are not
+// Survey is what a walk of the source found, told by several goroutines. Rules that exclude are not
 // applied, and what can not be read is left to rsync to complain of.
-type survey struct {
+type Survey struct {
 	Bytes   atomic.Uint64 // on disk
 	Entries atomic.Int64  // all kinds of files, the root too
 	Sparse  atomic.Bool   // some file has holes worth keeping
+
+	// found, if set, is told of each file in the open directory dir.
+	found func(dir int, path string, st *unix.Stat_t)
 
 	mu sync.Mutex
 	// What is on another filesystem, relative to SRC.
 	Mounts, Subvolumes []string
 }
 
-// Look walks a local source, on one filesystem only if oneFS is set. It
-// is a forecast: what can not be read does not count.
-//
-// found, if set, is told of each file in dir, from several goroutines.
-func Look(ctx context.Context, src *Source, oneFS bool, found func(root, dir *os.File, name string, st *unix.Stat_t)) (*survey, error) {
+// NewSurvey begins one.
+func NewSurvey(found func(dir int, path string, st *unix.Stat_t)) *Survey {
+	return &Survey{found: found}
+}
+
+// See takes in what is no directory, or a directory that is not entered.
+func (v *Survey) See(dir int, path string, stx *unix.Statx_t) {
+	v.Entries.Add(1)
+	if stx.Mode&unix.S_IFMT == unix.S_IFDIR {
+		v.skip(path, stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0)
+		return
+	}
+	st := at.StatOf(stx)
+	v.see(dir, path, &st)
+}
+
+// SeeDir takes in a directory.
+func (v *Survey) SeeDir(string) { v.Entries.Add(1) }
+
+func (v *Survey) see(dir int, path string, st *unix.Stat_t) {
+	v.Bytes.Add(uint64(st.Blocks) * 512)
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size-st.Blocks*512 >= sparseFrom {
+		v.Sparse.Store(true)
+	}
+	v.found(dir, path, st)
+}
+
+// Look walks a local source, on one filesystem only if oneFS is set, where nobody else does. It is a forecast: what can
+// not be read does not count.
+func (v *Survey) Look(ctx context.Context, src *Source, oneFS bool) error {
 	root, err := os.OpenFile(src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer root.Close()
-	v := &survey{}
 	v.Entries.Add(1)
 	w := walk.Walker{
 		Visit: func(dir *os.File, e os.DirEntry) error {
 			v.Entries.Add(1)
 			if st, err := at.Stat(dir, e.Name()); err == nil {
-				v.Bytes.Add(uint64(st.Blocks) * 512)
-				if e.Type().IsRegular() && st.Size-st.Blocks*512 >= sparseFrom {
-					v.Sparse.Store(true)
-				}
-				if found != nil {
-					found(root, dir, e.Name(), &st)
-				}
+				v.see(int(dir.Fd()), walk.Below(root, dir, e.Name()), &st)
 			}
 			return nil
 		},
@@ -82,10 +103,10 @@ func Look(ctx context.Context, src *Source, oneFS bool, found func(root, dir *os
 		},
 		Unreadable: func(*os.File, error) error { return nil },
 	}
-	return v, w.Walk(ctx, root)
+	return w.Walk(ctx, root)
 }
 
-func (v *survey) skip(path string, mount bool) {
+func (v *Survey) skip(path string, mount bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if mount {
