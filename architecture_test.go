@@ -40,6 +40,7 @@ const (
 	streams = "internal/teststream"
 	configs = "internal/config"
 	jobRuns = "internal/jobs"
+	hooks   = "internal/hooks"
 	imports = "internal/imports"
 	shares  = "internal/share"
 
@@ -51,7 +52,7 @@ const (
 var floors = [][]string{
 	{command},
 	{jobRuns, imports, shares},
-	{configs},
+	{configs, hooks},
 	{"."},
 	{"internal/backup"},
 	{"internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica"},
@@ -75,7 +76,8 @@ var mayImport = map[string][]string{
 	command:             {".", "retention", configs, jobRuns, imports, shares},
 	imports:             {configs},
 	shares:              {".", configs},
-	jobRuns:             {".", configs},
+	jobRuns:             {".", configs, hooks},
+	hooks:               {},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
 	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan"},
@@ -141,7 +143,7 @@ const (
 var homes = []home{
 	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
 	{path: "C", strict: true},
-	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", loopfs, testbin, servers}},
+	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", hooks, loopfs, testbin, servers}},
 	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},

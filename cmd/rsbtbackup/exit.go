@@ -9,6 +9,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 	"github.com/rsbtbackup/rsbtbackup/internal/share"
 )
 
@@ -22,6 +23,7 @@ const (
 	exitSource     = 12
 	exitGuard      = 13
 	exitNoSpace    = 14
+	exitHook       = 15
 	exitSignal     = 128 // plus its number, as shells have it
 )
 
@@ -53,6 +55,8 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &silent):
 		return silent.code
+	case errors.Is(err, jobs.ErrHook):
+		return exitHook
 	case errors.As(err, &unknown), errors.Is(err, config.ErrConfig), errors.Is(err, config.ErrNoConfig), errors.Is(err, share.ErrPath):
 		return exitUsage
 	case errors.As(err, &usage), errors.Is(err, rsbtbackup.ErrUsage), errors.Is(err, rsbtbackup.ErrNoBackup), errors.Is(err, rsbtbackup.ErrAmbiguous), errors.Is(err, rsbtbackup.ErrNoPath):
@@ -94,4 +98,4 @@ func severity(code int) int {
 }
 
 // bySeverity are the exit codes, the most severe last; see the help of run.
-var bySeverity = []int{exitOK, exitIncomplete, exitLocked, exitSource, exitGuard, exitDest, exitNoSpace, exitUsage, exitFailed}
+var bySeverity = []int{exitOK, exitIncomplete, exitLocked, exitSource, exitGuard, exitHook, exitDest, exitNoSpace, exitUsage, exitFailed}

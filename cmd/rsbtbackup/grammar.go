@@ -81,6 +81,7 @@ EXIT CODES:
      12  SRC, or the target of restore, is missing, unusable or out of reach
      13  a safety guard stopped the run
      14  no space left, or prune can not reach --min-free
+     15  a hook of a job failed
     129  interrupted by SIGHUP
     130  interrupted by SIGINT (Ctrl-C)
     143  interrupted by SIGTERM`

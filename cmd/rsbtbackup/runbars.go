@@ -53,6 +53,9 @@ func (w *runWatcher) Log(j config.Job) *slog.Logger {
 	return slog.New(w.held[j.Name])
 }
 
+// Starts is called before the backup of a job.
+func (w *runWatcher) Starts(config.Job) {}
+
 // Begins shows the bar of a step.
 func (w *runWatcher) Begins(j config.Job, s jobs.Step) {
 	w.u.log.Info("begins", "job", j.Name, "step", s)

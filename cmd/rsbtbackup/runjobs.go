@@ -41,6 +41,7 @@ The exit code is that of the most severe failure. From the most to the least sev
     2              the config is wrong (nothing was run), or an option in it
     14             no space left
     10             a DEST is missing, not initialised or not on btrfs
+    15             a hook failed (without a backup, if it was one of hooks.before)
     13             a safety guard stopped a backup
     12             a source is missing or out of reach
     11             a DEST is locked by another run

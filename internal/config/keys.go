@@ -33,7 +33,7 @@ type Key struct {
 
 // Keys are those of a job, in the order they are shown in.
 func Keys() []Key {
-	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), later(hookKeys()), later(tellKeys()), scheduleKeys())
+	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), hookKeys(), later(tellKeys()), scheduleKeys())
 }
 
 func later(keys []Key) []Key {
@@ -220,18 +220,18 @@ func ionices() []string {
 
 func hookKeys() []Key {
 	hook := func(name, doc string, set func(h *Hooks, c []Command)) Key {
-		return Key{Name: "hooks." + name, Kind: Program, Runs: true, Example: `["/usr/local/bin/dump-database", "--all"]`, Doc: doc,
+		return Key{Later: strings.HasSuffix(name, "-snapshot"), Name: "hooks." + name, Kind: Program, Runs: true, Example: `["/usr/local/bin/dump-database", "--all"]`, Doc: doc,
 			set: to(func(j *Job, v []Command) { set(&j.Hooks, v) })}
 	}
 	return []Key{
-		hook("before", "A program and its arguments, or a list of several such lists, to run before the backup. No shell is used.", func(h *Hooks, c []Command) { h.Before = c }),
+		hook("before", "A program and its arguments, or a list of several such lists, to run before the backup. No shell is used. What it is told in its environment, and when none is run, docs/TELLING.md says.", func(h *Hooks, c []Command) { h.Before = c }),
 		hook("after", "To run when all steps of the job went well.", func(h *Hooks, c []Command) { h.After = c }),
-		hook("failure", "To run when a step failed.", func(h *Hooks, c []Command) { h.Failure = c }),
-		hook("finally", "To run at the end, whatever happened.", func(h *Hooks, c []Command) { h.Finally = c }),
+		hook("failure", "To run when a step failed, or the backup is incomplete.", func(h *Hooks, c []Command) { h.Failure = c }),
+		hook("finally", "To run at the end, whatever happened, and after each try where the source is tried again.", func(h *Hooks, c []Command) { h.Finally = c }),
 		hook("before-snapshot", "To run right before a snapshot of the source is made.", func(h *Hooks, c []Command) { h.BeforeSnapshot = c }),
 		hook("after-snapshot", "To run as soon as it is made.", func(h *Hooks, c []Command) { h.AfterSnapshot = c }),
 		{Name: "hooks.timeout", Kind: Time, Example: `"10m"`,
-			Doc: "How long each of them may take.",
+			Doc: "How long each of them may take (1h). Then it is ended, with all it has started.",
 			set: to(func(j *Job, v time.Duration) { j.Hooks.Timeout = v })},
 		{Name: "hooks.on-failure", Kind: Text, Enum: []string{"stop", "warn"}, Example: `"stop"`,
 			Doc: "What the failure of a hook does: stop makes the job fail, and no backup is made after a failed hooks.before; warn is a warning only. stop unless said.",

@@ -146,7 +146,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
-	c := load(t, "[metrics]\ntextfile = '/m'\n"+good+"exclude = 'x'\nhooks.before = ['/bin/x']\nhttp.n.url = 'https://x.y'\n[job.b]\nsource = '/b'\ndest = '/b/b'\n")
+	c := load(t, "[metrics]\ntextfile = '/m'\n"+good+"exclude = 'x'\nhooks.before-snapshot = ['/bin/x']\nhttp.n.url = 'https://x.y'\n[job.b]\nsource = '/b'\ndest = '/b/b'\n")
 	var lines []int
 	for _, p := range c.Unsupported() {
 		lines = append(lines, p.Line)

@@ -3,6 +3,9 @@
 //	run.go       all of them: what Run and its report are
 //	queue.go     which job is next: pure
 //	job.go       one of them: its steps, one after the other
+//	course.go    one try of it: hooks, the backup, what follows
+//	hook.go      the programs around it, and what they are told
+//	tail.go      the end of its log
 //	steps.go     which steps follow a backup: pure
 //	look.go      what DEST says: when a backup was made, when it was read back
 //	state.go     what is remembered: small files that may be lost

@@ -2,11 +2,9 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
@@ -24,97 +22,39 @@ func (r runner) run(ctx context.Context, j config.Job, t try) (o outcome) {
 			err := fmt.Errorf("panic: %v", p)
 			v := Verdict{Job: j.Name, Step: Backup, Status: Failed, Exit: r.ExitCode(err), Error: err.Error(), Err: err, Started: t.began, Ended: r.Now()}
 			o.result.Verdicts = []Verdict{v}
+			r.tail(j).ended(v)
 			r.Watcher.Ends(v)
 		}
-		if o.again {
-			return
+		if !o.again {
+			o.result = r.remember(ctx, t.state, o.result)
+			r.Watcher.Done(o.result)
 		}
-		if !r.DryRun {
-			if err := writeState(r.StateDir, t.state.add(o.result)); err != nil {
-				r.log(j).Warn("what is remembered of the job could not be written", "err", err)
-			}
-		}
-		r.Watcher.Done(o.result)
 	}()
+	c := &course{runner: r, all: ctx, ctx: ctx, job: j, result: Result{Job: j, Tries: t.number, Started: t.began}}
 	if j.TimeLimit > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, j.TimeLimit, fmt.Errorf("the job took longer than its time-limit of %v", j.TimeLimit))
 		defer cancel()
-		return r.steps(ctx, limited, j, t)
+		c.ctx = limited
 	}
-	return r.steps(ctx, ctx, j, t)
+	c.run(t)
+	c.result.Ended = r.Now()
+	return outcome{result: c.result, again: c.again}
 }
 
-// steps runs the backup and what is due after it. all is cancelled when the whole run is, ctx also by a limit of the
-// job.
-func (r runner) steps(all, ctx context.Context, j config.Job, t try) outcome {
-	result := Result{Job: j, Tries: t.number, Started: t.began}
-	s, err := look(ctx, j.Backup.Dest, t.state)
-	fresh := err == nil && s.fresh(r.Now(), r.IfOlderThan)
-	var first Verdict
-	switch {
-	case j.Removable && DiskAbsent(err):
-		first = r.left(j, Skipped, "its disk is not there: "+err.Error())
-		result.Verdicts, result.Ended = []Verdict{first}, r.Now()
-		r.Watcher.Ends(first)
-		return outcome{result: result}
-	case fresh:
-		first = r.left(j, Fresh, fmt.Sprintf("the newest complete backup was begun %v ago", r.Now().Sub(s.newest).Round(time.Second)))
-	default:
-		again := false
-		first = r.step(all, j, Backup, func(v *Verdict) error {
-			err := r.backup(ctx, j, v)
-			again = err != nil && all.Err() == nil && unreachable(j, err) && r.Now().Before(t.until)
-			return err
-		})
-		if again {
-			r.log(j).Warn("the source is out of reach, to be tried again", "err", first.Err, "until", t.until.Format(time.DateTime))
-			return outcome{again: true}
-		}
+// remember writes what became of a job. That it cannot be written is no failure of the job.
+func (r runner) remember(ctx context.Context, before State, result Result) Result {
+	result.State, result.Log = before.add(result), r.tail(result.Job).String()
+	if r.DryRun {
+		return result
 	}
-	result.Verdicts = []Verdict{first}
-	r.Watcher.Ends(first)
-	for _, step := range following(j, s, first.Err, fresh, r.Now()) {
-		if ctx.Err() != nil {
-			break
-		}
-		v := r.step(all, j, step, func(v *Verdict) error { return r.do(ctx, j, v) })
-		result.Verdicts = append(result.Verdicts, v)
-		r.Watcher.Ends(v)
+	// Also when the run is stopped: the reading of one directory does not take long.
+	if l, err := rsbtbackup.List(context.WithoutCancel(ctx), result.Job.Backup.Dest); err == nil {
+		result.State = result.State.see(l)
 	}
-	result.Ended = r.Now()
-	return outcome{result: result}
-}
-
-// left is the verdict on a backup that was not made, and need not be.
-func (r runner) left(j config.Job, s Status, reason string) Verdict {
-	now := r.Now()
-	return Verdict{Job: j.Name, Step: Backup, Status: s, Reason: reason, Started: now, Ended: now}
-}
-
-// step runs one step and judges how it ended.
-func (r runner) step(all context.Context, j config.Job, s Step, do func(*Verdict) error) Verdict {
-	r.Watcher.Begins(j, s)
-	v := Verdict{Job: j.Name, Step: s, Started: r.Now()}
-	err := do(&v)
-	v.Ended, v.Err, v.Exit = r.Now(), err, r.ExitCode(err)
-	v.Status = judge(err, context.Cause(all))
-	if err != nil {
-		v.Error = err.Error()
+	if err := writeState(r.StateDir, result.State); err != nil {
+		r.log(result.Job).Warn("what is remembered of the job could not be written", "err", err)
 	}
-	return v
-}
-
-// judge makes a verdict of an error. stopped is why the whole run was cancelled, if it was.
-func judge(err, stopped error) Status {
-	switch {
-	case err == nil:
-		return OK
-	case stopped != nil && errors.Is(err, stopped):
-		return Stopped
-	case errors.Is(err, rsbtbackup.ErrIncomplete):
-		return Incomplete
-	}
-	return Failed
+	return result
 }
 
 // do runs a step that follows the backup.

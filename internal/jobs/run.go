@@ -27,6 +27,7 @@ type Options struct {
 // Watcher is told what happens. Its methods are called from several goroutines.
 type Watcher interface {
 	Log(j config.Job) *slog.Logger // for one step, or a word between steps
+	Starts(j config.Job)           // its first backup is about to begin; not in a dry run, and not of a job that needs none
 	Begins(j config.Job, s Step)
 	Transfers(j config.Job, p rsbtbackup.Progress)
 	Verifies(j config.Job, p rsbtbackup.VerifyProgress)
@@ -38,7 +39,7 @@ type Watcher interface {
 // ended: once ctx is cancelled those that run stop, and those that wait do not begin. What becomes of one job changes
 // nothing for another.
 func Run(ctx context.Context, jobs []config.Job, o Options) []Result {
-	r := runner{o}
+	r := runner{o, newTails(jobs)}
 	results := make([]Result, len(jobs))
 	tries := make([]try, len(jobs))
 	waiting := make([]task, len(jobs))
@@ -124,7 +125,10 @@ func (t *try) next(now time.Time) time.Time {
 }
 
 // runner is what all jobs have in common. It does not change.
-type runner struct{ Options }
+type runner struct {
+	Options
+	tails map[string]*tail // by the name of the job
+}
 
 // alarm rings at a time; never at the zero time.
 func (r runner) alarm(at time.Time) <-chan time.Time {
@@ -134,7 +138,12 @@ func (r runner) alarm(at time.Time) <-chan time.Time {
 	return time.After(at.Sub(r.Now()))
 }
 
-func (r runner) log(j config.Job) *slog.Logger { return r.Watcher.Log(j) }
+func (r runner) tail(j config.Job) *tail { return r.tails[j.Name] }
+
+// log is that of the watcher, the end of which is kept.
+func (r runner) log(j config.Job) *slog.Logger {
+	return slog.New(slog.NewMultiHandler(r.Watcher.Log(j).Handler(), r.tail(j).log.Handler()))
+}
 
 // state reads what is remembered; what cannot be read is told and forgotten.
 func (r runner) state(j config.Job) State {
@@ -152,8 +161,9 @@ func (r runner) notBegun(ctx context.Context, j config.Job, t try) Result {
 	if t.number > 0 {
 		v.Error = "not tried again: " + err.Error()
 	}
+	r.tail(j).ended(v)
 	r.Watcher.Ends(v)
-	result := Result{Job: j, Verdicts: []Verdict{v}, Tries: t.number, Started: t.began, Ended: now}
+	result := Result{Job: j, Verdicts: []Verdict{v}, Tries: t.number, Started: t.began, Ended: now, State: t.state, Log: r.tail(j).String()}
 	r.Watcher.Done(result)
 	return result
 }

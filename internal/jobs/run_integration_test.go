@@ -100,6 +100,7 @@ func (w *watch) Ends(v Verdict) {
 	w.ended = append(w.ended, v.Job)
 }
 
+func (*watch) Starts(config.Job)                              {}
 func (*watch) Done(Result)                                    {}
 func (*watch) Log(config.Job) *slog.Logger                    { return slog.New(slog.DiscardHandler) }
 func (*watch) Transfers(config.Job, rsbtbackup.Progress)      {}

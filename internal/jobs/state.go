@@ -8,8 +8,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
@@ -20,6 +22,9 @@ type State struct {
 	Job     string             `json:"job"`
 	Dest    string             `json:"dest"`            // another one makes the rest meaningless
 	Length  time.Duration      `json:"length,omitzero"` // ns, of the last job whose backup succeeded
+	Newest  time.Time          `json:"newest,omitzero"` // when the newest complete backup was begun
+	Free    uint64             `json:"free,omitzero"`   // bytes, at the end of the last job
+	Total   uint64             `json:"total,omitzero"`
 	Steps   map[Step]StepState `json:"steps,omitempty"`
 }
 
@@ -28,6 +33,12 @@ type StepState struct {
 	At      time.Time `json:"at"`
 	OK      time.Time `json:"ok,omitzero"`
 	Failure *Failure  `json:"failure,omitempty"`
+
+	Exit  int           `json:"exit"`            // of the last run
+	Took  time.Duration `json:"took,omitzero"`   // ns, by the last run
+	Bytes *int64        `json:"bytes,omitempty"` // in the files of the last backup; that were read back
+	Files *int64        `json:"files,omitempty"`
+	Added *uint64       `json:"added_bytes,omitempty"` // by the last backup
 }
 
 // failing tells whether the last failure is newer than the last success.
@@ -58,6 +69,13 @@ func (s State) add(r Result) State {
 	if s.Dest == next.Dest {
 		maps.Copy(next.Steps, s.Steps)
 	}
+	if ran(r) {
+		// What hooks did is of one run only: the next one may have others, or none.
+		maps.DeleteFunc(next.Steps, func(s Step, _ StepState) bool { return s.isHook() })
+	}
+	if next.Newest, next.Free, next.Total = s.Newest, s.Free, s.Total; s.Dest != next.Dest {
+		next.Newest, next.Free, next.Total = time.Time{}, 0, 0
+	}
 	for _, v := range r.Verdicts {
 		st := next.Steps[v.Step]
 		switch v.Status {
@@ -71,9 +89,32 @@ func (s State) add(r Result) State {
 		default:
 			continue
 		}
-		next.Steps[v.Step] = st
+		st.Exit, st.Took = v.Exit, v.Ended.Sub(v.Started)
+		next.Steps[v.Step] = st.count(v)
 	}
 	return next
+}
+
+// ran tells whether a job did anything that its hooks belong to.
+func ran(r Result) bool {
+	return slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return v.Status == OK || v.Status == Failed || v.Status == Incomplete })
+}
+
+// count takes the figures of a step over. One that has none, as it failed early, leaves the last ones.
+func (s StepState) count(v Verdict) StepState {
+	switch {
+	case v.Backup != nil && v.Backup.Name != "" && v.Backup.Stats != nil:
+		s.Bytes, s.Files, s.Added = &v.Backup.Stats.TotalSize, &v.Backup.Stats.Files, v.Backup.AddedBytes
+	case v.Verify != nil:
+		s.Bytes, s.Files = &v.Verify.Bytes, &v.Verify.Files
+	}
+	return s
+}
+
+// see takes over what DEST says.
+func (s State) see(l *rsbtbackup.Listing) State {
+	s.Newest, s.Free, s.Total = newest(l.Backups), l.Free, l.Total
+	return s
 }
 
 // StateDir is where states are kept: what the config says, or the directory that systemd prepared (StateDirectory=), or

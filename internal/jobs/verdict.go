@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -16,7 +17,14 @@ const (
 	Verify  Step = "verify"
 	Against Step = "against" // the comparison with the source
 	Check   Step = "check"
+
+	BeforeHook  Step = "hooks.before"
+	AfterHook   Step = "hooks.after"
+	FailureHook Step = "hooks.failure"
+	FinallyHook Step = "hooks.finally"
 )
+
+func (s Step) isHook() bool { return strings.HasPrefix(string(s), "hooks.") }
 
 // Status is a verdict.
 type Status string
@@ -57,6 +65,8 @@ type Result struct {
 	Tries    int       // of the backup
 	Started  time.Time
 	Ended    time.Time
+	State    State  // what is remembered of the job from now on
+	Log      string // the end of it
 }
 
 // Status is that of the worst step.

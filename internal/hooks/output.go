@@ -1,0 +1,65 @@
+package hooks
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// The limits of what is taken from a program: a line longer than lineLimit is cut, and what comes after logLimit bytes is
+// left out.
+const (
+	lineLimit = 1000
+	logLimit  = 64 << 10
+)
+
+// output takes what a program prints, line by line, to the end, so that the program never waits for us.
+type output struct {
+	say  func(string)
+	last string // the last line that is not empty
+
+	said int   // bytes
+	left int64 // lines that were not said
+}
+
+func (o *output) take(r io.Reader) {
+	in := bufio.NewReaderSize(r, lineLimit)
+	for {
+		piece, cut, err := in.ReadLine()
+		if err != nil { // the end, or nobody is expected to write any more
+			break
+		}
+		line := strings.TrimRight(string(piece), " \t\r")
+		for cut && err == nil {
+			_, cut, err = in.ReadLine()
+		}
+		o.line(line)
+	}
+	if o.left > 0 {
+		o.say(fmt.Sprintf("... and %d lines more, which are left out", o.left))
+	}
+}
+
+func (o *output) line(line string) {
+	if line == "" {
+		return
+	}
+	o.last = line
+	if o.said+len(line) > logLimit {
+		o.left++
+		return
+	}
+	o.said += len(line) + 1
+	o.say(line)
+}
+
+// environment is that of this process, without what is only its own: the socket by which it tells systemd how it is, and
+// where the journal is.
+func environment(all []string) []string {
+	return slices.DeleteFunc(all, func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return name == "NOTIFY_SOCKET" || name == "JOURNAL_STREAM" || strings.HasPrefix(name, "WATCHDOG_")
+	})
+}

@@ -1,0 +1,117 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// course is one try of a job, as far as it has got.
+type course struct {
+	runner
+	all, ctx context.Context // all is cancelled when the whole run is, ctx also by a limit of the job
+	job      config.Job
+	result   Result
+	again    bool // the source is out of reach and is to be tried again; the result is that of the next try
+}
+
+// run runs the hooks, the backup and what is due after it.
+func (c *course) run(t try) {
+	s, err := look(c.ctx, c.job.Backup.Dest, t.state)
+	if err == nil && s.fresh(c.Now(), c.IfOlderThan) {
+		c.leave(Fresh, fmt.Sprintf("the newest complete backup was begun %v ago", c.Now().Sub(s.newest).Round(time.Second)))
+		c.rest(s, nil, true)
+		c.failed()
+		return
+	}
+	if c.hook(BeforeHook) {
+		if err != nil && len(c.job.Hooks.Before) > 0 {
+			s, err = look(c.ctx, c.job.Backup.Dest, t.state) // which the hook may have mounted
+		}
+		c.backUp(t, s, err)
+	}
+	if c.result.Status() == OK && !c.again {
+		c.hook(AfterHook)
+	}
+	c.failed()
+	c.hook(FinallyHook)
+}
+
+// backUp makes the backup, and what is due after it. destErr is why DEST cannot be read.
+func (c *course) backUp(t try, s seen, destErr error) {
+	if c.job.Removable && DiskAbsent(destErr) {
+		c.leave(Skipped, "its disk is not there: "+destErr.Error())
+		return
+	}
+	if t.number == 1 && !c.DryRun {
+		c.Watcher.Starts(c.job)
+	}
+	v := c.step(Backup, func(v *Verdict) error { return c.backup(c.ctx, c.job, v) })
+	c.again = v.Err != nil && c.all.Err() == nil && unreachable(c.job, v.Err) && v.Ended.Before(t.until)
+	if c.again {
+		c.log(c.job).Warn("the source is out of reach, to be tried again", "err", v.Err, "until", t.until.Format(time.DateTime))
+		return
+	}
+	c.end(v)
+	c.rest(s, v.Err, false)
+}
+
+// rest runs the steps that follow a backup which ended with err, or was not due since the last one is fresh.
+func (c *course) rest(s seen, err error, fresh bool) {
+	for _, step := range following(c.job, s, err, fresh, c.Now()) {
+		if c.ctx.Err() != nil {
+			return
+		}
+		c.end(c.step(step, func(v *Verdict) error { return c.do(c.ctx, c.job, v) }))
+	}
+}
+
+// failed runs the hooks for a failure, if there was one.
+func (c *course) failed() {
+	if s := c.result.Status(); s == Failed || s == Incomplete {
+		c.hook(FailureHook)
+	}
+}
+
+// leave is the verdict on a backup that was not made, and need not be.
+func (c *course) leave(s Status, reason string) {
+	now := c.Now()
+	c.end(Verdict{Job: c.job.Name, Step: Backup, Status: s, Reason: reason, Started: now, Ended: now})
+}
+
+// step runs one step and judges how it ended.
+func (c *course) step(s Step, do func(*Verdict) error) Verdict {
+	c.Watcher.Begins(c.job, s)
+	v := Verdict{Job: c.job.Name, Step: s, Started: c.Now()}
+	err := do(&v)
+	v.Ended, v.Err, v.Exit = c.Now(), err, c.ExitCode(err)
+	v.Status = judge(err, context.Cause(c.all))
+	if err != nil {
+		v.Error = err.Error()
+	}
+	return v
+}
+
+// end adds a verdict, and tells it.
+func (c *course) end(v Verdict) {
+	c.result.Verdicts = append(c.result.Verdicts, v)
+	c.tail(c.job).ended(v)
+	c.Watcher.Ends(v)
+}
+
+// judge makes a verdict of an error. stopped is why the whole run was cancelled, if it was.
+func judge(err, stopped error) Status {
+	switch {
+	case err == nil:
+		return OK
+	case stopped != nil && errors.Is(err, stopped):
+		return Stopped
+	case errors.Is(err, rsbtbackup.ErrIncomplete):
+		return Incomplete
+	}
+	return Failed
+}

@@ -1,0 +1,151 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/hooks"
+)
+
+// ErrHook is matched by the error of a step in which a hook failed.
+var ErrHook = errors.New("a hook failed")
+
+type hookError struct{ err error }
+
+func (e *hookError) Error() string        { return e.err.Error() }
+func (e *hookError) Unwrap() error        { return e.err }
+func (e *hookError) Is(target error) bool { return target == ErrHook }
+
+// hookTime is how long a hook may take where the config does not say.
+const hookTime = time.Hour
+
+// afterStop is how long the hooks at the end may still take when the whole run is stopped.
+const afterStop = 5 * time.Second
+
+// commands are the hooks of a moment.
+func commands(h config.Hooks, moment Step) []config.Command {
+	switch moment {
+	case BeforeHook:
+		return h.Before
+	case AfterHook:
+		return h.After
+	case FailureHook:
+		return h.Failure
+	case FinallyHook:
+		return h.Finally
+	}
+	return nil
+}
+
+// hook runs the hooks of a moment, one after the other until one fails, and tells whether the job may go on.
+func (c *course) hook(moment Step) bool {
+	all := commands(c.job.Hooks, moment)
+	if len(all) == 0 {
+		return true
+	}
+	if c.DryRun {
+		c.log(c.job).Info("hooks are not run", "step", moment)
+		return true
+	}
+	v := c.step(moment, func(*Verdict) error { return c.runHooks(moment, all) })
+	if v.Status == Failed && c.job.Hooks.OnFailure == "warn" {
+		c.log(c.job).Warn("a hook failed", "step", moment, "err", v.Err)
+		v = Verdict{Job: v.Job, Step: v.Step, Status: OK, Reason: "failed, which is a warning only: " + v.Error, Started: v.Started, Ended: v.Ended}
+	}
+	c.end(v)
+	return v.Err == nil
+}
+
+func (c *course) runHooks(moment Step, all []config.Command) error {
+	ctx, done := c.ctx, func() {}
+	if moment != BeforeHook {
+		ctx, done = outlive(c.all, afterStop)
+	}
+	defer done()
+	logFile := c.logFile()
+	if logFile != "" {
+		defer os.Remove(logFile) // in the directory for temporary files, where it harms nobody
+	}
+	timeout := c.job.Hooks.Timeout
+	if timeout == 0 {
+		timeout = hookTime
+	}
+	env := c.environment(moment, logFile)
+	for _, command := range all {
+		c.log(c.job).Info("runs", "step", moment, "hook", command[0]) // arguments may be secret
+		err := hooks.Run(ctx, hooks.Options{Command: command, Env: env, Timeout: timeout, Say: func(line string) {
+			c.log(c.job).Info("hook", "step", moment, "says", line)
+		}})
+		if err != nil {
+			return &hookError{err}
+		}
+	}
+	return nil
+}
+
+// outlive is a context that goes on for a while when parent is cancelled, and has the same cause then.
+func outlive(parent context.Context, by time.Duration) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		time.AfterFunc(by, func() { cancel(context.Cause(parent)) })
+	})
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// logFile writes what the log has of the job so far, for hooks to send. "" where that was not possible.
+func (c *course) logFile() string {
+	f, err := os.CreateTemp("", "rsbtbackup-*.log")
+	if err == nil {
+		_, err = f.WriteString(c.tail(c.job).String())
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		c.log(c.job).Warn("the log for the hooks could not be written", "err", err)
+		return ""
+	}
+	return f.Name()
+}
+
+// environment tells hooks about the job; see docs/TELLING.md.
+func (c *course) environment(moment Step, logFile string) []string {
+	status, backup := c.result.Status(), ""
+	switch {
+	case c.again:
+		status = "retry"
+	case len(c.result.Verdicts) == 0:
+		status = ""
+	}
+	if v, ok := c.result.Find(Backup); ok && v.Backup != nil && v.Backup.Name != "" {
+		backup = filepath.Join(v.Backup.Dest, v.Backup.Name)
+	}
+	return []string{
+		"RSBTBACKUP_HOOK=" + strings.TrimPrefix(string(moment), "hooks."),
+		"RSBTBACKUP_JOB=" + c.job.Name,
+		"RSBTBACKUP_SOURCE=" + c.job.Backup.Source,
+		"RSBTBACKUP_DEST=" + c.job.Backup.Dest,
+		"RSBTBACKUP_STATUS=" + string(status),
+		"RSBTBACKUP_BACKUP=" + backup,
+		"RSBTBACKUP_ERROR=" + c.result.Error(),
+		"RSBTBACKUP_LOG=" + logFile,
+	}
+}
+
+// Error is what went wrong, a line for each step; "" if nothing did.
+func (r Result) Error() string {
+	var lines []string
+	for _, v := range r.Verdicts {
+		if v.Error != "" {
+			lines = append(lines, fmt.Sprintf("%s: %s", v.Step, strings.ReplaceAll(v.Error, "\n", "; ")))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
