@@ -18,7 +18,10 @@ require github.com/cenkalti/backoff/v5 v5.0.3
 
 require github.com/hanwen/go-fuse/v2 v2.12.1
 
-require github.com/coreos/go-systemd/v22 v22.7.0
+require (
+	github.com/coreos/go-systemd/v22 v22.7.0
+	golang.org/x/time v0.16.0
+)
 
 require (
 	golang.org/x/mod v0.41.0 // indirect

@@ -43,35 +43,92 @@ const sendOp = "BTRFS_IOC_SEND"
 // version 2; EPROTO for a version this kernel does not have; EOPNOTSUPP from a kernel that has version 1 only; EBADF
 // for a file opened with O_PATH.
 func Send(ctx context.Context, subvol, parent *os.File, w io.Writer, o SendOptions) error {
-	args, err := newSendArgs(subvol, parent, o)
+	s, err := StartSend(ctx, subvol, parent, o)
 	if err != nil {
 		return err
+	}
+	_, copyErr := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{s}, make([]byte, sendBuffer))
+	if err = s.Close(); copyErr != nil && ctx.Err() == nil {
+		return copyErr
+	}
+	return err
+}
+
+// sendBuffer is what is read at once. A write of the kernel's is of 144 KiB at most (Linux 6.18).
+const sendBuffer = 256 << 10
+
+// Sending is a stream that the kernel is writing: see StartSend.
+type Sending struct {
+	r      *os.File
+	subvol string
+	ctx    context.Context
+	stop   func() bool
+	ended  chan error
+	result error // of the kernel, once known
+	known  bool
+}
+
+// StartSend begins what Send does and returns the stream to be read, straight from the pipe that the kernel writes
+// into: who makes a subvolume of it reads it without a further copy. subvol, parent and the clone sources must stay
+// open until Close. The errors are those of Send.
+func StartSend(ctx context.Context, subvol, parent *os.File, o SendOptions) (*Sending, error) {
+	args, err := newSendArgs(subvol, parent, o)
+	if err != nil {
+		return nil, err
 	}
 	sources, err := sourceIDs(subvol, o.CloneSources)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r, kernel, err := sendPipe()
 	if err != nil {
-		return pathError("pipe2", subvol.Name(), err)
+		return nil, pathError("pipe2", subvol.Name(), err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = r.Close() })
-	defer stop()
-	sent := make(chan error, 1)
-	go func() { sent <- first(sendTo(subvol, kernel, args, sources), kernel.Close()) }()
-	_, copyErr := io.Copy(w, r)
-	// With nobody to read, the kernel ends with EPIPE.
-	closeErr := ignoreClosed(r.Close())
-	err = <-sent
+	s := &Sending{r: r, subvol: subvol.Name(), ctx: ctx, ended: make(chan error, 1)}
+	s.stop = context.AfterFunc(ctx, func() { _ = r.Close() }) // with nobody to read, the kernel ends with EPIPE
+	go func() {
+		err := first(sendTo(subvol, kernel, args, sources), kernel.Close())
+		if err != nil {
+			err = pathError(sendOp, subvol.Name(), explainSend(append([]*os.File{subvol, parent}, o.CloneSources...), err))
+		}
+		s.ended <- err
+	}()
+	return s, nil
+}
+
+// Read gives io.EOF only at the end of a whole stream: an error of the kernel comes in its place.
+func (s *Sending) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
 	switch {
-	case ctx.Err() != nil:
-		return pathError(sendOp, subvol.Name(), context.Cause(ctx))
-	case copyErr != nil:
-		return copyErr
-	case err != nil:
-		return pathError(sendOp, subvol.Name(), explainSend(append([]*os.File{subvol, parent}, o.CloneSources...), err))
+	case err == nil:
+		return n, nil
+	case s.ctx.Err() != nil:
+		return n, pathError(sendOp, s.subvol, context.Cause(s.ctx))
+	case errors.Is(err, io.EOF):
+		if failed := s.wait(); failed != nil {
+			return n, failed
+		}
 	}
-	return closeErr
+	return n, err
+}
+
+func (s *Sending) wait() error {
+	if !s.known {
+		s.result, s.known = <-s.ended, true
+	}
+	return s.result
+}
+
+// Close ends it, and returns when the kernel has let go of the subvolumes. Its error is that of the kernel, which is
+// EPIPE when the stream was not read to its end.
+func (s *Sending) Close() error {
+	s.stop()
+	closeErr := ignoreClosed(s.r.Close())
+	err := s.wait()
+	if s.ctx.Err() != nil {
+		return pathError(sendOp, s.subvol, context.Cause(s.ctx))
+	}
+	return first(err, closeErr)
 }
 
 func newSendArgs(subvol, parent *os.File, o SendOptions) (*sendArgs, error) {
@@ -143,8 +200,13 @@ func sendPipe() (r, w *os.File, err error) {
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
 	}
+	// A larger pipe lets the kernel go on while the reader makes a file. What an ordinary limit forbids stays small.
+	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, sendPipeSize)
 	return os.NewFile(uintptr(fds[0]), "pipe"), os.NewFile(uintptr(fds[1]), "pipe"), nil
 }
+
+// sendPipeSize is what every user may have, by default (/proc/sys/fs/pipe-max-size).
+const sendPipeSize = 1 << 20
 
 // sendTo has every signal wait: one that interrupts the kernel while the pipe is full makes it restart the ioctl, and
 // the stream begins anew in the middle (Linux 6.18).

@@ -92,20 +92,19 @@ func (r *remoteSink) have() []Item { return r.items }
 
 // put sends one archive and waits for the answer, which has the reason also when the other side stopped reading.
 func (r *remoteSink) put(ctx context.Context, o outgoing, sent func(uint64)) ([]string, uint64, error) {
-	counted := &reporting{w: r.session.Stdin, report: sent}
-	_, err := o.archive(ctx, counted, time.Now())
+	n, err := o.archive(ctx, r.session.Stdin, time.Now(), sent)
 	var reply answer
 	if err != nil {
 		_ = r.session.Stdin.Close() // so that the other side knows that nothing more comes
 	}
 	if readErr := readMessage(r.r, maxAnswer, &reply); readErr != nil {
-		return nil, counted.n, errors.Join(err, readErr)
+		return nil, n, errors.Join(err, readErr)
 	}
 	if there := reply.err(); there != nil {
 		if err != nil && !isBrokenPipe(err) {
-			return nil, counted.n, err // ours came first
+			return nil, n, err // ours came first
 		}
-		return nil, counted.n, there
+		return nil, n, there
 	}
-	return reply.Notices, counted.n, err
+	return reply.Notices, n, err
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -10,8 +11,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 // SendOptions are the options of Send. The zero value is usable.
@@ -62,7 +65,7 @@ func Send(ctx context.Context, dest, ref string, o SendOptions, w io.Writer) (*S
 	if item.WhyNot != "" {
 		return report, fail.Step("send", fail.Kindf(facts.ErrUsage, "%s: %s", b.Name, item.WhyNot))
 	}
-	report.Bytes, err = out.archive(ctx, w, store.Now(o.Now))
+	report.Bytes, err = out.archive(ctx, w, store.Now(o.Now), nil)
 	return report, fail.Step("send", err)
 }
 
@@ -82,6 +85,7 @@ type outgoing struct {
 	item   Item
 	parent *Item
 	plain  bool // not as it is compressed on disk
+	limit  *rate.Limiter // nil: none
 }
 
 func (o outgoing) manifest(now time.Time) Manifest {
@@ -95,61 +99,91 @@ func (o outgoing) manifest(now time.Time) Manifest {
 }
 
 // archive writes the whole of it and tells how many bytes that was.
-func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time) (uint64, error) {
+func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent func(uint64)) (uint64, error) {
 	a, err := newArchiveWriter(w, o.manifest(now))
-	if err == nil {
-		err = o.stream(ctx, a)
-	}
-	if err == nil {
-		err = a.finish()
-	}
-	if a == nil {
+	if err != nil {
 		return 0, err
 	}
-	return a.n, err
+	s, err := o.stream(ctx, sent)
+	if err != nil {
+		return a.n, err
+	}
+	_, err = io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
+	if err = s.end(err); err != nil {
+		return a.n, err
+	}
+	return a.n, a.finish()
 }
 
-// stream writes the send stream, in the newest version that both ends know.
-func (o outgoing) stream(ctx context.Context, w io.Writer) error {
-	root, err := btrfs.OpenDirAt(o.store.Dir, o.backup.Name)
+// stream is a send stream that the kernel is writing.
+type stream struct {
+	*bufio.Reader
+	meter   meter
+	sending      *btrfs.Sending
+	of           outgoing
+	root, parent *os.File
+}
+
+// stream begins it, in the newest version that both ends know. sent is told how far it is.
+func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error) {
+	s := &stream{of: o, meter: meter{ctx: ctx, limit: o.limit, sent: sent}}
+	var err error
+	if s.root, err = btrfs.OpenDirAt(o.store.Dir, o.backup.Name); err != nil {
+		return nil, err
+	}
+	options := btrfs.SendOptions{Version: 2, Compressed: !o.plain}
+	if o.parent != nil {
+		if s.parent, err = btrfs.OpenDirAt(o.store.Dir, o.parent.Name); err != nil {
+			return nil, errors.Join(err, s.root.Close())
+		}
+		options.CloneSources = []*os.File{s.parent}
+	}
+	err = s.begin(ctx, options)
+	if err != nil && isTooOld(err) { // Linux before 6.0
+		options.Version, options.Compressed = 0, false
+		err = s.begin(ctx, options)
+	}
+	if err != nil {
+		return nil, s.end(err)
+	}
+	return s, nil
+}
+
+// begin waits for the first byte: a version that the kernel does not have is refused before it.
+func (s *stream) begin(ctx context.Context, options btrfs.SendOptions) error {
+	sending, err := btrfs.StartSend(ctx, s.root, s.parent, options)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	options := btrfs.SendOptions{Version: 2, Compressed: !o.plain}
-	var parent *os.File
-	if o.parent != nil {
-		if parent, err = btrfs.OpenDirAt(o.store.Dir, o.parent.Name); err != nil {
-			return err
+	s.meter.r = sending
+	s.sending, s.Reader = sending, bufio.NewReaderSize(&s.meter, receive.ReadAhead)
+	if _, err = s.Peek(1); err == nil {
+		return nil
+	}
+	s.sending = nil
+	_ = sending.Close() // it says the same
+	return err
+}
+
+// end ends it. What the kernel has to say is the cause of whatever err is, unless it only was not read to its end.
+func (s *stream) end(err error) error {
+	if s.sending != nil {
+		if sendErr := s.sending.Close(); sendErr != nil && !isBrokenPipe(sendErr) {
+			err = sendErr
 		}
-		defer parent.Close()
-		options.CloneSources = []*os.File{parent}
 	}
-	counted := &counter{w: w}
-	err = btrfs.Send(ctx, root, parent, counted, options)
-	if counted.n == 0 && isTooOld(err) { // Linux before 6.0
-		options.Version, options.Compressed = 0, false
-		err = btrfs.Send(ctx, root, parent, w, options)
+	closeErr := s.root.Close()
+	if s.parent != nil {
+		closeErr = errors.Join(closeErr, s.parent.Close())
 	}
-	if gone := o.store.Gone(o.backup); err != nil && errors.Is(gone, facts.ErrBackupGone) {
+	if gone := s.of.store.Gone(s.of.backup); err != nil && errors.Is(gone, facts.ErrBackupGone) {
 		return gone
 	}
-	return err
+	return errors.Join(err, closeErr)
 }
 
 func isTooOld(err error) bool {
 	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTO) || errors.Is(err, unix.EINVAL)
-}
-
-type counter struct {
-	w io.Writer
-	n uint64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += uint64(n)
-	return n, err
 }
 
 // isBrokenPipe: whoever reads has stopped, and knows why.
