@@ -11,6 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/replica"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
 // ErrArchive: what comes in is neither an archive of Send nor a btrfs send
@@ -32,6 +33,12 @@ type CopyOptions struct {
 	// Decompress sends decompressed what DEST has compressed: for a target whose
 	// filesystem has blocks of another size. On this host it is done where needed.
 	Decompress bool
+	// Bwlimit is how much may be sent in a second, as rsync's --bwlimit: "500k", "10m".
+	Bwlimit string
+	// Keep is what target keeps: when it has all, Copy deletes there what no rule keeps, as Prune does, and what would
+	// be deleted at once is not sent. On another host "rsbtbackup receive --stdio" does so, if that is what it was
+	// started with: a command that the key is bound to has rules of its own, and with others Copy is refused.
+	Keep retention.Policy
 
 	DryRun   bool
 	LockWait time.Duration // how long to wait for another run on the target; 0 fails at once
@@ -57,6 +64,7 @@ const (
 	Copied      CopyResult = "copied"
 	CopyHad     CopyResult = "had"     // it was there already
 	CopyWould   CopyResult = "would"   // in a dry run: it would be copied
+	CopyUnkept  CopyResult = "unkept"  // the rules of target would delete it at once
 	CopyRefused CopyResult = "refused" // Error says why; nothing was tried
 	CopyFailed  CopyResult = "failed"  // Error says why; the copy ended there
 )
@@ -76,8 +84,9 @@ type CopyReport struct {
 	Dest    string         `json:"dest"`
 	Target  string         `json:"target"`
 	DryRun  bool           `json:"dry_run"`
-	Backups []CopiedBackup `json:"backups"` // oldest first
-	Bytes   uint64         `json:"bytes"`   // sent
+	Backups []CopiedBackup `json:"backups"`           // oldest first
+	Bytes   uint64         `json:"bytes"`             // sent
+	Deleted []string       `json:"deleted,omitempty"` // in target, by its rules
 	Notices []string       `json:"notices,omitempty"`
 	Repairs []string       `json:"repairs,omitempty"` // of a target on this host
 	Started time.Time      `json:"started"`           // UTC
@@ -91,22 +100,21 @@ type CopyReport struct {
 // ssh. A copy has the name, the record and the pin of its backup, and cur names
 // the newest complete one over there, so that everything can be done with it that
 // can be done with the first; what Verify found is kept as Record.Copied, since
-// it says nothing of another disk. Retention is the target's own affair: nothing
-// is ever deleted over there.
+// it says nothing of another disk. Nothing is deleted over there, but by o.Keep.
 //
 // A backup appears whole or not at all. One that was cut off is sent anew by the
 // next run. dest is not locked; a backup cannot be deleted while it is sent.
 //
 // Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrTarget (the host cannot
-// be reached), ErrLocked, ErrNoSpace, ErrArchive, or what opening dest or target
+// be reached), ErrLocked, ErrNoSpace, ErrArchive, ErrUnusual (see PruneOptions.Force), or what opening dest or target
 // gives. The report is valid with any error.
 func Copy(ctx context.Context, dest, target string, refs []string, o CopyOptions) (*CopyReport, error) {
 	r, err := replica.Copy(ctx, dest, target, refs, replica.Options{
-		SSH: o.SSH, Program: o.Program, Decompress: o.Decompress, DryRun: o.DryRun, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger,
+		SSH: o.SSH, Program: o.Program, Decompress: o.Decompress, Bwlimit: o.Bwlimit, Keep: o.Keep, DryRun: o.DryRun, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger,
 		Progress: copyProgress(o.Progress),
 	})
 	report := &CopyReport{
-		Dest: r.Dest, Target: r.Target, DryRun: r.DryRun, Backups: []CopiedBackup{}, Bytes: r.Bytes, Notices: r.Notices, Repairs: r.Repairs,
+		Dest: r.Dest, Target: r.Target, DryRun: r.DryRun, Backups: []CopiedBackup{}, Bytes: r.Bytes, Deleted: r.Deleted, Notices: r.Notices, Repairs: r.Repairs,
 		Started: r.Started, Ended: r.Ended,
 	}
 	for _, b := range r.Backups {
@@ -154,7 +162,9 @@ func Send(ctx context.Context, dest, backup string, o SendOptions, w io.Writer) 
 // ReceiveOptions are the options of Receive. The zero value is usable.
 type ReceiveOptions struct {
 	// Name of the backup; "" is the one in the archive.
-	Name     string
+	Name string
+	// Keep is what to keep: in the end the others are deleted, as by Prune. Empty: all.
+	Keep     retention.Policy
 	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
 	Now      time.Time     // zero is the present
 	Logger   *slog.Logger
@@ -164,9 +174,10 @@ type ReceiveOptions struct {
 type ReceiveReport struct {
 	Dest    string     `json:"dest"`
 	Backup  string     `json:"backup"`
-	UUID    btrfs.UUID `json:"uuid"`             // of the backup it is a copy of
-	Parent  string     `json:"parent,omitempty"` // what it was made from, in Dest
-	Checked bool       `json:"checked"`          // its SHA-256 was compared; a bare stream has none
+	UUID    btrfs.UUID `json:"uuid"`              // of the backup it is a copy of
+	Parent  string     `json:"parent,omitempty"`  // what it was made from, in Dest
+	Checked bool       `json:"checked"`           // its SHA-256 was compared; a bare stream has none
+	Deleted []string   `json:"deleted,omitempty"` // by Keep
 	Notices []string   `json:"notices,omitempty"`
 	Repairs []string   `json:"repairs,omitempty"`
 }

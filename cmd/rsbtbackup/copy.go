@@ -19,7 +19,10 @@ type copyCommand struct {
 	DryRun     bool   `short:"n" help:"Show what would be copied; change nothing."`
 	Rsh        string `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
 	Program    string `placeholder:"PROGRAM" help:"What rsbtbackup is called on the other host."`
+	Bwlimit    string `placeholder:"RATE" help:"Limit what is sent in a second, as rsync does: 500k, 10m."`
 	Decompress bool   `help:"Send decompressed what is compressed on this disk: for a target with blocks of another size."`
+
+	Keep keepFlags `embed:""`
 }
 
 // Help shows how it is used.
@@ -30,8 +33,9 @@ the name, the record and the pin of its backup, and TARGET is a backup directory
 check and copy work on it, and when the first disk is lost, backup goes on in it. A backup appears there whole or not at
 all; one that was cut off is sent anew by the next run. DEST is only read.
 
-Nothing is ever deleted in TARGET: prune it by its own rules. On another host "rsbtbackup receive --stdio PATH" is run,
-which can be the only command that a key is good for; see receive --help. Needs root on both sides.
+With --keep-... TARGET is pruned in the end, and what its rules do not keep is not sent; without, nothing is deleted there.
+On another host "rsbtbackup receive --stdio PATH" is run, which can be the only command that a key is good for; the rules
+are then those of that command, see receive --help. Needs root on both sides.
 
 The exit code is 0 if TARGET has all of them.
 
@@ -39,7 +43,8 @@ EXAMPLE:
 
     install -d -m 0700 /mnt/second/etc && rsbtbackup init /mnt/second/etc
     rsbtbackup copy /backup/etc /mnt/second/etc
-    rsbtbackup copy /backup/etc root@vault:/backup/etc latest -n`
+    rsbtbackup copy /backup/etc root@vault:/backup/etc latest -n
+    rsbtbackup copy /backup/etc root@vault:/backup/etc --keep-daily=30 --keep-monthly=24 --bwlimit=5m`
 }
 
 func (c *copyCommand) dest() string { return c.Dest }
@@ -50,10 +55,13 @@ type copyObject struct {
 	*rsbtbackup.CopyReport
 }
 
+// Validate is called by kong.
+func (c *copyCommand) Validate() error { return checkBwlimit(c.Bwlimit) }
+
 func (c *copyCommand) run(ctx context.Context, u *ui, f *flags) error {
 	bar := startCopyBar(u)
 	report, err := rsbtbackup.Copy(ctx, c.Dest, c.Target, c.Names, rsbtbackup.CopyOptions{
-		SSH: strings.Fields(c.Rsh), Program: c.Program, Decompress: c.Decompress, DryRun: c.DryRun,
+		SSH: strings.Fields(c.Rsh), Program: c.Program, Decompress: c.Decompress, Bwlimit: c.Bwlimit, Keep: c.Keep.policy(), DryRun: c.DryRun,
 		LockWait: f.LockWait.duration(), Logger: u.log, Progress: bar.update,
 	})
 	bar.remove(u)
@@ -66,7 +74,7 @@ func (c *copyCommand) run(ctx context.Context, u *ui, f *flags) error {
 
 func copyLines(r *rsbtbackup.CopyReport, err error) []string {
 	var lines []string
-	had := 0
+	had, unkept := 0, 0
 	for _, b := range r.Backups {
 		increment := ""
 		if b.Parent != "" {
@@ -79,12 +87,20 @@ func copyLines(r *rsbtbackup.CopyReport, err error) []string {
 			lines = append(lines, "would copy "+b.Name+increment)
 		case rsbtbackup.CopyHad:
 			had++
+		case rsbtbackup.CopyUnkept:
+			unkept++
 		case rsbtbackup.CopyRefused, rsbtbackup.CopyFailed:
 			lines = append(lines, "not copied: "+b.Name)
 		}
 	}
 	if had > 0 {
 		lines = append(lines, plural(int64(had), "backup")+" there already")
+	}
+	if unkept > 0 {
+		lines = append(lines, plural(int64(unkept), "backup")+" not copied, as the rules of the target would delete them at once")
+	}
+	for _, name := range r.Deleted {
+		lines = append(lines, "deleted in the target: "+name)
 	}
 	if len(r.Backups) == 0 && err == nil {
 		lines = append(lines, "no backups to copy")
@@ -99,6 +115,8 @@ func copyHints(err error, i invocation) ([]string, bool) {
 	switch {
 	case !ok:
 		return nil, false
+	case errors.Is(err, rsbtbackup.ErrUnusual):
+		return []string{c.there("to see what would go, and to delete it with --force in the place of -n: ", append([]string{"rsbtbackup", "prune", "-n"}, keepArgs(i)...)...)}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return []string{c.there("to see what is used in TARGET: ", "rsbtbackup", "check")}, true
 	case errors.As(err, &step) && step.Step == "TARGET" && errors.Is(err, rsbtbackup.ErrNotInitialized):
@@ -107,6 +125,21 @@ func copyHints(err error, i invocation) ([]string, bool) {
 		return []string{mounted}, true
 	}
 	return nil, false
+}
+
+// keepArgs are the rules as they were given.
+func keepArgs(i invocation) []string {
+	var rules []string
+	for n, arg := range i.args {
+		if !strings.HasPrefix(arg, "--keep-") {
+			continue
+		}
+		rules = append(rules, arg)
+		if !strings.Contains(arg, "=") && n+1 < len(i.args) {
+			rules = append(rules, i.args[n+1])
+		}
+	}
+	return rules
 }
 
 // there is a command about TARGET, where that is.

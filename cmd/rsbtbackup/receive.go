@@ -15,6 +15,8 @@ type receiveCommand struct {
 	Dest  string `arg:"" name:"DEST" help:"A backup directory."`
 	Name  string `placeholder:"NAME" help:"The name of the backup, if it is to have another one."`
 	Stdio bool   `help:"Be the receiving side of copy: say which backups are here, and take what is sent."`
+
+	Keep keepFlags `embed:""`
 }
 
 // Help shows how it is used.
@@ -28,7 +30,10 @@ With --stdio it speaks with a copy on another host. Whoever is at the other end 
 and UUIDs of the backups and receive: nothing is deleted, renamed or read. So a key for backups can be confined to it, in
 ~/.ssh/authorized_keys of root:
 
-    restrict,command="rsbtbackup receive --stdio /backup/etc" ssh-ed25519 AAAA... etc@host
+    restrict,command="rsbtbackup receive --stdio /backup/etc --keep-daily=30" ssh-ed25519 AAAA... etc@host
+
+With --keep-... DEST is pruned in the end, as by prune. With a command like this one the rules are those of DEST: whoever
+has the key cannot change them, and copy does not send what they would not keep.
 
 EXAMPLE:
 
@@ -60,7 +65,7 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return &usageError{verb: "receive", err: errFromTerminal}
 	}
 	in := interruptible(ctx, os.Stdin)
-	o := rsbtbackup.ReceiveOptions{Name: c.Name, LockWait: f.LockWait.duration(), Logger: u.log}
+	o := rsbtbackup.ReceiveOptions{Name: c.Name, Keep: c.Keep.policy(), LockWait: f.LockWait.duration(), Logger: u.log}
 	if c.Stdio {
 		return rsbtbackup.ServeCopy(ctx, c.Dest, in, u.stdout, o)
 	}
@@ -77,6 +82,9 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 			line += " (a bare stream: only its own checksums could be compared)"
 		}
 		u.result(line)
+	}
+	for _, name := range report.Deleted {
+		u.result("deleted " + name)
 	}
 	return errors.Join(err, u.object(receiveObject{"receive", report}))
 }

@@ -11,68 +11,69 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/time/rate"
 )
 
-// Options of Copy. The zero value is usable.
+// Options are those of rsbtbackup.CopyOptions, where each has its comment.
 type Options struct {
-	// SSH is the command that connects to another host, with its arguments; nil is ssh.
-	SSH []string
-	// Program is what rsbtbackup is called over there; "" is rsbtbackup.
-	Program string
-
-	// Decompress sends decompressed what DEST has compressed: for a target whose filesystem has blocks of another size.
+	SSH        []string
+	Program    string
 	Decompress bool
+	Bwlimit    string
+	Keep       retention.Policy
 
 	DryRun   bool
-	LockWait time.Duration // how long to wait for another run on the target; 0 fails at once
-	Now      time.Time     // zero is the present
+	LockWait time.Duration
+	Now      time.Time
 	Logger   *slog.Logger
-	// Progress is called as bytes are sent.
 	Progress func(Progress)
 }
 
-// Progress is how far Copy is.
+// Progress is rsbtbackup.CopyProgress.
 type Progress struct {
 	Backup  string
-	Index   int    // of Backup, from 0, among those that are copied
-	Backups int    // to be copied
-	Bytes   uint64 // sent of Backup
+	Index   int
+	Backups int
+	Bytes   uint64
 }
 
-// Result of one backup.
+// Result is rsbtbackup.CopyResult.
 type Result string
 
 // The results of Copied.
 const (
 	ResultCopied  Result = "copied"
-	ResultHad     Result = "had"     // it was there already
-	ResultWould   Result = "would"   // in a dry run: it would be copied
-	ResultRefused Result = "refused" // Error says why; nothing was tried
-	ResultFailed  Result = "failed"  // Error says why
+	ResultHad     Result = "had"
+	ResultWould   Result = "would"
+	ResultUnkept  Result = "unkept"
+	ResultRefused Result = "refused"
+	ResultFailed  Result = "failed"
 )
 
-// Copied is what became of one backup.
+// Copied is rsbtbackup.CopiedBackup.
 type Copied struct {
-	Name   string `json:"name"`
-	Result Result `json:"result"`
-	As     string `json:"as,omitempty"`     // its name over there, if that is another
-	Parent string `json:"parent,omitempty"` // it was sent as an increment of
-	Bytes  uint64 `json:"bytes,omitempty"`  // sent
-	Error  string `json:"error,omitempty"`
+	Name   string
+	Result Result
+	As     string
+	Parent string
+	Bytes  uint64
+	Error  string
 }
 
-// Report says what Copy did.
+// Report is rsbtbackup.CopyReport.
 type Report struct {
-	Dest    string    `json:"dest"`
-	Target  string    `json:"target"`
-	DryRun  bool      `json:"dry_run"`
-	Backups []Copied  `json:"backups"` // oldest first
-	Bytes   uint64    `json:"bytes"`
-	Notices []string  `json:"notices,omitempty"`
-	Repairs []string  `json:"repairs,omitempty"` // of a local target
-	Started time.Time `json:"started"`           // UTC
-	Ended   time.Time `json:"ended"`             // UTC
+	Dest    string
+	Target  string
+	DryRun  bool
+	Backups []Copied
+	Bytes   uint64
+	Deleted []string
+	Notices []string
+	Repairs []string
+	Started time.Time
+	Ended   time.Time
 }
 
 // sink is the side that receives.
@@ -89,6 +90,7 @@ type copying struct {
 	state  *store.State
 	items  []Item
 	wanted map[string]bool
+	limit  *rate.Limiter
 	o      Options
 	report *Report
 }
@@ -96,12 +98,25 @@ type copying struct {
 // Copy copies backups of dest that target lacks.
 func Copy(ctx context.Context, dest, target string, refs []string, o Options) (*Report, error) {
 	report := &Report{Dest: dest, Target: target, DryRun: o.DryRun, Started: store.Now(o.Now).UTC()}
-	c, err := openSource(dest, refs, o, report)
+	limit, err := checkOptions(o)
+	var c *copying
 	if err == nil {
+		c, err = openSource(dest, refs, o, report)
+	}
+	if err == nil {
+		c.limit = limit
 		err = errors.Join(c.to(ctx, target), c.store.Close())
 	}
 	report.Ended = store.Now(o.Now).UTC()
 	return report, err
+}
+
+func checkOptions(o Options) (*rate.Limiter, error) {
+	perSecond, err := parseRate(o.Bwlimit)
+	if err != nil {
+		return nil, fail.Step("options", fail.Kind(facts.ErrUsage, err))
+	}
+	return newLimit(perSecond), checkKeep(o.Keep)
 }
 
 func openSource(dest string, refs []string, o Options, report *Report) (*copying, error) {
@@ -159,7 +174,12 @@ func (c *copying) to(ctx context.Context, target string) error {
 		if err != nil {
 			return fail.Step("read", err)
 		}
-		return errors.Join(c.run(ctx, &localSink{locked, items}), locked.Store.PointCur(locked.Now))
+		err = errors.Join(c.run(ctx, &localSink{locked, items}, c.o.Keep), locked.Store.PointCur(locked.Now))
+		if c.mayPrune(err) {
+			deleted, pruneErr := pruneTo(ctx, locked, c.o.Keep)
+			c.report.Deleted, err = deleted, errors.Join(err, pruneErr)
+		}
+		return err
 	}))
 }
 
@@ -199,13 +219,17 @@ func (c *copying) dryRun(target string) error {
 	if err != nil {
 		return fail.Step("read", err)
 	}
-	c.foresee(items)
+	c.foresee(items, c.o.Keep)
 	return nil
 }
 
+func (c *copying) plan(there []Item, keep retention.Policy) []Step {
+	return makePlan(c.items, there, c.wanted, unkeptBy(keep, c.items, there, c.wanted, store.Now(c.o.Now)))
+}
+
 // foresee reports what would be done.
-func (c *copying) foresee(there []Item) {
-	for _, step := range makePlan(c.items, there, c.wanted) {
+func (c *copying) foresee(there []Item, keep retention.Policy) {
+	for _, step := range c.plan(there, keep) {
 		done := newCopied(step)
 		if done.Result == "" {
 			done.Result = ResultWould
@@ -224,6 +248,8 @@ func newCopied(step Step) Copied {
 		if step.Had != step.Item.Name {
 			done.As = step.Had
 		}
+	case step.Unkept:
+		done.Result = ResultUnkept
 	case step.Parent != nil:
 		done.Parent = step.Parent.Name
 	}
@@ -232,8 +258,8 @@ func newCopied(step Step) Copied {
 
 // run copies one backup after the other. One that fails ends it: the next would be planned on what is not there. One
 // that is refused does not.
-func (c *copying) run(ctx context.Context, to sink) error {
-	steps := makePlan(c.items, to.have(), c.wanted)
+func (c *copying) run(ctx context.Context, to sink, keep retention.Policy) error {
+	steps := c.plan(to.have(), keep)
 	progress := Progress{Index: -1}
 	for _, step := range steps {
 		if newCopied(step).Result == "" {
@@ -276,7 +302,7 @@ func (c *copying) one(ctx context.Context, to sink, step Step, done *Copied, pro
 		}
 	}
 	sent(0)
-	notices, bytes, err := to.put(ctx, outgoing{store: c.store, backup: b, item: step.Item, parent: step.Parent, plain: c.o.Decompress}, sent)
+	notices, bytes, err := to.put(ctx, outgoing{store: c.store, backup: b, item: step.Item, parent: step.Parent, plain: c.o.Decompress, limit: c.limit}, sent)
 	done.Bytes = bytes
 	c.report.Bytes += bytes
 	for _, notice := range notices {

@@ -2,8 +2,11 @@ package replica
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
 // Item is a backup as far as copying goes.
@@ -14,6 +17,10 @@ type Item struct {
 	Origin btrfs.UUID `json:"origin"`
 	// Base tells that an increment can build on it: it is read-only, and as it was made or received.
 	Base bool `json:"base"`
+	// What a policy goes by.
+	Time     time.Time `json:"time,omitzero"`
+	Complete bool      `json:"complete,omitempty"`
+	Pinned   bool      `json:"pinned,omitempty"`
 	// WhyNot says why it cannot be copied; of the sending side only.
 	WhyNot string `json:"-"`
 }
@@ -24,11 +31,12 @@ type Step struct {
 	Parent *Item  // what it is sent as an increment of; nil: whole
 	Had    string // the name it has over there already
 	Refuse string // why it is not copied
+	Unkept bool   // it is not copied, as the target would delete it at once
 }
 
 // makePlan decides, for each of the backups wanted, in the order of from, what is to be done. An increment builds on the
 // nearest backup before it that both sides have, or will have by then, or else on the nearest after it. It is pure.
-func makePlan(from []Item, to []Item, wanted map[string]bool) []Step {
+func makePlan(from []Item, to []Item, wanted, unkept map[string]bool) []Step {
 	there := map[btrfs.UUID]Item{}
 	taken := map[string]btrfs.UUID{}
 	for _, t := range to {
@@ -51,6 +59,8 @@ func makePlan(from []Item, to []Item, wanted map[string]bool) []Step {
 			step.Refuse = fmt.Sprintf("the target has another backup of that name, which is no copy of it (%s)", origin)
 		case b.WhyNot != "":
 			step.Refuse = b.WhyNot
+		case unkept[b.Name]:
+			step.Unkept = true
 		default:
 			step.Parent = nearest(from, i, there)
 			there[b.Origin], taken[b.Name] = Item{Name: b.Name, Origin: b.Origin, Base: b.Base}, b.Origin
@@ -58,6 +68,51 @@ func makePlan(from []Item, to []Item, wanted map[string]bool) []Step {
 		steps = append(steps, step)
 	}
 	return steps
+}
+
+// unkeptBy names the backups of from that the policy of the target would not keep once all of wanted were there. They
+// would be sent, deleted, and sent again by the next run. It is pure.
+func unkeptBy(policy retention.Policy, from, to []Item, wanted map[string]bool, now time.Time) map[string]bool {
+	if policy.IsEmpty() {
+		return nil
+	}
+	there, known := map[btrfs.UUID]Item{}, map[btrfs.UUID]bool{}
+	for _, t := range to {
+		there[t.Origin] = t
+	}
+	for _, f := range from {
+		known[f.Origin] = true
+	}
+	var all []retention.Backup
+	add := func(i Item) {
+		all = append(all, retention.Backup{Name: i.Name, Time: i.Time, Complete: i.Complete, Pinned: i.Pinned})
+	}
+	for _, t := range to {
+		if !known[t.Origin] {
+			add(t)
+		}
+	}
+	coming := map[string]bool{}
+	for _, f := range from { // which has the order of those that were made within a second
+		if t, ok := there[f.Origin]; ok {
+			add(t)
+		} else if wanted[f.Name] && f.WhyNot == "" {
+			coming[f.Name] = true
+			add(f)
+		}
+	}
+	// A directory with copies in it has the order of their times, since their ids only say when they came.
+	slices.SortStableFunc(all, func(a, b retention.Backup) int { return a.Time.Compare(b.Time) })
+	for i := range all {
+		all[i].ID = uint64(i + 1)
+	}
+	unkept := map[string]bool{}
+	for _, d := range retention.Apply(all, policy, now) {
+		if !d.Keep && coming[d.Backup.Name] {
+			unkept[d.Backup.Name] = true
+		}
+	}
+	return unkept
 }
 
 // nearest is the backup that i is sent as an increment of.

@@ -1,10 +1,14 @@
 package replica
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
 // items writes a side as words: a backup is a name, with "=x" a copy of x (else of itself), with "!" one that has been
@@ -78,8 +82,59 @@ func TestPlan(t *testing.T) {
 			for name := range strings.FieldsSeq(tt.wanted) {
 				wanted[name] = true
 			}
-			if got := plan(makePlan(items(tt.from), items(tt.to), wanted)); got != tt.want {
+			if got := plan(makePlan(items(tt.from), items(tt.to), wanted, nil)); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestUnkept: what the rules of the target would delete at once is not sent; what is there, pinned, not asked for or
+// cannot be copied anyway counts as such.
+func TestUnkept(t *testing.T) {
+	day := func(names string, first int) []Item {
+		list := items(names)
+		for i := range list {
+			list[i].Time, list[i].Complete = time.Date(2026, 11, first+i, 9, 0, 0, 0, time.UTC), true
+		}
+		return list
+	}
+	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name     string
+		from, to []Item
+		pinned   string
+		policy   retention.Policy
+		want     string
+	}{
+		{"no rules", day("a b c", 1), nil, "", retention.Policy{}, ""},
+		{"the newest two", day("a b c d", 1), nil, "", retention.Policy{Last: 2}, "a b"},
+		{"pinned", day("a b c d", 1), nil, "a", retention.Policy{Last: 2}, "b"},
+		{"those that are there count", day("a b", 1), day("x y", 10), "", retention.Policy{Last: 2}, "a b"},
+		{"those that are there are no matter", day("a b c", 1), day("a b", 1), "", retention.Policy{Last: 1}, ""},
+		{"pruned there before", day("a b c d", 1), day("d", 4), "", retention.Policy{Last: 1}, "a b c"},
+		{"cannot be copied", day("a b? c", 1), nil, "", retention.Policy{Last: 2}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wanted := map[string]bool{}
+			for i := range tt.from {
+				wanted[tt.from[i].Name] = true
+				tt.from[i].Pinned = tt.from[i].Name == tt.pinned
+			}
+			unkept := unkeptBy(tt.policy, tt.from, tt.to, wanted, now)
+			if got := strings.Join(slices.Sorted(maps.Keys(unkept)), " "); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+			if tt.want == "" {
+				return
+			}
+			for _, step := range makePlan(tt.from, tt.to, wanted, unkept) {
+				if step.Unkept != unkept[step.Item.Name] || step.Unkept && step.Parent != nil {
+					t.Errorf("%+v", step)
+				}
+				if step.Parent != nil && unkept[step.Parent.Name] {
+					t.Errorf("%s builds on %s, which is not sent", step.Item.Name, step.Parent.Name)
+				}
 			}
 		})
 	}

@@ -10,10 +10,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
 // The receiving side greets with one line, takes archives, and answers each with one line. It ends with its input, or
-// after the first archive it could not receive.
+// after the first archive it could not receive; with rules for what to keep it deletes then, and says so in one more line.
 const (
 	protocolVersion = 1
 	maxGreeting     = 64 << 20
@@ -25,6 +26,14 @@ type greeting struct {
 	Version    int    `json:"version"`
 	Dest       string `json:"dest"`
 	Backups    []Item `json:"backups"`
+	// Keep is what the receiving side deletes by when it has all. The sending side leaves out what would go.
+	Keep retention.Policy `json:"keep,omitzero"`
+	failure
+}
+
+// farewell comes after the last archive, if something is deleted by rules.
+type farewell struct {
+	Deleted []string `json:"deleted"`
 	failure
 }
 
@@ -47,7 +56,7 @@ var kinds = []struct {
 }{
 	{"not initialised", facts.ErrNotInitialized}, {"not btrfs", facts.ErrNotBtrfs}, {"dest", facts.ErrDest},
 	{"locked", facts.ErrLocked}, {"no space", facts.ErrNoSpace}, {"usage", facts.ErrUsage},
-	{"no backup", facts.ErrNoBackup}, {"no decoder", receive.ErrNoDecoder},
+	{"no backup", facts.ErrNoBackup}, {"unusual", facts.ErrUnusual}, {"no decoder", receive.ErrNoDecoder},
 }
 
 func failureOf(err error) failure {

@@ -16,25 +16,27 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 )
 
-// ReceiveOptions are the options of Receive. The zero value is usable.
+// ReceiveOptions are those of rsbtbackup.ReceiveOptions, where each has its comment.
 type ReceiveOptions struct {
-	// Name of the backup; "" is the one in the archive.
 	Name     string
-	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
-	Now      time.Time     // zero is the present
+	Keep     retention.Policy
+	LockWait time.Duration
+	Now      time.Time
 	Logger   *slog.Logger
 }
 
-// ReceiveReport says what Receive made.
+// ReceiveReport is rsbtbackup.ReceiveReport.
 type ReceiveReport struct {
 	Dest    string     `json:"dest"`
 	Backup  string     `json:"backup"`
-	UUID    btrfs.UUID `json:"uuid"`             // of the backup it is a copy of
-	Parent  string     `json:"parent,omitempty"` // what it was made from, in Dest
-	Checked bool       `json:"checked"`          // its SHA-256 was compared; a bare stream has none
+	UUID    btrfs.UUID `json:"uuid"`
+	Parent  string     `json:"parent,omitempty"`
+	Checked bool       `json:"checked"`
+	Deleted []string   `json:"deleted,omitempty"`
 	Notices []string   `json:"notices,omitempty"`
 	Repairs []string   `json:"repairs,omitempty"`
 }
@@ -42,6 +44,9 @@ type ReceiveReport struct {
 // Receive makes a backup of an archive, or of a bare send stream.
 func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*ReceiveReport, error) {
 	report := &ReceiveReport{Dest: dest}
+	if err := checkKeep(o.Keep); err != nil {
+		return report, err
+	}
 	err := store.Change(ctx, dest, "receive", o.LockWait, o.Now, o.Logger, func(c *store.Locked) error {
 		report.Dest, report.Repairs = c.Store.Path, c.Repairs
 		archive, err := openArchive(bufio.NewReaderSize(r, receive.ReadAhead))
@@ -54,7 +59,11 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 			report.Backup, report.UUID, report.Parent, report.Notices = got.Name, got.UUID, got.Parent, got.Notices
 			report.Checked = archive.manifest != nil
 		}
-		return fail.Step("receive", errors.Join(err, c.Store.PointCur(c.Now)))
+		if err = errors.Join(err, c.Store.PointCur(c.Now)); err != nil || o.Keep.IsEmpty() {
+			return fail.Step("receive", err)
+		}
+		report.Deleted, err = pruneTo(ctx, c, o.Keep)
+		return err
 	})
 	return report, err
 }

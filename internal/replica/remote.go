@@ -11,6 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/remote"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -28,19 +29,22 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	if c.o.LockWait > 0 {
 		command = append(command, "--lock-wait="+c.o.LockWait.String())
 	}
+	command = append(command, keepFlags(c.o.Keep)...)
 	session, err := remote.Start(ctx, c.o.SSH, host, append(command, "--", where.Path))
 	if err != nil {
 		return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
 	}
 	to := &remoteSink{session: session, r: bufio.NewReader(session.Stdout)}
-	err = to.greet()
-	if err == nil {
+	if err = to.greet(); err == nil {
 		c.report.Target = host + ":" + to.dest
-		if c.o.DryRun {
-			c.foresee(to.items)
-		} else {
-			err = c.run(ctx, to)
-		}
+		err = fail.Step("TARGET", samePolicy(c.o.Keep, to.keep))
+	}
+	switch {
+	case err != nil:
+	case c.o.DryRun:
+		c.foresee(to.items, to.keep)
+	default:
+		err = c.run(ctx, to, to.keep)
 	}
 	return c.hangUp(ctx, to, err)
 }
@@ -48,6 +52,9 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 // hangUp ends the session. What went wrong over there says more than what it led to here.
 func (c *copying) hangUp(ctx context.Context, to *remoteSink, err error) error {
 	_ = to.session.Stdin.Close() // the other side ends with its input; what it could not take it has answered
+	if to.greeted && !to.keep.IsEmpty() && !c.o.DryRun {
+		err = errors.Join(err, c.farewell(to, err))
+	}
 	_, _ = io.Copy(io.Discard, to.r)
 	waitErr := to.session.Wait()
 	switch {
@@ -64,12 +71,26 @@ func (c *copying) hangUp(ctx context.Context, to *remoteSink, err error) error {
 	return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
 }
 
+// farewell hears what was deleted over there. After a failure nothing may be said.
+func (c *copying) farewell(to *remoteSink, err error) error {
+	var bye farewell
+	if readErr := readMessage(to.r, maxGreeting, &bye); readErr != nil {
+		if err != nil {
+			return nil
+		}
+		return fail.Step("prune", readErr)
+	}
+	c.report.Deleted = bye.Deleted
+	return fail.Step("prune", bye.err())
+}
+
 // remoteSink is a DEST on another host.
 type remoteSink struct {
 	session *remote.Session
 	r       *bufio.Reader
 	dest    string
 	items   []Item
+	keep    retention.Policy // what the other side deletes by
 	greeted bool
 }
 
@@ -81,7 +102,7 @@ func (r *remoteSink) greet() error {
 	if hello.Rsbtbackup != "receive" || hello.Version != protocolVersion {
 		return fmt.Errorf("%w: the other side speaks version %d, this program %d: install the same rsbtbackup on both", facts.ErrArchive, hello.Version, protocolVersion)
 	}
-	r.greeted, r.dest, r.items = true, hello.Dest, hello.Backups
+	r.greeted, r.dest, r.items, r.keep = true, hello.Dest, hello.Backups, hello.Keep
 	if err := hello.err(); err != nil {
 		return fail.Step("TARGET", err)
 	}

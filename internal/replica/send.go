@@ -17,20 +17,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// SendOptions are the options of Send. The zero value is usable.
+// SendOptions are those of rsbtbackup.SendOptions, where each has its comment.
 type SendOptions struct {
-	// Parent is a backup of the same DEST that the receiver has: only what differs from it is sent.
 	Parent string
-	Now    time.Time // zero is the present
+	Now    time.Time
 }
 
-// SendReport says what Send wrote.
+// SendReport is rsbtbackup.SendReport.
 type SendReport struct {
 	Dest   string     `json:"dest"`
 	Backup string     `json:"backup"`
 	Parent string     `json:"parent,omitempty"`
 	UUID   btrfs.UUID `json:"uuid"`
-	Bytes  uint64     `json:"bytes"` // written
+	Bytes  uint64     `json:"bytes"`
 }
 
 // Send writes a backup to w as an archive, for Receive.
@@ -84,7 +83,7 @@ type outgoing struct {
 	backup facts.Snapshot
 	item   Item
 	parent *Item
-	plain  bool // not as it is compressed on disk
+	plain  bool          // not as it is compressed on disk
 	limit  *rate.Limiter // nil: none
 }
 
@@ -118,7 +117,7 @@ func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent 
 // stream is a send stream that the kernel is writing.
 type stream struct {
 	*bufio.Reader
-	meter   meter
+	meter        meter
 	sending      *btrfs.Sending
 	of           outgoing
 	root, parent *os.File

@@ -15,8 +15,11 @@ import (
 
 // Serve is the receiving side of a copy from another host: it says on w which backups dest has, and makes backups of the
 // archives that come in on r, one answer for each. Whoever is at the other end can have nothing else done: nothing is
-// deleted, renamed or read for it.
+// deleted, renamed or read for it. What o.Keep does not keep goes in the end: that is the decision of whoever runs this.
 func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o ReceiveOptions) error {
+	if err := checkKeep(o.Keep); err != nil {
+		return errors.Join(err, writeMessage(w, greeting{Rsbtbackup: "receive", Version: protocolVersion, failure: failureOf(err)}))
+	}
 	greeted := false
 	err := store.Change(ctx, dest, "receive", o.LockWait, o.Now, o.Logger, func(c *store.Locked) error {
 		state, err := c.Store.ReadState(time.Local)
@@ -28,11 +31,20 @@ func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o Receive
 			return fail.Step("read", err)
 		}
 		greeted = true
-		hello := greeting{Rsbtbackup: "receive", Version: protocolVersion, Dest: c.Store.Path, Backups: items}
+		hello := greeting{Rsbtbackup: "receive", Version: protocolVersion, Dest: c.Store.Path, Backups: items, Keep: o.Keep}
 		if err := writeMessage(w, hello); err != nil {
 			return fail.Step("answer", err)
 		}
-		return errors.Join(takeAll(ctx, c, bufio.NewReaderSize(r, receive.ReadAhead), w), c.Store.PointCur(c.Now))
+		err = errors.Join(takeAll(ctx, c, bufio.NewReaderSize(r, receive.ReadAhead), w), c.Store.PointCur(c.Now))
+		if o.Keep.IsEmpty() || err != nil && !errors.Is(err, facts.ErrNoSpace) {
+			return err
+		}
+		deleted, pruneErr := pruneTo(ctx, c, o.Keep)
+		bye := farewell{Deleted: deleted}
+		if pruneErr != nil {
+			bye.failure = failureOf(pruneErr)
+		}
+		return errors.Join(err, pruneErr, writeMessage(w, bye))
 	})
 	if err != nil && !greeted {
 		hello := greeting{Rsbtbackup: "receive", Version: protocolVersion, failure: failureOf(err)}

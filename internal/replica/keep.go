@@ -1,0 +1,87 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/prune"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/retention"
+)
+
+// mayPrune: a target in which something is missing keeps what it has, unless it is full.
+func (c *copying) mayPrune(err error) bool {
+	if c.o.DryRun || c.o.Keep.IsEmpty() {
+		return false
+	}
+	for _, b := range c.report.Backups {
+		if b.Result == ResultFailed {
+			return errors.Is(err, facts.ErrNoSpace)
+		}
+	}
+	return true
+}
+
+func checkKeep(keep retention.Policy) error {
+	if keep.IsEmpty() {
+		return nil
+	}
+	if err := keep.Validate(); err != nil {
+		return fail.Step("options", fail.Kind(facts.ErrUsage, err))
+	}
+	return nil
+}
+
+// pruneTo deletes what the policy of the target does not keep, now that it has the new copies.
+func pruneTo(ctx context.Context, c *store.Locked, keep retention.Policy) ([]string, error) {
+	state, err := c.Store.ReadState(c.Now.Location())
+	if err != nil {
+		return nil, fail.Step("read", err)
+	}
+	c.State = state
+	report, err := prune.Locked(ctx, c, prune.Options{Policy: keep})
+	return report.Deleted, fail.Step("prune", err)
+}
+
+// keepFlags are the flags of a policy for the other side.
+func keepFlags(p retention.Policy) []string {
+	var flags []string
+	for _, c := range []struct {
+		name string
+		n    int
+	}{
+		{"last", p.Last}, {"hourly", p.Hourly}, {"daily", p.Daily}, {"weekly", p.Weekly}, {"monthly", p.Monthly}, {"yearly", p.Yearly},
+	} {
+		switch {
+		case c.n == retention.Unlimited:
+			flags = append(flags, "--keep-"+c.name+"=unlimited")
+		case c.n != 0:
+			flags = append(flags, "--keep-"+c.name+"="+strconv.Itoa(c.n))
+		}
+	}
+	for _, w := range []struct {
+		name string
+		span retention.Span
+	}{
+		{"within", p.Within}, {"within-hourly", p.WithinHourly}, {"within-daily", p.WithinDaily},
+		{"within-weekly", p.WithinWeekly}, {"within-monthly", p.WithinMonthly}, {"within-yearly", p.WithinYearly},
+	} {
+		if !w.span.IsZero() {
+			flags = append(flags, "--keep-"+w.name+"="+w.span.String())
+		}
+	}
+	return flags
+}
+
+// samePolicy: whoever holds the key of a target must not decide what is deleted there, so the command that the key is
+// bound to wins. What was asked for and is not so is refused, since it would never be done.
+func samePolicy(asked, there retention.Policy) error {
+	if asked.IsEmpty() || asked == there {
+		return nil
+	}
+	return fail.Kindf(facts.ErrUsage, "the other side keeps by its own rules, %q, not by %q: what is deleted there its command decides, such as the one in authorized_keys",
+		keepFlags(there), keepFlags(asked))
+}
