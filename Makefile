@@ -46,12 +46,15 @@ lint-arch: ## types for each architecture; go vet and staticcheck for 32 bits
 unit: ## the tests that need neither root nor a file system of their own, under the race detector
 	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -timeout 60m ./...
 
-# The race detector sees our own process only. Most of these tests run the command, so it is on for
-# package integration, which uses the library in-process and from several goroutines. The limit on time
-# is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy machine.
+# These tests mostly wait, for commits and for other programs, so more of them run at once than there are processors.
+# The limit on time is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy
+# machine. The race detector sees our own process only. Most of these tests run the command, so it is on for package
+# integration, which uses the library in-process and from several goroutines.
+ONDISK := scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 60m -p 3 -parallel 6 -exec '$(ASROOT)'
+
 integration: ## the tests on loopback file systems, as root
-	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -tags integration -count=1 -timeout 60m -exec '$(ASROOT)' ./integration
-	@CGO_ENABLED=0 scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 60m -exec '$(ASROOT)' $(INTEGRATION)
+	@CGO_ENABLED=1 $(ONDISK) -race ./integration
+	@CGO_ENABLED=0 $(ONDISK) $(INTEGRATION)
 
 demo: ## build it and make two backups on a loopback btrfs, where everything can be watched
 	@scripts/setup.sh demo

@@ -9,7 +9,8 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 [[ $(id -u) != 0 ]] || exec "$@"
 
-kept=("PATH=$PATH" "TMPDIR=${TMPDIR:-/tmp}")
+kept=("PATH=$PATH")
+[[ -z ${TMPDIR:-} ]] || kept+=("TMPDIR=$TMPDIR")
 for name in GOMODCACHE GOPROXY GOFLAGS GOTOOLCHAIN GOSUMDB GONOSUMDB GOPRIVATE; do
 	kept+=("$name=$(go env "$name")")
 done

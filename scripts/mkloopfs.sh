@@ -204,7 +204,7 @@ sweep() {
 	flock --nonblock 9 || return 0
 	mount_points
 	backing_files
-	for place in "${POINTS[@]}" "${FILES[@]}" "${TMPDIR:-/tmp}"/rsbtbackup-loopfs.*/owner; do
+	for place in "${POINTS[@]}" "${FILES[@]}" {"${TMPDIR:-/tmp}",/dev/shm}/rsbtbackup-loopfs.*/owner; do
 		place=${place%/*}
 		is_ours "$place" || continue
 		owner_alive "$place" || take_down "$(realpath -- "$place")" || status=1

@@ -3,6 +3,7 @@
 package differential
 
 import (
+	"errors"
 	"os"
 	"slices"
 
@@ -163,7 +164,15 @@ func replaceContent(w *world, entries []entry) error {
 
 // rewrite writes data into the inode that is there; e gives the time to follow.
 func (w *world) rewrite(rel string, data []byte, e entry) error {
-	if err := os.WriteFile(w.path(rel), data, 0o600); err != nil {
+	// Not with O_CREAT: where others may write, fs.protected_regular keeps even root from so opening what is not its own.
+	f, err := os.OpenFile(w.path(rel), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
 		return err
 	}
 	return w.setTime(rel, w.nextTime(e))

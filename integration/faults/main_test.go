@@ -8,10 +8,8 @@
 package faults
 
 import (
-	"flag"
 	"os"
-	"runtime"
-	"strconv"
+	"os/signal"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
@@ -19,32 +17,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	useMemory()
-	runMoreAtOnce()
+	// What nohup ignores, children would ignore as well: exec resets only what has a handler.
+	if signal.Ignored(unix.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+	}
 	os.Exit(testbin.Main(m))
-}
-
-// useMemory lets images lie in memory where there is room: thousands of commits
-// then take minutes and not an hour. What survives a power cut is told by
-// copies of the image file, wherever that is.
-func useMemory() {
-	const shm, room = "/dev/shm", 8 << 30
-	var st unix.Statfs_t
-	if os.Getenv("TMPDIR") != "" || unix.Statfs(shm, &st) != nil {
-		return
-	}
-	if st.Type == unix.TMPFS_MAGIC && st.Bavail*uint64(st.Bsize) > room {
-		os.Setenv("TMPDIR", shm)
-	}
-}
-
-// runMoreAtOnce lets more tests run in parallel than there are processors: most
-// of the time they wait for a commit.
-func runMoreAtOnce() {
-	flag.Parse()
-	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
-		_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
-	}
 }
 
 // dense tells whether there is time to try every point.

@@ -11,6 +11,7 @@ import (
 
 // A subvolume nested in one backup counts as nothing there: what the other has in its place is new, or gone.
 func TestDiffAcrossNestedSubvolumes(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	dir := openDir(t, l.work)
 	defer dir.Close()

@@ -29,6 +29,7 @@ var (
 // by stream and by walk, forwards and backwards, in whole and in part. They must agree, and what they say
 // must account for every difference there is.
 func TestDiffRandom(t *testing.T) {
+	t.Parallel()
 	seed := *diffSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -38,6 +39,7 @@ func TestDiffRandom(t *testing.T) {
 
 // TestDiffRandomRegressions has the seeds that ever failed, and the round.
 func TestDiffRandomRegressions(t *testing.T) {
+	t.Parallel()
 	// A directory is turned inside out, and a name in it is where it was.
 	diffRandom(t, 1795753860141490861, 72)
 }

@@ -21,6 +21,7 @@ import (
 
 // TestDiffKinds has one case for each thing that can happen to a file. The tree it starts from is always the same.
 func TestDiffKinds(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	for _, tt := range []struct {
 		name   string
@@ -109,6 +110,7 @@ func TestDiffKinds(t *testing.T) {
 }
 
 func TestDiffPart(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	write(t, l.path("in", "stays"), "1")
 	write(t, l.path("in", "goes", "x"), "2")
@@ -137,6 +139,7 @@ func TestDiffPart(t *testing.T) {
 
 // TestDiffUnrelated: backups that descend from nothing in common are compared by name.
 func TestDiffUnrelated(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	write(t, l.path("same", "file"), "1")
 	write(t, l.path("a"), "2")
@@ -162,6 +165,7 @@ func TestDiffUnrelated(t *testing.T) {
 
 // TestDiffBackups compares what real runs have made: each is a snapshot of a snapshot.
 func TestDiffBackups(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	src := t.TempDir()
 	write(t, filepath.Join(src, "a"), "1")
@@ -187,6 +191,7 @@ func TestDiffBackups(t *testing.T) {
 }
 
 func TestDiffBadInput(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	write(t, l.path("a"), "1")
 	write(t, l.path("binary"), "\x00")
@@ -217,6 +222,7 @@ func TestDiffBadInput(t *testing.T) {
 
 // TestDiffSymlinkLeadsNowhere: a symlink in a backup is never followed.
 func TestDiffSymlinkLeadsNowhere(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	must(t, os.Symlink("/etc", l.path("etc")))
 	name := l.snap(t)
@@ -233,6 +239,7 @@ func TestDiffSymlinkLeadsNowhere(t *testing.T) {
 
 // TestDiffWritable: a backup of upstream's that was left writable is walked.
 func TestDiffWritable(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	write(t, l.path("a"), "1")
 	from := l.snap(t)
@@ -248,6 +255,7 @@ func TestDiffWritable(t *testing.T) {
 }
 
 func TestDiffCommand(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	write(t, l.path("a"), "one\ntwo\n")
 	from := l.snap(t)

@@ -14,6 +14,7 @@ import (
 
 // TestDiffAsNobody: without root the backups are walked, and what may not be read is named.
 func TestDiffAsNobody(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	must(t, os.Chmod(l.dest+"/.log", 0o755))
 	must(t, os.Chmod(l.work, 0o755))

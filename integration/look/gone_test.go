@@ -30,6 +30,7 @@ func (m meanwhile) Err() error {
 
 // A backup that is deleted while it is compared looks as if its files were gone. That is said, and nothing else.
 func TestDiffWithABackupDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
 	for _, method := range []rsbtbackup.DiffMethod{rsbtbackup.DiffSend, rsbtbackup.DiffWalk} {
 		for _, which := range []int{0, 1} {
 			l := newLine(t)
@@ -56,6 +57,7 @@ func TestDiffWithABackupDeletedMeanwhile(t *testing.T) {
 
 // A backup that is deleted meanwhile is left out.
 func TestHistoryWithABackupDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
 	for which := range 3 {
 		for n := int32(1); ; n++ {
 			l := newLine(t) // with these backups only

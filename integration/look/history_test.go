@@ -13,6 +13,7 @@ import (
 )
 
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	l := newLine(t)
 	file := l.path("etc", "conf")
 	stamp := time.Unix(1_700_000_000, 5)

@@ -36,6 +36,7 @@ func compressible(t testing.TB, path, what string) {
 
 // Compression that was set on DEST, before or after the first backup, is that of its backups.
 func TestCompressionOfDest(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartSSH(t)
 	for name, remote := range map[string][]string{"local": nil, "remote": {"-e", server.Shell}} {
 		t.Run(name, func(t *testing.T) {
@@ -79,6 +80,7 @@ func TestCompressionOfDest(t *testing.T) {
 
 // What a source on btrfs has of its own is in the backup, and back in what is restored to a btrfs.
 func TestCompressionOfTheSource(t *testing.T) {
+	t.Parallel()
 	src := filepath.Join(loopfs.New(t, "256M"), "source")
 	dest := newDest(t, "256M")
 	write(t, filepath.Join(src, "dir", "file"), "x")
@@ -101,6 +103,7 @@ func TestCompressionOfTheSource(t *testing.T) {
 
 // A target that cannot hold such an attribute is no error: another filesystem, or a btrfs without checksums.
 func TestAttributesThatCannotBeHeld(t *testing.T) {
+	t.Parallel()
 	src := filepath.Join(loopfs.New(t, "256M"), "source")
 	write(t, filepath.Join(src, "dir", "file"), "x")
 	must(t, os.Link(filepath.Join(src, "dir", "file"), filepath.Join(src, "dir", "link")))

@@ -126,6 +126,7 @@ func mountOdd(t *testing.T, files ...oddFile) string {
 // Two files under one inode number, by content, size, or number of names, are two files in the backup; what is one file
 // is one.
 func TestFilesThatShareAnInodeNumber(t *testing.T) {
+	t.Parallel()
 	src := mountOdd(t,
 		oddFile{name: "a", ino: 10, links: 2, size: -1, content: "equal length 1"},
 		oddFile{name: "b", ino: 10, links: 2, size: -1, content: "equal length 2"},
@@ -164,6 +165,7 @@ func TestFilesThatShareAnInodeNumber(t *testing.T) {
 
 // Files that say they are empty and have content are named, as far as they are in the backup.
 func TestFilesThatSayTheyAreEmpty(t *testing.T) {
+	t.Parallel()
 	src := mountOdd(t,
 		oddFile{name: "odd", ino: 10, links: 1, size: 0, content: "something"},
 		oddFile{name: "left out", ino: 11, links: 1, size: 0, content: "something"},
@@ -184,6 +186,7 @@ func TestFilesThatSayTheyAreEmpty(t *testing.T) {
 
 // An rsync over there that speaks protocol 30 loses fractions of seconds, which is said.
 func TestARemoteRsyncOfWholeSeconds(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartSSH(t)
 	src, dest := newSource(t), newDest(t, "256M")
 	write(t, filepath.Join(src, "file"), "x")

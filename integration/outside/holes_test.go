@@ -48,6 +48,7 @@ func wantSmall(t testing.TB, path string, limit int64) {
 // New and grown files with holes need no space for their zeros, in a first backup and in any later one, whatever the
 // rules and ways of comparing are. The disk has 1 GiB, the holes 3 each.
 func TestHolesNeedNoSpace(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{nil, {"--no-inplace"}, {"--exclude=*.no"}, {"-x"}} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			src, dest := newSource(t), newDest(t, "1G")
@@ -128,6 +129,7 @@ func dataOf(t testing.TB, path string) string {
 
 // From a remote source, whose holes nobody tells of, what fills the disk are zeros; they are had back and the run goes on.
 func TestHolesOfARemoteSource(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartSSH(t)
 	src, dest := newSource(t), newDest(t, "512M")
 	write(t, filepath.Join(src, "small"), "x")
@@ -140,6 +142,7 @@ func TestHolesOfARemoteSource(t *testing.T) {
 
 // A file in place keeps the blocks it shares with the backup before.
 func TestHolesKeepSharedBlocks(t *testing.T) {
+	t.Parallel()
 	src := newSource(t)
 	disk := loopfs.New(t, "1G")
 	dest := filepath.Join(disk, "dest")
@@ -183,6 +186,7 @@ func used(t testing.TB, dir string) int64 {
 
 // Time goes by data, not by size.
 func TestHolesCostNoTime(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "1G")
 	write(t, filepath.Join(src, "small"), "x")
 	sparse(t, filepath.Join(src, "image"), 20<<30, 5<<30)
@@ -209,6 +213,7 @@ func TestHolesCostNoTime(t *testing.T) {
 
 // What the rules leave out is not copied, and costs nothing; what takes its place, or stands in its way, is right.
 func TestHolesAndTheRest(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "512M")
 	at := func(name string) string { return filepath.Join(src, name) }
 	sparse(t, at("dir/image"), 40<<20, 9<<20)
@@ -255,6 +260,7 @@ func TestHolesAndTheRest(t *testing.T) {
 
 // An ordinary user's files with holes are no other matter.
 func TestHolesOfAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
 	src := newSource(t)
 	dest := filepath.Join(loopfs.New(t, "1G"), "dest")
 	must(t, os.Mkdir(dest, 0o755))

@@ -16,6 +16,7 @@ import (
 
 // A night in which nothing changed costs next to nothing, however many files have two names.
 func TestUnchangedLinksCostNoMetadata(t *testing.T) {
+	t.Parallel()
 	src := newSource(t)
 	disk := loopfs.NewImage(t, "1G", "btrfs", "commit=1")
 	dest := filepath.Join(disk.Mount, "dest")
@@ -71,6 +72,7 @@ func metadata(t testing.TB, dir string) int64 {
 
 // What is linked, and how, changes in every way there is; each backup is equal to its source.
 func TestLinksThatChange(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "512M")
 	at := func(name string) string { return filepath.Join(src, name) }
 	write(t, at("a"), "one")
@@ -128,6 +130,7 @@ func TestLinksThatChange(t *testing.T) {
 // More names than btrfs can hold of one file: what is beyond the limit becomes files of their own, that night and every
 // other.
 func TestMoreNamesThanAFileCanHave(t *testing.T) {
+	t.Parallel()
 	t.Run("in one directory, without extended references", func(t *testing.T) {
 		src := newSource(t)
 		disk := loopfs.NewImage(t, "512M", "btrfs")
@@ -179,6 +182,7 @@ func manyNames(t *testing.T, src, disk string, names, length int) {
 
 // A name that stayed linked is replaced after that was decided, and before rsync reads it.
 func TestALinkIsReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "256M")
 	write(t, filepath.Join(src, "a"), "the old one")
 	must(t, os.Link(filepath.Join(src, "a"), filepath.Join(src, "b")))

@@ -19,6 +19,7 @@ import (
 
 // A tree may be deeper than a process may have files open, for every verb that walks one.
 func TestADeepTreeAndFewOpenFiles(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "1G")
 	const depth = 150
 	dir := src
@@ -46,6 +47,7 @@ func TestADeepTreeAndFewOpenFiles(t *testing.T) {
 
 // The same of the verbs that read and remove, run by an ordinary user, who removes a backup entry by entry.
 func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
 	src := newSource(t)
 	dest := filepath.Join(loopfs.New(t, "512M"), "dest")
 	must(t, os.Mkdir(dest, 0o755))
@@ -80,6 +82,7 @@ func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
 
 // Whoever starts a backup may stand in a directory that is gone.
 func TestTheWorkingDirectoryWasDeleted(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "256M")
 	write(t, filepath.Join(src, "file"), "x")
 	gone := t.TempDir()
@@ -99,6 +102,7 @@ func TestTheWorkingDirectoryWasDeleted(t *testing.T) {
 
 // --one-file-system leaves automount points alone: looking at one must not mount it.
 func TestSurveyingMountsNothing(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "256M")
 	write(t, filepath.Join(src, "file"), "x")
 	asked := automount(t, filepath.Join(src, "auto"))
@@ -160,6 +164,7 @@ func automount(t *testing.T, point string) func() int {
 
 // A fifo under the name of a file of rules would keep rsync, and the lock, for ever.
 func TestAFifoAsFileOfRules(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "256M")
 	write(t, filepath.Join(src, "sub", "file"), "x")
 	write(t, filepath.Join(src, "kept"), "x")
@@ -183,6 +188,7 @@ func TestAFifoAsFileOfRules(t *testing.T) {
 
 // A target that cannot keep the times of the files is named: the next restore takes every file for changed.
 func TestRestoreToCoarseTimes(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "256M")
 	write(t, filepath.Join(src, "sub", "file"), "x")
 	must(t, os.Chtimes(filepath.Join(src, "sub", "file"), time.Time{}, time.Unix(1700000001, 123456789)))
@@ -202,6 +208,7 @@ func TestRestoreToCoarseTimes(t *testing.T) {
 
 // What a target of short times makes of a date that it has no room for is said too.
 func TestRestoreToShortTimes(t *testing.T) {
+	t.Parallel()
 	src, dest := newSource(t), newDest(t, "256M")
 	write(t, filepath.Join(src, "file"), "x")
 	must(t, os.Chtimes(filepath.Join(src, "file"), time.Time{}, time.Unix(4102444800, 0)))

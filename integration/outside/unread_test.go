@@ -17,6 +17,7 @@ var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-grou
 
 // Of a source that cannot be read entirely what is gone elsewhere is deleted; what could not be read is kept, and named.
 func TestDeletionsBesideWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	src, disk := newSource(t), loopfs.New(t, "256M")
 	dest := filepath.Join(disk, "dest")
 	must(t, os.Mkdir(dest, 0o755))
@@ -91,6 +92,7 @@ func sameTimes(t testing.TB, a, b string) {
 
 // The same of a remote source, of which only names in messages are known.
 func TestDeletionsBesideWhatARemoteUserCannotRead(t *testing.T) {
+	t.Parallel()
 	server := testserver.StartSSH(t)
 	src, dest := newSource(t), newDest(t, "256M")
 	must(t, os.Chmod(filepath.Dir(src), 0o755))

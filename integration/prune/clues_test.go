@@ -42,6 +42,7 @@ func backupsIn(t testing.TB, dest string) []string {
 // TestAClockAheadDeletesNothing has one run, or several, at a time that is years
 // away. When the clock is right again, all goes on as before.
 func TestAClockAheadDeletesNothing(t *testing.T) {
+	t.Parallel()
 	dest, src := newDest(t, "512M"), t.TempDir()
 	now := time.Now().Truncate(time.Minute)
 	for i := range 4 {
@@ -83,6 +84,7 @@ func TestAClockAheadDeletesNothing(t *testing.T) {
 // TestBackupPruneStops tells of the command, whose backup is there all the same,
 // with the way to go on.
 func TestBackupPruneStops(t *testing.T) {
+	t.Parallel()
 	dest, src := newDest(t, "512M"), t.TempDir()
 	for i := range 5 {
 		_, err := backupAt(t, src, dest, time.Now().AddDate(-3, 0, i), nil)
@@ -101,6 +103,7 @@ func TestBackupPruneStops(t *testing.T) {
 
 // TestNearlyAllIsNotDeletedUnasked follows prunes that deleted nothing.
 func TestNearlyAllIsNotDeletedUnasked(t *testing.T) {
+	t.Parallel()
 	dest, src := newDest(t, "512M"), t.TempDir()
 	for i := range 8 {
 		_, err := backupAt(t, src, dest, time.Now().Add(time.Duration(i-9)*time.Hour), keep30d)
@@ -118,6 +121,7 @@ func TestNearlyAllIsNotDeletedUnasked(t *testing.T) {
 
 // TestBackupsThatCameInAnotherOrder have ids that say the newest is the oldest.
 func TestBackupsThatCameInAnotherOrder(t *testing.T) {
+	t.Parallel()
 	for how, bring := range map[string]func(t *testing.T, from, to string){
 		"received": func(t *testing.T, from, to string) {
 			pipe := exec.Command("sh", "-c", `btrfs send -q "$1" | btrfs receive -q "$2"`, "sh", from, to)

@@ -15,6 +15,7 @@ import (
 // A pin is durable at once, a deletion is not. A power cut after both must not
 // bring back the deleted backup without the record that says it is incomplete.
 func TestAPowerCutAfterDeleteAndPin(t *testing.T) {
+	t.Parallel()
 	image := loopfs.NewNested(t, "512M")
 	dest := filepath.Join(image.Mount, "dest")
 	check(t, os.Mkdir(dest, 0o755))

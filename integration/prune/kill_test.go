@@ -123,6 +123,7 @@ func (k *killed) traced(t testing.TB, call string, nth int) (met bool) {
 }
 
 func TestAPruneKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	k := newKilled(t)
 	points := 0
 	for _, sweep := range []struct {
@@ -157,6 +158,7 @@ func TestAPruneKilledAtEveryStep(t *testing.T) {
 // The points are system calls of whatever kind, of each of which strace counts
 // alone, spread over how many there are of one: so a busy machine moves none.
 func TestAPruneKilledAllAlong(t *testing.T) {
+	t.Parallel()
 	k := newKilled(t)
 	const want, most = 20, 60
 	log := filepath.Join(t.TempDir(), "strace")
@@ -191,6 +193,7 @@ func TestAPruneKilledAllAlong(t *testing.T) {
 // What is stopped when cur has moved, and before anything is deleted, has
 // changed nothing.
 func TestADeleteThatIsStoppedMovesCurBack(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00"}
 	madeUp(t, dest, days...)
@@ -204,6 +207,7 @@ func TestADeleteThatIsStoppedMovesCurBack(t *testing.T) {
 
 // delete --force of the newest moves cur first.
 func TestADeleteOfTheNewestKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00")
 	points := 0

@@ -27,6 +27,7 @@ func bind(t testing.TB, from, to string) (unmount func()) {
 // that was to go by the second name went by its subvolume id, and with it the
 // last backup there was.
 func TestABackupMountedUnderAnotherName(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
@@ -53,6 +54,7 @@ func TestABackupMountedUnderAnotherName(t *testing.T) {
 // Another filesystem on the name of a backup is none, though its subvolume id
 // may be the highest and make the newest one look expendable.
 func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00")
 	other := loopfs.New(t, "256M")
@@ -76,6 +78,7 @@ func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
 // A mount hides the backup below it for a while. Whatever is done meanwhile, it
 // is there again afterwards, and so is what is on record.
 func TestAMountHidesABackup(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
@@ -98,6 +101,7 @@ func TestAMountHidesABackup(t *testing.T) {
 // What a hidden backup shares with the others can not be measured, so nothing is
 // said of sizes, nor deleted for the sake of them.
 func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	work := filepath.Join(filepath.Dir(dest), "work")
 	newSubvolume(t, work)
@@ -136,6 +140,7 @@ func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 
 // What is mounted on pending is neither resumed nor deleted.
 func TestAMountOnPending(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00")
 	testbin.Must(t, "prune", dest, "--keep-last=9")

@@ -16,6 +16,7 @@ import (
 
 // RsbtBackup left backups writable, and people make subvolumes in them.
 func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
+	t.Parallel()
 	for _, verb := range []string{"prune", "delete"} {
 		t.Run(verb, func(t *testing.T) {
 			dest := newDest(t, "256M")
@@ -52,6 +53,7 @@ func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
 // What the kernel refuses to delete even for root stays whole, and stops
 // neither the other deletions nor later runs.
 func TestABackupInUseStaysWhole(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	old := filepath.Join(dest, "2020-01-01-00:00")
@@ -103,6 +105,7 @@ func setReadOnly(t testing.TB, path string) {
 // What is mounted in a backup is not part of it: root's deletion detaches it,
 // and an ordinary user's stops there.
 func TestAMountInsideABackupKeepsItsFiles(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	treasure := t.TempDir()

@@ -77,6 +77,7 @@ func threeBackups(t testing.TB, src, dest string) []string {
 }
 
 func TestTheWholeCycleAsAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
 	for _, options := range [][]string{nil, {"user_subvol_rm_allowed"}} {
 		t.Run(strings.Join(append(options, "mount"), " "), func(t *testing.T) {
 			src, dest := ownersDest(t, options...)
@@ -114,6 +115,7 @@ func TestTheWholeCycleAsAnOrdinaryUser(t *testing.T) {
 
 // Emptying takes many steps; the next verb goes on where a kill has stopped it.
 func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
+	t.Parallel()
 	src, dest := ownersDest(t)
 	threeBackups(t, src, dest)
 	check(t, os.Chmod(src+"/no-search", 0o700))
@@ -148,6 +150,7 @@ func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
 // While a backup is emptied others may pin. Without the lock that shuts them out
 // again nothing more is deleted.
 func TestAnOwnersDeletionStopsWithoutTheLock(t *testing.T) {
+	t.Parallel()
 	src, dest := ownersDest(t)
 	made := threeBackups(t, src, dest)
 	again := "inject=flock:error=EIO:when=4" // after those to tidy up, to delete, and to let go
@@ -161,6 +164,7 @@ func TestAnOwnersDeletionStopsWithoutTheLock(t *testing.T) {
 // Killed before each system call of two kinds, the first, then the second and so
 // on, until it is done: however slow the machine is, each run gets further.
 func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
+	t.Parallel()
 	src, dest := ownersDest(t)
 	made := threeBackups(t, src, dest)
 	left := map[string]string{}
@@ -195,6 +199,7 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 // somebody else: so it keeps its name, or a later run of root would take it for
 // one that is on its way out.
 func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
+	t.Parallel()
 	for _, options := range [][]string{nil, {"user_subvol_rm_allowed"}} {
 		t.Run(strings.Join(append(options, "mount"), " "), func(t *testing.T) {
 			mnt := loopfs.NewFS(t, "512M", "btrfs", options...)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestPinsHold(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	days := []string{"2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00"}
 	madeUp(t, dest, days...)
@@ -38,6 +39,7 @@ func TestPinsHold(t *testing.T) {
 
 // A record that can not be read may hold a pin.
 func TestAnUnreadableRecordCountsAsAPin(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	testbin.Must(t, "pin", dest, "latest")
@@ -51,6 +53,7 @@ func TestAnUnreadableRecordCountsAsAPin(t *testing.T) {
 }
 
 func TestPinDuringABackup(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	backup, release := heldBackup(t, dest, "--prune", "--keep-last=1")
@@ -66,6 +69,7 @@ func TestPinDuringABackup(t *testing.T) {
 // that was not there when prune read them, in a new file of that name, or
 // into the old one, as an editor would.
 func TestPinBetweenPlanAndDelete(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"new record", "renamed over", "written into"} {
 		t.Run(how, func(t *testing.T) {
 			dest := newDest(t, "256M")
@@ -127,6 +131,7 @@ func waitsForRecords(t testing.TB, pid int, dest string) bool {
 
 // Whoever waits for the records can be stopped, and then has changed nothing.
 func TestWaitingForTheRecordsEnds(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	days := []string{"2020-01-01-00:00", "2020-01-02-00:00"}
 	madeUp(t, dest, days...)
@@ -164,6 +169,7 @@ func TestWaitingForTheRecordsEnds(t *testing.T) {
 // A backup does not lose its transfer to one that keeps the records, not even
 // where it was told not to wait for another run, and can be stopped meanwhile.
 func TestABackupWaitsForTheRecords(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00")
 	testbin.Must(t, "pin", dest, "latest")
@@ -218,6 +224,7 @@ func heldBackup(t testing.TB, dest string, args ...string) (backup *exec.Cmd, re
 }
 
 func TestPruneWhileABackupRuns(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	backup, release := heldBackup(t, dest)

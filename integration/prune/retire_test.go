@@ -35,6 +35,7 @@ func shell(t *testing.T, commands string) {
 
 // TestADestIsGivenUp does what docs/RETIRING.md says, also where rm -rf came first.
 func TestADestIsGivenUp(t *testing.T) {
+	t.Parallel()
 	for _, rmFirst := range []bool{false, true} {
 		dest, src := newDest(t, "512M"), t.TempDir()
 		for range 3 {

@@ -15,6 +15,7 @@ import (
 )
 
 func TestRulesOnDisk(t *testing.T) {
+	t.Parallel()
 	days := []string{"2026-01-05-09:00", "2026-01-05-21:00", "2026-01-06-09:00", "2026-01-07-09:00", "2026-01-14-09:00", "2026-02-01-09:00"}
 	for _, tt := range []struct {
 		name string
@@ -56,6 +57,7 @@ func TestRulesOnDisk(t *testing.T) {
 // A name is in the time zone of the run that made it: that of cron, or of
 // another machine. What has just been made is not 13 hours old elsewhere.
 func TestAgesDoNotDependOnTheTimeZone(t *testing.T) {
+	t.Parallel()
 	dest, src := newDest(t, "256M"), t.TempDir()
 	now := time.Now()
 	for range 2 {
@@ -78,6 +80,7 @@ func TestAgesDoNotDependOnTheTimeZone(t *testing.T) {
 }
 
 func TestRotateNeverDeletesTheNewestCompleteBackup(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	record(t, dest, "2020-01-03-00:00", rsbtbackup.Incomplete)
@@ -94,6 +97,7 @@ func TestRotateNeverDeletesTheNewestCompleteBackup(t *testing.T) {
 }
 
 func TestAnIncompleteBackupStandsInForNoCompleteOne(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00", "2026-01-04-00:00")
 	record(t, dest, "2026-01-02-00:00", rsbtbackup.Incomplete)
@@ -105,6 +109,7 @@ func TestAnIncompleteBackupStandsInForNoCompleteOne(t *testing.T) {
 }
 
 func TestBackupThenPrune(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	src := t.TempDir()
 	write(t, filepath.Join(src, "f"), "1")
@@ -126,6 +131,7 @@ func TestBackupThenPrune(t *testing.T) {
 }
 
 func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-02-12:00"}
 	madeUp(t, dest, days...)
@@ -181,6 +187,7 @@ func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
 // latest of latest of latest: without force that ends at once, whatever the
 // backups are.
 func TestTheNewestBackupNeedsForce(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
@@ -198,6 +205,7 @@ func TestTheNewestBackupNeedsForce(t *testing.T) {
 }
 
 func TestDeleteDryRun(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	made := fat(t, dest, 4, 20*megabyte)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
@@ -231,6 +239,7 @@ func TestDeleteDryRun(t *testing.T) {
 }
 
 func TestDeleteForceMovesCur(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00")
 	testbin.Must(t, "prune", dest, "--keep-last=9")

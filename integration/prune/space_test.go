@@ -39,6 +39,7 @@ func fat(t testing.TB, dest string, n, size int) []string {
 }
 
 func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "768M")
 	made := fat(t, dest, 10, 30*megabyte)
 	testbin.Must(t, "pin", dest, made[1])
@@ -79,6 +80,7 @@ func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
 // What fills the disk may be no backup: the history is not spent on that. What
 // the rules delete goes all the same.
 func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "768M")
 	made := fat(t, dest, 6, 20*megabyte)
 	random(t, filepath.Join(filepath.Dir(dest), "foreign"), 300*megabyte)
@@ -104,6 +106,7 @@ func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
 
 // What an earlier run has deleted is waited for before more goes.
 func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	made := fat(t, dest, 5, 30*megabyte)
 	want := free(t, dest) + 20*megabyte
@@ -115,6 +118,7 @@ func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
 // The space of a backup in which a file is open comes back when it is closed.
 // More is not deleted in the place of that, neither now nor by the next run.
 func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	made := fat(t, dest, 5, 30*megabyte)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
@@ -147,6 +151,7 @@ func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
 
 // A file may be open for ever in what another program has deleted.
 func TestMinFreeDoesNotWaitForOthers(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	made := fat(t, dest, 5, 30*megabyte)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
@@ -166,6 +171,7 @@ func TestMinFreeDoesNotWaitForOthers(t *testing.T) {
 }
 
 func TestWaitReturnsWhenTheSpaceIsBack(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "768M")
 	fat(t, dest, 10, 40*megabyte)
 	before := free(t, dest)
@@ -184,6 +190,7 @@ func TestWaitReturnsWhenTheSpaceIsBack(t *testing.T) {
 // A second verb right after the first must not hang: starting a commit while
 // another is written took up to 30 s for each.
 func TestDeletionsInARowDoNotWait(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	made := fat(t, dest, 8, 10*megabyte)
 	start := time.Now()
@@ -196,6 +203,7 @@ func TestDeletionsInARowDoNotWait(t *testing.T) {
 }
 
 func TestDryRunTellsWhatBecomesFree(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "768M")
 	made := fat(t, dest, 8, 20*megabyte)
 	// Whoever snapshots a backup or flips its flag does not make it younger.
@@ -232,6 +240,7 @@ func TestDryRunTellsWhatBecomesFree(t *testing.T) {
 // What an older backup shared with one that goes anyway comes free as soon as
 // both go.
 func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	work := filepath.Join(filepath.Dir(dest), "work")
 	newSubvolume(t, work)
@@ -255,6 +264,7 @@ func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
 // Somebody changed a backup that is kept, when there were newer ones already:
 // that does not make theirs older than it.
 func TestAChangeInAnOldBackupHidesNothing(t *testing.T) {
+	t.Parallel()
 	dest := newDest(t, "512M")
 	made := fat(t, dest, 4, 20*megabyte)
 	testbin.Must(t, "pin", dest, made[0])
@@ -320,6 +330,7 @@ func fill(t testing.TB, dir string, size int) {
 }
 
 func TestAFullDiskCanBePruned(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		fill func(t testing.TB, dir string)
@@ -363,6 +374,7 @@ func TestAFullDiskCanBePruned(t *testing.T) {
 
 // As an ordinary user a deletion writes metadata: it empties.
 func TestAFullDiskCanBePrunedByItsOwner(t *testing.T) {
+	t.Parallel()
 	mnt := loopfs.New(t, "256M")
 	dest := filepath.Join(mnt, "dest")
 	check(t, os.Mkdir(dest, 0o755))
@@ -379,6 +391,7 @@ func TestAFullDiskCanBePrunedByItsOwner(t *testing.T) {
 
 // Only root can measure: what is in reach is found out by doing it.
 func TestMinFreeAsAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
 	mnt := loopfs.New(t, "512M")
 	dest := filepath.Join(mnt, "dest")
 	check(t, os.Mkdir(dest, 0o755))

@@ -18,6 +18,7 @@ import (
 
 // TestCopyToAnotherDisk: all of it arrives, later runs send what is new, and only the difference.
 func TestCopyToAnotherDisk(t *testing.T) {
+	t.Parallel()
 	src, dest, target := source(t), newDest(t, "1G", "compress=zstd"), newDest(t, "1G")
 	backups(t, src, dest, 3)
 	testbin.Must(t, "pin", "-q", dest, "latest~1", "--note=why")
@@ -45,6 +46,7 @@ func TestCopyToAnotherDisk(t *testing.T) {
 
 // TestStreamsOfBothAreTheSame: the kernel finds the same in a copy as in its backup.
 func TestStreamsOfBothAreTheSame(t *testing.T) {
+	t.Parallel()
 	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 1)
 	testbin.Must(t, "copy", dest, target)
@@ -81,6 +83,7 @@ func TestStreamsOfBothAreTheSame(t *testing.T) {
 
 // TestWhenTheFirstDiskIsLost: backup goes on in the copy, incremental on it, and all verbs work.
 func TestWhenTheFirstDiskIsLost(t *testing.T) {
+	t.Parallel()
 	src, dest, target, third := source(t), newDest(t, "1G"), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 2)
 	testbin.Must(t, "copy", "-q", dest, target)
@@ -107,6 +110,7 @@ func TestWhenTheFirstDiskIsLost(t *testing.T) {
 
 // TestAVerdictStaysWithItsDisk: what was found clean on the first disk is read on the second all the same.
 func TestAVerdictStaysWithItsDisk(t *testing.T) {
+	t.Parallel()
 	src, dest := source(t), newDest(t, "1G")
 	image := loopfs.NewImage(t, "1G", "btrfs")
 	target := destOn(t, image.Mount)
@@ -147,6 +151,7 @@ func damage(t testing.TB, image *loopfs.Image, path string) {
 
 // TestWhatIsNotCopied is refused by name, and the others are copied.
 func TestWhatIsNotCopied(t *testing.T) {
+	t.Parallel()
 	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 3)
 	all := list(t, dest)
@@ -173,6 +178,7 @@ func makeWritable(t testing.TB, path string) {
 
 // TestACopyThatWasChanged is no base of an increment: the next is sent whole, or on another.
 func TestACopyThatWasChanged(t *testing.T) {
+	t.Parallel()
 	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 1)
 	testbin.Must(t, "copy", "-q", dest, target)
@@ -194,6 +200,7 @@ func TestACopyThatWasChanged(t *testing.T) {
 
 // TestCompressedOtherwise: LZO is kept where it can be, and decompressed where the target cannot take it.
 func TestCompressedOtherwise(t *testing.T) {
+	t.Parallel()
 	src, dest := source(t), newDest(t, "1G", "compress-force=lzo")
 	backups(t, src, dest, 2)
 	for _, options := range [][]string{nil, {"nodatasum"}} {

@@ -20,6 +20,7 @@ import (
 
 // TestCopyToAnotherHost goes through a real sshd.
 func TestCopyToAnotherHost(t *testing.T) {
+	t.Parallel()
 	ssh := testserver.StartSSH(t)
 	src, dest := source(t), newDest(t, "1G", "compress=zstd")
 	backups(t, src, dest, 2)
@@ -57,6 +58,7 @@ func TestCopyToAnotherHost(t *testing.T) {
 
 // TestTheOtherSideFails: one line that says why, the exit code that it would have there, and nothing left.
 func TestTheOtherSideFails(t *testing.T) {
+	t.Parallel()
 	ssh := testserver.StartSSH(t)
 	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 1)
@@ -105,6 +107,7 @@ func TestTheOtherSideFails(t *testing.T) {
 
 // TestTheTargetIsLocked: whoever comes second waits, or exits 11, on this host and the other.
 func TestTheTargetIsLocked(t *testing.T) {
+	t.Parallel()
 	ssh := testserver.StartSSH(t)
 	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 1)
@@ -122,6 +125,7 @@ func TestTheTargetIsLocked(t *testing.T) {
 // TestAKeyThatCanOnlyReceive: with a forced command whoever has the key can send backups, and learn the names of those
 // that are there, and nothing else, whatever is asked for.
 func TestAKeyThatCanOnlyReceive(t *testing.T) {
+	t.Parallel()
 	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 1)
 	// What sshd does with command= in authorized_keys: the command that was asked for goes into the environment.
@@ -164,6 +168,7 @@ func TestAKeyThatCanOnlyReceive(t *testing.T) {
 // TestAStolenSourceCannotDestroyTheCopies: it sends what it likes, under names and times of its choice; what was there
 // before stays, also when the target prunes.
 func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
+	t.Parallel()
 	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
 	backups(t, src, dest, 2)
 	testbin.Must(t, "copy", dest, target)

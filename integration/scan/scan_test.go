@@ -120,6 +120,7 @@ func want(t *testing.T, s *rsbtbackup.Scan, mode, why string) {
 }
 
 func TestNothingHasChanged(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "a/b/f", "a/g", "c/")
 	must(t, os.Link(p.src+"/a/g", p.src+"/c/g"))
 	p.backup()
@@ -136,6 +137,7 @@ func TestNothingHasChanged(t *testing.T) {
 
 // The first run, each tenth, and one after seven days compare everything.
 func TestTheScanIsCheckedNowAndThen(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "a/f")
 	for n := 1; n <= 21; n++ {
 		s := p.backup()
@@ -162,6 +164,7 @@ func TestTheScanIsCheckedNowAndThen(t *testing.T) {
 }
 
 func TestChangesAmongThoseExcluded(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "keep/a", "keep/cache/sub/x", "keep/t.tmp", "top/cut/x", "top/y", "deep/er/cache/z", "deep/er/f")
 	p.set = func(o *rsbtbackup.BackupOptions) { o.Exclude = []string{"cache", "/top/cut/", "*.tmp"} }
 	want(t, p.backup(), rsbtbackup.ScanFull, "other rules")
@@ -192,6 +195,7 @@ func TestChangesAmongThoseExcluded(t *testing.T) {
 }
 
 func TestAFileOfRulesCountsWithItsContent(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "a/x", "a/y")
 	rules := filepath.Join(t.TempDir(), "rules")
 	must(t, os.WriteFile(rules, []byte("x\n"), 0o600))
@@ -205,6 +209,7 @@ func TestAFileOfRulesCountsWithItsContent(t *testing.T) {
 
 // Whatever is wrong with the catalog, everything is compared, once.
 func TestCatalogOfNoUse(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "a/f", "b/g")
 	catalog := filepath.Join(p.walk, ".log", "catalog")
 	read := func() []byte {
@@ -259,6 +264,7 @@ func (p *pair) backupAnyhow() *rsbtbackup.Scan {
 
 // Where rsync and the list do not go together, rsync compares everything in the same run.
 func TestAListThatDoesNotWork(t *testing.T) {
+	t.Parallel()
 	for name, script := range map[string]string{
 		"rsync does not get it": "rsync \"$@\" &\nwait $!\n",
 		"rsync ends with 23":    "case \"$*\" in *--files-from*) cat >/dev/null; echo 'rsync: [sender] link_stat \"x\" failed: Not a directory (20)' >&2; exit 23 ;; esac\nexec rsync \"$@\"\n",
@@ -284,6 +290,7 @@ func TestAListThatDoesNotWork(t *testing.T) {
 // A change that the catalog hides is found by the next check, is said aloud, and the scan is not used before a full run
 // was clean.
 func TestAMissedChangeIsNoticed(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "a/f", "b/g")
 	want(t, p.backup(), rsbtbackup.ScanWalk, "")
 	last := p.newest(p.walk)
@@ -334,6 +341,7 @@ func (p *pair) editRecord(name string, edit func(scan map[string]any)) {
 
 // A full run that checks the scan finds nothing wrong where rsync puts right what was only prepared for it.
 func TestACheckOfOddThings(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "a/f", "a/setuid", "a/sub/x", "b/")
 	must(t, errors.Join(
 		os.Link(p.src+"/a/f", p.src+"/b/f"), os.Symlink("f", p.src+"/a/link"), os.Link(p.src+"/a/link", p.src+"/b/link"),
@@ -350,6 +358,7 @@ func TestACheckOfOddThings(t *testing.T) {
 }
 
 func TestWithRestrictedModes(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "a/f", "ro/f", "ro/sub/g")
 	must(t, errors.Join(os.Chmod(p.src+"/ro/f", 0o400), os.Chmod(p.src+"/ro/sub", 0o500), os.Chmod(p.src+"/ro", 0o500)))
 	want(t, p.backup(), rsbtbackup.ScanWalk, "")
@@ -359,6 +368,7 @@ func TestWithRestrictedModes(t *testing.T) {
 
 // What is mounted below the source, with and without --one-file-system.
 func TestMounts(t *testing.T) {
+	t.Parallel()
 	for _, one := range []bool{false, true} {
 		t.Run(fmt.Sprintf("one file system %v", one), func(t *testing.T) {
 			p := newPair(t, "at/under", "b/f")

@@ -5,6 +5,9 @@
 // [NewImage] an image that can be unmounted and mounted again, [NewNested] one of which
 // [Image.CrashCopy] shows what a power cut at this instant would leave.
 //
+// Images lie in memory where there is room, unless TMPDIR says where: most of the time of a test is otherwise spent
+// waiting for commits.
+//
 // All of it needs root, loop devices and the mkfs program. What is missing fails the test with the
 // command that mends the machine; nothing is skipped, because a skipped test proves nothing.
 //
@@ -18,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // dirPrefix is known to the sweep of mkloopfs.sh too.
@@ -72,7 +77,7 @@ func requireRoot(t testing.TB) {
 // a file system that could not be unmounted.
 func makeDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", dirPrefix)
+	dir, err := os.MkdirTemp(place(), dirPrefix)
 	if err != nil {
 		t.Fatalf("loopfs: %v", err)
 	}
@@ -81,6 +86,19 @@ func makeDir(t testing.TB) string {
 		t.Fatalf("loopfs: %v", err)
 	}
 	return dir
+}
+
+// place returns the directory for images; empty is that for temporary files.
+func place() string {
+	const shm, room = "/dev/shm", 8 << 30 // mkloopfs.sh sweeps there too
+	var st unix.Statfs_t
+	if os.Getenv("TMPDIR") != "" || unix.Statfs(shm, &st) != nil || st.Type != unix.TMPFS_MAGIC {
+		return ""
+	}
+	if st.Bavail*uint64(st.Bsize) < room {
+		return ""
+	}
+	return shm
 }
 
 func up(t testing.TB, dir, size, fstype string, mountOpts []string) *Image {
