@@ -128,9 +128,10 @@ type HTTP struct {
 
 // Schedule is for the timer.
 type Schedule struct {
-	On          string // a calendar expression of systemd
-	RandomDelay time.Duration
-	NoBattery   bool // not while the machine runs on battery
+	On          string         // a calendar expression of systemd
+	RandomDelay *time.Duration // nil: not said
+	NoBattery   bool           // not while the machine runs on battery
+	IOWeight    int            // 0: not said
 }
 
 // Value is one key of a job as it holds.
@@ -145,4 +146,27 @@ type Origin struct {
 	File  string `json:"file"`
 	Line  int    `json:"line"`
 	Table string `json:"table,omitempty"` // such as defaults or job.etc
+}
+
+// Any tells whether there is a hook.
+func (h Hooks) Any() bool {
+	return len(h.Before)+len(h.After)+len(h.Failure)+len(h.Finally)+len(h.BeforeSnapshot)+len(h.AfterSnapshot) > 0
+}
+
+// Credentials are the names of the systemd credentials that secrets of the job are.
+func (j Job) Credentials() []string {
+	secrets := []Secret{j.Ping.URL}
+	for _, h := range j.HTTP {
+		secrets = append(secrets, h.URL)
+		for _, s := range h.Headers {
+			secrets = append(secrets, s)
+		}
+	}
+	var names []string
+	for _, s := range secrets {
+		if name := s.Credential(); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -275,14 +275,17 @@ func tellKeys() []Key {
 func scheduleKeys() []Key {
 	return []Key{
 		{Name: "schedule.on", Kind: Text, Example: `"daily"`,
-			Doc: "When the job is to run, for \"rsbtbackup status\" to show: a calendar expression of systemd, see systemd.time(7).",
+			Doc: "When the job is to run: a calendar expression of systemd, see systemd.time(7). \"rsbtbackup schedule\" makes a timer of it, \"rsbtbackup status\" shows it.",
 			set: to(func(j *Job, v string) { j.Schedule.On = v })},
-		{Name: "schedule.random-delay", Kind: Time, Later: true, Example: `"15m"`,
-			Doc: "By how much it may begin later.",
-			set: to(func(j *Job, v time.Duration) { j.Schedule.RandomDelay = v })},
-		{Name: "schedule.on-battery", Kind: Bool, Later: true, Example: "true",
-			Doc: "Whether it starts while the machine runs on battery (true unless said).",
+		{Name: "schedule.random-delay", Kind: Time, Example: `"15m"`,
+			Doc: "By how much the timer may begin later, so that many machines do not begin at once (15m): always the same on one machine. With 0 it is on time.",
+			set: to(func(j *Job, v time.Duration) { j.Schedule.RandomDelay = &v })},
+		{Name: "schedule.on-battery", Kind: Bool, Example: "true",
+			Doc: "Whether the timer starts it while the machine runs on battery (true unless said).",
 			set: to(func(j *Job, v bool) { j.Schedule.NoBattery = !v })},
+		{Name: "schedule.io-weight", Kind: Above0, Most: 10000, Example: "50",
+			Doc: "The share of the disk that the unit gets while others want it, from 1 to 10000: IOWeight= of systemd, where 100 is usual.",
+			set: to(func(j *Job, v int) { j.Schedule.IOWeight = v })},
 	}
 }
 

@@ -44,6 +44,14 @@ func (s Secret) reference() (kind, name string, ok bool) {
 	return "", "", false
 }
 
+// Credential is the name of the systemd credential that the secret is, or "".
+func (s Secret) Credential() string {
+	if kind, name, _ := s.reference(); kind == "credential" {
+		return name
+	}
+	return ""
+}
+
 // Reveal reads the secret. One line break at the end of a file is no part of it.
 func (s Secret) Reveal() (string, error) {
 	kind, name, ok := s.reference()
