@@ -55,7 +55,7 @@ var floors = [][]string{
 	{configs, hooks},
 	{"."},
 	{"internal/backup", "internal/replica"},
-	{"internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff"},
+	{"internal/changed", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff"},
 	{"internal/space"},
 	{"internal/store"},
 	{"internal/pending", "internal/transfer"},
@@ -80,7 +80,8 @@ var mayImport = map[string][]string{
 	hooks:               {},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
-	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan"},
+	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan", "internal/changed"},
+	"internal/changed":  {"internal/store", "internal/walk"},
 	"internal/check":    {"internal/space", "internal/store", "internal/mounts"},
 	"internal/prune":    {"internal/space", "internal/store"},
 	"internal/browse":   {"internal/space", "internal/store", "internal/mounts"},
@@ -125,7 +126,7 @@ var testHelp = []string{loopfs, testbin, servers, streams}
 
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
-	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/store/repairplan.go",
+	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/changed/why.go", "internal/store/repairplan.go",
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 	"internal/share/stanza.go",
 }

@@ -47,6 +47,11 @@ type BackupOptions struct {
 	// RsyncProgram is the rsync to run; empty looks it up in PATH.
 	RsyncProgram string
 
+	// SkipUnchanged publishes nothing when the backup would hold what the last
+	// one holds, in every respect: content, metadata, hard links. The record of
+	// that then says so, and counts as a fresh backup where age is asked for.
+	// What is in doubt counts as a change.
+	SkipUnchanged bool
 	// RefusePartial keeps a transfer that could not read everything (rsync
 	// exit 23) pending, instead of publishing it as incomplete.
 	RefusePartial bool
@@ -61,7 +66,8 @@ type BackupOptions struct {
 	// default, ScanFull or ScanWalk.
 	Scan string
 
-	// Prune, if set, is run after publishing, and only then. Its DryRun,
+	// Prune, if set, is run after publishing, and only then; not by a run that
+	// SkipUnchanged ends. Its DryRun,
 	// LockWait, Now and Logger are those of the backup. A dry run foresees
 	// what its Policy would delete.
 	Prune *PruneOptions
@@ -91,6 +97,7 @@ type Report struct {
 	Status       Status           `json:"status,omitempty"`
 	Base         string           `json:"base,omitempty"` // the backup it is incremental on
 	Resumed      bool             `json:"resumed"`
+	Skipped      bool             `json:"skipped"` // nothing was published, as nothing has changed since Base
 	DryRun       bool             `json:"dry_run"`
 	Started      time.Time        `json:"started"`
 	Ended        time.Time        `json:"ended"`
@@ -130,7 +137,7 @@ func (o BackupOptions) room() backup.Options {
 	return backup.Options{
 		Source: o.Source, Dest: o.Dest, WholeFiles: o.WholeFiles, Checksum: o.Checksum, OneFileSystem: o.OneFileSystem,
 		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Bwlimit: o.Bwlimit, Rsh: o.Rsh,
-		Timeout: o.Timeout, RsyncArgs: o.RsyncArgs, RsyncProgram: o.RsyncProgram, RefusePartial: o.RefusePartial,
+		Timeout: o.Timeout, RsyncArgs: o.RsyncArgs, RsyncProgram: o.RsyncProgram, SkipUnchanged: o.SkipUnchanged, RefusePartial: o.RefusePartial,
 		MaxDeletePercent: o.MaxDeletePercent, Force: o.Force, Scan: o.Scan, Prune: (*prune.Options)(o.Prune), DryRun: o.DryRun,
 		Changes: o.Changes, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger, Progress: o.Progress,
 		Version: o.Version,
@@ -139,7 +146,7 @@ func (o BackupOptions) room() backup.Options {
 
 func reportOf(r *backup.Report) *Report {
 	return &Report{
-		Dest: r.Dest, Source: r.Source, Name: r.Name, Status: r.Status, Base: r.Base, Resumed: r.Resumed,
+		Dest: r.Dest, Source: r.Source, Name: r.Name, Status: r.Status, Base: r.Base, Resumed: r.Resumed, Skipped: r.Skipped,
 		DryRun: r.DryRun, Started: r.Started, Ended: r.Ended, RsyncVersion: r.RsyncVersion, RsyncExit: r.RsyncExit,
 		Stats: r.Stats, AddedBytes: r.AddedBytes, Scan: r.Scan, Complaints: r.Complaints, Notices: r.Notices, Repairs: r.Repairs,
 		Prune: (*PruneReport)(r.Prune),

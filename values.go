@@ -42,6 +42,10 @@ const (
 	ScanWalk = facts.ScanWalk
 )
 
+// UnchangedInfo says until when a source was what a backup holds.
+// Its fields: go doc rsbtbackup/facts.UnchangedInfo
+type UnchangedInfo = facts.UnchangedInfo
+
 // PinInfo says since when a backup is protected from every prune, and why.
 //
 // Its fields: go doc rsbtbackup/facts.PinInfo

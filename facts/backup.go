@@ -57,9 +57,17 @@ type Record struct {
 	Notices           []string         `json:"notices,omitempty"`
 	Scan              *Scan            `json:"scan,omitempty"` // how what had changed was found
 
-	Pin      *PinInfo      `json:"pin,omitempty"`
-	Verified *Verification `json:"verified,omitempty"`
-	Copied   *CopyInfo     `json:"copied,omitempty"`
+	// Unchanged says when a later run found nothing new, and so published nothing.
+	Unchanged *UnchangedInfo `json:"unchanged,omitempty"`
+	Pin       *PinInfo       `json:"pin,omitempty"`
+	Verified  *Verification  `json:"verified,omitempty"`
+	Copied    *CopyInfo      `json:"copied,omitempty"`
+}
+
+// UnchangedInfo says until when a source was what a backup holds.
+type UnchangedInfo struct {
+	At   time.Time `json:"at"`   // UTC, when the last run that found this was begun
+	Runs int       `json:"runs"` // how many have found it
 }
 
 // CopyInfo says where a backup was copied from, and when.
@@ -185,6 +193,15 @@ type Snapshot struct {
 	// Added is the file data on disk, in bytes, that the backups before it do
 	// not share: from the record, or measured by ListSizes.
 	Added *uint64 `json:"added_bytes,omitempty"`
+}
+
+// AsOf is when the source was last known to be what the backup holds: when it was begun, or when a later run that found
+// nothing new was.
+func (b Snapshot) AsOf() time.Time {
+	if b.Record != nil && b.Record.Unchanged != nil && b.Record.Unchanged.At.After(b.Time) {
+		return b.Record.Unchanged.At.In(b.Time.Location())
+	}
+	return b.Time
 }
 
 // Pinned tells whether every prune must leave the backup alone.

@@ -37,6 +37,7 @@ type backupCommand struct {
 	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"When rsync can not read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
 	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
 	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How to find what has changed in a local SRC: walk it and ask rsync about what differs (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, the default)."`
+	SkipUnchanged    bool   `help:"Make no backup if nothing has changed: the last one then counts as made now."`
 	Force            bool   `help:"Go on where a safety guard would stop the run."`
 	DryRun           bool   `short:"n" help:"Show what would be transferred; change nothing."`
 
@@ -54,6 +55,9 @@ A path that begins with a dash is written ./-name.
 The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
 and time than in the last backup, or in the unfinished one that would be resumed, "*deleting" what is not in SRC any
 more. With --prune it shows what that would delete, too.
+
+With --skip-unchanged nothing is published, and nothing pruned, if the new backup would hold what the last one holds, with
+all metadata and hard links. The last one is marked as still current, so that check, status and run take it for fresh.
 
 EXAMPLE:
 
@@ -117,7 +121,8 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 		Bwlimit: c.Bwlimit, Rsh: c.Rsh, Timeout: c.Timeout.duration(),
 		RsyncArgs: c.Rest, RsyncProgram: c.Rsync,
 		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force, Scan: c.Scan,
-		DryRun: c.DryRun, Changes: u.change, LockWait: f.LockWait.duration(),
+		SkipUnchanged: c.SkipUnchanged,
+		DryRun:        c.DryRun, Changes: u.change, LockWait: f.LockWait.duration(),
 		Logger: u.log, Version: programVersion(),
 	}
 	if c.Prune {
@@ -138,7 +143,10 @@ func backupLines(r *rsbtbackup.Report) []string {
 		moved = "%s (%s), %s to transfer (%s), %s to delete"
 	}
 	s := r.Stats
-	if s == nil {
+	if r.Skipped {
+		head = fmt.Sprintf("nothing has changed since %s: no backup was made, in %s", r.Base, took(r.Ended.Sub(r.Started)))
+	}
+	if s == nil || r.Skipped {
 		return []string{head}
 	}
 	sent := s.Literal

@@ -46,6 +46,7 @@ func TestKill(t *testing.T) {
 		t.Run("init", func(t *testing.T) { killInit(t, &points) })
 		t.Run("first backup", func(t *testing.T) { killBackup(t, &points, 0, nil) })
 		t.Run("incremental backup", func(t *testing.T) { killBackup(t, &points, 1, nil) })
+		t.Run("nothing new", func(t *testing.T) { killSkipping(t, &points) })
 		t.Run("repair", func(t *testing.T) { killBackup(t, &points, 1, litter) })
 		t.Run("prune", func(t *testing.T) { killDeletion(t, &points, pruning) })
 		t.Run("delete", func(t *testing.T) { killDeletion(t, &points, deleting) })
@@ -81,6 +82,17 @@ func killBackup(t *testing.T, points *atomic.Int64, n int, spoil func(testing.TB
 			d.curGone = true
 		}
 		return d, []string{"backup", src.dir, d.path}
+	}, src)
+}
+
+// killSkipping kills a run that publishes nothing since nothing has changed.
+func killSkipping(t *testing.T, points *atomic.Int64) {
+	t.Parallel()
+	mount := loopfs.New(t, "3G")
+	src := newTree(t)
+	killSweep(t, points, func(t *testing.T) (*dest, []string) {
+		d := newDest(t, mount, src, 1)
+		return d, []string{"backup", "--skip-unchanged", src.dir, d.path}
 	}, src)
 }
 

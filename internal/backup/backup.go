@@ -110,7 +110,7 @@ func run(ctx context.Context, o Options) (report Report, err error) {
 	end, err := begun.backUp(ctx)
 	report = end.report()
 	logEnd(log, report, err)
-	if o.Prune != nil && (err == nil || errors.Is(err, facts.ErrIncomplete)) {
+	if o.Prune != nil && !report.Skipped && (err == nil || errors.Is(err, facts.ErrIncomplete)) {
 		var pruneErr error
 		report.Prune, pruneErr = begun.prune(ctx, sink)
 		err = errors.Join(err, pruneErr)
@@ -152,6 +152,13 @@ func (x opened) backUp(ctx context.Context) (end outcome, err error) {
 	judged := transferred.judge()
 	if judged.verdict.err != nil {
 		return judged, judged.abandon()
+	}
+	if why, err := judged.needed(ctx); err != nil {
+		return judged, fail.Step("compare with the last backup", err)
+	} else if why == "" {
+		return judged.skip(ctx)
+	} else if x.o.SkipUnchanged {
+		x.tell.Log.Info("the backup is published", "why", why)
 	}
 	if err := judged.settle(ctx); err != nil {
 		return judged, err

@@ -26,6 +26,7 @@ type Options struct {
 	RsyncArgs                    []string
 	RsyncProgram                 string
 
+	SkipUnchanged    bool
 	RefusePartial    bool
 	MaxDeletePercent int
 	Force            bool

@@ -19,6 +19,7 @@ type Report struct {
 	Status       facts.Status
 	Base         string
 	Resumed      bool
+	Skipped      bool
 	DryRun       bool
 	Started      time.Time
 	Ended        time.Time
@@ -81,6 +82,10 @@ func (x equipped) logStart() {
 func logEnd(log *slog.Logger, r Report, err error) {
 	if err != nil && !errors.Is(err, facts.ErrIncomplete) {
 		log.Error("backup failed", "error", err)
+		return
+	}
+	if r.Skipped {
+		log.Info("nothing has changed, nothing is published", "since", r.Base)
 		return
 	}
 	attrs := []any{"name", r.Name, "status", r.Status}

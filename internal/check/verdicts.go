@@ -31,23 +31,19 @@ func checkBackup(in *checkInput, r *Report) {
 		r.add(name, facts.CheckFail, "there is no complete backup")
 		return
 	}
-	at := b.Time
-	if b.Record != nil && !b.Record.Ended.IsZero() {
-		at = b.Record.Ended
-	}
-	old := in.now.Sub(at)
+	old, is := ageOf(b, in.now)
 	all := in.state.All()
 	switch newest := all[len(all)-1]; {
 	case old > in.maxAge:
-		r.add(name, facts.CheckFail, "the newest complete backup, %s, is %s old, more than %s", b.Name, say.ShortAge(old), say.ShortAge(in.maxAge))
+		r.add(name, facts.CheckFail, "the newest complete backup, %s, %s, more than %s", b.Name, is, say.ShortAge(in.maxAge))
 	case old < -time.Hour:
 		r.add(name, facts.CheckWarn, "%s is from the future: is the clock right?", b.Name)
 	case newest.ID != b.ID && btrfs.IsDamage(newest.WhyNot):
-		r.add(name, facts.CheckWarn, "%s is %s old; the newest, %s, is damaged", b.Name, say.ShortAge(old), newest.Name)
+		r.add(name, facts.CheckWarn, "%s %s; the newest, %s, is damaged", b.Name, is, newest.Name)
 	case newest.ID != b.ID:
-		r.add(name, facts.CheckWarn, "%s is %s old; the newest, %s, is incomplete", b.Name, say.ShortAge(old), newest.Name)
+		r.add(name, facts.CheckWarn, "%s %s; the newest, %s, is incomplete", b.Name, is, newest.Name)
 	default:
-		r.add(name, facts.CheckOK, "%s is %s old%s", b.Name, say.ShortAge(max(old, 0)), leftOut(b))
+		r.add(name, facts.CheckOK, "%s %s%s", b.Name, is, leftOut(b))
 	}
 }
 

@@ -115,6 +115,14 @@ func TestChecks(t *testing.T) {
 			checkBackup, checkInput{now: now.Add(48 * time.Hour), maxAge: defaultMaxAge, state: &store.State{Backups: []facts.Snapshot{b}}},
 			facts.CheckResult{Name: "backup", Level: facts.CheckFail, Text: "the newest complete backup, 2026-11-23-08:00, is 49h old, more than 26h"},
 		},
+		"nothing new since": {
+			checkBackup, checkInput{now: now.Add(48 * time.Hour), maxAge: defaultMaxAge, state: &store.State{Backups: []facts.Snapshot{stillCurrent(b, now.Add(47*time.Hour))}}},
+			facts.CheckResult{Name: "backup", Level: facts.CheckOK, Text: "2026-11-23-08:00 was still current 1h ago"},
+		},
+		"nothing new for long": {
+			checkBackup, checkInput{now: now.Add(48 * time.Hour), maxAge: defaultMaxAge, state: &store.State{Backups: []facts.Snapshot{stillCurrent(b, now.Add(18*time.Hour))}}},
+			facts.CheckResult{Name: "backup", Level: facts.CheckFail, Text: "the newest complete backup, 2026-11-23-08:00, was still current 30h ago, more than 26h"},
+		},
 		"from the future": {
 			checkBackup, checkInput{now: now.Add(-48 * time.Hour), maxAge: defaultMaxAge, state: &store.State{Backups: []facts.Snapshot{b}}},
 			facts.CheckResult{Name: "backup", Level: facts.CheckWarn, Text: "2026-11-23-08:00 is from the future: is the clock right?"},
@@ -285,4 +293,10 @@ func TestChecks(t *testing.T) {
 
 func damagedBackup(name string) facts.Snapshot {
 	return facts.Snapshot{Name: name, Record: &facts.Record{Verified: &facts.Verification{Result: facts.Damaged}}}
+}
+
+// stillCurrent is b, found to be all that there is at some time.
+func stillCurrent(b facts.Snapshot, at time.Time) facts.Snapshot {
+	b.Record = &facts.Record{Unchanged: &facts.UnchangedInfo{At: at, Runs: 1}}
+	return b
 }

@@ -23,7 +23,7 @@ type course struct {
 func (c *course) run(t try) {
 	s, err := look(c.ctx, c.job.Backup.Dest, t.state)
 	if err == nil && s.fresh(c.Now(), c.IfOlderThan) {
-		c.leave(Fresh, fmt.Sprintf("the newest complete backup was begun %v ago", c.Now().Sub(s.newest).Round(time.Second)))
+		c.leave(Fresh, fmt.Sprintf("the newest complete backup is as of %v ago", c.Now().Sub(s.newest).Round(time.Second)))
 		c.rest(s, nil, true)
 		c.failed()
 		return
@@ -57,10 +57,10 @@ func (c *course) backUp(t try, s seen, destErr error) {
 		return
 	}
 	c.end(v)
-	c.rest(s, v.Err, false)
+	c.rest(s, v.Err, v.Backup != nil && v.Backup.Skipped)
 }
 
-// rest runs the steps that follow a backup which ended with err, or was not due since the last one is fresh.
+// rest runs the steps that follow a backup which ended with err, or was not made since the last one is fresh.
 func (c *course) rest(s seen, err error, fresh bool) {
 	for _, step := range following(c.job, s, err, fresh, c.Now()) {
 		if c.ctx.Err() != nil {

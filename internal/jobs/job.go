@@ -107,5 +107,8 @@ func (r runner) backup(ctx context.Context, j config.Job, v *Verdict) (err error
 	o.DryRun, o.Version, o.Logger = r.DryRun, r.Version, r.log(j)
 	o.Progress = func(p rsbtbackup.Progress) { r.Watcher.Transfers(j, p) }
 	v.Backup, err = rsbtbackup.Backup(ctx, o)
+	if v.Backup.Skipped {
+		v.Reason = "nothing has changed since " + v.Backup.Base
+	}
 	return err
 }

@@ -25,11 +25,11 @@ func look(ctx context.Context, dest string, st State) (seen, error) {
 	return s, nil
 }
 
-// newest is when the newest complete backup was begun.
+// newest is when the newest complete backup was begun, or found to be still current.
 func newest(backups []rsbtbackup.Snapshot) time.Time {
 	for i := len(backups) - 1; i >= 0; i-- {
 		if backups[i].Status == rsbtbackup.Complete {
-			return backups[i].Time
+			return backups[i].AsOf()
 		}
 	}
 	return time.Time{}

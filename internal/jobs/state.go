@@ -22,7 +22,7 @@ type State struct {
 	Job     string             `json:"job"`
 	Dest    string             `json:"dest"`            // another one makes the rest meaningless
 	Length  time.Duration      `json:"length,omitzero"` // ns, of the last job whose backup succeeded
-	Newest  time.Time          `json:"newest,omitzero"` // when the newest complete backup was begun
+	Newest  time.Time          `json:"newest,omitzero"` // when the newest complete backup was begun, or found to be still current
 	Free    uint64             `json:"free,omitzero"`   // bytes, at the end of the last job
 	Total   uint64             `json:"total,omitzero"`
 	Steps   map[Step]StepState `json:"steps,omitempty"`

@@ -29,7 +29,7 @@ type Standing struct {
 	Dest   string `json:"dest"`
 	Health Health `json:"health"`
 
-	LastSuccess time.Time `json:"last_success,omitzero"` // when the newest complete backup was begun
+	LastSuccess time.Time `json:"last_success,omitzero"` // when the newest complete backup was begun, or found to be still current
 	Newest      string    `json:"newest,omitempty"`      // its name
 	Backups     int       `json:"backups"`
 	Unfinished  bool      `json:"unfinished"`               // a backup is being made, or was interrupted
@@ -94,7 +94,7 @@ func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stEr
 		if b.Status != rsbtbackup.Complete {
 			continue
 		}
-		s.LastSuccess, s.Newest, s.Size, s.Added = b.Time, b.Name, nil, b.Added
+		s.LastSuccess, s.Newest, s.Size, s.Added = b.AsOf(), b.Name, nil, b.Added
 		if b.Record != nil && b.Record.Stats != nil {
 			s.Size = &b.Record.Stats.TotalSize
 		}

@@ -24,6 +24,8 @@ func TestStanding(t *testing.T) {
 	plain, removable, lax := job("a"), job("a"), job("a")
 	removable.Removable = true
 	lax.Check.Options.MaxAge = 50 * day
+	current := made(9*day, complete, 1)
+	current.Record.Unchanged = &rsbtbackup.UnchangedInfo{At: noon.Add(-day), Runs: 8}
 	fails := State{}.add(result(-60, Verdict{Step: Prune, Status: Failed, Error: "why", Exit: 14}))
 	mended := fails.add(result(-30, Verdict{Step: Prune, Status: OK}))
 	gone := fmt.Errorf("x: %w", rsbtbackup.ErrDest)
@@ -38,6 +40,7 @@ func TestStanding(t *testing.T) {
 		{"a backup of last night", plain, list(made(day, complete, 1)), nil, State{}, Well},
 		{"a backup of the night before", plain, list(made(2*day, complete, 1)), nil, State{}, Late},
 		{"which may be so old", lax, list(made(2*day, complete, 1)), nil, State{}, Well},
+		{"an old one that was still current last night", plain, list(current), nil, State{}, Well},
 		{"an incomplete one is no success", plain, list(made(2*day, complete, 1), made(time.Hour, incomplete, 1)), nil, State{}, Late},
 		{"none", plain, list(), nil, State{}, None},
 		{"none complete", plain, list(made(day, incomplete, 1)), nil, State{}, None},

@@ -10,7 +10,7 @@ import (
 
 // seen is what DEST and the small state file say before a job begins.
 type seen struct {
-	newest   time.Time // when the newest complete backup was begun; zero: there is none
+	newest   time.Time // when the newest complete backup was begun, or found to be still current; zero: there is none
 	verified time.Time // when any backup was last read back
 	checked  time.Time // when DEST was last checked
 	// pruneFailed: the last prune did not succeed, and no later one did.
@@ -24,7 +24,7 @@ func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
 	return ifOlderThan > 0 && !s.newest.IsZero() && age >= 0 && age < ifOlderThan
 }
 
-// following returns the steps that are due after a backup that ended with err, or was not due since the last one is
+// following returns the steps that are due after a backup that ended with err, or was not made since the last one is
 // fresh.
 //
 // Without a usable DEST there is nothing to do. Backups are pruned when one was published, when the last prune failed,

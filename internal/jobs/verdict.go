@@ -45,7 +45,7 @@ type Verdict struct {
 	Status  Status    `json:"status"`
 	Exit    int       `json:"exit"`
 	Error   string    `json:"error,omitempty"`
-	Reason  string    `json:"reason,omitempty"` // why it was skipped
+	Reason  string    `json:"reason,omitempty"` // why no backup was made
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended"`
 

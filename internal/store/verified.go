@@ -53,3 +53,26 @@ func (s *Store) WriteVerified(ctx context.Context, wait time.Duration, b facts.S
 		return r, nil
 	})
 }
+
+// WriteUnchanged notes, durably, that the source was found to be what b holds, and what is known of it for the next run.
+// A program that does not know of this leaves it alone.
+func (s *Store) WriteUnchanged(ctx context.Context, b facts.Snapshot, at time.Time, scan *facts.Scan) error {
+	return s.changeRecord(ctx, s.Patience(), b.Name, func(r *facts.Record) (*facts.Record, error) {
+		there, err := s.has(b)
+		if err != nil {
+			return nil, err
+		}
+		if !there || r == nil {
+			return nil, fail.Kindf(facts.ErrNoBackup, "%s was deleted meanwhile", b.Name)
+		}
+		runs := 1
+		if r.Unchanged != nil {
+			runs += r.Unchanged.Runs
+		}
+		r.Unchanged = &facts.UnchangedInfo{At: at.UTC(), Runs: runs}
+		if scan != nil {
+			r.Scan = scan
+		}
+		return r, nil
+	})
+}

@@ -1,0 +1,74 @@
+// Skipping: a run that found nothing new publishes nothing, if that was asked for.
+
+package backup
+
+import (
+	"context"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/changed"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
+)
+
+// skipped is a run that published nothing since nothing has changed.
+type skipped struct {
+	judged
+	scan *facts.Scan
+}
+
+// needed tells why a backup is to be published; empty if the last one holds all that this one would.
+func (x judged) needed(ctx context.Context) (why string, err error) {
+	if !x.o.SkipUnchanged {
+		return "it was asked for", nil
+	}
+	run := changed.Run{
+		Base: x.plan.base, Resumed: x.plan.work != store.WorkSnapshot, Status: x.verdict.status, Clean: x.end.Err == nil,
+		OtherSource: sourceChanged(x.plan.base, x.src), Rules: x.o.rules(), LeftOut: quoted(x.src.Beyond),
+		Doubt: x.state.Doubt != "" || x.state.BrokenSince(x.plan.base),
+	}
+	if x.end.Stats != nil {
+		run.Literal, run.Deleted = x.end.Stats.Literal, x.end.Stats.Deleted
+	}
+	why = changed.Why(run)
+	if why != "" || !x.scanned.full() && x.scanned.list.Empty() {
+		return why, nil
+	}
+	base, err := at.OpenDir(x.dest.Dir, x.plan.baseName())
+	if err != nil {
+		return "", err
+	}
+	defer base.Close()
+	return changed.Compare(ctx, base, x.work, x.mayDiffer()), nil
+}
+
+// mayDiffer is the part of pending that rsync was asked about; nil if that is everything.
+func (x filled) mayDiffer() *changed.Part {
+	if x.scanned.full() || len(x.list.Fresh) > 0 {
+		return nil
+	}
+	part := &changed.Part{Dirs: x.list.Dirs, Names: x.list.Names}
+	part.Names = append(part.Names[:len(part.Names):len(part.Names)], x.list.Ways()...) // rsync sends their attributes too
+	return part
+}
+
+// skip leaves DEST as it was, but for a note that the last backup is as good as a new one.
+func (x judged) skip(ctx context.Context) (skipped, error) {
+	s := skipped{judged: x, scan: x.keep()}
+	scan := *s.scan
+	if scan.Catalog == "" && x.plan.base.Record.Scan != nil {
+		scan.Catalog = x.plan.base.Record.Scan.Catalog // what it says still holds
+	}
+	err := x.dest.WriteUnchanged(ctx, *x.plan.base, x.o.Now, &scan)
+	if err := x.discard(); err != nil {
+		x.tell.Notice(err.Error()) // the next run removes it
+	}
+	return s, fail.Step("note that nothing has changed", err)
+}
+
+func (x skipped) report() Report {
+	r := x.judged.report()
+	r.Skipped, r.Scan = true, x.scan
+	return r
+}

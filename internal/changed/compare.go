@@ -1,0 +1,285 @@
+package changed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+)
+
+// Part is what may differ, where that is not everything; paths are relative to the root.
+type Part struct {
+	Dirs  []string // with what is in them, one level deep
+	Names []string
+}
+
+// Compare tells how work differs from base, of which it was a snapshot: the first difference that was found, or "". A nil
+// part is everything. What cannot be compared differs.
+func Compare(ctx context.Context, base, work *os.File, part *Part) string {
+	c := &comparison{ctx: ctx, base: base, work: work, was: map[uint64]uint64{}, is: map[uint64]uint64{}}
+	var err error
+	if part == nil {
+		err = c.all()
+	} else {
+		err = c.listed(part)
+	}
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, new(difference)):
+		return err.Error()
+	}
+	return "it cannot be compared with the last backup: " + err.Error()
+}
+
+// difference is one, as an error, so that it ends a walk.
+type difference struct{ path, what string }
+
+func (d difference) Error() string { return fmt.Sprintf("%q has another %s", d.path, d.what) }
+
+type comparison struct {
+	ctx        context.Context
+	base, work *os.File
+
+	mu sync.Mutex
+	// was and is pair the inodes of files with several names: of base with work, and back.
+	was, is map[uint64]uint64
+}
+
+// all compares everything: each name of base, and how many there are.
+func (c *comparison) all() error {
+	var had, has atomic.Int64
+	if err := c.entry("."); err != nil {
+		return err
+	}
+	compare := func(dir *os.File, name string) error {
+		had.Add(1)
+		return c.entry(walk.Below(c.base, dir, name))
+	}
+	w := walk.Walker{
+		Visit: func(dir *os.File, e os.DirEntry) error { return compare(dir, e.Name()) },
+		Enter: func(dir *os.File, name string) (*os.File, error) {
+			if err := compare(dir, name); err != nil {
+				return nil, err
+			}
+			return at.OpenDir(dir, name)
+		},
+	}
+	if err := w.Walk(c.ctx, c.base); err != nil {
+		return err
+	}
+	count := walk.Walker{
+		Visit: func(*os.File, os.DirEntry) error { has.Add(1); return nil },
+		Enter: func(dir *os.File, name string) (*os.File, error) {
+			has.Add(1)
+			return at.OpenDir(dir, name)
+		},
+	}
+	if err := count.Walk(c.ctx, c.work); err != nil {
+		return err
+	}
+	if had.Load() != has.Load() {
+		return difference{".", "number of names below it"}
+	}
+	return nil
+}
+
+// listed compares a part.
+func (c *comparison) listed(p *Part) error {
+	for _, dir := range p.Dirs {
+		if c.ctx.Err() != nil {
+			return context.Cause(c.ctx)
+		}
+		if err := c.dir(dir); err != nil {
+			return err
+		}
+	}
+	for _, name := range p.Names {
+		if err := c.entry(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dir compares a directory and what is in it.
+func (c *comparison) dir(rel string) error {
+	was, err := names(c.base, rel)
+	if err != nil {
+		return err
+	}
+	is, err := names(c.work, rel)
+	if err != nil {
+		return err
+	}
+	if len(was) != len(is) {
+		return difference{rel, "number of names in it"}
+	}
+	if err := c.entry(rel); err != nil {
+		return err
+	}
+	for _, name := range was {
+		if err := c.entry(path.Join(rel, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names are those in a directory; none if there is no such directory.
+func names(root *os.File, rel string) ([]string, error) {
+	dir, err := at.OpenBeneath(root, rel)
+	if at.IsNoDir(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return at.Names(dir)
+}
+
+// entry compares what is at a path in both.
+func (c *comparison) entry(rel string) error {
+	was, wasErr := look(c.base, rel)
+	is, isErr := look(c.work, rel)
+	switch {
+	case at.IsAbsent(wasErr) && at.IsAbsent(isErr):
+		return nil
+	case at.IsAbsent(wasErr) != at.IsAbsent(isErr):
+		return difference{rel, "name"}
+	case wasErr != nil || isErr != nil:
+		return errors.Join(wasErr, isErr)
+	}
+	if err := c.links(rel, was, is); err != nil {
+		return err
+	}
+	// Nobody can set a ctime, and every change does: what has the one of base is what it was when it became part of work.
+	if was == is && was.ID.Known() {
+		return nil
+	}
+	return c.attributes(rel, was, is)
+}
+
+func look(root *os.File, rel string) (at.Info, error) {
+	if rel == "." {
+		return at.InfoOf(root, "")
+	}
+	return at.LookInside(root, rel)
+}
+
+// links compares which names are one file.
+func (c *comparison) links(rel string, was, is at.Info) error {
+	if was.IsDir() || was.Links < 2 && is.Links < 2 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	to, known := c.was[was.ID.Inode]
+	from, back := c.is[is.ID.Inode]
+	if was.Links != is.Links || known != back || known && (to != is.ID.Inode || from != was.ID.Inode) {
+		return difference{rel, "set of names for one file"}
+	}
+	c.was[was.ID.Inode], c.is[is.ID.Inode] = is.ID.Inode, was.ID.Inode
+	return nil
+}
+
+func (c *comparison) attributes(rel string, was, is at.Info) error {
+	switch {
+	case was.Format() != is.Format():
+		return difference{rel, "type"}
+	case was.Mode != is.Mode:
+		return difference{rel, "mode"}
+	case was.UID != is.UID || was.GID != is.GID:
+		return difference{rel, "owner"}
+	case was.MTime != is.MTime:
+		return difference{rel, "time"}
+	case was.Device != is.Device:
+		return difference{rel, "device number"}
+	case was.FileSize() != is.FileSize():
+		return difference{rel, "size"}
+	}
+	wasSet, wasHidden, wasErr := at.XattrsInside(c.base, rel)
+	isSet, isHidden, isErr := at.XattrsInside(c.work, rel)
+	if err := errors.Join(wasErr, isErr, wasHidden, isHidden); err != nil {
+		return err
+	}
+	if wasSet != isSet {
+		return difference{rel, "set of attributes"}
+	}
+	same := true
+	var err error
+	switch was.Format() {
+	case unix.S_IFLNK:
+		same, err = c.sameTarget(rel)
+	case unix.S_IFREG:
+		same, err = c.sameContent(rel)
+	}
+	if err == nil && !same {
+		err = difference{rel, "content"}
+	}
+	return err
+}
+
+func (c *comparison) sameTarget(rel string) (bool, error) {
+	was, err := at.ReadlinkInside(c.base, rel)
+	if err != nil {
+		return false, err
+	}
+	is, err := at.ReadlinkInside(c.work, rel)
+	return was == is, err
+}
+
+// sameContent reads both, unless their data is known to be the same: that of what was split is.
+func (c *comparison) sameContent(rel string) (same bool, err error) {
+	was, err := at.OpenPathInside(c.base, rel, unix.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer was.Close()
+	is, err := at.OpenPathInside(c.work, rel, unix.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer is.Close()
+	// What was just written has its place on the disk only afterwards. Only root is told of extents.
+	if is.Sync() == nil {
+		if same, err := btrfs.SameExtents(was, is); err == nil && same {
+			return true, nil
+		}
+	}
+	return sameBytes(c.ctx, was, is)
+}
+
+func sameBytes(ctx context.Context, a, b io.Reader) (bool, error) {
+	const step = 128 << 10
+	bufA, bufB := make([]byte, step), make([]byte, step)
+	for {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		nA, errA := io.ReadFull(a, bufA)
+		nB, errB := io.ReadFull(b, bufB)
+		switch {
+		case !bytes.Equal(bufA[:nA], bufB[:nB]):
+			return false, nil
+		case isEnd(errA) && isEnd(errB):
+			return true, nil
+		case errA != nil || errB != nil:
+			return false, errors.Join(errA, errB)
+		}
+	}
+}
+
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
