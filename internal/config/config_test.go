@@ -123,6 +123,14 @@ func TestBadInput(t *testing.T) {
 			[]string{"c.toml:2: source: x:/etc and y:/etc would both have the directory /b/a/etc: make them two jobs", "c.toml:1: two jobs are called a.etc", "c.toml:1: job a.etc has the same dest"},
 		},
 		{"a server without url", good + "http.ntfy.method = 'PUT'\n", []string{"c.toml:1: http.ntfy: it has no url"}},
+		{"a ping that is no URL", good + "ping.url = 'hc-ping.com/topsecret'\n", []string{"c.toml:4: ping.url: want a URL that begins with https:// or http://"}},
+		{"a ping of a file", good + "ping.url = 'ftp://x/topsecret'\n", []string{"c.toml:4: ping.url: want a URL that begins with https:// or http://"}},
+		{"a URL that is none", good + "ping.url = 'https://[topsecret'\n", []string{"c.toml:4: ping.url: it is no URL"}},
+		{"a server without a host", good + "http.n.url = 'https:///topsecret'\n", []string{"c.toml:4: http.n.url: the URL has no host"}},
+		{"no template", good + "http.n.url = 'https://x.y'\nhttp.n.body = '{{.Job'\n", []string{"c.toml:5: http.n.body: line 1: unclosed action"}},
+		{"a template of what there is not", good + "http.n.url = 'https://x.y'\nhttp.n.body = '{{.Jobs}}'\n", []string{"can't evaluate field Jobs"}},
+		{"a header that cannot be", good + "http.n.url = 'https://x.y'\nhttp.n.headers.'a b' = 'x'\n", []string{"c.toml:5: http.n.headers.a b: it cannot be a header"}},
+		{"a header of two lines", good + "http.n.url = 'https://x.y'\nhttp.n.headers.a = \"x\\ny\"\n", []string{"c.toml:5: http.n.headers.a: it cannot be a header"}},
 		{"a relative secret", good + "ping.url = 'file:secret'\n", []string{"c.toml:4: ping.url: want file: and an absolute path"}},
 		{"a relative state directory", "[run]\nstate = 'x'\n" + good, []string{`c.toml:2: run.state: "x": want an absolute path`}},
 	} {
@@ -447,5 +455,23 @@ func TestPlaces(t *testing.T) {
 		if diff := cmp.Diff(tt.want, Places(tt.env)); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// A body is made of what is known of the job; one for JSON is JSON whatever stands in it.
+func TestBody(t *testing.T) {
+	m := Message{Job: "etc", Text: "a \"b\" <c>\nd", Exit: 14, Took: 90 * time.Second}
+	for body, want := range map[string]string{
+		"":                                   m.Text,
+		"{{.Job}} {{.Exit}} {{.Took}}":       "etc 14 1m30s",
+		`{"t":{{json .Text}}}`:               `{"t":"a \"b\" <c>\nd"}`,
+		"{{if eq .Exit 0}}y{{else}}n{{end}}": "n",
+	} {
+		if got, err := Body(body, m); err != nil || got != want {
+			t.Errorf("%q: %q, %v", body, got, err)
+		}
+	}
+	if _, err := Body(`{{range .Text}}{{end}}{{define "x"}}{{printf "%1000s" ""}}{{template "x" .}}{{end}}{{template "x" .}}`, m); err == nil {
+		t.Error("a body without end")
 	}
 }

@@ -130,12 +130,7 @@ func checkJob(j Job, sources []string) *keyError {
 	case policy.Validate() != nil && !policy.IsEmpty():
 		return &keyError{"keep-last", policy.Validate()}
 	}
-	for _, h := range j.HTTP {
-		if !h.URL.IsSet() {
-			return &keyError{"http." + h.Name, errors.New("it has no url")}
-		}
-	}
-	return nil
+	return checkTelling(j)
 }
 
 // checkJobs looks at all of them together.

@@ -33,14 +33,7 @@ type Key struct {
 
 // Keys are those of a job, in the order they are shown in.
 func Keys() []Key {
-	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), hookKeys(), later(tellKeys()), scheduleKeys())
-}
-
-func later(keys []Key) []Key {
-	for i := range keys {
-		keys[i].Later = true
-	}
-	return keys
+	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), hookKeys(), tellKeys(), scheduleKeys())
 }
 
 // to makes a setter of one that takes the type the kind decodes to.
@@ -245,16 +238,16 @@ func hookKeys() []Key {
 func tellKeys() []Key {
 	return []Key{
 		{Name: "ping.url", Kind: Hidden, Example: `"https://hc-ping.com/UUID"`,
-			Doc: "A dead man's switch that is told of the start and the end of each run of the job. May be \"file:/path\", \"credential:NAME\" or \"env:NAME\", as all secrets.",
+			Doc: "A dead man's switch that is told of the start and the end of each run of the job; docs/TELLING.md has an example for each service. May be \"file:/path\", \"credential:NAME\" or \"env:NAME\", as all secrets.",
 			set: to(func(j *Job, v Secret) { j.Ping.URL = v })},
 		{Name: "ping.style", Kind: Text, Enum: []string{"healthchecks", "uptime-kuma", "cronitor"}, Example: `"healthchecks"`,
 			Doc: "How it is told: healthchecks unless said.",
 			set: to(func(j *Job, v string) { j.Ping.Style = v })},
 		{Name: "ping.timeout", Kind: Time, Example: `"10s"`,
-			Doc: "How long one try may take.",
+			Doc: "How long one try may take (10s).",
 			set: to(func(j *Job, v time.Duration) { j.Ping.Timeout = v })},
 		{Name: "ping.retries", Kind: Number, Most: 100, Example: "3",
-			Doc: "How often it is tried again.",
+			Doc: "How often it is tried again (3).",
 			set: to(func(j *Job, v int) { j.Ping.Retries = &v })},
 		httpKey("url", Hidden, `"https://ntfy.sh/TOPIC"`, "A server to tell by HTTP, under a name of your choice.", nil, func(h *HTTP, v Secret) { h.URL = v }),
 		httpKey("on", Texts, `["failure"]`, "When: start, success, failure. failure unless said.", []string{"start", "success", "failure"}, func(h *HTTP, v []string) { h.On = v }),
@@ -269,9 +262,9 @@ func tellKeys() []Key {
 				}
 				h.Headers[header] = v
 			})},
-		httpKey("body", Text, `"{{.Job}}: {{.Status}}"`, "A template of Go (text/template) for the body of the request.", nil, func(h *HTTP, v string) { h.Body = v }),
-		httpKey("timeout", Time, `"10s"`, "How long one try may take.", nil, func(h *HTTP, v time.Duration) { h.Timeout = v }),
-		httpKey("retries", Number, "3", "How often it is tried again.", nil, func(h *HTTP, v int) { h.Retries = &v }),
+		httpKey("body", Text, `"{{.Job}}: {{.Status}}"`, "A template of Go (text/template) for the body of the request: what it can use is in docs/TELLING.md. One line that says it all unless given.", nil, func(h *HTTP, v string) { h.Body = v }),
+		httpKey("timeout", Time, `"10s"`, "How long one try may take (10s).", nil, func(h *HTTP, v time.Duration) { h.Timeout = v }),
+		httpKey("retries", Number, "3", "How often it is tried again (3).", nil, func(h *HTTP, v int) { h.Retries = &v }),
 	}
 }
 

@@ -1,0 +1,131 @@
+// What servers are told.
+
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// Message is what http.NAME.body can use, as {{.Job}} and so on.
+type Message struct {
+	Event  string // start, success or failure
+	Job    string
+	Source string
+	Dest   string
+	Host   string // the name of this machine
+	Status string // started; ok, fresh, incomplete, failed or stopped
+	Exit   int    // the exit code of the worst step
+	Error  string // what went wrong, a line for each step that failed; or ""
+	Backup string // the name of the new backup; or ""
+	Text   string // all that in a line: JOB on HOST: STATUS and what belongs to it
+	Log    string // the end of the job's log
+
+	Started, Ended time.Time
+	Took           time.Duration
+}
+
+// defaultBody is that of a request for which the config has none.
+const defaultBody = "{{.Text}}"
+
+// Body fills in a template of http.NAME.body; "" is the one that is used where there is none.
+func Body(text string, m Message) (string, error) {
+	if text == "" {
+		text = defaultBody
+	}
+	t, err := template.New("body").Funcs(template.FuncMap{"json": jsonText}).Parse(text)
+	if err != nil {
+		return "", templateError(err)
+	}
+	var b strings.Builder
+	if err := t.Execute(limited{&b}, m); err != nil {
+		return "", templateError(err)
+	}
+	return b.String(), nil
+}
+
+// templateError is the error without the name that the template has here.
+func templateError(err error) error {
+	return errors.New(strings.ReplaceAll(strings.TrimPrefix(err.Error(), "template: "), "body:", "line "))
+}
+
+// jsonText makes a value of JSON, so that a body can be.
+func jsonText(v any) (string, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return strings.TrimSuffix(b.String(), "\n"), err
+}
+
+// bodyLimit keeps a template from making a body without end.
+const bodyLimit = 1 << 20
+
+type limited struct{ b *strings.Builder }
+
+// Write fails once there is too much.
+func (l limited) Write(p []byte) (int, error) {
+	if l.b.Len()+len(p) > bodyLimit {
+		return 0, fmt.Errorf("the body is longer than %d bytes", bodyLimit)
+	}
+	return l.b.Write(p)
+}
+
+var _ io.Writer = limited{}
+
+// CheckURL tells what is wrong with the address of a server.
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return errors.New("it is no URL") // the error has the text in it, which may be secret
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("want a URL that begins with https:// or http://")
+	case u.Host == "":
+		return errors.New("the URL has no host")
+	}
+	return nil
+}
+
+// headerName is a token of RFC 9110.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+// checkTelling looks at what single keys cannot tell. Secrets that are kept elsewhere are not read.
+func checkTelling(j Job) *keyError {
+	if err := checkLiteral(j.Ping.URL); err != nil {
+		return &keyError{"ping.url", err}
+	}
+	for _, h := range j.HTTP {
+		key := "http." + h.Name
+		if !h.URL.IsSet() {
+			return &keyError{key, errors.New("it has no url")}
+		}
+		if err := checkLiteral(h.URL); err != nil {
+			return &keyError{key + ".url", err}
+		}
+		if _, err := Body(h.Body, Message{}); err != nil {
+			return &keyError{key + ".body", err}
+		}
+		for name, value := range h.Headers {
+			if _, _, elsewhere := value.reference(); !headerName.MatchString(name) || !elsewhere && strings.ContainsAny(value.said, "\r\n\x00") {
+				return &keyError{key + ".headers." + name, errors.New("it cannot be a header")}
+			}
+		}
+	}
+	return nil
+}
+
+func checkLiteral(s Secret) error {
+	if _, _, elsewhere := s.reference(); elsewhere || !s.IsSet() {
+		return nil
+	}
+	return CheckURL(s.said)
+}
