@@ -144,7 +144,7 @@ func TestHooksThatFail(t *testing.T) {
 	// A hook that is taken away is no failure any more.
 	mended := results[0].Job
 	mended.Hooks = config.Hooks{}
-	if r := n.run(t.Context(), Options{}, mended)[0]; failing(r.State) {
+	if r := n.run(t.Context(), Options{}, mended)[0]; r.State.Failing() {
 		t.Errorf("still failing: %+v", r.State)
 	}
 }

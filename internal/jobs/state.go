@@ -52,6 +52,16 @@ type Failure struct {
 	Exit  int       `json:"exit"`
 }
 
+// Failing tells whether any step failed since it last succeeded.
+func (s State) Failing() bool {
+	for _, step := range s.Steps {
+		if step.failing() {
+			return true
+		}
+	}
+	return false
+}
+
 // LastFailure is the newest failure of any step, or nil.
 func (s State) LastFailure() *Failure {
 	var last *Failure

@@ -119,7 +119,7 @@ func ageLimit(j config.Job) time.Duration {
 
 func (s Standing) health(j config.Job, st State, now time.Time) Health {
 	switch {
-	case failing(st):
+	case st.Failing():
 		return Failing
 	case s.LastSuccess.IsZero():
 		return None
@@ -127,16 +127,6 @@ func (s Standing) health(j config.Job, st State, now time.Time) Health {
 		return Late
 	}
 	return Well
-}
-
-// failing tells whether any step failed since it last succeeded.
-func failing(st State) bool {
-	for _, step := range st.Steps {
-		if step.failing() {
-			return true
-		}
-	}
-	return false
 }
 
 // verifyDue is when a span has gone by since the last time: now, if there was none.
