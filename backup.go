@@ -66,6 +66,18 @@ type BackupOptions struct {
 	// default, ScanFull or ScanWalk.
 	Scan string
 
+	// SnapshotSource backs up a read-only snapshot of the btrfs subvolume that a
+	// local Source lies in, so that the backup is Source at one instant. It is
+	// removed when the run ends, or by the next one if a run was killed. The
+	// caller is root or the owner of the subvolume. Subvolumes nested below
+	// Source, of which the snapshot has none, are refused unless OneFileSystem
+	// or Exclude leaves them out, or SnapshotNested takes snapshots of them
+	// too, one right after the other. Mounts below Source are left out alike.
+	SnapshotSource, SnapshotNested bool
+	// BeforeSnapshot and AfterSnapshot, if set, are called around the instant:
+	// the second whenever the first was. An error of either ends the run.
+	BeforeSnapshot, AfterSnapshot func(context.Context) error
+
 	// Prune, if set, is run after publishing, and only then; not by a run that
 	// SkipUnchanged ends. Its DryRun,
 	// LockWait, Now and Logger are those of the backup. A dry run foresees
@@ -138,7 +150,9 @@ func (o BackupOptions) room() backup.Options {
 		Source: o.Source, Dest: o.Dest, WholeFiles: o.WholeFiles, Checksum: o.Checksum, OneFileSystem: o.OneFileSystem,
 		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Bwlimit: o.Bwlimit, Rsh: o.Rsh,
 		Timeout: o.Timeout, RsyncArgs: o.RsyncArgs, RsyncProgram: o.RsyncProgram, SkipUnchanged: o.SkipUnchanged, RefusePartial: o.RefusePartial,
-		MaxDeletePercent: o.MaxDeletePercent, Force: o.Force, Scan: o.Scan, Prune: (*prune.Options)(o.Prune), DryRun: o.DryRun,
+		MaxDeletePercent: o.MaxDeletePercent, Force: o.Force, Scan: o.Scan,
+		SnapshotSource: o.SnapshotSource, SnapshotNested: o.SnapshotNested, BeforeSnapshot: o.BeforeSnapshot, AfterSnapshot: o.AfterSnapshot,
+		Prune: (*prune.Options)(o.Prune), DryRun: o.DryRun,
 		Changes: o.Changes, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger, Progress: o.Progress,
 		Version: o.Version,
 	}

@@ -88,6 +88,11 @@ type LacksError = facts.LacksError
 // Its fields: go doc rsbtbackup/facts.FakeSuperError
 type FakeSuperError = facts.FakeSuperError
 
+// A SnapshotError refuses to back up a snapshot of the source. It comes with ErrUsage.
+//
+// Its fields: go doc rsbtbackup/facts.SnapshotError
+type SnapshotError = facts.SnapshotError
+
 // A StepError says in which step of a verb Err happened.
 //
 // Its fields: go doc rsbtbackup/facts.StepError

@@ -45,6 +45,7 @@ type Record struct {
 	Host        string          `json:"host,omitempty"`         // the machine that ran rsbtbackup
 	Started     time.Time       `json:"started,omitzero"`       // UTC
 	Ended       time.Time       `json:"ended,omitzero"`         // UTC, when the transfer had ended
+	SnapshotAt  time.Time       `json:"snapshot_at,omitzero"`   // UTC, when a snapshot of the source was made, which was backed up
 	Base        string          `json:"base,omitempty"`         // the backup it is incremental on
 	Rules       []string        `json:"rules,omitempty"`        // that may have left something out, as options
 	Resumed     bool            `json:"resumed,omitempty"`

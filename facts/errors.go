@@ -119,6 +119,18 @@ func (e *FakeSuperError) Error() string {
 	return e.Backup + " was made with --fake-super: a subvolume of it would not have the owners and modes of its source"
 }
 
+// A SnapshotError refuses to back up a snapshot of the source. It comes with ErrUsage.
+type SnapshotError struct {
+	Nested  []string // subvolumes in the source's one that the snapshot would lack
+	Mounted []string // paths below the source that it would lack
+	Err     error
+}
+
+func (e *SnapshotError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SnapshotError) Unwrap() error { return e.Err }
+
 // A StepError says in which step of a verb Err happened.
 type StepError struct {
 	Step string // such as "open", "lock", "transfer", "publish"

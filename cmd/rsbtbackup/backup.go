@@ -37,6 +37,8 @@ type backupCommand struct {
 	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"When rsync can not read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
 	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
 	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How to find what has changed in a local SRC: walk it and ask rsync about what differs (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, the default)."`
+	SnapshotSource   bool   `help:"Back up a snapshot of SRC, which is removed afterwards: all of it is of one instant. SRC is in a btrfs subvolume of yours, or you are root."`
+	SnapshotNested   bool   `help:"The same with a snapshot of each subvolume nested below SRC. Without it these are to be left out, by -x or --exclude."`
 	SkipUnchanged    bool   `help:"Make no backup if nothing has changed: the last one then counts as made now."`
 	Force            bool   `help:"Go on where a safety guard would stop the run."`
 	DryRun           bool   `short:"n" help:"Show what would be transferred; change nothing."`
@@ -121,8 +123,8 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 		Bwlimit: c.Bwlimit, Rsh: c.Rsh, Timeout: c.Timeout.duration(),
 		RsyncArgs: c.Rest, RsyncProgram: c.Rsync,
 		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force, Scan: c.Scan,
-		SkipUnchanged: c.SkipUnchanged,
-		DryRun:        c.DryRun, Changes: u.change, LockWait: f.LockWait.duration(),
+		SnapshotSource: c.SnapshotSource, SnapshotNested: c.SnapshotNested, SkipUnchanged: c.SkipUnchanged,
+		DryRun: c.DryRun, Changes: u.change, LockWait: f.LockWait.duration(),
 		Logger: u.log, Version: programVersion(),
 	}
 	if c.Prune {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/freeze"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
@@ -47,6 +48,7 @@ type (
 		planned
 		program string
 		version rsyncexec.Version
+		frozen  *freeze.Snapshot // that SRC is read from; nil: it is read as it is
 	}
 	// filled is pending, as rsync can be trusted with it. The plan is the one it was filled by.
 	filled struct {
@@ -140,6 +142,10 @@ func (x opened) backUp(ctx context.Context) (end outcome, err error) {
 		return equipped, err
 	}
 	equipped.logStart()
+	if equipped, err = equipped.freeze(ctx); err != nil {
+		return equipped, err
+	}
+	defer equipped.thaw()
 	filled, err := equipped.begin(ctx)
 	if err != nil {
 		return filled.equipped, err

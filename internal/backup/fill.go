@@ -102,7 +102,7 @@ func (x equipped) begin(ctx context.Context) (filled, error) {
 func (x equipped) again(newest *facts.Snapshot, baseEmpty bool) equipped {
 	state := *x.state
 	state.Pending = store.PendingState{}
-	return equipped{read{x.looked, &state, newest, baseEmpty}.decide(), x.program, x.version}
+	return equipped{read{x.looked, &state, newest, baseEmpty}.decide(), x.program, x.version, x.frozen}
 }
 
 // maxStepsBack bounds how many backups with one lost block in common are tried.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -25,40 +24,6 @@ import (
 // maxApart is how many names rsync is told of one by one: it compares each with
 // every file.
 const maxApart = 1000
-
-// maxNames is how many names of one file rsync is to make: btrfs can hold
-// 65,535, and one that is replaced has two for a moment.
-const maxNames = 65_000
-
-// crowded are the files with more names than that. It is filled by several
-// goroutines.
-type crowded struct {
-	mu    sync.Mutex
-	names map[[2]uint64][]string // by device and inode
-}
-
-func (c *crowded) look(path string, st *unix.Stat_t) {
-	if st.Nlink <= maxNames || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.names == nil {
-		c.names = map[[2]uint64][]string{}
-	}
-	id := [2]uint64{uint64(st.Dev), st.Ino}
-	c.names[id] = append(c.names[id], path)
-}
-
-// beyond are the names beyond the limit, the same ones in every run.
-func (c *crowded) beyond() []string {
-	var beyond []string
-	for _, names := range c.names {
-		slices.Sort(names)
-		beyond = append(beyond, names[min(maxNames, len(names)):]...)
-	}
-	return beyond
-}
 
 // apart finds the names that rsync must not take for one file.
 func (x filled) apart(ctx context.Context, odd *source.Oddities, beyond []string) ([]string, error) {

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -33,6 +34,9 @@ type Options struct {
 
 	Scan string
 
+	SnapshotSource, SnapshotNested bool
+	BeforeSnapshot, AfterSnapshot  func(context.Context) error
+
 	Prune *prune.Options
 
 	DryRun   bool
@@ -64,6 +68,9 @@ func (o Options) check() error {
 	case ScanAuto, facts.ScanFull, facts.ScanWalk:
 	default:
 		return fail.Kindf(facts.ErrUsage, "scan %q: want auto, full or walk", o.Scan)
+	}
+	if o.SnapshotNested && o.OneFileSystem {
+		return fail.Kindf(facts.ErrUsage, "--snapshot-nested and --one-file-system contradict each other: the second leaves nested subvolumes out")
 	}
 	if o.MaxDeletePercent < 0 || o.MaxDeletePercent > 100 {
 		return fail.Kindf(facts.ErrUsage, "max-delete-percent %d: want 0 to 100", o.MaxDeletePercent)

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -207,7 +205,7 @@ func (x published) record() facts.Record {
 		Started: r.Started, Ended: time.Now().UTC(),
 		Base: r.Base, Resumed: r.Resumed, Rules: x.o.rules(),
 		RsbtbackupVersion: x.o.Version, RsyncVersion: r.RsyncVersion,
-		RsyncExit: r.RsyncExit, Stats: r.Stats, AddedBytes: x.added, Notices: r.Notices, Scan: x.scan,
+		RsyncExit: r.RsyncExit, Stats: r.Stats, AddedBytes: x.added, Notices: r.Notices, Scan: x.scan, SnapshotAt: x.frozen.At().UTC(),
 	}
 }
 
@@ -223,19 +221,8 @@ func (x published) incomplete() error {
 // foreseePrune is what prune would decide with the backup there that a dry run
 // does not make. What its deletions would free is not known before that is there.
 func (x planned) foreseePrune(status facts.Status) (*prune.Report, error) {
-	next := facts.Snapshot{Name: x.plan.naming.Name, Time: x.o.Now.Truncate(time.Second), ID: math.MaxUint64, Order: math.MaxInt, Status: status}
-	backups := slices.Clone(x.state.Backups)
-	if next.Current = status == facts.Complete; next.Current {
-		for i := range backups {
-			backups[i].Current = false // cur would name the next one
-		}
-	}
-	p := &prune.Report{Dest: x.dest.Path, DryRun: true}
-	for _, d := range prune.Decide(append(backups, next), x.o.Prune.Policy, x.o.Now) {
-		if d.Name != next.Name {
-			p.Decisions = append(p.Decisions, d)
-		}
-	}
+	next := facts.Snapshot{Name: x.plan.naming.Name, Time: x.o.Now.Truncate(time.Second), Status: status}
+	p := &prune.Report{Dest: x.dest.Path, DryRun: true, Decisions: prune.Foresee(x.state.Backups, next, x.o.Prune.Policy, x.o.Now)}
 	var err error
 	p.Free, p.Total, err = x.dest.Space()
 	return p, fail.Step("measure", err)

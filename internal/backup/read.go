@@ -103,7 +103,7 @@ func (x read) decide() planned {
 // equip looks for rsync, so that a missing one is noticed before DEST is touched.
 func (x planned) equip(ctx context.Context) (equipped, error) {
 	path, version, err := rsyncexec.Probe(ctx, x.o.RsyncProgram)
-	return equipped{x, path, version}, fail.Step("transfer", err)
+	return equipped{planned: x, program: path, version: version}, fail.Step("transfer", err)
 }
 
 // noticeBroken tells what the run does not go on from.

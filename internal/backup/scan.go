@@ -90,12 +90,14 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	}
 	defer old.Close()
 	walk := func(known *scan.Reader) {
-		o := scan.Options{OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem)}
+		o := scan.Options{
+			OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem), AsOf: x.frozen.At(), Origins: x.frozen.Origins(),
+		}
 		if s.seen = nil; !p.use || x.o.OneFileSystem {
 			s.seen = newSights(x.work)
 			o.See, o.SeeDir = s.seen.See, s.seen.SeeDir
 		}
-		s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Spec.Path, rules, o, known)
+		s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Shown, rules, o, known)
 	}
 	walk(known)
 	if errors.Is(err, scan.ErrCatalog) {
@@ -171,7 +173,7 @@ func (x equipped) catalog(rules []string) (io.Closer, *scan.Reader, error) {
 	case hex.EncodeToString(known.Sum()) != x.plan.base.Record.Scan.Catalog:
 		return f, nil, errors.New("the catalog is that of another backup")
 	}
-	if err := known.Header.Fits(x.src.Spec.Path, rules); err != nil {
+	if err := known.Header.Fits(x.src.Shown, rules); err != nil {
 		return f, nil, err
 	}
 	return f, known, nil

@@ -35,9 +35,9 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 	if err != nil {
 		return surveyed{}, err
 	}
-	f := forecast{need: v.Bytes.Load(), have: uint64(x.tree.Bytes.Load()), free: free, compressed: x.dest.Compresses()}
-	f.rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs) > 0
-	if text := f.text(x.src.Shown, x.dest.Path); x.plan.first() && text != "" {
+	f := source.Forecast{Need: v.Bytes.Load(), Have: uint64(x.tree.Bytes.Load()), Free: free, Compressed: x.dest.Compresses()}
+	f.Rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs) > 0
+	if text := f.Text(x.src.Shown, x.dest.Path); x.plan.first() && text != "" {
 		x.tell.Notice(text)
 	}
 	if len(v.Mounts) > 0 {
@@ -56,7 +56,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 			return surveyed{}, err
 		}
 	}
-	apart, err := x.apart(ctx, &seen.odd, seen.many.beyond())
+	apart, err := x.apart(ctx, &seen.odd, seen.many.Beyond())
 	if err != nil {
 		return surveyed{}, err
 	}
@@ -70,7 +70,7 @@ type sights struct {
 	*source.Survey
 	sparse sparseFiles
 	odd    source.Oddities
-	many   crowded
+	many   source.Crowded
 }
 
 func newSights(work *os.File) *sights {
@@ -80,7 +80,7 @@ func newSights(work *os.File) *sights {
 			s.sparse.addLacking(work, path, st)
 		}
 		s.odd.Look(dir, path, st)
-		s.many.look(path, st)
+		s.many.Look(path, st)
 	})
 	return s
 }

@@ -165,7 +165,7 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 func (x looked) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
 	end := transfer.Run(ctx, transfer.Job{
 		Options: opts, Log: x.tell.Log, Peer: x.src.Shown,
-		Names:   strings.NewReplacer(source.Inherited, opts.ExtraFiles[0].Name()),
+		Names:   strings.NewReplacer(append(x.src.Renames(), source.Inherited, opts.ExtraFiles[0].Name())...),
 		Devices: os.Geteuid() != 0, // root makes every device, so nothing is removed on such a message's word
 		Aloud:   opts.DryRun,
 	})

@@ -3,6 +3,7 @@
 package prune
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -32,6 +33,17 @@ func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []
 		decisions = append(decisions, decided)
 	}
 	return decisions
+}
+
+// Foresee is Decide with a next backup there that is not made yet. It is pure.
+func Foresee(backups []facts.Snapshot, next facts.Snapshot, policy retention.Policy, now time.Time) []facts.Decision {
+	backups = slices.Clone(backups)
+	next.ID, next.Order, next.Current = math.MaxUint64, math.MaxInt, next.Status == facts.Complete
+	for i := range backups {
+		backups[i].Current = backups[i].Current && !next.Current // cur would name the next one
+	}
+	decisions := Decide(append(backups, next), policy, now)
+	return slices.DeleteFunc(decisions, func(d facts.Decision) bool { return d.Name == next.Name })
 }
 
 // notNeeded: space is all that was asked for, and there is enough.

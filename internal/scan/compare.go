@@ -17,6 +17,8 @@ const (
 	// racy is how long before a walk a change must lie, in seconds, to be told from one right after it: some filesystems
 	// have times of whole seconds, and all of them take the time from a clock that ticks.
 	racy = 2
+	// tick is more than the clock takes, in nanoseconds, that the times of files come from.
+	tick = 100_000_000
 	// aloneShare: one name in so many of a directory that changed, and the directory is listed as a whole. rsync takes
 	// some three times as long for a name of the list as for one it finds in a directory.
 	aloneShare = 3
@@ -82,14 +84,14 @@ func (c *comparer) isRacy(old Entry) bool {
 
 // doubtful tells of a changed file that rsync would take for unchanged: size and time are those of what had the name
 // before. Either that was another file, or neither mode, owner nor links tell why its ctime is not as it was.
-func doubtful(old, now Entry) bool {
+func (c *comparer) doubtful(old, now Entry) bool {
 	if !isTrusted(now.FS) || !old.isFile() || !now.isFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
 	}
 	if sameThing(old, now) && old.Change == now.Change {
 		// Listed only because it changed right before the last walk: it was read much later than a clock ticks, unless that
-		// ticks in seconds.
-		return now.Change.Nsec == 0
+		// ticks in seconds, or a snapshot was read that was made within the tick.
+		return now.Change.Nsec == 0 || !now.Change.before(c.known.Header.Started.minus(tick))
 	}
 	return !sameThing(old, now) || old.Mode == now.Mode && old.UID == now.UID && old.GID == now.GID && old.Links == now.Links
 }
@@ -158,7 +160,7 @@ func (c *comparer) doubts(old, now Dir) (names []string) {
 		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
 			i++
 		}
-		if i < len(old.Entries) && old.Entries[i].Name == e.Name && !c.unchanged(old.Entries[i], e) && doubtful(old.Entries[i], e) {
+		if i < len(old.Entries) && old.Entries[i].Name == e.Name && !c.unchanged(old.Entries[i], e) && c.doubtful(old.Entries[i], e) {
 			names = append(names, e.Name)
 		}
 	}

@@ -247,6 +247,20 @@ func TestWhatIsListed(t *testing.T) {
 			tr[1].Entries[3].Change = Time{1e9 + 9, 0}
 			return tr
 		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
+		{name: "changed within a tick of the last walk, which may have been of a snapshot", old: with(func(tr []Dir) []Dir {
+			tr[1].Entries[3].Change = Time{1e9 + 9, 900000003}
+			return tr
+		}), now: with(func(tr []Dir) []Dir {
+			tr[1].Entries[3].Change = Time{1e9 + 9, 900000003}
+			return tr
+		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
+		{name: "changed more than a tick before the last walk", old: with(func(tr []Dir) []Dir {
+			tr[1].Entries[3].Change = Time{1e9 + 9, 900000002}
+			return tr
+		}), now: with(func(tr []Dir) []Dir {
+			tr[1].Entries[3].Change = Time{1e9 + 9, 900000002}
+			return tr
+		}), want: List{Names: []string{"d/d"}}},
 		{name: "changed long enough before the last walk", old: with(func(tr []Dir) []Dir {
 			tr[1].Entries[3].Change = Time{1e9 + 8, 2}
 			return tr

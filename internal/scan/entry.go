@@ -34,6 +34,13 @@ func (t Time) before(u Time) bool {
 	return t.Sec < u.Sec || t.Sec == u.Sec && t.Nsec < u.Nsec
 }
 
+func (t Time) minus(nsec uint32) Time {
+	if t.Nsec >= nsec {
+		return Time{t.Sec, t.Nsec - nsec}
+	}
+	return Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}
+}
+
 func (e Entry) kind() uint32    { return e.Mode & unix.S_IFMT }
 func (e Entry) isDir() bool     { return e.kind() == unix.S_IFDIR }
 func (e Entry) isFile() bool    { return e.kind() == unix.S_IFREG }

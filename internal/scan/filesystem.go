@@ -29,7 +29,7 @@ func isTrusted(identity string) bool { return !strings.HasPrefix(identity, untru
 // Only filesystems are trusted that keep inode numbers, and that were seen to give a new ctime to all that changes or gets
 // another name (TestChangesAreSeen). tmpfs has no identity beyond the boot. FUSE, overlayfs, NFS, vfat and the like make
 // inode numbers up.
-func identify(dir *os.File, device uint64, boot string) (filesystem, error) {
+func identify(dir *os.File, device uint64, boot string, origins map[string]string) (filesystem, error) {
 	id, err := mounts.Identify(dir)
 	if err != nil {
 		return filesystem{}, err
@@ -42,6 +42,9 @@ func identify(dir *os.File, device uint64, boot string) (filesystem, error) {
 		mark = id.UUID
 	case unix.BTRFS_SUPER_MAGIC:
 		mark = id.Subvolume
+		if origin, known := origins[mark]; known {
+			mark = origin
+		}
 	case unix.TMPFS_MAGIC:
 		mark = boot
 	}

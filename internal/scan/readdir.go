@@ -212,7 +212,7 @@ func (r *reader) identify(device uint64, open func() (int, error)) (filesystem, 
 		return filesystem{}, err
 	}
 	dir := os.NewFile(uintptr(fd), "")
-	fs, err := identify(dir, device, r.boot)
+	fs, err := identify(dir, device, r.boot, r.options.Origins)
 	if err := errors.Join(err, dir.Close()); err != nil {
 		return filesystem{}, err
 	}

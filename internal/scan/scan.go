@@ -38,7 +38,7 @@ func Walk(ctx context.Context, root, file *os.File, source string, rules []strin
 
 func walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader, racy int64) (*Result, error) {
 	began := time.Now()
-	h, device, err := describe(root, source, rules)
+	h, device, err := describe(root, source, rules, o)
 	if err != nil {
 		return nil, err
 	}
@@ -82,14 +82,17 @@ func (h Header) Fits(source string, rules []string) error {
 }
 
 // describe makes the header. The clock is the one that the kernel takes the times of files from.
-func describe(root *os.File, source string, rules []string) (Header, uint64, error) {
+func describe(root *os.File, source string, rules []string, o Options) (Header, uint64, error) {
 	h := Header{Source: source, Rules: rules}
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
 		return h, 0, os.NewSyscallError("clock_gettime", err)
 	}
 	h.Started = Time{Sec: int64(now.Sec), Nsec: uint32(now.Nsec)}
-	r := newReader(root, Options{}, 0)
+	if !o.AsOf.IsZero() {
+		h.Started = Time{Sec: o.AsOf.Unix(), Nsec: uint32(o.AsOf.Nanosecond())}
+	}
+	r := newReader(root, o, 0)
 	fd := int(root.Fd())
 	top, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
 	if err != nil {

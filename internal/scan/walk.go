@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,10 @@ type Options struct {
 	// these, by several goroutines.
 	See    func(dir int, path string, st *unix.Statx_t)
 	SeeDir func(path string)
+	// AsOf is set for a walk of a snapshot of the source: no later than the instant it was made at. Origins are, by the
+	// UUIDs of the subvolumes in it, those of the subvolumes that they stand for.
+	AsOf    time.Time
+	Origins map[string]string
 }
 
 // mark goes from a directory to those in it, for the one who is shown them.

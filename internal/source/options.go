@@ -50,8 +50,9 @@ func (s *Source) ReadOptions(r Reading) rsyncexec.Options {
 	return opts
 }
 
-// Protected are the paths below SRC where DEST shows up, which are left out.
+// Protected are the paths below SRC where DEST shows up, or a snapshot that another run has made, which are left out.
 func (s *Source) Protected(oneFS bool) (paths []string) {
+	paths = append(paths, s.snapshots...)
 	for _, v := range s.Views {
 		if oneFS && !v.SameFS {
 			continue // rsync makes an empty directory of its mount point, as of others

@@ -31,6 +31,8 @@ type Source struct {
 	Beyond   []string       // paths below SRC at which --one-file-system leaves data out
 	Changed  []ChangedMount // since the newest backup, by mounts below SRC
 	mark     mark
+	// snapshots are in SRC and of no backup: other runs read SRC from them, or have left them.
+	snapshots []string
 }
 
 func (s *Source) Local() bool { return s.Spec.Kind == rsyncexec.Local }
@@ -98,6 +100,9 @@ func (s *Source) look() error {
 		return err
 	}
 	mounts.KeepInode(s.Identity, &st)
+	if s.snapshots, err = snapshotsIn(dir, s.Identity.Subvolume); err != nil {
+		return err
+	}
 	s.Host, err = os.Hostname()
 	return err
 }
@@ -125,4 +130,23 @@ func (s *Source) StillThere() error {
 		return fail.Kindf(facts.ErrSource, "%s was replaced by another directory during the backup (unmounted?)", s.Shown)
 	}
 	return s.mountsStay()
+}
+
+// Elsewhere is the source as it is in a snapshot of it, at path. It keeps its name and its identity.
+func (s *Source) Elsewhere(path string) (*Source, error) {
+	var st unix.Stat_t
+	if err := at.Retry(func() error { return unix.Lstat(path, &st) }); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Ino != s.ino {
+		return nil, fail.Kindf(facts.ErrSource, "%s is not the same directory in a snapshot of its subvolume (moved, or mounted from elsewhere?)", s.Shown)
+	}
+	e := *s
+	e.Spec.Path, e.dev, e.snapshots = path, uint64(st.Dev), nil
+	return &e, nil
+}
+
+// Renames are pairs for strings.NewReplacer: from the paths that rsync is given to those that people know.
+func (s *Source) Renames() []string {
+	if !s.Local() || s.Spec.Path == s.Shown {
+		return nil
+	}
+	return []string{s.Spec.Path, s.Shown}
 }

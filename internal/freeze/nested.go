@@ -1,0 +1,173 @@
+package freeze
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+)
+
+// nested is a subvolume nested in the source's one.
+type nested struct {
+	path string // relative to the root of that
+	own  bool   // a snapshot that another run has made
+}
+
+// nestedBelow returns the subvolumes nested in home at or below rel, but for those that rules leave out.
+func nestedBelow(home *os.File, rel string, leftOut []string) ([]nested, error) {
+	children, err := btrfs.Children(home)
+	if err != nil {
+		return nil, err
+	}
+	info, err := btrfs.SubvolumeInfo(home)
+	if err != nil {
+		return nil, err
+	}
+	var below []nested
+	for _, c := range children {
+		path, err := filepath.Rel(rel, c.Path)
+		if c.Path == "" || err != nil || !filepath.IsLocal(path) || source.IsLeftOut(path, leftOut) {
+			continue
+		}
+		below = append(below, nested{c.Path, source.IsSnapshotName(c.Path, info.UUID)})
+	}
+	return below, nil
+}
+
+// mayLeaveOut refuses a snapshot that would silently lack what the source shows: mounts below it, and nested subvolumes.
+func mayLeaveOut(src *source.Source, children []nested, o Options) error {
+	var mounted, lost []string
+	for _, m := range src.Mounts {
+		mounted = append(mounted, m.Rel())
+	}
+	for _, c := range children {
+		if !c.own && !o.Nested && !o.OneFileSystem {
+			lost = append(lost, c.path)
+		}
+	}
+	switch {
+	case len(mounted) > 0:
+		return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Mounted: mounted, Err: fmt.Errorf("a snapshot of SRC %s does not hold what is mounted below it, at %s", src.Shown, say.QuoteSome(mounted))})
+	case len(lost) > 0:
+		return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Nested: lost, Err: fmt.Errorf("a snapshot of SRC %s does not hold the subvolumes nested in it, at %s", src.Shown, say.QuoteSome(lost))})
+	}
+	return nil
+}
+
+// place puts in the place of the stub of c in snap, a snapshot of live, what the live one has there: a snapshot of the
+// subvolume with all that is nested in it, or an empty directory of the same mode, owner and times. A stub has none of its
+// own: it shows the time at which it is looked at (Linux 6.18). Of what is not the user's nothing is left.
+func (s *Snapshot) place(live, snap *os.File, c nested, whole bool) error {
+	parent, err := at.OpenInside(snap, filepath.Dir(c.path))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	st, err := at.StatFile(parent)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(c.path)
+	if err := at.Unlink(parent, name, unix.AT_REMOVEDIR); err != nil {
+		return err
+	}
+	if !c.own {
+		if err := s.fill(live, parent, c.path, whole); err != nil {
+			return fmt.Errorf("nested subvolume %s: %w", c.path, err)
+		}
+	}
+	return setTimes(parent, st)
+}
+
+func (s *Snapshot) fill(live, parent *os.File, path string, whole bool) error {
+	from, err := at.OpenInside(live, path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if whole {
+		return s.placeSnapshot(from, parent, filepath.Base(path))
+	}
+	return placeEmpty(from, parent, filepath.Base(path))
+}
+
+func (s *Snapshot) placeSnapshot(from, parent *os.File, name string) error {
+	info, err := btrfs.SubvolumeInfo(from)
+	if err != nil {
+		return err
+	}
+	children, err := btrfs.Children(from)
+	if err != nil {
+		return err
+	}
+	if err := btrfs.CreateSnapshot(parent, name, from, btrfs.SnapshotOptions{ReadOnly: len(children) == 0}); err != nil {
+		return cannot(from, err)
+	}
+	snap, err := btrfs.OpenDirAt(parent, name)
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	if err := s.note(snap, info.UUID); err != nil || len(children) == 0 {
+		return err
+	}
+	for _, c := range children {
+		if c.Path == "" {
+			return fmt.Errorf("a subvolume nested in %s is out of sight", from.Name())
+		}
+		if err := s.place(from, snap, nested{c.Path, source.IsSnapshotName(c.Path, info.UUID)}, true); err != nil {
+			return err
+		}
+	}
+	return btrfs.SetReadOnly(snap, true)
+}
+
+// placeEmpty makes an empty directory that looks like another one.
+func placeEmpty(like, parent *os.File, name string) error {
+	st, err := at.StatFile(like)
+	if err != nil {
+		return err
+	}
+	if err := at.Mkdir(parent, name, 0o700); err != nil {
+		return err
+	}
+	dir, err := at.OpenDir(parent, name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Fchown(int(dir.Fd()), int(st.Uid), int(st.Gid)); err != nil && !errors.Is(err, unix.EPERM) {
+		return at.Error("chown", dir, "", err)
+	}
+	if err := at.CopyXattrs(dir, like); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(dir.Fd()), st.Mode&0o7777); err != nil {
+		return at.Error("chmod", dir, "", err)
+	}
+	return setTimes(dir, st)
+}
+
+func setTimes(dir *os.File, st unix.Stat_t) error {
+	times := []unix.Timespec{st.Atim, st.Mtim}
+	return at.Error("utimens", dir, "", unix.UtimesNanoAt(int(dir.Fd()), "", times, unix.AT_EMPTY_PATH))
+}
+
+// note remembers which subvolume snap stands for.
+func (s *Snapshot) note(snap *os.File, origin btrfs.UUID) error {
+	info, err := btrfs.SubvolumeInfo(snap)
+	if err != nil {
+		return err
+	}
+	s.origins[info.UUID.String()] = origin.String()
+	return nil
+}

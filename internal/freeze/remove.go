@@ -1,0 +1,153 @@
+package freeze
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
+)
+
+// Remove removes the snapshot, if there is one, and lets go of the source.
+func (s *Snapshot) Remove(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	var err error
+	if s.name != "" {
+		s.time.look(s.home)
+		err = subvol.Remove(ctx, s.home, s.name)
+		s.time.restore(s.home)
+	}
+	if s.held != nil {
+		err = errors.Join(err, s.held.Close())
+	}
+	return errors.Join(err, s.home.Close())
+}
+
+// sweep removes the snapshots of runs that died: those of our name, of this subvolume, that no run has a lock on.
+func (s *Snapshot) sweep(ctx context.Context, home btrfs.UUID, log *slog.Logger) error {
+	names, err := at.Names(s.home)
+	if err != nil {
+		return fail.Kind(facts.ErrSource, err)
+	}
+	for _, name := range names {
+		if !source.IsSnapshotName(name, home) {
+			continue
+		}
+		dead, err := isDead(s.home, name, home)
+		if err == nil && dead {
+			err = subvol.Remove(ctx, s.home, name)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			log.Warn("a snapshot of SRC that an earlier run has left cannot be removed", "name", name, "error", err)
+		case dead:
+			log.Warn("repaired", "what", "removed a snapshot of SRC that an earlier run has left", "name", name)
+		}
+	}
+	return nil
+}
+
+// isDead tells whether name is a snapshot of home that no run uses.
+func isDead(dir *os.File, name string, home btrfs.UUID) (bool, error) {
+	snap, err := btrfs.OpenDirAt(dir, name)
+	if err != nil {
+		return false, err
+	}
+	defer snap.Close()
+	info, err := btrfs.SubvolumeInfo(snap)
+	if errors.Is(err, btrfs.ErrNotSubvolume) || err == nil && info.ParentUUID != home {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = flock(snap, unix.LOCK_EX|unix.LOCK_NB)
+	used := errors.Is(err, unix.EWOULDBLOCK)
+	if used {
+		err = nil
+	}
+	return !used, err
+}
+
+const (
+	lockWait = time.Minute
+	lockPoll = 50 * time.Millisecond
+)
+
+// lockHome keeps other runs from taking a snapshot that has no lock yet for one that nobody uses. It is held for moments.
+func (s *Snapshot) lockHome(ctx context.Context) error {
+	for deadline := time.Now().Add(lockWait); ; {
+		err := flock(s.home, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fail.Kindf(facts.ErrLocked, "%s is locked by another program", s.home.Name())
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lockPoll):
+		}
+	}
+}
+
+func flock(f *os.File, how int) error {
+	return at.Error("flock", f, "", at.Retry(func() error { return unix.Flock(int(f.Fd()), how) }))
+}
+
+// homeTime gives the directory that the snapshot is made in the time back that it had, unless somebody else has changed
+// something in it meanwhile.
+type homeTime struct {
+	had, has unix.Stat_t // before the snapshot was made, and after
+	ours     bool        // nothing else has changed
+}
+
+func timeOf(home *os.File) homeTime {
+	st, err := at.StatFile(home)
+	return homeTime{had: st, ours: err == nil}
+}
+
+// made notes the time that making the snapshot has given it.
+func (t *homeTime) made(home *os.File) {
+	st, err := at.StatFile(home)
+	if t.has = st; err != nil {
+		t.ours = false
+	}
+}
+
+// look is called before the snapshot is removed.
+func (t *homeTime) look(home *os.File) {
+	st, err := at.StatFile(home)
+	t.ours = t.ours && err == nil && st.Mtim == t.has.Mtim
+}
+
+func (t *homeTime) restore(home *os.File) {
+	if t.ours {
+		_ = setTimes(home, t.had) // who may not do that has lost nothing but a time
+	}
+}
+
+// cannot explains why the kernel makes no snapshot.
+func cannot(of *os.File, err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return refused("a snapshot of %s can be taken by its owner and by root alone: %w", of.Name(), err)
+	case errors.Is(err, unix.EROFS):
+		return refused("%s is mounted read-only, so no snapshot can be made in it: %w", of.Name(), err)
+	}
+	return fail.Kind(facts.ErrSource, err)
+}
