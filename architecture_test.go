@@ -38,10 +38,13 @@ const (
 	testbin = "internal/testbin"
 	servers = "internal/testserver"
 	streams = "internal/teststream"
+	boots   = "internal/testboot"
 	configs = "internal/config"
 	jobRuns = "internal/jobs"
 	hooks   = "internal/hooks"
 	imports = "internal/imports"
+	units   = "internal/units"
+	timing  = "internal/timers"
 	shares  = "internal/share"
 
 	layoutFile = "internal/store/layout.go"
@@ -51,7 +54,8 @@ const (
 // floors, as far as mayImport says; never one beside it, or above.
 var floors = [][]string{
 	{command},
-	{jobRuns, imports, shares},
+	{jobRuns, imports, shares, timing},
+	{units},
 	{configs, hooks},
 	{"."},
 	{"internal/backup", "internal/replica"},
@@ -73,7 +77,9 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention", configs, jobRuns, imports, shares},
+	command:             {".", "retention", configs, jobRuns, imports, shares, units, timing},
+	timing:              {units},
+	units:               {configs},
 	imports:             {configs},
 	shares:              {".", configs},
 	jobRuns:             {".", configs, hooks},
@@ -117,19 +123,21 @@ var mayImport = map[string][]string{
 	testbin:             {},
 	servers:             {},
 	streams:             {},
+	boots:               {},
 }
 
 // everybodys rooms are open to all rooms above them: the values and words of the library, and the kernel's calls.
 var everybodys = []string{"internal/at", "internal/fail", "facts", "internal/say", "btrfs", "rsyncexec", "rotate", "retention", "sendstream"}
 
 // testHelp are the packages that only tests use.
-var testHelp = []string{loopfs, testbin, servers, streams}
+var testHelp = []string{loopfs, testbin, servers, streams, boots}
 
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
 	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/changed/why.go", "internal/store/repairplan.go",
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 	"internal/share/stanza.go",
+	units + "/units.go", units + "/service.go", units + "/sandbox.go", units + "/cron.go",
 }
 
 // The limits of roomsStaySmall, in lines. Those of a room and of the library are lines of code, without comments and
@@ -145,7 +153,7 @@ const (
 var homes = []home{
 	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
 	{path: "C", strict: true},
-	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", hooks, loopfs, testbin, servers}},
+	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", hooks, timing, loopfs, testbin, servers, boots}},
 	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},

@@ -1,0 +1,30 @@
+package units
+
+import "strings"
+
+// MailTemplate is the unit that OnFailure= names. The instance is the unit that failed, without its suffix.
+const MailTemplate = "rsbtbackup-mail@.service"
+
+// Mail is the text of the template, for the manager of the system or of a user. Within quotes systemd makes a line
+// break of \n, and $ and % of the doubled ones.
+func Mail(user bool) string {
+	flag := ""
+	if user {
+		flag = "--user "
+	}
+	return strings.ReplaceAll(mail, "USER ", flag)
+}
+
+const mail = `# The mail about a unit of rsbtbackup that failed: its state, and the last lines of its log.
+# It goes to root. To send it elsewhere: systemctl USER edit rsbtbackup-mail@.service
+# and there:   [Service]
+#              Environment=MAILTO=you@example.org
+[Unit]
+Description=Mail about the failure of %i
+Documentation=man:rsbtbackup(8)
+
+[Service]
+Type=oneshot
+Environment=MAILTO=root
+ExecStart=/bin/sh -c '{ printf "To: %%s\nSubject: %%s: %%s failed\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\n\n" "$$MAILTO" "$$(uname -n)" "$$1"; systemctl USER status --full --no-pager --lines=100 "$$1.service"; } | /usr/sbin/sendmail -i -t' sh %i
+`

@@ -1,0 +1,138 @@
+// Package units writes what starts jobs at their time, as text: a service and a timer of systemd, or a file for cron.
+//
+//	units.go    what is started, and when
+//	service.go  the service; sandbox.go what it may do
+//	timer.go    the timer
+//	mail.go     the template for the mail about a failure
+//	cron.go     the file for cron, and from a calendar expression to its fields
+//	quote.go    words in units
+//
+// All of it is pure: package timers looks at the machine, and writes.
+package units
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// Started is one call of "rsbtbackup run", and when it is due.
+type Started struct {
+	Name    string   // of the units, without a suffix: rsbtbackup-all
+	Args    []string // which jobs, as "rsbtbackup run" takes it
+	On      string   // a calendar expression
+	Program string   // rsbtbackup, absolute
+	Config  *config.Config
+	Jobs    []config.Job
+	User    bool // units of an ordinary user
+}
+
+// Marker is in the first line of each file; only files that have it are written over and removed.
+func Marker(name string) string { return "# Made by \"rsbtbackup schedule\" for " + name + "." }
+
+// defaultDelay keeps machines apart that were set up alike.
+const defaultDelay = 15 * time.Minute
+
+// delay is the longest that a job asks for.
+func (s Started) delay() time.Duration {
+	longest := time.Duration(0)
+	for _, j := range s.Jobs {
+		d := defaultDelay
+		if j.Schedule.RandomDelay != nil {
+			d = *j.Schedule.RandomDelay
+		}
+		longest = max(longest, d)
+	}
+	return longest
+}
+
+// command is the call as words.
+func (s Started) command() []string {
+	return slices.Concat([]string{s.Program, "run"}, s.Args, []string{"--config=" + s.Config.Files[0]})
+}
+
+// onMains tells whether no job may begin on battery.
+func (s Started) onMains() bool {
+	return len(s.Jobs) > 0 && !slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !j.Schedule.NoBattery })
+}
+
+// reachesOut tells whether another machine takes part. A hook may do anything.
+func (s Started) reachesOut() bool {
+	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool {
+		return config.Host(j.Backup.Source) != "" || j.Ping.URL.IsSet() || len(j.HTTP) > 0 || j.Hooks.Any()
+	})
+}
+
+func (s Started) hasHooks() bool {
+	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return j.Hooks.Any() })
+}
+
+// dests are those of the jobs, sorted; all, or those on disks that are always there.
+func (s Started) dests(removable bool) []string {
+	var dests []string
+	for _, j := range s.Jobs {
+		if removable || !j.Removable {
+			dests = append(dests, j.Backup.Dest)
+		}
+	}
+	slices.Sort(dests)
+	return slices.Compact(dests)
+}
+
+// written are the paths that a run writes to, besides StateDirectory=.
+func (s Started) written() []string {
+	paths := s.dests(true)
+	if s.Config.Run.State != "" {
+		paths = append(paths, s.Config.Run.State)
+	}
+	if s.Config.Metrics.Textfile != "" {
+		paths = append(paths, filepath.Dir(s.Config.Metrics.Textfile)) // the file is replaced in there
+	}
+	return paths
+}
+
+// nice is the least that a job asks for: a job can lower its priority further, not raise it.
+func (s Started) nice() int {
+	least := 19
+	for _, j := range s.Jobs {
+		least = min(least, j.Nice)
+	}
+	return least
+}
+
+// ionice is what all jobs ask for, or "".
+func (s Started) ionice() string {
+	class := ""
+	for i, j := range s.Jobs {
+		if i > 0 && j.Ionice != class {
+			return ""
+		}
+		class = j.Ionice
+	}
+	return class
+}
+
+// ioWeight is the greatest that a job asks for; one that asks for none has the usual 100.
+func (s Started) ioWeight() int {
+	weight := 0
+	for _, j := range s.Jobs {
+		weight = max(weight, cmp.Or(j.Schedule.IOWeight, 100))
+	}
+	if weight == 100 {
+		return 0
+	}
+	return weight
+}
+
+// credentials are the names that secrets of the jobs refer to, sorted.
+func (s Started) credentials() []string {
+	var names []string
+	for _, j := range s.Jobs {
+		names = append(names, j.Credentials()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
