@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -68,16 +69,30 @@ func Run(t testing.TB, args ...string) Result {
 // RunEnv runs the command with args and further environment variables.
 func RunEnv(t testing.TB, env []string, args ...string) Result {
 	t.Helper()
-	var out, errs bytes.Buffer
 	cmd := exec.Command(Path(t), args...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.Env = append(os.Environ(), env...)
+	return Finish(t, cmd)
+}
+
+// As makes cmd run as an ordinary user, whose group has the same number; 0 is root.
+func As(uid uint32, cmd *exec.Cmd) *exec.Cmd {
+	if uid != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	}
+	return cmd
+}
+
+// Finish runs cmd and returns how it ended.
+func Finish(t testing.TB, cmd *exec.Cmd) Result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("run rsbtbackup %q: %v", args, err)
+		t.Fatalf("run %q: %v", cmd.Args, err)
 	}
-	return Result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
 // Must runs the command and fails the test unless it exits with 0.
