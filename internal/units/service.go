@@ -44,7 +44,7 @@ func (s Started) writeStart(b *strings.Builder) {
 	for i, c := range command {
 		command[i] = argument(c)
 	}
-	fmt.Fprintln(b, "\n[Service]\nType=oneshot")
+	fmt.Fprintln(b, "\n[Service]\nType=notify")
 	fmt.Fprintf(b, "ExecStart=%s\n", strings.Join(command, " "))
 	fmt.Fprintln(b, "# 3: published, but not everything could be read. The log names what.\nSuccessExitStatus=3")
 	fmt.Fprintln(b, "TimeoutStartSec=infinity")
