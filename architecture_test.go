@@ -36,6 +36,7 @@ const (
 	command = "cmd/rsbtbackup"
 	loopfs  = "internal/loopfs"
 	testbin = "internal/testbin"
+	dests   = "internal/testdest"
 	servers = "internal/testserver"
 	streams = "internal/teststream"
 	boots   = "internal/testboot"
@@ -121,6 +122,7 @@ var mayImport = map[string][]string{
 	"retention":         {},
 	loopfs:              {},
 	testbin:             {},
+	dests:               {},
 	servers:             {},
 	streams:             {},
 	boots:               {},
@@ -130,7 +132,7 @@ var mayImport = map[string][]string{
 var everybodys = []string{"internal/at", "internal/fail", "facts", "internal/say", "btrfs", "rsyncexec", "rotate", "retention", "sendstream"}
 
 // testHelp are the packages that only tests use.
-var testHelp = []string{loopfs, testbin, servers, streams, boots}
+var testHelp = []string{loopfs, testbin, dests, servers, streams, boots}
 
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
@@ -153,7 +155,7 @@ const (
 var homes = []home{
 	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
 	{path: "C", strict: true},
-	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", hooks, timing, loopfs, testbin, servers, boots}},
+	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", hooks, timing, loopfs, testbin, dests, servers, boots}},
 	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},
@@ -245,6 +247,7 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"special imports stay home", "a.go", `package rsbtbackup; import _ "os/exec"; import _ "strings"`, "imports os/exec"},
 
 		{"help for tests stays in tests", "a.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, "loopfs"},
+		{"help for tests stays in tests", dests + "/a.go", `package testdest; import "` + module + "/" + loopfs + `"`, ""},
 		{"help for tests stays in tests", "a_test.go", `package rsbtbackup; import "` + module + "/" + loopfs + `"`, ""},
 
 		{"decisions are pure", "internal/backup/plan.go", `package backup; import "os"`, "imports os"},
@@ -428,7 +431,7 @@ func testHelpStaysInTests(files []file) []string {
 	var violations []string
 	for _, f := range files {
 		for _, importPath := range f.paths {
-			if imported, ours := packageOfModule(importPath); ours && isTestHelp(imported) && !f.isTest() {
+			if imported, ours := packageOfModule(importPath); ours && isTestHelp(imported) && !f.isTest() && !isTestHelp(f.dir()) {
 				violations = append(violations, f.name+": imports "+importPath+", which is for tests only")
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
@@ -30,16 +31,16 @@ func newBadInput(t testing.TB) badInput {
 	disk := loopfs.New(t, "1G")
 	b := badInput{disk: disk, src: disk + "/src", dest: disk + "/dest", plain: disk + "/plain", file: disk + "/file"}
 	for _, dir := range []string{b.dest, b.dest + "/inside", b.plain, b.src + "/inside"} {
-		makeDir(t, dir)
+		testdest.MakeDir(t, dir)
 	}
-	write(t, b.src+"/data", "data")
-	write(t, b.dest+"/inside/data", "data")
-	write(t, b.file, "a file")
+	testdest.Write(t, b.src+"/data", "data")
+	testdest.Write(t, b.dest+"/inside/data", "data")
+	testdest.Write(t, b.file, "a file")
 	testbin.Must(t, "init", b.dest)
-	backup(t, b.src, b.dest)
+	testdest.Backup(t, b.src, b.dest)
 	// A destination below the source, with a backup made before it came to lie there.
 	testbin.Must(t, "init", b.src+"/inside")
-	backup(t, b.dest+"/inside", b.src+"/inside")
+	testdest.Backup(t, b.dest+"/inside", b.src+"/inside")
 	return b
 }
 
@@ -49,7 +50,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	ext4, tmpfs := loopfs.NewFS(t, "64M", "ext4"), loopfs.NewFS(t, "16M", "tmpfs")
 	noRsync := append(os.Environ(), "PATH="+t.TempDir())
 	unrunnable := t.TempDir()
-	write(t, unrunnable+"/rsync", "not executable")
+	testdest.Write(t, unrunnable+"/rsync", "not executable")
 	elsewhere := b.disk + "/elsewhere"
 
 	for _, tt := range []struct {
@@ -147,7 +148,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		})
 	}
 	t.Run("the next backup works", func(t *testing.T) {
-		wantSameBut(t, b.src, backup(t, b.src, b.dest, "--exclude=/inside"), "--exclude=/inside")
+		testdest.WantSame(t, b.src, testdest.Backup(t, b.src, b.dest, "--exclude=/inside"), "--exclude=/inside")
 	})
 }
 
@@ -225,9 +226,9 @@ func TestWhatStoppedARunIsInTheLog(t *testing.T) {
 		{"guard", b.plain, "is empty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := read(t, b.dest+"/.log/activity.log")
+			before := testdest.Read(t, b.dest+"/.log/activity.log")
 			testbin.Run(t, "backup", tt.src, b.dest)
-			if got := strings.TrimPrefix(read(t, b.dest+"/.log/activity.log"), before); !strings.Contains(got, tt.want) || !strings.Contains(got, tt.src) {
+			if got := strings.TrimPrefix(testdest.Read(t, b.dest+"/.log/activity.log"), before); !strings.Contains(got, tt.want) || !strings.Contains(got, tt.src) {
 				t.Errorf("the log says %q, want %q and %q in it", got, tt.src, tt.want)
 			}
 		})
@@ -238,13 +239,13 @@ func TestAReadOnlyDestIsRefused(t *testing.T) {
 	t.Parallel()
 	image := loopfs.NewImage(t, "512M", "btrfs")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 	for _, dir := range []string{"dest", "plain"} {
-		makeDir(t, filepath.Join(image.Mount, dir))
+		testdest.MakeDir(t, filepath.Join(image.Mount, dir))
 	}
 	dest := filepath.Join(image.Mount, "dest")
 	testbin.Must(t, "init", dest)
-	backup(t, src, dest)
+	testdest.Backup(t, src, dest)
 	image.Remount(t, "ro")
 	before := everything(t, image.Mount)
 	for _, args := range [][]string{{"init", filepath.Join(image.Mount, "plain")}, {"backup", src, dest}} {
@@ -254,7 +255,7 @@ func TestAReadOnlyDestIsRefused(t *testing.T) {
 		}
 		wantOneErrorLine(t, r, image.Mount, "read-only file system")
 	}
-	if got := testbin.Must(t, "list", dest).Stdout; !strings.Contains(got, current(t, dest)) {
+	if got := testbin.Must(t, "list", dest).Stdout; !strings.Contains(got, testdest.Current(t, dest)) {
 		t.Errorf("list on a read-only mount: %q", got)
 	}
 	testbin.Must(t, "init", dest)
@@ -266,7 +267,7 @@ func TestAReadOnlyDestIsRefused(t *testing.T) {
 func TestADryRunChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBadInput(t)
-	write(t, b.src+"/new", "new")
+	testdest.Write(t, b.src+"/new", "new")
 	before := b.describe(t)
 	for _, args := range [][]string{{"--dry-run"}, {"-n"}, {"--", "--dry-run"}, {"--", "-n"}} {
 		for _, dest := range []string{b.dest, b.src + "/inside"} {

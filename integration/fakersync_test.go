@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // fakeRsync puts a program called rsync first in a PATH, and returns the environment with it. The
@@ -14,10 +16,10 @@ import (
 func fakeRsync(t testing.TB, script string) []string {
 	t.Helper()
 	real, err := exec.LookPath("rsync")
-	check(t, err)
+	testdest.Must(t, err)
 	dir := t.TempDir()
 	name := filepath.Join(dir, "rsync")
-	write(t, name, "#!/bin/sh\nREAL="+real+"\n"+script)
-	check(t, os.Chmod(name, 0o755))
+	testdest.Write(t, name, "#!/bin/sh\nREAL="+real+"\n"+script)
+	testdest.Must(t, os.Chmod(name, 0o755))
 	return append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 }

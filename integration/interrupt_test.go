@@ -11,9 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 func TestAnInterruptedBackupTakesRsyncAlongAndIsResumed(t *testing.T) {
@@ -24,22 +24,22 @@ func TestAnInterruptedBackupTakesRsyncAlongAndIsResumed(t *testing.T) {
 	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
 		t.Run(tt.signal.String(), func(t *testing.T) {
 			t.Parallel()
-			dest := newDest(t)
+			dest := testdest.New(t, "2G")
 			src := t.TempDir()
-			write(t, src+"/first", "x")
-			tool(t, "dd", "if=/dev/urandom", "of="+src+"/second", "bs=1M", "count=4", "status=none")
+			testdest.Write(t, src+"/first", "x")
+			testdest.Tool(t, "dd", "if=/dev/urandom", "of="+src+"/second", "bs=1M", "count=4", "status=none")
 
 			// At 100 KB/s it takes 40 seconds.
 			var stdout, stderr bytes.Buffer
 			cmd := exec.Command(testbin.Path(t), "backup", "--bwlimit=100", src, dest)
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			check(t, cmd.Start())
-			waitFor(t, func() bool { return exists(dest+"/pending/first") && exists(dest+"/pending/second") })
+			testdest.Must(t, cmd.Start())
+			testdest.WaitFor(t, "pending", func() bool { return testdest.Exists(dest+"/pending/first") && testdest.Exists(dest+"/pending/second") })
 			rsyncs := childrenOf(t, cmd.Process.Pid)
 			if len(rsyncs) == 0 {
 				t.Error("no child found while rsync works")
 			}
-			check(t, cmd.Process.Signal(tt.signal))
+			testdest.Must(t, cmd.Process.Signal(tt.signal))
 			if err := cmd.Wait(); err == nil {
 				t.Error("an interrupted run ended well")
 			}
@@ -56,10 +56,10 @@ func TestAnInterruptedBackupTakesRsyncAlongAndIsResumed(t *testing.T) {
 			if !strings.Contains(hintsOf(r), "to resume: rsbtbackup backup") {
 				t.Errorf("hints %q, want how to resume", hintsOf(r))
 			}
-			if len(backups(t, dest)) != 0 || !exists(dest+"/pending/first") {
+			if len(testdest.Backups(t, dest)) != 0 || !testdest.Exists(dest+"/pending/first") {
 				t.Error("published, or pending is gone")
 			}
-			wantSame(t, src, backup(t, src, dest))
+			testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 			if !newest(t, dest, 1).Record.Resumed {
 				t.Error("the next run did not resume")
 			}
@@ -68,20 +68,11 @@ func TestAnInterruptedBackupTakesRsyncAlongAndIsResumed(t *testing.T) {
 	}
 }
 
-func waitFor(t testing.TB, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("waited 10 minutes in vain")
-		}
-	}
-}
-
 // childrenOf returns the children of all threads of a process.
 func childrenOf(t testing.TB, pid int) []string {
 	t.Helper()
 	lists, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
-	check(t, err)
+	testdest.Must(t, err)
 	var children []string
 	for _, list := range lists {
 		// A thread may end at any time.

@@ -16,6 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // userProgram is what somebody else writes: it backs up pairs of SRC and DEST.
@@ -48,18 +49,18 @@ func TestAProgramOf20LinesMakesBackups(t *testing.T) {
 	disk := loopfs.New(t, "1G")
 	args := []string{"/etc", disk + "/etc", disk + "/src", disk + "/dest"}
 	addOddities(t, disk+"/src")
-	makeDir(t, disk+"/etc")
-	makeDir(t, disk+"/dest")
-	if got := tool(t, program, args...); got != "" {
+	testdest.MakeDir(t, disk+"/etc")
+	testdest.MakeDir(t, disk+"/dest")
+	if got := testdest.Tool(t, program, args...); got != "" {
 		t.Errorf("the library wrote to stdout: %q", got)
 	}
-	wantSame(t, "/etc", filepath.Join(disk, "etc", current(t, disk+"/etc")))
-	wantSame(t, disk+"/src", filepath.Join(disk, "dest", current(t, disk+"/dest")))
+	testdest.WantSame(t, "/etc", filepath.Join(disk, "etc", testdest.Current(t, disk+"/etc")))
+	testdest.WantSame(t, disk+"/src", filepath.Join(disk, "dest", testdest.Current(t, disk+"/dest")))
 	wantOwnLines(t, disk+"/etc", "/etc", 1, disk+"/src", disk+"/dest")
 	wantOwnLines(t, disk+"/dest", disk+"/src", 1, disk+"/etc")
 
 	// The command goes on where the library left off.
-	wantSame(t, disk+"/src", backup(t, disk+"/src", disk+"/dest"))
+	testdest.WantSame(t, disk+"/src", testdest.Backup(t, disk+"/src", disk+"/dest"))
 	newest(t, disk+"/dest", 2)
 }
 
@@ -67,11 +68,11 @@ func TestAProgramOf20LinesMakesBackups(t *testing.T) {
 func buildUserProgram(t testing.TB) string {
 	t.Helper()
 	checkout, err := filepath.Abs("..")
-	check(t, err)
+	testdest.Must(t, err)
 	dir := t.TempDir()
-	write(t, dir+"/main.go", userProgram)
-	write(t, dir+"/go.mod", fmt.Sprintf("module example.com/user\n\ngo 1.26\n\nrequire github.com/rsbtbackup/rsbtbackup v0.0.0\n\nreplace github.com/rsbtbackup/rsbtbackup => %s\n", checkout))
-	write(t, dir+"/go.sum", read(t, checkout+"/go.sum"))
+	testdest.Write(t, dir+"/main.go", userProgram)
+	testdest.Write(t, dir+"/go.mod", fmt.Sprintf("module example.com/user\n\ngo 1.26\n\nrequire github.com/rsbtbackup/rsbtbackup v0.0.0\n\nreplace github.com/rsbtbackup/rsbtbackup => %s\n", checkout))
+	testdest.Write(t, dir+"/go.sum", testdest.Read(t, checkout+"/go.sum"))
 	build := exec.Command("go", "build", "-o", "user", ".")
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "CGO_ENABLED=0")
@@ -84,7 +85,7 @@ func buildUserProgram(t testing.TB) string {
 // wantOwnLines: the log of dest tells of n backups of src, and of nothing else.
 func wantOwnLines(t testing.TB, dest, src string, n int, strangers ...string) {
 	t.Helper()
-	log := read(t, dest+"/.log/activity.log")
+	log := testdest.Read(t, dest+"/.log/activity.log")
 	for _, want := range []string{"backup started", "backup finished"} {
 		if got := strings.Count(log, want); got != n {
 			t.Errorf("%d times %q in the log of %s, want %d:\n%s", got, want, dest, n, log)
@@ -108,8 +109,8 @@ func TestBackupsInParallelInOneProcessKeepApart(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range stores {
 		src, dest := name("src", i), name("dest", i)
-		write(t, src+"/file", src)
-		makeDir(t, dest)
+		testdest.Write(t, src+"/file", src)
+		testdest.MakeDir(t, dest)
 		group.Go(func() {
 			if _, err := rsbtbackup.Init(t.Context(), dest, rsbtbackup.InitOptions{}); err != nil {
 				t.Error(err)
@@ -125,7 +126,7 @@ func TestBackupsInParallelInOneProcessKeepApart(t *testing.T) {
 	for i := range stores {
 		src, dest := name("src", i), name("dest", i)
 		newest(t, dest, rounds)
-		wantSame(t, src, filepath.Join(dest, current(t, dest)))
+		testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)))
 		wantOwnLines(t, dest, src, rounds, name("src", (i+1)%stores), name("dest", (i+1)%stores))
 		wantTidy(t, dest)
 	}
@@ -134,9 +135,9 @@ func TestBackupsInParallelInOneProcessKeepApart(t *testing.T) {
 // Two at once on one DEST: one works, the other says who does.
 func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 	goOn := filepath.Join(t.TempDir(), "go on")
 	slow := fakeRsync(t, `case " $* " in *--version*) ;; *) until [ -e '`+goOn+`' ]; do sleep 0.05; done ;; esac; exec $REAL "$@"`)
 	var group sync.WaitGroup
@@ -145,7 +146,7 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 			t.Errorf("the first run: exit %d, %s", r.Exit, r.Stderr)
 		}
 	})
-	waitFor(t, func() bool { return exists(dest + "/pending") })
+	testdest.WaitFor(t, "pending", func() bool { return testdest.Exists(dest + "/pending") })
 	r := testbin.Run(t, "backup", src, dest)
 	if r.Exit != 11 {
 		t.Errorf("exit %d, want 11", r.Exit)
@@ -161,7 +162,7 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 			t.Errorf("the run that waited: exit %d, %s", r.Exit, r.Stderr)
 		}
 	})
-	write(t, goOn, "")
+	testdest.Write(t, goOn, "")
 	group.Wait()
 	newest(t, dest, 2)
 }
@@ -169,16 +170,16 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 // The time is an argument, so a name can be taken as often as a test likes.
 func TestNamesWithinOneMinuteAndOneSecond(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 	at := time.Date(2026, 11, 23, 9, 0, 27, 0, time.Local)
 	var got []string
 	for _, now := range []time.Time{at, at, at, at, at.Add(time.Second), at.Add(time.Minute), at.Add(-time.Hour)} {
 		report, err := rsbtbackup.Backup(t.Context(), rsbtbackup.BackupOptions{Source: src, Dest: dest, Now: now})
-		check(t, err)
+		testdest.Must(t, err)
 		got = append(got, report.Name)
-		if c := current(t, dest); c != report.Name {
+		if c := testdest.Current(t, dest); c != report.Name {
 			t.Errorf("cur names %s, want %s", c, report.Name)
 		}
 	}
@@ -190,7 +191,7 @@ func TestNamesWithinOneMinuteAndOneSecond(t *testing.T) {
 		t.Error(diff)
 	}
 	var listed []string
-	for _, b := range backups(t, dest) {
+	for _, b := range testdest.Backups(t, dest) {
 		listed = append(listed, b.Name)
 	}
 	// In the order they were made, whatever the clock said.

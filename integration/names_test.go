@@ -10,6 +10,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 var oddNames = []struct{ what, name string }{
@@ -36,13 +37,13 @@ func TestAnyNameIsASourceAndADest(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			src := filepath.Join(disk, "sources", tt.name)
 			dest := filepath.Join(disk, "dests", tt.name)
-			write(t, filepath.Join(src, tt.name), tt.what)
-			write(t, filepath.Join(src, "in", tt.name, "file"), tt.what)
-			makeDir(t, dest)
+			testdest.Write(t, filepath.Join(src, tt.name), tt.what)
+			testdest.Write(t, filepath.Join(src, "in", tt.name, "file"), tt.what)
+			testdest.MakeDir(t, dest)
 			testbin.Must(t, "init", dest)
-			wantSame(t, src, backup(t, src, dest))
-			write(t, filepath.Join(src, tt.name), "changed")
-			wantSame(t, src, backup(t, src, dest))
+			testdest.WantSame(t, src, testdest.Backup(t, src, dest))
+			testdest.Write(t, filepath.Join(src, tt.name), "changed")
+			testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 			wantTidy(t, dest)
 			if got := newest(t, dest, 2).Record.Source; !strings.Contains(tt.what, "UTF-8") && got != src {
 				t.Errorf("recorded source %q, want %q", got, src)
@@ -55,11 +56,11 @@ func TestAnyNameIsASourceAndADest(t *testing.T) {
 
 func TestFilesOfAnyNameAreBackedUp(t *testing.T) {
 	t.Parallel()
-	src, dest := t.TempDir(), newDest(t)
+	src, dest := t.TempDir(), testdest.New(t, "2G")
 	addEveryName(t, src)
-	wantSame(t, src, backup(t, src, dest))
-	check(t, os.RemoveAll(src+"/in"))
-	wantSame(t, src, backup(t, src, dest))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
+	testdest.Must(t, os.RemoveAll(src+"/in"))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	wantNoControls(t, testbin.Must(t, "-v", "backup", src, dest), dest)
 	wantNoControls(t, testbin.Must(t, "-v", "backup", "--dry-run", src, dest), dest)
 }
@@ -68,12 +69,12 @@ func TestFilesOfAnyNameAreBackedUp(t *testing.T) {
 func addEveryName(t testing.TB, dir string) {
 	t.Helper()
 	for _, odd := range oddNames {
-		write(t, filepath.Join(dir, "in", odd.name), odd.what)
-		write(t, filepath.Join(dir, "dirs", odd.name, "file"), odd.what)
+		testdest.Write(t, filepath.Join(dir, "in", odd.name), odd.what)
+		testdest.Write(t, filepath.Join(dir, "dirs", odd.name, "file"), odd.what)
 	}
 	for b := 1; b < 256; b++ {
 		if b != '/' && b != '.' {
-			write(t, filepath.Join(dir, "bytes", string([]byte{byte(b)})), "x")
+			testdest.Write(t, filepath.Join(dir, "bytes", string([]byte{byte(b)})), "x")
 		}
 	}
 }
@@ -81,7 +82,7 @@ func addEveryName(t testing.TB, dir string) {
 // wantNoControls: nothing that came from a name drives the terminal, or forges a line of the log.
 func wantNoControls(t testing.TB, r testbin.Result, dest string) {
 	t.Helper()
-	log := read(t, filepath.Join(dest, ".log", "activity.log"))
+	log := testdest.Read(t, filepath.Join(dest, ".log", "activity.log"))
 	for what, text := range map[string]string{"stdout": r.Stdout, "stderr": r.Stderr, "activity.log": log} {
 		for _, b := range []byte(text) {
 			if b < ' ' && b != '\n' && b != '\t' || b == 0x7f {
@@ -109,12 +110,12 @@ func TestPathsMayBeRelative(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			here := invocation{dir: filepath.Join(disk, tt.what, "here")}
 			src, dest := filepath.Join(here.dir, tt.src), filepath.Join(here.dir, tt.dest)
-			write(t, filepath.Join(src, "file"), tt.what)
-			makeDir(t, dest)
+			testdest.Write(t, filepath.Join(src, "file"), tt.what)
+			testdest.MakeDir(t, dest)
 			here.must(t, "init", tt.dest)
 			here.must(t, "backup", tt.src, tt.dest)
 			here.must(t, "list", tt.dest)
-			wantSame(t, src, filepath.Join(dest, current(t, dest)))
+			testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)))
 			if got := newest(t, dest, 1).Record.Source; got != src {
 				t.Errorf("recorded source %q, want %q", got, src)
 			}
@@ -123,11 +124,11 @@ func TestPathsMayBeRelative(t *testing.T) {
 	t.Run("the working directory", func(t *testing.T) {
 		here := invocation{dir: filepath.Join(disk, "wd")}
 		dest := filepath.Join(disk, "of wd")
-		write(t, here.dir+"/file", "x")
-		makeDir(t, dest)
+		testdest.Write(t, here.dir+"/file", "x")
+		testdest.MakeDir(t, dest)
 		invocation{dir: dest}.must(t, "init", ".")
 		here.must(t, "backup", ".", dest)
-		wantSame(t, here.dir, filepath.Join(dest, current(t, dest)))
+		testdest.WantSame(t, here.dir, filepath.Join(dest, testdest.Current(t, dest)))
 	})
 }
 
@@ -137,13 +138,13 @@ func TestSourceAndDestMayBeSymlinks(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "1G")
 	src, dest := disk+"/real src", disk+"/real dest"
-	write(t, src+"/file", "x")
-	makeDir(t, dest)
-	check(t, os.Symlink("real src", disk+"/src"))
-	check(t, os.Symlink(dest, disk+"/dest"))
+	testdest.Write(t, src+"/file", "x")
+	testdest.MakeDir(t, dest)
+	testdest.Must(t, os.Symlink("real src", disk+"/src"))
+	testdest.Must(t, os.Symlink(dest, disk+"/dest"))
 	testbin.Must(t, "init", disk+"/dest")
-	wantSame(t, src, backup(t, disk+"/src", disk+"/dest"))
-	wantSame(t, src, backup(t, disk+"/src/", disk+"/dest/"))
+	testdest.WantSame(t, src, testdest.Backup(t, disk+"/src", disk+"/dest"))
+	testdest.WantSame(t, src, testdest.Backup(t, disk+"/src/", disk+"/dest/"))
 	newest(t, dest, 2)
 	wantTidy(t, dest)
 }
@@ -152,12 +153,12 @@ func TestSourceAndDestMayBeSymlinks(t *testing.T) {
 func TestAnOverlapThroughASymlinkIsSeen(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "1G")
-	write(t, disk+"/src/file", "x")
-	makeDir(t, disk+"/src/dest")
-	check(t, os.Symlink("src/dest", disk+"/link"))
+	testdest.Write(t, disk+"/src/file", "x")
+	testdest.MakeDir(t, disk+"/src/dest")
+	testdest.Must(t, os.Symlink("src/dest", disk+"/link"))
 	testbin.Must(t, "init", disk+"/link")
 	if r := testbin.Run(t, "backup", disk+"/src", disk+"/link"); r.Exit != 13 {
 		t.Errorf("exit %d, want 13: %s", r.Exit, r.Stderr)
 	}
-	wantSameBut(t, disk+"/src", backup(t, disk+"/src", disk+"/link", "--force"), "--exclude=/dest")
+	testdest.WantSame(t, disk+"/src", testdest.Backup(t, disk+"/src", disk+"/link", "--force"), "--exclude=/dest")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,21 +23,21 @@ const bigFile = 32 << 20
 func oldBackup(t testing.TB, src, dest, name string) {
 	t.Helper()
 	path := filepath.Join(dest, name)
-	if exists(dest + "/cur") {
-		tool(t, "btrfs", "subvolume", "snapshot", dest+"/cur/", path)
-		check(t, os.Remove(dest+"/cur"))
+	if testdest.Exists(dest + "/cur") {
+		testdest.Tool(t, "btrfs", "subvolume", "snapshot", dest+"/cur/", path)
+		testdest.Must(t, os.Remove(dest+"/cur"))
 	} else {
-		tool(t, "btrfs", "subvolume", "create", path)
+		testdest.Tool(t, "btrfs", "subvolume", "create", path)
 	}
-	tool(t, "rsync", "-aHAX", "--inplace", "--no-whole-file", "--delete", "--", src+"/", path+"/")
-	check(t, os.Symlink(name, dest+"/cur"))
+	testdest.Tool(t, "rsync", "-aHAX", "--inplace", "--no-whole-file", "--delete", "--", src+"/", path+"/")
+	testdest.Must(t, os.Symlink(name, dest+"/cur"))
 }
 
 func oldSource(t testing.TB) string {
 	t.Helper()
 	src := t.TempDir()
 	addOddities(t, src)
-	tool(t, "dd", "if=/dev/urandom", "of="+src+"/big", "bs=1M", "count=32", "status=none")
+	testdest.Tool(t, "dd", "if=/dev/urandom", "of="+src+"/big", "bs=1M", "count=32", "status=none")
 	return src
 }
 
@@ -44,15 +45,15 @@ func oldSource(t testing.TB) string {
 func rsbtbackupDir(t testing.TB, src string) string {
 	t.Helper()
 	dest := filepath.Join(loopfs.New(t, "1G"), "dest")
-	makeDir(t, dest)
-	tool(t, "btrfs", "subvolume", "create", dest+"/.log")
-	check(t, os.Chmod(dest+"/.log", 0o755))
-	write(t, dest+"/.log/rsbtbackup", "")
-	write(t, dest+"/.log/activity.log", "2020-01-01 09:00:00,000 INFO Backup started\n")
+	testdest.MakeDir(t, dest)
+	testdest.Tool(t, "btrfs", "subvolume", "create", dest+"/.log")
+	testdest.Must(t, os.Chmod(dest+"/.log", 0o755))
+	testdest.Write(t, dest+"/.log/rsbtbackup", "")
+	testdest.Write(t, dest+"/.log/activity.log", "2020-01-01 09:00:00,000 INFO Backup started\n")
 	oldBackup(t, src, dest, "2020-01-01-09:00:00")
-	write(t, src+"/odd/zero", "second")
+	testdest.Write(t, src+"/odd/zero", "second")
 	oldBackup(t, src, dest, "2020-01-02-09:00:00")
-	tool(t, "btrfs", "subvolume", "snapshot", dest+"/cur/", dest+"/pending")
+	testdest.Tool(t, "btrfs", "subvolume", "snapshot", dest+"/cur/", dest+"/pending")
 	return dest
 }
 
@@ -60,14 +61,14 @@ func rsbtbackupDir(t testing.TB, src string) string {
 func rsyncbtrfsDir(t testing.TB, src string) string {
 	t.Helper()
 	dest := filepath.Join(loopfs.New(t, "1G"), "dest")
-	makeDir(t, dest)
-	write(t, dest+"/.rsyncbtrfs", "")
+	testdest.MakeDir(t, dest)
+	testdest.Write(t, dest+"/.rsyncbtrfs", "")
 	oldBackup(t, src, dest, "2020-01-01-09:00:00")
-	write(t, src+"/odd/zero", "second")
+	testdest.Write(t, src+"/odd/zero", "second")
 	oldBackup(t, src, dest, "2020-01-02-09:00:00")
-	makeDir(t, dest+"/.inprog-aB3xY9z")
-	tool(t, "btrfs", "subvolume", "snapshot", dest+"/cur/", dest+"/.inprog-aB3xY9z/vol")
-	write(t, dest+"/.inprog-aB3xY9z/vol/half", "half")
+	testdest.MakeDir(t, dest+"/.inprog-aB3xY9z")
+	testdest.Tool(t, "btrfs", "subvolume", "snapshot", dest+"/cur/", dest+"/.inprog-aB3xY9z/vol")
+	testdest.Write(t, dest+"/.inprog-aB3xY9z/vol/half", "half")
 	return dest
 }
 
@@ -76,10 +77,10 @@ func TestADirectoryOfRsbtBackupOpensUnchanged(t *testing.T) {
 	src := oldSource(t)
 	dest := rsbtbackupDir(t, src)
 	wantOldDirectoryGoesOn(t, src, dest, "RsbtBackup")
-	if got := read(t, dest+"/.log/rsbtbackup"); got != "" {
+	if got := testdest.Read(t, dest+"/.log/rsbtbackup"); got != "" {
 		t.Errorf("the marker was changed to %q", got)
 	}
-	log := read(t, dest+"/.log/activity.log")
+	log := testdest.Read(t, dest+"/.log/activity.log")
 	if !strings.HasPrefix(log, "2020-01-01 09:00:00,000 INFO Backup started\n") || strings.Count(log, "\n") < 2 {
 		t.Errorf("the log was not continued: %q", log)
 	}
@@ -99,7 +100,7 @@ func TestADirectoryOfRsyncbtrfsIsAdopted(t *testing.T) {
 	if got := everything(t, dest+"/.inprog-aB3xY9z"); clean(got) != clean(unfinished) {
 		t.Errorf("the unfinished work of rsyncbtrfs was touched:\n%s\nwas\n%s", got, unfinished)
 	}
-	if got := read(t, dest+"/.rsyncbtrfs"); got != "" {
+	if got := testdest.Read(t, dest+"/.rsyncbtrfs"); got != "" {
 		t.Errorf("the marker of rsyncbtrfs was changed to %q", got)
 	}
 }
@@ -119,7 +120,7 @@ func wantOldDirectoryGoesOn(t *testing.T, src, dest, adopted string) {
 		Adopted string
 		Backups int
 	}
-	check(t, json.Unmarshal([]byte(r.Stdout), &said))
+	testdest.Must(t, json.Unmarshal([]byte(r.Stdout), &said))
 	if said.Adopted != adopted || said.Backups != 2 {
 		t.Errorf("init said %s, want 2 backups adopted from %s", r.Stdout, adopted)
 	}
@@ -127,15 +128,15 @@ func wantOldDirectoryGoesOn(t *testing.T, src, dest, adopted string) {
 		t.Errorf("init changed old backups:\n%s\nwas\n%s", got, before)
 	}
 
-	space := used(t, dest)
+	space := testdest.Used(t, dest)
 	overwrite(t, src+"/big", bigFile/2, "edited")
-	made := backup(t, src, dest)
-	wantSame(t, src, made)
+	made := testdest.Backup(t, src, dest)
+	testdest.WantSame(t, src, made)
 	wantReadOnly(t, made)
 	if b := newest(t, dest, 3); b.Record.Base != filepath.Base(old[1]) {
 		t.Errorf("the first backup of ours is based on %q, want %s", b.Record.Base, filepath.Base(old[1]))
 	}
-	if added := used(t, dest) - space; added > bigFile/8 {
+	if added := testdest.Used(t, dest) - space; added > bigFile/8 {
 		t.Errorf("it shares nothing: %d bytes added", added)
 	}
 	if got := describeAll(t, old); got != before {
@@ -146,15 +147,15 @@ func wantOldDirectoryGoesOn(t *testing.T, src, dest, adopted string) {
 			t.Errorf("list does not show %s", name)
 		}
 	}
-	wantSame(t, src, backup(t, src, dest))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 }
 
 func describeAll(t testing.TB, dirs []string) string {
 	t.Helper()
 	var all strings.Builder
 	for _, dir := range dirs {
-		all.WriteString(tool(t, "find", dir, "-printf", "%i %y %m %U:%G %n %s %T@ %C@ %p -> %l\n"))
-		all.WriteString(tool(t, "btrfs", "property", "get", "-ts", dir, "ro"))
+		all.WriteString(testdest.Tool(t, "find", dir, "-printf", "%i %y %m %U:%G %n %s %T@ %C@ %p -> %l\n"))
+		all.WriteString(testdest.Tool(t, "btrfs", "property", "get", "-ts", dir, "ro"))
 	}
 	return all.String()
 }
@@ -166,21 +167,21 @@ func TestAPendingOfUnknownOriginIsNotBelieved(t *testing.T) {
 	src := oldSource(t)
 	dest := rsbtbackupDir(t, src)
 	info, err := os.Stat(src + "/odd/deep/er/and/deeper/file")
-	check(t, err)
+	testdest.Must(t, err)
 	lie := dest + "/pending/odd/deep/er/and/deeper/file"
 	overwrite(t, lie, 0, "lies")
-	check(t, os.Chtimes(lie, time.Now(), info.ModTime()))
+	testdest.Must(t, os.Chtimes(lie, time.Now(), info.ModTime()))
 	testbin.Must(t, "init", dest)
-	wantSame(t, src, backup(t, src, dest))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	wantTidy(t, dest)
 }
 
 func TestInitTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()
-	write(t, src+"/file", "x")
-	dest := newDest(t)
-	backup(t, src, dest)
+	testdest.Write(t, src+"/file", "x")
+	dest := testdest.New(t, "2G")
+	testdest.Backup(t, src, dest)
 	before := everything(t, dest)
 	testbin.Must(t, "init", dest)
 	if got := everything(t, dest); got != before {
@@ -191,7 +192,7 @@ func TestInitTwiceChangesNothing(t *testing.T) {
 func wantMode(t testing.TB, name string, want uint32) {
 	t.Helper()
 	var st unix.Stat_t
-	check(t, unix.Lstat(name, &st))
+	testdest.Must(t, unix.Lstat(name, &st))
 	if got := uint32(st.Mode) & 0o7777; got != want {
 		t.Errorf("%s has mode %04o, want %04o", name, got, want)
 	}

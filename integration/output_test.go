@@ -14,16 +14,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 func TestTheActivityLogIsPlainAndPrivate(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 	testbin.Must(t, "-v", "--color=always", "backup", src, dest)
-	log := read(t, dest+"/.log/activity.log")
-	for _, want := range []string{"initialised", "backup started", "backup finished", current(t, dest), src} {
+	log := testdest.Read(t, dest+"/.log/activity.log")
+	for _, want := range []string{"initialised", "backup started", "backup finished", testdest.Current(t, dest), src} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log does not say %q:\n%s", want, log)
 		}
@@ -37,16 +38,16 @@ func TestTheActivityLogIsPlainAndPrivate(t *testing.T) {
 
 func TestTheActivityLogIsRotatedPast1MB(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	log := dest + "/.log/activity.log"
 	src := t.TempDir()
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 	line := "time=2020-01-01T09:00:00.000Z level=INFO msg=" + strings.Repeat("x", 54) + "\n"
 	full := strings.Repeat(line, 1_000_000/len(line))
 	for i := range 3 {
-		check(t, os.WriteFile(log, []byte(full), 0o600))
-		backup(t, src, dest)
-		old, current := read(t, log+".1"), read(t, log)
+		testdest.Must(t, os.WriteFile(log, []byte(full), 0o600))
+		testdest.Backup(t, src, dest)
+		old, current := testdest.Read(t, log+".1"), testdest.Read(t, log)
 		if len(old) > 1_000_000 || len(current) > 1_000_000 || len(current) == 0 {
 			t.Errorf("round %d: %d and %d bytes", i, len(old), len(current))
 		}
@@ -56,16 +57,16 @@ func TestTheActivityLogIsRotatedPast1MB(t *testing.T) {
 		wantMode(t, log, 0o600)
 		wantMode(t, log+".1", 0o600)
 	}
-	if got := names(t, dest+"/.log"); slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "activity.log.") && s != "activity.log.1" }) {
+	if got := testdest.Entries(t, dest+"/.log"); slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "activity.log.") && s != "activity.log.1" }) {
 		t.Errorf("more than one old log: %q", got)
 	}
 }
 
 func TestQuietSaysNothingUnlessItFails(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 	for _, args := range [][]string{{"-q", "init", dest}, {"-q", "backup", src, dest}, {"backup", "--quiet", src, dest}} {
 		if r := testbin.Must(t, args...); r.Stdout+r.Stderr != "" {
 			t.Errorf("%q said %q and %q", args, r.Stdout, r.Stderr)
@@ -78,14 +79,14 @@ func TestQuietSaysNothingUnlessItFails(t *testing.T) {
 // Cron mails what is written to a file or a pipe: no progress, no colour.
 func TestNothingButTextGoesToAPipe(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	tool(t, "cp", "-a", goSource(t)+"/fmt", src)
+	testdest.Tool(t, "cp", "-a", goSource(t)+"/fmt", src)
 	r := testbin.Must(t, "backup", src, dest)
 	if r.Stderr != "" {
 		t.Errorf("stderr of a backup that went well: %q", r.Stderr)
 	}
-	if strings.ContainsAny(r.Stdout, "\x1b\r") || !strings.Contains(r.Stdout, current(t, dest)) {
+	if strings.ContainsAny(r.Stdout, "\x1b\r") || !strings.Contains(r.Stdout, testdest.Current(t, dest)) {
 		t.Errorf("stdout: %q", r.Stdout)
 	}
 	if r := testbin.Must(t, "-v", "backup", src, dest); strings.ContainsAny(r.Stdout+r.Stderr, "\x1b\r") {
@@ -98,14 +99,14 @@ func TestNothingButTextGoesToAPipe(t *testing.T) {
 
 func TestJSONHasOneObjectALineWithTheKeysDocumented(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 
 	wantObjects(t, testbin.Must(t, "--json", "init", dest), "init: adopted? already backups dest warnings?")
 	first := wantObjects(t, testbin.Must(t, "backup", "--json", src, dest),
 		"backup: dest dry_run ended name resumed rsync_exit rsync_version source started stats status")[0]
-	if first["name"] != current(t, dest) || first["status"] != "complete" || first["source"] != src || first["dest"] != dest {
+	if first["name"] != testdest.Current(t, dest) || first["status"] != "complete" || first["source"] != src || first["dest"] != dest {
 		t.Errorf("backup: %v", first)
 	}
 	stats, ok := first["stats"].(map[string]any)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // endsWith lets the real rsync do its work and then ends otherwise.
@@ -23,11 +24,11 @@ echo 'rsync: [sender] read errors mapping "/x": Input/output error (5)' >&2
 
 func TestAPartialTransferIsPublishedAsIncomplete(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "one")
-	complete := backup(t, src, dest)
-	write(t, src+"/file", "two")
+	testdest.Write(t, src+"/file", "one")
+	complete := testdest.Backup(t, src, dest)
+	testdest.Write(t, src+"/file", "two")
 
 	r := endsWith(t, "exit 23").run(t, "backup", src, dest)
 	if r.Exit != 3 {
@@ -39,14 +40,14 @@ func TestAPartialTransferIsPublishedAsIncomplete(t *testing.T) {
 		t.Errorf("%+v, want incomplete with 23", b)
 	}
 	// cur goes on naming a backup that holds everything.
-	if got := current(t, dest); got != filepath.Base(complete) {
+	if got := testdest.Current(t, dest); got != filepath.Base(complete) {
 		t.Errorf("cur names %s, want %s", got, complete)
 	}
 	wantReadOnly(t, filepath.Join(dest, b.Name))
-	wantSame(t, src, filepath.Join(dest, b.Name))
+	testdest.WantSame(t, src, filepath.Join(dest, b.Name))
 	wantTidy(t, dest)
 
-	wantSame(t, src, backup(t, src, dest))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	if got := newest(t, dest, 3); got.Status != "complete" || got.Record.Base != b.Name {
 		t.Errorf("the next backup: %+v, want a complete one on %s", got, b.Name)
 	}
@@ -54,27 +55,27 @@ func TestAPartialTransferIsPublishedAsIncomplete(t *testing.T) {
 
 func TestAFirstBackupMayBeIncomplete(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "one")
+	testdest.Write(t, src+"/file", "one")
 	if r := endsWith(t, "exit 23").run(t, "backup", src, dest); r.Exit != 3 {
 		t.Errorf("exit %d, want 3", r.Exit)
 	}
 	newest(t, dest, 1)
-	if exists(dest + "/cur") {
-		t.Errorf("cur names %s, which is incomplete", current(t, dest))
+	if testdest.Exists(dest + "/cur") {
+		t.Errorf("cur names %s, which is incomplete", testdest.Current(t, dest))
 	}
-	wantSame(t, src, backup(t, src, dest))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	newest(t, dest, 2)
 }
 
 func TestPartialRefuseKeepsPendingForTheNextRun(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "one")
-	backup(t, src, dest)
-	write(t, src+"/file", "two")
+	testdest.Write(t, src+"/file", "one")
+	testdest.Backup(t, src, dest)
+	testdest.Write(t, src+"/file", "two")
 
 	r := endsWith(t, "exit 23").run(t, "backup", "--partial=refuse", src, dest)
 	if r.Exit != 1 {
@@ -85,10 +86,10 @@ func TestPartialRefuseKeepsPendingForTheNextRun(t *testing.T) {
 		t.Errorf("hints %q, want --partial=publish", hintsOf(r))
 	}
 	newest(t, dest, 1)
-	if got := read(t, dest+"/pending/file"); got != "two" {
+	if got := testdest.Read(t, dest+"/pending/file"); got != "two" {
 		t.Errorf("pending/file holds %q, want what was transferred", got)
 	}
-	wantSame(t, src, backup(t, src, dest))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	if !newest(t, dest, 2).Record.Resumed {
 		t.Error("the next run did not resume it")
 	}
@@ -97,9 +98,9 @@ func TestPartialRefuseKeepsPendingForTheNextRun(t *testing.T) {
 
 func TestVanishedFilesAreNoFailure(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "one")
+	testdest.Write(t, src+"/file", "one")
 	r := endsWith(t, "exit 24").run(t, "backup", src, dest)
 	if r.Exit != 0 {
 		t.Errorf("exit %d, want 0: %s", r.Exit, r.Stderr)
@@ -121,16 +122,16 @@ func TestASourceThatWentAwayIsNotPublished(t *testing.T) {
 		{"replaced, and rsync saw nothing of it", `mv "$SRC" "$SRC.was"; mkdir "$SRC"; exit 0`},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
-			dest := newDest(t)
+			dest := testdest.New(t, "2G")
 			src := filepath.Join(t.TempDir(), "src")
-			write(t, src+"/file", "one")
+			testdest.Write(t, src+"/file", "one")
 			gone := endsWith(t, "SRC='"+src+"'; "+tt.then)
 			r := gone.run(t, "backup", src, dest)
 			if r.Exit != 12 {
 				t.Errorf("exit %d, want 12: %s", r.Exit, r.Stderr)
 			}
 			wantErrorSays(t, r.Stderr, src)
-			if got := backups(t, dest); len(got) != 0 {
+			if got := testdest.Backups(t, dest); len(got) != 0 {
 				t.Errorf("published %+v", got)
 			}
 		})
@@ -140,23 +141,23 @@ func TestASourceThatWentAwayIsNotPublished(t *testing.T) {
 // Every other way rsync can fail publishes nothing and keeps what was transferred.
 func TestAFailedTransferIsResumed(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "one")
+	testdest.Write(t, src+"/file", "one")
 	for exit, want := range map[string]int{"exit 11": 1, "exit 12": 1, "exit 20": 1, "exit 30": 1, "kill -9 $$": 1} {
 		r := endsWith(t, exit).run(t, "backup", src, dest)
 		if r.Exit != want {
 			t.Errorf("rsync %s: exit %d, want %d", exit, r.Exit, want)
 		}
 		wantErrorSays(t, r.Stderr, "rsync")
-		if len(backups(t, dest)) != 0 || exists(dest+"/cur") {
+		if len(testdest.Backups(t, dest)) != 0 || testdest.Exists(dest+"/cur") {
 			t.Fatalf("rsync %s: published", exit)
 		}
-		if got := read(t, dest+"/pending/file"); got != "one" {
+		if got := testdest.Read(t, dest+"/pending/file"); got != "one" {
 			t.Errorf("rsync %s: pending/file holds %q", exit, got)
 		}
 	}
-	wantSame(t, src, backup(t, src, dest))
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	if !newest(t, dest, 1).Record.Resumed {
 		t.Error("it was not resumed")
 	}
@@ -167,18 +168,18 @@ func TestAFullDiskExits14AndTheNextRunWorks(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "256M")
 	dest, src := disk+"/dest", t.TempDir()
-	makeDir(t, dest)
+	testdest.MakeDir(t, dest)
 	testbin.Must(t, "init", dest)
-	write(t, src+"/file", "one")
-	first := backup(t, src, dest)
-	tool(t, "dd", "if=/dev/urandom", "of="+src+"/big", "bs=1M", "count=64", "status=none")
+	testdest.Write(t, src+"/file", "one")
+	first := testdest.Backup(t, src, dest)
+	testdest.Tool(t, "dd", "if=/dev/urandom", "of="+src+"/big", "bs=1M", "count=64", "status=none")
 	fill := func(name string, leave int64) string {
 		filler := filepath.Join(disk, name)
-		tool(t, "sh", "-c", `dd if=/dev/zero of="$0" bs=64k oflag=append conv=notrunc,fsync status=none 2>/dev/null; true`, filler)
+		testdest.Tool(t, "sh", "-c", `dd if=/dev/zero of="$0" bs=64k oflag=append conv=notrunc,fsync status=none 2>/dev/null; true`, filler)
 		info, err := os.Stat(filler)
-		check(t, err)
-		check(t, os.Truncate(filler, info.Size()-leave))
-		tool(t, "btrfs", "filesystem", "sync", disk)
+		testdest.Must(t, err)
+		testdest.Must(t, os.Truncate(filler, info.Size()-leave))
+		testdest.Tool(t, "btrfs", "filesystem", "sync", disk)
 		return filler
 	}
 	var fillers []string
@@ -193,7 +194,7 @@ func TestAFullDiskExits14AndTheNextRunWorks(t *testing.T) {
 				t.Errorf("exit %d, want 14", r.Exit)
 			}
 			wantErrorSays(t, strings.ToLower(r.Stderr), "no space left")
-			if got := filepath.Join(dest, current(t, dest)); got != first || len(backups(t, dest)) != 1 {
+			if got := filepath.Join(dest, testdest.Current(t, dest)); got != first || len(testdest.Backups(t, dest)) != 1 {
 				t.Errorf("cur names %s, want %s", got, first)
 			}
 		})
@@ -202,10 +203,10 @@ func TestAFullDiskExits14AndTheNextRunWorks(t *testing.T) {
 		testbin.Must(t, "backup", "--dry-run", src, dest)
 	})
 	for _, filler := range fillers {
-		check(t, os.Remove(filler))
+		testdest.Must(t, os.Remove(filler))
 	}
-	tool(t, "btrfs", "filesystem", "sync", disk)
-	wantSame(t, src, backup(t, src, dest))
+	testdest.Tool(t, "btrfs", "filesystem", "sync", disk)
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	wantTidy(t, dest)
 }
 

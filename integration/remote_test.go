@@ -11,6 +11,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
@@ -23,7 +24,7 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 	strange := filepath.Join(src, `a b  'quoted' "twice" $HOME $(id) ;*? back\slash ü`)
 	addOddities(t, strange)
 	newline := filepath.Join(src, "new\nline")
-	write(t, newline+"/file", "x")
+	testdest.Write(t, newline+"/file", "x")
 	daemon := testserver.StartDaemon(t, src)
 
 	for _, tt := range []struct{ name, source, path string }{
@@ -36,8 +37,8 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 		{"newline", "127.0.0.1:" + newline, newline},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dest := newDestIn(t, disk, tt.name)
-			wantSame(t, tt.path, backup(t, tt.source, dest, "-e", ssh.Shell))
+			dest := testdest.Init(t, filepath.Join(disk, tt.name))
+			testdest.WantSame(t, tt.path, testdest.Backup(t, tt.source, dest, "-e", ssh.Shell))
 			if got := newest(t, dest, 1).Record.Source; got != tt.source {
 				t.Errorf("recorded source %q, want %q", got, tt.source)
 			}
@@ -53,8 +54,8 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 		{"module and path", "127.0.0.1::files/odd", src + "/odd", []string{"--", "--port", fmt.Sprint(daemon)}},
 	} {
 		t.Run("daemon "+tt.name, func(t *testing.T) {
-			dest := newDestIn(t, disk, tt.name)
-			wantSame(t, tt.path, backup(t, tt.source, dest, tt.args...))
+			dest := testdest.Init(t, filepath.Join(disk, tt.name))
+			testdest.WantSame(t, tt.path, testdest.Backup(t, tt.source, dest, tt.args...))
 		})
 	}
 }
@@ -62,19 +63,19 @@ func TestEveryRemoteFormIsBackedUpWhole(t *testing.T) {
 func TestTheSecondBackupOverSSHIsIncremental(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	tool(t, "cp", "-a", goSource(t)+"/net", src)
-	first := backup(t, "localhost:"+src, dest, "--rsh", ssh.Shell)
-	wantSame(t, src, first)
+	testdest.Tool(t, "cp", "-a", goSource(t)+"/net", src)
+	first := testdest.Backup(t, "localhost:"+src, dest, "--rsh", ssh.Shell)
+	testdest.WantSame(t, src, first)
 	aside := t.TempDir()
-	tool(t, "cp", "-a", src+"/.", aside)
+	testdest.Tool(t, "cp", "-a", src+"/.", aside)
 
 	overwrite(t, src+"/net/http/server.go", 1000, "EDITED")
-	check(t, os.RemoveAll(src+"/net/mail"))
-	second := backup(t, "localhost:"+src, dest, "--rsh", ssh.Shell)
-	wantSame(t, src, second)
-	wantSame(t, aside, first)
+	testdest.Must(t, os.RemoveAll(src+"/net/mail"))
+	second := testdest.Backup(t, "localhost:"+src, dest, "--rsh", ssh.Shell)
+	testdest.WantSame(t, src, second)
+	testdest.WantSame(t, aside, first)
 	record := newest(t, dest, 2).Record
 	if record.Base != filepath.Base(first) || record.Stats.Transferred != 1 {
 		t.Errorf("base %q and %d files transferred, want %q and 1", record.Base, record.Stats.Transferred, filepath.Base(first))
@@ -86,10 +87,10 @@ func TestTheSecondBackupOverSSHIsIncremental(t *testing.T) {
 func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
-	first := backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell)
+	testdest.Write(t, src+"/file", "x")
+	first := testdest.Backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell)
 	daemon := testserver.StartDaemon(t, src)
 	closed := testserver.FreePort(t)
 
@@ -116,13 +117,13 @@ func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 				t.Errorf("exit %d, want 12", r.Exit)
 			}
 			wantOneErrorLine(t, r, tt.args[0], tt.want)
-			if got := backups(t, dest); len(got) != 1 || filepath.Join(dest, current(t, dest)) != first {
-				t.Errorf("%d backups and cur %s, want only %s", len(got), current(t, dest), first)
+			if got := testdest.Backups(t, dest); len(got) != 1 || filepath.Join(dest, testdest.Current(t, dest)) != first {
+				t.Errorf("%d backups and cur %s, want only %s", len(got), testdest.Current(t, dest), first)
 			}
 		})
 	}
-	write(t, src+"/file", "edited")
-	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell))
+	testdest.Write(t, src+"/file", "edited")
+	testdest.WantSame(t, src, testdest.Backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell))
 	wantTidy(t, dest)
 }
 
@@ -130,11 +131,11 @@ func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 func TestAnEmptiedRemoteSourceIsRefused(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
-	backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell)
-	check(t, os.Remove(src+"/file"))
+	testdest.Write(t, src+"/file", "x")
+	testdest.Backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell)
+	testdest.Must(t, os.Remove(src+"/file"))
 	r := testbin.Run(t, "backup", "127.0.0.1:"+src, dest, "-e", ssh.Shell)
 	if r.Exit != 13 {
 		t.Errorf("exit %d, want 13", r.Exit)
@@ -142,7 +143,7 @@ func TestAnEmptiedRemoteSourceIsRefused(t *testing.T) {
 	wantOneErrorLine(t, r, "127.0.0.1:"+src)
 	newest(t, dest, 1)
 	wantTidy(t, dest)
-	wantSame(t, src, backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell, "--force"))
+	testdest.WantSame(t, src, testdest.Backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell, "--force"))
 }
 
 // wantOneErrorLine: one line says what went wrong, with all of words in it, and after it come at

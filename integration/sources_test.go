@@ -10,40 +10,41 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // A snapshot shows a nested subvolume as an empty directory nobody can write into, so the second
 // backup is the one that could go wrong.
 func TestSubvolumesNestedInTheSourceAreCopied(t *testing.T) {
 	t.Parallel()
-	src, dest := nestedSource(t), newDest(t)
+	src, dest := nestedSource(t), testdest.New(t, "2G")
 	for _, content := range []string{"one", "two", "three"} {
-		write(t, src+"/nested/file", content)
-		write(t, src+"/nested/deeper/file", content)
-		wantSame(t, src, backup(t, src, dest))
+		testdest.Write(t, src+"/nested/file", content)
+		testdest.Write(t, src+"/nested/deeper/file", content)
+		testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	}
 	wantTidy(t, dest)
 }
 
 func TestOneFileSystemSaysWhatItSkips(t *testing.T) {
 	t.Parallel()
-	src, dest := nestedSource(t), newDest(t)
+	src, dest := nestedSource(t), testdest.New(t, "2G")
 	mount := loopfs.NewFS(t, "16M", "tmpfs")
-	write(t, mount+"/file", "x")
-	makeDir(t, src+"/mounted")
-	tool(t, "mount", "--bind", mount, src+"/mounted")
-	t.Cleanup(func() { tool(t, "umount", src+"/mounted") })
+	testdest.Write(t, mount+"/file", "x")
+	testdest.MakeDir(t, src+"/mounted")
+	testdest.Tool(t, "mount", "--bind", mount, src+"/mounted")
+	t.Cleanup(func() { testdest.Tool(t, "umount", src+"/mounted") })
 
 	r := testbin.Must(t, "-v", "backup", "-x", src, dest)
 	for _, name := range []string{"nested", "mounted"} {
 		if !strings.Contains(r.Stdout+r.Stderr, name) {
 			t.Errorf("nothing is said of %s, which was skipped:\n%s%s", name, r.Stdout, r.Stderr)
 		}
-		if got := names(t, filepath.Join(dest, current(t, dest), name)); len(got) != 0 {
+		if got := testdest.Entries(t, filepath.Join(dest, testdest.Current(t, dest), name)); len(got) != 0 {
 			t.Errorf("%s holds %q although it is another file system", name, got)
 		}
 	}
-	wantSameBut(t, src, filepath.Join(dest, current(t, dest)), "-x")
+	testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)), "-x")
 	// What was asked for is no news each night; a subvolume may not have been meant.
 	if r := testbin.Must(t, "backup", "-x", src, dest); strings.Contains(r.Stderr, "mounted") || !strings.Contains(r.Stderr, `nested subvolumes are left out: nested`) {
 		t.Errorf("stderr does not warn of the subvolume alone:\n%s", r.Stderr)
@@ -51,16 +52,16 @@ func TestOneFileSystemSaysWhatItSkips(t *testing.T) {
 	if notices := strings.Join(newest(t, dest, 2).Record.Notices, "\n"); !strings.Contains(notices, "filesystems are left out: mounted") || !strings.Contains(notices, "subvolumes are left out: nested") {
 		t.Errorf("the record does not tell what was left out: %s", notices)
 	}
-	wantSameBut(t, src, backup(t, src, dest, "--one-file-system"), "-x")
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest, "--one-file-system"), "-x")
 }
 
 // nestedSource is on a btrfs and has a subvolume in a subvolume.
 func nestedSource(t testing.TB) string {
 	t.Helper()
 	src := loopfs.New(t, "256M") + "/src"
-	write(t, src+"/file", "x")
-	tool(t, "btrfs", "subvolume", "create", src+"/nested")
-	tool(t, "btrfs", "subvolume", "create", src+"/nested/deeper")
+	testdest.Write(t, src+"/file", "x")
+	testdest.Tool(t, "btrfs", "subvolume", "create", src+"/nested")
+	testdest.Tool(t, "btrfs", "subvolume", "create", src+"/nested/deeper")
 	return src
 }
 
@@ -69,16 +70,16 @@ func TestADestMountedBelowTheSourceIsLeftOutByOneFileSystem(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "256M")
 	src := t.TempDir()
-	write(t, src+"/file", "x")
-	makeDir(t, src+"/mnt")
-	tool(t, "mount", "--bind", disk, src+"/mnt")
-	t.Cleanup(func() { tool(t, "umount", src+"/mnt") })
-	dest := newDestIn(t, src+"/mnt", "dest")
+	testdest.Write(t, src+"/file", "x")
+	testdest.MakeDir(t, src+"/mnt")
+	testdest.Tool(t, "mount", "--bind", disk, src+"/mnt")
+	t.Cleanup(func() { testdest.Tool(t, "umount", src+"/mnt") })
+	dest := testdest.On(t, src+"/mnt")
 	if r := testbin.Run(t, "backup", src, dest); r.Exit != 13 {
 		t.Errorf("exit %d without -x, want 13: %s", r.Exit, r.Stderr)
 	}
 	for range 2 {
-		wantSameBut(t, src, backup(t, src, dest, "-x"), "-x")
+		testdest.WantSame(t, src, testdest.Backup(t, src, dest, "-x"), "-x")
 	}
 	newest(t, dest, 2)
 }
@@ -86,17 +87,17 @@ func TestADestMountedBelowTheSourceIsLeftOutByOneFileSystem(t *testing.T) {
 // An unmounted disk leaves a directory that may even hold something.
 func TestASourceOnAnotherFileSystemThanBeforeIsRefused(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t)
+	dest := testdest.New(t, "2G")
 	image := loopfs.NewImage(t, "64M", "ext4")
-	write(t, image.Mount+"/file", "on the disk")
-	backup(t, image.Mount, dest)
+	testdest.Write(t, image.Mount+"/file", "on the disk")
+	testdest.Backup(t, image.Mount, dest)
 	image.Unmount(t)
 	t.Run("the mount point is empty", func(t *testing.T) { wantGuard(t, image.Mount, dest) })
-	write(t, image.Mount+"/stray", "below the mount point")
+	testdest.Write(t, image.Mount+"/stray", "below the mount point")
 	t.Run("the mount point holds something", func(t *testing.T) { wantGuard(t, image.Mount, dest) })
-	check(t, os.Remove(image.Mount+"/stray"))
+	testdest.Must(t, os.Remove(image.Mount+"/stray"))
 	image.Remount(t)
-	wantSame(t, image.Mount, backup(t, image.Mount, dest))
+	testdest.WantSame(t, image.Mount, testdest.Backup(t, image.Mount, dest))
 }
 
 func wantGuard(t testing.TB, src, dest string) {
@@ -117,26 +118,26 @@ func TestOnlyAnotherSourceIsComparedByContent(t *testing.T) {
 	disk := loopfs.New(t, "512M")
 	for _, tt := range []struct{ what, name string }{{"plain", "plain"}, {"invalid UTF-8", "\xff\xfe"}} {
 		t.Run(tt.what, func(t *testing.T) {
-			src, dest := filepath.Join(disk, "src", tt.name), newDestIn(t, disk, tt.what)
-			write(t, src+"/file", "x")
+			src, dest := filepath.Join(disk, "src", tt.name), testdest.Init(t, filepath.Join(disk, tt.what))
+			testdest.Write(t, src+"/file", "x")
 			given := filepath.Join(t.TempDir(), "given")
 			spy := invocation{env: fakeRsync(t, `echo "$@" >>'`+given+`'; exec $REAL "$@"`)}
 			for range 2 {
 				spy.must(t, "backup", src, dest)
 			}
-			if strings.Contains(read(t, given), "--checksum") {
-				t.Errorf("the same source was compared by content:\n%s", read(t, given))
+			if strings.Contains(testdest.Read(t, given), "--checksum") {
+				t.Errorf("the same source was compared by content:\n%s", testdest.Read(t, given))
 			}
 
 			other := t.TempDir()
-			tool(t, "cp", "-a", src+"/.", other)
+			testdest.Tool(t, "cp", "-a", src+"/.", other)
 			overwrite(t, other+"/file", 0, "y")
-			tool(t, "touch", "-r", src+"/file", other+"/file")
+			testdest.Tool(t, "touch", "-r", src+"/file", other+"/file")
 			spy.must(t, "backup", other, dest)
-			if !strings.Contains(read(t, given), "--checksum") {
+			if !strings.Contains(testdest.Read(t, given), "--checksum") {
 				t.Error("another source was not compared by content")
 			}
-			wantSame(t, other, filepath.Join(dest, current(t, dest)))
+			testdest.WantSame(t, other, filepath.Join(dest, testdest.Current(t, dest)))
 		})
 	}
 }

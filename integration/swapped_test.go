@@ -13,6 +13,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,9 +21,9 @@ import (
 func sameLook(t testing.TB, dirs ...string) {
 	t.Helper()
 	for i, dir := range dirs {
-		write(t, dir+"/file", strings.Repeat(string(rune('a'+i)), 5000))
+		testdest.Write(t, dir+"/file", strings.Repeat(string(rune('a'+i)), 5000))
 		at := time.Unix(1_000_000_000, 0)
-		check(t, os.Chtimes(dir+"/file", at, at))
+		testdest.Must(t, os.Chtimes(dir+"/file", at, at))
 	}
 }
 
@@ -30,30 +31,30 @@ func sameLook(t testing.TB, dirs ...string) {
 // source: equal sizes and times say nothing.
 func TestASwitchedSymlinkIsAnotherSource(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t), t.TempDir()
+	dest, src := testdest.New(t, "2G"), t.TempDir()
 	sameLook(t, src+"/release1", src+"/release2")
 	now := src + "/now"
-	check(t, os.Symlink("release1", now))
-	backup(t, now, dest)
-	check(t, os.Remove(now))
-	check(t, os.Symlink("release2", now))
-	wantSame(t, src+"/release2", backup(t, now, dest))
+	testdest.Must(t, os.Symlink("release1", now))
+	testdest.Backup(t, now, dest)
+	testdest.Must(t, os.Remove(now))
+	testdest.Must(t, os.Symlink("release2", now))
+	testdest.WantSame(t, src+"/release2", testdest.Backup(t, now, dest))
 }
 
 // So is another disk at the same path, also for what an interrupted run left.
 func TestPendingOfAnotherDiskIsCompared(t *testing.T) {
 	t.Parallel()
 	for _, earlier := range []bool{false, true} {
-		dest, src := newDest(t), t.TempDir()
+		dest, src := testdest.New(t, "2G"), t.TempDir()
 		sameLook(t, src+"/disk1", src+"/disk2")
 		at := t.TempDir()
 		mount := func(disk string) {
-			check(t, unix.Mount(src+"/"+disk, at, "", unix.MS_BIND, ""))
+			testdest.Must(t, unix.Mount(src+"/"+disk, at, "", unix.MS_BIND, ""))
 		}
-		unmount := func() { check(t, unix.Unmount(at, unix.MNT_DETACH)) }
+		unmount := func() { testdest.Must(t, unix.Unmount(at, unix.MNT_DETACH)) }
 		if earlier {
 			mount("disk1")
-			backup(t, at, dest)
+			testdest.Backup(t, at, dest)
 			unmount()
 		}
 		mount("disk2")
@@ -63,7 +64,7 @@ func TestPendingOfAnotherDiskIsCompared(t *testing.T) {
 		}
 		unmount()
 		mount("disk1")
-		wantSame(t, src+"/disk1", backup(t, at, dest))
+		testdest.WantSame(t, src+"/disk1", testdest.Backup(t, at, dest))
 		unmount()
 	}
 }
@@ -71,18 +72,18 @@ func TestPendingOfAnotherDiskIsCompared(t *testing.T) {
 // What is mounted over a directory hides what the last backup has of it.
 func TestOneFileSystemLeavesNothingFromBeforeTheMount(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t), t.TempDir()
-	write(t, src+"/mnt/sub/old", "old")
-	write(t, src+"/file", "file")
-	backup(t, src, dest)
-	check(t, unix.Mount("none", src+"/mnt", "tmpfs", 0, "size=1M"))
-	t.Cleanup(func() { check(t, unix.Unmount(src+"/mnt", unix.MNT_DETACH)) })
-	write(t, src+"/mnt/new", "new")
-	made := backup(t, src, dest, "--one-file-system")
+	dest, src := testdest.New(t, "2G"), t.TempDir()
+	testdest.Write(t, src+"/mnt/sub/old", "old")
+	testdest.Write(t, src+"/file", "file")
+	testdest.Backup(t, src, dest)
+	testdest.Must(t, unix.Mount("none", src+"/mnt", "tmpfs", 0, "size=1M"))
+	t.Cleanup(func() { testdest.Must(t, unix.Unmount(src+"/mnt", unix.MNT_DETACH)) })
+	testdest.Write(t, src+"/mnt/new", "new")
+	made := testdest.Backup(t, src, dest, "--one-file-system")
 	if left, err := os.ReadDir(made + "/mnt"); err != nil || len(left) > 0 {
 		t.Errorf("in the mount point: %v, %v", left, err)
 	}
-	if got := read(t, made+"/file"); got != "file" {
+	if got := testdest.Read(t, made+"/file"); got != "file" {
 		t.Errorf("file: %q", got)
 	}
 }
@@ -91,9 +92,9 @@ func TestOneFileSystemLeavesNothingFromBeforeTheMount(t *testing.T) {
 // first has made.
 func TestTheSecondPassSplitsLinksToo(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t), t.TempDir()
-	write(t, src+"/a", "1111")
-	check(t, os.Link(src+"/a", src+"/b"))
+	dest, src := testdest.New(t, "2G"), t.TempDir()
+	testdest.Write(t, src+"/a", "1111")
+	testdest.Must(t, os.Link(src+"/a", src+"/b"))
 	script := `
 case "$*" in *--version*) exec "$REAL" "$@";; esac
 [ -e %[1]s/passed ] && exec "$REAL" "$@"
@@ -107,7 +108,7 @@ exit 23`
 	if r.Exit != 0 {
 		t.Fatalf("exit %d\n%s", r.Exit, r.Stderr)
 	}
-	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+	testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)))
 	if stats := newest(t, dest, 1).Record.Stats; stats.Transferred != 3 {
 		t.Errorf("%d files transferred in both passes, want 3", stats.Transferred)
 	}
@@ -116,22 +117,22 @@ exit 23`
 // A subvolume that merely has the name of a backup costs no backup its life.
 func TestAForeignSubvolumeIsNoBackup(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t), t.TempDir()
-	write(t, src+"/file", "1")
-	made := filepath.Base(backup(t, src, dest))
-	tool(t, "btrfs", "subvolume", "create", dest+"/2019-01-01-00:00")
-	tool(t, "btrfs", "subvolume", "snapshot", "-r", dest+"/"+made, dest+"/2020-01-01-00:00")
+	dest, src := testdest.New(t, "2G"), t.TempDir()
+	testdest.Write(t, src+"/file", "1")
+	made := filepath.Base(testdest.Backup(t, src, dest))
+	testdest.Tool(t, "btrfs", "subvolume", "create", dest+"/2019-01-01-00:00")
+	testdest.Tool(t, "btrfs", "subvolume", "snapshot", "-r", dest+"/"+made, dest+"/2020-01-01-00:00")
 	for range 2 {
 		r := testbin.Must(t, "prune", dest, "--keep-last=1")
-		if len(backups(t, dest)) != 3 || current(t, dest) != made {
-			t.Fatalf("left: %+v, cur %s\n%s%s", backups(t, dest), current(t, dest), r.Stdout, r.Stderr)
+		if len(testdest.Backups(t, dest)) != 3 || testdest.Current(t, dest) != made {
+			t.Fatalf("left: %+v, cur %s\n%s%s", testdest.Backups(t, dest), testdest.Current(t, dest), r.Stdout, r.Stderr)
 		}
 		testbin.Run(t, "verify", dest) // writes down what it found
 	}
 	testbin.Must(t, "pin", dest, "2019-01-01-00:00")
 	testbin.Must(t, "unpin", dest, "2019-01-01-00:00")
-	write(t, src+"/file", "2")
-	wantSame(t, src, backup(t, src, dest))
+	testdest.Write(t, src+"/file", "2")
+	testdest.WantSame(t, src, testdest.Backup(t, src, dest))
 	testbin.Must(t, "delete", dest, "2019-01-01-00:00", "2020-01-01-00:00", "--force")
 }
 
@@ -139,25 +140,25 @@ func TestAForeignSubvolumeIsNoBackup(t *testing.T) {
 // sticky in the same run.
 func TestStickyDirectoriesKeepTheirACLs(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t), t.TempDir()
+	dest, src := testdest.New(t, "2G"), t.TempDir()
 	sticky := func(dir, group string) {
-		makeDir(t, dir)
-		tool(t, "setfacl", "-m", "u:1000:-,g::"+group+",m::rwx,o::rwx", dir)
-		tool(t, "chmod", "+t", dir)
+		testdest.MakeDir(t, dir)
+		testdest.Tool(t, "setfacl", "-m", "u:1000:-,g::"+group+",m::rwx,o::rwx", dir)
+		testdest.Tool(t, "chmod", "+t", dir)
 	}
 	sticky(src, "rwx")
 	sticky(src+"/new", "r-x")
 	sticky(src+"/none", "---")
-	write(t, src+"/new/file", "1")
-	makeDir(t, src+"/becomes")
-	first := backup(t, src, dest)
-	wantSame(t, src, first)
+	testdest.Write(t, src+"/new/file", "1")
+	testdest.MakeDir(t, src+"/becomes")
+	first := testdest.Backup(t, src, dest)
+	testdest.WantSame(t, src, first)
 	sticky(src+"/becomes", "rwx")
-	second := backup(t, src, dest)
-	wantSame(t, src, second)
+	second := testdest.Backup(t, src, dest)
+	testdest.WantSame(t, src, second)
 	target := dest + "-restored"
 	testbin.Must(t, "restore", dest, "latest", "--no-reflink", "-t", target)
-	wantSame(t, second, target)
+	testdest.WantSame(t, second, target)
 	r := invocation{env: fakeRsync(t, `echo run >&2; exec "$REAL" "$@"`)}.must(t, "backup", src, dest)
 	if n := strings.Count(r.Stderr, "says=run"); n != 1 {
 		t.Errorf("an unchanged run: rsync ran %d times\n%s", n, r.Stderr)
@@ -169,19 +170,19 @@ func TestStickyDirectoriesKeepTheirACLs(t *testing.T) {
 func TestTheRootDirectoryOnOneFilesystem(t *testing.T) {
 	t.Parallel()
 	disk, root := loopfs.New(t, "512M"), t.TempDir()
-	check(t, unix.Mount("none", root, "tmpfs", 0, "size=32M"))
-	t.Cleanup(func() { check(t, unix.Unmount(root, unix.MNT_DETACH)) })
+	testdest.Must(t, unix.Mount("none", root, "tmpfs", 0, "size=32M"))
+	t.Cleanup(func() { testdest.Must(t, unix.Unmount(root, unix.MNT_DETACH)) })
 	for _, dir := range []string{"usr", "proc", "dev", "disk"} {
-		makeDir(t, root+"/"+dir)
-		check(t, unix.Mount(map[bool]string{true: disk, false: "/" + dir}[dir == "disk"], root+"/"+dir, "", unix.MS_BIND, ""))
+		testdest.MakeDir(t, root+"/"+dir)
+		testdest.Must(t, unix.Mount(map[bool]string{true: disk, false: "/" + dir}[dir == "disk"], root+"/"+dir, "", unix.MS_BIND, ""))
 	}
 	for _, link := range []string{"bin", "lib", "lib64"} {
-		check(t, os.Symlink("usr/"+link, root+"/"+link))
+		testdest.Must(t, os.Symlink("usr/"+link, root+"/"+link))
 	}
-	write(t, root+"/etc/file", "1")
+	testdest.Write(t, root+"/etc/file", "1")
 	// Not a copy: a process that another test starts just then would hold it open for writing (ETXTBSY).
-	write(t, root+"/tool", "")
-	check(t, unix.Mount(testbin.Path(t), root+"/tool", "", unix.MS_BIND, ""))
+	testdest.Write(t, root+"/tool", "")
+	testdest.Must(t, unix.Mount(testbin.Path(t), root+"/tool", "", unix.MS_BIND, ""))
 	inside := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command("/tool", args...)
@@ -193,8 +194,8 @@ func TestTheRootDirectoryOnOneFilesystem(t *testing.T) {
 	inside("init", "/disk")
 	for range 2 {
 		inside("backup", "--one-file-system", "/", "/disk")
-		made := filepath.Join(disk, current(t, disk))
-		if left, err := os.ReadDir(made + "/usr"); err != nil || len(left) > 0 || read(t, made+"/etc/file") != "1" {
+		made := filepath.Join(disk, testdest.Current(t, disk))
+		if left, err := os.ReadDir(made + "/usr"); err != nil || len(left) > 0 || testdest.Read(t, made+"/etc/file") != "1" {
 			t.Errorf("in usr: %v, %v", left, err)
 		}
 	}

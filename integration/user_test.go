@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,8 +22,8 @@ func userDisk(t testing.TB) (user invocation, src, dest string) {
 	user = invocation{uid: nobody, dir: "/", env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}}
 	src, dest = disk+"/src", disk+"/dest"
 	for _, dir := range []string{src, dest} {
-		makeDir(t, dir)
-		check(t, os.Chown(dir, nobody, nobody))
+		testdest.MakeDir(t, dir)
+		testdest.Must(t, os.Chown(dir, nobody, nobody))
 	}
 	user.must(t, "init", dest)
 	return user, src, dest
@@ -30,55 +31,55 @@ func userDisk(t testing.TB) (user invocation, src, dest string) {
 
 func own(t testing.TB, name string) {
 	t.Helper()
-	tool(t, "chown", "-hR", "65534:65534", name)
+	testdest.Tool(t, "chown", "-hR", "65534:65534", name)
 }
 
 func TestAnOrdinaryUserHasTheWholeCycle(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
-	write(t, src+"/plain", "plain")
-	write(t, src+"/read only/file", "one")
-	write(t, src+"/shared", strings.Repeat("shared", 10_000))
-	check(t, os.Link(src+"/shared", src+"/read only/shared"))
-	check(t, os.Symlink("plain", src+"/link"))
-	tool(t, "setfattr", "-n", "user.note", "-v", "x", src+"/plain")
-	tool(t, "setfacl", "-m", "u:4711:r--", src+"/plain")
+	testdest.Write(t, src+"/plain", "plain")
+	testdest.Write(t, src+"/read only/file", "one")
+	testdest.Write(t, src+"/shared", strings.Repeat("shared", 10_000))
+	testdest.Must(t, os.Link(src+"/shared", src+"/read only/shared"))
+	testdest.Must(t, os.Symlink("plain", src+"/link"))
+	testdest.Tool(t, "setfattr", "-n", "user.note", "-v", "x", src+"/plain")
+	testdest.Tool(t, "setfacl", "-m", "u:4711:r--", src+"/plain")
 	lock := func() {
 		own(t, src)
-		check(t, os.Chmod(src+"/read only/file", 0o444))
-		check(t, os.Chmod(src+"/shared", 0o444))
-		check(t, os.Chmod(src+"/read only", 0o555))
+		testdest.Must(t, os.Chmod(src+"/read only/file", 0o444))
+		testdest.Must(t, os.Chmod(src+"/shared", 0o444))
+		testdest.Must(t, os.Chmod(src+"/read only", 0o555))
 	}
 	lock()
 	user.must(t, "backup", src, dest)
-	first := filepath.Join(dest, current(t, dest))
-	wantSame(t, src, first)
+	first := filepath.Join(dest, testdest.Current(t, dest))
+	testdest.WantSame(t, src, first)
 
 	// A file of mode 0444 can not be opened for writing, and in a directory of mode 0555 no new
 	// one can be made, not even by their owner.
 	overwrite(t, src+"/read only/file", 0, "two")
-	write(t, src+"/read only/new", "new")
-	check(t, os.Remove(src+"/read only/shared"))
-	write(t, src+"/read only/shared", strings.Repeat("parted", 10_000))
-	check(t, os.Remove(src+"/plain"))
+	testdest.Write(t, src+"/read only/new", "new")
+	testdest.Must(t, os.Remove(src+"/read only/shared"))
+	testdest.Write(t, src+"/read only/shared", strings.Repeat("parted", 10_000))
+	testdest.Must(t, os.Remove(src+"/plain"))
 	lock()
 	user.must(t, "backup", src, dest)
-	second := filepath.Join(dest, current(t, dest))
-	wantSame(t, src, second)
-	if got := read(t, first+"/read only/file"); got != "one" {
+	second := filepath.Join(dest, testdest.Current(t, dest))
+	testdest.WantSame(t, src, second)
+	if got := testdest.Read(t, first+"/read only/file"); got != "one" {
 		t.Errorf("the first backup changed: %q", got)
 	}
 
-	check(t, os.RemoveAll(src+"/read only"))
+	testdest.Must(t, os.RemoveAll(src+"/read only"))
 	user.must(t, "backup", src, dest)
-	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+	testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)))
 	if got := user.must(t, "list", dest).Stdout; !strings.Contains(got, filepath.Base(second)) || !strings.Contains(got, "3 backups") {
 		t.Errorf("list: %s", got)
 	}
 	wantReadOnly(t, second)
 	wantTidy(t, dest)
 	newest(t, dest, 3)
-	if n := strings.Count(tool(t, "btrfs", "subvolume", "list", dest), "ID "); n != 4 {
+	if n := strings.Count(testdest.Tool(t, "btrfs", "subvolume", "list", dest), "ID "); n != 4 {
 		t.Errorf("%d subvolumes, want 3 backups and .log", n)
 	}
 }
@@ -86,16 +87,16 @@ func TestAnOrdinaryUserHasTheWholeCycle(t *testing.T) {
 func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
-	write(t, src+"/open", "open")
-	write(t, src+"/closed/inside/file", "inside")
+	testdest.Write(t, src+"/open", "open")
+	testdest.Write(t, src+"/closed/inside/file", "inside")
 	own(t, src)
 	user.must(t, "backup", src, dest)
-	whole := current(t, dest)
+	whole := testdest.Current(t, dest)
 
-	check(t, os.Chmod(src+"/closed", 0))
-	write(t, src+"/secret", "secret")
+	testdest.Must(t, os.Chmod(src+"/closed", 0))
+	testdest.Write(t, src+"/secret", "secret")
 	own(t, src)
-	check(t, os.Chmod(src+"/secret", 0))
+	testdest.Must(t, os.Chmod(src+"/secret", 0))
 	r := user.run(t, "backup", src, dest)
 	if r.Exit != 3 {
 		t.Errorf("exit %d, want 3", r.Exit)
@@ -104,8 +105,8 @@ func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 		t.Errorf("no hint how to get a complete one:\n%s", r.Stderr)
 	}
 	incomplete := newest(t, dest, 2)
-	if incomplete.Status != "incomplete" || incomplete.Current || current(t, dest) != whole {
-		t.Errorf("%+v is current: %v", incomplete, current(t, dest))
+	if incomplete.Status != "incomplete" || incomplete.Current || testdest.Current(t, dest) != whole {
+		t.Errorf("%+v is current: %v", incomplete, testdest.Current(t, dest))
 	}
 	if got := user.must(t, "list", dest).Stdout; strings.Count(got, "incomplete") != 1 {
 		t.Errorf("list does not show which one is incomplete:\n%s", got)
@@ -113,12 +114,12 @@ func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 
 	// The last backup has a directory of mode 0 now that its owner can not enter.
 	for _, name := range []string{"/closed", "/secret"} {
-		check(t, os.Chmod(src+name, 0o755))
+		testdest.Must(t, os.Chmod(src+name, 0o755))
 	}
-	write(t, src+"/closed/inside/file", "changed")
+	testdest.Write(t, src+"/closed/inside/file", "changed")
 	own(t, src)
 	user.must(t, "backup", src, dest)
-	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+	testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)))
 	wantTidy(t, dest)
 }
 
@@ -126,33 +127,33 @@ func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 func TestAnUnreadDirectoryKeepsWhatTheLastBackupHas(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
-	write(t, src+"/closed/dir/file", "inside")
-	write(t, src+"/closed/suid", "inside")
-	check(t, os.Link(src+"/closed/suid", src+"/closed/link"))
-	check(t, unix.Mkfifo(src+"/closed/fifo", 0o600))
+	testdest.Write(t, src+"/closed/dir/file", "inside")
+	testdest.Write(t, src+"/closed/suid", "inside")
+	testdest.Must(t, os.Link(src+"/closed/suid", src+"/closed/link"))
+	testdest.Must(t, unix.Mkfifo(src+"/closed/fifo", 0o600))
 	own(t, src)
-	check(t, os.Chmod(src+"/closed/suid", 0o755|os.ModeSetuid))
+	testdest.Must(t, os.Chmod(src+"/closed/suid", 0o755|os.ModeSetuid))
 	user.must(t, "backup", src, dest)
 
-	check(t, os.Chmod(src+"/closed", 0))
+	testdest.Must(t, os.Chmod(src+"/closed", 0))
 	r := user.run(t, "backup", src, dest)
 	if r.Exit != 3 || !strings.Contains(r.Stderr, "hard links, set-id bits and devices") {
 		t.Errorf("exit %d\n%s", r.Exit, r.Stderr)
 	}
 	closed := filepath.Join(dest, newest(t, dest, 2).Name, "closed")
-	if got := strings.Join(names(t, closed), " "); got != "dir fifo link suid" || read(t, closed+"/dir/file") != "inside" {
+	if got := strings.Join(testdest.Entries(t, closed), " "); got != "dir fifo link suid" || testdest.Read(t, closed+"/dir/file") != "inside" {
 		t.Errorf("the unread directory has %q", got)
 	}
 
-	check(t, os.Chmod(src+"/closed", 0o755))
+	testdest.Must(t, os.Chmod(src+"/closed", 0o755))
 	user.must(t, "backup", src, dest)
-	wantSame(t, src, filepath.Join(dest, current(t, dest)))
+	testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)))
 }
 
 func TestAnOrdinaryUserMayNotReadTheSource(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
-	check(t, os.Chmod(src, 0))
+	testdest.Must(t, os.Chmod(src, 0))
 	before := everything(t, src)
 	r := user.run(t, "backup", src, dest)
 	if r.Exit != 12 {
@@ -178,16 +179,16 @@ func TestRootAndAnOrdinaryUserTakeTurns(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
 	root := invocation{dir: "/"}
-	check(t, os.Remove(dest+"/.log/activity.log"))
+	testdest.Must(t, os.Remove(dest+"/.log/activity.log"))
 	for i, who := range []invocation{root, user, root, user, user} {
-		write(t, src+"/file", strings.Repeat("x", i))
+		testdest.Write(t, src+"/file", strings.Repeat("x", i))
 		own(t, src)
 		who.must(t, "backup", src, dest)
-		wantSame(t, src, filepath.Join(dest, current(t, dest)))
+		testdest.WantSame(t, src, filepath.Join(dest, testdest.Current(t, dest)))
 		who.must(t, "pin", dest, "latest")
 	}
 	newest(t, dest, 5)
-	log := read(t, dest+"/.log/activity.log")
+	log := testdest.Read(t, dest+"/.log/activity.log")
 	if n := strings.Count(log, "backup finished"); n != 5 {
 		t.Errorf("the log tells of %d backups, want 5:\n%s", n, log)
 	}
@@ -196,9 +197,9 @@ func TestRootAndAnOrdinaryUserTakeTurns(t *testing.T) {
 func TestTheBackupsOfRootAreClosedToOthers(t *testing.T) {
 	t.Parallel()
 	user, src, _ := userDisk(t)
-	dest := newDest(t)
-	write(t, src+"/file", "x")
-	backup(t, src, dest)
+	dest := testdest.New(t, "2G")
+	testdest.Write(t, src+"/file", "x")
+	testdest.Backup(t, src, dest)
 	for _, args := range [][]string{{"list", dest}, {"backup", src, dest}, {"init", dest}} {
 		r := user.run(t, args...)
 		if r.Exit != 1 {
@@ -215,15 +216,15 @@ func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
 	for i := range 20 {
-		write(t, fmt.Sprint(src, "/", i), "1")
+		testdest.Write(t, fmt.Sprint(src, "/", i), "1")
 	}
 	own(t, src)
 	user.must(t, "backup", src, dest)
 	for i := range 6 {
-		check(t, os.Remove(fmt.Sprint(src, "/", i)))
+		testdest.Must(t, os.Remove(fmt.Sprint(src, "/", i)))
 	}
-	write(t, src+"/unreadable", "1")
-	check(t, os.Chmod(src+"/unreadable", 0o600))
+	testdest.Write(t, src+"/unreadable", "1")
+	testdest.Must(t, os.Chmod(src+"/unreadable", 0o600))
 	if r := user.run(t, "backup", src, dest, "--max-delete-percent=20"); r.Exit != 13 {
 		t.Errorf("exit %d, want 13\n%s", r.Exit, r.Stderr)
 	}
@@ -235,14 +236,14 @@ func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
 func TestAnOrdinaryUserIsToldOfDevices(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
-	write(t, src+"/file", "secret")
-	write(t, src+"/dir/file", "secret")
+	testdest.Write(t, src+"/file", "secret")
+	testdest.Write(t, src+"/dir/file", "secret")
 	own(t, src)
 	user.must(t, "backup", src, dest)
-	check(t, os.RemoveAll(src+"/dir"))
-	check(t, os.Remove(src+"/file"))
+	testdest.Must(t, os.RemoveAll(src+"/dir"))
+	testdest.Must(t, os.Remove(src+"/file"))
 	for _, name := range []string{"file", "dir", "new\nline"} {
-		check(t, unix.Mknod(src+"/"+name, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
+		testdest.Must(t, unix.Mknod(src+"/"+name, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
 	}
 	own(t, src)
 	if r := user.run(t, "backup", src, dest, "--partial=refuse"); r.Exit == 0 || r.Exit == 3 {
@@ -256,8 +257,8 @@ func TestAnOrdinaryUserIsToldOfDevices(t *testing.T) {
 
 	invocation{}.must(t, "backup", src, dest)
 	target := filepath.Dir(dest) + "/target"
-	makeDir(t, target)
-	check(t, os.Chown(target, nobody, nobody))
+	testdest.MakeDir(t, target)
+	testdest.Must(t, os.Chown(target, nobody, nobody))
 	if r := user.run(t, "restore", dest, "latest", "-t", target); r.Exit != 3 {
 		t.Errorf("restore: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}

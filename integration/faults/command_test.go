@@ -4,7 +4,6 @@ package faults
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // result is how a command ended.
@@ -59,7 +59,7 @@ func start(t testing.TB, env []string, argv ...string) *process {
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = 30 * time.Second
-	must(t, p.cmd.Start())
+	testdest.Must(t, p.cmd.Start())
 	go p.reap()
 	t.Cleanup(func() {
 		p.signalGroup(syscall.SIGKILL)
@@ -154,20 +154,4 @@ func wantOneError(t testing.TB, r result) {
 	if i := strings.IndexFunc(r.stderr, func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' || c == 0x7f }); i >= 0 {
 		t.Errorf("stderr has a control character: %q", r.stderr)
 	}
-}
-
-// waitFor polls until ok says so.
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("waited in vain for %s", what)
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, os.ErrNotExist)
 }

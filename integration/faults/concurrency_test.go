@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // TestTenBackupsAtOnce starts ten backups of one DEST: one runs, the others say
@@ -25,10 +26,10 @@ func TestTenBackupsAtOnce(t *testing.T) {
 	for range 10 {
 		runs = append(runs, start(t, env, program(t), "backup", src.dir, d.path))
 	}
-	waitFor(t, "nine to end", func() bool { return exists(flag) && countRunning(runs) == 1 })
+	testdest.WaitFor(t, "nine to end", func() bool { return testdest.Exists(flag) && countRunning(runs) == 1 })
 	wantExit(t, run(t, "list", d.path), 0) // waits for no lock: that is held until the gate opens
 	d.held(t, src)
-	must(t, os.WriteFile(gate, nil, 0o600))
+	testdest.Must(t, os.WriteFile(gate, nil, 0o600))
 	won := 0
 	for _, p := range runs {
 		r := p.wait(t)

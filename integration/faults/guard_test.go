@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,16 +37,16 @@ func (d *dest) untouched(t testing.TB) map[string]string {
 	t.Helper()
 	state := map[string]string{}
 	for _, dir := range []string{d.path, d.join(".log"), d.join(".log", "records")} {
-		if !exists(dir) {
+		if !testdest.Exists(dir) {
 			continue
 		}
-		for _, name := range entries(t, dir) {
+		for _, name := range testdest.Entries(t, dir) {
 			path := filepath.Join(dir, name)
 			if slices.Contains([]string{"activity.log", "activity.log.1", "holder.json"}, name) {
 				continue
 			}
 			var st unix.Stat_t
-			must(t, unix.Lstat(path, &st))
+			testdest.Must(t, unix.Lstat(path, &st))
 			state[path] = fmt.Sprint(st.Ino, st.Mode, st.Size)
 			if st.Mode&unix.S_IFMT == unix.S_IFREG {
 				state[path] += fmt.Sprint(st.Mtim, st.Ctim)
@@ -61,21 +62,21 @@ func TestGuardEmptySource(t *testing.T) {
 	src := newTree(t)
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
 	empty := &tree{dir: t.TempDir()}
-	must(t, os.Rename(src.dir, src.dir+".away"))
-	must(t, os.Rename(empty.dir, src.dir))
+	testdest.Must(t, os.Rename(src.dir, src.dir+".away"))
+	testdest.Must(t, os.Rename(empty.dir, src.dir))
 	guarded(t, d, src.dir, d.path)
 	guarded(t, d, "--rsh="+fakeShell(t, `shift; exec "$@"`), "host:"+src.dir, d.path)
-	must(t, os.Remove(src.dir))
-	must(t, os.Rename(src.dir+".away", src.dir))
+	testdest.Must(t, os.Remove(src.dir))
+	testdest.Must(t, os.Rename(src.dir+".away", src.dir))
 	d.check(t, src)
 
-	must(t, os.Rename(src.dir, src.dir+".away"))
-	must(t, os.Mkdir(src.dir, 0o755))
+	testdest.Must(t, os.Rename(src.dir, src.dir+".away"))
+	testdest.Must(t, os.Mkdir(src.dir, 0o755))
 	wantExit(t, run(t, "backup", "--force", src.dir, d.path), 0)
 	d.held(t, src)
 	d.newestIsCur(t)
-	must(t, os.Remove(src.dir))
-	must(t, os.Rename(src.dir+".away", src.dir))
+	testdest.Must(t, os.Remove(src.dir))
+	testdest.Must(t, os.Rename(src.dir+".away", src.dir))
 	d.check(t, src)
 }
 
@@ -106,8 +107,8 @@ func TestGuardUnmountedSource(t *testing.T) {
 
 func mountAnother(t testing.TB, path string) {
 	t.Helper()
-	must(t, unix.Mount("tmpfs", path, "tmpfs", 0, "size=1M"))
-	must(t, os.WriteFile(filepath.Join(path, "another"), nil, 0o644))
+	testdest.Must(t, unix.Mount("tmpfs", path, "tmpfs", 0, "size=1M"))
+	testdest.Must(t, os.WriteFile(filepath.Join(path, "another"), nil, 0o644))
 }
 
 // TestGuardManyDeletions removes most of the source.
@@ -115,7 +116,7 @@ func TestGuardManyDeletions(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
-	must(t, os.RemoveAll(src.path("sub")))
+	testdest.Must(t, os.RemoveAll(src.path("sub")))
 	guarded(t, d, "--max-delete-percent=20", src.dir, d.path)
 	d.held(t, src)
 	wantExit(t, run(t, "backup", "--max-delete-percent=20", "--force", src.dir, d.path), 0)
@@ -131,7 +132,7 @@ func TestGuardAnotherSource(t *testing.T) {
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
 	another := t.TempDir()
 	for i := range 30 {
-		must(t, os.WriteFile(filepath.Join(another, fmt.Sprint(i)), nil, 0o644))
+		testdest.Must(t, os.WriteFile(filepath.Join(another, fmt.Sprint(i)), nil, 0o644))
 	}
 	guarded(t, d, "--prune", "--keep-last=1", another, d.path)
 	for _, hiding := range []int{23, 24} {
@@ -143,7 +144,7 @@ func TestGuardAnotherSource(t *testing.T) {
 		d.held(t, src)
 	}
 	moved := &tree{dir: src.dir + " moved", rng: src.rng}
-	must(t, os.Rename(src.dir, moved.dir))
+	testdest.Must(t, os.Rename(src.dir, moved.dir))
 	wantExit(t, run(t, "backup", moved.dir, d.path), 0)
 	d.held(t, moved)
 	wantExit(t, run(t, "backup", "--force", another, d.path), 0)
@@ -157,7 +158,7 @@ func TestGuardOverlap(t *testing.T) {
 	src := newTree(t)
 	d := newDest(t, mount, src, 1)
 	link := filepath.Join(t.TempDir(), "link")
-	must(t, os.Symlink(d.path, link))
+	testdest.Must(t, os.Symlink(d.path, link))
 	bound, boundMount := bind(t, d.path), bind(t, mount)
 	for _, source := range []string{d.path, d.join(".log"), d.join("cur"), link, link + "/cur", mount, bound, bound + "/cur", boundMount} {
 		t.Run(filepath.Base(source), func(t *testing.T) { guarded(t, d, source, d.path) })
@@ -199,7 +200,7 @@ func TestGuardDestByAnotherMount(t *testing.T) {
 	t.Run("SRC is in a bind mount of a part of DEST", func(t *testing.T) {
 		d := fresh(t)
 		guarded(t, d, bind(t, d.join(".log")), d.path)
-		must(t, os.MkdirAll(d.join("mine", "deeper"), 0o755))
+		testdest.Must(t, os.MkdirAll(d.join("mine", "deeper"), 0o755))
 		guarded(t, d, bind(t, d.join("mine"))+"/deeper", d.path)
 	})
 }
@@ -213,7 +214,7 @@ func TestDestInSourceIsLeftOut(t *testing.T) {
 	mount := loopfs.New(t, "512M")
 	w := filepath.Join(mount, "w")
 	d := newDestAt(t, filepath.Join(w, "on the way", "b*[1]"))
-	must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
+	testdest.Must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
 	again := bindAt(t, filepath.Dir(d.path), filepath.Join(w, "again"))
 	outs := [][]string{
 		{`--exclude=/on the way/b\*\[1]`, `--exclude=/again`},
@@ -230,23 +231,23 @@ func TestDestInSourceIsLeftOut(t *testing.T) {
 	for _, out := range outs {
 		wantExit(t, backup(out), 0)
 		for _, name := range []string{`on the way/b*[1]`, `again/b*[1]`} {
-			if exists(filepath.Join(d.join("cur"), name)) {
+			if testdest.Exists(filepath.Join(d.join("cur"), name)) {
 				t.Errorf("%q: the backup holds %s", out, name)
 			}
 		}
-		if !exists(filepath.Join(d.join("cur"), "data")) {
+		if !testdest.Exists(filepath.Join(d.join("cur"), "data")) {
 			t.Errorf("%q: the backup lacks what is beside DEST", out)
 		}
 	}
-	must(t, os.Remove(filepath.Join(w, "data")))
+	testdest.Must(t, os.Remove(filepath.Join(w, "data")))
 	for _, out := range outs[:len(outs)-1] {
 		wantExit(t, backup(out), 13)
 	}
-	if !exists(filepath.Join(d.join("cur"), "data")) {
+	if !testdest.Exists(filepath.Join(d.join("cur"), "data")) {
 		t.Error("cur names a backup of the emptied source")
 	}
-	must(t, unix.Unmount(again, unix.MNT_DETACH))
-	must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
+	testdest.Must(t, unix.Unmount(again, unix.MNT_DETACH))
+	testdest.Must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
 	disk := bind(t, w) // what lies on the way is not mounted there any more
 	wantExit(t, run(t, "backup", "--exclude=/on the way", disk, d.path), 0)
 }
@@ -257,17 +258,17 @@ func TestRulesThatTakeDestIn(t *testing.T) {
 	t.Parallel()
 	w := filepath.Join(loopfs.New(t, "512M"), "w")
 	d := newDestAt(t, filepath.Join(w, "backup"))
-	must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
+	testdest.Must(t, os.WriteFile(filepath.Join(w, "data"), []byte("data"), 0o644))
 	wantExit(t, run(t, "backup", w, d.path, "--exclude=/backup"), 0)
 	rules := filepath.Join(t.TempDir(), "rules")
-	must(t, os.WriteFile(rules, []byte("!\n+ */\n+ *\n"), 0o644))
+	testdest.Must(t, os.WriteFile(rules, []byte("!\n+ */\n+ *\n"), 0o644))
 	for _, out := range [][]string{
 		{"--exclude=/backup", "--exclude-from=" + rules},
 		{"--filter=- /backup", "--filter=!", "--filter=+ */"},
 		{"--force", "--filter=!", "--filter=+ */"},
 	} {
 		guarded(t, d, slices.Concat(out, []string{w, d.path})...)
-		if exists(d.join("pending")) {
+		if testdest.Exists(d.join("pending")) {
 			t.Errorf("%q: pending is kept", out)
 		}
 	}
@@ -279,7 +280,7 @@ func TestRulesThatTakeDestIn(t *testing.T) {
 func TestGuardDestInAChroot(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join(loopfs.New(t, "512M"), "root")
-	must(t, os.Mkdir(root, 0o755))
+	testdest.Must(t, os.Mkdir(root, 0o755))
 	in := func(command string) result {
 		script := `set -e; cd "$1"
 mkdir -p usr proc dev mnt/src backup; ln -sfn usr/bin bin; ln -sfn usr/lib lib; ln -sfn usr/lib64 lib64
@@ -291,9 +292,9 @@ exec chroot . /rsbtbackup ` + command
 	wantExit(t, in("init /backup"), 0)
 	wantExit(t, in("backup /mnt /backup"), 13)
 	wantExit(t, in("backup --exclude=/src /mnt /backup"), 0)
-	must(t, os.WriteFile(filepath.Join(root, "mnt", "data"), nil, 0o644))
+	testdest.Must(t, os.WriteFile(filepath.Join(root, "mnt", "data"), nil, 0o644))
 	wantExit(t, in("backup --exclude=/src/backup --exclude=/src/usr --exclude=/src/proc --exclude=/src/dev /mnt /backup"), 0)
-	if got := entries(t, filepath.Join(root, "backup", "cur", "src")); slices.Contains(got, "backup") || !slices.Contains(got, "mnt") {
+	if got := testdest.Entries(t, filepath.Join(root, "backup", "cur", "src")); slices.Contains(got, "backup") || !slices.Contains(got, "mnt") {
 		t.Errorf("src in the backup: %q", got)
 	}
 }
@@ -306,30 +307,30 @@ func TestMountsThatHideDest(t *testing.T) {
 	src := newTree(t)
 	d := newDest(t, mount, src, 1)
 	hidden := bindAt(t, mount, src.path("hidden/bk"))
-	must(t, unix.Mount("tmpfs", filepath.Dir(hidden), "tmpfs", 0, "size=1M"))
-	t.Cleanup(func() { must(t, unix.Unmount(filepath.Dir(hidden), unix.MNT_DETACH)) })
+	testdest.Must(t, unix.Mount("tmpfs", filepath.Dir(hidden), "tmpfs", 0, "size=1M"))
+	t.Cleanup(func() { testdest.Must(t, unix.Unmount(filepath.Dir(hidden), unix.MNT_DETACH)) })
 	wantExit(t, run(t, "backup", src.dir, d.path), 0)
 	d.held(t, src)
 
 	shown := bindAt(t, mount, src.path("shown"))
 	guarded(t, d, src.dir, d.path)
 	wantExit(t, run(t, "backup", "-x", src.dir, d.path), 0)
-	if found := entries(t, filepath.Join(d.join("cur"), "shown")); len(found) > 0 {
+	if found := testdest.Entries(t, filepath.Join(d.join("cur"), "shown")); len(found) > 0 {
 		t.Errorf("with --one-file-system the backup holds %q of another one", found)
 	}
 	apart := bindAt(t, d.path, src.path("apart"))
 	wantExit(t, run(t, "backup", "-x", src.dir, d.path), 0)
-	if !exists(filepath.Join(d.join("cur"), "apart")) {
+	if !testdest.Exists(filepath.Join(d.join("cur"), "apart")) {
 		t.Error("with --one-file-system the mount point of DEST is not in the backup")
 	}
-	must(t, unix.Unmount(apart, unix.MNT_DETACH))
-	must(t, unix.Unmount(shown, unix.MNT_DETACH))
+	testdest.Must(t, unix.Unmount(apart, unix.MNT_DETACH))
+	testdest.Must(t, unix.Unmount(shown, unix.MNT_DETACH))
 }
 
 // newDestAt initialises path.
 func newDestAt(t testing.TB, path string) *dest {
 	t.Helper()
-	must(t, os.MkdirAll(path, 0o755))
+	testdest.Must(t, os.MkdirAll(path, 0o755))
 	wantExit(t, run(t, "init", path), 0)
 	return &dest{path: path, backups: map[string]string{}}
 }
@@ -342,8 +343,8 @@ func bind(t testing.TB, dir string) string {
 
 func bindAt(t testing.TB, dir, path string) string {
 	t.Helper()
-	must(t, os.MkdirAll(path, 0o755))
-	must(t, unix.Mount(dir, path, "", unix.MS_BIND, ""))
+	testdest.Must(t, os.MkdirAll(path, 0o755))
+	testdest.Must(t, unix.Mount(dir, path, "", unix.MS_BIND, ""))
 	t.Cleanup(func() {
 		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
 			t.Error(err)
@@ -356,13 +357,13 @@ func bindAt(t testing.TB, dir, path string) string {
 // the subvolume sub on.
 func mountSubvolume(t testing.TB, top, sub, path string) string {
 	t.Helper()
-	must(t, os.MkdirAll(path, 0o755))
+	testdest.Must(t, os.MkdirAll(path, 0o755))
 	device, err := exec.Command("findmnt", "-no", "SOURCE", "-v", "--mountpoint", top).Output()
-	must(t, err)
+	testdest.Must(t, err)
 	out, err := exec.Command("mount", "-o", "subvol="+sub, strings.TrimSpace(string(device)), path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("mount: %v: %s", err, out)
 	}
-	t.Cleanup(func() { must(t, unix.Unmount(path, unix.MNT_DETACH)) })
+	t.Cleanup(func() { testdest.Must(t, unix.Unmount(path, unix.MNT_DETACH)) })
 	return path
 }

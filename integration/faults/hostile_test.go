@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,9 +23,9 @@ type canary struct {
 func newCanary(t testing.TB) *canary {
 	t.Helper()
 	c := &canary{dir: filepath.Join(t.TempDir(), "canary")}
-	must(t, os.MkdirAll(filepath.Join(c.dir, "records"), 0o755))
+	testdest.Must(t, os.MkdirAll(filepath.Join(c.dir, "records"), 0o755))
 	for _, name := range []string{"rsbtbackup", "activity.log", "file", "records/x.json"} {
-		must(t, os.WriteFile(filepath.Join(c.dir, name), []byte("canary"), 0o644))
+		testdest.Must(t, os.WriteFile(filepath.Join(c.dir, name), []byte("canary"), 0o644))
 	}
 	c.digest = digest(t, c.dir)
 	return c
@@ -33,7 +34,7 @@ func newCanary(t testing.TB) *canary {
 func (c *canary) unhurt(t testing.TB) {
 	t.Helper()
 	if digest(t, c.dir) != c.digest {
-		t.Errorf("something outside DEST was changed: %q", entries(t, c.dir))
+		t.Errorf("something outside DEST was changed: %q", testdest.Entries(t, c.dir))
 	}
 }
 
@@ -42,24 +43,28 @@ var disguises = []struct {
 	name string
 	put  func(t testing.TB, path string, c *canary)
 }{
-	{"symlink to a directory", func(t testing.TB, path string, c *canary) { must(t, os.Symlink(c.dir, path)) }},
-	{"symlink to a file", func(t testing.TB, path string, c *canary) { must(t, os.Symlink(filepath.Join(c.dir, "file"), path)) }},
-	{"dangling symlink", func(t testing.TB, path string, c *canary) { must(t, os.Symlink(filepath.Join(c.dir, "new"), path)) }},
-	{"looping symlink", func(t testing.TB, path string, _ *canary) { must(t, os.Symlink(filepath.Base(path), path)) }},
-	{"fifo", func(t testing.TB, path string, _ *canary) { must(t, unix.Mkfifo(path, 0o600)) }},
+	{"symlink to a directory", func(t testing.TB, path string, c *canary) { testdest.Must(t, os.Symlink(c.dir, path)) }},
+	{"symlink to a file", func(t testing.TB, path string, c *canary) {
+		testdest.Must(t, os.Symlink(filepath.Join(c.dir, "file"), path))
+	}},
+	{"dangling symlink", func(t testing.TB, path string, c *canary) {
+		testdest.Must(t, os.Symlink(filepath.Join(c.dir, "new"), path))
+	}},
+	{"looping symlink", func(t testing.TB, path string, _ *canary) { testdest.Must(t, os.Symlink(filepath.Base(path), path)) }},
+	{"fifo", func(t testing.TB, path string, _ *canary) { testdest.Must(t, unix.Mkfifo(path, 0o600)) }},
 	{"directory", func(t testing.TB, path string, _ *canary) {
-		must(t, os.MkdirAll(filepath.Join(path, "inside"), 0o755))
+		testdest.Must(t, os.MkdirAll(filepath.Join(path, "inside"), 0o755))
 	}},
 	{"file of another owner", func(t testing.TB, path string, _ *canary) {
-		must(t, os.WriteFile(path, []byte("planted"), 0o666))
-		must(t, os.Chown(path, 65534, 65534))
+		testdest.Must(t, os.WriteFile(path, []byte("planted"), 0o666))
+		testdest.Must(t, os.Chown(path, 65534, 65534))
 	}},
 	{"hard link", func(t testing.TB, path string, _ *canary) {
-		must(t, os.WriteFile(path, []byte("linked"), 0o600))
-		must(t, os.Link(path, path+".other"))
+		testdest.Must(t, os.WriteFile(path, []byte("linked"), 0o600))
+		testdest.Must(t, os.Link(path, path+".other"))
 	}},
 	{"device", func(t testing.TB, path string, _ *canary) {
-		must(t, unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 7))))
+		testdest.Must(t, unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 7))))
 	}},
 }
 
@@ -95,8 +100,8 @@ func hostile(t *testing.T, mount string, src *tree, name string, put func(testin
 	path := d.join(replaceNewest(name, newest))
 	c := newCanary(t)
 	kept := path + ".kept"
-	if exists(path) {
-		must(t, os.Rename(path, kept))
+	if testdest.Exists(path) {
+		testdest.Must(t, os.Rename(path, kept))
 	}
 	put(t, path, c)
 	src.change(t)
@@ -134,18 +139,18 @@ func replaceNewest(name, newest string) string {
 func undisguise(t testing.TB, d *dest, path, kept string, ran bool) {
 	t.Helper()
 	_ = os.Remove(path + ".other")
-	if !exists(kept) {
+	if !testdest.Exists(kept) {
 		if !ran {
-			must(t, os.RemoveAll(path))
+			testdest.Must(t, os.RemoveAll(path))
 		}
 		return
 	}
 	if filepath.Base(path) == "cur" && ran {
-		must(t, os.Remove(kept))
+		testdest.Must(t, os.Remove(kept))
 		return
 	}
-	must(t, os.RemoveAll(path))
-	must(t, os.Rename(kept, path))
+	testdest.Must(t, os.RemoveAll(path))
+	testdest.Must(t, os.Rename(kept, path))
 }
 
 // TestHostileNames backs up names that look like options, hosts and escapes,
@@ -156,10 +161,10 @@ func TestHostileNames(t *testing.T) {
 	mount := loopfs.New(t, "512M")
 	src := newTree(t)
 	for i, name := range []string{"-n", "--delete", "--rsh=touch owned", "a:b", "host::module", "\x1b]0;owned\x07", "new\nline", "\xff\xfe", "*?[", "`id`", "$(id)"} {
-		must(t, os.WriteFile(src.path(name), fmt.Append(nil, i), 0o644))
+		testdest.Must(t, os.WriteFile(src.path(name), fmt.Append(nil, i), 0o644))
 		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
 			parent := newDir(t, mount)
-			must(t, os.Mkdir(filepath.Join(parent, name), 0o700))
+			testdest.Must(t, os.Mkdir(filepath.Join(parent, name), 0o700))
 			d := &dest{path: filepath.Join(parent, name), backups: map[string]string{}}
 			wantExit(t, run(t, "init", d.path), 0)
 			r := run(t, "backup", "-v", src.dir, d.path)
@@ -179,14 +184,14 @@ func TestNamesForgeNoMessages(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
-	must(t, os.WriteFile(src.path("passwd"), []byte("root"), 0o644))
+	testdest.Must(t, os.WriteFile(src.path("passwd"), []byte("root"), 0o644))
 	forged := []string{
 		`skipping non-regular file "passwd"`, "Deletions stopped due to --max-delete limit (1 skipped)", "Number of files: 1", "Total bytes sent: x",
 		`change: *deleting   passwd`, "rsync: [receiver] write failed: No space left on device (28)", "sending incremental file list",
 	}
 	for _, name := range forged {
-		must(t, os.WriteFile(src.path(name), nil, 0o644))
-		must(t, os.MkdirAll(filepath.Join(src.path("dirs"), name), 0o755))
+		testdest.Must(t, os.WriteFile(src.path(name), nil, 0o644))
+		testdest.Must(t, os.MkdirAll(filepath.Join(src.path("dirs"), name), 0o755))
 	}
 	r := run(t, "backup", "-n", src.dir, d.path)
 	wantExit(t, r, 0)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,37 +32,30 @@ func makeDisk(t testing.TB, fstype string, content twin) (image string) {
 	files := filepath.Join(dir, "files")
 	if fstype == "squashfs" {
 		content.write(t, files)
-		tool(t, "mksquashfs", files, image, "-quiet", "-no-progress")
+		testdest.Tool(t, "mksquashfs", files, image, "-quiet", "-no-progress")
 		return image
 	}
-	must(t, os.WriteFile(image, nil, 0o600))
-	must(t, os.Truncate(image, 320<<20))
-	tool(t, "mkfs."+fstype, image)
-	must(t, os.Mkdir(files, 0o755))
-	tool(t, "mount", "-o", "loop", image, files)
+	testdest.Must(t, os.WriteFile(image, nil, 0o600))
+	testdest.Must(t, os.Truncate(image, 320<<20))
+	testdest.Tool(t, "mkfs."+fstype, image)
+	testdest.Must(t, os.Mkdir(files, 0o755))
+	testdest.Tool(t, "mount", "-o", "loop", image, files)
 	content.write(t, files)
-	tool(t, "umount", files)
+	testdest.Tool(t, "umount", files)
 	return image
 }
 
 func (c twin) write(t testing.TB, dir string) {
 	t.Helper()
 	at := time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
-	must(t, os.MkdirAll(dir, 0o755))
+	testdest.Must(t, os.MkdirAll(dir, 0o755))
 	for i := range 8 {
 		path := filepath.Join(dir, fmt.Sprint("file", i))
-		must(t, os.WriteFile(path, bytes.Repeat([]byte{c.fill}, 5000), 0o644))
-		must(t, os.Chtimes(path, at, at))
+		testdest.Must(t, os.WriteFile(path, bytes.Repeat([]byte{c.fill}, 5000), 0o644))
+		testdest.Must(t, os.Chtimes(path, at, at))
 	}
 	if c.name != "" {
-		must(t, os.WriteFile(filepath.Join(dir, c.name), []byte{c.fill}, 0o644))
-	}
-}
-
-func tool(t testing.TB, argv ...string) {
-	t.Helper()
-	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v: %s", argv, err, out)
+		testdest.Must(t, os.WriteFile(filepath.Join(dir, c.name), []byte{c.fill}, 0o644))
 	}
 }
 
@@ -69,7 +63,7 @@ func tool(t testing.TB, argv ...string) {
 func ownLoop(t testing.TB) string {
 	t.Helper()
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	must(t, err)
+	testdest.Must(t, err)
 	defer control.Close()
 	const add, remove = 0x4C80, 0x4C81
 	for number := 700 + os.Getpid()%1000; ; number++ {
@@ -77,12 +71,12 @@ func ownLoop(t testing.TB) string {
 		if err == unix.EEXIST {
 			continue
 		}
-		must(t, err)
+		testdest.Must(t, err)
 		t.Cleanup(func() {
 			control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-			must(t, err)
+			testdest.Must(t, err)
 			defer control.Close()
-			waitFor(t, "the loop device to be free", func() bool { return unix.IoctlSetInt(int(control.Fd()), remove, number) == nil })
+			testdest.WaitFor(t, "the loop device to be free", func() bool { return unix.IoctlSetInt(int(control.Fd()), remove, number) == nil })
 		})
 		return fmt.Sprint("/dev/loop", number)
 	}
@@ -91,21 +85,21 @@ func ownLoop(t testing.TB) string {
 // attach mounts an image by that device; detach undoes it.
 func attach(t testing.TB, device, image, fstype, point string) (detach func()) {
 	t.Helper()
-	waitFor(t, "the device before to let go of "+device, func() bool { return exec.Command("losetup", device, image).Run() == nil })
+	testdest.WaitFor(t, "the device before to let go of "+device, func() bool { return exec.Command("losetup", device, image).Run() == nil })
 	attached := true
 	detach = func() {
 		if attached {
 			attached = false
 			if exec.Command("mountpoint", "-q", point).Run() == nil {
-				tool(t, "umount", point)
+				testdest.Tool(t, "umount", point)
 			}
-			tool(t, "losetup", "-d", device)
+			testdest.Tool(t, "losetup", "-d", device)
 		}
 	}
 	t.Cleanup(detach)
 	// XFS refuses to be mounted twice, and a test beside us that has a namespace of
 	// its own may have it mounted for a moment longer.
-	waitFor(t, "the mount of "+device, func() bool { return exec.Command("mount", "-t", fstype, device, point).Run() == nil })
+	testdest.WaitFor(t, "the mount of "+device, func() bool { return exec.Command("mount", "-t", fstype, device, point).Run() == nil })
 	return detach
 }
 
@@ -159,21 +153,21 @@ func TestAnotherDiskWithOtherFiles(t *testing.T) {
 	for name, write := range map[string]func(dir string){
 		"many": func(dir string) {
 			for i := range 20 {
-				must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint("other", i)), nil, 0o644))
+				testdest.Must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint("other", i)), nil, 0o644))
 			}
 		},
-		"one": func(dir string) { must(t, os.WriteFile(filepath.Join(dir, "other"), nil, 0o644)) },
+		"one": func(dir string) { testdest.Must(t, os.WriteFile(filepath.Join(dir, "other"), nil, 0o644)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 			disk := loopfs.NewImage(t, "64M", "ext4")
-			must(t, os.Remove(filepath.Join(disk.Mount, "lost+found")))
-			must(t, os.WriteFile(filepath.Join(disk.Mount, "file"), []byte("a"), 0o644))
+			testdest.Must(t, os.Remove(filepath.Join(disk.Mount, "lost+found")))
+			testdest.Must(t, os.WriteFile(filepath.Join(disk.Mount, "file"), []byte("a"), 0o644))
 			wantExit(t, run(t, "backup", disk.Mount, d.path), 0)
 			disk.Unmount(t)
 			write(disk.Mount)
 			guarded(t, d, disk.Mount, d.path)
-			tool(t, "find", disk.Mount, "-mindepth", "1", "-delete")
+			testdest.Tool(t, "find", disk.Mount, "-mindepth", "1", "-delete")
 			disk.Remount(t)
 			wantExit(t, run(t, "backup", disk.Mount, d.path), 0)
 		})
@@ -188,20 +182,20 @@ func TestASubvolumeInTheOthersPlace(t *testing.T) {
 	d := newDestAt(t, filepath.Join(mount, "dest"))
 	one, other := filepath.Join(mount, "one"), filepath.Join(mount, "other")
 	for path, fill := range map[string]byte{one: 'a', other: 'b'} {
-		tool(t, "btrfs", "subvolume", "create", path)
+		testdest.Tool(t, "btrfs", "subvolume", "create", path)
 		twin{fill: fill}.write(t, path)
 	}
 	src := filepath.Join(mount, "src")
 	for range 2 {
-		tool(t, "btrfs", "subvolume", "snapshot", "-r", one, src)
+		testdest.Tool(t, "btrfs", "subvolume", "snapshot", "-r", one, src)
 		r := run(t, "backup", src, d.path)
 		wantExit(t, r, 0)
 		if strings.Contains(r.stderr, "contents are compared") {
 			t.Errorf("the next snapshot is taken for another source:\n%s", r.stderr)
 		}
-		tool(t, "btrfs", "subvolume", "delete", src)
+		testdest.Tool(t, "btrfs", "subvolume", "delete", src)
 	}
-	must(t, os.Rename(other, src))
+	testdest.Must(t, os.Rename(other, src))
 	wantExit(t, run(t, "backup", src, d.path), 0)
 	if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != 'b' {
 		t.Errorf("the backup has %q of the subvolume before", got[0])
@@ -212,11 +206,11 @@ func TestASubvolumeInTheOthersPlace(t *testing.T) {
 func TestAnotherViewAtTheSamePath(t *testing.T) {
 	t.Parallel()
 	for name, mount := range map[string]func(from, point string){
-		"bindfs": func(from, point string) { tool(t, "bindfs", from, point) },
+		"bindfs": func(from, point string) { testdest.Tool(t, "bindfs", from, point) },
 		"overlay": func(from, point string) {
-			tool(t, "mount", "-t", "overlay", "-o", "lowerdir="+from+":"+t.TempDir(), "overlay", point)
+			testdest.Tool(t, "mount", "-t", "overlay", "-o", "lowerdir="+from+":"+t.TempDir(), "overlay", point)
 		},
-		"bind": func(from, point string) { tool(t, "mount", "--bind", from, point) },
+		"bind": func(from, point string) { testdest.Tool(t, "mount", "--bind", from, point) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := loopfs.NewFS(t, "64M", "ext4")
@@ -224,12 +218,12 @@ func TestAnotherViewAtTheSamePath(t *testing.T) {
 			point := t.TempDir()
 			for _, fill := range []byte("aab") {
 				from := filepath.Join(disk, string(fill))
-				if !exists(from) {
+				if !testdest.Exists(from) {
 					twin{fill: fill}.write(t, from)
 				}
 				mount(from, point)
 				r := run(t, "backup", point, d.path)
-				tool(t, "umount", point)
+				testdest.Tool(t, "umount", point)
 				wantExit(t, r, 0)
 				if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != fill {
 					t.Errorf("the backup has %q, the view %q", got[0], fill)

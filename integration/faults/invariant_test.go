@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // dest is a backup directory and what is known of it.
@@ -154,7 +155,7 @@ var backupName = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}-\d{2}:\d{2}`)
 
 func (d *dest) nothingLooksLikeABackup(t testing.TB, listed map[string]rsbtbackup.Snapshot) {
 	t.Helper()
-	for _, name := range entries(t, d.path) {
+	for _, name := range testdest.Entries(t, d.path) {
 		if _, ok := listed[name]; !ok && backupName.MatchString(name) && !slices.Contains(d.foreign, name) {
 			t.Errorf("%s looks like a backup and is none", name)
 		}
@@ -184,7 +185,7 @@ func (d *dest) recovers(t testing.TB, src *tree) {
 func (d *dest) newestIsCur(t testing.TB) {
 	t.Helper()
 	list, err := rsbtbackup.List(context.Background(), d.path)
-	must(t, err)
+	testdest.Must(t, err)
 	if n := len(list.Backups); n == 0 || !list.Backups[n-1].Current || list.Backups[n-1].Status != rsbtbackup.Complete {
 		t.Error("exit 0, but cur does not name the newest backup")
 	}
@@ -196,7 +197,7 @@ func (d *dest) isTidy(t testing.TB) {
 	want := append(names(d.backups), ".log", "cur")
 	want = append(want, d.foreign...)
 	slices.Sort(want)
-	if diff := cmp.Diff(want, entries(t, d.path)); diff != "" {
+	if diff := cmp.Diff(want, testdest.Entries(t, d.path)); diff != "" {
 		t.Errorf("entries of DEST (-want +got):\n%s", diff)
 	}
 	var records []string
@@ -204,11 +205,11 @@ func (d *dest) isTidy(t testing.TB) {
 		records = append(records, name+".json")
 	}
 	slices.Sort(records)
-	if diff := cmp.Diff(records, entries(t, filepath.Join(d.path, ".log", "records"))); diff != "" {
+	if diff := cmp.Diff(records, testdest.Entries(t, filepath.Join(d.path, ".log", "records"))); diff != "" {
 		t.Errorf("entries of .log/records (-want +got):\n%s", diff)
 	}
 	allowed := []string{"activity.log", "activity.log.1", "catalog", "holder.json", "pruned.json", "records", "rsbtbackup"}
-	for _, name := range entries(t, filepath.Join(d.path, ".log")) {
+	for _, name := range testdest.Entries(t, filepath.Join(d.path, ".log")) {
 		if !slices.Contains(allowed, name) {
 			t.Errorf(".log/%s was left behind", name)
 		}
@@ -224,18 +225,6 @@ func difference(t testing.TB, source, backup string) string {
 		t.Fatalf("compare: %v: %s", err, out)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-func entries(t testing.TB, dir string) []string {
-	t.Helper()
-	list, err := os.ReadDir(dir)
-	must(t, err)
-	var got []string
-	for _, e := range list {
-		got = append(got, e.Name())
-	}
-	slices.Sort(got)
-	return got
 }
 
 func names(m map[string]string) []string {

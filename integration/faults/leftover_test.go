@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // TestLeftoverPending puts every kind of thing where pending should be. What
@@ -23,33 +24,33 @@ func TestLeftoverPending(t *testing.T) {
 		aside bool
 		put   func(t testing.TB, d *dest, path string)
 	}{
-		{"empty directory", false, func(t testing.TB, _ *dest, p string) { must(t, os.Mkdir(p, 0o755)) }},
-		{"directory", true, func(t testing.TB, _ *dest, p string) { must(t, os.MkdirAll(p+"/inside", 0o755)) }},
-		{"file", true, func(t testing.TB, _ *dest, p string) { must(t, os.WriteFile(p, []byte("mine"), 0o644)) }},
-		{"symlink", false, func(t testing.TB, _ *dest, p string) { must(t, os.Symlink("cur", p)) }},
-		{"subvolume", false, func(t testing.TB, _ *dest, p string) { newSubvolume(t, p) }},
-		{"read-only subvolume", false, func(t testing.TB, d *dest, p string) { snapshot(t, d.newest(), p, true) }},
+		{"empty directory", false, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.Mkdir(p, 0o755)) }},
+		{"directory", true, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.MkdirAll(p+"/inside", 0o755)) }},
+		{"file", true, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.WriteFile(p, []byte("mine"), 0o644)) }},
+		{"symlink", false, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.Symlink("cur", p)) }},
+		{"subvolume", false, func(t testing.TB, _ *dest, p string) { testdest.NewSubvolume(t, p) }},
+		{"read-only subvolume", false, func(t testing.TB, d *dest, p string) { testdest.Snapshot(t, d.newest(), p, true) }},
 		{"snapshot of the newest", false, func(t testing.TB, d *dest, p string) {
-			snapshot(t, d.newest(), p, false)
-			must(t, os.WriteFile(p+"/not in the source", []byte("x"), 0o600))
-			must(t, os.WriteFile(p+"/.large.XXXXXX", []byte("x"), 0o600))
+			testdest.Snapshot(t, d.newest(), p, false)
+			testdest.Must(t, os.WriteFile(p+"/not in the source", []byte("x"), 0o600))
+			testdest.Must(t, os.WriteFile(p+"/.large.XXXXXX", []byte("x"), 0o600))
 		}},
 		{"nested subvolumes", false, func(t testing.TB, d *dest, p string) {
-			snapshot(t, d.newest(), p, false)
-			newSubvolume(t, p+"/nested")
-			must(t, os.Mkdir(p+"/nested/dir", 0o700))
-			newSubvolume(t, p+"/nested/dir/deeper")
-			must(t, os.WriteFile(p+"/nested/dir/deeper/file", []byte("x"), 0o600))
+			testdest.Snapshot(t, d.newest(), p, false)
+			testdest.NewSubvolume(t, p+"/nested")
+			testdest.Must(t, os.Mkdir(p+"/nested/dir", 0o700))
+			testdest.NewSubvolume(t, p+"/nested/dir/deeper")
+			testdest.Must(t, os.WriteFile(p+"/nested/dir/deeper/file", []byte("x"), 0o600))
 		}},
 		{"read-only with nested subvolumes", false, func(t testing.TB, d *dest, p string) {
-			newSubvolume(t, p)
-			newSubvolume(t, p+"/nested")
+			testdest.NewSubvolume(t, p)
+			testdest.NewSubvolume(t, p+"/nested")
 			readOnly(t, p)
 		}},
 		{"stub of a nested subvolume", false, func(t testing.TB, d *dest, p string) {
-			newSubvolume(t, p+".made")
-			newSubvolume(t, p+".made/sub")
-			snapshot(t, p+".made", p, false)
+			testdest.NewSubvolume(t, p+".made")
+			testdest.NewSubvolume(t, p+".made/sub")
+			testdest.Snapshot(t, p+".made", p, false)
 			removeSubvolumes(t, p+".made/sub", p+".made")
 		}},
 	} {
@@ -57,9 +58,9 @@ func TestLeftoverPending(t *testing.T) {
 			d := newDest(t, mount, src, 2)
 			src.change(t)
 			tt.put(t, d, d.join("pending"))
-			before := entries(t, d.path)
+			before := testdest.Entries(t, d.path)
 			wantExit(t, run(t, "backup", src.dir, d.path), 0)
-			for _, name := range entries(t, d.path) {
+			for _, name := range testdest.Entries(t, d.path) {
 				if matched, _ := filepath.Match("pending.was-*", name); matched && !slices.Contains(before, name) {
 					d.foreign = append(d.foreign, name)
 				}
@@ -79,8 +80,8 @@ func TestLeftoverPendingImmutable(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
-	newSubvolume(t, d.join("pending"))
-	must(t, os.WriteFile(d.join("pending", "file"), []byte("x"), 0o600))
+	testdest.NewSubvolume(t, d.join("pending"))
+	testdest.Must(t, os.WriteFile(d.join("pending", "file"), []byte("x"), 0o600))
 	chattr(t, "+i", d.join("pending", "file"))
 	src.change(t)
 	r := run(t, "backup", src.dir, d.path)
@@ -112,26 +113,26 @@ func TestLeftoverCur(t *testing.T) {
 		put   func(t testing.TB, d *dest, path string)
 	}{
 		{"missing", false, func(testing.TB, *dest, string) {}},
-		{"dangling", false, func(t testing.TB, _ *dest, p string) { must(t, os.Symlink("2001-01-01-00:00", p)) }},
-		{"looping", false, func(t testing.TB, _ *dest, p string) { must(t, os.Symlink("cur", p)) }},
-		{"outside", false, func(t testing.TB, _ *dest, p string) { must(t, os.Symlink(outside, p)) }},
-		{"to pending", false, func(t testing.TB, _ *dest, p string) { must(t, os.Symlink("pending", p)) }},
-		{"to an older one", false, func(t testing.TB, d *dest, p string) { must(t, os.Symlink(names(d.backups)[0], p)) }},
-		{"by another path", false, func(t testing.TB, d *dest, p string) { must(t, os.Symlink(d.newest(), p)) }},
-		{"empty directory", false, func(t testing.TB, _ *dest, p string) { must(t, os.Mkdir(p, 0o755)) }},
-		{"directory", true, func(t testing.TB, _ *dest, p string) { must(t, os.MkdirAll(p+"/inside", 0o755)) }},
-		{"file", true, func(t testing.TB, _ *dest, p string) { must(t, os.WriteFile(p, []byte("mine"), 0o644)) }},
-		{"subvolume", true, func(t testing.TB, d *dest, p string) { snapshot(t, d.newest(), p, false) }},
-		{"read-only subvolume", true, func(t testing.TB, d *dest, p string) { snapshot(t, d.newest(), p, true) }},
+		{"dangling", false, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.Symlink("2001-01-01-00:00", p)) }},
+		{"looping", false, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.Symlink("cur", p)) }},
+		{"outside", false, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.Symlink(outside, p)) }},
+		{"to pending", false, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.Symlink("pending", p)) }},
+		{"to an older one", false, func(t testing.TB, d *dest, p string) { testdest.Must(t, os.Symlink(names(d.backups)[0], p)) }},
+		{"by another path", false, func(t testing.TB, d *dest, p string) { testdest.Must(t, os.Symlink(d.newest(), p)) }},
+		{"empty directory", false, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.Mkdir(p, 0o755)) }},
+		{"directory", true, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.MkdirAll(p+"/inside", 0o755)) }},
+		{"file", true, func(t testing.TB, _ *dest, p string) { testdest.Must(t, os.WriteFile(p, []byte("mine"), 0o644)) }},
+		{"subvolume", true, func(t testing.TB, d *dest, p string) { testdest.Snapshot(t, d.newest(), p, false) }},
+		{"read-only subvolume", true, func(t testing.TB, d *dest, p string) { testdest.Snapshot(t, d.newest(), p, true) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDest(t, mount, src, 2)
-			must(t, os.Remove(d.join("cur")))
+			testdest.Must(t, os.Remove(d.join("cur")))
 			tt.put(t, d, d.join("cur"))
 			src.change(t)
 			wantExit(t, run(t, "list", d.path), 0)
 			wantExit(t, run(t, "backup", src.dir, d.path), 0)
-			for _, name := range entries(t, d.path) {
+			for _, name := range testdest.Entries(t, d.path) {
 				if matched, _ := filepath.Match("cur.was-*", name); matched {
 					d.foreign = append(d.foreign, name)
 				}
@@ -149,10 +150,10 @@ func TestLeftoverForeign(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
-	must(t, os.WriteFile(d.join("lost+found"), []byte("x"), 0o600))
-	must(t, os.Mkdir(d.join("2020-01-01-00:00"), 0o700))
-	must(t, os.Symlink(names(d.backups)[0], d.join("2020-01-02-00:00")))
-	newSubvolume(t, d.join("someone's"))
+	testdest.Must(t, os.WriteFile(d.join("lost+found"), []byte("x"), 0o600))
+	testdest.Must(t, os.Mkdir(d.join("2020-01-01-00:00"), 0o700))
+	testdest.Must(t, os.Symlink(names(d.backups)[0], d.join("2020-01-02-00:00")))
+	testdest.NewSubvolume(t, d.join("someone's"))
 	d.foreign = []string{"lost+found", "2020-01-01-00:00", "2020-01-02-00:00", "someone's"}
 	src.change(t)
 	d.check(t, src)

@@ -15,6 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,9 +42,9 @@ func newThinDisk(t *testing.T) *thinDisk {
 	t.Helper()
 	disk := newDiskOnMemory(t)
 	f, err := os.OpenFile(disk.Image.Image, os.O_RDWR, 0)
-	must(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
-	must(t, unix.Fallocate(int(f.Fd()), 0, 0, metadataEnd(t, disk.Image.Image)))
+	testdest.Must(t, unix.Fallocate(int(f.Fd()), 0, 0, metadataEnd(t, disk.Image.Image)))
 	return disk
 }
 
@@ -52,7 +53,7 @@ func newThinDisk(t *testing.T) *thinDisk {
 func metadataEnd(t testing.TB, image string) int64 {
 	t.Helper()
 	out, err := exec.Command("btrfs", "inspect-internal", "dump-tree", "-t", "chunk", image).Output()
-	must(t, err)
+	testdest.Must(t, err)
 	chunk := regexp.MustCompile(`(?s)length (\d+) owner \d+ stripe_len \d+ type (\S+)(.*?)(?:item \d|$)`)
 	offset := regexp.MustCompile(`stripe \d+ devid \d+ offset (\d+)`)
 	var end int64
@@ -72,15 +73,15 @@ func metadataEnd(t testing.TB, image string) int64 {
 // runOut leaves the disk with no block but those it has.
 func (d *thinDisk) runOut(t testing.TB) {
 	t.Helper()
-	syncAll(t, d.Mount)
+	testdest.SyncAll(t, d.Mount)
 	var st unix.Statfs_t
-	must(t, unix.Statfs(d.tmpfs, &st))
+	testdest.Must(t, unix.Statfs(d.tmpfs, &st))
 	d.resize(t, int64(st.Blocks-st.Bfree)*int64(st.Bsize))
 }
 
 func (d *thinDisk) resize(t testing.TB, size int64) {
 	t.Helper()
-	must(t, unix.Mount("", d.tmpfs, "", unix.MS_REMOUNT, fmt.Sprint("size=", size)))
+	testdest.Must(t, unix.Mount("", d.tmpfs, "", unix.MS_REMOUNT, fmt.Sprint("size=", size)))
 }
 
 // fill adds 30 MB to the source: more than a data chunk in use has room for.
@@ -112,7 +113,7 @@ func TestMediaRefusesData(t *testing.T) {
 			if len(d.backups) != earlier {
 				t.Error("a backup was published over refused data")
 			}
-			if exists(d.join("pending")) {
+			if testdest.Exists(d.join("pending")) {
 				t.Error("pending was kept, although the disk refused some of it")
 			}
 			disk.resize(t, 400<<20)
@@ -140,9 +141,9 @@ func TestMediaRefusesARestore(t *testing.T) {
 
 	// That a part could not be written either is no reason to trust the rest.
 	target := disk.Mount + "/partly"
-	must(t, os.Mkdir(target, 0o755))
-	must(t, os.WriteFile(target+"/much 00", nil, 0o644))
-	must(t, exec.Command("chattr", "+i", target+"/much 00").Run())
+	testdest.Must(t, os.Mkdir(target, 0o755))
+	testdest.Must(t, os.WriteFile(target+"/much 00", nil, 0o644))
+	testdest.Must(t, exec.Command("chattr", "+i", target+"/much 00").Run())
 	t.Cleanup(func() { _ = exec.Command("chattr", "-i", target+"/much 00").Run() })
 	disk.runOut(t)
 	r = run(t, "restore", d.path, "latest", "-t", target, "--overwrite=always")
@@ -169,7 +170,7 @@ func TestMediaRefusalSeenBySomebodyElse(t *testing.T) {
 			fill(t, src)
 			disk.runOut(t)
 			p := start(t, env, program(t), "backup", src.dir, d.path)
-			waitFor(t, "rsync to end", func() bool { return exists(flag) || !p.running() })
+			testdest.WaitFor(t, "rsync to end", func() bool { return testdest.Exists(flag) || !p.running() })
 			p.signalGroup(syscall.SIGKILL)
 			p.wait(t)
 			tellSomebodyElse(t, disk.Mount)
@@ -188,7 +189,7 @@ func TestMediaRefusalSeenBySomebodyElse(t *testing.T) {
 func tellSomebodyElse(t testing.TB, mount string) {
 	t.Helper()
 	f, err := os.Open(mount)
-	must(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	if btrfs.SyncFS(f) == nil {
 		t.Fatal("the disk refused nothing: this run proves nothing")
@@ -256,16 +257,16 @@ func TestDestUnmounted(t *testing.T) {
 			src.change(t)
 			flag, env := tt.rsync(t)
 			p := start(t, env, program(t), "backup", src.dir, d.path)
-			waitFor(t, "rsync", func() bool { return exists(flag) || !p.running() })
-			must(t, unix.Unmount(image.Mount, unix.MNT_DETACH))
-			must(t, os.Remove(flag))
+			testdest.WaitFor(t, "rsync", func() bool { return testdest.Exists(flag) || !p.running() })
+			testdest.Must(t, unix.Unmount(image.Mount, unix.MNT_DETACH))
+			testdest.Must(t, os.Remove(flag))
 			wantExit(t, p.wait(t), tt.exit)
-			if left := entries(t, image.Mount); len(left) > 0 {
+			if left := testdest.Entries(t, image.Mount); len(left) > 0 {
 				t.Errorf("under the mount point: %q", left)
 			}
 			image.Remount(t)
 			l, err := rsbtbackup.List(t.Context(), d.path)
-			must(t, err)
+			testdest.Must(t, err)
 			if published := len(l.Backups) == 2; published != (tt.exit == 0) {
 				t.Errorf("exit %d, and %d backups", tt.exit, len(l.Backups))
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ func newSourceWithDisk(t *testing.T, flags ...string) (src string, detach func()
 	d = newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 	src, image, device = t.TempDir(), makeDisk(t, "ext4", twin{fill: 'a'}), ownLoop(t)
 	twin{fill: 'o'}.write(t, src)
-	must(t, os.Mkdir(filepath.Join(src, "data"), 0o755))
+	testdest.Must(t, os.Mkdir(filepath.Join(src, "data"), 0o755))
 	detach = attach(t, device, image, "ext4", filepath.Join(src, "data"))
 	wantExit(t, run(t, slices.Concat([]string{"backup", src, d.path}, flags)...), 0)
 	return src, detach, image, device, d
@@ -33,9 +34,9 @@ func TestAMountBelowTheSourceIsMissing(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(point string){
 		"empty":  func(string) {},
-		"absent": func(point string) { must(t, os.Remove(point)) },
+		"absent": func(point string) { testdest.Must(t, os.Remove(point)) },
 		"written to": func(point string) {
-			must(t, os.WriteFile(filepath.Join(point, "stray"), nil, 0o644))
+			testdest.Must(t, os.WriteFile(filepath.Join(point, "stray"), nil, 0o644))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,8 +49,8 @@ func TestAMountBelowTheSourceIsMissing(t *testing.T) {
 			if !strings.Contains(r.stderr, device) || !strings.Contains(r.stderr, filepath.Join(src, "data")) {
 				t.Errorf("the disk is not named:\n%s", r.stderr)
 			}
-			must(t, os.RemoveAll(filepath.Join(src, "data")))
-			must(t, os.Mkdir(filepath.Join(src, "data"), 0o755))
+			testdest.Must(t, os.RemoveAll(filepath.Join(src, "data")))
+			testdest.Must(t, os.Mkdir(filepath.Join(src, "data"), 0o755))
 			detach = attach(t, device, image, "ext4", filepath.Join(src, "data"))
 			wantExit(t, run(t, "backup", src, d.path), 0)
 			detach()
@@ -67,12 +68,12 @@ func TestAViewBelowTheSourceIsMissing(t *testing.T) {
 	twin{fill: 'a'}.write(t, shown)
 	twin{fill: 'o'}.write(t, src)
 	point := filepath.Join(src, "remote")
-	must(t, os.Mkdir(point, 0o755))
-	tool(t, "bindfs", shown, point)
+	testdest.Must(t, os.Mkdir(point, 0o755))
+	testdest.Tool(t, "bindfs", shown, point)
 	wantExit(t, run(t, "backup", src, d.path), 0)
-	tool(t, "umount", point)
+	testdest.Tool(t, "umount", point)
 	guarded(t, d, src, d.path)
-	must(t, os.Remove(point))
+	testdest.Must(t, os.Remove(point))
 	wantExit(t, run(t, "backup", src, d.path), 0)
 }
 
@@ -96,9 +97,9 @@ func TestMountsThatMayChange(t *testing.T) {
 	t.Run("resized", func(t *testing.T) {
 		src, detach, image, device, d := newSourceWithDisk(t)
 		detach()
-		must(t, os.Truncate(image, 400<<20))
-		tool(t, "e2fsck", "-fy", image)
-		tool(t, "resize2fs", image)
+		testdest.Must(t, os.Truncate(image, 400<<20))
+		testdest.Tool(t, "e2fsck", "-fy", image)
+		testdest.Tool(t, "resize2fs", image)
 		attach(t, device, image, "ext4", filepath.Join(src, "data"))
 		if r := fine(t, d, src, d.path); strings.Contains(r.stderr, "contents are compared") {
 			t.Errorf("taken for another disk:\n%s", r.stderr)
@@ -107,7 +108,7 @@ func TestMountsThatMayChange(t *testing.T) {
 	t.Run("mounted at another name", func(t *testing.T) {
 		src, detach, image, device, d := newSourceWithDisk(t)
 		detach()
-		must(t, os.Mkdir(filepath.Join(src, "renamed"), 0o755))
+		testdest.Must(t, os.Mkdir(filepath.Join(src, "renamed"), 0o755))
 		attach(t, device, image, "ext4", filepath.Join(src, "renamed"))
 		fine(t, d, src, d.path)
 	})
@@ -148,29 +149,29 @@ func TestMountsThatMayChange(t *testing.T) {
 		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 		src := t.TempDir()
 		point := filepath.Join(src, "run", "1000")
-		must(t, os.MkdirAll(point, 0o755))
-		must(t, unix.Mount("tmpfs", point, "tmpfs", 0, "size=1M"))
-		must(t, os.WriteFile(filepath.Join(point, "bus"), nil, 0o600))
+		testdest.Must(t, os.MkdirAll(point, 0o755))
+		testdest.Must(t, unix.Mount("tmpfs", point, "tmpfs", 0, "size=1M"))
+		testdest.Must(t, os.WriteFile(filepath.Join(point, "bus"), nil, 0o600))
 		fine(t, d, src, d.path)
-		must(t, unix.Unmount(point, 0))
-		must(t, os.Remove(point))
+		testdest.Must(t, unix.Unmount(point, 0))
+		testdest.Must(t, os.Remove(point))
 		fine(t, d, src, d.path)
 	})
 	t.Run("overlay of a container", func(t *testing.T) {
 		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 		src := t.TempDir()
 		merged := filepath.Join(src, "merged")
-		must(t, os.Mkdir(merged, 0o755))
+		testdest.Must(t, os.Mkdir(merged, 0o755))
 		below := loopfs.New(t, "128M")
 		for _, dir := range []string{"lower", "upper", "work"} {
-			must(t, os.Mkdir(filepath.Join(below, dir), 0o755))
+			testdest.Must(t, os.Mkdir(filepath.Join(below, dir), 0o755))
 		}
-		must(t, os.WriteFile(filepath.Join(below, "lower", "file"), nil, 0o644))
-		must(t, unix.Mount("overlay", merged, "overlay", 0, fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", below)))
+		testdest.Must(t, os.WriteFile(filepath.Join(below, "lower", "file"), nil, 0o644))
+		testdest.Must(t, unix.Mount("overlay", merged, "overlay", 0, fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", below)))
 		t.Cleanup(func() { _ = unix.Unmount(merged, unix.MNT_DETACH) })
-		must(t, os.WriteFile(filepath.Join(src, "other"), nil, 0o644))
+		testdest.Must(t, os.WriteFile(filepath.Join(src, "other"), nil, 0o644))
 		fine(t, d, src, d.path)
-		must(t, unix.Unmount(merged, 0))
+		testdest.Must(t, unix.Unmount(merged, 0))
 		fine(t, d, src, d.path)
 	})
 }
@@ -185,7 +186,7 @@ func TestAMountThatHidesWhatTheBackupHas(t *testing.T) {
 	wantExit(t, run(t, "backup", src, d.path), 0)
 	detach := attach(t, ownLoop(t), makeDisk(t, "ext4", twin{fill: 'z', name: "another"}), "ext4", filepath.Join(src, "data"))
 	wantExit(t, run(t, "backup", src, d.path), 0) // the same names
-	tool(t, "find", filepath.Join(src, "data"), "-mindepth", "1", "-delete")
+	testdest.Tool(t, "find", filepath.Join(src, "data"), "-mindepth", "1", "-delete")
 	detach()
 	twin{fill: 'a'}.write(t, filepath.Join(src, "data"))
 	wantExit(t, run(t, "backup", src, d.path), 0)
@@ -200,7 +201,7 @@ func TestADiskIsUnmountedInTheRun(t *testing.T) {
 	src, _, _, _, d := newSourceWithDisk(t)
 	env := fakeRsync(t, fmt.Sprintf(`umount -l %s; exec "$REAL" "$@"`, filepath.Join(src, "data")))
 	wantExit(t, runEnv(t, env, "backup", src, d.path), 12)
-	if !exists(filepath.Join(d.join("cur"), "data", "file3")) {
+	if !testdest.Exists(filepath.Join(d.join("cur"), "data", "file3")) {
 		t.Error("cur names a backup without the disk")
 	}
 }
@@ -216,7 +217,7 @@ func TestRestoreInPlaceAfterAnUnmount(t *testing.T) {
 	detach()
 	for _, paths := range [][]string{nil, {"data"}, {"data/file3"}} {
 		wantExit(t, restore(paths...), 13)
-		if found := entries(t, filepath.Join(src, "data")); len(found) > 0 {
+		if found := testdest.Entries(t, filepath.Join(src, "data")); len(found) > 0 {
 			t.Errorf("the restore of %q wrote %q into the mount point", paths, found)
 		}
 	}
@@ -230,12 +231,12 @@ func TestRestoreInPlaceAfterAnUnmount(t *testing.T) {
 	wantExit(t, run(t, "backup", disk.Mount, top.path), 0)
 	disk.Unmount(t)
 	wantExit(t, run(t, "restore", top.path, "latest", "--in-place"), 13)
-	if found := entries(t, disk.Mount); len(found) > 0 {
+	if found := testdest.Entries(t, disk.Mount); len(found) > 0 {
 		t.Errorf("the restore wrote %q into the mount point", found)
 	}
 	wantExit(t, run(t, "restore", top.path, "latest", "--in-place", "--dry-run"), 0)
 	wantExit(t, run(t, "restore", top.path, "latest", "--in-place", "--force"), 0)
-	tool(t, "find", disk.Mount, "-mindepth", "1", "-delete")
+	testdest.Tool(t, "find", disk.Mount, "-mindepth", "1", "-delete")
 	disk.Remount(t)
 	wantExit(t, run(t, "restore", top.path, "latest", "--in-place", "--overwrite=if-changed"), 0)
 }
@@ -245,9 +246,9 @@ func TestRestoreInPlaceAfterAnUnmount(t *testing.T) {
 func TestGuardDestThroughFUSE(t *testing.T) {
 	t.Parallel()
 	view := func(t *testing.T, dir, point string) {
-		must(t, os.MkdirAll(point, 0o755))
-		tool(t, "bindfs", dir, point)
-		t.Cleanup(func() { tool(t, "umount", point) })
+		testdest.Must(t, os.MkdirAll(point, 0o755))
+		testdest.Tool(t, "bindfs", dir, point)
+		t.Cleanup(func() { testdest.Tool(t, "umount", point) })
 	}
 	for name, shown := range map[string]func(d *dest) string{
 		"itself":           func(d *dest) string { return d.path },
@@ -257,7 +258,7 @@ func TestGuardDestThroughFUSE(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "some", "dest"))
 			src := t.TempDir()
-			must(t, os.WriteFile(filepath.Join(src, "data"), []byte("data"), 0o644))
+			testdest.Must(t, os.WriteFile(filepath.Join(src, "data"), []byte("data"), 0o644))
 			view(t, shown(d), filepath.Join(src, "sub", "view"))
 			guarded(t, d, src, d.path)
 			guarded(t, d, filepath.Join(src, "sub"), d.path)
@@ -270,7 +271,7 @@ func TestGuardDestThroughFUSE(t *testing.T) {
 	}
 	t.Run("by another path than it was named", func(t *testing.T) {
 		disk := loopfs.New(t, "512M")
-		must(t, os.MkdirAll(filepath.Join(disk, "deep", "backups"), 0o755))
+		testdest.Must(t, os.MkdirAll(filepath.Join(disk, "deep", "backups"), 0o755))
 		d := newDestAt(t, filepath.Join(bind(t, filepath.Join(disk, "deep", "backups")), "dest"))
 		src := t.TempDir()
 		view(t, disk, filepath.Join(src, "view"))
@@ -281,14 +282,14 @@ func TestGuardDestThroughFUSE(t *testing.T) {
 		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 		src := t.TempDir()
 		point := filepath.Join(src, "merged")
-		must(t, os.Mkdir(point, 0o755))
-		must(t, unix.Mount("overlay", point, "overlay", 0, fmt.Sprintf("lowerdir=%s:%s", filepath.Dir(d.path), t.TempDir())))
-		t.Cleanup(func() { must(t, unix.Unmount(point, unix.MNT_DETACH)) })
+		testdest.Must(t, os.Mkdir(point, 0o755))
+		testdest.Must(t, unix.Mount("overlay", point, "overlay", 0, fmt.Sprintf("lowerdir=%s:%s", filepath.Dir(d.path), t.TempDir())))
+		t.Cleanup(func() { testdest.Must(t, unix.Unmount(point, unix.MNT_DETACH)) })
 		guarded(t, d, src, d.path)
 	})
 	t.Run("SRC is the view, or in it", func(t *testing.T) {
 		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
-		must(t, os.Mkdir(d.join("mine"), 0o755))
+		testdest.Must(t, os.Mkdir(d.join("mine"), 0o755))
 		point := filepath.Join(t.TempDir(), "view")
 		view(t, d.path, point)
 		guarded(t, d, point, d.path)
@@ -297,7 +298,7 @@ func TestGuardDestThroughFUSE(t *testing.T) {
 	t.Run("a copy of DEST is no view of it", func(t *testing.T) {
 		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 		copied := filepath.Join(t.TempDir(), "dest")
-		tool(t, "cp", "-a", d.path, copied)
+		testdest.Tool(t, "cp", "-a", d.path, copied)
 		src := t.TempDir()
 		view(t, copied, filepath.Join(src, "view"))
 		wantExit(t, run(t, "backup", src, d.path), 0)
@@ -306,7 +307,7 @@ func TestGuardDestThroughFUSE(t *testing.T) {
 
 func findAll(t testing.TB, dir, name string) (found []string) {
 	t.Helper()
-	must(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+	testdest.Must(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		if err == nil && e.Name() == name {
 			found = append(found, path)
 		}

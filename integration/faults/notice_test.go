@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 func wantSaid(t testing.TB, r result, text string, want bool) {
@@ -28,11 +29,11 @@ func TestMostOfTheSourceIsGone(t *testing.T) {
 	src := t.TempDir()
 	remove := func(from, to int) {
 		for i := from; i < to; i++ {
-			must(t, os.Remove(filepath.Join(src, fmt.Sprint("file", i))))
+			testdest.Must(t, os.Remove(filepath.Join(src, fmt.Sprint("file", i))))
 		}
 	}
 	for i := range 596 {
-		must(t, os.WriteFile(filepath.Join(src, fmt.Sprint("file", i)), nil, 0o644))
+		testdest.Must(t, os.WriteFile(filepath.Join(src, fmt.Sprint("file", i)), nil, 0o644))
 	}
 	wantSaid(t, run(t, "backup", src, d.path), "are gone", false)
 	remove(0, 5)
@@ -54,7 +55,7 @@ func TestOneFileSystemNamesWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
 	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 	src := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(src, "file"), nil, 0o644))
+	testdest.Must(t, os.WriteFile(filepath.Join(src, "file"), nil, 0o644))
 	bindAt(t, loopfs.NewFS(t, "64M", "ext4"), filepath.Join(src, "home"))
 	bindAt(t, loopfs.NewFS(t, "8M", "tmpfs"), filepath.Join(src, "tmp"))
 	bindAt(t, src, filepath.Join(src, "again")) // not another filesystem
@@ -74,16 +75,16 @@ func TestAPatternWithTheSourcesPath(t *testing.T) {
 	t.Parallel()
 	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 	src := t.TempDir()
-	must(t, os.MkdirAll(filepath.Join(src, "cache"), 0o755))
-	must(t, os.WriteFile(filepath.Join(src, "file"), nil, 0o644))
+	testdest.Must(t, os.MkdirAll(filepath.Join(src, "cache"), 0o755))
+	testdest.Must(t, os.WriteFile(filepath.Join(src, "file"), nil, 0o644))
 	rules := filepath.Join(t.TempDir(), "rules")
-	must(t, os.WriteFile(rules, []byte("# what to leave out\n*.o\n"+src+"/cache\n"), 0o644))
+	testdest.Must(t, os.WriteFile(rules, []byte("# what to leave out\n*.o\n"+src+"/cache\n"), 0o644))
 	for _, args := range [][]string{
 		{"--exclude=" + src + "/cache"}, {"--filter=- " + src + "/cache"}, {"--exclude-from=" + rules}, {"-n", "--exclude=" + src + "/cache"}, {"--", "--exclude", src + "/cache"},
 	} {
 		wantSaid(t, run(t, append([]string{"backup", src, d.path}, args...)...), "give /cache", true)
 	}
 	wantSaid(t, run(t, "backup", src, d.path, "--exclude=/cache"), "give /", false)
-	must(t, os.MkdirAll(filepath.Join(src, src, "cache"), 0o755)) // it is a path below SRC, too
+	testdest.Must(t, os.MkdirAll(filepath.Join(src, src, "cache"), 0o755)) // it is a path below SRC, too
 	wantSaid(t, run(t, "backup", src, d.path, "--exclude="+src+"/cache"), "give /", false)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // stoppedCalls are the steps after which the power is cut.
@@ -63,7 +64,7 @@ func cutAtEachStep(t *testing.T, earlier int) {
 func cutAt(t *testing.T, image *loopfs.Image, d *dest, src *tree, i injection) {
 	log := filepath.Join(t.TempDir(), "strace")
 	p := start(t, nil, i.argv(t, log, "backup", src.dir, d.path)...)
-	waitFor(t, "the command to stop", func() bool { return stopped(p.pid(), log) || !p.running() })
+	testdest.WaitFor(t, "the command to stop", func() bool { return stopped(p.pid(), log) || !p.running() })
 	if !p.running() {
 		t.Fatalf("the command did not stop: %v", p.wait(t))
 	}
@@ -109,7 +110,7 @@ func firstChild(pid int) int {
 func (d *dest) in(t testing.TB, image *loopfs.Image, mount string) *dest {
 	t.Helper()
 	rel, err := filepath.Rel(image.Mount, d.path)
-	must(t, err)
+	testdest.Must(t, err)
 	return d.at(filepath.Join(mount, rel))
 }
 
@@ -175,12 +176,12 @@ func cutInPlace(t *testing.T, image *loopfs.Image, earlier int) bool {
 	d := newDest(t, image.Mount, src, earlier)
 	if earlier == 0 {
 		halfABackup(t, d, src)
-		syncAll(t, d.path)
+		testdest.SyncAll(t, d.path)
 	}
 	src.overwrite(t, "large", 0, 1<<20)
 	flag, env := pausingRsync(t)
 	p := start(t, env, program(t), "backup", src.dir, d.path)
-	waitFor(t, "rsync to end", func() bool { return exists(flag) || !p.running() })
+	testdest.WaitFor(t, "rsync to end", func() bool { return testdest.Exists(flag) || !p.running() })
 	commitMetadata(t, image.Mount)
 	cut := d.in(t, image, image.CrashCopy(t))
 	p.signalGroup(syscall.SIGKILL)
@@ -198,7 +199,7 @@ func halfABackup(t testing.TB, d *dest, src *tree) {
 	t.Helper()
 	flag, env := pausingRsync(t)
 	p := start(t, env, program(t), "backup", src.dir, d.path)
-	waitFor(t, "rsync to end", func() bool { return exists(flag) || !p.running() })
+	testdest.WaitFor(t, "rsync to end", func() bool { return testdest.Exists(flag) || !p.running() })
 	p.signalGroup(syscall.SIGKILL)
 	p.wait(t)
 }

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // fakeRsync puts a script called rsync first in PATH and returns the
@@ -17,13 +19,13 @@ func fakeRsync(t testing.TB, script string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	real, err := exec.LookPath("rsync")
-	must(t, err)
+	testdest.Must(t, err)
 	text := fmt.Sprintf(`#!/bin/sh
 REAL=%s
 case "$*" in --version|-V|-VV|*--version*) exec "$REAL" "$@" ;; esac
 %s
 `, real, script)
-	must(t, os.WriteFile(filepath.Join(dir, "rsync"), []byte(text), 0o755))
+	testdest.Must(t, os.WriteFile(filepath.Join(dir, "rsync"), []byte(text), 0o755))
 	return []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +25,7 @@ func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
 	t.Helper()
 	argv := append([]string{program(t), "backup", src.dir, d.path}, slow...)
 	p := start(t, nil, append(argv, flags...)...)
-	waitFor(t, "rsync to copy", func() bool { return copying(p.pid()) || !p.running() })
+	testdest.WaitFor(t, "rsync to copy", func() bool { return copying(p.pid()) || !p.running() })
 	if !p.running() {
 		t.Fatalf("ended too early: %v", p.wait(t))
 	}
@@ -85,7 +86,7 @@ func TestSignal(t *testing.T) {
 				r := p.wait(t)
 				wantExit(t, r, 128+int(sig))
 				wantOneError(t, r)
-				if !exists(d.join("pending")) {
+				if !testdest.Exists(d.join("pending")) {
 					t.Error("pending was not kept")
 				}
 				d.check(t, src)
@@ -148,7 +149,7 @@ func TestOrphanRsyncKeepsTheLock(t *testing.T) {
 	flag := filepath.Join(t.TempDir(), "started")
 	env := fakeRsync(t, fmt.Sprintf(`trap '' TERM; : > '%[1]s'; while [ -e '%[1]s' ]; do sleep 0.05; done; exec "$REAL" "$@"`, flag))
 	p := start(t, env, program(t), "backup", src.dir, d.path)
-	waitFor(t, "rsync to start", func() bool { return exists(flag) || !p.running() })
+	testdest.WaitFor(t, "rsync to start", func() bool { return testdest.Exists(flag) || !p.running() })
 	p.signal(syscall.SIGKILL)
 	p.wait(t)
 	r := run(t, "backup", src.dir, d.path)
@@ -157,7 +158,7 @@ func TestOrphanRsyncKeepsTheLock(t *testing.T) {
 	if want := fmt.Sprintf("its pid %d is gone", p.pid()); !strings.Contains(r.stderr, want) {
 		t.Errorf("%v\nwant %s", r, want)
 	}
-	must(t, os.Remove(flag))
+	testdest.Must(t, os.Remove(flag))
 	d.check(t, src)
 }
 
@@ -171,7 +172,7 @@ func TestRsyncDiesWithTheCommand(t *testing.T) {
 	rsync := rsyncOf(p.pid())
 	p.signal(syscall.SIGKILL)
 	p.wait(t)
-	waitFor(t, "rsync to die", func() bool { return syscall.Kill(rsync, 0) != nil || isZombie(rsync) })
+	testdest.WaitFor(t, "rsync to die", func() bool { return syscall.Kill(rsync, 0) != nil || isZombie(rsync) })
 	d.check(t, src)
 }
 
@@ -188,7 +189,7 @@ func TestRsyncKilled(t *testing.T) {
 	for _, sig := range []syscall.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGSEGV} {
 		src.change(t)
 		p := startSlow(t, d, src)
-		must(t, syscall.Kill(rsyncOf(p.pid()), sig))
+		testdest.Must(t, syscall.Kill(rsyncOf(p.pid()), sig))
 		r := p.wait(t)
 		wantExit(t, r, 1)
 		wantOneError(t, r)
@@ -200,7 +201,7 @@ func TestRsyncKilled(t *testing.T) {
 func fakeShell(t testing.TB, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "shell")
-	must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755))
+	testdest.Must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755))
 	return path
 }
 
@@ -266,11 +267,11 @@ func TestTerminalClosed(t *testing.T) {
 	src.change(t)
 	line := strings.Join(append([]string{"exec", program(t), "backup", src.dir, d.path}, slow...), " ")
 	p := start(t, nil, "script", "-q", "-c", line, "/dev/null")
-	waitFor(t, "rsync to start", func() bool { return rsyncBelow(p.pid()) != 0 || !p.running() })
+	testdest.WaitFor(t, "rsync to start", func() bool { return rsyncBelow(p.pid()) != 0 || !p.running() })
 	rsync := rsyncBelow(p.pid())
 	p.signal(syscall.SIGKILL)
 	p.wait(t)
-	waitFor(t, "rsync to end", func() bool { return rsync == 0 || isZombie(rsync) })
+	testdest.WaitFor(t, "rsync to end", func() bool { return rsync == 0 || isZombie(rsync) })
 	d.check(t, src)
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,17 +27,17 @@ func newTree(t testing.TB) *tree {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "source")
 	s := &tree{dir: dir, rng: rand.New(rand.NewPCG(1, 2))}
-	must(t, os.MkdirAll(filepath.Join(dir, "sub", "deeper"), 0o755))
+	testdest.Must(t, os.MkdirAll(filepath.Join(dir, "sub", "deeper"), 0o755))
 	for i := range 12 {
 		s.write(t, fmt.Sprintf("sub/file %02d", i), 100+i*700)
 	}
 	s.write(t, "large", 1<<20)
 	s.write(t, "linked", 5000)
-	must(t, os.Link(s.path("linked"), s.path("sub/link")))
-	must(t, os.Symlink("large", s.path("symlink")))
-	must(t, unix.Mkfifo(s.path("fifo"), 0o600))
-	must(t, os.WriteFile(s.path("holes"), nil, 0o640))
-	must(t, os.Truncate(s.path("holes"), 1<<20))
+	testdest.Must(t, os.Link(s.path("linked"), s.path("sub/link")))
+	testdest.Must(t, os.Symlink("large", s.path("symlink")))
+	testdest.Must(t, unix.Mkfifo(s.path("fifo"), 0o600))
+	testdest.Must(t, os.WriteFile(s.path("holes"), nil, 0o640))
+	testdest.Must(t, os.Truncate(s.path("holes"), 1<<20))
 	return s
 }
 
@@ -44,7 +45,7 @@ func (s *tree) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *tree) write(t testing.TB, name string, size int) {
 	t.Helper()
-	must(t, os.WriteFile(s.path(name), s.bytes(size), 0o644))
+	testdest.Must(t, os.WriteFile(s.path(name), s.bytes(size), 0o644))
 }
 
 func (s *tree) bytes(n int) []byte {
@@ -63,14 +64,14 @@ func (s *tree) change(t testing.TB) {
 	s.overwrite(t, "large", 300_000, 200_000)
 	s.write(t, fmt.Sprintf("sub/deeper/new %d", s.round), 3000)
 	if s.round > 2 {
-		must(t, os.Remove(s.path(fmt.Sprintf("sub/deeper/new %d", s.round-2))))
+		testdest.Must(t, os.Remove(s.path(fmt.Sprintf("sub/deeper/new %d", s.round-2))))
 	}
-	must(t, os.Remove(s.path("sub/link")))
+	testdest.Must(t, os.Remove(s.path("sub/link")))
 	if s.round%2 == 1 {
 		s.write(t, "sub/link", 5000)
 		s.write(t, "linked", 5000)
 	} else {
-		must(t, os.Link(s.path("linked"), s.path("sub/link")))
+		testdest.Must(t, os.Link(s.path("linked"), s.path("sub/link")))
 	}
 }
 
@@ -78,22 +79,15 @@ func (s *tree) change(t testing.TB) {
 func (s *tree) overwrite(t testing.TB, name string, offset, size int) {
 	t.Helper()
 	f, err := os.OpenFile(s.path(name), os.O_WRONLY, 0)
-	must(t, err)
+	testdest.Must(t, err)
 	_, err = f.WriteAt(s.bytes(size), int64(offset))
-	must(t, err)
-	must(t, f.Close())
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	testdest.Must(t, err)
+	testdest.Must(t, f.Close())
 }
 
 func read(t testing.TB, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
-	must(t, err)
+	testdest.Must(t, err)
 	return string(bytes.TrimRight(b, "\n"))
 }

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,13 +26,13 @@ type ballast struct{ dir string }
 func fillData(t testing.TB, mount string, spare int) ballast {
 	t.Helper()
 	b := ballast{filepath.Join(mount, "ballast")}
-	must(t, os.Mkdir(b.dir, 0o700))
+	testdest.Must(t, os.Mkdir(b.dir, 0o700))
 	b.write(t, "spare", spare)
 	for i := 0; b.write(t, fmt.Sprint("data ", i), 4<<20); i++ {
 	}
-	syncAll(t, mount)
-	must(t, os.Remove(filepath.Join(b.dir, "spare")))
-	syncAll(t, mount)
+	testdest.SyncAll(t, mount)
+	testdest.Must(t, os.Remove(filepath.Join(b.dir, "spare")))
+	testdest.SyncAll(t, mount)
 	return b
 }
 
@@ -59,9 +60,9 @@ func (b ballast) write(t testing.TB, name string, size int) bool {
 
 func (b ballast) remove(t testing.TB) {
 	t.Helper()
-	must(t, os.RemoveAll(b.dir))
-	syncAll(t, filepath.Dir(b.dir))
-	syncAll(t, filepath.Dir(b.dir))
+	testdest.Must(t, os.RemoveAll(b.dir))
+	testdest.SyncAll(t, filepath.Dir(b.dir))
+	testdest.SyncAll(t, filepath.Dir(b.dir))
 }
 
 // TestSpaceDataFull runs out of blocks for file data in the transfer.
@@ -81,7 +82,7 @@ func TestSpaceDataFull(t *testing.T) {
 				wantOneError(t, r)
 				d.held(t, src)
 			}
-			if !exists(d.join("pending")) {
+			if !testdest.Exists(d.join("pending")) {
 				t.Error("pending was not kept")
 			}
 			b.remove(t)
@@ -101,7 +102,7 @@ func TestSpaceBackupTooLarge(t *testing.T) {
 				src := newTree(t)
 				d := newDest(t, loopfs.New(t, size), src, earlier)
 				src.change(t)
-				must(t, os.Mkdir(src.path("zz"), 0o755))
+				testdest.Must(t, os.Mkdir(src.path("zz"), 0o755))
 				for i := range 450 {
 					src.write(t, fmt.Sprintf("zz/small %d", i), 3000)
 					src.write(t, fmt.Sprintf("zz/too much %d", i), 1<<20)
@@ -113,9 +114,9 @@ func TestSpaceBackupTooLarge(t *testing.T) {
 
 				wantExit(t, run(t, "backup", "--exclude=/zz", src.dir, d.path), 0)
 				top, err := os.Stat(src.dir)
-				must(t, err)
-				must(t, os.RemoveAll(src.path("zz")))
-				must(t, os.Chtimes(src.dir, time.Time{}, top.ModTime()))
+				testdest.Must(t, err)
+				testdest.Must(t, os.RemoveAll(src.path("zz")))
+				testdest.Must(t, os.Chtimes(src.dir, time.Time{}, top.ModTime()))
 				d.held(t, src)
 				d.newestIsCur(t)
 				d.isTidy(t)
@@ -146,7 +147,7 @@ func TestSpaceIsWaitedFor(t *testing.T) {
 			if name == "held" {
 				var err error
 				holder, err = os.Open(d.join(big, "most"))
-				must(t, err)
+				testdest.Must(t, err)
 				defer holder.Close()
 			}
 			d.doomed = []string{big}
@@ -157,7 +158,7 @@ func TestSpaceIsWaitedFor(t *testing.T) {
 			wantExit(t, r, exit)
 			d.held(t, src)
 			if holder != nil {
-				must(t, holder.Close())
+				testdest.Must(t, holder.Close())
 			}
 			d.check(t, src)
 		})
@@ -200,7 +201,7 @@ func TestSpaceMixed(t *testing.T) {
 	d.held(t, src)
 	b.remove(t)
 	for i := range 15 {
-		must(t, os.Remove(src.path(fmt.Sprintf("much %02d", i))))
+		testdest.Must(t, os.Remove(src.path(fmt.Sprintf("much %02d", i))))
 	}
 	d.check(t, src)
 }
@@ -215,7 +216,7 @@ func TestSpaceGoneBetweenTransferAndPublish(t *testing.T) {
 	src.change(t)
 	flag, env := pausingRsyncFor(t, "8")
 	p := start(t, env, program(t), "backup", src.dir, d.path)
-	waitFor(t, "rsync to end", func() bool { return exists(flag) || !p.running() })
+	testdest.WaitFor(t, "rsync to end", func() bool { return testdest.Exists(flag) || !p.running() })
 	b := fillMetadata(t, mount)
 	r := p.wait(t)
 	// btrfs keeps reserves, so publishing may well succeed.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // injection is a fault strace puts into the nth system call of one kind. Only
@@ -43,7 +45,7 @@ func (i injection) run(t testing.TB, args ...string) (result, bool) {
 	log := filepath.Join(t.TempDir(), "strace")
 	r := start(t, nil, i.argv(t, log, args...)...).wait(t)
 	trace, err := os.ReadFile(log)
-	must(t, err)
+	testdest.Must(t, err)
 	return r, strings.Contains(string(trace), "(INJECTED)") || r.exit == -1
 }
 
@@ -54,7 +56,7 @@ func (i injection) count(t testing.TB, args ...string) int {
 	log := filepath.Join(t.TempDir(), "strace")
 	wantExit(t, start(t, nil, i.argv(t, log, args...)...).wait(t), 0)
 	trace, err := os.ReadFile(log)
-	must(t, err)
+	testdest.Must(t, err)
 	n := 0
 	for line := range strings.Lines(string(trace)) {
 		if strings.HasPrefix(line, i.call+"(") {

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 const document = "../../docs/RELIABILITY.md"
@@ -58,6 +60,6 @@ func testFunctions(t testing.TB) (all, here map[string]bool) {
 		}
 		return nil
 	})
-	must(t, err)
+	testdest.Must(t, err)
 	return all, here
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // TestRsyncExitCodes lets rsync do all its work and then exit with each of its
@@ -62,7 +63,7 @@ func TestRsyncIncompleteRefused(t *testing.T) {
 	env := fakeRsync(t, `"$REAL" "$@"; exit 23`)
 	wantExit(t, runEnv(t, env, "backup", "--partial=refuse", src.dir, d.path), 1, 3)
 	d.held(t, src)
-	if len(d.backups) != 1 || !exists(d.join("pending")) {
+	if len(d.backups) != 1 || !testdest.Exists(d.join("pending")) {
 		t.Error("want nothing published, and pending kept")
 	}
 	d.check(t, src)
@@ -83,8 +84,8 @@ func TestSourceReplacedInTheRun(t *testing.T) {
 				src.change(t)
 				env := fakeRsync(t, fmt.Sprintf(`"$REAL" "$@"; `+tt.script+`; exit %[2]d`, src.dir, code))
 				r := runEnv(t, env, "backup", src.dir, d.path)
-				must(t, os.RemoveAll(src.dir))
-				must(t, os.Rename(src.dir+".away", src.dir))
+				testdest.Must(t, os.RemoveAll(src.dir))
+				testdest.Must(t, os.Rename(src.dir+".away", src.dir))
 				wantExit(t, r, 12)
 				wantOneError(t, r)
 				d.held(t, src)
@@ -162,7 +163,7 @@ func TestRsyncCanNotStart(t *testing.T) {
 			src.change(t)
 			dir := t.TempDir()
 			if tt.mode != 0 {
-				must(t, os.WriteFile(filepath.Join(dir, "rsync"), []byte(tt.text), tt.mode))
+				testdest.Must(t, os.WriteFile(filepath.Join(dir, "rsync"), []byte(tt.text), tt.mode))
 			}
 			r := runEnv(t, []string{"PATH=" + dir}, "backup", src.dir, d.path)
 			wantExit(t, r, 1, 2)
@@ -179,17 +180,17 @@ func TestAnUnprovenPendingStaysUnproven(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
 	dest := filepath.Join(mount, "dest")
-	must(t, os.Mkdir(dest, 0o700))
+	testdest.Must(t, os.Mkdir(dest, 0o700))
 	wantExit(t, run(t, "init", dest), 0)
 	sources := map[string]string{}
 	when := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	for _, text := range []string{"one", "two"} {
 		dir := filepath.Join(t.TempDir(), text)
-		must(t, os.Mkdir(dir, 0o700))
+		testdest.Must(t, os.Mkdir(dir, 0o700))
 		for i := range 5 {
 			name := filepath.Join(dir, fmt.Sprint("file ", i))
-			must(t, os.WriteFile(name, []byte(strings.Repeat(text, 1000)), 0o600))
-			must(t, os.Chtimes(name, when, when))
+			testdest.Must(t, os.WriteFile(name, []byte(strings.Repeat(text, 1000)), 0o600))
+			testdest.Must(t, os.Chtimes(name, when, when))
 		}
 		sources[text] = dir
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
@@ -24,14 +25,14 @@ func xattr(t testing.TB, path, name string) string {
 	if err == unix.ENODATA || err == unix.EOPNOTSUPP {
 		return ""
 	}
-	must(t, err)
+	testdest.Must(t, err)
 	return string(buf[:n])
 }
 
 // compressible data takes next to no space where it is compressed.
 func compressible(t testing.TB, path, what string) {
 	t.Helper()
-	write(t, path, strings.Repeat(what+" ", 20<<20/(len(what)+1)))
+	testdest.Write(t, path, strings.Repeat(what+" ", 20<<20/(len(what)+1)))
 }
 
 // Compression that was set on DEST, before or after the first backup, is that of its backups.
@@ -43,37 +44,37 @@ func TestCompressionOfDest(t *testing.T) {
 			src := newSource(t)
 			disk := loopfs.New(t, "1G")
 			dest := filepath.Join(disk, "dest")
-			must(t, os.Mkdir(dest, 0o755))
+			testdest.Must(t, os.Mkdir(dest, 0o755))
 			testbin.Must(t, "init", dest)
 			from := src
 			if remote != nil {
 				from = "root@127.0.0.1:" + src
 			}
-			write(t, filepath.Join(src, "old", "file"), "x")
-			must(t, unix.Setxattr(filepath.Join(src, "old"), "user.kept", []byte("y"), 0))
-			tool(t, "setfacl", "-m", "u:1234:r", filepath.Join(src, "old", "file"))
+			testdest.Write(t, filepath.Join(src, "old", "file"), "x")
+			testdest.Must(t, unix.Setxattr(filepath.Join(src, "old"), "user.kept", []byte("y"), 0))
+			testdest.Tool(t, "setfacl", "-m", "u:1234:r", filepath.Join(src, "old", "file"))
 			backup(t, 0, from, dest, remote...)
-			tool(t, "btrfs", "property", "set", dest, "compression", "zstd")
+			testdest.Tool(t, "btrfs", "property", "set", dest, "compression", "zstd")
 			before := used(t, disk)
 			compressible(t, filepath.Join(src, "old", "large"), "one")
 			compressible(t, filepath.Join(src, "new", "large"), "two")
 			for range 2 {
 				backup(t, 0, from, dest, remote...)
 				for _, path := range []string{"", "old", "new", "old/large", "new/large"} {
-					if got := xattr(t, filepath.Join(current(t, dest), path), compression); got != "zstd" {
+					if got := xattr(t, filepath.Join(testdest.CurrentPath(t, dest), path), compression); got != "zstd" {
 						t.Errorf("compression of %q is %q", path, got)
 					}
 				}
-				wantSame(t, src, current(t, dest), "--filter=-x btrfs.*", "--filter=-x system.*")
+				testdest.WantSame(t, src, testdest.CurrentPath(t, dest), "--filter=-x btrfs.*", "--filter=-x system.*")
 			}
 			if took := used(t, disk) - before; took > 10<<20 {
 				t.Errorf("40 MB of repetition take %d B", took)
 			}
 			// An attribute that goes, goes; ACLs too.
-			must(t, unix.Removexattr(filepath.Join(src, "old"), "user.kept"))
-			tool(t, "setfacl", "-b", filepath.Join(src, "old", "file"))
+			testdest.Must(t, unix.Removexattr(filepath.Join(src, "old"), "user.kept"))
+			testdest.Tool(t, "setfacl", "-b", filepath.Join(src, "old", "file"))
 			backup(t, 0, from, dest, remote...)
-			wantSame(t, src, current(t, dest), "--filter=-x btrfs.*", "--filter=-x system.*")
+			testdest.WantSame(t, src, testdest.CurrentPath(t, dest), "--filter=-x btrfs.*", "--filter=-x system.*")
 		})
 	}
 }
@@ -82,21 +83,21 @@ func TestCompressionOfDest(t *testing.T) {
 func TestCompressionOfTheSource(t *testing.T) {
 	t.Parallel()
 	src := filepath.Join(loopfs.New(t, "256M"), "source")
-	dest := newDest(t, "256M")
-	write(t, filepath.Join(src, "dir", "file"), "x")
-	tool(t, "btrfs", "property", "set", filepath.Join(src, "dir"), "compression", "zstd")
+	dest := testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "dir", "file"), "x")
+	testdest.Tool(t, "btrfs", "property", "set", filepath.Join(src, "dir"), "compression", "zstd")
 	backup(t, 0, src, dest)
-	if got := xattr(t, filepath.Join(current(t, dest), "dir"), compression); got != "zstd" {
+	if got := xattr(t, filepath.Join(testdest.CurrentPath(t, dest), "dir"), compression); got != "zstd" {
 		t.Errorf("compression %q in the backup", got)
 	}
 	backup(t, 0, src, dest)
-	wantSame(t, src, current(t, dest))
+	testdest.WantSame(t, src, testdest.CurrentPath(t, dest))
 	target := filepath.Join(loopfs.New(t, "256M"), "new")
 	testbin.Must(t, "restore", dest, "latest", "-t", target)
-	wantSame(t, current(t, dest), target)
-	tool(t, "btrfs", "property", "set", filepath.Join(src, "dir"), "compression", "")
+	testdest.WantSame(t, testdest.CurrentPath(t, dest), target)
+	testdest.Tool(t, "btrfs", "property", "set", filepath.Join(src, "dir"), "compression", "")
 	backup(t, 0, src, dest)
-	if got := xattr(t, filepath.Join(current(t, dest), "dir"), compression); got != "" {
+	if got := xattr(t, filepath.Join(testdest.CurrentPath(t, dest), "dir"), compression); got != "" {
 		t.Errorf("compression %q in the backup", got)
 	}
 }
@@ -105,13 +106,13 @@ func TestCompressionOfTheSource(t *testing.T) {
 func TestAttributesThatCannotBeHeld(t *testing.T) {
 	t.Parallel()
 	src := filepath.Join(loopfs.New(t, "256M"), "source")
-	write(t, filepath.Join(src, "dir", "file"), "x")
-	must(t, os.Link(filepath.Join(src, "dir", "file"), filepath.Join(src, "dir", "link")))
+	testdest.Write(t, filepath.Join(src, "dir", "file"), "x")
+	testdest.Must(t, os.Link(filepath.Join(src, "dir", "file"), filepath.Join(src, "dir", "link")))
 	for _, path := range []string{"dir", "dir/file"} {
-		tool(t, "btrfs", "property", "set", filepath.Join(src, path), "compression", "zstd")
+		testdest.Tool(t, "btrfs", "property", "set", filepath.Join(src, path), "compression", "zstd")
 	}
-	must(t, unix.Setxattr(filepath.Join(src, "dir"), "user.kept", []byte("y"), 0))
-	plain := newDest(t, "256M")
+	testdest.Must(t, unix.Setxattr(filepath.Join(src, "dir"), "user.kept", []byte("y"), 0))
+	plain := testdest.New(t, "256M")
 	backup(t, 0, src, plain)
 	target := filepath.Join(loopfs.NewFS(t, "64M", "ext4"), "new")
 	r := testbin.Must(t, "restore", plain, "latest", "-t", target)
@@ -122,10 +123,10 @@ func TestAttributesThatCannotBeHeld(t *testing.T) {
 	server := testserver.StartSSH(t)
 	remote := filepath.Join(loopfs.NewFS(t, "64M", "ext4"), "new")
 	testbin.Must(t, "restore", plain, "latest", "-t", "root@127.0.0.1:"+remote, "-e", server.Shell, "--overwrite=if-changed")
-	nocow := newDest(t, "256M", "nodatacow")
+	nocow := testdest.New(t, "256M", "nodatacow")
 	for i := range 3 {
-		write(t, filepath.Join(src, "dir", "file"), strings.Repeat("y", i+1))
+		testdest.Write(t, filepath.Join(src, "dir", "file"), strings.Repeat("y", i+1))
 		backup(t, 0, src, nocow)
-		wantSame(t, src, current(t, nocow), "--filter=-x btrfs.*", "--filter=-x system.*")
+		testdest.WantSame(t, src, testdest.CurrentPath(t, nocow), "--filter=-x btrfs.*", "--filter=-x system.*")
 	}
 }

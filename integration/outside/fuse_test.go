@@ -13,6 +13,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
@@ -109,12 +110,12 @@ func (f *oddFS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadR
 func mountOdd(t *testing.T, files ...oddFile) string {
 	t.Helper()
 	point := filepath.Join(t.TempDir(), "odd")
-	must(t, os.Mkdir(point, 0o755))
+	testdest.Must(t, os.Mkdir(point, 0o755))
 	raw := &oddFS{fuse.NewDefaultRawFileSystem(), files}
 	server, err := fuse.NewServer(raw, point, &fuse.MountOptions{FsName: "odd", Name: "odd", DisableReadDirPlus: true, DirectMount: true, DisableXAttrs: true})
-	must(t, err)
+	testdest.Must(t, err)
 	go server.Serve()
-	must(t, server.WaitMount())
+	testdest.Must(t, server.WaitMount())
 	t.Cleanup(func() {
 		if err := server.Unmount(); err != nil {
 			t.Error(err)
@@ -140,15 +141,15 @@ func TestFilesThatShareAnInodeNumber(t *testing.T) {
 		oddFile{name: "three", ino: 14, links: 2, size: -1, content: "one file by content"},
 		oddFile{name: "four", ino: 14, links: 2, size: -1, content: "one file by content"},
 	)
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	for range 2 {
 		r := backup(t, 0, src, dest)
 		wantSaid(t, r, "7 names have an inode number that is another file's too")
-		got := current(t, dest)
+		got := testdest.CurrentPath(t, dest)
 		for name, content := range map[string]string{
 			"a": "equal length 1", "b": "equal length 2", "c": "short", "d [*]": "not as short", "e": "three names", "g": "three names", "two": "one file",
 		} {
-			if have := read(t, filepath.Join(got, name)); have != content {
+			if have := testdest.Read(t, filepath.Join(got, name)); have != content {
 				t.Errorf("%s: %q, want %q", name, have, content)
 			}
 		}
@@ -172,14 +173,14 @@ func TestFilesThatSayTheyAreEmpty(t *testing.T) {
 		oddFile{name: "empty", ino: 12, links: 1, size: 0},
 		oddFile{name: "full", ino: 13, links: 1, size: -1, content: "something"},
 	)
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	r := backup(t, 0, src, dest, "--exclude=left*")
 	wantSaid(t, r, "1 file is empty by size and not by content")
 	wantSaid(t, r, "odd")
 	if strings.Contains(r.Stderr, "left out:") {
 		t.Error(r.Stderr)
 	}
-	if got := read(t, filepath.Join(current(t, dest), "full")); got != "something" {
+	if got := testdest.Read(t, filepath.Join(testdest.CurrentPath(t, dest), "full")); got != "something" {
 		t.Errorf("full: %q", got)
 	}
 }
@@ -188,10 +189,10 @@ func TestFilesThatSayTheyAreEmpty(t *testing.T) {
 func TestARemoteRsyncOfWholeSeconds(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartSSH(t)
-	src, dest := newSource(t), newDest(t, "256M")
-	write(t, filepath.Join(src, "file"), "x")
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "file"), "x")
 	old := filepath.Join(t.TempDir(), "rsync")
-	must(t, os.WriteFile(old, []byte("#!/bin/sh\nshift\nexec /usr/bin/rsync --server --protocol=30 \"$@\"\n"), 0o755))
+	testdest.Must(t, os.WriteFile(old, []byte("#!/bin/sh\nshift\nexec /usr/bin/rsync --server --protocol=30 \"$@\"\n"), 0o755))
 	remote := "root@127.0.0.1:" + src
 	for range 2 {
 		wantSaid(t, backup(t, 0, remote, dest, "-e", server.Shell, "--", "--rsync-path="+old), "--checksum compares contents")

@@ -13,27 +13,28 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
 // sparse makes a file of that size with a block of data every so often, or none.
 func sparse(t testing.TB, path string, size int64, every int64) {
 	t.Helper()
-	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	testdest.Must(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
-	must(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
-	must(t, f.Truncate(size))
+	testdest.Must(t, f.Truncate(size))
 	for at := every; every > 0 && at < size; at += every {
 		_, err := f.WriteAt(fmt.Appendf(nil, "data at %d of %s", at, path), at)
-		must(t, err)
+		testdest.Must(t, err)
 	}
 }
 
 func blocks(t testing.TB, path string) int64 {
 	t.Helper()
 	var st unix.Stat_t
-	must(t, unix.Stat(path, &st))
+	testdest.Must(t, unix.Stat(path, &st))
 	return st.Blocks * 512
 }
 
@@ -51,25 +52,25 @@ func TestHolesNeedNoSpace(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--no-inplace"}, {"--exclude=*.no"}, {"-x"}} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
-			src, dest := newSource(t), newDest(t, "1G")
-			write(t, filepath.Join(src, "small"), "x")
+			src, dest := newSource(t), testdest.New(t, "1G")
+			testdest.Write(t, filepath.Join(src, "small"), "x")
 			sparse(t, filepath.Join(src, "first"), 3<<30, 1<<30)
 			backup(t, 0, src, dest, args...)
 			check := func() {
 				t.Helper()
-				wantHoles(t, src, current(t, dest))
+				wantHoles(t, src, testdest.CurrentPath(t, dest))
 			}
 			check()
 			sparse(t, filepath.Join(src, "lastlog"), 3<<30, 0)
 			sparse(t, filepath.Join(src, "new", "dir", "image"), 3<<30, 500<<20)
 			sparse(t, filepath.Join(src, "excluded.no"), 3<<30, 500<<20)
 			backup(t, 0, src, dest, append(args, "--exclude=/excluded.no")...)
-			must(t, os.Remove(filepath.Join(src, "excluded.no")))
+			testdest.Must(t, os.Remove(filepath.Join(src, "excluded.no")))
 			sparse(t, filepath.Join(src, "new", "dir", "image"), 6<<30, 700<<20)
-			must(t, os.Truncate(filepath.Join(src, "small"), 3<<30))
+			testdest.Must(t, os.Truncate(filepath.Join(src, "small"), 3<<30))
 			backup(t, 0, src, dest, args...)
 			check()
-			must(t, os.Truncate(filepath.Join(src, "new", "dir", "image"), 1<<30))
+			testdest.Must(t, os.Truncate(filepath.Join(src, "new", "dir", "image"), 1<<30))
 			backup(t, 0, src, dest, args...)
 			check()
 		})
@@ -79,19 +80,19 @@ func TestHolesNeedNoSpace(t *testing.T) {
 // wantHoles is that files have the same size, data and holes; reading gigabytes of holes would take long.
 func wantHoles(t testing.TB, src, backup string) {
 	t.Helper()
-	must(t, filepath.Walk(src, func(path string, fi os.FileInfo, err error) error {
+	testdest.Must(t, filepath.Walk(src, func(path string, fi os.FileInfo, err error) error {
 		if err != nil || !fi.Mode().IsRegular() {
 			return err
 		}
 		rel, err := filepath.Rel(src, path)
-		must(t, err)
+		testdest.Must(t, err)
 		if a, b := dataOf(t, path), dataOf(t, filepath.Join(backup, rel)); a != b {
 			t.Errorf("%s: %s in the backup, %s in the source", rel, b, a)
 		}
 		wantSmall(t, filepath.Join(backup, rel), blocks(t, path)+1<<20)
 		return nil
 	}))
-	if diff := tool(t, "rsync", "-naHAX", "--numeric-ids", "--modify-window=-1", "--delete", "--itemize-changes", "--", src+"/", backup+"/"); diff != "" {
+	if diff := testdest.Tool(t, "rsync", "-naHAX", "--numeric-ids", "--modify-window=-1", "--delete", "--itemize-changes", "--", src+"/", backup+"/"); diff != "" {
 		t.Errorf("%s differs from %s:\n%s", backup, src, diff)
 	}
 }
@@ -100,10 +101,10 @@ func wantHoles(t testing.TB, src, backup string) {
 func dataOf(t testing.TB, path string) string {
 	t.Helper()
 	f, err := os.Open(path)
-	must(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	fi, err := f.Stat()
-	must(t, err)
+	testdest.Must(t, err)
 	text, buf := fmt.Sprint(fi.Size(), ":"), make([]byte, 1<<20)
 	for at := int64(0); at < fi.Size(); {
 		data, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
@@ -131,13 +132,13 @@ func dataOf(t testing.TB, path string) string {
 func TestHolesOfARemoteSource(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartSSH(t)
-	src, dest := newSource(t), newDest(t, "512M")
-	write(t, filepath.Join(src, "small"), "x")
+	src, dest := newSource(t), testdest.New(t, "512M")
+	testdest.Write(t, filepath.Join(src, "small"), "x")
 	remote := "root@127.0.0.1:" + src
 	backup(t, 0, remote, dest, "-e", server.Shell)
 	sparse(t, filepath.Join(src, "image"), 1<<30, 300<<20)
 	backup(t, 0, remote, dest, "-e", server.Shell)
-	wantHoles(t, src, current(t, dest))
+	wantHoles(t, src, testdest.CurrentPath(t, dest))
 }
 
 // A file in place keeps the blocks it shares with the backup before.
@@ -146,28 +147,28 @@ func TestHolesKeepSharedBlocks(t *testing.T) {
 	src := newSource(t)
 	disk := loopfs.New(t, "1G")
 	dest := filepath.Join(disk, "dest")
-	must(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
 	testbin.Must(t, "init", dest)
 	image := filepath.Join(src, "image")
 	f, err := os.Create(image)
-	must(t, err)
+	testdest.Must(t, err)
 	data := make([]byte, 100<<20)
 	for i := range data {
 		data[i] = byte(i>>12) ^ byte(i*7) | 1
 	}
 	_, err = f.WriteAt(data, 0)
-	must(t, err)
-	must(t, f.Truncate(300<<20))
+	testdest.Must(t, err)
+	testdest.Must(t, f.Truncate(300<<20))
 	backup(t, 0, src, dest)
 	before := used(t, disk)
 	for i := range 3 {
 		_, err = f.WriteAt([]byte("changed"), int64(10<<20*(i+1)))
-		must(t, err)
-		must(t, f.Truncate(int64(400+i)<<20))
+		testdest.Must(t, err)
+		testdest.Must(t, f.Truncate(int64(400+i)<<20))
 		backup(t, 0, src, dest)
-		wantSame(t, src, current(t, dest))
+		testdest.WantSame(t, src, testdest.CurrentPath(t, dest))
 	}
-	must(t, f.Close())
+	testdest.Must(t, f.Close())
 	took := used(t, disk) - before
 	t.Logf("three changes of one block in 100 MiB: %d B", took)
 	if took > 4<<20 {
@@ -178,21 +179,21 @@ func TestHolesKeepSharedBlocks(t *testing.T) {
 // used is what the data of a btrfs takes.
 func used(t testing.TB, dir string) int64 {
 	t.Helper()
-	tool(t, "sync", "-f", dir)
+	testdest.Tool(t, "sync", "-f", dir)
 	var st unix.Statfs_t
-	must(t, unix.Statfs(dir, &st))
+	testdest.Must(t, unix.Statfs(dir, &st))
 	return int64(st.Blocks-st.Bfree) * int64(st.Bsize)
 }
 
 // Time goes by data, not by size.
 func TestHolesCostNoTime(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "1G")
-	write(t, filepath.Join(src, "small"), "x")
+	src, dest := newSource(t), testdest.New(t, "1G")
+	testdest.Write(t, filepath.Join(src, "small"), "x")
 	sparse(t, filepath.Join(src, "image"), 20<<30, 5<<30)
 	start := time.Now()
-	tool(t, "cp", "--sparse=always", filepath.Join(src, "small"), filepath.Join(src, "warm"))
-	tool(t, "cp", filepath.Join(src, "image"), filepath.Join(filepath.Dir(dest), "copy"))
+	testdest.Tool(t, "cp", "--sparse=always", filepath.Join(src, "small"), filepath.Join(src, "warm"))
+	testdest.Tool(t, "cp", filepath.Join(src, "image"), filepath.Join(filepath.Dir(dest), "copy"))
 	cp := time.Since(start)
 	start = time.Now()
 	r := backup(t, 0, src, dest)
@@ -206,7 +207,7 @@ func TestHolesCostNoTime(t *testing.T) {
 	if first > 20*time.Second || second > 20*time.Second { // rsync took 103 s and 48 s
 		t.Errorf("20 GiB of holes took %v and %v", first, second)
 	}
-	if a, b := dataOf(t, filepath.Join(src, "image")), dataOf(t, filepath.Join(current(t, dest), "image")); a != b {
+	if a, b := dataOf(t, filepath.Join(src, "image")), dataOf(t, filepath.Join(testdest.CurrentPath(t, dest), "image")); a != b {
 		t.Errorf("%s in the backup, %s in the source", b, a)
 	}
 }
@@ -214,39 +215,45 @@ func TestHolesCostNoTime(t *testing.T) {
 // What the rules leave out is not copied, and costs nothing; what takes its place, or stands in its way, is right.
 func TestHolesAndTheRest(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "512M")
+	src, dest := newSource(t), testdest.New(t, "512M")
 	at := func(name string) string { return filepath.Join(src, name) }
 	sparse(t, at("dir/image"), 40<<20, 9<<20)
 	sparse(t, at("link/a"), 40<<20, 9<<20)
-	must(t, os.Link(at("link/a"), at("link/b")))
-	must(t, os.Symlink("image", at("dir/symlink")))
-	must(t, unix.Mkfifo(at("dir/fifo"), 0o600))
+	testdest.Must(t, os.Link(at("link/a"), at("link/b")))
+	testdest.Must(t, os.Symlink("image", at("dir/symlink")))
+	testdest.Must(t, unix.Mkfifo(at("dir/fifo"), 0o600))
 	sparse(t, at("skip/image"), 40<<20, 1<<20)
 	args := []string{"--exclude=/skip", "--exclude=*.tmp"}
 	backup(t, 0, src, dest, args...)
-	same := func() { t.Helper(); wantSame(t, src, current(t, dest), "--exclude=/skip", "--exclude=*.tmp") }
+	same := func() {
+		t.Helper()
+		testdest.WantSame(t, src, testdest.CurrentPath(t, dest), "--exclude=/skip", "--exclude=*.tmp")
+	}
 	same()
 	for i, change := range []func(){
-		func() { must(t, os.Remove(at("dir/symlink"))); sparse(t, at("dir/symlink"), 20<<20, 5<<20) },
-		func() { must(t, os.Remove(at("dir/fifo"))); sparse(t, at("dir/fifo"), 20<<20, 5<<20) },
-		func() { must(t, os.Remove(at("dir/fifo"))); sparse(t, at("dir/fifo/now a dir"), 20<<20, 5<<20) },
-		func() { must(t, os.RemoveAll(at("dir/fifo"))); sparse(t, at("dir/fifo"), 20<<20, 5<<20) },
-		func() { sparse(t, at("link/a"), 44<<20, 7<<20) },
-		func() { must(t, os.Remove(at("link/b"))); sparse(t, at("link/b"), 44<<20, 6<<20) },
-		func() { must(t, os.Chmod(at("dir/image"), 0o4755)); sparse(t, at("dir/image"), 45<<20, 8<<20) },
+		func() { testdest.Must(t, os.Remove(at("dir/symlink"))); sparse(t, at("dir/symlink"), 20<<20, 5<<20) },
+		func() { testdest.Must(t, os.Remove(at("dir/fifo"))); sparse(t, at("dir/fifo"), 20<<20, 5<<20) },
 		func() {
-			must(t, unix.Setxattr(at("dir/image"), "user.x", []byte("y"), 0))
-			must(t, os.Truncate(at("dir/image"), 20<<20))
+			testdest.Must(t, os.Remove(at("dir/fifo")))
+			sparse(t, at("dir/fifo/now a dir"), 20<<20, 5<<20)
+		},
+		func() { testdest.Must(t, os.RemoveAll(at("dir/fifo"))); sparse(t, at("dir/fifo"), 20<<20, 5<<20) },
+		func() { sparse(t, at("link/a"), 44<<20, 7<<20) },
+		func() { testdest.Must(t, os.Remove(at("link/b"))); sparse(t, at("link/b"), 44<<20, 6<<20) },
+		func() { testdest.Must(t, os.Chmod(at("dir/image"), 0o4755)); sparse(t, at("dir/image"), 45<<20, 8<<20) },
+		func() {
+			testdest.Must(t, unix.Setxattr(at("dir/image"), "user.x", []byte("y"), 0))
+			testdest.Must(t, os.Truncate(at("dir/image"), 20<<20))
 		},
 		func() { sparse(t, at("dir/new.tmp"), 20<<20, 1<<20); sparse(t, at("skip/more"), 20<<20, 1<<20) },
-		func() { must(t, os.RemoveAll(at("dir"))); must(t, os.Symlink("link", at("dir"))) },
-		func() { must(t, os.Remove(at("dir"))); sparse(t, at("dir/a"), 20<<20, 5<<20) },
+		func() { testdest.Must(t, os.RemoveAll(at("dir"))); testdest.Must(t, os.Symlink("link", at("dir"))) },
+		func() { testdest.Must(t, os.Remove(at("dir"))); sparse(t, at("dir/a"), 20<<20, 5<<20) },
 		// A hole where data was, and the other way round.
 		func() {
 			f, err := os.OpenFile(at("link/a"), os.O_RDWR, 0)
-			must(t, err)
-			must(t, unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, 20<<20))
-			must(t, f.Close())
+			testdest.Must(t, err)
+			testdest.Must(t, unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, 20<<20))
+			testdest.Must(t, f.Close())
 		},
 	} {
 		change()
@@ -263,10 +270,10 @@ func TestHolesOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	src := newSource(t)
 	dest := filepath.Join(loopfs.New(t, "1G"), "dest")
-	must(t, os.Mkdir(dest, 0o755))
-	must(t, os.Lchown(dest, 65534, 65534))
-	must(t, os.Chmod(filepath.Dir(src), 0o755))
-	must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Lchown(dest, 65534, 65534))
+	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
+	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
 	run := func(args ...string) {
 		t.Helper()
 		if r := through(t, nobody, args...); r.Exit != 0 {
@@ -277,10 +284,10 @@ func TestHolesOfAnOrdinaryUser(t *testing.T) {
 	for i := range 3 {
 		sparse(t, filepath.Join(src, "closed", "image"), 3<<30, int64(500+i)<<20)
 		sparse(t, filepath.Join(src, fmt.Sprint("new", i), "image"), 3<<30, 500<<20)
-		must(t, os.Chmod(filepath.Join(src, "closed", "image"), 0o444))
-		must(t, os.Chmod(filepath.Join(src, "closed"), 0o555))
-		tool(t, "chown", "-R", "65534:65534", src)
+		testdest.Must(t, os.Chmod(filepath.Join(src, "closed", "image"), 0o444))
+		testdest.Must(t, os.Chmod(filepath.Join(src, "closed"), 0o555))
+		testdest.Tool(t, "chown", "-R", "65534:65534", src)
 		run("backup", src, dest)
-		wantHoles(t, src, current(t, dest))
+		wantHoles(t, src, testdest.CurrentPath(t, dest))
 	}
 }

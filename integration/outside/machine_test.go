@@ -14,20 +14,21 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
 // A tree may be deeper than a process may have files open, for every verb that walks one.
 func TestADeepTreeAndFewOpenFiles(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "1G")
+	src, dest := newSource(t), testdest.New(t, "1G")
 	const depth = 150
 	dir := src
 	for i := range depth {
-		write(t, filepath.Join(dir, "file"), fmt.Sprint(i))
-		must(t, os.Link(filepath.Join(dir, "file"), filepath.Join(dir, "link")))
+		testdest.Write(t, filepath.Join(dir, "file"), fmt.Sprint(i))
+		testdest.Must(t, os.Link(filepath.Join(dir, "file"), filepath.Join(dir, "link")))
 		dir = filepath.Join(dir, "d")
-		must(t, os.Mkdir(dir, 0o755))
+		testdest.Must(t, os.Mkdir(dir, 0o755))
 	}
 	few := []string{"timeout", "300", "prlimit", "--nofile=180:180", "--"}
 	target := filepath.Join(filepath.Dir(dest), "target")
@@ -40,7 +41,7 @@ func TestADeepTreeAndFewOpenFiles(t *testing.T) {
 			t.Errorf("%d %q: exit %d\n%s%s", i, args, r.Exit, r.Stdout, r.Stderr)
 		}
 		if i < 2 {
-			write(t, filepath.Join(dir, "new"), fmt.Sprint(i))
+			testdest.Write(t, filepath.Join(dir, "new"), fmt.Sprint(i))
 		}
 	}
 }
@@ -50,19 +51,19 @@ func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	src := newSource(t)
 	dest := filepath.Join(loopfs.New(t, "512M"), "dest")
-	must(t, os.Mkdir(dest, 0o755))
-	must(t, os.Lchown(dest, 65534, 65534))
-	must(t, os.Chmod(filepath.Dir(src), 0o755))
-	must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Lchown(dest, 65534, 65534))
+	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
+	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
 	dir := src
 	for range 150 {
 		dir = filepath.Join(dir, "d")
-		write(t, filepath.Join(dir, "file"), "x")
+		testdest.Write(t, filepath.Join(dir, "file"), "x")
 	}
-	tool(t, "chown", "-R", "65534:65534", src)
+	testdest.Tool(t, "chown", "-R", "65534:65534", src)
 	few := append([]string{"timeout", "300", "prlimit", "--nofile=180:180", "--"}, nobody...)
 	rel, err := filepath.Rel(src, dir)
-	must(t, err)
+	testdest.Must(t, err)
 	for _, args := range [][]string{
 		{"init", dest}, {"backup", src, dest}, {"backup", src, dest}, {"history", dest, rel + "/file"}, {"history", dest, "d"},
 		{"ls", dest, "latest", rel}, {"ls", "-R", dest, "latest", "d"}, {"diff", dest, "latest~1", "latest"}, {"delete", dest, "latest~1"}, {"check", dest}, {"list", dest},
@@ -72,7 +73,7 @@ func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
 		}
 	}
 	left, err := os.ReadDir(dest)
-	must(t, err)
+	testdest.Must(t, err)
 	for _, e := range left {
 		if strings.HasPrefix(e.Name(), ".deleting") {
 			t.Errorf("%s is left", e.Name())
@@ -83,12 +84,12 @@ func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
 // Whoever starts a backup may stand in a directory that is gone.
 func TestTheWorkingDirectoryWasDeleted(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "256M")
-	write(t, filepath.Join(src, "file"), "x")
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "file"), "x")
 	gone := t.TempDir()
 	in := func(args ...string) (string, error) {
 		script := `cd "$1" && rmdir "$1" && shift && exec "$@"`
-		must(t, os.MkdirAll(gone, 0o755))
+		testdest.Must(t, os.MkdirAll(gone, 0o755))
 		out, err := exec.Command("sh", append([]string{"-c", script, "sh", gone, testbin.Path(t)}, args...)...).CombinedOutput()
 		return string(out), err
 	}
@@ -97,14 +98,14 @@ func TestTheWorkingDirectoryWasDeleted(t *testing.T) {
 			t.Errorf("%q: %v\n%s", args, err, out)
 		}
 	}
-	wantSame(t, src, current(t, dest))
+	testdest.WantSame(t, src, testdest.CurrentPath(t, dest))
 }
 
 // --one-file-system leaves automount points alone: looking at one must not mount it.
 func TestSurveyingMountsNothing(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "256M")
-	write(t, filepath.Join(src, "file"), "x")
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "file"), "x")
 	asked := automount(t, filepath.Join(src, "auto"))
 	backup(t, 0, src, dest, "-x")
 	backup(t, 0, src, dest, "-x")
@@ -117,14 +118,14 @@ func TestSurveyingMountsNothing(t *testing.T) {
 // at once.
 func automount(t *testing.T, point string) func() int {
 	t.Helper()
-	must(t, os.Mkdir(point, 0o755))
+	testdest.Must(t, os.Mkdir(point, 0o755))
 	requests, kernel, err := os.Pipe()
-	must(t, err)
+	testdest.Must(t, err)
 	options := fmt.Sprintf("fd=%d,pgrp=%d,minproto=5,maxproto=5,direct", kernel.Fd(), unix.Getpgrp())
 	// The kernel lets the process group of the daemon in without asking; the command gets another one.
-	must(t, unix.Mount("test", point, "autofs", 0, options))
+	testdest.Must(t, unix.Mount("test", point, "autofs", 0, options))
 	top, err := os.Open(point)
-	must(t, err)
+	testdest.Must(t, err)
 	count := make(chan int, 1)
 	go func() {
 		n := 0
@@ -144,7 +145,7 @@ func automount(t *testing.T, point string) func() int {
 		if !unmounted {
 			unmounted = true
 			top.Close()
-			must(t, unix.Unmount(point, unix.MNT_DETACH))
+			testdest.Must(t, unix.Unmount(point, unix.MNT_DETACH))
 			kernel.Close()
 			requests.Close()
 		}
@@ -165,13 +166,13 @@ func automount(t *testing.T, point string) func() int {
 // A fifo under the name of a file of rules would keep rsync, and the lock, for ever.
 func TestAFifoAsFileOfRules(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "256M")
-	write(t, filepath.Join(src, "sub", "file"), "x")
-	write(t, filepath.Join(src, "kept"), "x")
-	must(t, unix.Mkfifo(filepath.Join(src, "sub", ".rsync-filter"), 0o600))
-	must(t, unix.Mkfifo(filepath.Join(src, "sub", ".mine"), 0o600))
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "sub", "file"), "x")
+	testdest.Write(t, filepath.Join(src, "kept"), "x")
+	testdest.Must(t, unix.Mkfifo(filepath.Join(src, "sub", ".rsync-filter"), 0o600))
+	testdest.Must(t, unix.Mkfifo(filepath.Join(src, "sub", ".mine"), 0o600))
 	outside := filepath.Join(t.TempDir(), "rules")
-	must(t, unix.Mkfifo(outside, 0o600))
+	testdest.Must(t, unix.Mkfifo(outside, 0o600))
 	for _, args := range [][]string{
 		{"--", "-F"}, {"--", "-FF"}, {"--filter=: .rsync-filter"}, {"--filter=dir-merge,- .mine"}, {"--filter=:n- .mine"}, {"--", "-f", ": .mine"},
 		{"--exclude-from=" + outside}, {"--filter=. " + outside}, {"-n", "--", "-F"},
@@ -189,13 +190,13 @@ func TestAFifoAsFileOfRules(t *testing.T) {
 // A target that cannot keep the times of the files is named: the next restore takes every file for changed.
 func TestRestoreToCoarseTimes(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "256M")
-	write(t, filepath.Join(src, "sub", "file"), "x")
-	must(t, os.Chtimes(filepath.Join(src, "sub", "file"), time.Time{}, time.Unix(1700000001, 123456789)))
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "sub", "file"), "x")
+	testdest.Must(t, os.Chtimes(filepath.Join(src, "sub", "file"), time.Time{}, time.Unix(1700000001, 123456789)))
 	backup(t, 0, src, dest)
 	old := loopfs.NewImage(t, "64M", "ext4")
 	old.Unmount(t)
-	tool(t, "mkfs.ext4", "-q", "-F", "-I", "128", old.Image)
+	testdest.Tool(t, "mkfs.ext4", "-q", "-F", "-I", "128", old.Image)
 	old.Remount(t)
 	r := testbin.Must(t, "restore", dest, "latest", "-t", filepath.Join(old.Mount, "new"))
 	wantSaid(t, r, "keeps times to 1 s only")
@@ -209,13 +210,13 @@ func TestRestoreToCoarseTimes(t *testing.T) {
 // What a target of short times makes of a date that it has no room for is said too.
 func TestRestoreToShortTimes(t *testing.T) {
 	t.Parallel()
-	src, dest := newSource(t), newDest(t, "256M")
-	write(t, filepath.Join(src, "file"), "x")
-	must(t, os.Chtimes(filepath.Join(src, "file"), time.Time{}, time.Unix(4102444800, 0)))
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "file"), "x")
+	testdest.Must(t, os.Chtimes(filepath.Join(src, "file"), time.Time{}, time.Unix(4102444800, 0)))
 	backup(t, 0, src, dest)
 	old := loopfs.NewImage(t, "64M", "ext4")
 	old.Unmount(t)
-	tool(t, "mkfs.ext4", "-q", "-F", "-I", "128", old.Image)
+	testdest.Tool(t, "mkfs.ext4", "-q", "-F", "-I", "128", old.Image)
 	old.Remount(t)
 	r := testbin.Must(t, "restore", dest, "latest", "-t", filepath.Join(old.Mount, "new"))
 	wantSaid(t, r, "2038")

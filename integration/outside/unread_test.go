@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
@@ -20,26 +21,26 @@ func TestDeletionsBesideWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	src, disk := newSource(t), loopfs.New(t, "256M")
 	dest := filepath.Join(disk, "dest")
-	must(t, os.Mkdir(dest, 0o755))
-	must(t, os.Lchown(dest, 65534, 65534))
-	must(t, os.Chmod(filepath.Dir(src), 0o755))
-	must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Lchown(dest, 65534, 65534))
+	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
+	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
 	if r := through(t, nobody, "init", dest); r.Exit != 0 {
 		t.Fatal(r.Stderr)
 	}
 	for _, name := range []string{"gone/a", "gone/b", "dir/gone", "dir/stays", "private/kept", "private/sub/kept", "new\nline/kept", "file"} {
-		write(t, filepath.Join(src, name), name)
+		testdest.Write(t, filepath.Join(src, name), name)
 	}
-	tool(t, "chown", "-R", "65534:65534", src)
+	testdest.Tool(t, "chown", "-R", "65534:65534", src)
 	if r := through(t, nobody, "backup", src, dest); r.Exit != 0 {
 		t.Fatal(r.Stderr)
 	}
-	must(t, os.Chmod(filepath.Join(src, "private"), 0))
-	must(t, os.Chmod(filepath.Join(src, "new\nline"), 0))
-	must(t, os.RemoveAll(filepath.Join(src, "gone")))
-	must(t, os.Remove(filepath.Join(src, "dir", "gone")))
-	write(t, filepath.Join(src, "added"), "x")
-	tool(t, "chown", "-R", "65534:65534", src)
+	testdest.Must(t, os.Chmod(filepath.Join(src, "private"), 0))
+	testdest.Must(t, os.Chmod(filepath.Join(src, "new\nline"), 0))
+	testdest.Must(t, os.RemoveAll(filepath.Join(src, "gone")))
+	testdest.Must(t, os.Remove(filepath.Join(src, "dir", "gone")))
+	testdest.Write(t, filepath.Join(src, "added"), "x")
+	testdest.Tool(t, "chown", "-R", "65534:65534", src)
 	for range 2 {
 		r := through(t, nobody, "backup", src, dest)
 		if r.Exit != 3 {
@@ -57,17 +58,17 @@ func TestDeletionsBesideWhatCannotBeRead(t *testing.T) {
 		sameTimes(t, src, got)
 	}
 	// With a limit deletions count, as they do in any run.
-	must(t, os.RemoveAll(filepath.Join(src, "dir")))
-	must(t, os.Remove(filepath.Join(src, "file")))
+	testdest.Must(t, os.RemoveAll(filepath.Join(src, "dir")))
+	testdest.Must(t, os.Remove(filepath.Join(src, "file")))
 	if r := through(t, nobody, "backup", src, dest, "--max-delete-percent=10"); r.Exit != 13 {
 		t.Errorf("exit %d, want 13\n%s", r.Exit, r.Stderr)
 	}
-	must(t, os.Chmod(filepath.Join(src, "private"), 0o755))
-	must(t, os.Chmod(filepath.Join(src, "new\nline"), 0o755))
+	testdest.Must(t, os.Chmod(filepath.Join(src, "private"), 0o755))
+	testdest.Must(t, os.Chmod(filepath.Join(src, "new\nline"), 0o755))
 	if r := through(t, nobody, "backup", src, dest); r.Exit != 0 {
 		t.Errorf("exit %d, want 0\n%s", r.Exit, r.Stderr)
 	}
-	wantSame(t, src, current(t, dest), "--exclude=none")
+	testdest.WantSame(t, src, testdest.CurrentPath(t, dest), "--exclude=none")
 }
 
 func wantGone(t testing.TB, backup string, names ...string) {
@@ -82,9 +83,9 @@ func wantGone(t testing.TB, backup string, names ...string) {
 func sameTimes(t testing.TB, a, b string) {
 	t.Helper()
 	fa, err := os.Lstat(a)
-	must(t, err)
+	testdest.Must(t, err)
 	fb, err := os.Lstat(b)
-	must(t, err)
+	testdest.Must(t, err)
 	if !fa.ModTime().Equal(fb.ModTime()) {
 		t.Errorf("%s: %v, %s: %v", a, fa.ModTime(), b, fb.ModTime())
 	}
@@ -94,23 +95,23 @@ func sameTimes(t testing.TB, a, b string) {
 func TestDeletionsBesideWhatARemoteUserCannotRead(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartSSH(t)
-	src, dest := newSource(t), newDest(t, "256M")
-	must(t, os.Chmod(filepath.Dir(src), 0o755))
-	must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
+	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
 	for _, name := range []string{"gone/a", "dir/gone", "dir/stays", "private/kept", "file"} {
-		write(t, filepath.Join(src, name), name)
+		testdest.Write(t, filepath.Join(src, name), name)
 	}
 	// The other rsync runs as somebody who is not root.
 	args := []string{"-e", server.Shell, "--", "--rsync-path=" + strings.Join(nobody[:len(nobody)-1], " ") + " rsync"}
 	backup(t, 0, "root@127.0.0.1:"+src, dest, args...)
-	must(t, os.Chmod(filepath.Join(src, "private"), 0))
-	must(t, os.RemoveAll(filepath.Join(src, "gone")))
-	must(t, os.Remove(filepath.Join(src, "dir", "gone")))
+	testdest.Must(t, os.Chmod(filepath.Join(src, "private"), 0))
+	testdest.Must(t, os.RemoveAll(filepath.Join(src, "gone")))
+	testdest.Must(t, os.Remove(filepath.Join(src, "dir", "gone")))
 	for range 2 {
 		backup(t, 3, "root@127.0.0.1:"+src, dest, args...)
 		got := newest(t, dest)
 		wantGone(t, got, "gone", "dir/gone")
-		if read(t, filepath.Join(got, "private", "kept")) == "" {
+		if testdest.Read(t, filepath.Join(got, "private", "kept")) == "" {
 			t.Error("what could not be read is gone")
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
@@ -24,14 +25,14 @@ var keep30d = &rsbtbackup.PruneOptions{Policy: retention.Policy{Within: retentio
 // backupAt makes a backup at that time, and prunes as it says.
 func backupAt(t testing.TB, src, dest string, now time.Time, prune *rsbtbackup.PruneOptions) (*rsbtbackup.Report, error) {
 	t.Helper()
-	check(t, os.WriteFile(filepath.Join(src, "file"), []byte(now.String()), 0o644))
+	testdest.Must(t, os.WriteFile(filepath.Join(src, "file"), []byte(now.String()), 0o644))
 	return rsbtbackup.Backup(context.Background(), rsbtbackup.BackupOptions{Source: src, Dest: dest, Now: now, Prune: prune})
 }
 
 func backupsIn(t testing.TB, dest string) []string {
 	t.Helper()
 	l, err := rsbtbackup.List(context.Background(), dest)
-	check(t, err)
+	testdest.Must(t, err)
 	var all []string
 	for _, b := range l.Backups {
 		all = append(all, b.Name)
@@ -43,11 +44,11 @@ func backupsIn(t testing.TB, dest string) []string {
 // away. When the clock is right again, all goes on as before.
 func TestAClockAheadDeletesNothing(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t, "512M"), t.TempDir()
+	dest, src := testdest.New(t, "512M"), t.TempDir()
 	now := time.Now().Truncate(time.Minute)
 	for i := range 4 {
 		_, err := backupAt(t, src, dest, now.AddDate(0, 0, i-5), keep30d)
-		check(t, err)
+		testdest.Must(t, err)
 	}
 	before := backupsIn(t, dest)
 	for i := range 2 {
@@ -69,13 +70,13 @@ func TestAClockAheadDeletesNothing(t *testing.T) {
 		t.Fatalf("there are %q, there were %q", got, before)
 	}
 	r, err := backupAt(t, src, dest, now, keep30d)
-	check(t, err)
+	testdest.Must(t, err)
 	if got := backupsIn(t, dest); !slices.Equal(got, append(before, r.Name)) {
 		t.Fatalf("with the clock right there are %q, there were %q", got, before)
 	}
 	rotate.DryRun, rotate.Force = false, true
 	_, err = rsbtbackup.Prune(context.Background(), dest, rotate)
-	check(t, err)
+	testdest.Must(t, err)
 	if got := backupsIn(t, dest); len(got) == len(before)+1 {
 		t.Error("forced, it deletes nothing")
 	}
@@ -85,13 +86,13 @@ func TestAClockAheadDeletesNothing(t *testing.T) {
 // with the way to go on.
 func TestBackupPruneStops(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t, "512M"), t.TempDir()
+	dest, src := testdest.New(t, "512M"), t.TempDir()
 	for i := range 5 {
 		_, err := backupAt(t, src, dest, time.Now().AddDate(-3, 0, i), nil)
-		check(t, err)
+		testdest.Must(t, err)
 	}
 	r := testbin.Run(t, "backup", src, dest, "--prune", "--keep-within", "30d")
-	wantExit(t, r, 13)
+	testdest.WantExit(t, r, 13)
 	if n := len(backupsIn(t, dest)); n != 6 || !strings.Contains(r.Stderr, "--keep-within 30d --force") {
 		t.Errorf("%d backups\n%s", n, r.Stderr)
 	}
@@ -104,12 +105,12 @@ func TestBackupPruneStops(t *testing.T) {
 // TestNearlyAllIsNotDeletedUnasked follows prunes that deleted nothing.
 func TestNearlyAllIsNotDeletedUnasked(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t, "512M"), t.TempDir()
+	dest, src := testdest.New(t, "512M"), t.TempDir()
 	for i := range 8 {
 		_, err := backupAt(t, src, dest, time.Now().Add(time.Duration(i-9)*time.Hour), keep30d)
-		check(t, err)
+		testdest.Must(t, err)
 	}
-	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1"), 13)
+	testdest.WantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1"), 13)
 	if n := len(backupsIn(t, dest)); n != 8 {
 		t.Errorf("%d backups are left", n)
 	}
@@ -136,11 +137,11 @@ func TestBackupsThatCameInAnotherOrder(t *testing.T) {
 		},
 	} {
 		t.Run(how, func(t *testing.T) {
-			dest, src := newDest(t, "512M"), t.TempDir()
+			dest, src := testdest.New(t, "512M"), t.TempDir()
 			var all []string
 			for i := range 4 {
 				r, err := backupAt(t, src, dest, time.Now().AddDate(0, 0, i-5), nil)
-				check(t, err)
+				testdest.Must(t, err)
 				all = append(all, r.Name)
 			}
 			newest := all[len(all)-1]
@@ -148,7 +149,7 @@ func TestBackupsThatCameInAnotherOrder(t *testing.T) {
 			if how == "received" {
 				second = filepath.Join(loopfs.New(t, "512M"), "second")
 			}
-			check(t, os.Mkdir(second, 0o755))
+			testdest.Must(t, os.Mkdir(second, 0o755))
 			for _, name := range slices.Backward(all) {
 				bring(t, filepath.Join(dest, name), second)
 			}
@@ -167,9 +168,9 @@ func TestBackupsThatCameInAnotherOrder(t *testing.T) {
 			if cur, err := os.Readlink(filepath.Join(second, "cur")); err != nil || cur != newest {
 				t.Errorf("cur names %q, not %s: %v", cur, newest, err)
 			}
-			wantExit(t, testbin.Run(t, "delete", second, newest), 13)
+			testdest.WantExit(t, testbin.Run(t, "delete", second, newest), 13)
 			r, err := backupAt(t, src, second, time.Now(), nil)
-			if check(t, err); r.Base != newest {
+			if testdest.Must(t, err); r.Base != newest {
 				t.Errorf("the next backup is incremental on %s, not %s", r.Base, newest)
 			}
 			testbin.Must(t, "prune", second, "--keep-last=1")

@@ -10,6 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // A pin is durable at once, a deletion is not. A power cut after both must not
@@ -18,18 +19,18 @@ func TestAPowerCutAfterDeleteAndPin(t *testing.T) {
 	t.Parallel()
 	image := loopfs.NewNested(t, "512M")
 	dest := filepath.Join(image.Mount, "dest")
-	check(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
 	testbin.Must(t, "init", dest)
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	record(t, dest, "2020-01-03-00:00", rsbtbackup.Incomplete)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
-	syncAll(t, dest)
+	testdest.SyncAll(t, dest)
 
 	testbin.Must(t, "delete", dest, "2020-01-03-00:00", "--force")
 	testbin.Must(t, "pin", dest, "2020-01-01-00:00")
 	after := filepath.Join(image.CrashCopy(t), "dest")
 	listing, err := rsbtbackup.List(t.Context(), after)
-	check(t, err)
+	testdest.Must(t, err)
 	for _, b := range listing.Backups {
 		switch {
 		case b.Name == "2020-01-03-00:00" && b.Status != rsbtbackup.Incomplete:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // killed is a destination that is pruned again and again, and killed at it.
@@ -26,9 +27,9 @@ type killed struct {
 
 func newKilled(t testing.TB) *killed {
 	t.Helper()
-	k := &killed{dest: newDest(t, "512M"), digests: map[string]string{}}
+	k := &killed{dest: testdest.New(t, "512M"), digests: map[string]string{}}
 	k.outside = filepath.Join(filepath.Dir(k.dest), "outside")
-	write(t, k.outside+"/f", "outside")
+	testdest.Write(t, k.outside+"/f", "outside")
 	k.refill(t)
 	return k
 }
@@ -49,15 +50,15 @@ func (k *killed) refill(t testing.TB) {
 	}
 	old := filepath.Join(k.dest, made[2])
 	makeWritable(t, old)
-	newSubvolume(t, old+"/nested")
-	newSubvolume(t, old+"/nested/deeper")
-	write(t, old+"/nested/deeper/f", "1")
+	testdest.NewSubvolume(t, old+"/nested")
+	testdest.NewSubvolume(t, old+"/nested/deeper")
+	testdest.Write(t, old+"/nested/deeper/f", "1")
 	setReadOnly(t, old)
 	for _, name := range made {
 		k.digests[name] = digest(t, filepath.Join(k.dest, name))
 	}
 	_ = os.Remove(filepath.Join(k.dest, "cur"))
-	check(t, os.Symlink(made[7], filepath.Join(k.dest, "cur")))
+	testdest.Must(t, os.Symlink(made[7], filepath.Join(k.dest, "cur")))
 }
 
 func (k *killed) args() []string { return []string{"prune", k.dest, "--keep-last=3", "--force"} }
@@ -65,7 +66,7 @@ func (k *killed) args() []string { return []string{"prune", k.dest, "--keep-last
 // wantWholeOrGone is what must hold after a kill.
 func (k *killed) wantWholeOrGone(t testing.TB, when string) {
 	t.Helper()
-	left := names(t, k.dest)
+	left := testdest.Names(t, k.dest)
 	for _, name := range left {
 		if digest(t, filepath.Join(k.dest, name)) != k.digests[name] {
 			t.Errorf("%s: %s is not whole", when, name)
@@ -92,7 +93,7 @@ func (k *killed) wantWholeOrGone(t testing.TB, when string) {
 // wantFinished: the next prune does the rest.
 func (k *killed) wantFinished(t testing.TB, when string) {
 	t.Helper()
-	before := names(t, k.dest)
+	before := testdest.Names(t, k.dest)
 	r := testbin.Run(t, k.args()...)
 	if r.Exit != 0 {
 		t.Fatalf("%s: the next prune: exit %d\n%s", when, r.Exit, r.Stderr)
@@ -105,7 +106,7 @@ func (k *killed) wantFinished(t testing.TB, when string) {
 func readFile(t testing.TB, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(name)
-	check(t, err)
+	testdest.Must(t, err)
 	return string(data)
 }
 
@@ -115,7 +116,7 @@ func readFile(t testing.TB, name string) string {
 func (k *killed) traced(t testing.TB, call string, nth int) (met bool) {
 	t.Helper()
 	args := append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t)}, k.args()...)
-	r := finish(t, exec.Command("strace", args...))
+	r := testbin.Finish(t, exec.Command("strace", args...))
 	if r.Exit != -1 && r.Exit != 0 {
 		t.Fatalf("%s %d: exit %d\n%s", call, nth, r.Exit, r.Stderr)
 	}
@@ -162,7 +163,7 @@ func TestAPruneKilledAllAlong(t *testing.T) {
 	k := newKilled(t)
 	const want, most = 20, 60
 	log := filepath.Join(t.TempDir(), "strace")
-	finish(t, exec.Command("strace", append([]string{"-qq", "-o", log, testbin.Path(t)}, k.args()...)...))
+	testbin.Finish(t, exec.Command("strace", append([]string{"-qq", "-o", log, testbin.Path(t)}, k.args()...)...))
 	calls, often := map[string]int{}, 0
 	for line := range strings.Lines(readFile(t, log)) {
 		call, _, _ := strings.Cut(line, "(")
@@ -194,13 +195,13 @@ func TestAPruneKilledAllAlong(t *testing.T) {
 // changed nothing.
 func TestADeleteThatIsStoppedMovesCurBack(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00"}
 	madeUp(t, dest, days...)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	wantCur(t, dest, days[1])
-	r := finish(t, exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=symlinkat", "-e", "inject=symlinkat:signal=SIGTERM:when=1", testbin.Path(t), "delete", "--force", dest, "latest"))
-	wantExit(t, r, 143)
+	r := testbin.Finish(t, exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=symlinkat", "-e", "inject=symlinkat:signal=SIGTERM:when=1", testbin.Path(t), "delete", "--force", dest, "latest"))
+	testdest.WantExit(t, r, 143)
 	wantNames(t, dest, days...)
 	wantCur(t, dest, days[1])
 }
@@ -208,7 +209,7 @@ func TestADeleteThatIsStoppedMovesCurBack(t *testing.T) {
 // delete --force of the newest moves cur first.
 func TestADeleteOfTheNewestKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00")
 	points := 0
 	for _, call := range []string{"ioctl", "symlinkat", "renameat", "unlinkat", "fsync"} {
@@ -216,16 +217,16 @@ func TestADeleteOfTheNewestKilledAtEveryStep(t *testing.T) {
 			madeUp(t, dest, "2020-01-02-00:00")
 			testbin.Must(t, "prune", dest, "--keep-last=9")
 			args := []string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t), "delete", dest, "latest", "--force"}
-			r := finish(t, exec.Command("strace", args...))
+			r := testbin.Finish(t, exec.Command("strace", args...))
 			if r.Exit == 0 {
 				break
 			}
 			points++
-			if got, err := os.Readlink(filepath.Join(dest, "cur")); err != nil || !exists(filepath.Join(dest, got)) {
+			if got, err := os.Readlink(filepath.Join(dest, "cur")); err != nil || !testdest.Exists(filepath.Join(dest, got)) {
 				t.Errorf("killed at %s %d: cur: %q, %v", call, nth, got, err)
 			}
 			testbin.Must(t, "prune", dest, "--keep-last=9")
-			left := names(t, dest)
+			left := testdest.Names(t, dest)
 			wantCur(t, dest, left[len(left)-1])
 			wantTidy(t, dest)
 			if len(left) == 2 {

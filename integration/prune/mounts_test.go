@@ -11,13 +11,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
 // bind mounts from on to, until the end of the test or the function returned.
 func bind(t testing.TB, from, to string) (unmount func()) {
 	t.Helper()
-	check(t, unix.Mount(from, to, "", unix.MS_BIND, ""))
+	testdest.Must(t, unix.Mount(from, to, "", unix.MS_BIND, ""))
 	unmount = func() { _ = unix.Unmount(to, unix.MNT_DETACH) }
 	t.Cleanup(unmount)
 	return unmount
@@ -28,13 +29,13 @@ func bind(t testing.TB, from, to string) (unmount func()) {
 // last backup there was.
 func TestABackupMountedUnderAnotherName(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	for _, name := range []string{"2020-01-01-00:00", "2027-01-01-00:00"} {
 		dir := filepath.Join(dest, name)
-		check(t, os.Mkdir(dir, 0o755))
+		testdest.Must(t, os.Mkdir(dir, 0o755))
 		bind(t, filepath.Join(dest, days[2]), dir)
 		for _, args := range [][]string{{"delete", dest, name, "--force"}, {"pin", dest, name}, {"ls", dest, name}, {"verify", dest, name}, {"restore", dest, name, "--target=" + filepath.Join(t.TempDir(), "new")}} {
 			wantRefused(t, testbin.Run(t, args...), 2, "something is mounted there")
@@ -55,23 +56,23 @@ func TestABackupMountedUnderAnotherName(t *testing.T) {
 // may be the highest and make the newest one look expendable.
 func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00")
 	other := loopfs.New(t, "256M")
 	for range 20 { // a high id
-		newSubvolume(t, other+"/s")
-		check(t, os.Remove(other+"/s"))
+		testdest.NewSubvolume(t, other+"/s")
+		testdest.Must(t, os.Remove(other+"/s"))
 	}
-	newSubvolume(t, other+"/s")
+	testdest.NewSubvolume(t, other+"/s")
 	dir := filepath.Join(dest, "2026-01-03-00:00")
-	check(t, os.Mkdir(dir, 0o755))
+	testdest.Must(t, os.Mkdir(dir, 0o755))
 	bind(t, other+"/s", dir)
 	wantNames(t, dest, "2026-01-01-00:00", "2026-01-02-00:00")
 	testbin.Must(t, "prune", dest, "--keep-last=1")
 	wantNames(t, dest, "2026-01-02-00:00")
 	wantCur(t, dest, "2026-01-02-00:00")
 	src := t.TempDir()
-	write(t, src+"/f", "1")
+	testdest.Write(t, src+"/f", "1")
 	testbin.Must(t, "backup", src, dest, "--force")
 }
 
@@ -79,7 +80,7 @@ func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
 // is there again afterwards, and so is what is on record.
 func TestAMountHidesABackup(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
 	testbin.Must(t, "pin", dest, days[0], "--note=for ever")
@@ -102,9 +103,9 @@ func TestAMountHidesABackup(t *testing.T) {
 // said of sizes, nor deleted for the sake of them.
 func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	work := filepath.Join(filepath.Dir(dest), "work")
-	newSubvolume(t, work)
+	testdest.NewSubvolume(t, work)
 	random(t, filepath.Join(work, "shared"), 20*megabyte)
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
@@ -141,15 +142,15 @@ func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 // What is mounted on pending is neither resumed nor deleted.
 func TestAMountOnPending(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00")
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	src := t.TempDir()
-	write(t, src+"/f", "1")
+	testdest.Write(t, src+"/f", "1")
 	treasure := filepath.Join(filepath.Dir(dest), "treasure")
-	newSubvolume(t, treasure)
-	write(t, treasure+"/f", "treasure")
-	check(t, os.Mkdir(filepath.Join(dest, "pending"), 0o755))
+	testdest.NewSubvolume(t, treasure)
+	testdest.Write(t, treasure+"/f", "treasure")
+	testdest.Must(t, os.Mkdir(filepath.Join(dest, "pending"), 0o755))
 	unmount := bind(t, treasure, filepath.Join(dest, "pending"))
 	wantRefused(t, testbin.Run(t, "backup", src, dest, "-q"), 1, "pending")
 	unmount()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,20 +20,20 @@ func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"prune", "delete"} {
 		t.Run(verb, func(t *testing.T) {
-			dest := newDest(t, "256M")
+			dest := testdest.New(t, "256M")
 			madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 			old := filepath.Join(dest, "2020-01-01-00:00")
 			makeWritable(t, old)
-			newSubvolume(t, old+"/one")
-			newSubvolume(t, old+"/one/two\nlines \x1b[31m")
-			write(t, old+"/one/two\nlines \x1b[31m/d/f", "deep")
-			check(t, os.Mkdir(old+"/dir", 0o755))
-			snapshot(t, filepath.Join(dest, "2020-01-02-00:00"), old+"/dir/read-only", true)
+			testdest.NewSubvolume(t, old+"/one")
+			testdest.NewSubvolume(t, old+"/one/two\nlines \x1b[31m")
+			testdest.Write(t, old+"/one/two\nlines \x1b[31m/d/f", "deep")
+			testdest.Must(t, os.Mkdir(old+"/dir", 0o755))
+			testdest.Snapshot(t, filepath.Join(dest, "2020-01-02-00:00"), old+"/dir/read-only", true)
 			outside := filepath.Join(filepath.Dir(dest), "outside")
-			newSubvolume(t, outside)
-			write(t, outside+"/f", "outside")
-			check(t, os.Symlink(outside, old+"/link"))
-			check(t, os.Symlink("../../../outside", old+"/one/link"))
+			testdest.NewSubvolume(t, outside)
+			testdest.Write(t, outside+"/f", "outside")
+			testdest.Must(t, os.Symlink(outside, old+"/link"))
+			testdest.Must(t, os.Symlink("../../../outside", old+"/one/link"))
 			before := digest(t, outside) + digest(t, filepath.Join(dest, "2020-01-02-00:00"))
 			setReadOnly(t, old)
 
@@ -54,7 +55,7 @@ func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
 // neither the other deletions nor later runs.
 func TestABackupInUseStaysWhole(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	old := filepath.Join(dest, "2020-01-01-00:00")
 	before := digest(t, old)
@@ -63,21 +64,21 @@ func TestABackupInUseStaysWhole(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	r := testbin.Run(t, "prune", dest, "--keep-last=1")
-	wantExit(t, r, 1)
+	testdest.WantExit(t, r, 1)
 	wantNames(t, dest, "2020-01-01-00:00", "2020-01-03-00:00")
 	if digest(t, old) != before {
 		t.Error("the backup has changed")
 	}
 	// Nested, it is found out only when the outer one has lost its name.
 	makeWritable(t, old)
-	check(t, os.Mkdir(old+"/in", 0o755))
-	snapshot(t, old, old+"/in/nested", false)
+	testdest.Must(t, os.Mkdir(old+"/in", 0o755))
+	testdest.Snapshot(t, old, old+"/in/nested", false)
 	if out, err := exec.Command("btrfs", "subvolume", "set-default", old+"/in/nested").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1"), 1)
+	testdest.WantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1"), 1)
 	src := t.TempDir()
-	write(t, src+"/f", "1")
+	testdest.Write(t, src+"/f", "1")
 	testbin.Must(t, "backup", src, dest)
 	if out, err := exec.Command("btrfs", "subvolume", "set-default", "5", dest).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -89,52 +90,52 @@ func TestABackupInUseStaysWhole(t *testing.T) {
 func makeWritable(t testing.TB, path string) {
 	t.Helper()
 	f, err := btrfs.OpenDir(path)
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
-	check(t, btrfs.SetReadOnly(f, false))
+	testdest.Must(t, btrfs.SetReadOnly(f, false))
 }
 
 func setReadOnly(t testing.TB, path string) {
 	t.Helper()
 	f, err := btrfs.OpenDir(path)
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
-	check(t, btrfs.SetReadOnly(f, true))
+	testdest.Must(t, btrfs.SetReadOnly(f, true))
 }
 
 // What is mounted in a backup is not part of it: root's deletion detaches it,
 // and an ordinary user's stops there.
 func TestAMountInsideABackupKeepsItsFiles(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	treasure := t.TempDir()
-	write(t, treasure+"/d/f", "treasure")
-	check(t, os.Chmod(treasure, 0o777))
-	check(t, os.Chmod(treasure+"/d", 0o777))
+	testdest.Write(t, treasure+"/d/f", "treasure")
+	testdest.Must(t, os.Chmod(treasure, 0o777))
+	testdest.Must(t, os.Chmod(treasure+"/d", 0o777))
 	old := filepath.Join(dest, "2020-01-01-00:00")
 	for _, uid := range []uint32{nobody, 0} {
 		if uid != 0 {
 			makeWritable(t, old)
 			give(t, uid, dest)
 		}
-		check(t, unix.Mount(treasure, old+"/d1", "", unix.MS_BIND, ""))
-		r := finish(t, command(t, uid, "prune", dest, "--keep-last=1"))
+		testdest.Must(t, unix.Mount(treasure, old+"/d1", "", unix.MS_BIND, ""))
+		r := testbin.Finish(t, command(t, uid, "prune", dest, "--keep-last=1"))
 		// The mount follows the directory when the backup is renamed.
 		_ = unix.Unmount(old+"/d1", unix.MNT_DETACH)
 		_ = unix.Unmount(filepath.Join(dest, ".deleting-2020-01-01-00:00", "d1"), unix.MNT_DETACH)
-		if !exists(treasure + "/d/f") {
+		if !testdest.Exists(treasure + "/d/f") {
 			t.Fatalf("as uid %d: a file outside is gone\n%s%s", uid, r.Stdout, r.Stderr)
 		}
 		if uid != 0 {
-			wantExit(t, r, 1)
-			wantExit(t, finish(t, command(t, uid, "prune", dest, "--keep-last=1")), 0)
+			testdest.WantExit(t, r, 1)
+			testdest.WantExit(t, testbin.Finish(t, command(t, uid, "prune", dest, "--keep-last=1")), 0)
 			give(t, 0, dest)
 			old = filepath.Join(dest, "2020-01-02-00:00")
 			madeUp(t, dest, "2020-01-03-00:00")
 			testbin.Must(t, "prune", dest, "--keep-last=9")
 		} else {
-			wantExit(t, r, 0)
+			testdest.WantExit(t, r, 0)
 		}
 		wantTidy(t, dest)
 	}
@@ -143,13 +144,13 @@ func TestAMountInsideABackupKeepsItsFiles(t *testing.T) {
 // give makes everything in dest belong to a user.
 func give(t testing.TB, uid uint32, dest string) {
 	t.Helper()
-	for _, b := range names(t, dest) {
+	for _, b := range testdest.Names(t, dest) {
 		makeWritable(t, filepath.Join(dest, b))
 	}
 	if out, err := exec.Command("chown", "-hR", fmt.Sprintf("%d:%d", uid, uid), dest).CombinedOutput(); err != nil {
 		t.Fatalf("chown: %v: %s", err, out)
 	}
-	for _, b := range names(t, dest) {
+	for _, b := range testdest.Names(t, dest) {
 		setReadOnly(t, filepath.Join(dest, b))
 	}
 }

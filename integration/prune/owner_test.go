@@ -13,12 +13,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // asOwner runs the command as an ordinary user.
 func asOwner(t testing.TB, args ...string) testbin.Result {
 	t.Helper()
-	return finish(t, command(t, nobody, args...))
+	return testbin.Finish(t, command(t, nobody, args...))
 }
 
 func mustAsOwner(t testing.TB, args ...string) testbin.Result {
@@ -36,18 +37,18 @@ func ownersDest(t testing.TB, mountOpts ...string) (src, dest string) {
 	t.Helper()
 	mnt := loopfs.NewFS(t, "512M", "btrfs", mountOpts...)
 	src, dest = filepath.Join(mnt, "src"), filepath.Join(mnt, "dest")
-	check(t, os.Mkdir(dest, 0o755))
-	check(t, os.Chown(dest, nobody, nobody))
-	write(t, src+"/a/b/c/f", "1")
-	write(t, src+"/locked/d/f", "2")
-	write(t, src+"/read-only/d/f", "3")
-	write(t, src+"/no-search/f", "4")
-	check(t, os.Mkdir(src+"/empty", 0o755))
-	check(t, os.Mkdir(src+"/new\nline \x1b[31m \xff", 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Chown(dest, nobody, nobody))
+	testdest.Write(t, src+"/a/b/c/f", "1")
+	testdest.Write(t, src+"/locked/d/f", "2")
+	testdest.Write(t, src+"/read-only/d/f", "3")
+	testdest.Write(t, src+"/no-search/f", "4")
+	testdest.Must(t, os.Mkdir(src+"/empty", 0o755))
+	testdest.Must(t, os.Mkdir(src+"/new\nline \x1b[31m \xff", 0o755))
 	for i := range 300 {
-		write(t, fmt.Sprintf("%s/many/%d", src, i), "x")
+		testdest.Write(t, fmt.Sprintf("%s/many/%d", src, i), "x")
 	}
-	check(t, os.Symlink("/etc", src+"/link"))
+	testdest.Must(t, os.Symlink("/etc", src+"/link"))
 	chown(t, src)
 	mustAsOwner(t, "init", dest)
 	return src, dest
@@ -65,15 +66,15 @@ func chown(t testing.TB, dir string) {
 func threeBackups(t testing.TB, src, dest string) []string {
 	t.Helper()
 	mustAsOwner(t, "backup", src, dest)
-	check(t, os.Chmod(src+"/read-only", 0o555))
-	check(t, os.Chmod(src+"/read-only/d", 0o555))
+	testdest.Must(t, os.Chmod(src+"/read-only", 0o555))
+	testdest.Must(t, os.Chmod(src+"/read-only/d", 0o555))
 	mustAsOwner(t, "backup", src, dest)
-	check(t, os.Chmod(src+"/locked/d", 0))
-	check(t, os.Chmod(src+"/locked", 0))
-	check(t, os.Chmod(src+"/no-search", 0o400))
-	check(t, os.Chmod(src+"/empty", 0))
-	wantExit(t, asOwner(t, "backup", src, dest), 3)
-	return names(t, dest)
+	testdest.Must(t, os.Chmod(src+"/locked/d", 0))
+	testdest.Must(t, os.Chmod(src+"/locked", 0))
+	testdest.Must(t, os.Chmod(src+"/no-search", 0o400))
+	testdest.Must(t, os.Chmod(src+"/empty", 0))
+	testdest.WantExit(t, asOwner(t, "backup", src, dest), 3)
+	return testdest.Names(t, dest)
 }
 
 func TestTheWholeCycleAsAnOrdinaryUser(t *testing.T) {
@@ -118,24 +119,24 @@ func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
 	t.Parallel()
 	src, dest := ownersDest(t)
 	threeBackups(t, src, dest)
-	check(t, os.Chmod(src+"/no-search", 0o700))
+	testdest.Must(t, os.Chmod(src+"/no-search", 0o700))
 	mustAsOwner(t, "delete", dest, "latest", "--force")
 	for _, verb := range [][]string{{"prune", dest, "--keep-last=9"}, {"pin", dest, "latest~1"}, {"backup", src, dest}} {
 		mustAsOwner(t, "unpin", dest, "latest")
-		wantExit(t, asOwner(t, "backup", src, dest), 3)
-		before := names(t, dest)
+		testdest.WantExit(t, asOwner(t, "backup", src, dest), 3)
+		before := testdest.Names(t, dest)
 		doomed := before[len(before)-1]
 		kill := exec.Command("strace", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat", "-e", "inject=unlinkat:signal=SIGKILL:when=50", testbin.Path(t), "delete", dest, doomed, "--force")
-		wantExit(t, finish(t, asUser(nobody, kill)), -1)
-		if !exists(filepath.Join(dest, ".deleting-"+doomed)) {
+		testdest.WantExit(t, testbin.Finish(t, testbin.As(nobody, kill)), -1)
+		if !testdest.Exists(filepath.Join(dest, ".deleting-"+doomed)) {
 			t.Fatalf("nothing is left of %s: killed too late", doomed)
 		}
 		wantNames(t, dest, before[:len(before)-1]...)
 		r := asOwner(t, verb...)
 		if verb[0] != "backup" {
-			wantExit(t, r, 0)
+			testdest.WantExit(t, r, 0)
 		} else {
-			wantExit(t, r, 3)
+			testdest.WantExit(t, r, 3)
 		}
 		if verb[0] == "pin" { // repairs nothing: it does not take the lock
 			continue
@@ -155,7 +156,7 @@ func TestAnOwnersDeletionStopsWithoutTheLock(t *testing.T) {
 	made := threeBackups(t, src, dest)
 	again := "inject=flock:error=EIO:when=4" // after those to tidy up, to delete, and to let go
 	cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-P", filepath.Join(dest, ".log", "records"), "-e", "trace=flock", "-e", again, testbin.Path(t), "delete", dest, "--force", made[0], made[1])
-	wantRefused(t, finish(t, asUser(nobody, cmd)), 1, "flock")
+	wantRefused(t, testbin.Finish(t, testbin.As(nobody, cmd)), 1, "flock")
 	wantNames(t, dest, made[1:]...)
 	mustAsOwner(t, "prune", dest, "--keep-last=9")
 	wantTidy(t, dest)
@@ -173,10 +174,10 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	}
 	trash := filepath.Join(dest, ".deleting-"+made[0])
 	kills := 0
-	for nth := 1; exists(filepath.Join(dest, made[0])) || exists(trash); nth++ {
+	for nth := 1; testdest.Exists(filepath.Join(dest, made[0])) || testdest.Exists(trash); nth++ {
 		for _, call := range []string{"unlinkat", "openat2"} {
 			kill := exec.Command("strace", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t), "delete", dest, made[0])
-			if r := finish(t, asUser(nobody, kill)); r.Exit == -1 {
+			if r := testbin.Finish(t, testbin.As(nobody, kill)); r.Exit == -1 {
 				kills++
 			}
 		}
@@ -204,14 +205,14 @@ func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
 		t.Run(strings.Join(append(options, "mount"), " "), func(t *testing.T) {
 			mnt := loopfs.NewFS(t, "512M", "btrfs", options...)
 			dest := filepath.Join(mnt, "dest")
-			check(t, os.Mkdir(dest, 0o755))
-			check(t, os.Chown(dest, nobody, nobody))
+			testdest.Must(t, os.Mkdir(dest, 0o755))
+			testdest.Must(t, os.Chown(dest, nobody, nobody))
 			mustAsOwner(t, "init", dest)
 			days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00", "2026-01-04-00:00"}
 			madeUp(t, dest, days...)
 			mustAsOwner(t, "prune", dest, "--keep-last=9")
 			makeWritable(t, filepath.Join(dest, days[0]))
-			newSubvolume(t, filepath.Join(dest, days[0], "nested"))
+			testdest.NewSubvolume(t, filepath.Join(dest, days[0], "nested"))
 			setReadOnly(t, filepath.Join(dest, days[0]))
 			makeWritable(t, filepath.Join(dest, days[1]))
 			before := map[string]string{}
@@ -220,11 +221,11 @@ func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
 			}
 			for range 2 {
 				r := asOwner(t, "prune", dest, "--keep-last=1")
-				wantExit(t, r, 1)
+				testdest.WantExit(t, r, 1)
 				if !strings.Contains(r.Stderr, days[0]+": operation not permitted") || !strings.Contains(r.Stderr, "hint: sudo ") {
 					t.Errorf("it says:\n%s", r.Stderr)
 				}
-				wantExit(t, asOwner(t, "delete", dest, "--force", "latest", days[1]), 1)
+				testdest.WantExit(t, asOwner(t, "delete", dest, "--force", "latest", days[1]), 1)
 				wantNames(t, dest, days...)
 				wantCur(t, dest, days[3])
 				wantTidy(t, dest)
@@ -246,9 +247,9 @@ func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
 func readOnly(t testing.TB, path string) bool {
 	t.Helper()
 	f, err := btrfs.OpenDir(path)
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	ro, err := btrfs.ReadOnly(f)
-	check(t, err)
+	testdest.Must(t, err)
 	return ro
 }

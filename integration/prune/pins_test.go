@@ -14,12 +14,13 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
 func TestPinsHold(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	days := []string{"2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00"}
 	madeUp(t, dest, days...)
 	testbin.Must(t, "pin", dest, days[0], "--note", "esc \x1b[31m")
@@ -27,8 +28,8 @@ func TestPinsHold(t *testing.T) {
 		t.Errorf("list says nothing of a pin:\n%s", r.Stdout)
 	}
 	testbin.Must(t, "rotate", dest, "1d")
-	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1", "--min-free=99%", "-n"), 14)
-	wantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1", "--min-free=99%"), 14)
+	testdest.WantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1", "--min-free=99%", "-n"), 14)
+	testdest.WantExit(t, testbin.Run(t, "prune", dest, "--keep-last=1", "--min-free=99%"), 14)
 	wantNames(t, dest, days[0], days[2])
 	wantRefused(t, testbin.Run(t, "delete", dest, days[0]), 13, `esc \x1b[31m`)
 	testbin.Must(t, "unpin", dest, days[0])
@@ -40,10 +41,10 @@ func TestPinsHold(t *testing.T) {
 // A record that can not be read may hold a pin.
 func TestAnUnreadableRecordCountsAsAPin(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	testbin.Must(t, "pin", dest, "latest")
-	write(t, recordPath(dest, "2020-01-01-00:00"), `{"version":9}`)
+	testdest.Write(t, recordPath(dest, "2020-01-01-00:00"), `{"version":9}`)
 	testbin.Must(t, "prune", dest, "--keep-last=1")
 	wantNames(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	wantRefused(t, testbin.Run(t, "delete", dest, "2020-01-01"), 13, "may be pinned")
@@ -54,13 +55,13 @@ func TestAnUnreadableRecordCountsAsAPin(t *testing.T) {
 
 func TestPinDuringABackup(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	backup, release := heldBackup(t, dest, "--prune", "--keep-last=1")
 	testbin.Must(t, "pin", dest, "2020-01-01-00:00")
 	release()
-	check(t, backup.Wait())
-	if got := names(t, dest); len(got) != 2 || got[0] != "2020-01-01-00:00" {
+	testdest.Must(t, backup.Wait())
+	if got := testdest.Names(t, dest); len(got) != 2 || got[0] != "2020-01-01-00:00" {
 		t.Errorf("left: %q", got)
 	}
 }
@@ -72,7 +73,7 @@ func TestPinBetweenPlanAndDelete(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"new record", "renamed over", "written into"} {
 		t.Run(how, func(t *testing.T) {
-			dest := newDest(t, "256M")
+			dest := testdest.New(t, "256M")
 			days := []string{"2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00"}
 			madeUp(t, dest, days...)
 			testbin.Must(t, "pin", dest, days[2])
@@ -81,25 +82,25 @@ func TestPinBetweenPlanAndDelete(t *testing.T) {
 				record(t, dest, days[1], rsbtbackup.Complete)
 			}
 			records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
-			check(t, err)
+			testdest.Must(t, err)
 			defer records.Close()
-			check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
+			testdest.Must(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
 
 			prune := command(t, 0, "prune", dest, "--keep-last=1")
 			var out strings.Builder
 			prune.Stdout, prune.Stderr = &out, &out
-			check(t, prune.Start())
-			waitFor(t, "prune to wait for the records", func() bool { return waitsForRecords(t, prune.Process.Pid, dest) })
+			testdest.Must(t, prune.Start())
+			testdest.WaitFor(t, "prune to wait for the records", func() bool { return waitsForRecords(t, prune.Process.Pid, dest) })
 			data, err := json.Marshal(rsbtbackup.Record{Version: 1, Name: days[0], Status: rsbtbackup.Complete, Pin: &rsbtbackup.PinInfo{}})
-			check(t, err)
+			testdest.Must(t, err)
 			name := recordPath(dest, days[0])
 			if how == "renamed over" {
 				name += ".new"
 			}
-			write(t, name, string(data))
-			check(t, os.Rename(name, recordPath(dest, days[0])))
-			check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
-			check(t, prune.Wait())
+			testdest.Write(t, name, string(data))
+			testdest.Must(t, os.Rename(name, recordPath(dest, days[0])))
+			testdest.Must(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
+			testdest.Must(t, prune.Wait())
 			wantNames(t, dest, days[0], days[2])
 			if !strings.Contains(out.String(), "1 backup deleted, 2 kept") {
 				t.Errorf("prune said:\n%s", out.String())
@@ -132,21 +133,21 @@ func waitsForRecords(t testing.TB, pid int, dest string) bool {
 // Whoever waits for the records can be stopped, and then has changed nothing.
 func TestWaitingForTheRecordsEnds(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	days := []string{"2020-01-01-00:00", "2020-01-02-00:00"}
 	madeUp(t, dest, days...)
 	testbin.Must(t, "pin", dest, days[1])
 	records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
-	check(t, err)
+	testdest.Must(t, err)
 	defer records.Close()
-	check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
+	testdest.Must(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
 	for _, args := range [][]string{{"pin", dest, days[0]}, {"unpin", dest, days[1]}, {"delete", dest, days[0]}, {"prune", dest, "--keep-last=1"}} {
 		cmd := command(t, 0, args...)
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, &out
-		check(t, cmd.Start())
-		waitFor(t, args[0]+" to wait for the records", func() bool { return waitsForRecords(t, cmd.Process.Pid, dest) })
-		check(t, cmd.Process.Signal(unix.SIGTERM))
+		testdest.Must(t, cmd.Start())
+		testdest.WaitFor(t, args[0]+" to wait for the records", func() bool { return waitsForRecords(t, cmd.Process.Pid, dest) })
+		testdest.Must(t, cmd.Process.Signal(unix.SIGTERM))
 		_ = cmd.Wait()
 		if code := cmd.ProcessState.ExitCode(); code != 143 {
 			t.Errorf("%s: exit %d, want 143\n%s", args[0], code, out.String())
@@ -157,10 +158,10 @@ func TestWaitingForTheRecordsEnds(t *testing.T) {
 			t.Errorf("%s: took %v to give up", args[0], took)
 		}
 	}
-	check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
+	testdest.Must(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
 	wantNames(t, dest, days...)
 	listing, err := rsbtbackup.List(t.Context(), dest)
-	check(t, err)
+	testdest.Must(t, err)
 	if listing.Backups[0].Pinned() || !listing.Backups[1].Pinned() {
 		t.Error("a pin has changed")
 	}
@@ -170,30 +171,30 @@ func TestWaitingForTheRecordsEnds(t *testing.T) {
 // where it was told not to wait for another run, and can be stopped meanwhile.
 func TestABackupWaitsForTheRecords(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00")
 	testbin.Must(t, "pin", dest, "latest")
 	for _, stop := range []bool{true, false} {
 		backup, release := heldBackup(t, dest, "--force", "--lock-wait=1")
 		records, err := os.Open(filepath.Dir(recordPath(dest, "x")))
-		check(t, err)
+		testdest.Must(t, err)
 		defer records.Close()
-		check(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
+		testdest.Must(t, unix.Flock(int(records.Fd()), unix.LOCK_EX))
 		release()
-		waitFor(t, "the backup to wait for the records", func() bool { return waitsForRecords(t, backup.Process.Pid, dest) })
-		before := names(t, dest)
+		testdest.WaitFor(t, "the backup to wait for the records", func() bool { return waitsForRecords(t, backup.Process.Pid, dest) })
+		before := testdest.Names(t, dest)
 		if stop {
-			check(t, backup.Process.Signal(unix.SIGTERM))
-			waitFor(t, "the backup to end", func() bool { return !exists(fmt.Sprintf("/proc/%d/fd/3", backup.Process.Pid)) })
+			testdest.Must(t, backup.Process.Signal(unix.SIGTERM))
+			testdest.WaitFor(t, "the backup to end", func() bool { return !testdest.Exists(fmt.Sprintf("/proc/%d/fd/3", backup.Process.Pid)) })
 		} else {
 			time.Sleep(2 * time.Second) // longer than it was told
 		}
-		check(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
+		testdest.Must(t, unix.Flock(int(records.Fd()), unix.LOCK_UN))
 		err = backup.Wait()
 		if code := backup.ProcessState.ExitCode(); stop && code != 143 || !stop && err != nil {
 			t.Errorf("stopped: %v, exit %d", stop, code)
 		}
-		if published := len(names(t, dest)) > len(before); published == stop {
+		if published := len(testdest.Names(t, dest)) > len(before); published == stop {
 			t.Errorf("stopped: %v, published: %v", stop, published)
 		}
 	}
@@ -207,15 +208,15 @@ func TestABackupWaitsForTheRecords(t *testing.T) {
 func heldBackup(t testing.TB, dest string, args ...string) (backup *exec.Cmd, release func()) {
 	t.Helper()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "src", "f"), "1")
+	testdest.Write(t, filepath.Join(dir, "src", "f"), "1")
 	rsync, started, gate := filepath.Join(dir, "rsync"), filepath.Join(dir, "started"), filepath.Join(dir, "gate")
 	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *--version*) ;; *) : >%s; while [ ! -e %s ]; do sleep 0.05; done;; esac\nexec rsync \"$@\"\n", started, gate)
-	write(t, rsync, script)
-	check(t, os.Chmod(rsync, 0o755))
+	testdest.Write(t, rsync, script)
+	testdest.Must(t, os.Chmod(rsync, 0o755))
 	backup = command(t, 0, append([]string{"backup", filepath.Join(dir, "src"), dest, "--rsync=" + rsync}, args...)...)
-	check(t, backup.Start())
-	waitFor(t, "rsync to start", func() bool { return exists(started) })
-	release = func() { write(t, gate, "") }
+	testdest.Must(t, backup.Start())
+	testdest.WaitFor(t, "rsync to start", func() bool { return testdest.Exists(started) })
+	release = func() { testdest.Write(t, gate, "") }
 	t.Cleanup(func() {
 		release()
 		_ = backup.Wait() // a test that failed has not
@@ -225,7 +226,7 @@ func heldBackup(t testing.TB, dest string, args ...string) (backup *exec.Cmd, re
 
 func TestPruneWhileABackupRuns(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	backup, release := heldBackup(t, dest)
 	for _, args := range [][]string{{"prune", dest, "--keep-last=1"}, {"rotate", dest, "1d"}, {"delete", dest, "2020-01-01-00:00"}} {
@@ -234,11 +235,11 @@ func TestPruneWhileABackupRuns(t *testing.T) {
 	wantNames(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	testbin.Must(t, "prune", dest, "--keep-last=1", "-n")
 	waiting := command(t, 0, "prune", dest, "--keep-last=1", "--lock-wait=10m")
-	check(t, waiting.Start())
+	testdest.Must(t, waiting.Start())
 	release()
-	check(t, backup.Wait())
-	check(t, waiting.Wait())
-	if got := names(t, dest); len(got) != 1 || got[0] < "2026" {
+	testdest.Must(t, backup.Wait())
+	testdest.Must(t, waiting.Wait())
+	if got := testdest.Names(t, dest); len(got) != 1 || got[0] < "2026" {
 		t.Errorf("left: %q", got)
 	}
 }

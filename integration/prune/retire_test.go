@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // page returns the commands of docs/RETIRING.md that have word in them, for dest.
 func page(t *testing.T, dest, word string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/RETIRING.md")
-	check(t, err)
+	testdest.Must(t, err)
 	for block := range strings.SplitSeq(string(text), "\n\n") {
 		if strings.HasPrefix(block, "    ") && strings.Contains(block, word) {
 			return strings.ReplaceAll(strings.ReplaceAll(block, "/backup/etc", dest), "rsbtbackup ", testbin.Path(t)+" ")
@@ -37,9 +38,9 @@ func shell(t *testing.T, commands string) {
 func TestADestIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for _, rmFirst := range []bool{false, true} {
-		dest, src := newDest(t, "512M"), t.TempDir()
+		dest, src := testdest.New(t, "512M"), t.TempDir()
 		for range 3 {
-			check(t, os.WriteFile(filepath.Join(src, "file"), []byte("x"), 0o644))
+			testdest.Must(t, os.WriteFile(filepath.Join(src, "file"), []byte("x"), 0o644))
 			testbin.Must(t, "backup", src, dest)
 		}
 		if rmFirst {
@@ -48,7 +49,7 @@ func TestADestIsGivenUp(t *testing.T) {
 			}
 			for _, verb := range [][]string{{"list", dest}, {"delete", dest, "latest"}, {"backup", src, dest}} {
 				r := testbin.Run(t, verb...)
-				wantExit(t, r, 10)
+				testdest.WantExit(t, r, 10)
 				if !strings.Contains(r.Stderr, "holds 3 backups: init makes it one again") || !strings.Contains(r.Stderr, "init "+dest) {
 					t.Errorf("%q does not say what is left, and what to do:\n%s", verb, r.Stderr)
 				}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
@@ -32,7 +33,7 @@ func TestRulesOnDisk(t *testing.T) {
 		{"two rules", []string{"--keep-last=1", "--keep-yearly=1"}, days[5:]},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dest := newDest(t, "256M")
+			dest := testdest.New(t, "256M")
 			madeUp(t, dest, days...)
 			keep := plan(t, append([]string{"prune", dest}, tt.args...)...)
 			wantNames(t, dest, days...)
@@ -40,7 +41,7 @@ func TestRulesOnDisk(t *testing.T) {
 			wantNames(t, dest, tt.want...)
 			wantCur(t, dest, days[len(days)-1])
 			for _, name := range days {
-				if kept := exists(filepath.Join(dest, name)); kept != keep[name].Keep {
+				if kept := testdest.Exists(filepath.Join(dest, name)); kept != keep[name].Keep {
 					t.Errorf("%s: planned to keep: %v, kept: %v", name, keep[name].Keep, kept)
 				}
 				if said := strings.Contains(r.Stdout, "deleted "+name+": "); said == keep[name].Keep {
@@ -58,16 +59,16 @@ func TestRulesOnDisk(t *testing.T) {
 // another machine. What has just been made is not 13 hours old elsewhere.
 func TestAgesDoNotDependOnTheTimeZone(t *testing.T) {
 	t.Parallel()
-	dest, src := newDest(t, "256M"), t.TempDir()
+	dest, src := testdest.New(t, "256M"), t.TempDir()
 	now := time.Now()
 	for range 2 {
 		_, err := rsbtbackup.Backup(t.Context(), rsbtbackup.BackupOptions{Source: src, Dest: dest, Now: now.UTC()})
-		check(t, err)
+		testdest.Must(t, err)
 	}
 	for _, hours := range []int{13, -11} {
 		there := time.FixedZone("there", hours*3600)
 		report, err := rsbtbackup.Prune(t.Context(), dest, rsbtbackup.PruneOptions{Policy: retention.Policy{Age: retention.Span{Hours: 3}}, Now: now.Add(time.Hour).In(there)})
-		check(t, err)
+		testdest.Must(t, err)
 		for _, d := range report.Decisions {
 			if !d.Keep || !d.Time.Equal(now.Truncate(time.Second)) {
 				t.Errorf("%d hours away %s is of %v and goes", hours, d.Name, d.Time)
@@ -81,10 +82,10 @@ func TestAgesDoNotDependOnTheTimeZone(t *testing.T) {
 
 func TestRotateNeverDeletesTheNewestCompleteBackup(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	record(t, dest, "2020-01-03-00:00", rsbtbackup.Incomplete)
-	wantExit(t, testbin.Run(t, "rotate", dest, "30d"), 13) // years have gone by
+	testdest.WantExit(t, testbin.Run(t, "rotate", dest, "30d"), 13) // years have gone by
 	wantNames(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	testbin.Must(t, "rotate", dest, "30d", "--force")
 	wantNames(t, dest, "2020-01-02-00:00", "2020-01-03-00:00")
@@ -98,7 +99,7 @@ func TestRotateNeverDeletesTheNewestCompleteBackup(t *testing.T) {
 
 func TestAnIncompleteBackupStandsInForNoCompleteOne(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00", "2026-01-04-00:00")
 	record(t, dest, "2026-01-02-00:00", rsbtbackup.Incomplete)
 	record(t, dest, "2026-01-04-00:00", rsbtbackup.Incomplete)
@@ -110,21 +111,21 @@ func TestAnIncompleteBackupStandsInForNoCompleteOne(t *testing.T) {
 
 func TestBackupThenPrune(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	src := t.TempDir()
-	write(t, filepath.Join(src, "f"), "1")
+	testdest.Write(t, filepath.Join(src, "f"), "1")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00")
 	r := testbin.Must(t, "backup", src, dest, "--prune", "--keep-last=2")
 	if !strings.Contains(r.Stdout, "deleted 2020-01-01-00:00: ") || !strings.Contains(r.Stdout, "1 backup deleted, 2 kept") {
 		t.Errorf("no word of it:\n%s", r.Stdout)
 	}
-	if got := names(t, dest); len(got) != 2 || got[0] != "2020-01-02-00:00" {
+	if got := testdest.Names(t, dest); len(got) != 2 || got[0] != "2020-01-02-00:00" {
 		t.Errorf("left: %q", got)
 	}
 	// Nothing is published, so nothing is deleted.
-	wantExit(t, testbin.Run(t, "backup", src+"/missing", dest, "--prune", "--keep-last=1"), 12)
+	testdest.WantExit(t, testbin.Run(t, "backup", src+"/missing", dest, "--prune", "--keep-last=1"), 12)
 	testbin.Must(t, "backup", src, dest, "--prune", "--keep-last=1", "-n")
-	if got := names(t, dest); len(got) != 2 {
+	if got := testdest.Names(t, dest); len(got) != 2 {
 		t.Errorf("left: %q", got)
 	}
 	wantTidy(t, dest)
@@ -132,13 +133,13 @@ func TestBackupThenPrune(t *testing.T) {
 
 func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-02-12:00"}
 	madeUp(t, dest, days...)
-	check(t, os.Mkdir(filepath.Join(dest, "2026-01-03-00:00"), 0o755))
-	write(t, filepath.Join(dest, "2026-01-03-00:00", "f"), "plain")
-	write(t, filepath.Join(dest, "foreign", "f"), "foreign")
-	write(t, filepath.Join(dest, ".deleting-2026-01-01-00:00"), "a file of somebody")
+	testdest.Must(t, os.Mkdir(filepath.Join(dest, "2026-01-03-00:00"), 0o755))
+	testdest.Write(t, filepath.Join(dest, "2026-01-03-00:00", "f"), "plain")
+	testdest.Write(t, filepath.Join(dest, "foreign", "f"), "foreign")
+	testdest.Write(t, filepath.Join(dest, ".deleting-2026-01-01-00:00"), "a file of somebody")
 	testbin.Must(t, "pin", dest, days[0], "--note=yearly accounts")
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	for _, tt := range []struct {
@@ -178,7 +179,7 @@ func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
 	testbin.Must(t, "prune", dest, "--keep-last=1")
 	wantNames(t, dest, days[0], days[2])
 	for _, name := range []string{"2026-01-03-00:00/f", "foreign/f", ".deleting-2026-01-01-00:00"} {
-		if !exists(filepath.Join(dest, name)) {
+		if !testdest.Exists(filepath.Join(dest, name)) {
 			t.Errorf("%s is gone", name)
 		}
 	}
@@ -188,7 +189,7 @@ func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
 // backups are.
 func TestTheNewestBackupNeedsForce(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
 	record(t, dest, days[2], rsbtbackup.Incomplete)
@@ -206,7 +207,7 @@ func TestTheNewestBackupNeedsForce(t *testing.T) {
 
 func TestDeleteDryRun(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 4, 20*megabyte)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	log := readFile(t, filepath.Join(dest, ".log", "activity.log"))
@@ -240,7 +241,7 @@ func TestDeleteDryRun(t *testing.T) {
 
 func TestDeleteForceMovesCur(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "256M")
+	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00")
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	record(t, dest, "2026-01-02-00:00", rsbtbackup.Incomplete)
@@ -249,12 +250,12 @@ func TestDeleteForceMovesCur(t *testing.T) {
 	wantCur(t, dest, "2026-01-01-00:00")
 	wantNames(t, dest, "2026-01-01-00:00", "2026-01-02-00:00")
 	testbin.Must(t, "delete", "--force", dest, "2026-01-01-00:00", "2026-01-02-00:00")
-	if exists(filepath.Join(dest, "cur")) {
+	if testdest.Exists(filepath.Join(dest, "cur")) {
 		t.Error("cur is left")
 	}
 	wantNames(t, dest)
 	wantTidy(t, dest)
 	src := t.TempDir()
-	write(t, filepath.Join(src, "f"), "1")
+	testdest.Write(t, filepath.Join(src, "f"), "1")
 	testbin.Must(t, "backup", src, dest)
 }

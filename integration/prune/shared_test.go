@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // exclusive is what list --size says the deletion of each backup frees, oldest first.
@@ -24,7 +25,7 @@ func exclusive(t testing.TB, dest string) []uint64 {
 			Type      string
 			Exclusive *uint64 `json:"exclusive_bytes"`
 		}
-		check(t, decode.Decode(&b))
+		testdest.Must(t, decode.Decode(&b))
 		if b.Type == "snapshot" {
 			sizes = append(sizes, *b.Exclusive)
 		}
@@ -35,7 +36,7 @@ func exclusive(t testing.TB, dest string) []uint64 {
 func wouldFree(t testing.TB, dest string, names ...string) uint64 {
 	t.Helper()
 	var d struct{ Frees *uint64 }
-	check(t, json.Unmarshal([]byte(testbin.Must(t, append([]string{"delete", dest, "-n", "--json"}, names...)...).Stdout), &d))
+	testdest.Must(t, json.Unmarshal([]byte(testbin.Must(t, append([]string{"delete", dest, "-n", "--json"}, names...)...).Stdout), &d))
 	if d.Frees == nil {
 		t.Fatal("nothing is known")
 	}
@@ -66,7 +67,7 @@ func TestWhatElseSharesIsNotFreed(t *testing.T) {
 			run(t, "btrfs", "subvolume", "snapshot", "-r", filepath.Join(dest, backup), to)
 		}, 0},
 		{"a file in another subvolume, not from its beginning", func(t testing.TB, dest, backup, to string) {
-			newSubvolume(t, to)
+			testdest.NewSubvolume(t, to)
 			run(t, "xfs_io", "-f", "-c", fmt.Sprintf("reflink %s %d 0 %d", filepath.Join(dest, backup, "changes"), 4096, 4096), filepath.Join(to, "part"))
 		}, partly}, // the extent that has the block stays whole
 		{"a snapshot that is deleted", func(t testing.TB, dest, backup, to string) {
@@ -79,14 +80,14 @@ func TestWhatElseSharesIsNotFreed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			dest := newDest(t, "512M")
+			dest := testdest.New(t, "512M")
 			made := fat(t, dest, 3, size)
 			before := exclusive(t, dest)[0]
 			if before < size || before > size+megabyte {
 				t.Fatalf("at first %d", before)
 			}
 			tt.take(t, dest, made[0], filepath.Join(filepath.Dir(dest), "taken"))
-			syncAll(t, dest)
+			testdest.SyncAll(t, dest)
 			for _, got := range []uint64{exclusive(t, dest)[0], wouldFree(t, dest, made[0])} {
 				if tt.frees == partly {
 					if got >= before {
@@ -122,13 +123,13 @@ func TestWhatElseSharesIsNotFreed(t *testing.T) {
 // filesystem each counts what is its own.
 func TestSizesOfTwoDestinations(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 3, 30*megabyte)
 	other := filepath.Join(filepath.Dir(dest), "other")
-	check(t, os.Mkdir(other, 0o700))
+	testdest.Must(t, os.Mkdir(other, 0o700))
 	testbin.Must(t, "init", "-q", other)
-	snapshot(t, filepath.Join(dest, made[0]), filepath.Join(other, made[0]), true)
-	syncAll(t, dest)
+	testdest.Snapshot(t, filepath.Join(dest, made[0]), filepath.Join(other, made[0]), true)
+	testdest.SyncAll(t, dest)
 	if here, there := exclusive(t, dest), exclusive(t, other); here[0] > megabyte || there[0] > megabyte || here[1] < 30*megabyte {
 		t.Errorf("%d, %d", here, there)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,22 +26,22 @@ const megabyte = 1 << 20
 func fat(t testing.TB, dest string, n, size int) []string {
 	t.Helper()
 	work := filepath.Join(filepath.Dir(dest), "work")
-	newSubvolume(t, work)
+	testdest.NewSubvolume(t, work)
 	var made []string
 	for i := range n {
 		random(t, filepath.Join(work, "changes"), size+i)
 		random(t, filepath.Join(work, fmt.Sprintf("new%d", i%4)), megabyte)
 		made = append(made, fmt.Sprintf("2026-01-%02d-00:00", i+1))
-		snapshot(t, work, filepath.Join(dest, made[i]), true)
+		testdest.Snapshot(t, work, filepath.Join(dest, made[i]), true)
 	}
-	check(t, os.Remove(filepath.Join(work, "changes")))
-	syncAll(t, dest)
+	testdest.Must(t, os.Remove(filepath.Join(work, "changes")))
+	testdest.SyncAll(t, dest)
 	return made
 }
 
 func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "768M")
+	dest := testdest.New(t, "768M")
 	made := fat(t, dest, 10, 30*megabyte)
 	testbin.Must(t, "pin", dest, made[1])
 	have := free(t, dest)
@@ -81,10 +82,10 @@ func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
 // the rules delete goes all the same.
 func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "768M")
+	dest := testdest.New(t, "768M")
 	made := fat(t, dest, 6, 20*megabyte)
 	random(t, filepath.Join(filepath.Dir(dest), "foreign"), 300*megabyte)
-	syncAll(t, dest)
+	testdest.SyncAll(t, dest)
 	goal := fmt.Sprintf("--min-free=%d", free(t, dest)+200*megabyte)
 	wantRefused(t, testbin.Run(t, "prune", dest, goal, "--keep-last=5", "-q"), 14, "none is deleted for it")
 	wantNames(t, dest, made[1:]...)
@@ -96,7 +97,7 @@ func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
 	// To the brim.
 	fill(t, filepath.Join(filepath.Dir(dest), "filler"), megabyte)
 	fill(t, filepath.Join(filepath.Dir(dest), "filler2"), 4096)
-	syncAll(t, dest)
+	testdest.SyncAll(t, dest)
 	have := free(t, dest)
 	wantRefused(t, testbin.Run(t, "prune", dest, "--min-free=50%", "-q"), 14, "none is deleted for it")
 	wantNames(t, dest, made[4:]...)
@@ -107,7 +108,7 @@ func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
 // What an earlier run has deleted is waited for before more goes.
 func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 5, 30*megabyte)
 	want := free(t, dest) + 20*megabyte
 	testbin.Must(t, "delete", dest, made[0])
@@ -119,11 +120,11 @@ func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
 // More is not deleted in the place of that, neither now nor by the next run.
 func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 5, 30*megabyte)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	f, err := os.Open(filepath.Join(dest, made[0], "changes"))
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	goal := fmt.Sprintf("--min-free=%d", free(t, dest)+20*megabyte)
 	r := testbin.Run(t, "prune", dest, goal)
@@ -135,12 +136,12 @@ func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
 	r = testbin.Run(t, "prune", dest, goal)
 	wantRefused(t, r, 14, made[0]+", which is deleted, is still to come")
 	wantNames(t, dest, made[1:]...)
-	check(t, f.Close())
+	testdest.Must(t, f.Close())
 	testbin.Must(t, "prune", dest, goal)
 	wantNames(t, dest, made[1:]...)
 
 	f, err = os.Open(filepath.Join(dest, made[1]))
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	r = testbin.Must(t, "prune", dest, "--keep-last=3", "--wait")
 	if !strings.Contains(r.Stderr, "backup="+made[1]) {
@@ -152,17 +153,17 @@ func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
 // A file may be open for ever in what another program has deleted.
 func TestMinFreeDoesNotWaitForOthers(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 5, 30*megabyte)
 	testbin.Must(t, "prune", dest, "--keep-last=9")
 	other := filepath.Join(filepath.Dir(dest), "other")
-	newSubvolume(t, other)
-	write(t, other+"/f", "1")
+	testdest.NewSubvolume(t, other)
+	testdest.Write(t, other+"/f", "1")
 	f, err := os.Open(other + "/f")
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
-	check(t, os.Remove(other+"/f"))
-	check(t, os.Remove(other))
+	testdest.Must(t, os.Remove(other+"/f"))
+	testdest.Must(t, os.Remove(other))
 	r := testbin.Must(t, "prune", dest, fmt.Sprintf("--min-free=%d", free(t, dest)+20*megabyte))
 	wantNames(t, dest, made[1:]...)
 	if n := strings.Count(r.Stderr, "of another program"); n != 1 {
@@ -172,7 +173,7 @@ func TestMinFreeDoesNotWaitForOthers(t *testing.T) {
 
 func TestWaitReturnsWhenTheSpaceIsBack(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "768M")
+	dest := testdest.New(t, "768M")
 	fat(t, dest, 10, 40*megabyte)
 	before := free(t, dest)
 	start := time.Now()
@@ -191,7 +192,7 @@ func TestWaitReturnsWhenTheSpaceIsBack(t *testing.T) {
 // another is written took up to 30 s for each.
 func TestDeletionsInARowDoNotWait(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 8, 10*megabyte)
 	start := time.Now()
 	for _, name := range made[:7] {
@@ -204,12 +205,12 @@ func TestDeletionsInARowDoNotWait(t *testing.T) {
 
 func TestDryRunTellsWhatBecomesFree(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "768M")
+	dest := testdest.New(t, "768M")
 	made := fat(t, dest, 8, 20*megabyte)
 	// Whoever snapshots a backup or flips its flag does not make it younger.
 	makeWritable(t, filepath.Join(dest, made[2]))
 	setReadOnly(t, filepath.Join(dest, made[2]))
-	snapshot(t, filepath.Join(dest, made[2]), filepath.Join(filepath.Dir(dest), "of-somebody"), false)
+	testdest.Snapshot(t, filepath.Join(dest, made[2]), filepath.Join(filepath.Dir(dest), "of-somebody"), false)
 	testbin.Must(t, "pin", dest, made[2])
 	var most uint64
 	for _, d := range plan(t, "prune", dest, "--keep-last=1") {
@@ -241,17 +242,17 @@ func TestDryRunTellsWhatBecomesFree(t *testing.T) {
 // both go.
 func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	work := filepath.Join(filepath.Dir(dest), "work")
-	newSubvolume(t, work)
+	testdest.NewSubvolume(t, work)
 	days := []string{"2026-01-15-00:00", "2026-02-01-00:00", "2026-02-02-00:00"}
 	random(t, work+"/shared", 60*megabyte)
-	snapshot(t, work, filepath.Join(dest, days[0]), true)
-	write(t, work+"/f", "1")
-	snapshot(t, work, filepath.Join(dest, days[1]), true)
-	check(t, os.Remove(work+"/shared"))
-	snapshot(t, work, filepath.Join(dest, days[2]), true)
-	syncAll(t, dest)
+	testdest.Snapshot(t, work, filepath.Join(dest, days[0]), true)
+	testdest.Write(t, work+"/f", "1")
+	testdest.Snapshot(t, work, filepath.Join(dest, days[1]), true)
+	testdest.Must(t, os.Remove(work+"/shared"))
+	testdest.Snapshot(t, work, filepath.Join(dest, days[2]), true)
+	testdest.SyncAll(t, dest)
 	args := []string{"prune", dest, "--keep-monthly=unlimited", fmt.Sprintf("--min-free=%d", free(t, dest)+40*megabyte)}
 	planned := plan(t, args...)
 	if planned[days[0]].Keep || planned[days[1]].Keep || *planned[days[0]].Frees > megabyte || *planned[days[1]].Frees < 60*megabyte {
@@ -265,18 +266,18 @@ func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
 // that does not make theirs older than it.
 func TestAChangeInAnOldBackupHidesNothing(t *testing.T) {
 	t.Parallel()
-	dest := newDest(t, "512M")
+	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 4, 20*megabyte)
 	testbin.Must(t, "pin", dest, made[0])
 	old := filepath.Join(dest, made[0])
 	makeWritable(t, old)
-	write(t, old+"/later", "touched")
+	testdest.Write(t, old+"/later", "touched")
 	// What it took from a newer one stays with it.
 	if out, err := exec.Command("cp", "--reflink=always", filepath.Join(dest, made[2], "changes"), old+"/taken").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	setReadOnly(t, old)
-	syncAll(t, dest)
+	testdest.SyncAll(t, dest)
 	planned := plan(t, "prune", dest, "--keep-last=1")
 	if got := *planned[made[1]].Frees; got < 20*megabyte || got > 22*megabyte {
 		t.Errorf("%s frees %d, want 20 MiB", made[1], got)
@@ -306,16 +307,16 @@ func wantReach(t testing.TB, dest string, frees uint64) {
 
 func used(t testing.TB, dir string) uint64 {
 	t.Helper()
-	syncAll(t, dir)
+	testdest.SyncAll(t, dir)
 	var st unix.Statfs_t
-	check(t, unix.Statfs(dir, &st))
+	testdest.Must(t, unix.Statfs(dir, &st))
 	return (st.Blocks - st.Bfree) * uint64(st.Bsize)
 }
 
 // fill writes files of a size until the disk has no room for another.
 func fill(t testing.TB, dir string, size int) {
 	t.Helper()
-	check(t, os.MkdirAll(dir, 0o755))
+	testdest.Must(t, os.MkdirAll(dir, 0o755))
 	data := make([]byte, size)
 	for i := range data {
 		data[i] = byte(i * 7 >> 3)
@@ -325,7 +326,7 @@ func fill(t testing.TB, dir string, size int) {
 		if errors.Is(err, unix.ENOSPC) {
 			return
 		}
-		check(t, err)
+		testdest.Must(t, err)
 	}
 }
 
@@ -344,12 +345,12 @@ func TestAFullDiskCanBePruned(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dest := newDest(t, "160M")
+			dest := testdest.New(t, "160M")
 			made := fat(t, dest, 4, 5*megabyte)
 			testbin.Must(t, "prune", dest, "--keep-last=9")
-			check(t, os.RemoveAll(filepath.Join(dest, ".log", "records")))
-			check(t, os.Remove(filepath.Join(dest, "cur")))
-			check(t, os.Symlink(made[0], filepath.Join(dest, "cur")))
+			testdest.Must(t, os.RemoveAll(filepath.Join(dest, ".log", "records")))
+			testdest.Must(t, os.Remove(filepath.Join(dest, "cur")))
+			testdest.Must(t, os.Symlink(made[0], filepath.Join(dest, "cur")))
 			tt.fill(t, filepath.Join(filepath.Dir(dest), "filler"))
 			testbin.Must(t, "list", dest)
 			for _, args := range [][]string{{"delete", dest, made[0]}, {"prune", dest, "--keep-last=1", "--wait"}} {
@@ -362,9 +363,9 @@ func TestAFullDiskCanBePruned(t *testing.T) {
 			}
 			wantNames(t, dest, made[3])
 			for _, filler := range []string{"filler", "filler2", "filler3", "filler4"} {
-				check(t, os.RemoveAll(filepath.Join(filepath.Dir(dest), filler)))
+				testdest.Must(t, os.RemoveAll(filepath.Join(filepath.Dir(dest), filler)))
 			}
-			syncAll(t, dest)
+			testdest.SyncAll(t, dest)
 			testbin.Must(t, "prune", dest, "--keep-last=1", "--wait")
 			wantNames(t, dest, made[3])
 			wantCur(t, dest, made[3])
@@ -377,7 +378,7 @@ func TestAFullDiskCanBePrunedByItsOwner(t *testing.T) {
 	t.Parallel()
 	mnt := loopfs.New(t, "256M")
 	dest := filepath.Join(mnt, "dest")
-	check(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
 	testbin.Must(t, "init", dest)
 	made := fat(t, dest, 4, 5*megabyte)
 	give(t, nobody, dest)
@@ -394,11 +395,11 @@ func TestMinFreeAsAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	mnt := loopfs.New(t, "512M")
 	dest := filepath.Join(mnt, "dest")
-	check(t, os.Mkdir(dest, 0o755))
+	testdest.Must(t, os.Mkdir(dest, 0o755))
 	testbin.Must(t, "init", dest)
 	made := fat(t, dest, 5, 20*megabyte)
 	give(t, nobody, dest)
-	syncAll(t, dest)
+	testdest.SyncAll(t, dest)
 	goal := fmt.Sprintf("--min-free=%d", free(t, dest)+15*megabyte)
 	mustAsOwner(t, "prune", dest, goal, "-n")
 	wantNames(t, dest, made...)

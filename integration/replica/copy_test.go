@@ -13,20 +13,21 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 )
 
 // TestCopyToAnotherDisk: all of it arrives, later runs send what is new, and only the difference.
 func TestCopyToAnotherDisk(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G", "compress=zstd"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G", "compress=zstd"), testdest.New(t, "1G")
 	backups(t, src, dest, 3)
 	testbin.Must(t, "pin", "-q", dest, "latest~1", "--note=why")
 	testbin.Must(t, "copy", dest, target)
 	wantCopies(t, dest, target)
 	backups(t, src, dest, 2)
 	report, err := rsbtbackup.Copy(t.Context(), dest, target, nil, rsbtbackup.CopyOptions{})
-	check(t, err)
+	testdest.Must(t, err)
 	wantCopies(t, dest, target)
 	wantNothingLeft(t, target)
 	for i, b := range report.Backups {
@@ -38,7 +39,7 @@ func TestCopyToAnotherDisk(t *testing.T) {
 			t.Errorf("backup %d: %+v, want %s", i, b, want)
 		}
 	}
-	note := list(t, target)[1].Record
+	note := testdest.Backups(t, target)[1].Record
 	if note.Pin == nil || note.Pin.Note != "why" || note.Copied == nil || note.Copied.Dest != dest || note.Copied.At.IsZero() {
 		t.Errorf("record of the copy: %+v", note)
 	}
@@ -47,20 +48,20 @@ func TestCopyToAnotherDisk(t *testing.T) {
 // TestStreamsOfBothAreTheSame: the kernel finds the same in a copy as in its backup.
 func TestStreamsOfBothAreTheSame(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 1)
 	testbin.Must(t, "copy", dest, target)
-	name := list(t, dest)[0].Name
+	name := testdest.Backups(t, dest)[0].Name
 	commands := func(dir string) map[string]int {
 		root, err := btrfs.OpenDir(filepath.Join(dir, name))
-		check(t, err)
+		testdest.Must(t, err)
 		defer root.Close()
 		r, w, err := os.Pipe()
-		check(t, err)
+		testdest.Must(t, err)
 		go func() { _ = btrfs.Send(t.Context(), root, nil, w, btrfs.SendOptions{}); w.Close() }()
 		found := map[string]int{}
 		for c, err := range sendstream.Commands(r) {
-			check(t, err)
+			testdest.Must(t, err)
 			switch c := c.(type) {
 			case sendstream.Chown, sendstream.Chmod, sendstream.SetXattr, sendstream.Truncate, sendstream.Write:
 				found[fmt.Sprintf("%T %+v", c, c)]++
@@ -84,26 +85,26 @@ func TestStreamsOfBothAreTheSame(t *testing.T) {
 // TestWhenTheFirstDiskIsLost: backup goes on in the copy, incremental on it, and all verbs work.
 func TestWhenTheFirstDiskIsLost(t *testing.T) {
 	t.Parallel()
-	src, dest, target, third := source(t), newDest(t, "1G"), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target, third := source(t), testdest.New(t, "1G"), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 2)
 	testbin.Must(t, "copy", "-q", dest, target)
-	names := list(t, dest)
-	check(t, os.RemoveAll(filepath.Join(dest, ".log", "rsbtbackup"))) // it is gone
+	names := testdest.Backups(t, dest)
+	testdest.Must(t, os.RemoveAll(filepath.Join(dest, ".log", "rsbtbackup"))) // it is gone
 	change(t, src, 7)
 	out := testbin.Must(t, "backup", src, target).Stdout
 	if !strings.Contains(out, "incremental on "+names[1].Name) {
 		t.Errorf("the backup in the copy is not incremental:\n%s", out)
 	}
-	wantSame(t, src, filepath.Join(target, "cur"))
+	testdest.WantSame(t, src, filepath.Join(target, "cur"))
 	back := filepath.Join(t.TempDir(), "back")
 	testbin.Must(t, "restore", target, "latest~1", "--target="+back)
-	wantSame(t, filepath.Join(target, names[1].Name), back)
+	testdest.WantSame(t, filepath.Join(target, names[1].Name), back)
 	testbin.Must(t, "verify", target)
 	testbin.Must(t, "copy", target, third)
 	wantCopies(t, target, third)
 	testbin.Must(t, "prune", target, "--keep-last=1")
 	testbin.Must(t, "copy", target, third) // retention of one is not that of the other
-	if n := len(list(t, third)); n != 3 {
+	if n := len(testdest.Backups(t, third)); n != 3 {
 		t.Errorf("%d backups in the third, want 3", n)
 	}
 }
@@ -111,13 +112,13 @@ func TestWhenTheFirstDiskIsLost(t *testing.T) {
 // TestAVerdictStaysWithItsDisk: what was found clean on the first disk is read on the second all the same.
 func TestAVerdictStaysWithItsDisk(t *testing.T) {
 	t.Parallel()
-	src, dest := source(t), newDest(t, "1G")
+	src, dest := source(t), testdest.New(t, "1G")
 	image := loopfs.NewImage(t, "1G", "btrfs")
-	target := destOn(t, image.Mount)
+	target := testdest.On(t, image.Mount)
 	backups(t, src, dest, 1)
 	testbin.Must(t, "verify", "-q", dest)
 	testbin.Must(t, "copy", "-q", dest, target)
-	b := list(t, target)[0]
+	b := testdest.Backups(t, target)[0]
 	if b.Record.Verified != nil || b.Record.Copied.Verified == nil || b.Record.Copied.Verified.Result != rsbtbackup.Clean {
 		t.Errorf("record of the copy: %+v", b.Record)
 	}
@@ -132,12 +133,12 @@ func TestAVerdictStaysWithItsDisk(t *testing.T) {
 func damage(t testing.TB, image *loopfs.Image, path string) {
 	t.Helper()
 	f, err := os.Open(path)
-	check(t, err)
+	testdest.Must(t, err)
 	extents, err := btrfs.Extents(f, 0, 4096)
-	check(t, err)
-	check(t, f.Close())
+	testdest.Must(t, err)
+	testdest.Must(t, f.Close())
 	// With one device and a single data chunk after mkfs the logical address needs the chunk tree.
-	physical := strings.Fields(tool(t, "btrfs-map-logical", "-l", fmt.Sprint(extents[0].Address), "-b", "4096", image.Image))
+	physical := strings.Fields(testdest.Tool(t, "btrfs-map-logical", "-l", fmt.Sprint(extents[0].Address), "-b", "4096", image.Image))
 	var at string
 	for i, word := range physical {
 		if word == "physical" {
@@ -145,19 +146,19 @@ func damage(t testing.TB, image *loopfs.Image, path string) {
 		}
 	}
 	image.Unmount(t)
-	tool(t, "dd", "if=/dev/urandom", "of="+image.Image, "bs=1", "count=4096", "seek="+at, "conv=notrunc")
+	testdest.Tool(t, "dd", "if=/dev/urandom", "of="+image.Image, "bs=1", "count=4096", "seek="+at, "conv=notrunc")
 	image.Remount(t)
 }
 
 // TestWhatIsNotCopied is refused by name, and the others are copied.
 func TestWhatIsNotCopied(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 3)
-	all := list(t, dest)
+	all := testdest.Backups(t, dest)
 	makeWritable(t, filepath.Join(dest, all[0].Name))
 	testbin.Must(t, "backup", "-q", src, target)
-	check(t, os.Rename(filepath.Join(target, list(t, target)[0].Name), filepath.Join(target, all[1].Name)))
+	testdest.Must(t, os.Rename(filepath.Join(target, testdest.Backups(t, target)[0].Name), filepath.Join(target, all[1].Name)))
 	r := testbin.Run(t, "copy", dest, target)
 	if r.Exit != 1 || !strings.Contains(r.Stderr, all[0].Name+": it can be written to") || !strings.Contains(r.Stderr, all[1].Name+": the target has another backup of that name") {
 		t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
@@ -165,46 +166,46 @@ func TestWhatIsNotCopied(t *testing.T) {
 	if !strings.Contains(r.Stdout, "copied "+all[2].Name) {
 		t.Errorf("the third is not copied:\n%s", r.Stdout)
 	}
-	wantSame(t, filepath.Join(dest, all[2].Name), filepath.Join(target, all[2].Name))
+	testdest.WantSame(t, filepath.Join(dest, all[2].Name), filepath.Join(target, all[2].Name))
 }
 
 func makeWritable(t testing.TB, path string) {
 	t.Helper()
 	f, err := btrfs.OpenDir(path)
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
-	check(t, btrfs.SetReadOnly(f, false))
+	testdest.Must(t, btrfs.SetReadOnly(f, false))
 }
 
 // TestACopyThatWasChanged is no base of an increment: the next is sent whole, or on another.
 func TestACopyThatWasChanged(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 1)
 	testbin.Must(t, "copy", "-q", dest, target)
-	copied := filepath.Join(target, list(t, dest)[0].Name)
+	copied := filepath.Join(target, testdest.Backups(t, dest)[0].Name)
 	makeWritable(t, copied)
-	check(t, os.WriteFile(filepath.Join(copied, "changed"), nil, 0o600))
+	testdest.Must(t, os.WriteFile(filepath.Join(copied, "changed"), nil, 0o600))
 	f, err := btrfs.OpenDir(copied)
-	check(t, err)
-	check(t, btrfs.SetReadOnly(f, true))
-	check(t, f.Close())
+	testdest.Must(t, err)
+	testdest.Must(t, btrfs.SetReadOnly(f, true))
+	testdest.Must(t, f.Close())
 	backups(t, src, dest, 1)
 	out := testbin.Must(t, "copy", dest, target).Stdout
 	if strings.Contains(out, "incremental") {
 		t.Errorf("an increment on a copy that was changed:\n%s", out)
 	}
-	second := list(t, dest)[1].Name
-	wantSame(t, filepath.Join(dest, second), filepath.Join(target, second))
+	second := testdest.Backups(t, dest)[1].Name
+	testdest.WantSame(t, filepath.Join(dest, second), filepath.Join(target, second))
 }
 
 // TestCompressedOtherwise: LZO is kept where it can be, and decompressed where the target cannot take it.
 func TestCompressedOtherwise(t *testing.T) {
 	t.Parallel()
-	src, dest := source(t), newDest(t, "1G", "compress-force=lzo")
+	src, dest := source(t), testdest.New(t, "1G", "compress-force=lzo")
 	backups(t, src, dest, 2)
 	for _, options := range [][]string{nil, {"nodatasum"}} {
-		target := newDest(t, "1G", options...)
+		target := testdest.New(t, "1G", options...)
 		testbin.Must(t, "copy", dest, target)
 		wantCopies(t, dest, target)
 	}

@@ -4,8 +4,6 @@
 package replica
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,42 +12,11 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup"
-	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 func TestMain(m *testing.M) { os.Exit(testbin.Main(m)) }
-
-func check(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// newDest returns an initialised directory on a btrfs of its own.
-func newDest(t testing.TB, size string, options ...string) string {
-	t.Helper()
-	return destOn(t, loopfs.New(t, size, options...))
-}
-
-func destOn(t testing.TB, mount string) string {
-	t.Helper()
-	dest := filepath.Join(mount, "dest")
-	check(t, os.Mkdir(dest, 0o700))
-	testbin.Must(t, "init", "-q", dest)
-	return dest
-}
-
-// tool runs another program, which must succeed.
-func tool(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
-	}
-	return string(out)
-}
 
 func shell(t testing.TB, dir, commands string) {
 	t.Helper()
@@ -65,19 +32,7 @@ func pipe(t testing.TB, commands string) testbin.Result {
 	t.Helper()
 	cmd := exec.Command("bash", "-o", "pipefail", "-c", commands)
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(testbin.Path(t))+":"+os.Getenv("PATH"))
-	return finish(t, cmd)
-}
-
-func finish(t testing.TB, cmd *exec.Cmd) testbin.Result {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%q: %v", cmd.Args, err)
-	}
-	return testbin.Result{Stdout: stdout.String(), Stderr: stderr.String(), Exit: cmd.ProcessState.ExitCode()}
+	return testbin.Finish(t, cmd)
 }
 
 // wantExit: the code, and one line on stderr with text, hints aside.
@@ -122,22 +77,15 @@ func backups(t testing.TB, src, dest string, n int) {
 	}
 }
 
-func list(t testing.TB, dest string) []rsbtbackup.Snapshot {
-	t.Helper()
-	l, err := rsbtbackup.List(t.Context(), dest)
-	check(t, err)
-	return l.Backups
-}
-
 // wantCopies: each backup of dest is in target, with the same name, the same content, the same metadata, and what its
 // record says of it.
 func wantCopies(t testing.TB, dest, target string) {
 	t.Helper()
 	there := map[string]rsbtbackup.Snapshot{}
-	for _, b := range list(t, target) {
+	for _, b := range testdest.Backups(t, target) {
 		there[b.Name] = b
 	}
-	for _, b := range list(t, dest) {
+	for _, b := range testdest.Backups(t, dest) {
 		c, ok := there[b.Name]
 		if !ok {
 			t.Errorf("%s is not in %s", b.Name, target)
@@ -146,18 +94,10 @@ func wantCopies(t testing.TB, dest, target string) {
 		if c.Status != b.Status || c.Pinned() != b.Pinned() || !c.ReadOnly || c.Current != b.Current || c.Record == nil || c.Record.Source != b.Record.Source || !c.Time.Equal(b.Time) {
 			t.Errorf("%s: %+v\nits copy: %+v", b.Name, b, c)
 		}
-		wantSame(t, filepath.Join(dest, b.Name), filepath.Join(target, b.Name))
+		testdest.WantSame(t, filepath.Join(dest, b.Name), filepath.Join(target, b.Name))
 	}
 	if r := testbin.Run(t, "check", target); r.Exit != 0 {
 		t.Errorf("check of the target: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
-	}
-}
-
-// wantSame: rsync finds nothing to do, looking at content and all metadata.
-func wantSame(t testing.TB, a, b string) {
-	t.Helper()
-	if out := tool(t, "rsync", "-ncaHAXi", "--numeric-ids", "--delete", "--modify-window=-1", a+"/", b+"/"); strings.TrimSpace(out) != "" {
-		t.Errorf("%s and %s differ:\n%s", a, b, out)
 	}
 }
 
@@ -165,7 +105,7 @@ func wantSame(t testing.TB, a, b string) {
 func wantNothingLeft(t testing.TB, target string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(target, ".log", "incoming"))
-	check(t, err)
+	testdest.Must(t, err)
 	for _, e := range entries {
 		t.Errorf("left behind: %s", e.Name())
 	}

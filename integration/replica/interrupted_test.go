@@ -14,16 +14,17 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // wantWhole: what is there under the name of a backup is whole, whatever happened to the copy.
 func wantWhole(t testing.TB, dest, target, when string) {
 	t.Helper()
-	for _, b := range list(t, target) {
+	for _, b := range testdest.Backups(t, target) {
 		if b.Record == nil || !b.ReadOnly {
 			t.Errorf("%s: %s: %+v", when, b.Name, b)
 		}
-		wantSame(t, filepath.Join(dest, b.Name), filepath.Join(target, b.Name))
+		testdest.WantSame(t, filepath.Join(dest, b.Name), filepath.Join(target, b.Name))
 	}
 }
 
@@ -31,7 +32,7 @@ func wantWhole(t testing.TB, dest, target, when string) {
 // copied before is untouched, nothing half done has the name of a backup, and the next run puts all of it right.
 func TestCopyKilled(t *testing.T) {
 	t.Parallel()
-	src, dest := source(t), newDest(t, "1G")
+	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 3)
 	disk := loopfs.New(t, "4G")
 	points := 0
@@ -41,7 +42,7 @@ func TestCopyKilled(t *testing.T) {
 			testbin.Must(t, "copy", "-q", dest, target, "latest~2")
 			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
 				"-e", "inject="+call+":signal=SIGKILL:when="+strconv.Itoa(k), testbin.Path(t), "copy", dest, target)
-			r := finish(t, cmd)
+			r := testbin.Finish(t, cmd)
 			if r.Exit == 0 {
 				continue // there are not so many
 			}
@@ -58,9 +59,9 @@ func TestCopyKilled(t *testing.T) {
 	for i := range 8 {
 		target := freshDest(t, disk, "time", i)
 		cmd := exec.Command(testbin.Path(t), "copy", dest, target)
-		check(t, cmd.Start())
+		testdest.Must(t, cmd.Start())
 		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
-		check(t, cmd.Process.Kill())
+		testdest.Must(t, cmd.Process.Kill())
 		_ = cmd.Wait()
 		wantWhole(t, dest, target, "at a random time")
 		testbin.Must(t, "copy", dest, target)
@@ -73,14 +74,14 @@ func TestCopyKilled(t *testing.T) {
 func freshDest(t testing.TB, disk, name string, i int) string {
 	t.Helper()
 	dir := filepath.Join(disk, name+strconv.Itoa(i))
-	check(t, os.Mkdir(dir, 0o700))
-	return destOn(t, dir)
+	testdest.Must(t, os.Mkdir(dir, 0o700))
+	return testdest.On(t, dir)
 }
 
 // TestCopyCallsFail: the calls fail one by one with EIO and ENOSPC: the copy says so, or is right.
 func TestCopyCallsFail(t *testing.T) {
 	t.Parallel()
-	src, dest := source(t), newDest(t, "1G")
+	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 2)
 	disk := loopfs.New(t, "4G")
 	failed := 0
@@ -90,7 +91,7 @@ func TestCopyCallsFail(t *testing.T) {
 			testbin.Must(t, "copy", "-q", dest, target, "latest~1")
 			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
 				"-e", "inject="+call+":error="+[]string{"EIO", "ENOSPC"}[i%2]+":when="+strconv.Itoa(k), testbin.Path(t), "copy", dest, target)
-			r := finish(t, cmd)
+			r := testbin.Finish(t, cmd)
 			wantWhole(t, dest, target, call+" "+strconv.Itoa(k))
 			if r.Exit == 0 {
 				wantCopies(t, dest, target)
@@ -113,9 +114,9 @@ func TestCopyCallsFail(t *testing.T) {
 // TestPowerCutAfterACopy: what exit 0 says is on the disk.
 func TestPowerCutAfterACopy(t *testing.T) {
 	t.Parallel()
-	src, dest := source(t), newDest(t, "1G")
+	src, dest := source(t), testdest.New(t, "1G")
 	image := loopfs.NewNested(t, "512M")
-	target := destOn(t, image.Mount)
+	target := testdest.On(t, image.Mount)
 	backups(t, src, dest, 2)
 	testbin.Must(t, "copy", dest, target)
 	wantCopies(t, dest, filepath.Join(image.CrashCopy(t), "dest"))
@@ -124,20 +125,20 @@ func TestPowerCutAfterACopy(t *testing.T) {
 // TestPowerCutInACopy: at any time the disk has whole copies or none, and the next run goes on.
 func TestPowerCutInACopy(t *testing.T) {
 	t.Parallel()
-	src, dest := source(t), newDest(t, "1G")
+	src, dest := source(t), testdest.New(t, "1G")
 	shell(t, src, "head -c 60000000 /dev/urandom >large")
 	backups(t, src, dest, 2)
 	image := loopfs.NewNested(t, "512M", "commit=1")
-	target := destOn(t, image.Mount)
+	target := testdest.On(t, image.Mount)
 	testbin.Must(t, "copy", dest, target, "latest~1")
 	cmd := exec.Command(testbin.Path(t), "copy", dest, target)
-	check(t, cmd.Start())
+	testdest.Must(t, cmd.Start())
 	var cuts []string
 	for range 4 {
 		time.Sleep(20 * time.Millisecond)
 		cuts = append(cuts, filepath.Join(image.CrashCopy(t), "dest"))
 	}
-	check(t, cmd.Wait())
+	testdest.Must(t, cmd.Wait())
 	for _, cut := range cuts {
 		wantWhole(t, dest, cut, "power cut")
 		testbin.Must(t, "copy", dest, cut)
@@ -149,7 +150,7 @@ func TestPowerCutInACopy(t *testing.T) {
 // TestTheTargetFillsUp: exit 14, the copies that are there stay, and with more room the next run goes on.
 func TestTheTargetFillsUp(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "256M")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "256M")
 	backups(t, src, dest, 1)
 	shell(t, src, "head -c 90000000 /dev/urandom >large")
 	backups(t, src, dest, 1)
@@ -159,16 +160,16 @@ func TestTheTargetFillsUp(t *testing.T) {
 	if strings.Contains(r.Stderr, "prune") || !strings.Contains(r.Stderr, "check "+target) {
 		t.Errorf("hints about the wrong side:\n%s", r.Stderr)
 	}
-	if n := len(list(t, target)); n != 1 {
+	if n := len(testdest.Backups(t, target)); n != 1 {
 		t.Errorf("%d backups, want the first", n)
 	}
 	wantWhole(t, dest, target, "full")
 	wantNothingLeft(t, target)
-	check(t, os.Remove(filepath.Join(filepath.Dir(target), "ballast")))
+	testdest.Must(t, os.Remove(filepath.Join(filepath.Dir(target), "ballast")))
 	// The cleaner starts after a commit, and what it freed counts after one more.
-	tool(t, "sync", "-f", target)
-	tool(t, "btrfs", "subvolume", "sync", target)
-	tool(t, "sync", "-f", target)
+	testdest.Tool(t, "sync", "-f", target)
+	testdest.Tool(t, "btrfs", "subvolume", "sync", target)
+	testdest.Tool(t, "sync", "-f", target)
 	testbin.Must(t, "copy", dest, target)
 	wantCopies(t, dest, target)
 }
@@ -176,17 +177,17 @@ func TestTheTargetFillsUp(t *testing.T) {
 // TestSignalInACopy ends it with the exit code of the signal, and nothing left.
 func TestSignalInACopy(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	shell(t, src, "head -c 200000000 /dev/urandom >large")
 	backups(t, src, dest, 1)
 	cmd := exec.Command(testbin.Path(t), "copy", dest, target)
-	check(t, cmd.Start())
+	testdest.Must(t, cmd.Start())
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(target, ".log/incoming/incoming")); err == nil {
 			break
 		}
 	}
-	check(t, cmd.Process.Signal(os.Interrupt))
+	testdest.Must(t, cmd.Process.Signal(os.Interrupt))
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 130 && code != 0 {
 		t.Errorf("exit %d, want 130", code)
@@ -199,7 +200,7 @@ func TestSignalInACopy(t *testing.T) {
 // TestPipelines are those of the README, with what Debian has for them.
 func TestPipelines(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 2)
 	store := t.TempDir()
 	for _, p := range []string{

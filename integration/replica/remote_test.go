@@ -14,6 +14,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,7 @@ import (
 func TestCopyToAnotherHost(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
-	src, dest := source(t), newDest(t, "1G", "compress=zstd")
+	src, dest := source(t), testdest.New(t, "1G", "compress=zstd")
 	backups(t, src, dest, 2)
 	disk := loopfs.New(t, "2G")
 	for _, tt := range []struct{ name, host string }{
@@ -32,11 +33,11 @@ func TestCopyToAnotherHost(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := filepath.Join(disk, tt.name)
-			check(t, os.Mkdir(dir, 0o700))
-			target := destOn(t, dir)
+			testdest.Must(t, os.Mkdir(dir, 0o700))
+			target := testdest.On(t, dir)
 			args := []string{"copy", dest, tt.host + ":" + target, "-e", ssh.Shell, "--program", testbin.Path(t)}
 			dry := testbin.Must(t, append(args, "-n")...)
-			if n := strings.Count(dry.Stdout, "would copy "); n != 2 || len(list(t, target)) != 0 {
+			if n := strings.Count(dry.Stdout, "would copy "); n != 2 || len(testdest.Backups(t, target)) != 0 {
 				t.Errorf("dry run:\n%s", dry.Stdout)
 			}
 			testbin.Must(t, args...)
@@ -60,13 +61,13 @@ func TestCopyToAnotherHost(t *testing.T) {
 func TestTheOtherSideFails(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 1)
-	small := newDest(t, "32M")
+	small := testdest.New(t, "32M")
 	shell(t, small, "head -c 24000000 /dev/urandom >ballast; sync -f .")
 	fake := func(name, script string) string {
 		path := filepath.Join(t.TempDir(), name)
-		check(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755))
+		testdest.Must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755))
 		return path
 	}
 	good := testbin.Path(t)
@@ -96,7 +97,7 @@ func TestTheOtherSideFails(t *testing.T) {
 			} else {
 				wantExit(t, r, tt.exit, tt.says)
 			}
-			if got := len(list(t, target)) + len(list(t, small)); got != 0 {
+			if got := len(testdest.Backups(t, target)) + len(testdest.Backups(t, small)); got != 0 {
 				t.Errorf("%d backups are there", got)
 			}
 		})
@@ -109,11 +110,11 @@ func TestTheOtherSideFails(t *testing.T) {
 func TestTheTargetIsLocked(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 1)
 	dir, err := os.Open(target)
-	check(t, err)
-	check(t, unix.Flock(int(dir.Fd()), unix.LOCK_EX))
+	testdest.Must(t, err)
+	testdest.Must(t, unix.Flock(int(dir.Fd()), unix.LOCK_EX))
 	remote := []string{"copy", dest, "127.0.0.1:" + target, "-e", ssh.Shell, "--program", testbin.Path(t)}
 	wantExit(t, testbin.Run(t, "copy", dest, target), 11, "locked by")
 	wantExit(t, testbin.Run(t, remote...), 11, "locked by")
@@ -126,16 +127,16 @@ func TestTheTargetIsLocked(t *testing.T) {
 // that are there, and nothing else, whatever is asked for.
 func TestAKeyThatCanOnlyReceive(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 1)
 	// What sshd does with command= in authorized_keys: the command that was asked for goes into the environment.
 	forced := filepath.Join(t.TempDir(), "sshd")
-	check(t, os.WriteFile(forced, fmt.Appendf(nil, "#!/bin/sh\nshift\nSSH_ORIGINAL_COMMAND=\"$*\" exec %s receive --stdio %s\n", testbin.Path(t), target), 0o755))
+	testdest.Must(t, os.WriteFile(forced, fmt.Appendf(nil, "#!/bin/sh\nshift\nSSH_ORIGINAL_COMMAND=\"$*\" exec %s receive --stdio %s\n", testbin.Path(t), target), 0o755))
 	testbin.Must(t, "copy", dest, "vault:/wherever/they/want", "-e", forced)
 	wantCopies(t, dest, target)
 
-	name := list(t, target)[0].Name
-	before := tool(t, "find", target, "-not", "-path", "*/.log*", "-printf", "%p %i %s %C@\n")
+	name := testdest.Backups(t, target)[0].Name
+	before := testdest.Tool(t, "find", target, "-not", "-path", "*/.log*", "-printf", "%p %i %s %C@\n")
 	for _, input := range []string{
 		`{"delete":"` + name + `"}`,
 		`{"rsbtbackup_archive":1,"name":"` + name + `","uuid":"00000000-0000-0000-0000-000000000001"}` + "\nbtrfs-stream\x00\x01\x00\x00\x00",
@@ -146,7 +147,7 @@ func TestAKeyThatCanOnlyReceive(t *testing.T) {
 	} {
 		cmd := exec.Command(forced, "vault", "anything")
 		cmd.Stdin = strings.NewReader(input)
-		r := finish(t, cmd)
+		r := testbin.Finish(t, cmd)
 		var hello struct {
 			Backups []struct{ Name string } `json:"backups"`
 		}
@@ -158,7 +159,7 @@ func TestAKeyThatCanOnlyReceive(t *testing.T) {
 			t.Errorf("%.60q: exit 0\n%s", input, r.Stdout)
 		}
 	}
-	if after := tool(t, "find", target, "-not", "-path", "*/.log*", "-printf", "%p %i %s %C@\n"); strings.Count(after, "\n") != strings.Count(before, "\n") {
+	if after := testdest.Tool(t, "find", target, "-not", "-path", "*/.log*", "-printf", "%p %i %s %C@\n"); strings.Count(after, "\n") != strings.Count(before, "\n") {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 	wantCopies(t, dest, target)
@@ -169,15 +170,15 @@ func TestAKeyThatCanOnlyReceive(t *testing.T) {
 // before stays, also when the target prunes.
 func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
 	t.Parallel()
-	src, dest, target := source(t), newDest(t, "1G"), newDest(t, "1G")
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 2)
 	testbin.Must(t, "copy", dest, target)
-	good := list(t, target)
+	good := testdest.Backups(t, target)
 
 	// All is encrypted and deleted at the source, and the copy runs on.
 	shell(t, src, "rm -r *; echo ransom >README")
 	testbin.Must(t, "backup", "-q", src, dest, "--force")
-	for _, b := range list(t, dest)[:2] {
+	for _, b := range testdest.Backups(t, dest)[:2] {
 		testbin.Must(t, "delete", dest, b.Name)
 	}
 	testbin.Must(t, "copy", dest, target)
@@ -195,18 +196,18 @@ func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
 	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s --name %s <%s", target, good[0].Name, archive)), 2, "there is a backup")
 	// A time to come, which would be the newest for ever.
 	data, err := os.ReadFile(archive)
-	check(t, err)
+	testdest.Must(t, err)
 	var m map[string]any
 	line, rest, _ := strings.Cut(string(data), "\n")
-	check(t, json.Unmarshal([]byte(line), &m))
+	testdest.Must(t, json.Unmarshal([]byte(line), &m))
 	m["name"] = "2099-01-01-00:00"
 	m["record"].(map[string]any)["name"] = m["name"]
 	m["record"].(map[string]any)["started"] = "2099-01-01T00:00:00Z"
 	forged, err := json.Marshal(m)
-	check(t, err)
-	check(t, os.WriteFile(archive, []byte(string(forged)+"\n"+rest), 0o600))
+	testdest.Must(t, err)
+	testdest.Must(t, os.WriteFile(archive, []byte(string(forged)+"\n"+rest), 0o600))
 	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s <%s", target, archive)), 1, "still to come")
-	if n := len(list(t, target)); n != 3 {
+	if n := len(testdest.Backups(t, target)); n != 3 {
 		t.Errorf("%d backups, want 3", n)
 	}
 	wantNothingLeft(t, target)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // ls prints what ls -lan prints, but for the blocks and the quoting.
@@ -23,7 +24,7 @@ func TestLsShowsWhatIsThere(t *testing.T) {
 	p := newPlace(t)
 	src := p.mount + "/src"
 	oddities(t, src)
-	check(t, os.Symlink("\x1b]0;\a\xfe\n", src+"/names/odd link"))
+	testdest.Must(t, os.Symlink("\x1b]0;\a\xfe\n", src+"/names/odd link"))
 	backup := p.backup(t, src)
 	for _, tt := range []struct{ path, sub string }{{"", ""}, {"etc", "/etc"}, {"/etc/ssh/", "/etc/ssh"}, {"inside/", "/etc"}} {
 		args := []string{"ls", p.dest, "latest"}
@@ -34,7 +35,7 @@ func TestLsShowsWhatIsThere(t *testing.T) {
 		cmd := exec.Command("ls", "-lAnv", "--quoting-style=literal", "--time-style=+%Y-%m-%d %H:%M:%S", backup+tt.sub)
 		cmd.Env = append(os.Environ(), "LC_ALL=C")
 		out, err := cmd.Output()
-		check(t, err)
+		testdest.Must(t, err)
 		// The mark of an ACL and the widths of columns differ.
 		if diff := cmp.Diff(columns(string(out)), columns(got)); diff != "" {
 			t.Errorf("ls %q (-want +got):\n%s", tt.path, diff)
@@ -49,7 +50,7 @@ func TestLsShowsWhatIsThere(t *testing.T) {
 	if !strings.HasSuffix(link, " odd link -> \x1b]0;\a\xfe\n\n") {
 		t.Errorf("not as it is: %q", link)
 	}
-	shown := tool(t, "script", "-qec", strings.Join([]string{testbin.Path(t), "ls", p.dest, "latest", "names;", testbin.Path(t), "ls", p.dest, "latest", `names/odd\ link`}, " "), "/dev/null")
+	shown := testdest.Tool(t, "script", "-qec", strings.Join([]string{testbin.Path(t), "ls", p.dest, "latest", "names;", testbin.Path(t), "ls", p.dest, "latest", `names/odd\ link`}, " "), "/dev/null")
 	if !strings.Contains(shown, ` new\nline \x1b[31m \xff -n`) || !strings.Contains(shown, ` odd link -> \x1b]0;\x07\xfe\n`) {
 		t.Errorf("not escaped: %q", shown)
 	}
@@ -75,15 +76,15 @@ func TestLsRecursiveNamesEveryPathOnce(t *testing.T) {
 	p := newPlace(t)
 	src := p.mount + "/src"
 	oddities(t, src)
-	check(t, os.RemoveAll(src+"/names"))
+	testdest.Must(t, os.RemoveAll(src+"/names"))
 	backup := p.backup(t, src)
 	var got []string
 	err := rsbtbackup.Ls(t.Context(), p.dest, "latest", "/", rsbtbackup.LsOptions{Recursive: true}, func(e rsbtbackup.Entry) error {
 		got = append(got, e.Path)
 		return nil
 	})
-	check(t, err)
-	want := tool(t, "find", backup, "-mindepth", "1", "-printf", "%P\n")
+	testdest.Must(t, err)
+	want := testdest.Tool(t, "find", backup, "-mindepth", "1", "-printf", "%P\n")
 	if sorted(strings.Join(got, "\n")) != sorted(want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -93,7 +94,7 @@ func TestLsRecursiveNamesEveryPathOnce(t *testing.T) {
 		Links                  uint64
 	}
 	out := testbin.Must(t, "ls", "--json", p.dest, "latest", "etc/hosts").Stdout
-	check(t, json.Unmarshal([]byte(out), &entry))
+	testdest.Must(t, json.Unmarshal([]byte(out), &entry))
 	if entry.Type != "entry" || entry.Path != "etc/hosts" || entry.Kind != "file" || entry.Size != 20 || entry.Mode != "0644" || entry.Links != 1 {
 		t.Errorf("%s gives %+v", out, entry)
 	}
@@ -104,7 +105,7 @@ func TestLsOfSomeNames(t *testing.T) {
 	p := newPlace(t)
 	src := p.mount + "/src"
 	for _, name := range []string{"b", "a", "d", "c/a", "c/e"} {
-		check(t, errors.Join(os.MkdirAll(filepath.Dir(src+"/"+name), 0o755), os.WriteFile(src+"/"+name, nil, 0o644)))
+		testdest.Must(t, errors.Join(os.MkdirAll(filepath.Dir(src+"/"+name), 0o755), os.WriteFile(src+"/"+name, nil, 0o644)))
 	}
 	p.backup(t, src)
 	var given, got []string
@@ -116,7 +117,7 @@ func TestLsOfSomeNames(t *testing.T) {
 		got = append(got, e.Path)
 		return nil
 	})
-	check(t, err)
+	testdest.Must(t, err)
 	if want := []string{"a b c d", "a e"}; !slices.Equal(given, want) {
 		t.Errorf("Pick was given %q, want %q", given, want)
 	}
@@ -134,13 +135,13 @@ func TestCatCopiesBytesUntouched(t *testing.T) {
 	for i := range all {
 		all[i] = byte(i)
 	}
-	check(t, os.WriteFile(src+"/all bytes", all, 0o600))
+	testdest.Must(t, os.WriteFile(src+"/all bytes", all, 0o600))
 	p.backup(t, src)
 	if got := testbin.Must(t, "cat", p.dest, "latest", "/all bytes", "inside/hosts", "--json", "-q").Stdout; got != string(all)+"127.0.0.1 localhost\n" {
 		t.Errorf("cat: %q", got)
 	}
 	// To a terminal: text only.
-	if got := tool(t, "script", "-qec", testbin.Path(t)+" cat "+p.dest+" latest plain", "/dev/null"); got != "plain\r\n" {
+	if got := testdest.Tool(t, "script", "-qec", testbin.Path(t)+" cat "+p.dest+" latest plain", "/dev/null"); got != "plain\r\n" {
 		t.Errorf("cat to a terminal: %q", got)
 	}
 	out, err := exec.Command("script", "-qec", testbin.Path(t)+" cat "+p.dest+" latest 'all bytes'", "/dev/null").Output()
@@ -148,6 +149,6 @@ func TestCatCopiesBytesUntouched(t *testing.T) {
 		t.Errorf("control characters to a terminal: %v, %q", err, out)
 	}
 	f, err := rsbtbackup.Open(t.Context(), p.dest, "latest", "plain")
-	check(t, err)
-	check(t, f.Close())
+	testdest.Must(t, err)
+	testdest.Must(t, f.Close())
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,15 +26,15 @@ func TestRsyncDoesWhatReflinkCanNot(t *testing.T) {
 	backup := p.backup(t, src)
 	for _, mode := range []string{"always", "if-changed", "if-newer", "never"} {
 		target := p.mount + "/nocow " + mode
-		check(t, os.Mkdir(target, 0o700))
-		tool(t, "chattr", "+C", target)
+		testdest.Must(t, os.Mkdir(target, 0o700))
+		testdest.Tool(t, "chattr", "+C", target)
 		r := p.restore(t, "--json", "-t", target, "--overwrite", mode)
 		var report rsbtbackup.RestoreReport
-		check(t, json.Unmarshal([]byte(r.Stdout), &report))
+		testdest.Must(t, json.Unmarshal([]byte(r.Stdout), &report))
 		if report.Reflinked == nil || report.Reflinked.Symlinks == 0 || report.Stats == nil {
 			t.Errorf("%s: reflinked %+v, rsync %+v, want something of both", mode, report.Reflinked, report.Stats)
 		}
-		wantSame(t, backup, target)
+		testdest.WantSame(t, backup, target)
 	}
 }
 
@@ -46,16 +47,16 @@ func TestMountsThatShareNoBlocksAreLeftToRsync(t *testing.T) {
 	src, other := p.mount+"/src", t.TempDir()
 	oddities(t, src)
 	backup := p.backup(t, src)
-	check(t, unix.Mount(p.mount, other, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { check(t, unix.Unmount(other, unix.MNT_DETACH)) })
+	testdest.Must(t, unix.Mount(p.mount, other, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { testdest.Must(t, unix.Unmount(other, unix.MNT_DETACH)) })
 	log := t.TempDir() + "/strace"
 	restore := func(target string, inject ...string) (*rsbtbackup.RestoreReport, string) {
 		args := append([]string{"-qq", "-o", log, "-e", "trace=ioctl"}, inject...)
-		out := tool(t, "strace", append(args, testbin.Path(t), "restore", p.dest, "latest", "--json", "-t", target)...)
+		out := testdest.Tool(t, "strace", append(args, testbin.Path(t), "restore", p.dest, "latest", "--json", "-t", target)...)
 		var report rsbtbackup.RestoreReport
-		check(t, json.Unmarshal([]byte(out), &report))
-		wantSame(t, backup, target)
-		return &report, read(t, log)
+		testdest.Must(t, json.Unmarshal([]byte(out), &report))
+		testdest.WantSame(t, backup, target)
+		return &report, testdest.Read(t, log)
 	}
 	report, calls := restore(other + "/shared")
 	if report.Reflinked == nil || report.Stats != nil {
@@ -81,14 +82,14 @@ func TestAnOrdinaryUserRestores(t *testing.T) {
 	const uid = 1000
 	p := place{mount: newPlace(t).mount}
 	p.dest = p.mount + "/theirs"
-	check(t, os.Chmod(p.mount, 0o755))
+	testdest.Must(t, os.Chmod(p.mount, 0o755))
 	src := p.mount + "/src"
 	for _, dir := range []string{p.dest, src, p.mount + "/home"} {
-		check(t, os.Mkdir(dir, 0o700))
+		testdest.Must(t, os.Mkdir(dir, 0o700))
 	}
-	write(t, src+"/a/file", "x")
-	check(t, os.Symlink("file", src+"/a/link"))
-	tool(t, "chown", "-R", "1000:1000", p.dest, src, p.mount+"/home")
+	testdest.Write(t, src+"/a/file", "x")
+	testdest.Must(t, os.Symlink("file", src+"/a/link"))
+	testdest.Tool(t, "chown", "-R", "1000:1000", p.dest, src, p.mount+"/home")
 	as := func(args ...string) {
 		cmd := exec.Command(testbin.Path(t), args...)
 		cmd.Dir = "/"
@@ -100,7 +101,7 @@ func TestAnOrdinaryUserRestores(t *testing.T) {
 	as("init", p.dest)
 	as("backup", src, p.dest)
 	as("restore", p.dest, "latest", "-t", p.mount+"/home/new")
-	wantSame(t, src, p.mount+"/home/new")
+	testdest.WantSame(t, src, p.mount+"/home/new")
 	as("restore", p.dest, "latest", "--as-subvolume", p.mount+"/home/clone")
-	wantSame(t, src, p.mount+"/home/clone")
+	testdest.WantSame(t, src, p.mount+"/home/clone")
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // What was restored before Ctrl-C stays, and the next run goes on from there.
@@ -22,18 +23,18 @@ func TestAnInterruptedRestoreIsCompletedByTheNext(t *testing.T) {
 	var stderr bytes.Buffer
 	cmd := exec.Command(testbin.Path(t), "restore", p.dest, "latest", "--bwlimit=300", "-t", target, "--overwrite=never")
 	cmd.Stderr = &stderr
-	check(t, cmd.Start())
+	testdest.Must(t, cmd.Start())
 	for deadline := time.Now().Add(10 * time.Minute); len(names(target)) == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing is restored")
 		}
 	}
-	check(t, cmd.Process.Signal(syscall.SIGINT))
+	testdest.Must(t, cmd.Process.Signal(syscall.SIGINT))
 	_ = cmd.Wait() // the exit code is looked at below
 	wantOneLine(t, testbin.Result{Stderr: stderr.String(), Exit: cmd.ProcessState.ExitCode()}, 130, "interrupted")
 	if want := "hint: to go on: rsbtbackup restore " + p.dest + " latest --bwlimit=300 -t " + target + " --overwrite=never\n"; !strings.Contains(stderr.String(), want) {
 		t.Errorf("no %q in %s", want, stderr.String())
 	}
 	p.restore(t, "-t", target, "--overwrite=never")
-	wantSame(t, backup, target)
+	testdest.WantSame(t, backup, target)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,12 +29,12 @@ func TestOverwriteModesKeepTheirPromise(t *testing.T) {
 	from, to := uint64(1), uint64(25)
 	if text := os.Getenv("SEEDS"); text != "" {
 		_, err := fmt.Sscanf(text, "%d:%d", &from, &to)
-		check(t, err)
+		testdest.Must(t, err)
 	}
 	for seed := from; seed < to; seed++ {
 		r := rand.New(rand.NewPCG(seed, 15))
 		src := filepath.Join(p.mount, "src"+strconv.FormatUint(seed, 10))
-		check(t, os.Mkdir(src, 0o755))
+		testdest.Must(t, os.Mkdir(src, 0o755))
 		source := randomWorld(r, nil)
 		source.make(t, src)
 		if _, err := rsbtbackup.Backup(t.Context(), rsbtbackup.BackupOptions{Source: src, Dest: p.dest, Force: true}); err != nil {
@@ -59,8 +60,8 @@ func (p place) tryMode(t *testing.T, r *rand.Rand, seed uint64, want promise) {
 		o.Paths = []string{want.path}
 	}
 	o.Target = filepath.Join(p.mount, "target")
-	check(t, os.Mkdir(o.Target, 0o755))
-	defer func() { check(t, os.RemoveAll(o.Target)) }()
+	testdest.Must(t, os.Mkdir(o.Target, 0o755))
+	defer func() { testdest.Must(t, os.RemoveAll(o.Target)) }()
 	want.target.make(t, o.Target)
 	want.work()
 	want.untouched()
@@ -90,10 +91,10 @@ func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/a", "x")
-	check(t, os.Mkdir(src+"/d", 0o755))
-	check(t, os.Link(src+"/a", src+"/d/a"))
-	write(t, src+"/z/deep/file", "z")
+	testdest.Write(t, src+"/a", "x")
+	testdest.Must(t, os.Mkdir(src+"/d", 0o755))
+	testdest.Must(t, os.Link(src+"/a", src+"/d/a"))
+	testdest.Write(t, src+"/z/deep/file", "z")
 	p.backup(t, src)
 	old := time.Date(2001, 2, 3, 4, 5, 6, 7, time.UTC)
 	for i, obstacle := range []func(name string) error{
@@ -103,27 +104,27 @@ func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
 		func(name string) error { return unix.Mkfifo(name, 0o600) },
 	} {
 		target := filepath.Join(p.mount, strconv.Itoa(i))
-		check(t, os.MkdirAll(p.mount+"/outside", 0o755))
-		check(t, os.Mkdir(target, 0o755))
+		testdest.Must(t, os.MkdirAll(p.mount+"/outside", 0o755))
+		testdest.Must(t, os.Mkdir(target, 0o755))
 		for _, name := range []string{"/d", "/z"} {
-			check(t, obstacle(target+name))
-			check(t, unix.UtimesNanoAt(unix.AT_FDCWD, target+name, twice(t, old.Add(7-time.Duration(old.Nanosecond()))), unix.AT_SYMLINK_NOFOLLOW))
+			testdest.Must(t, obstacle(target+name))
+			testdest.Must(t, unix.UtimesNanoAt(unix.AT_FDCWD, target+name, twice(t, old.Add(7-time.Duration(old.Nanosecond()))), unix.AT_SYMLINK_NOFOLLOW))
 		}
-		before := tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z")
+		before := testdest.Tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z")
 		p.restore(t, "-t", target, "--overwrite=never", "-n")
 		r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never")
 		wantOneLine(t, r, 3, target+"/d stays, and the backup has a directory in its place: ")
-		if after := tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z"); after != before {
+		if after := testdest.Tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z"); after != before {
 			t.Errorf("now %swas %s", after, before)
 		}
-		if !strings.Contains(r.Stderr, "hint: to restore it elsewhere: ") || read(t, target+"/a") != "x" || len(names(p.mount+"/outside")) > 0 {
+		if !strings.Contains(r.Stderr, "hint: to restore it elsewhere: ") || testdest.Read(t, target+"/a") != "x" || len(names(p.mount+"/outside")) > 0 {
 			t.Errorf("a is not restored, or nothing is said: %s", r.Stderr)
 		}
 		for _, args := range [][]string{{"z/deep", "d/a"}, {"--delete"}} {
 			r := testbin.Run(t, append([]string{"restore", p.dest, "latest", "-t", target, "--overwrite=never"}, args...)...)
 			wantOneLine(t, r, 3, target+"/d stays")
 		}
-		if after := tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z"); after != before {
+		if after := testdest.Tool(t, "stat", "-c%n %i %F %a %u %.9Y", target+"/d", target+"/z"); after != before {
 			t.Errorf("a second time: now %swas %s", after, before)
 		}
 	}
@@ -136,19 +137,19 @@ func TestIfNewerLeavesWhatIsNewerByANanosecond(t *testing.T) {
 	p := newPlace(t)
 	src := p.mount + "/src"
 	for _, name := range []string{"file", "linked"} {
-		write(t, src+"/"+name, "backup")
+		testdest.Write(t, src+"/"+name, "backup")
 	}
-	check(t, os.Link(src+"/linked", src+"/linked 2"))
-	check(t, os.Symlink("backup", src+"/symlink"))
-	check(t, unix.Mkfifo(src+"/fifo", 0o640))
-	write(t, src+"/kind", "backup")
-	write(t, src+"/dir/inside", "backup")
+	testdest.Must(t, os.Link(src+"/linked", src+"/linked 2"))
+	testdest.Must(t, os.Symlink("backup", src+"/symlink"))
+	testdest.Must(t, unix.Mkfifo(src+"/fifo", 0o640))
+	testdest.Write(t, src+"/kind", "backup")
+	testdest.Write(t, src+"/dir/inside", "backup")
 	all := []string{"file", "linked", "linked 2", "symlink", "fifo", "kind", "dir"}
 	stamp := func(dir string, at time.Time) {
 		ts, err := unix.TimeToTimespec(at)
-		check(t, err)
+		testdest.Must(t, err)
 		for _, name := range all {
-			check(t, unix.UtimesNanoAt(unix.AT_FDCWD, dir+"/"+name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW))
+			testdest.Must(t, unix.UtimesNanoAt(unix.AT_FDCWD, dir+"/"+name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW))
 		}
 	}
 	stamp(src, epoch)
@@ -156,16 +157,16 @@ func TestIfNewerLeavesWhatIsNewerByANanosecond(t *testing.T) {
 	for after, stays := range map[time.Duration]bool{1: true, 400 * time.Millisecond: true, 1100 * time.Millisecond: true, time.Minute: true, -1: false, -time.Minute: false} {
 		target := p.mount + "/" + after.String()
 		for _, name := range []string{"file", "linked", "linked 2", "dir"} {
-			write(t, target+"/"+name, "target")
+			testdest.Write(t, target+"/"+name, "target")
 		}
-		check(t, os.Symlink("target", target+"/symlink"))
-		check(t, os.Symlink("target", target+"/kind"))
-		check(t, unix.Mkfifo(target+"/fifo", 0o600))
+		testdest.Must(t, os.Symlink("target", target+"/symlink"))
+		testdest.Must(t, os.Symlink("target", target+"/kind"))
+		testdest.Must(t, unix.Mkfifo(target+"/fifo", 0o600))
 		stamp(target, epoch.Add(after))
 		before := digest(t, target)
 		r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-newer")
 		if !stays {
-			wantSame(t, backup, target)
+			testdest.WantSame(t, backup, target)
 			continue
 		}
 		wantOneLine(t, r, 3, target+"/dir stays, and the backup has a directory in its place")
@@ -187,53 +188,53 @@ func TestNamesOfOneFileAreParted(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/a", "same")
-	write(t, src+"/b", "same")
-	check(t, os.Chmod(src+"/a", 0o600))
-	check(t, os.Chown(src+"/b", 1000, 1000))
-	check(t, os.Symlink("same", src+"/la"))
-	check(t, os.Symlink("same", src+"/lb"))
-	check(t, os.Lchown(src+"/lb", 1000, 1000))
-	tool(t, "touch", "-h", "-d", "2001-02-03 04:05:06.123456789", src+"/a", src+"/b", src+"/la", src+"/lb")
+	testdest.Write(t, src+"/a", "same")
+	testdest.Write(t, src+"/b", "same")
+	testdest.Must(t, os.Chmod(src+"/a", 0o600))
+	testdest.Must(t, os.Chown(src+"/b", 1000, 1000))
+	testdest.Must(t, os.Symlink("same", src+"/la"))
+	testdest.Must(t, os.Symlink("same", src+"/lb"))
+	testdest.Must(t, os.Lchown(src+"/lb", 1000, 1000))
+	testdest.Tool(t, "touch", "-h", "-d", "2001-02-03 04:05:06.123456789", src+"/a", src+"/b", src+"/la", src+"/lb")
 	backup := p.backup(t, src)
 	for _, mode := range []string{"if-changed", "if-newer", "always"} {
 		target := p.mount + "/" + mode
-		check(t, os.Mkdir(target, 0o755))
-		tool(t, "cp", "-a", src+"/a", src+"/la", target)
-		check(t, os.Chmod(target+"/a", 0o644))
-		check(t, os.Link(target+"/a", target+"/b"))
-		check(t, os.Link(target+"/la", target+"/lb"))
+		testdest.Must(t, os.Mkdir(target, 0o755))
+		testdest.Tool(t, "cp", "-a", src+"/a", src+"/la", target)
+		testdest.Must(t, os.Chmod(target+"/a", 0o644))
+		testdest.Must(t, os.Link(target+"/a", target+"/b"))
+		testdest.Must(t, os.Link(target+"/la", target+"/lb"))
 		p.restore(t, "-t", target, "--overwrite", mode)
-		wantSame(t, backup, target)
+		testdest.WantSame(t, backup, target)
 
 		// A name that the backup does not have keeps what it is.
 		outside := p.mount + "/outside " + mode
-		check(t, os.Chmod(target+"/a", 0o640))
-		check(t, os.Link(target+"/a", outside))
+		testdest.Must(t, os.Chmod(target+"/a", 0o640))
+		testdest.Must(t, os.Link(target+"/a", outside))
 		p.restore(t, "-t", target, "--overwrite", mode)
-		wantSame(t, backup, target)
-		if got := tool(t, "stat", "-c%a %u", outside); got != "640 0\n" {
+		testdest.WantSame(t, backup, target)
+		if got := testdest.Tool(t, "stat", "-c%a %u", outside); got != "640 0\n" {
 			t.Errorf("%s: outside is %s", mode, got)
 		}
 	}
 	// What is excluded keeps what it is.
 	target := p.mount + "/excluding"
-	check(t, os.Mkdir(target, 0o755))
+	testdest.Must(t, os.Mkdir(target, 0o755))
 	for _, dir := range []string{src, target} {
-		write(t, dir+"/x", "linked")
-		tool(t, "touch", "-d", "2001-02-03", dir+"/x")
-		check(t, os.Link(dir+"/x", dir+"/y"))
+		testdest.Write(t, dir+"/x", "linked")
+		testdest.Tool(t, "touch", "-d", "2001-02-03", dir+"/x")
+		testdest.Must(t, os.Link(dir+"/x", dir+"/y"))
 	}
-	check(t, os.Chmod(src+"/x", 0o600))
+	testdest.Must(t, os.Chmod(src+"/x", 0o600))
 	p.backup(t, src)
 	p.restore(t, "-t", target, "--overwrite=if-changed", "--exclude=y")
-	if got := tool(t, "stat", "-c%a", target+"/x", target+"/y"); got != "600\n644\n" {
+	if got := testdest.Tool(t, "stat", "-c%a", target+"/x", target+"/y"); got != "600\n644\n" {
 		t.Errorf("x and y have %s", got)
 	}
 	// What needs no change stays linked.
-	check(t, os.Link(src+"/a", p.mount+"/beside"))
+	testdest.Must(t, os.Link(src+"/a", p.mount+"/beside"))
 	p.restore(t, "--in-place", "--overwrite=if-changed")
-	if got := tool(t, "stat", "-c%h", src+"/a"); got != "2\n" {
+	if got := testdest.Tool(t, "stat", "-c%h", src+"/a"); got != "2\n" {
 		t.Errorf("a has %s names", got)
 	}
 }
@@ -243,14 +244,14 @@ func TestADeviceGetsItsKind(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src, target := p.mount+"/src", p.mount+"/target"
-	check(t, os.Mkdir(src, 0o755))
-	check(t, unix.Mknod(src+"/dev", unix.S_IFBLK|0o600, int(unix.Mkdev(1, 3))))
+	testdest.Must(t, os.Mkdir(src, 0o755))
+	testdest.Must(t, unix.Mknod(src+"/dev", unix.S_IFBLK|0o600, int(unix.Mkdev(1, 3))))
 	backup := p.backup(t, src)
-	check(t, os.Mkdir(target, 0o755))
-	check(t, unix.Mknod(target+"/dev", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
+	testdest.Must(t, os.Mkdir(target, 0o755))
+	testdest.Must(t, unix.Mknod(target+"/dev", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))))
 	p.restore(t, "-t", target, "--overwrite=if-changed")
-	wantSame(t, backup, target)
-	if got := tool(t, "stat", "-c%F", target+"/dev"); got != "block special file\n" {
+	testdest.WantSame(t, backup, target)
+	if got := testdest.Tool(t, "stat", "-c%F", target+"/dev"); got != "block special file\n" {
 		t.Errorf("dev is a %s", got)
 	}
 }
@@ -261,27 +262,27 @@ func TestADirectoryInTheWayOfAHardLink(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src, target := p.mount+"/src", p.mount+"/target"
-	write(t, src+"/a", "x")
-	write(t, src+"/c/d", "y")
-	check(t, os.Link(src+"/a", src+"/c/a"))
+	testdest.Write(t, src+"/a", "x")
+	testdest.Write(t, src+"/c/d", "y")
+	testdest.Must(t, os.Link(src+"/a", src+"/c/a"))
 	backup := p.backup(t, src)
-	write(t, target+"/a/file", "kept")
+	testdest.Write(t, target+"/a/file", "kept")
 	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-changed")
 	wantOneLine(t, r, 3, target+"/a has another kind in the backup: Directory not empty (39)")
-	if read(t, target+"/c/a") != "x" || read(t, target+"/c/d") != "y" || read(t, target+"/a/file") != "kept" {
+	if testdest.Read(t, target+"/c/a") != "x" || testdest.Read(t, target+"/c/d") != "y" || testdest.Read(t, target+"/a/file") != "kept" {
 		t.Error("the rest is not restored, or the directory is gone")
 	}
 	if !strings.Contains(r.Stderr, "hint: ") || !strings.Contains(r.Stderr, "--delete") {
 		t.Errorf("no hint: %s", r.Stderr)
 	}
-	check(t, os.RemoveAll(target+"/c"))
+	testdest.Must(t, os.RemoveAll(target+"/c"))
 	r = testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-changed", "--delete", "--exclude=file")
 	wantOneLine(t, r, 3, target+"/a has another kind in the backup: Directory not empty (39)")
-	if read(t, target+"/c/a") != "x" || read(t, target+"/c/d") != "y" || read(t, target+"/a/file") != "kept" {
+	if testdest.Read(t, target+"/c/a") != "x" || testdest.Read(t, target+"/c/d") != "y" || testdest.Read(t, target+"/a/file") != "kept" {
 		t.Error("the rest is not restored, or what is excluded is gone")
 	}
 	p.restore(t, "-t", target, "--overwrite=if-changed", "--delete")
-	wantSame(t, backup, target)
+	testdest.WantSame(t, backup, target)
 }
 
 // An ordinary user's files are parted and protected as well, as far as they are
@@ -289,33 +290,33 @@ func TestADirectoryInTheWayOfAHardLink(t *testing.T) {
 func TestAnOrdinaryUserIsPromisedTheSame(t *testing.T) {
 	t.Parallel()
 	p := place{mount: newPlace(t).mount}
-	check(t, os.Chmod(p.mount, 0o755))
+	testdest.Must(t, os.Chmod(p.mount, 0o755))
 	p.dest = p.mount + "/theirs"
 	src, target := p.mount+"/src", p.mount+"/target"
 	for _, dir := range []string{src, target} {
 		for _, name := range []string{"a", "b", "newer"} {
-			write(t, dir+"/"+name, filepath.Base(dir)[:3])
-			tool(t, "touch", "-d", "2001-02-03 04:05:06.5", dir+"/"+name)
+			testdest.Write(t, dir+"/"+name, filepath.Base(dir)[:3])
+			testdest.Tool(t, "touch", "-d", "2001-02-03 04:05:06.5", dir+"/"+name)
 		}
 	}
-	check(t, os.Chmod(src+"/a", 0o600))
-	check(t, os.Remove(target+"/b"))
-	check(t, os.Link(target+"/a", target+"/b"))
-	tool(t, "touch", "-d", "2001-02-03 04:05:06.500000001", target+"/newer")
-	write(t, target+"/roots", "x")
-	write(t, src+"/roots", "y")
-	tool(t, "touch", "-d", "2001-02-03", target+"/roots")
-	check(t, os.Link(target+"/roots", p.mount+"/roots"))
-	check(t, os.Mkdir(p.dest, 0o700))
-	tool(t, "chown", "-R", "65534:65534", p.dest, src, target)
-	check(t, os.Chown(p.mount+"/roots", 0, 0))
+	testdest.Must(t, os.Chmod(src+"/a", 0o600))
+	testdest.Must(t, os.Remove(target+"/b"))
+	testdest.Must(t, os.Link(target+"/a", target+"/b"))
+	testdest.Tool(t, "touch", "-d", "2001-02-03 04:05:06.500000001", target+"/newer")
+	testdest.Write(t, target+"/roots", "x")
+	testdest.Write(t, src+"/roots", "y")
+	testdest.Tool(t, "touch", "-d", "2001-02-03", target+"/roots")
+	testdest.Must(t, os.Link(target+"/roots", p.mount+"/roots"))
+	testdest.Must(t, os.Mkdir(p.dest, 0o700))
+	testdest.Tool(t, "chown", "-R", "65534:65534", p.dest, src, target)
+	testdest.Must(t, os.Chown(p.mount+"/roots", 0, 0))
 	asNobody(t, "init", p.dest)
 	asNobody(t, "backup", src, p.dest)
 	asNobody(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-newer")
-	if got := tool(t, "stat", "-c%a %h %U", target+"/a", target+"/b"); got != "600 1 nobody\n644 1 nobody\n" {
+	if got := testdest.Tool(t, "stat", "-c%a %h %U", target+"/a", target+"/b"); got != "600 1 nobody\n644 1 nobody\n" {
 		t.Errorf("a and b have %s", got)
 	}
-	if got := tool(t, "cat", target+"/newer", p.mount+"/roots"); got != "tarx" {
+	if got := testdest.Tool(t, "cat", target+"/newer", p.mount+"/roots"); got != "tarx" {
 		t.Errorf("what is newer, or not theirs, has %q", got)
 	}
 }
@@ -324,6 +325,6 @@ func TestAnOrdinaryUserIsPromisedTheSame(t *testing.T) {
 func twice(t *testing.T, at time.Time) []unix.Timespec {
 	t.Helper()
 	ts, err := unix.TimeToTimespec(at)
-	check(t, err)
+	testdest.Must(t, err)
 	return []unix.Timespec{ts, ts}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -112,30 +113,30 @@ func (w world) make(t *testing.T, dir string) {
 	for _, path := range paths {
 		e, name := w[path], filepath.Join(dir, path)
 		if old, ok := made[e]; ok {
-			check(t, os.Link(old, name))
+			testdest.Must(t, os.Link(old, name))
 			continue
 		}
 		made[e] = name
 		switch e.kind {
 		case unix.S_IFDIR:
-			check(t, os.Mkdir(name, 0o700))
+			testdest.Must(t, os.Mkdir(name, 0o700))
 		case unix.S_IFLNK:
-			check(t, os.Symlink(e.data, name))
+			testdest.Must(t, os.Symlink(e.data, name))
 		case unix.S_IFREG:
-			check(t, os.WriteFile(name, []byte(e.data), 0o600))
+			testdest.Must(t, os.WriteFile(name, []byte(e.data), 0o600))
 		default:
-			check(t, unix.Mknod(name, e.kind|0o600, int(e.rdev)))
+			testdest.Must(t, unix.Mknod(name, e.kind|0o600, int(e.rdev)))
 		}
-		check(t, os.Lchown(name, e.uid, e.uid))
+		testdest.Must(t, os.Lchown(name, e.uid, e.uid))
 		if e.kind != unix.S_IFLNK {
-			check(t, os.Chmod(name, os.FileMode(e.mode)))
+			testdest.Must(t, os.Chmod(name, os.FileMode(e.mode)))
 		}
 	}
 	slices.Reverse(paths)
 	for _, path := range paths {
 		at, err := unix.TimeToTimespec(w[path].mtime)
-		check(t, err)
-		check(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(dir, path), []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
+		testdest.Must(t, err)
+		testdest.Must(t, unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(dir, path), []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
 	}
 }
 
@@ -143,7 +144,7 @@ func (w world) make(t *testing.T, dir string) {
 func readWorld(t *testing.T, dir string) world {
 	t.Helper()
 	w, inodes := world{}, map[uint64]*entry{}
-	check(t, filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
+	testdest.Must(t, filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
 		if err != nil || name == dir {
 			return err
 		}

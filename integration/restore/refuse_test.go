@@ -16,6 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,15 +28,15 @@ func TestBadInput(t *testing.T) {
 	oddities(t, src)
 	backup := p.backup(t, src)
 	full := p.mount + "/full"
-	write(t, full+"/file", "x")
-	write(t, p.mount+"/file", "x")
-	check(t, os.Symlink(p.mount+"/missing", p.mount+"/dangling"))
-	check(t, os.Symlink(p.dest, p.mount+"/to-dest"))
-	check(t, os.Mkdir(p.mount+"/bound", 0o700))
-	tool(t, "mount", "--bind", p.dest, p.mount+"/bound")
-	t.Cleanup(func() { tool(t, "umount", p.mount+"/bound") })
+	testdest.Write(t, full+"/file", "x")
+	testdest.Write(t, p.mount+"/file", "x")
+	testdest.Must(t, os.Symlink(p.mount+"/missing", p.mount+"/dangling"))
+	testdest.Must(t, os.Symlink(p.dest, p.mount+"/to-dest"))
+	testdest.Must(t, os.Mkdir(p.mount+"/bound", 0o700))
+	testdest.Tool(t, "mount", "--bind", p.dest, p.mount+"/bound")
+	t.Cleanup(func() { testdest.Tool(t, "umount", p.mount+"/bound") })
 	empty := p.mount + "/empty"
-	check(t, os.Mkdir(empty, 0o700))
+	testdest.Must(t, os.Mkdir(empty, 0o700))
 	before := digest(t, p.mount)
 	for _, tt := range []struct {
 		exit int
@@ -92,8 +93,8 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/dir/sub/file", "backup")
-	write(t, src+"/file", "backup")
+	testdest.Write(t, src+"/dir/sub/file", "backup")
+	testdest.Write(t, src+"/file", "backup")
 	p.backup(t, src)
 	outside := p.mount + "/outside"
 	for _, tt := range []struct{ name, link, to string }{
@@ -107,14 +108,14 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 	} {
 		for _, mode := range []string{"always", "if-changed", "if-newer", "never"} {
 			for _, paths := range [][]string{nil, {"dir/sub/file", "file"}, {"dir/sub", "file"}, {"dir", "file"}} {
-				check(t, os.RemoveAll(outside))
-				check(t, os.RemoveAll(p.mount+"/target"))
-				write(t, outside+"/sub/victim", "victim")
-				write(t, outside+"/file", "victim")
+				testdest.Must(t, os.RemoveAll(outside))
+				testdest.Must(t, os.RemoveAll(p.mount+"/target"))
+				testdest.Write(t, outside+"/sub/victim", "victim")
+				testdest.Write(t, outside+"/file", "victim")
 				link := filepath.Join(p.mount, "target", tt.link)
-				check(t, os.MkdirAll(filepath.Dir(link), 0o755))
-				check(t, os.Symlink(tt.to, link))
-				tool(t, "touch", "-h", "-d", "2001-02-03", link)
+				testdest.Must(t, os.MkdirAll(filepath.Dir(link), 0o755))
+				testdest.Must(t, os.Symlink(tt.to, link))
+				testdest.Tool(t, "touch", "-h", "-d", "2001-02-03", link)
 				before := digest(t, outside)
 				r := testbin.Run(t, append([]string{"restore", p.dest, "latest", "--delete", "-t", p.mount + "/target", "--overwrite", mode}, paths...)...)
 				if after := digest(t, outside); after != before {
@@ -123,12 +124,12 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 				if mode == "never" {
 					// A link that stands for a directory stays, and what would go below it is named.
 					through := tt.link == "dir" || tt.link == "dir/sub"
-					if !through && (r.Exit != 0 || !exists(link)) || through && (r.Exit != 3 || !strings.Contains(r.Stderr, "Too many levels of symbolic links")) {
+					if !through && (r.Exit != 0 || !testdest.Exists(link)) || through && (r.Exit != 3 || !strings.Contains(r.Stderr, "Too many levels of symbolic links")) {
 						t.Errorf("%s, %s, %q: exit %d\n%s", tt.name, mode, paths, r.Exit, r.Stderr)
 					}
 					continue
 				}
-				if r.Exit != 0 || read(t, p.mount+"/target/dir/sub/file") != "backup" || read(t, p.mount+"/target/file") != "backup" {
+				if r.Exit != 0 || testdest.Read(t, p.mount+"/target/dir/sub/file") != "backup" || testdest.Read(t, p.mount+"/target/file") != "backup" {
 					t.Errorf("%s, %s, %q: exit %d, or not restored\n%s", tt.name, mode, paths, r.Exit, r.Stderr)
 				}
 			}
@@ -141,14 +142,14 @@ func TestNeverWantsAnRsyncThatStopsAtLinks(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/dir/file", "backup")
+	testdest.Write(t, src+"/dir/file", "backup")
 	p.backup(t, src)
 	old := t.TempDir() + "/rsync"
-	check(t, os.WriteFile(old, []byte("#!/bin/sh\n[ \"$1\" = --version ] && echo 'rsync  version 3.4.9  protocol version 32' || exec rsync \"$@\"\n"), 0o755))
+	testdest.Must(t, os.WriteFile(old, []byte("#!/bin/sh\n[ \"$1\" = --version ] && echo 'rsync  version 3.4.9  protocol version 32' || exec rsync \"$@\"\n"), 0o755))
 	target := p.mount + "/target"
-	write(t, target+"/kept", "x")
-	check(t, os.Symlink(p.mount+"/outside", target+"/dir"))
-	tool(t, "touch", "-h", "-d", "2001-02-03", target+"/dir")
+	testdest.Write(t, target+"/kept", "x")
+	testdest.Must(t, os.Symlink(p.mount+"/outside", target+"/dir"))
+	testdest.Tool(t, "touch", "-h", "-d", "2001-02-03", target+"/dir")
 	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=never", "--rsync", old)
 	wantOneLine(t, r, 2, "rsync 3.4.9 would follow symlinks in "+target+" with overwrite=never; 3.5.0 does not")
 	if !strings.Contains(r.Stderr, "hint: to use a newer rsync: ") || !strings.Contains(r.Stderr, "--overwrite=never --rsync=/path/to/rsync") {
@@ -169,17 +170,17 @@ func TestAFullTargetExits14(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	check(t, os.Mkdir(src, 0o755))
+	testdest.Must(t, os.Mkdir(src, 0o755))
 	for _, name := range []string{"a", "b", "c"} {
 		content := make([]byte, 40<<20)
 		_, err := rand.Read(content)
-		check(t, err)
-		check(t, os.WriteFile(src+"/"+name, content, 0o644))
+		testdest.Must(t, err)
+		testdest.Must(t, os.WriteFile(src+"/"+name, content, 0o644))
 	}
 	backup := p.backup(t, src)
 	small := loopfs.NewFS(t, "80M", "ext4")
 	p.refuse(t, 14, "full", "-t", small+"/new")
-	wantSame(t, src, backup)
+	testdest.WantSame(t, src, backup)
 }
 
 // A block of a file is damaged below the filesystem. The file is named, all
@@ -191,10 +192,10 @@ func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 	src := t.TempDir()
 	content := make([]byte, 300<<10)
 	_, err := rand.Read(content)
-	check(t, err)
-	write(t, src+"/a/before", "before")
-	check(t, os.WriteFile(src+"/m damaged", content, 0o644))
-	write(t, src+"/z/after", "after")
+	testdest.Must(t, err)
+	testdest.Write(t, src+"/a/before", "before")
+	testdest.Must(t, os.WriteFile(src+"/m damaged", content, 0o644))
+	testdest.Write(t, src+"/z/after", "after")
 	p.backup(t, src)
 	image.Unmount(t)
 	damage(t, image.Image, content[100<<10:][:4096])
@@ -206,7 +207,7 @@ func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 	if !strings.Contains(r.Stdout, " restored in part to "+target+" in ") || !strings.Contains(r.Stdout, "6 files (307 kB) to restore, 1 of them not restored, or not as they were; 0 deleted\n") {
 		t.Errorf("the report does not tell what was not restored:\n%s", r.Stdout)
 	}
-	if read(t, target+"/a/before") != "before" || read(t, target+"/z/after") != "after" || exists(target+"/m damaged") {
+	if testdest.Read(t, target+"/a/before") != "before" || testdest.Read(t, target+"/z/after") != "after" || testdest.Exists(target+"/m damaged") {
 		t.Error("the rest is not restored, or the damaged file is")
 	}
 	report, err := rsbtbackup.Restore(t.Context(), rsbtbackup.RestoreOptions{Dest: p.dest, Backup: "latest", Target: target, Overwrite: rsbtbackup.OverwriteIfChanged})
@@ -227,12 +228,12 @@ func TestAKnownDamageIsNotRestoredInSilence(t *testing.T) {
 	image := loopfs.NewImage(t, "1G", "btrfs")
 	p := placeOn(t, image.Mount)
 	src := t.TempDir()
-	write(t, src+"/a/before", "before")
+	testdest.Write(t, src+"/a/before", "before")
 	content := make([]byte, 300<<10)
 	_, err := rand.Read(content)
-	check(t, err)
-	check(t, os.WriteFile(src+"/m damaged", content, 0o644))
-	write(t, src+"/z/after", "after")
+	testdest.Must(t, err)
+	testdest.Must(t, os.WriteFile(src+"/m damaged", content, 0o644))
+	testdest.Write(t, src+"/z/after", "after")
 	backup := p.backup(t, src)
 	image.Unmount(t)
 	damage(t, image.Image, content[100<<10:][:4096])
@@ -248,7 +249,7 @@ func TestAKnownDamageIsNotRestoredInSilence(t *testing.T) {
 	if !strings.Contains(r.Stderr, see) || !strings.Contains(r.Stderr, filepath.Base(backup)+" is known to be damaged") {
 		t.Errorf("no word about it:\n%s", r.Stderr)
 	}
-	if read(t, target+"/a/before") != "before" || read(t, target+"/z/after") != "after" || exists(target+"/m damaged") {
+	if testdest.Read(t, target+"/a/before") != "before" || testdest.Read(t, target+"/z/after") != "after" || testdest.Exists(target+"/m damaged") {
 		t.Error("the rest is not restored, or the damaged file is")
 	}
 	r = p.restore(t, "--as-subvolume", p.mount+"/clone")
@@ -264,19 +265,19 @@ func TestAKnownDamageIsNotRestoredInSilence(t *testing.T) {
 func damage(t *testing.T, image string, block []byte) {
 	t.Helper()
 	f, err := os.OpenFile(image, os.O_RDWR, 0)
-	check(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	st, err := f.Stat()
-	check(t, err)
+	testdest.Must(t, err)
 	data, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	check(t, err)
+	testdest.Must(t, err)
 	defer unix.Munmap(data)
 	at := bytes.Index(data, block)
 	if at < 0 || bytes.Contains(data[at+1:], block) {
 		t.Fatalf("the block is not in the image exactly once (first at %d)", at)
 	}
 	copy(data[at:], bytes.Repeat([]byte("X"), 512))
-	check(t, unix.Msync(data, unix.MS_SYNC))
+	testdest.Must(t, unix.Msync(data, unix.MS_SYNC))
 }
 
 // The backup is deleted while rsync reads it.
@@ -285,17 +286,17 @@ func TestABackupDeletedMeanwhileIsOneLine(t *testing.T) {
 	p := newPlace(t)
 	src := p.mount + "/src"
 	for i := range 200 {
-		write(t, src+"/"+strings.Repeat("d/", i%5)+string(rune('a'+i%26))+strings.Repeat("x", i), strings.Repeat("content", 5000))
+		testdest.Write(t, src+"/"+strings.Repeat("d/", i%5)+string(rune('a'+i%26))+strings.Repeat("x", i), strings.Repeat("content", 5000))
 	}
 	p.backup(t, src)
-	write(t, src+"/more", "x")
+	testdest.Write(t, src+"/more", "x")
 	backup := p.backup(t, src)
 	done := make(chan testbin.Result)
 	target := p.mount + "/slow"
 	go func() {
 		done <- testbin.Run(t, "restore", p.dest, filepath.Base(backup), "--bwlimit=400", "-t", target)
 	}()
-	for !exists(target+"/"+"axxxx") && !exists(target+"/d") && len(names(target)) == 0 {
+	for !testdest.Exists(target+"/"+"axxxx") && !testdest.Exists(target+"/d") && len(names(target)) == 0 {
 		select {
 		case r := <-done:
 			t.Fatalf("too fast: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
@@ -325,8 +326,8 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/file", "kept")
-	write(t, src+"/cache/file", "left out")
+	testdest.Write(t, src+"/file", "kept")
+	testdest.Write(t, src+"/cache/file", "left out")
 	p.backup(t, src, "--exclude=cache")
 	inPlace := []string{"--in-place", "--overwrite=if-changed", "--delete"}
 	p.refuse(t, 13, "was made with --exclude=cache", inPlace...)
@@ -336,12 +337,12 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 			t.Errorf("no %q in %s", want, refused.Stderr)
 		}
 	}
-	write(t, src+"/gone", "gone")
+	testdest.Write(t, src+"/gone", "gone")
 	p.restore(t, append(inPlace, "--exclude=cache")...)
-	if exists(src+"/gone") || read(t, src+"/cache/file") != "left out" {
+	if testdest.Exists(src+"/gone") || testdest.Read(t, src+"/cache/file") != "left out" {
 		t.Error("with the same --exclude gone stayed, or cache did not")
 	}
-	if got := read(t, src+"/cache/file"); got != "left out" {
+	if got := testdest.Read(t, src+"/cache/file"); got != "left out" {
 		t.Errorf("cache: %q", got)
 	}
 	r := p.restore(t, append(inPlace, "-n")...)
@@ -349,7 +350,7 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 		t.Errorf("the dry run: %s%s", r.Stdout, r.Stderr)
 	}
 	p.restore(t, append(inPlace, "--force")...)
-	if exists(src + "/cache") {
+	if testdest.Exists(src + "/cache") {
 		t.Error("cache is there after --force")
 	}
 	p.backup(t, src)
@@ -360,21 +361,21 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 func TestOtherDestsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p.mount+"/src/file", "1")
+	testdest.Write(t, p.mount+"/src/file", "1")
 	p.backup(t, p.mount+"/src")
-	other := placeIn(t, p.mount+"/target/other")
+	other := place{dest: testdest.Init(t, p.mount+"/target/other")}
 	other.backup(t, p.mount+"/src")
 	before := digest(t, other.dest)
 	p.refuse(t, 13, "holds backups", "-t", other.dest, "--overwrite=always", "--delete")
 	p.refuse(t, 13, "holds backups", "-t", other.dest+"/new")
 	p.refuse(t, 13, "holds backups", "-t", other.dest+"/cur", "--overwrite=always")
 	p.refuse(t, 13, "holds backups", "--as-subvolume", other.dest+"/2030-01-01-00:00")
-	write(t, p.mount+"/target/gone", "gone")
+	testdest.Write(t, p.mount+"/target/gone", "gone")
 	p.restore(t, "-t", p.mount+"/target", "--overwrite=always", "--delete")
 	if after := digest(t, other.dest); after != before {
 		t.Errorf("changed:\n%s\nwas\n%s", after, before)
 	}
-	if exists(p.mount+"/target/gone") || !exists(p.mount+"/target/file") {
+	if testdest.Exists(p.mount+"/target/gone") || !testdest.Exists(p.mount+"/target/file") {
 		t.Error("the rest was not restored, or not deleted")
 	}
 }
@@ -383,13 +384,13 @@ func TestOtherDestsAreLeftAlone(t *testing.T) {
 func TestADestInASubvolumeOfTheTargetIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p.mount+"/src/srv/file", "1")
+	testdest.Write(t, p.mount+"/src/srv/file", "1")
 	p.backup(t, p.mount+"/src")
-	check(t, os.Mkdir(p.mount+"/target", 0o755))
-	tool(t, "btrfs", "subvolume", "create", p.mount+"/target/srv")
-	other := placeIn(t, p.mount+"/target/srv/other")
+	testdest.Must(t, os.Mkdir(p.mount+"/target", 0o755))
+	testdest.Tool(t, "btrfs", "subvolume", "create", p.mount+"/target/srv")
+	other := place{dest: testdest.Init(t, p.mount+"/target/srv/other")}
 	other.backup(t, p.mount+"/src")
-	write(t, other.dest+"/README", "1")
+	testdest.Write(t, other.dest+"/README", "1")
 	before := digest(t, other.dest)
 	p.restore(t, "srv", "-t", p.mount+"/target", "--overwrite=always", "--delete")
 	if after := digest(t, other.dest); after != before {
@@ -402,17 +403,17 @@ func TestDeleteStaysOnItsFilesystem(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	check(t, os.MkdirAll(src+"/mnt", 0o755))
-	write(t, src+"/file", "1")
+	testdest.Must(t, os.MkdirAll(src+"/mnt", 0o755))
+	testdest.Write(t, src+"/file", "1")
 	p.backup(t, src)
-	check(t, unix.Mount("none", src+"/mnt", "tmpfs", 0, "size=1M"))
-	t.Cleanup(func() { check(t, unix.Unmount(src+"/mnt", unix.MNT_DETACH)) })
-	tool(t, "btrfs", "subvolume", "create", src+"/home")
-	write(t, src+"/mnt/file", "mounted")
-	write(t, src+"/home/file", "subvolume")
-	write(t, src+"/gone", "gone")
+	testdest.Must(t, unix.Mount("none", src+"/mnt", "tmpfs", 0, "size=1M"))
+	t.Cleanup(func() { testdest.Must(t, unix.Unmount(src+"/mnt", unix.MNT_DETACH)) })
+	testdest.Tool(t, "btrfs", "subvolume", "create", src+"/home")
+	testdest.Write(t, src+"/mnt/file", "mounted")
+	testdest.Write(t, src+"/home/file", "subvolume")
+	testdest.Write(t, src+"/gone", "gone")
 	p.restore(t, "--in-place", "--overwrite=if-changed", "--delete")
-	if exists(src+"/gone") || read(t, src+"/mnt/file") != "mounted" || read(t, src+"/home/file") != "subvolume" {
+	if testdest.Exists(src+"/gone") || testdest.Read(t, src+"/mnt/file") != "mounted" || testdest.Read(t, src+"/home/file") != "subvolume" {
 		t.Error("gone stayed, or what is mounted did not")
 	}
 }
@@ -424,23 +425,23 @@ func TestASecondRunHidesNoFailure(t *testing.T) {
 	p := newPlace(t)
 	src, target := p.mount+"/src", p.mount+"/target"
 	for _, dir := range []string{src, target} {
-		write(t, dir+"/file", filepath.Base(dir)[:3])
-		check(t, os.Chtimes(dir+"/file", time.Unix(1, 0), time.Unix(1, 0)))
+		testdest.Write(t, dir+"/file", filepath.Base(dir)[:3])
+		testdest.Must(t, os.Chtimes(dir+"/file", time.Unix(1, 0), time.Unix(1, 0)))
 	}
-	check(t, os.Mkdir(src+"/sticky", 0o755))
-	tool(t, "setfacl", "-m", "u:1000:rwx,g::rwx", src+"/sticky")
-	tool(t, "chmod", "+t", src+"/sticky")
+	testdest.Must(t, os.Mkdir(src+"/sticky", 0o755))
+	testdest.Tool(t, "setfacl", "-m", "u:1000:rwx,g::rwx", src+"/sticky")
+	testdest.Tool(t, "chmod", "+t", src+"/sticky")
 	p.backup(t, src)
-	tool(t, "chattr", "+i", target+"/file")
-	t.Cleanup(func() { tool(t, "chattr", "-i", target+"/file") })
+	testdest.Tool(t, "chattr", "+i", target+"/file")
+	t.Cleanup(func() { testdest.Tool(t, "chattr", "-i", target+"/file") })
 	p.refuse(t, 3, "file", "-t", target, "--overwrite=always")
 }
 
 func TestAnAttributeThatDoesNotFitIsNoFullDisk(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p.mount+"/src/file", "1")
-	check(t, unix.Setxattr(p.mount+"/src/file", "user.long", make([]byte, 8000), 0))
+	testdest.Write(t, p.mount+"/src/file", "1")
+	testdest.Must(t, unix.Setxattr(p.mount+"/src/file", "user.long", make([]byte, 8000), 0))
 	p.backup(t, p.mount+"/src")
 	p.refuse(t, 3, "user.long", "-t", loopfs.NewFS(t, "80M", "ext4")+"/new")
 }
@@ -448,7 +449,7 @@ func TestAnAttributeThatDoesNotFitIsNoFullDisk(t *testing.T) {
 func TestARestoreThatIsCalledOffIsNone(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p.mount+"/src/file", "1")
+	testdest.Write(t, p.mount+"/src/file", "1")
 	p.backup(t, p.mount+"/src")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
@@ -19,25 +20,25 @@ func TestARemoteTargetGetsTheSame(t *testing.T) {
 	oddities(t, src)
 	backup := p.backup(t, src)
 	strange := p.mount + `/a b  'quoted' "twice" $HOME $(id) ; back\slash ü`
-	check(t, os.Mkdir(strange, 0o755))
+	testdest.Must(t, os.Mkdir(strange, 0o755))
 	for _, target := range []string{p.mount + "/plain", strange, strange + "/new", p.mount + "/new\nline"} {
 		p.restore(t, "-e", ssh.Shell, "-t", "127.0.0.1:"+target, "--overwrite=if-changed")
 		if target == strange {
-			check(t, os.RemoveAll(target+"/acl"))
+			testdest.Must(t, os.RemoveAll(target+"/acl"))
 			p.restore(t, "-e", ssh.Shell, "-t", "root@localhost:"+target+"/", "--overwrite=never")
 		}
-		wantSame(t, backup, target)
-		check(t, os.RemoveAll(p.mount+"/new\nline"))
+		testdest.WantSame(t, backup, target)
+		testdest.Must(t, os.RemoveAll(p.mount+"/new\nline"))
 	}
 
 	// A path, --delete below it, and a symlink over there.
 	outside, target := p.mount+"/outside", p.mount+"/paths"
-	write(t, outside+"/ssh/victim", "x")
-	check(t, os.Mkdir(target, 0o755))
-	write(t, target+"/top", "x")
-	check(t, os.Symlink(outside, target+"/etc"))
+	testdest.Write(t, outside+"/ssh/victim", "x")
+	testdest.Must(t, os.Mkdir(target, 0o755))
+	testdest.Write(t, target+"/top", "x")
+	testdest.Must(t, os.Symlink(outside, target+"/etc"))
 	p.restore(t, "-e", ssh.Shell, "-t", "[::1]:"+target, "--overwrite=if-changed", "--delete", "etc/ssh")
-	if !exists(outside+"/ssh/victim") || exists(outside+"/ssh/sshd_config") || !exists(target+"/etc/ssh/sshd_config") || !exists(target+"/top") {
+	if !testdest.Exists(outside+"/ssh/victim") || testdest.Exists(outside+"/ssh/sshd_config") || !testdest.Exists(target+"/etc/ssh/sshd_config") || !testdest.Exists(target+"/top") {
 		t.Error("a symlink was followed, or --delete went too far")
 	}
 
@@ -59,9 +60,9 @@ func TestInPlaceToTheHostItCameFrom(t *testing.T) {
 	src := p.mount + "/src"
 	oddities(t, src)
 	backup := p.backup(t, "root@127.0.0.1:"+src, "-e", ssh.Shell)
-	check(t, os.RemoveAll(src+"/etc"))
+	testdest.Must(t, os.RemoveAll(src+"/etc"))
 	p.restore(t, "-e", ssh.Shell, "--in-place", "--overwrite=if-changed")
-	wantSame(t, backup, src)
+	testdest.WantSame(t, backup, src)
 }
 
 // A module that takes nothing is a target out of reach, not a wrong option.
@@ -69,7 +70,7 @@ func TestAReadOnlyDaemonExits12(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/file", "x")
+	testdest.Write(t, src+"/file", "x")
 	url := fmt.Sprintf("rsync://127.0.0.1:%d/files/", testserver.StartDaemon(t, src))
 	p.backup(t, url)
 	p.refuse(t, 12, "read only", "--in-place", "--overwrite=if-changed")
@@ -81,32 +82,32 @@ func TestARemoteTargetIsProtected(t *testing.T) {
 	ssh := testserver.StartSSH(t)
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/a", "x")
-	write(t, src+"/d/sub/file", "y")
-	check(t, os.Link(src+"/a", src+"/d/a"))
-	check(t, os.Symlink("backup", src+"/link"))
-	check(t, os.Symlink("backup", src+"/linked"))
-	check(t, os.Link(src+"/linked", src+"/linked 2"))
-	write(t, src+"/b[1]\\x/newer", "backup")
-	write(t, src+"/full", "backup")
-	check(t, os.Link(src+"/full", src+"/full 2"))
+	testdest.Write(t, src+"/a", "x")
+	testdest.Write(t, src+"/d/sub/file", "y")
+	testdest.Must(t, os.Link(src+"/a", src+"/d/a"))
+	testdest.Must(t, os.Symlink("backup", src+"/link"))
+	testdest.Must(t, os.Symlink("backup", src+"/linked"))
+	testdest.Must(t, os.Link(src+"/linked", src+"/linked 2"))
+	testdest.Write(t, src+"/b[1]\\x/newer", "backup")
+	testdest.Write(t, src+"/full", "backup")
+	testdest.Must(t, os.Link(src+"/full", src+"/full 2"))
 	for _, name := range []string{"link", "linked", "b[1]\\x/newer"} {
-		tool(t, "touch", "-h", "-d", "2020-01-01 12:00:00.5", src+"/"+name)
+		testdest.Tool(t, "touch", "-h", "-d", "2020-01-01 12:00:00.5", src+"/"+name)
 	}
 	p.backup(t, src)
 	for _, mode := range []string{"never", "if-newer"} {
 		target := p.mount + "/" + mode
 		for name, content := range map[string]string{"d": "f", "b[1]\\x/newer": "target", "full/inside": "z"} {
-			write(t, target+"/"+name, content)
+			testdest.Write(t, target+"/"+name, content)
 		}
-		check(t, os.Symlink("target", target+"/link"))
-		check(t, os.Symlink("target", target+"/linked"))
-		check(t, os.Link(target+"/linked", target+"/linked 2"))
+		testdest.Must(t, os.Symlink("target", target+"/link"))
+		testdest.Must(t, os.Symlink("target", target+"/linked"))
+		testdest.Must(t, os.Link(target+"/linked", target+"/linked 2"))
 		for _, name := range []string{"link", "linked", "b[1]\\x/newer"} {
-			tool(t, "touch", "-h", "-d", "2020-01-01 12:00:01.6", target+"/"+name)
+			testdest.Tool(t, "touch", "-h", "-d", "2020-01-01 12:00:01.6", target+"/"+name)
 		}
 		files := func() string {
-			return tool(t, "find", target, "!", "-type", "d", "-printf", "%i %y %n %s %T@ %C@ %P -> %l\n") + read(t, target+"/d") + read(t, target+"/b[1]\\x/newer")
+			return testdest.Tool(t, "find", target, "!", "-type", "d", "-printf", "%i %y %n %s %T@ %C@ %P -> %l\n") + testdest.Read(t, target+"/d") + testdest.Read(t, target+"/b[1]\\x/newer")
 		}
 		before := files()
 		to := []string{"restore", p.dest, "latest", "-e", ssh.Shell, "-t", "127.0.0.1:" + target, "--overwrite", mode}
@@ -114,11 +115,11 @@ func TestARemoteTargetIsProtected(t *testing.T) {
 			r := testbin.Run(t, append(to, args...)...)
 			wantOneLine(t, r, 3, "/d stays, and the backup has a directory in its place: Not a directory")
 		}
-		if got := tool(t, "cat", target+"/a", target+"/full 2"); got != "xbackup" {
+		if got := testdest.Tool(t, "cat", target+"/a", target+"/full 2"); got != "xbackup" {
 			t.Errorf("%s: the rest has %q", mode, got)
 		}
 		for _, name := range []string{"a", "full 2"} {
-			check(t, os.Remove(target+"/"+name))
+			testdest.Must(t, os.Remove(target+"/"+name))
 		}
 		if after := files(); after != before {
 			t.Errorf("%s: now\n%s\nwas\n%s", mode, after, before)

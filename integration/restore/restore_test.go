@@ -12,6 +12,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,8 +28,8 @@ func TestTheGoSourceTreeComesBackTheSame(t *testing.T) {
 		{"by rsync", p.mount + "/rsync", []string{"--no-reflink"}},
 	} {
 		p.restore(t, append(tt.args, "-t", tt.target)...)
-		wantSame(t, backup, tt.target)
-		wantSame(t, goSource(t), tt.target)
+		testdest.WantSame(t, backup, tt.target)
+		testdest.WantSame(t, goSource(t), tt.target)
 	}
 }
 
@@ -40,15 +41,15 @@ func TestOneOfEverythingComesBackTheSame(t *testing.T) {
 	oddities(t, src)
 	backup := p.backup(t, src)
 	inheriting := p.mount + "/inheriting"
-	check(t, os.Mkdir(inheriting, 0o2755))
-	check(t, os.Chown(inheriting, 0, 77))
-	tool(t, "setfacl", "-m", "d:u:1000:rwx", inheriting)
+	testdest.Must(t, os.Mkdir(inheriting, 0o2755))
+	testdest.Must(t, os.Chown(inheriting, 0, 77))
+	testdest.Tool(t, "setfacl", "-m", "d:u:1000:rwx", inheriting)
 	setgid := p.mount + "/setgid"
-	check(t, os.Mkdir(setgid, 0o755))
-	check(t, os.Chown(setgid, 0, 77))
-	check(t, unix.Chmod(setgid, 0o2755))
-	check(t, os.Symlink(p.mount+"/real", p.mount+"/link"))
-	check(t, os.Mkdir(p.mount+"/real", 0o700))
+	testdest.Must(t, os.Mkdir(setgid, 0o755))
+	testdest.Must(t, os.Chown(setgid, 0, 77))
+	testdest.Must(t, unix.Chmod(setgid, 0o2755))
+	testdest.Must(t, os.Symlink(p.mount+"/real", p.mount+"/link"))
+	testdest.Must(t, os.Mkdir(p.mount+"/real", 0o700))
 	for _, tt := range []struct {
 		name, target string
 		args         []string
@@ -64,14 +65,14 @@ func TestOneOfEverythingComesBackTheSame(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := p.restore(t, append(tt.args, "--json", "-t", tt.target)...)
-			wantSame(t, backup, tt.target)
+			testdest.WantSame(t, backup, tt.target)
 			var report rsbtbackup.RestoreReport
-			check(t, json.Unmarshal([]byte(r.Stdout), &report))
+			testdest.Must(t, json.Unmarshal([]byte(r.Stdout), &report))
 			if (report.Reflinked != nil) != tt.reflinked || (report.Stats == nil) != tt.reflinked {
 				t.Errorf("reflinked %+v and rsync %+v, want reflink: %v", report.Reflinked, report.Stats, tt.reflinked)
 			}
 			var st unix.Stat_t
-			check(t, unix.Stat(tt.target+"/sparse", &st))
+			testdest.Must(t, unix.Stat(tt.target+"/sparse", &st))
 			if st.Blocks > 1<<11 {
 				t.Errorf("the sparse file takes %d KiB", st.Blocks/2)
 			}
@@ -88,15 +89,15 @@ func TestPathsComeBackUnderTheirWholePath(t *testing.T) {
 	for _, reflink := range []string{"--reflink", "--no-reflink"} {
 		target := p.mount + "/paths" + reflink
 		p.restore(t, reflink, "-t", target, "etc/ssh", "/plain", "etc/linked", "./names/-n", "etc/ssh/sshd_config", "outside")
-		got := tool(t, "find", target, "-mindepth", "1", "-printf", "%P %y %m %U %T@\n")
-		want := tool(t, "find", backup, "-mindepth", "1", "-regextype", "posix-extended", "-regex",
+		got := testdest.Tool(t, "find", target, "-mindepth", "1", "-printf", "%P %y %m %U %T@\n")
+		want := testdest.Tool(t, "find", backup, "-mindepth", "1", "-regextype", "posix-extended", "-regex",
 			backup+"/(etc|etc/ssh|etc/ssh/sshd_config|etc/linked|plain|names|names/-n|outside)", "-printf", "%P %y %m %U %T@\n")
 		if sorted(got) != sorted(want) {
 			t.Errorf("%s: got\n%swant\n%s", reflink, got, want)
 		}
 		var a, b unix.Stat_t
-		check(t, unix.Stat(target+"/plain", &a))
-		check(t, unix.Stat(target+"/etc/linked", &b))
+		testdest.Must(t, unix.Stat(target+"/plain", &a))
+		testdest.Must(t, unix.Stat(target+"/etc/linked", &b))
 		if a.Ino != b.Ino {
 			t.Errorf("%s: hard link lost", reflink)
 		}
@@ -109,18 +110,18 @@ func TestOverwriteModes(t *testing.T) {
 	src := p.mount + "/src"
 	old := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, name := range []string{"same-size-and-time", "older", "newer", "missing", "unchanged"} {
-		write(t, src+"/"+name, "backup")
-		check(t, os.Chtimes(src+"/"+name, old, old))
+		testdest.Write(t, src+"/"+name, "backup")
+		testdest.Must(t, os.Chtimes(src+"/"+name, old, old))
 	}
 	p.backup(t, src)
 	fill := func(target string) {
-		tool(t, "cp", "-a", src, target)
-		check(t, os.Remove(target+"/missing"))
+		testdest.Tool(t, "cp", "-a", src, target)
+		testdest.Must(t, os.Remove(target+"/missing"))
 		for name, at := range map[string]time.Time{"same-size-and-time": old, "older": old.AddDate(-1, 0, 0), "newer": old.AddDate(1, 0, 0)} {
-			write(t, target+"/"+name, "target")
-			check(t, os.Chtimes(target+"/"+name, at, at))
+			testdest.Write(t, target+"/"+name, "target")
+			testdest.Must(t, os.Chtimes(target+"/"+name, at, at))
 		}
-		write(t, target+"/extra", "extra")
+		testdest.Write(t, target+"/extra", "extra")
 	}
 	for _, tt := range []struct {
 		mode, restored string // of same-size-and-time, older, newer
@@ -133,12 +134,12 @@ func TestOverwriteModes(t *testing.T) {
 		target := p.mount + "/" + tt.mode
 		fill(target)
 		p.restore(t, "-t", target, "--overwrite", tt.mode)
-		got := read(t, target+"/same-size-and-time") + " " + read(t, target+"/older") + " " + read(t, target+"/newer")
-		if got != tt.restored || read(t, target+"/missing") != "backup" || read(t, target+"/extra") != "extra" {
+		got := testdest.Read(t, target+"/same-size-and-time") + " " + testdest.Read(t, target+"/older") + " " + testdest.Read(t, target+"/newer")
+		if got != tt.restored || testdest.Read(t, target+"/missing") != "backup" || testdest.Read(t, target+"/extra") != "extra" {
 			t.Errorf("%s: %s, want %s", tt.mode, got, tt.restored)
 		}
 		p.restore(t, "-t", target, "--overwrite", tt.mode, "--delete")
-		if exists(target + "/extra") {
+		if testdest.Exists(target + "/extra") {
 			t.Errorf("%s: --delete left a file", tt.mode)
 		}
 	}
@@ -152,11 +153,11 @@ func TestDeleteKeepsToThePaths(t *testing.T) {
 	p.backup(t, src)
 	target := p.mount + "/target"
 	for _, name := range []string{"top", "etc/beside", "etc/ssh/extra", "etc/ssh/keep.me", "names/other"} {
-		write(t, target+"/"+name, "x")
+		testdest.Write(t, target+"/"+name, "x")
 	}
 	p.restore(t, "-t", target, "--overwrite=if-changed", "--delete", "--exclude=keep.me", "etc/ssh", "plain")
 	for name, want := range map[string]bool{"top": true, "etc/beside": true, "etc/ssh/extra": false, "etc/ssh/keep.me": true, "names/other": true, "etc/ssh/sshd_config": true} {
-		if exists(target+"/"+name) != want {
+		if testdest.Exists(target+"/"+name) != want {
 			t.Errorf("%s exists: %v, want %v", name, !want, want)
 		}
 	}
@@ -169,8 +170,8 @@ func TestDryRunChangesNothing(t *testing.T) {
 	oddities(t, src)
 	p.backup(t, src)
 	target := p.mount + "/target"
-	write(t, target+"/plain", "differs")
-	write(t, target+"/extra", "x")
+	testdest.Write(t, target+"/plain", "differs")
+	testdest.Write(t, target+"/extra", "x")
 	before := digest(t, p.mount)
 	r := p.restore(t, "-n", "--delete", "-t", target)
 	for _, want := range []string{"*deleting   extra\n", ">f.st.....x plain\n", "cd+++++++++ etc/\n", `>f+++++++++ names/new\nline \x1b[31m \xff -n` + "\n", "nothing was changed"} {
@@ -195,29 +196,29 @@ func TestInPlace(t *testing.T) {
 	src := p.mount + "/src"
 	oddities(t, src)
 	backup := p.backup(t, src)
-	write(t, src+"/plain", "edited")
-	check(t, os.RemoveAll(src+"/etc/ssh"))
-	write(t, src+"/new", "new")
+	testdest.Write(t, src+"/plain", "edited")
+	testdest.Must(t, os.RemoveAll(src+"/etc/ssh"))
+	testdest.Write(t, src+"/new", "new")
 	before := digest(t, src)
 	p.refuse(t, 13, "not empty", "--in-place")
 	if digest(t, src) != before {
 		t.Error("a refusal changed the target")
 	}
 	p.restore(t, "--in-place", "etc/ssh/sshd_config") // nothing is in its way
-	check(t, os.RemoveAll(src+"/etc/ssh"))
+	testdest.Must(t, os.RemoveAll(src+"/etc/ssh"))
 	p.refuse(t, 13, "not empty", "--in-place", "etc/ssh/sshd_config", "plain")
 	p.refuse(t, 13, "not empty", "--in-place", "etc/ssh", "etc")
 	p.restore(t, "--in-place", "--overwrite=if-changed", "etc")
-	if !exists(src+"/etc/ssh/sshd_config") || !exists(src+"/new") {
+	if !testdest.Exists(src+"/etc/ssh/sshd_config") || !testdest.Exists(src+"/new") {
 		t.Error("the path is not back, or another one was touched")
 	}
 	p.restore(t, "--in-place", "--overwrite=if-changed", "--delete")
-	wantSame(t, backup, src)
-	check(t, os.RemoveAll(src))
+	testdest.WantSame(t, backup, src)
+	testdest.Must(t, os.RemoveAll(src))
 	p.restore(t, "--in-place")
-	wantSame(t, backup, src)
+	testdest.WantSame(t, backup, src)
 
-	check(t, os.RemoveAll(p.dest+"/.log/records"))
+	testdest.Must(t, os.RemoveAll(p.dest+"/.log/records"))
 	p.refuse(t, 2, "not recorded", "--in-place", "--overwrite=always")
 }
 
@@ -226,13 +227,13 @@ func TestInPlace(t *testing.T) {
 func TestADestInsideTheTargetIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p.mount+"/data/file", "x")
+	testdest.Write(t, p.mount+"/data/file", "x")
 	backup := p.backup(t, p.mount, "--force")
-	check(t, os.Remove(p.mount+"/data/file"))
-	write(t, p.mount+"/data/new", "x")
-	check(t, os.WriteFile(p.dest+"/mine", nil, 0o644))
+	testdest.Must(t, os.Remove(p.mount+"/data/file"))
+	testdest.Write(t, p.mount+"/data/new", "x")
+	testdest.Must(t, os.WriteFile(p.dest+"/mine", nil, 0o644))
 	r := p.restore(t, "-v", "--in-place", "--overwrite=if-changed", "--delete", "--exclude=!")
-	if !exists(p.dest+"/mine") || !exists(p.mount+"/data/file") || exists(p.mount+"/data/new") || !exists(backup+"/data/file") || !exists(p.dest+"/.log/rsbtbackup") {
+	if !testdest.Exists(p.dest+"/mine") || !testdest.Exists(p.mount+"/data/file") || testdest.Exists(p.mount+"/data/new") || !testdest.Exists(backup+"/data/file") || !testdest.Exists(p.dest+"/.log/rsbtbackup") {
 		t.Errorf("not restored, or DEST is damaged:\n%s", r.Stderr)
 	}
 }
@@ -242,10 +243,10 @@ func TestADestInsideTheTargetIsLeftAlone(t *testing.T) {
 func TestDotDotLeadsOutOfTheDirectoryALinkLeadsTo(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	write(t, p.mount+"/src/file", "backup")
+	testdest.Write(t, p.mount+"/src/file", "backup")
 	p.backup(t, p.mount+"/src")
-	check(t, os.MkdirAll(p.mount+"/far/away/there", 0o755))
-	check(t, os.Symlink("far/away", p.mount+"/link"))
+	testdest.Must(t, os.MkdirAll(p.mount+"/far/away/there", 0o755))
+	testdest.Must(t, os.Symlink("far/away", p.mount+"/link"))
 	for target, args := range map[string][]string{
 		"missing":   {"-t", p.mount + "/link/../missing"},
 		"slash":     {"-t", p.mount + "/link/../slash/"},
@@ -253,7 +254,7 @@ func TestDotDotLeadsOutOfTheDirectoryALinkLeadsTo(t *testing.T) {
 		"subvolume": {"--as-subvolume", p.mount + "/link/../subvolume"},
 	} {
 		p.restore(t, args...)
-		if got := read(t, p.mount+"/far/"+target+"/file"); got != "backup" {
+		if got := testdest.Read(t, p.mount+"/far/"+target+"/file"); got != "backup" {
 			t.Errorf("%q: %q", args, got)
 		}
 	}
@@ -270,15 +271,15 @@ func TestAsSubvolume(t *testing.T) {
 	backup := p.backup(t, src)
 	clone := p.mount + "/clone"
 	p.restore(t, "--as-subvolume", clone)
-	wantSame(t, backup, clone)
-	write(t, clone+"/plain", "edited")
-	if read(t, backup+"/plain") != "plain\n" {
+	testdest.WantSame(t, backup, clone)
+	testdest.Write(t, clone+"/plain", "edited")
+	if testdest.Read(t, backup+"/plain") != "plain\n" {
 		t.Error("the backup changed with its clone")
 	}
-	if got := tool(t, "btrfs", "property", "get", "-ts", clone, "ro"); got != "ro=false\n" {
+	if got := testdest.Tool(t, "btrfs", "property", "get", "-ts", clone, "ro"); got != "ro=false\n" {
 		t.Errorf("clone: %s", got)
 	}
-	check(t, os.Symlink(p.dest, p.mount+"/to-dest"))
+	testdest.Must(t, os.Symlink(p.dest, p.mount+"/to-dest"))
 	for _, tt := range []struct {
 		exit       int
 		want, path string
@@ -309,8 +310,8 @@ func TestOwnersDoNotDependOnTheGroupOfTheCaller(t *testing.T) {
 	backup := p.backup(t, p.mount+"/src")
 	for _, how := range []string{"--reflink", "--no-reflink"} {
 		target := p.mount + "/restored" + how
-		tool(t, "setpriv", "--regid", "100", "--clear-groups", testbin.Path(t), "restore", p.dest, "latest", how, "-t", target)
-		wantSame(t, backup, target)
+		testdest.Tool(t, "setpriv", "--regid", "100", "--clear-groups", testbin.Path(t), "restore", p.dest, "latest", how, "-t", target)
+		testdest.WantSame(t, backup, target)
 	}
 }
 
@@ -320,17 +321,17 @@ func TestAHardLinkedFileForADirectoryIsNoFailure(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src, target := p.mount+"/src", p.mount+"/target"
-	write(t, src+"/a", "linked")
-	check(t, os.Link(src+"/a", src+"/b"))
+	testdest.Write(t, src+"/a", "linked")
+	testdest.Must(t, os.Link(src+"/a", src+"/b"))
 	backup := p.backup(t, src)
 	for _, mode := range []string{"if-changed", "always"} {
 		for _, name := range []string{"a", "b"} {
-			check(t, os.RemoveAll(target))
-			tool(t, "cp", "-a", src, target)
-			check(t, os.Remove(target+"/"+name))
-			write(t, target+"/"+name+"/x", "x")
+			testdest.Must(t, os.RemoveAll(target))
+			testdest.Tool(t, "cp", "-a", src, target)
+			testdest.Must(t, os.Remove(target+"/"+name))
+			testdest.Write(t, target+"/"+name+"/x", "x")
 			p.restore(t, "-t", target, "--overwrite", mode, "--delete")
-			wantSame(t, backup, target)
+			testdest.WantSame(t, backup, target)
 		}
 	}
 }

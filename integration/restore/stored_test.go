@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 	"golang.org/x/sys/unix"
 )
@@ -31,42 +32,42 @@ func TestABackupMadeWithFakeSuperComesBackAsItsSource(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
 	p := place{mount: newPlace(t).mount}
-	check(t, os.Chmod(p.mount, 0o755))
+	testdest.Must(t, os.Chmod(p.mount, 0o755))
 	p.dest = p.mount + "/theirs"
 	src, home := p.mount+"/src", p.mount+"/home"
-	write(t, src+"/file", "x")
-	write(t, src+"/dir/setuid", "y")
-	check(t, os.Chown(src+"/file", 5, 6))
-	check(t, os.Chown(src+"/dir", 7, 8))
-	check(t, unix.Mknod(src+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
-	check(t, unix.Chmod(src+"/dir/setuid", 0o4755))
-	check(t, unix.Setxattr(src+"/file", "user.note", []byte("kept"), 0))
+	testdest.Write(t, src+"/file", "x")
+	testdest.Write(t, src+"/dir/setuid", "y")
+	testdest.Must(t, os.Chown(src+"/file", 5, 6))
+	testdest.Must(t, os.Chown(src+"/dir", 7, 8))
+	testdest.Must(t, unix.Mknod(src+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
+	testdest.Must(t, unix.Chmod(src+"/dir/setuid", 0o4755))
+	testdest.Must(t, unix.Setxattr(src+"/file", "user.note", []byte("kept"), 0))
 	for _, dir := range []string{p.dest, home} {
-		check(t, os.Mkdir(dir, 0o700))
-		check(t, os.Chown(dir, 65534, 65534))
+		testdest.Must(t, os.Mkdir(dir, 0o700))
+		testdest.Must(t, os.Chown(dir, 65534, 65534))
 	}
 	asNobody(t, "init", p.dest)
 	asNobody(t, "backup", src, p.dest, "--", "--fake-super")
 	target := p.mount + "/as root"
 	p.restore(t, "-t", target)
-	wantSame(t, src, target)
-	write(t, target+"/file", "edited")
+	testdest.WantSame(t, src, target)
+	testdest.Write(t, target+"/file", "edited")
 	p.restore(t, "-t", target, "--overwrite=always", "--delete")
-	wantSame(t, src, target)
+	testdest.WantSame(t, src, target)
 	p.restore(t, "-t", target+"/one", "dir/setuid")
-	wantSame(t, src+"/dir", target+"/one/dir")
+	testdest.WantSame(t, src+"/dir", target+"/one/dir")
 	p.restore(t, "-e", ssh.Shell, "-t", "127.0.0.1:"+p.mount+"/pushed", "--overwrite=always")
-	wantSame(t, src, p.mount+"/pushed")
+	testdest.WantSame(t, src, p.mount+"/pushed")
 	p.refuse(t, 2, "made with --fake-super", "--as-subvolume", p.mount+"/clone")
 
 	// A device is more than nobody can make.
-	check(t, os.Remove(src+"/null"))
+	testdest.Must(t, os.Remove(src+"/null"))
 	asNobody(t, "backup", src, p.dest, "--", "--fake-super")
 	asNobody(t, "restore", p.dest, "latest", "-t", home+"/own")
-	if got := tool(t, "getfattr", "-d", "-m-", "--", home+"/own/file"); !strings.Contains(got, `user.note="kept"`) || strings.Contains(got, "rsync") {
+	if got := testdest.Tool(t, "getfattr", "-d", "-m-", "--", home+"/own/file"); !strings.Contains(got, `user.note="kept"`) || strings.Contains(got, "rsync") {
 		t.Errorf("attributes: %s", got)
 	}
-	if got := read(t, home+"/own/dir/setuid"); got != "y" {
+	if got := testdest.Read(t, home+"/own/dir/setuid"); got != "y" {
 		t.Errorf("setuid has %q", got)
 	}
 }
@@ -76,21 +77,21 @@ func TestWhatABackupDidNotKeepStaysInTheTarget(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
-	write(t, src+"/file", "x")
-	tool(t, "setfacl", "-m", "u:1000:rwx", src+"/file")
-	check(t, unix.Setxattr(src+"/file", "user.note", []byte("kept"), 0))
-	before := tool(t, "getfacl", "-pn", src+"/file") + tool(t, "getfattr", "-d", src+"/file")
+	testdest.Write(t, src+"/file", "x")
+	testdest.Tool(t, "setfacl", "-m", "u:1000:rwx", src+"/file")
+	testdest.Must(t, unix.Setxattr(src+"/file", "user.note", []byte("kept"), 0))
+	before := testdest.Tool(t, "getfacl", "-pn", src+"/file") + testdest.Tool(t, "getfattr", "-d", src+"/file")
 	p.backup(t, src, "--", "--no-acls", "--no-xattrs")
 	p.restore(t, "--in-place", "--overwrite=if-changed")
-	if after := tool(t, "getfacl", "-pn", src+"/file") + tool(t, "getfattr", "-d", src+"/file"); after != before {
+	if after := testdest.Tool(t, "getfacl", "-pn", src+"/file") + testdest.Tool(t, "getfattr", "-d", src+"/file"); after != before {
 		t.Errorf("now\n%s\nwas\n%s", after, before)
 	}
 	// Times of access that were kept come back.
-	tool(t, "touch", "-a", "-d", "2001-02-03 04:05:06", src+"/file")
+	testdest.Tool(t, "touch", "-a", "-d", "2001-02-03 04:05:06", src+"/file")
 	backup := p.backup(t, src, "--", "--atimes")
-	tool(t, "touch", "-a", src+"/file")
+	testdest.Tool(t, "touch", "-a", src+"/file")
 	p.restore(t, "--in-place", "--overwrite=always")
-	if got, want := tool(t, "stat", "-c%X", src+"/file"), tool(t, "stat", "-c%X", backup+"/file"); got != want {
+	if got, want := testdest.Tool(t, "stat", "-c%X", src+"/file"), testdest.Tool(t, "stat", "-c%X", backup+"/file"); got != want {
 		t.Errorf("read at %s, want %s", got, want)
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,9 +39,9 @@ func newPair(t *testing.T, names ...string) *pair {
 	disk := loopfs.New(t, "2G")
 	p := &pair{t: t, src: t.TempDir(), walk: filepath.Join(disk, "walk"), all: filepath.Join(disk, "all"), set: func(*rsbtbackup.BackupOptions) {}}
 	for _, dest := range []string{p.walk, p.all} {
-		must(t, os.Mkdir(dest, 0o700))
+		testdest.Must(t, os.Mkdir(dest, 0o700))
 		_, err := rsbtbackup.Init(t.Context(), dest, rsbtbackup.InitOptions{})
-		must(t, err)
+		testdest.Must(t, err)
 	}
 	p.write(names...)
 	// What changed less than two seconds before a walk is looked at again by the next one.
@@ -49,24 +50,17 @@ func newPair(t *testing.T, names ...string) *pair {
 	return p
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // write makes files that have their names in them, and directories of names that end with a slash.
 func (p *pair) write(names ...string) {
 	p.t.Helper()
 	for _, name := range names {
 		path := filepath.Join(p.src, name)
 		if strings.HasSuffix(name, "/") {
-			must(p.t, os.MkdirAll(path, 0o755))
+			testdest.Must(p.t, os.MkdirAll(path, 0o755))
 			continue
 		}
-		must(p.t, os.MkdirAll(filepath.Dir(path), 0o755))
-		must(p.t, os.WriteFile(path, fmt.Appendf(nil, "%s, %d", name, p.made), 0o644))
+		testdest.Must(p.t, os.MkdirAll(filepath.Dir(path), 0o755))
+		testdest.Must(p.t, os.WriteFile(path, fmt.Appendf(nil, "%s, %d", name, p.made), 0o644))
 	}
 }
 
@@ -84,9 +78,9 @@ func (p *pair) backup() *rsbtbackup.Scan {
 	p.t.Helper()
 	p.made++
 	by, err := rsbtbackup.Backup(p.t.Context(), p.options(p.walk, rsbtbackup.ScanAuto))
-	must(p.t, err)
+	testdest.Must(p.t, err)
 	full, err := rsbtbackup.Backup(p.t.Context(), p.options(p.all, rsbtbackup.ScanFull))
-	must(p.t, err)
+	testdest.Must(p.t, err)
 	p.same(filepath.Join(p.walk, by.Name), filepath.Join(p.all, full.Name))
 	got, want := *by.Stats, *full.Stats
 	if got.Files != want.Files || got.RegularFiles != want.RegularFiles || got.Directories != want.Directories ||
@@ -122,7 +116,7 @@ func want(t *testing.T, s *rsbtbackup.Scan, mode, why string) {
 func TestNothingHasChanged(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "a/b/f", "a/g", "c/")
-	must(t, os.Link(p.src+"/a/g", p.src+"/c/g"))
+	testdest.Must(t, os.Link(p.src+"/a/g", p.src+"/c/g"))
 	p.backup()
 	time.Sleep(2100 * time.Millisecond)
 	p.backup() // looks once more at what was changed right before
@@ -179,12 +173,12 @@ func TestChangesAmongThoseExcluded(t *testing.T) {
 		{"new directories with such in them", func() {
 			p.write("new/a/cache/x", "new/a/f", "new/cache/y", "new/v.tmp", "keep/cache/sub/deeper/x", "keep/cache2/", "new/a/b/c/d/cache/")
 		}},
-		{"a directory becomes one that is excluded", func() { must(t, os.Rename(p.src+"/new/a/b", p.src+"/new/a/cache/b")) }},
+		{"a directory becomes one that is excluded", func() { testdest.Must(t, os.Rename(p.src+"/new/a/b", p.src+"/new/a/cache/b")) }},
 		{"and another one by its name", func() {
-			must(t, errors.Join(os.RemoveAll(p.src+"/new/cache"), os.Rename(p.src+"/new/a", p.src+"/new/cache")))
+			testdest.Must(t, errors.Join(os.RemoveAll(p.src+"/new/cache"), os.Rename(p.src+"/new/a", p.src+"/new/cache")))
 		}},
-		{"one that was excluded comes", func() { must(t, os.Rename(p.src+"/new/cache", p.src+"/new/seen")) }},
-		{"a link to what is excluded", func() { must(t, os.Link(p.src+"/keep/cache/sub/x", p.src+"/keep/linked")) }},
+		{"one that was excluded comes", func() { testdest.Must(t, os.Rename(p.src+"/new/cache", p.src+"/new/seen")) }},
+		{"a link to what is excluded", func() { testdest.Must(t, os.Link(p.src+"/keep/cache/sub/x", p.src+"/keep/linked")) }},
 		{"that changes", func() { p.write("keep/cache/sub/x") }},
 	}
 	for _, step := range steps {
@@ -198,11 +192,11 @@ func TestAFileOfRulesCountsWithItsContent(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "a/x", "a/y")
 	rules := filepath.Join(t.TempDir(), "rules")
-	must(t, os.WriteFile(rules, []byte("x\n"), 0o600))
+	testdest.Must(t, os.WriteFile(rules, []byte("x\n"), 0o600))
 	p.set = func(o *rsbtbackup.BackupOptions) { o.ExcludeFrom = []string{rules} }
 	want(t, p.backup(), rsbtbackup.ScanFull, "other rules")
 	want(t, p.backup(), rsbtbackup.ScanWalk, "")
-	must(t, os.WriteFile(rules, []byte("y\n"), 0o600))
+	testdest.Must(t, os.WriteFile(rules, []byte("y\n"), 0o600))
 	want(t, p.backup(), rsbtbackup.ScanFull, "other rules")
 	want(t, p.backup(), rsbtbackup.ScanWalk, "")
 }
@@ -214,7 +208,7 @@ func TestCatalogOfNoUse(t *testing.T) {
 	catalog := filepath.Join(p.walk, ".log", "catalog")
 	read := func() []byte {
 		data, err := os.ReadFile(catalog)
-		must(t, err)
+		testdest.Must(t, err)
 		return data
 	}
 	before := read()
@@ -237,7 +231,7 @@ func TestCatalogOfNoUse(t *testing.T) {
 		{"a symlink", "", func() error { return errors.Join(os.RemoveAll(catalog), os.Symlink("/etc/passwd", catalog)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			must(t, tt.do())
+			testdest.Must(t, tt.do())
 			p.write("a/f", "b/new-"+tt.name)
 			s := p.backupAnyhow()
 			if s.Mode != rsbtbackup.ScanFull || !strings.Contains(s.Why, tt.why) {
@@ -255,9 +249,9 @@ func (p *pair) backupAnyhow() *rsbtbackup.Scan {
 	p.t.Helper()
 	p.made++
 	by, err := rsbtbackup.Backup(p.t.Context(), p.options(p.walk, rsbtbackup.ScanAuto))
-	must(p.t, err)
+	testdest.Must(p.t, err)
 	full, err := rsbtbackup.Backup(p.t.Context(), p.options(p.all, rsbtbackup.ScanFull))
-	must(p.t, err)
+	testdest.Must(p.t, err)
 	p.same(filepath.Join(p.walk, by.Name), filepath.Join(p.all, full.Name))
 	return by.Scan
 }
@@ -271,10 +265,10 @@ func TestAListThatDoesNotWork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, "a/f", "b/g")
-			must(t, os.Link(p.src+"/a/f", p.src+"/b/f"))
+			testdest.Must(t, os.Link(p.src+"/a/f", p.src+"/b/f"))
 			p.backup()
 			program := filepath.Join(t.TempDir(), "rsync")
-			must(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script), 0o700))
+			testdest.Must(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script), 0o700))
 			p.set = func(o *rsbtbackup.BackupOptions) { o.RsyncProgram = program }
 			p.write("a/f", "b/new")
 			s := p.backup()
@@ -298,13 +292,13 @@ func TestAMissedChangeIsNoticed(t *testing.T) {
 	time.Sleep(2100 * time.Millisecond)
 	// Another destination knows of the change; its catalog is put in the place of ours.
 	other := filepath.Join(filepath.Dir(p.walk), "other")
-	must(t, os.Mkdir(other, 0o700))
+	testdest.Must(t, os.Mkdir(other, 0o700))
 	_, err := rsbtbackup.Init(t.Context(), other, rsbtbackup.InitOptions{})
-	must(t, err)
+	testdest.Must(t, err)
 	r, err := rsbtbackup.Backup(t.Context(), p.options(other, rsbtbackup.ScanAuto))
-	must(t, err)
+	testdest.Must(t, err)
 	data, err := os.ReadFile(filepath.Join(other, ".log", "catalog"))
-	must(t, errors.Join(err, os.WriteFile(filepath.Join(p.walk, ".log", "catalog"), data, 0o600)))
+	testdest.Must(t, errors.Join(err, os.WriteFile(filepath.Join(p.walk, ".log", "catalog"), data, 0o600)))
 	p.editRecord(last, func(scan map[string]any) { scan["catalog"], scan["since_full"] = r.Scan.Catalog, 9 })
 	p.log.Reset()
 	p.misses = true
@@ -323,7 +317,7 @@ func TestAMissedChangeIsNoticed(t *testing.T) {
 func (p *pair) newest(dest string) string {
 	p.t.Helper()
 	name, err := os.Readlink(filepath.Join(dest, "cur"))
-	must(p.t, err)
+	testdest.Must(p.t, err)
 	return name
 }
 
@@ -331,19 +325,19 @@ func (p *pair) editRecord(name string, edit func(scan map[string]any)) {
 	p.t.Helper()
 	path := filepath.Join(p.walk, ".log", "records", name+".json")
 	data, err := os.ReadFile(path)
-	must(p.t, err)
+	testdest.Must(p.t, err)
 	var record map[string]any
-	must(p.t, json.Unmarshal(data, &record))
+	testdest.Must(p.t, json.Unmarshal(data, &record))
 	edit(record["scan"].(map[string]any))
 	data, err = json.Marshal(record)
-	must(p.t, errors.Join(err, os.WriteFile(path, data, 0o600)))
+	testdest.Must(p.t, errors.Join(err, os.WriteFile(path, data, 0o600)))
 }
 
 // A full run that checks the scan finds nothing wrong where rsync puts right what was only prepared for it.
 func TestACheckOfOddThings(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "a/f", "a/setuid", "a/sub/x", "b/")
-	must(t, errors.Join(
+	testdest.Must(t, errors.Join(
 		os.Link(p.src+"/a/f", p.src+"/b/f"), os.Symlink("f", p.src+"/a/link"), os.Link(p.src+"/a/link", p.src+"/b/link"),
 		unix.Mknod(p.src+"/a/node", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))), unix.Mkfifo(p.src+"/a/fifo", 0o600),
 		os.Link(p.src+"/a/fifo", p.src+"/b/fifo"), unix.Chmod(p.src+"/a/setuid", 0o4755),
@@ -360,7 +354,7 @@ func TestACheckOfOddThings(t *testing.T) {
 func TestWithRestrictedModes(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "a/f", "ro/f", "ro/sub/g")
-	must(t, errors.Join(os.Chmod(p.src+"/ro/f", 0o400), os.Chmod(p.src+"/ro/sub", 0o500), os.Chmod(p.src+"/ro", 0o500)))
+	testdest.Must(t, errors.Join(os.Chmod(p.src+"/ro/f", 0o400), os.Chmod(p.src+"/ro/sub", 0o500), os.Chmod(p.src+"/ro", 0o500)))
 	want(t, p.backup(), rsbtbackup.ScanWalk, "")
 	p.write("ro/sub/g", "ro/sub/new")
 	want(t, p.backup(), rsbtbackup.ScanWalk, "")
@@ -375,12 +369,12 @@ func TestMounts(t *testing.T) {
 			p.set = func(o *rsbtbackup.BackupOptions) { o.OneFileSystem = one; o.Force = true }
 			p.backup()
 			mount := loopfs.NewFS(t, "512M", "ext4")
-			must(t, os.WriteFile(mount+"/inside", []byte("x"), 0o644))
-			must(t, unix.Mount(mount, p.src+"/at", "", unix.MS_BIND, ""))
+			testdest.Must(t, os.WriteFile(mount+"/inside", []byte("x"), 0o644))
+			testdest.Must(t, unix.Mount(mount, p.src+"/at", "", unix.MS_BIND, ""))
 			mounted := true
 			unmount := func() {
 				if mounted {
-					must(t, unix.Unmount(p.src+"/at", 0))
+					testdest.Must(t, unix.Unmount(p.src+"/at", 0))
 					mounted = false
 				}
 			}

@@ -16,20 +16,21 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // loseTop overwrites, in both copies, the block at the top of a backup's tree: the backup can not even be opened then.
 func (s *store) loseTop(t testing.TB, backup uint64) {
 	t.Helper()
 	s.sync(t)
-	device := strings.TrimSpace(tool(t, "findmnt", "-no", "SOURCE", s.image.Mount))
+	device := strings.TrimSpace(testdest.Tool(t, "findmnt", "-no", "SOURCE", s.image.Mount))
 	root := regexp.MustCompile(fmt.Sprintf(`key \(%d ROOT_ITEM \d+\)[^\n]*\n[^\n]* bytenr (\d+) `, backup)).
-		FindStringSubmatch(tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "root", device))
+		FindStringSubmatch(testdest.Tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "root", device))
 	if root == nil {
 		t.Fatalf("no tree %d", backup)
 	}
 	address := number(t, root[1])
-	chunks := tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "chunk", device)
+	chunks := testdest.Tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "chunk", device)
 	s.image.Unmount(t)
 	for _, m := range stripes.FindAllStringSubmatch(chunks, -1) {
 		start, length := number(t, m[1]), number(t, m[2])
@@ -82,7 +83,7 @@ func TestABrokenBackupBlocksNoReading(t *testing.T) {
 				testbin.Must(t, "cat", s.dest, name, "file")
 				target := filepath.Join(t.TempDir(), "restored")
 				testbin.Must(t, "restore", s.dest, name, "-t", target)
-				tool(t, "diff", "-r", filepath.Join(s.dest, name), target)
+				testdest.Tool(t, "diff", "-r", filepath.Join(s.dest, name), target)
 				testbin.Must(t, "verify", s.dest, name)
 				testbin.Must(t, "pin", s.dest, name)
 				testbin.Must(t, "unpin", s.dest, name)
@@ -129,8 +130,8 @@ func TestABrokenBackupBlocksNoWriting(t *testing.T) {
 				t.Errorf("%s%s", r.Stdout, r.Stderr)
 			}
 			next, err := os.Readlink(filepath.Join(s.dest, "cur"))
-			must(t, err)
-			tool(t, "diff", "-r", s.src, filepath.Join(s.dest, next))
+			testdest.Must(t, err)
+			testdest.Tool(t, "diff", "-r", s.src, filepath.Join(s.dest, next))
 			if report, err := rsbtbackup.Verify(t.Context(), s.dest, rsbtbackup.VerifyOptions{Backup: next}); err != nil || report.Damaged != 0 {
 				t.Errorf("%v, %+v", err, report)
 			}
@@ -173,8 +174,8 @@ func TestABackupThatCanNotBeListedIsNoBase(t *testing.T) {
 		t.Errorf("%s%s", r.Stdout, r.Stderr)
 	}
 	third, err := os.Readlink(filepath.Join(s.dest, "cur"))
-	must(t, err)
-	tool(t, "diff", "-r", s.src, filepath.Join(s.dest, third))
+	testdest.Must(t, err)
+	testdest.Tool(t, "diff", "-r", s.src, filepath.Join(s.dest, third))
 }
 
 // What a run has left unfinished can be damaged as well, and then be neither removed nor renamed.
@@ -184,8 +185,8 @@ func TestADamagedPendingBlocksNothing(t *testing.T) {
 	s.write(t, "file", 5000)
 	first := s.backup(t)
 	pending := filepath.Join(s.dest, "pending")
-	tool(t, "btrfs", "subvolume", "snapshot", filepath.Join(s.dest, first), pending)
-	s.loseTop(t, number(t, strings.TrimSpace(tool(t, "btrfs", "inspect-internal", "rootid", pending))))
+	testdest.Tool(t, "btrfs", "subvolume", "snapshot", filepath.Join(s.dest, first), pending)
+	s.loseTop(t, number(t, strings.TrimSpace(testdest.Tool(t, "btrfs", "inspect-internal", "rootid", pending))))
 	if _, err := os.ReadDir(pending); err == nil {
 		t.Fatal("it can be read")
 	}
@@ -197,11 +198,11 @@ func TestADamagedPendingBlocksNothing(t *testing.T) {
 	for range 2 {
 		s.write(t, "file", 6000)
 		next := s.backup(t)
-		tool(t, "diff", "-r", s.src, filepath.Join(s.dest, next))
+		testdest.Tool(t, "diff", "-r", s.src, filepath.Join(s.dest, next))
 	}
 	testbin.Must(t, "prune", s.dest, "--keep-last=1")
 	entries, err := os.ReadDir(s.dest)
-	must(t, err)
+	testdest.Must(t, err)
 	if len(entries) != 4 { // .log, cur, the last backup, pending
 		t.Error(entries)
 	}
@@ -225,7 +226,7 @@ func TestADamagedLogBlocksNoReading(t *testing.T) {
 	first := s.backup(t)
 	s.write(t, "file", 6000)
 	second := s.backup(t)
-	s.loseTop(t, number(t, strings.TrimSpace(tool(t, "btrfs", "inspect-internal", "rootid", filepath.Join(s.dest, ".log")))))
+	s.loseTop(t, number(t, strings.TrimSpace(testdest.Tool(t, "btrfs", "inspect-internal", "rootid", filepath.Join(s.dest, ".log")))))
 	target := filepath.Join(t.TempDir(), "restored")
 	for _, args := range [][]string{
 		{"list", s.dest}, {"list", s.dest, "--size"}, {"ls", s.dest, "latest"}, {"cat", s.dest, first, "file"}, {"diff", s.dest, first, second},
@@ -233,7 +234,7 @@ func TestADamagedLogBlocksNoReading(t *testing.T) {
 	} {
 		testbin.Must(t, args...)
 	}
-	tool(t, "diff", "-r", s.src, target)
+	testdest.Tool(t, "diff", "-r", s.src, target)
 	if r := testbin.Run(t, "check", s.dest); r.Exit != 1 || !strings.Contains(r.Stdout, "FAIL  log") {
 		t.Errorf("exit %d\n%s", r.Exit, r.Stdout)
 	}
@@ -243,7 +244,7 @@ func TestADamagedLogBlocksNoReading(t *testing.T) {
 			t.Errorf("%q: exit %d\n%s", args, r.Exit, r.Stderr)
 		}
 	}
-	tool(t, "ls", filepath.Join(s.dest, first), filepath.Join(s.dest, second))
+	testdest.Tool(t, "ls", filepath.Join(s.dest, first), filepath.Join(s.dest, second))
 }
 
 // An ordinary user whom root has given a DEST with a backup that only root may enter has the others, and makes none that
@@ -251,22 +252,22 @@ func TestADamagedLogBlocksNoReading(t *testing.T) {
 func TestABackupThatIsNotForTheCaller(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	must(t, os.Chmod(s.image.Mount, 0o755))
-	must(t, os.Chmod(s.src, 0o755))
-	must(t, os.Chmod(filepath.Dir(s.src), 0o755))
+	testdest.Must(t, os.Chmod(s.image.Mount, 0o755))
+	testdest.Must(t, os.Chmod(s.src, 0o755))
+	testdest.Must(t, os.Chmod(filepath.Dir(s.src), 0o755))
 	s.write(t, "file", 5000)
 	for _, path := range []string{s.src, filepath.Join(s.src, "file")} {
-		must(t, os.Chown(path, nobody, nobody))
+		testdest.Must(t, os.Chown(path, nobody, nobody))
 	}
 	mine := s.backup(t)
-	must(t, os.Chown(s.src, 0, 0))
-	must(t, os.Chmod(s.src, 0o700))
+	testdest.Must(t, os.Chown(s.src, 0, 0))
+	testdest.Must(t, os.Chmod(s.src, 0o700))
 	closed := s.backup(t)
-	must(t, filepath.Walk(filepath.Join(s.dest, ".log"), func(path string, _ os.FileInfo, err error) error {
+	testdest.Must(t, filepath.Walk(filepath.Join(s.dest, ".log"), func(path string, _ os.FileInfo, err error) error {
 		return errors.Join(err, os.Chown(path, nobody, nobody))
 	}))
-	must(t, os.Chown(s.dest, nobody, nobody))
-	must(t, os.Chmod(s.src, 0o755))
+	testdest.Must(t, os.Chown(s.dest, nobody, nobody))
+	testdest.Must(t, os.Chmod(s.src, 0o755))
 	for _, tt := range []struct {
 		args []string
 		exit int
@@ -299,17 +300,17 @@ func TestABackupThatIsNotForTheCaller(t *testing.T) {
 func TestABackupWithAttributesOfRoot(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	must(t, os.Chmod(s.image.Mount, 0o755))
+	testdest.Must(t, os.Chmod(s.image.Mount, 0o755))
 	for dir := s.src; dir != "/"; dir = filepath.Dir(dir) {
 		if strings.HasPrefix(filepath.Base(dir), "Test") || dir == s.src {
-			must(t, os.Chmod(dir, 0o755))
+			testdest.Must(t, os.Chmod(dir, 0o755))
 		}
 	}
 	s.write(t, "file", 5000)
-	must(t, os.Link(filepath.Join(s.src, "file"), filepath.Join(s.src, "again")))
+	testdest.Must(t, os.Link(filepath.Join(s.src, "file"), filepath.Join(s.src, "again")))
 	dest := filepath.Join(s.image.Mount, "theirs")
-	must(t, os.Mkdir(dest, 0o700))
-	tool(t, "chown", "-R", fmt.Sprint(nobody), dest, s.src)
+	testdest.Must(t, os.Mkdir(dest, 0o700))
+	testdest.Tool(t, "chown", "-R", fmt.Sprint(nobody), dest, s.src)
 	wanted := func(args ...string) {
 		t.Helper()
 		if out, exit := runAs(t, nobody, args...); exit != 0 {
@@ -318,22 +319,22 @@ func TestABackupWithAttributesOfRoot(t *testing.T) {
 	}
 	wanted("init", dest)
 	wanted("backup", s.src, dest)
-	first := filepath.Join(dest, tool(t, "readlink", "-n", filepath.Join(dest, "cur")))
-	tool(t, "btrfs", "property", "set", "-ts", first, "ro", "false")
-	must(t, syscall.Setxattr(filepath.Join(first, "file"), "trusted.mine", []byte("x"), 0))
-	tool(t, "btrfs", "property", "set", "-ts", first, "ro", "true")
+	first := filepath.Join(dest, testdest.Tool(t, "readlink", "-n", filepath.Join(dest, "cur")))
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", first, "ro", "false")
+	testdest.Must(t, syscall.Setxattr(filepath.Join(first, "file"), "trusted.mine", []byte("x"), 0))
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", first, "ro", "true")
 	f, err := os.OpenFile(filepath.Join(s.src, "file"), os.O_WRONLY|os.O_APPEND, 0)
-	must(t, err)
+	testdest.Must(t, err)
 	_, err = f.WriteString("more") // so that its names are parted
-	must(t, errors.Join(err, f.Close()))
+	testdest.Must(t, errors.Join(err, f.Close()))
 	wanted("backup", s.src, dest)
 	wanted("verify", dest)
 	wanted("verify", dest, "latest", "--against", s.src)
 	target := filepath.Join(s.image.Mount, "target")
-	must(t, os.Mkdir(target, 0o700))
-	must(t, os.Chown(target, nobody, nobody))
+	testdest.Must(t, os.Mkdir(target, 0o700))
+	testdest.Must(t, os.Chown(target, nobody, nobody))
 	wanted("restore", dest, filepath.Base(first), "-t", target)
-	tool(t, "diff", "-r", first, target)
+	testdest.Tool(t, "diff", "-r", first, target)
 }
 
 const nobody = 65534

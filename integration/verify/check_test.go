@@ -14,6 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // check returns the result of one check, and whether all of it failed.
@@ -58,59 +59,59 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	want("backup", ok, "27h", rsbtbackup.CheckOptions{Now: time.Now().Add(27*time.Hour + time.Second), MaxAge: 48 * time.Hour})
 	want("backup", warn, "future", rsbtbackup.CheckOptions{Now: time.Now().Add(-5 * time.Hour)})
 
-	must(t, os.Remove(at("cur")))
+	testdest.Must(t, os.Remove(at("cur")))
 	want("cur", fail, "missing", usual)
-	must(t, os.Symlink("elsewhere", at("cur")))
+	testdest.Must(t, os.Symlink("elsewhere", at("cur")))
 	want("cur", fail, `"elsewhere"`, usual)
-	must(t, os.Remove(at("cur")))
-	must(t, os.Symlink(first, at("cur")))
+	testdest.Must(t, os.Remove(at("cur")))
+	testdest.Must(t, os.Symlink(first, at("cur")))
 	want("cur", fail, second, usual)
-	must(t, os.Remove(at("cur")))
-	must(t, os.Symlink(second, at("cur")))
+	testdest.Must(t, os.Remove(at("cur")))
+	testdest.Must(t, os.Symlink(second, at("cur")))
 	want("cur", ok, second, usual)
 
 	dir, err := btrfs.OpenDir(s.dest)
-	must(t, err)
+	testdest.Must(t, err)
 	defer dir.Close()
-	must(t, btrfs.CreateSubvolume(dir, "pending"))
+	testdest.Must(t, btrfs.CreateSubvolume(dir, "pending"))
 	want("pending", warn, "not finished", usual)
 	want("pending", fail, "not finished", rsbtbackup.CheckOptions{Now: time.Now().Add(50 * time.Hour), MaxAge: 49 * time.Hour})
-	must(t, btrfs.DeleteSubvolume(dir, "pending"))
+	testdest.Must(t, btrfs.DeleteSubvolume(dir, "pending"))
 	want("pending", ok, "", usual)
 
 	record := at(".log/records/" + first + ".json")
 	good, err := os.ReadFile(record)
-	must(t, err)
-	must(t, os.WriteFile(record, []byte("{"), 0o600))
+	testdest.Must(t, err)
+	testdest.Must(t, os.WriteFile(record, []byte("{"), 0o600))
 	want("records", fail, first, usual)
 	other, err := os.ReadFile(at(".log/records/" + second + ".json"))
-	must(t, err)
-	must(t, os.WriteFile(record, other, 0o600))
+	testdest.Must(t, err)
+	testdest.Must(t, os.WriteFile(record, other, 0o600))
 	want("records", fail, first, usual)
 	if b := s.snapshots(t)[0]; b.RecordError == "" || b.Status != rsbtbackup.Incomplete || !b.Pinned() {
 		t.Errorf("with the record of another: %+v", b)
 	}
-	must(t, os.WriteFile(record, good, 0o600))
+	testdest.Must(t, os.WriteFile(record, good, 0o600))
 	orphan := at(".log/records/2020-01-01-00:00.json")
-	must(t, os.WriteFile(orphan, good, 0o600))
+	testdest.Must(t, os.WriteFile(orphan, good, 0o600))
 	want("records", warn, "2020-01-01-00:00", usual)
-	must(t, os.Remove(orphan))
-	must(t, os.Remove(record))
+	testdest.Must(t, os.Remove(orphan))
+	testdest.Must(t, os.Remove(record))
 	want("records", warn, "1 record missing: "+first, usual)
-	must(t, os.WriteFile(at(".log/records/"+second+".json.aside"), other, 0o600))
-	must(t, os.Remove(at(".log/records/"+second+".json")))
+	testdest.Must(t, os.WriteFile(at(".log/records/"+second+".json.aside"), other, 0o600))
+	testdest.Must(t, os.Remove(at(".log/records/"+second+".json")))
 	want("records", warn, first, usual) // no backup with a record is left
 	testbin.Must(t, "verify", "-q", s.dest)
 	want("records", warn, first, usual) // what verify writes down is no record of a run
-	must(t, os.Rename(at(".log/records/"+second+".json.aside"), at(".log/records/"+second+".json")))
-	must(t, os.Rename(at(first), at("2020-01-01-09:00:00")))
-	must(t, os.Rename(at(".log/records/"+first+".json"), at(".log/records/aside")))
+	testdest.Must(t, os.Rename(at(".log/records/"+second+".json.aside"), at(".log/records/"+second+".json")))
+	testdest.Must(t, os.Rename(at(first), at("2020-01-01-09:00:00")))
+	testdest.Must(t, os.Rename(at(".log/records/"+first+".json"), at(".log/records/aside")))
 	want("records", ok, "1 without a record", usual) // as a predecessor's
-	must(t, os.Rename(at("2020-01-01-09:00:00"), at(first)))
-	must(t, os.WriteFile(record, good, 0o600))
-	tool(t, "btrfs", "property", "set", "-ts", at(first), "ro", "false")
+	testdest.Must(t, os.Rename(at("2020-01-01-09:00:00"), at(first)))
+	testdest.Must(t, os.WriteFile(record, good, 0o600))
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", at(first), "ro", "false")
 	want("records", warn, "not read-only", usual)
-	tool(t, "btrfs", "property", "set", "-ts", at(first), "ro", "true")
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", at(first), "ro", "true")
 
 	want("space", fail, "free", rsbtbackup.CheckOptions{MinFree: rsbtbackup.MinFree{Percent: 99}})
 	want("space", warn, "free", rsbtbackup.CheckOptions{MinFree: rsbtbackup.MinFree{Percent: 60}})
@@ -118,17 +119,17 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	want("metadata", fail, "room", rsbtbackup.CheckOptions{MinMetadata: 1 << 40})
 	want("metadata", warn, "room", rsbtbackup.CheckOptions{MinMetadata: 400 << 20})
 
-	must(t, os.Rename(at(".log/activity.log"), at(".log/aside")))
+	testdest.Must(t, os.Rename(at(".log/activity.log"), at(".log/aside")))
 	want("log", ok, "nothing", usual)
-	must(t, os.Mkdir(at(".log/activity.log"), 0o700))
+	testdest.Must(t, os.Mkdir(at(".log/activity.log"), 0o700))
 	want("log", fail, "not a regular file", usual)
-	must(t, os.Remove(at(".log/activity.log")))
-	must(t, os.WriteFile(at(".log/activity.log"), make([]byte, 3_000_000), 0o600))
+	testdest.Must(t, os.Remove(at(".log/activity.log")))
+	testdest.Must(t, os.WriteFile(at(".log/activity.log"), make([]byte, 3_000_000), 0o600))
 	want("log", warn, "not rotated", usual)
-	must(t, os.Rename(at(".log/aside"), at(".log/activity.log")))
-	must(t, os.Chmod(at(".log"), 0o755))
+	testdest.Must(t, os.Rename(at(".log/aside"), at(".log/activity.log")))
+	testdest.Must(t, os.Chmod(at(".log"), 0o755))
 	want("log", warn, "0755", usual)
-	must(t, os.Chmod(at(".log"), 0o700))
+	testdest.Must(t, os.Chmod(at(".log"), 0o700))
 
 	want("verified", ok, "no backup has been", usual)
 	s.verify(t, rsbtbackup.VerifyOptions{})
@@ -165,7 +166,7 @@ func TestCheckBesideARunningBackup(t *testing.T) {
 	for {
 		select {
 		case err := <-done:
-			must(t, err)
+			testdest.Must(t, err)
 			if !running {
 				t.Error("the running backup was never seen")
 			}

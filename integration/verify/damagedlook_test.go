@@ -14,6 +14,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,11 +28,11 @@ func damagedHistory(t *testing.T) (s *store, backups [3]string) {
 	for _, name := range []string{"one", "dir/two", "three", "same"} {
 		s.write(t, name, size)
 	}
-	must(t, os.Link(filepath.Join(s.src, "one"), filepath.Join(s.src, "dir", "onelink")))
+	testdest.Must(t, os.Link(filepath.Join(s.src, "one"), filepath.Join(s.src, "dir", "onelink")))
 	backups[0] = s.backup(t)
-	must(t, os.Chtimes(filepath.Join(s.src, "one"), time.Time{}, time.Unix(1_700_000_000, 7)))
+	testdest.Must(t, os.Chtimes(filepath.Join(s.src, "one"), time.Time{}, time.Unix(1_700_000_000, 7)))
 	backups[1] = s.backup(t)
-	must(t, os.Chmod(filepath.Join(s.src, "dir", "two"), 0o600))
+	testdest.Must(t, os.Chmod(filepath.Join(s.src, "dir", "two"), 0o600))
 	s.change(t, "three", 0, 100)
 	backups[2] = s.backup(t)
 	for _, name := range []string{"one", "dir/two", "three"} {
@@ -55,7 +56,7 @@ func TestDiffOfDamagedFiles(t *testing.T) {
 	} {
 		for _, method := range []rsbtbackup.DiffMethod{rsbtbackup.DiffSend, rsbtbackup.DiffWalk} {
 			d, err := rsbtbackup.Diff(t.Context(), s.dest, backups[tt.from], backups[tt.to], rsbtbackup.DiffOptions{Method: method})
-			must(t, err)
+			testdest.Must(t, err)
 			if got := differences(d); got != tt.want || d.Method != method || len(d.Unread) > 0 {
 				t.Errorf("%s, %d to %d: %q\n%swant\n%s", method, tt.from, tt.to, d.Unread, got, tt.want)
 			}
@@ -110,7 +111,7 @@ func TestHistoryOfDamagedFiles(t *testing.T) {
 		"three":       "0-1 [] false\n2-2 [content mtime] false\n",
 	} {
 		h, err := rsbtbackup.History(t.Context(), s.dest, path)
-		must(t, err)
+		testdest.Must(t, err)
 		if got := versions(h, backups[:]); got != want {
 			t.Errorf("%s:\n%swant\n%s", path, got, want)
 		}
@@ -125,7 +126,7 @@ func TestHistoryOfUnreadableContent(t *testing.T) {
 	first := s.backup(t)
 	s.change(t, "file", 384<<10, 100)
 	second := s.backup(t)
-	must(t, os.Chmod(filepath.Join(s.src, "file"), 0o600))
+	testdest.Must(t, os.Chmod(filepath.Join(s.src, "file"), 0o600))
 	third := s.backup(t)
 	s.corrupt(t, first, "file", 256<<10)
 	dropCaches(t)
@@ -216,7 +217,7 @@ func damagedInodes(t *testing.T, which int) (s *store, backups []string, lost ma
 	}
 	backups = append(backups, s.backup(t))
 	for i := range manyFiles {
-		must(t, os.Chmod(filepath.Join(s.src, name(i)), 0o600))
+		testdest.Must(t, os.Chmod(filepath.Join(s.src, name(i)), 0o600))
 	}
 	backups = append(backups, s.backup(t))
 	s.loseLeaf(t, s.snapshots(t)[which].ID, "INODE_ITEM")

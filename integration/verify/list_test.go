@@ -14,6 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 var dataUsed = regexp.MustCompile(`(?m)^Data,single: Size:\d+, Used:(\d+)`)
@@ -22,7 +23,7 @@ var dataUsed = regexp.MustCompile(`(?m)^Data,single: Size:\d+, Used:(\d+)`)
 func (s *store) used(t testing.TB) int64 {
 	t.Helper()
 	s.sync(t)
-	m := dataUsed.FindStringSubmatch(tool(t, "btrfs", "filesystem", "usage", "-b", s.image.Mount))
+	m := dataUsed.FindStringSubmatch(testdest.Tool(t, "btrfs", "filesystem", "usage", "-b", s.image.Mount))
 	if m == nil {
 		t.Fatal("btrfs filesystem usage does not tell")
 	}
@@ -54,18 +55,18 @@ func TestSizesAgreeWithTheFileSystem(t *testing.T) {
 		grown, before = append(grown, after-before), after
 		s.change(t, "large", i<<20, 300_000)
 		s.write(t, fmt.Sprintf("file%d", i), 100_000)
-		must(t, os.Remove(filepath.Join(s.src, fmt.Sprintf("file%d", 40+i))))
+		testdest.Must(t, os.Remove(filepath.Join(s.src, fmt.Sprintf("file%d", 40+i))))
 	}
 
 	// Without a record it is measured, if asked for.
-	must(t, os.RemoveAll(filepath.Join(s.dest, ".log/records")))
+	testdest.Must(t, os.RemoveAll(filepath.Join(s.dest, ".log/records")))
 	for _, b := range s.snapshots(t) {
 		if b.Added != nil || b.Exclusive != nil {
 			t.Errorf("%s: %v, %v, want nothing", b.Name, b.Added, b.Exclusive)
 		}
 	}
 	l, err := rsbtbackup.ListSizes(t.Context(), s.dest)
-	must(t, err)
+	testdest.Must(t, err)
 	for i, b := range l.Backups {
 		near("measured for "+b.Name, b.Added, grown[i])
 	}
@@ -75,7 +76,7 @@ func TestSizesAgreeWithTheFileSystem(t *testing.T) {
 	}
 	for _, i := range []int{2, 0} {
 		l, err := rsbtbackup.ListSizes(t.Context(), s.dest)
-		must(t, err)
+		testdest.Must(t, err)
 		b := l.Backups[i]
 		testbin.Must(t, "delete", s.dest, b.Name)
 		after := s.used(t)
@@ -99,27 +100,27 @@ func TestListCostsTheSameForEachBackup(t *testing.T) {
 	s.write(t, "file", 5000)
 	first := s.backup(t)
 	dir, err := btrfs.OpenDir(s.dest)
-	must(t, err)
+	testdest.Must(t, err)
 	defer dir.Close()
 	src, err := btrfs.OpenDirAt(dir, first)
-	must(t, err)
+	testdest.Must(t, err)
 	defer src.Close()
 	record, err := os.ReadFile(filepath.Join(s.dest, ".log/records", first+".json"))
-	must(t, err)
+	testdest.Must(t, err)
 	const n = 500
 	for i := range n - 1 {
 		name := time.Date(2020, 1, 1, 0, i, 0, 0, time.UTC).Format("2006-01-02-15:04")
-		must(t, btrfs.CreateSnapshot(dir, name, src, btrfs.SnapshotOptions{ReadOnly: true}))
-		must(t, os.WriteFile(filepath.Join(s.dest, ".log/records", name+".json"), record, 0o600))
+		testdest.Must(t, btrfs.CreateSnapshot(dir, name, src, btrfs.SnapshotOptions{ReadOnly: true}))
+		testdest.Must(t, os.WriteFile(filepath.Join(s.dest, ".log/records", name+".json"), record, 0o600))
 	}
-	tool(t, "sync", "-f", s.dest)
+	testdest.Tool(t, "sync", "-f", s.dest)
 	trace := filepath.Join(t.TempDir(), "strace")
-	out := tool(t, "strace", "-f", "-o", trace, "-e", "trace=file,desc", testbin.Path(t), "list", s.dest)
+	out := testdest.Tool(t, "strace", "-f", "-o", trace, "-e", "trace=file,desc", testbin.Path(t), "list", s.dest)
 	if strings.Count(out, "\n") != n+2 {
 		t.Fatalf("%d lines", strings.Count(out, "\n"))
 	}
 	log, err := os.ReadFile(trace)
-	must(t, err)
+	testdest.Must(t, err)
 	if calls := len(ended.FindAll(log, -1)); calls > 12*n {
 		t.Errorf("%d system calls for %d backups", calls, n)
 	} else {

@@ -4,11 +4,9 @@
 package verify
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -19,6 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,17 +35,8 @@ type store struct {
 func newStore(t testing.TB, mountOpts ...string) *store {
 	t.Helper()
 	image := loopfs.NewImage(t, "1G", "btrfs", mountOpts...)
-	s := &store{image: image, dest: filepath.Join(image.Mount, "dest"), src: t.TempDir(), rand: rand.New(rand.NewPCG(1, 2)), read: map[string]bool{}}
-	must(t, os.Mkdir(s.dest, 0o700))
-	testbin.Must(t, "init", "-q", s.dest)
+	s := &store{image: image, dest: testdest.On(t, image.Mount), src: t.TempDir(), rand: rand.New(rand.NewPCG(1, 2)), read: map[string]bool{}}
 	return s
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // write makes a file of random bytes in the source.
@@ -57,31 +47,28 @@ func (s *store) write(t testing.TB, name string, size int) {
 		data[i] = byte(s.rand.Uint32())
 	}
 	path := filepath.Join(s.src, name)
-	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	must(t, os.WriteFile(path, data, 0o644))
+	testdest.Must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	testdest.Must(t, os.WriteFile(path, data, 0o644))
 }
 
 // change overwrites a part of a file in the source.
 func (s *store) change(t testing.TB, name string, offset int64, size int) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(s.src, name), os.O_RDWR, 0)
-	must(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	data := make([]byte, size)
 	for i := range data {
 		data[i] = byte(s.rand.Uint32())
 	}
 	_, err = f.WriteAt(data, offset)
-	must(t, err)
+	testdest.Must(t, err)
 }
 
 // backup makes one and returns its name.
 func (s *store) backup(t testing.TB) string {
 	t.Helper()
-	testbin.Must(t, "backup", "-q", s.src, s.dest)
-	name, err := os.Readlink(filepath.Join(s.dest, "cur"))
-	must(t, err)
-	return name
+	return filepath.Base(testdest.Backup(t, s.src, s.dest))
 }
 
 // corrupt overwrites, under the file system, the block at an offset of a file in a backup. The file is read before its
@@ -92,14 +79,14 @@ func (s *store) corrupt(t testing.TB, backup, path string, offset uint64) {
 	name := filepath.Join(s.dest, backup, path)
 	if !s.read[name] {
 		_, err := os.ReadFile(name)
-		must(t, err)
+		testdest.Must(t, err)
 		s.read[name] = true
 	}
 	f, err := os.Open(name)
-	must(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	extents, err := btrfs.Extents(f, offset, 1)
-	must(t, err)
+	testdest.Must(t, err)
 	if len(extents) != 1 || extents[0].Address == 0 {
 		t.Fatalf("%s has no block at %d: %+v", name, offset, extents)
 	}
@@ -113,18 +100,18 @@ func (s *store) corrupt(t testing.TB, backup, path string, offset uint64) {
 func (s *store) overwrite(t testing.TB, at int64) {
 	t.Helper()
 	image, err := os.OpenFile(s.image.Image, os.O_RDWR, 0)
-	must(t, err)
+	testdest.Must(t, err)
 	defer image.Close()
 	_, err = image.WriteAt([]byte("this block was damaged by a test"), at)
-	must(t, err)
-	must(t, image.Sync())
+	testdest.Must(t, err)
+	testdest.Must(t, image.Sync())
 }
 
 // physical finds the chunk that holds a logical address; there is one device, and data has one copy.
 func (s *store) physical(t testing.TB, address uint64) int64 {
 	t.Helper()
-	device := strings.TrimSpace(tool(t, "findmnt", "-no", "SOURCE", s.image.Mount))
-	dump := tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "chunk", device)
+	device := strings.TrimSpace(testdest.Tool(t, "findmnt", "-no", "SOURCE", s.image.Mount))
+	dump := testdest.Tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "chunk", device)
 	for _, m := range chunk.FindAllStringSubmatch(dump, -1) {
 		start, length, stripe := number(t, m[1]), number(t, m[2]), number(t, m[3])
 		if start <= address && address < start+length {
@@ -140,19 +127,8 @@ var chunk = regexp.MustCompile(`CHUNK_ITEM (\d+)\)[^\n]*\n\s+length (\d+) [^\n]*
 func number(t testing.TB, s string) uint64 {
 	t.Helper()
 	n, err := strconv.ParseUint(s, 10, 64)
-	must(t, err)
+	testdest.Must(t, err)
 	return n
-}
-
-func tool(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s %q: %v\n%s%s", name, args, err, stdout.String(), stderr.String())
-	}
-	return stdout.String()
 }
 
 // verify runs it and wants damage or none.
@@ -171,7 +147,7 @@ func (s *store) verify(t testing.TB, o rsbtbackup.VerifyOptions) *rsbtbackup.Ver
 func (s *store) snapshots(t testing.TB) []rsbtbackup.Snapshot {
 	t.Helper()
 	l, err := rsbtbackup.List(t.Context(), s.dest)
-	must(t, err)
+	testdest.Must(t, err)
 	return l.Backups
 }
 
@@ -179,15 +155,15 @@ func (s *store) snapshots(t testing.TB) []rsbtbackup.Snapshot {
 func (s *store) sync(t testing.TB) {
 	t.Helper()
 	dir, err := btrfs.OpenDir(s.dest)
-	must(t, err)
+	testdest.Must(t, err)
 	defer dir.Close()
 	_, err = btrfs.WaitDeleted(t.Context(), dir)
-	must(t, err)
-	must(t, btrfs.SyncFS(dir))
+	testdest.Must(t, err)
+	testdest.Must(t, btrfs.SyncFS(dir))
 }
 
 func dropCaches(t testing.TB) {
 	t.Helper()
 	unix.Sync()
-	must(t, os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
+	testdest.Must(t, os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
 }

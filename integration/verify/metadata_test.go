@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 var (
@@ -29,9 +30,9 @@ var past = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 func (s *store) loseLeaf(t testing.TB, backup uint64, item string) {
 	t.Helper()
 	s.sync(t)
-	device := strings.TrimSpace(tool(t, "findmnt", "-no", "SOURCE", s.image.Mount))
+	device := strings.TrimSpace(testdest.Tool(t, "findmnt", "-no", "SOURCE", s.image.Mount))
 	var addresses []uint64
-	for _, m := range leaf.FindAllStringSubmatch(tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", strconv.FormatUint(backup, 10), device), -1) {
+	for _, m := range leaf.FindAllStringSubmatch(testdest.Tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", strconv.FormatUint(backup, 10), device), -1) {
 		if m[2] == item {
 			addresses = append(addresses, number(t, m[1]))
 		}
@@ -40,7 +41,7 @@ func (s *store) loseLeaf(t testing.TB, backup uint64, item string) {
 		t.Fatalf("no leaf of tree %d begins with a %s", backup, item)
 	}
 	address := addresses[len(addresses)/2]
-	chunks := tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "chunk", device)
+	chunks := testdest.Tool(t, "btrfs", "inspect-internal", "dump-tree", "-t", "chunk", device)
 	s.image.Unmount(t)
 	for _, m := range stripes.FindAllStringSubmatch(chunks, -1) {
 		start, length := number(t, m[1]), number(t, m[2])
@@ -100,8 +101,8 @@ func TestLostExtentsOfOneFile(t *testing.T) {
 	for i := 0; i < blocks; i += 4 { // rsync compares in blocks of 4,048 bytes here, which do not lie as those do
 		s.change(t, "image", int64(i)*4096, 4096)
 	}
-	must(t, os.Chtimes(filepath.Join(s.src, "image"), past, past)) // of the same size
-	first := s.backup(t)                                           // in place: an extent for each block
+	testdest.Must(t, os.Chtimes(filepath.Join(s.src, "image"), past, past)) // of the same size
+	first := s.backup(t)                                                    // in place: an extent for each block
 	s.write(t, "new", 5000)
 	second := s.backup(t)
 	s.loseLeaf(t, s.snapshots(t)[1].ID, "EXTENT_DATA")
@@ -122,7 +123,7 @@ func TestLostExtentsOfOneFile(t *testing.T) {
 
 	// Nothing can be based on that.
 	third := s.backup(t)
-	if diff := tool(t, "diff", "-r", s.src, filepath.Join(s.dest, third)); diff != "" {
+	if diff := testdest.Tool(t, "diff", "-r", s.src, filepath.Join(s.dest, third)); diff != "" {
 		t.Error(diff)
 	}
 	report, err = rsbtbackup.Verify(t.Context(), s.dest, rsbtbackup.VerifyOptions{Backup: third})

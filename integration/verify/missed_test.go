@@ -13,6 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,15 +21,15 @@ import (
 func dedupe(t testing.TB, from, to string) {
 	t.Helper()
 	src, err := os.Open(from)
-	must(t, err)
+	testdest.Must(t, err)
 	defer src.Close()
 	dst, err := os.Open(to)
-	must(t, err)
+	testdest.Must(t, err)
 	defer dst.Close()
 	st, err := src.Stat()
-	must(t, err)
+	testdest.Must(t, err)
 	arg := unix.FileDedupeRange{Src_length: uint64(st.Size()), Info: []unix.FileDedupeRangeInfo{{Dest_fd: int64(dst.Fd())}}}
-	must(t, unix.IoctlFileDedupeRange(int(src.Fd()), &arg))
+	testdest.Must(t, unix.IoctlFileDedupeRange(int(src.Fd()), &arg))
 	if info := arg.Info[0]; info.Status != unix.FILE_DEDUPE_RANGE_SAME || info.Bytes_deduped != uint64(st.Size()) {
 		t.Fatalf("not shared: %+v", info)
 	}
@@ -82,8 +83,8 @@ func TestADeduplicatedBackupIsNoBase(t *testing.T) {
 	s := newStore(t)
 	s.write(t, "one", 1<<20)
 	data, err := os.ReadFile(filepath.Join(s.src, "one"))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(s.src, "two"), data, 0o644))
+	testdest.Must(t, err)
+	testdest.Must(t, os.WriteFile(filepath.Join(s.src, "two"), data, 0o644))
 	s.write(t, "keep", 1<<20)
 	first := s.backup(t)
 	s.write(t, "new", 5000)
@@ -99,14 +100,14 @@ func TestDataFromElsewhereIsRead(t *testing.T) {
 	s := newStore(t)
 	s.write(t, "new", 1<<20)
 	data, err := os.ReadFile(filepath.Join(s.src, "new"))
-	must(t, err)
+	testdest.Must(t, err)
 	outside := filepath.Join(s.image.Mount, "outside")
-	must(t, os.WriteFile(outside, data, 0o644))
+	testdest.Must(t, os.WriteFile(outside, data, 0o644))
 	unix.Sync()
-	must(t, os.Rename(filepath.Join(s.src, "new"), filepath.Join(t.TempDir(), "new")))
+	testdest.Must(t, os.Rename(filepath.Join(s.src, "new"), filepath.Join(t.TempDir(), "new")))
 	s.write(t, "old", 1<<20)
 	s.backup(t)
-	must(t, os.WriteFile(filepath.Join(s.src, "new"), data, 0o644))
+	testdest.Must(t, os.WriteFile(filepath.Join(s.src, "new"), data, 0o644))
 	second := s.backup(t)
 	dedupe(t, outside, filepath.Join(s.dest, second, "new"))
 	s.corrupt(t, second, "new", 65536)
@@ -122,7 +123,7 @@ func TestLostAttributes(t *testing.T) {
 	s.backup(t)
 	s.write(t, "file", 10)
 	for i := range 5 {
-		must(t, unix.Setxattr(filepath.Join(s.src, "file"), fmt.Sprintf("user.%d", i), []byte(strings.Repeat("x", 12000)), 0))
+		testdest.Must(t, unix.Setxattr(filepath.Join(s.src, "file"), fmt.Sprintf("user.%d", i), []byte(strings.Repeat("x", 12000)), 0))
 	}
 	second := s.backup(t)
 	s.loseLeaf(t, s.snapshots(t)[1].ID, "XATTR_ITEM")
@@ -140,13 +141,13 @@ func TestALargeDamageIsSeenInEveryBackup(t *testing.T) {
 	first := s.backup(t)
 	s.change(t, "big", 0, 2<<20)
 	s.write(t, "new", 10)
-	must(t, os.Chtimes(filepath.Join(s.src, "big"), past, past)) // of the same size
+	testdest.Must(t, os.Chtimes(filepath.Join(s.src, "big"), past, past)) // of the same size
 	second := s.backup(t)
 	f, err := os.Open(filepath.Join(s.dest, first, "big"))
-	must(t, err)
+	testdest.Must(t, err)
 	defer f.Close()
 	extents, err := btrfs.Extents(f, 0, 4<<20)
-	must(t, err)
+	testdest.Must(t, err)
 	for _, e := range extents {
 		start := s.physical(t, e.Address)
 		for at := e.Offset; at < e.Offset+e.Length; at += 4096 {
@@ -168,7 +169,7 @@ func TestOneBadRecordKeepsNoOtherFromBeingWritten(t *testing.T) {
 	s.write(t, "file", 1<<20)
 	first := s.backup(t)
 	second := s.backup(t)
-	must(t, os.WriteFile(filepath.Join(s.dest, ".log/records", first+".json"), []byte("garbage"), 0o600))
+	testdest.Must(t, os.WriteFile(filepath.Join(s.dest, ".log/records", first+".json"), []byte("garbage"), 0o600))
 	s.corrupt(t, second, "file", 65536)
 	report, err := rsbtbackup.Verify(t.Context(), s.dest, rsbtbackup.VerifyOptions{})
 	if !errors.Is(err, rsbtbackup.ErrDamaged) || len(report.Notices) != 1 {
@@ -186,7 +187,7 @@ func TestAMountInABackupIsNotClean(t *testing.T) {
 	s.write(t, "dir/file", 10)
 	name := s.backup(t)
 	dir := filepath.Join(s.dest, name, "dir")
-	must(t, unix.Mount("none", dir, "tmpfs", 0, "size=1m"))
+	testdest.Must(t, unix.Mount("none", dir, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { _ = unix.Unmount(dir, 0) })
 	report, err := rsbtbackup.Verify(t.Context(), s.dest, rsbtbackup.VerifyOptions{})
 	if !errors.Is(err, rsbtbackup.ErrUnread) || report.Unread != 1 || report.Backups[0].Result != rsbtbackup.Unread {
@@ -202,9 +203,9 @@ func TestAgainstReadsTheBackupItself(t *testing.T) {
 	s.backup(t)
 	s.write(t, "file", 20480)
 	f, err := os.OpenFile(filepath.Join(s.src, "file"), os.O_APPEND|os.O_WRONLY, 0)
-	must(t, err)
+	testdest.Must(t, err)
 	_, err = f.Write(make([]byte, 61440))
-	must(t, errors.Join(err, f.Close()))
+	testdest.Must(t, errors.Join(err, f.Close()))
 	name := s.backup(t)
 	s.corrupt(t, name, "file", 40960)
 	dropCaches(t)
@@ -219,7 +220,7 @@ func TestDamageOfAHardLink(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	s.write(t, "dir/one", 1<<20)
-	must(t, os.Link(filepath.Join(s.src, "dir/one"), filepath.Join(s.src, "two")))
+	testdest.Must(t, os.Link(filepath.Join(s.src, "dir/one"), filepath.Join(s.src, "two")))
 	first := s.backup(t)
 	s.write(t, "new", 10)
 	second := s.backup(t)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // Data without checksums is read, and not verified, whatever is wrong with it: exit code, text and JSON say so, no backup
@@ -23,7 +24,7 @@ func TestDataWithoutChecksumsIsNotVerified(t *testing.T) {
 			t.Parallel()
 			s := newStore(t, option)
 			fresh := filepath.Join(s.image.Mount, "fresh")
-			must(t, os.Mkdir(fresh, 0o700))
+			testdest.Must(t, os.Mkdir(fresh, 0o700))
 			if r := testbin.Must(t, "init", fresh); !strings.Contains(r.Stderr, "is mounted with nodatacow or nodatasum") {
 				t.Errorf("init: %s", r.Stderr)
 			}
@@ -68,10 +69,10 @@ func TestDataWithoutChecksumsIsNotVerified(t *testing.T) {
 			}
 
 			// An ordinary user knows how it is mounted.
-			must(t, os.Chmod(s.image.Mount, 0o755))
-			tool(t, "chown", "-R", fmt.Sprint(nobody), s.dest+"/.log")
-			must(t, os.Chown(s.dest, nobody, nobody))
-			tool(t, "chmod", "755", s.dest)
+			testdest.Must(t, os.Chmod(s.image.Mount, 0o755))
+			testdest.Tool(t, "chown", "-R", fmt.Sprint(nobody), s.dest+"/.log")
+			testdest.Must(t, os.Chown(s.dest, nobody, nobody))
+			testdest.Tool(t, "chmod", "755", s.dest)
 			if out, exit := runAs(t, nobody, "verify", s.dest, second); exit != 1 || !strings.Contains(out, "not verified") {
 				t.Errorf("as an ordinary user: exit %d\n%s", exit, out)
 			}
@@ -92,9 +93,9 @@ func TestOneFileWithoutChecksums(t *testing.T) {
 	testbin.Must(t, "check", s.dest)
 	// What a user does who wants disk images without copy-on-write.
 	at := func(elem ...string) string { return filepath.Join(append([]string{s.dest, first}, elem...)...) }
-	tool(t, "btrfs", "property", "set", "-ts", at(), "ro", "false")
-	tool(t, "chattr", "+C", at("images"))
-	tool(t, "btrfs", "property", "set", "-ts", at(), "ro", "true")
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", at(), "ro", "false")
+	testdest.Tool(t, "chattr", "+C", at("images"))
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", at(), "ro", "true")
 	s.write(t, "images/disk", 300_000)
 	second := s.backup(t)
 	r := testbin.Run(t, "verify", s.dest)
@@ -109,7 +110,7 @@ func TestOneFileWithoutChecksums(t *testing.T) {
 	if report := s.report(t, "verify", s.dest); report.Backups[2].Name != third || report.Backups[2].Result != rsbtbackup.NotVerified {
 		t.Errorf("%+v", report.Backups)
 	}
-	tool(t, "chattr", "+C", s.dest)
+	testdest.Tool(t, "chattr", "+C", s.dest)
 	if r := testbin.Must(t, "check", s.dest); !strings.Contains(r.Stdout, "has the attribute of chattr +C") {
 		t.Error(r.Stdout)
 	}
@@ -121,7 +122,7 @@ func (s *store) report(t testing.TB, args ...string) (report rsbtbackup.VerifyRe
 	lines := strings.Split(testbin.Run(t, append(args, "--json")...).Stdout, "\n")
 	for _, line := range lines {
 		if strings.HasPrefix(line, `{"type":"verify"`) {
-			must(t, json.Unmarshal([]byte(line), &report))
+			testdest.Must(t, json.Unmarshal([]byte(line), &report))
 			return report
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // Fifty blocks of files small and large, hidden behind a warm cache, each found, each under the right name and at the
@@ -91,7 +92,7 @@ func TestWhoSharesTheDamageAndWhatIsIntact(t *testing.T) {
 	second := s.backup(t)
 	third := s.backup(t)
 	s.change(t, "file", 64<<10, 4096)
-	must(t, os.Rename(filepath.Join(s.src, "other"), filepath.Join(s.src, "moved")))
+	testdest.Must(t, os.Rename(filepath.Join(s.src, "other"), filepath.Join(s.src, "moved")))
 	fourth := s.backup(t)
 	s.change(t, "file", 128<<10, 4096)
 	fifth := s.backup(t)
@@ -138,10 +139,10 @@ func TestWhoSharesTheDamageAndWhatIsIntact(t *testing.T) {
 	}
 
 	// Without root the kernel tells less, but enough for files that kept their names.
-	must(t, os.Chmod(s.image.Mount, 0o755))
-	tool(t, "chown", "-R", "65534", s.dest+"/.log")
-	must(t, os.Chown(s.dest, 65534, 65534))
-	tool(t, "sh", "-c", `for b in "$1"/2*; do btrfs property set -ts "$b" ro false && chown -R 65534 "$b" && btrfs property set -ts "$b" ro true; done`, "sh", s.dest)
+	testdest.Must(t, os.Chmod(s.image.Mount, 0o755))
+	testdest.Tool(t, "chown", "-R", "65534", s.dest+"/.log")
+	testdest.Must(t, os.Chown(s.dest, 65534, 65534))
+	testdest.Tool(t, "sh", "-c", `for b in "$1"/2*; do btrfs property set -ts "$b" ro false && chown -R 65534 "$b" && btrfs property set -ts "$b" ro true; done`, "sh", s.dest)
 	cmd := exec.Command(testbin.Path(t), "verify", "--json", s.dest, fourth)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, _ := cmd.Output()
@@ -150,7 +151,7 @@ func TestWhoSharesTheDamageAndWhatIsIntact(t *testing.T) {
 		rsbtbackup.Damage
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
-	must(t, json.Unmarshal([]byte(line), &d))
+	testdest.Must(t, json.Unmarshal([]byte(line), &d))
 	if diff := cmp.Diff(want(fourth, second, third), d.Damage); diff != "" || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("exit %d: %s", cmd.ProcessState.ExitCode(), diff)
 	}
@@ -169,8 +170,8 @@ func TestTheNextBackupHeals(t *testing.T) {
 				s.write(t, name, size)
 			}
 			zeros := append(bytes.Repeat([]byte{'x'}, 64<<10), make([]byte, 128<<10)...)
-			must(t, os.WriteFile(s.src+"/zeros", zeros, 0o600))
-			must(t, os.Link(s.src+"/block", s.src+"/linked"))
+			testdest.Must(t, os.WriteFile(s.src+"/zeros", zeros, 0o600))
+			testdest.Must(t, os.Link(s.src+"/block", s.src+"/linked"))
 			for at := uint64(64 << 10); at < 512<<10; at += 4096 {
 				damage["long"] = append(damage["long"], at)
 			}
@@ -196,7 +197,7 @@ func TestTheNextBackupHeals(t *testing.T) {
 				t.Errorf("%d files were copied anew, want %d", stats.Transferred, len(damage))
 			}
 			testbin.Must(t, "verify", s.dest, "latest")
-			tool(t, "diff", "-r", s.src, s.dest+"/cur/")
+			testdest.Tool(t, "diff", "-r", s.src, s.dest+"/cur/")
 			for _, name := range []string{first, shares} {
 				if r := testbin.Run(t, "verify", s.dest, name); r.Exit != 1 {
 					t.Errorf("%s is whole again: exit %d\n%s", name, r.Exit, r.Stdout)
@@ -216,15 +217,15 @@ func TestTheNextBackupHeals(t *testing.T) {
 func TestCompressedAndSparseFiles(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, "compress=zstd")
-	must(t, os.WriteFile(s.src+"/text", []byte(strings.Repeat("the same line again and again\n", 100_000)), 0o644))
+	testdest.Must(t, os.WriteFile(s.src+"/text", []byte(strings.Repeat("the same line again and again\n", 100_000)), 0o644))
 	s.write(t, "sparse", 4096)
 	s.change(t, "sparse", 1<<30, 100_000)
-	must(t, os.Truncate(s.src+"/sparse", 1<<31))
-	must(t, os.WriteFile(s.src+"/inline", []byte("short"), 0o644))
-	must(t, os.WriteFile(s.src+"/empty", nil, 0o644))
-	must(t, os.Symlink("nowhere", s.src+"/link"))
-	must(t, os.Link(s.src+"/text", s.src+"/text2"))
-	tool(t, "mkfifo", s.src+"/fifo")
+	testdest.Must(t, os.Truncate(s.src+"/sparse", 1<<31))
+	testdest.Must(t, os.WriteFile(s.src+"/inline", []byte("short"), 0o644))
+	testdest.Must(t, os.WriteFile(s.src+"/empty", nil, 0o644))
+	testdest.Must(t, os.Symlink("nowhere", s.src+"/link"))
+	testdest.Must(t, os.Link(s.src+"/text", s.src+"/text2"))
+	testdest.Tool(t, "mkfifo", s.src+"/fifo")
 	testbin.Must(t, "backup", "-q", s.src, s.dest, "--", "--sparse")
 	name := s.snapshots(t)[0].Name
 	report := s.verify(t, rsbtbackup.VerifyOptions{})
@@ -316,12 +317,12 @@ func TestUnreadableIsNotDamaged(t *testing.T) {
 	s := newStore(t)
 	s.write(t, "mine", 5000)
 	s.write(t, "secret", 5000)
-	must(t, os.Chmod(s.src+"/secret", 0o600))
-	must(t, os.Chmod(s.src, 0o755))
+	testdest.Must(t, os.Chmod(s.src+"/secret", 0o600))
+	testdest.Must(t, os.Chmod(s.src, 0o755))
 	s.backup(t)
-	must(t, os.Chmod(s.image.Mount, 0o755))
-	tool(t, "chown", "-R", "65534", s.dest+"/.log")
-	must(t, os.Chown(s.dest, 65534, 65534))
+	testdest.Must(t, os.Chmod(s.image.Mount, 0o755))
+	testdest.Tool(t, "chown", "-R", "65534", s.dest+"/.log")
+	testdest.Must(t, os.Chown(s.dest, 65534, 65534))
 	cmd := exec.Command(testbin.Path(t), "verify", s.dest)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, _ := cmd.CombinedOutput()
@@ -374,19 +375,19 @@ func TestRecordsStayTheirOwners(t *testing.T) {
 	const owner, third = 65534, 65533
 	logDir := filepath.Join(s.dest, ".log")
 	give := func(path string, owner int) {
-		must(t, filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+		testdest.Must(t, filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
 			return errors.Join(err, os.Lchown(path, owner, owner))
 		}))
 	}
 	give(logDir, owner)
 	testbin.Must(t, "verify", s.dest)
 	testbin.Must(t, "pin", s.dest, name)
-	must(t, os.Remove(filepath.Join(logDir, "activity.log")))
+	testdest.Must(t, os.Remove(filepath.Join(logDir, "activity.log")))
 	testbin.Must(t, "backup", s.src, s.dest)
-	must(t, filepath.WalkDir(logDir, func(path string, e fs.DirEntry, err error) error {
-		must(t, err)
+	testdest.Must(t, filepath.WalkDir(logDir, func(path string, e fs.DirEntry, err error) error {
+		testdest.Must(t, err)
 		info, err := e.Info()
-		must(t, err)
+		testdest.Must(t, err)
 		if got := info.Sys().(*syscall.Stat_t).Uid; got != owner {
 			t.Errorf("%s belongs to user %d", path, got)
 		}
@@ -396,12 +397,12 @@ func TestRecordsStayTheirOwners(t *testing.T) {
 	log := filepath.Join(logDir, "activity.log")
 	give(log, third)
 	before, err := os.ReadFile(log)
-	must(t, err)
+	testdest.Must(t, err)
 	if r := testbin.Run(t, "pin", s.dest, name); r.Exit != 1 || !strings.Contains(r.Stderr, "belongs to user id 65533") {
 		t.Errorf("pin: exit %d, stderr %q", r.Exit, r.Stderr)
 	}
 	after, err := os.ReadFile(log)
-	must(t, err)
+	testdest.Must(t, err)
 	if !bytes.Equal(before, after) {
 		t.Error("the log of a third user was written to")
 	}
@@ -432,10 +433,10 @@ func TestAgainst(t *testing.T) {
 	}
 	// The content alone: size and time stay.
 	before, err := os.Stat(s.src + "/changed")
-	must(t, err)
+	testdest.Must(t, err)
 	s.change(t, "changed", 100, 1)
-	must(t, os.Chtimes(s.src+"/changed", before.ModTime(), before.ModTime()))
-	must(t, os.Remove(s.src+"/gone"))
+	testdest.Must(t, os.Chtimes(s.src+"/changed", before.ModTime(), before.ModTime()))
+	testdest.Must(t, os.Remove(s.src+"/gone"))
 	s.write(t, "new", 10)
 	var found []string
 	report, err := rsbtbackup.VerifyAgainst(t.Context(), s.dest, rsbtbackup.AgainstOptions{

@@ -1,6 +1,6 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"crypto/sha256"
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -353,7 +354,7 @@ func accounted(t *testing.T, a, b string, entries []rsbtbackup.DiffEntry) {
 func manifest(t *testing.T, root string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
-	must(t, filepath.Walk(root, func(p string, info fs.FileInfo, err error) error {
+	testdest.Must(t, filepath.Walk(root, func(p string, info fs.FileInfo, err error) error {
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"os"
@@ -10,19 +10,20 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // TestDiffAsNobody: without root the backups are walked, and what may not be read is named.
 func TestDiffAsNobody(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	must(t, os.Chmod(l.dest+"/.log", 0o755))
-	must(t, os.Chmod(l.work, 0o755))
-	write(t, l.path("a"), "1")
-	write(t, l.path("secret"), "2")
+	testdest.Must(t, os.Chmod(l.dest+"/.log", 0o755))
+	testdest.Must(t, os.Chmod(l.work, 0o755))
+	testdest.Write(t, l.path("a"), "1")
+	testdest.Write(t, l.path("secret"), "2")
 	from := l.snap(t)
-	write(t, l.path("b"), "3")
-	must(t, os.Chmod(l.path("secret"), 0o600))
+	testdest.Write(t, l.path("b"), "3")
+	testdest.Must(t, os.Chmod(l.path("secret"), 0o600))
 	to := l.snap(t)
 
 	cmd := exec.Command(testbin.Path(t), "diff", l.dest, from, to, "--json")

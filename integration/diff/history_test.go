@@ -1,6 +1,6 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"os"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 func TestHistory(t *testing.T) {
@@ -18,19 +19,19 @@ func TestHistory(t *testing.T) {
 	file := l.path("etc", "conf")
 	stamp := time.Unix(1_700_000_000, 5)
 	put := func(content string) {
-		write(t, file, content)
-		must(t, os.Chtimes(file, stamp, stamp))
+		testdest.Write(t, file, content)
+		testdest.Must(t, os.Chtimes(file, stamp, stamp))
 	}
 	b0 := l.snap(t)
 	put("first")
 	b1 := l.snap(t)
-	must(t, copyFile(file, file+".tmp", file)) // another inode, the same file
+	testdest.Must(t, copyFile(file, file+".tmp", file)) // another inode, the same file
 	b2 := l.snap(t)
 	put("other") // same size and time
 	b3 := l.snap(t)
-	must(t, os.Chmod(file, 0o600))
+	testdest.Must(t, os.Chmod(file, 0o600))
 	b4 := l.snap(t)
-	must(t, os.Remove(file))
+	testdest.Must(t, os.Remove(file))
 	b5 := l.snap(t)
 	b6 := l.snap(t)
 	put("again!")
@@ -38,7 +39,7 @@ func TestHistory(t *testing.T) {
 	_, _ = b0, b6
 
 	h, err := rsbtbackup.History(t.Context(), l.dest, "/etc/conf")
-	must(t, err)
+	testdest.Must(t, err)
 	type row struct {
 		first, last, take, vanished string
 		backups                     int

@@ -1,6 +1,6 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // meanwhile is a context that does something when it is asked for the n-th time whether it is done, which is in the
@@ -35,11 +36,11 @@ func TestDiffWithABackupDeletedMeanwhile(t *testing.T) {
 		for _, which := range []int{0, 1} {
 			l := newLine(t)
 			for n := int32(1); ; n++ {
-				write(t, l.path("dir", "a"), "content a")
-				write(t, l.path("dir", "b"), "content b")
+				testdest.Write(t, l.path("dir", "a"), "content a")
+				testdest.Write(t, l.path("dir", "b"), "content b")
 				backups := []string{l.snap(t)}
-				write(t, l.path("dir", "a"), "content A")
-				write(t, l.path("dir", "b"), "content B")
+				testdest.Write(t, l.path("dir", "a"), "content A")
+				testdest.Write(t, l.path("dir", "b"), "content B")
 				backups = append(backups, l.snap(t))
 				var asked atomic.Int32
 				ctx := meanwhile{t.Context(), &asked, n, func() { l.drop(t, backups[which]) }}
@@ -63,9 +64,9 @@ func TestHistoryWithABackupDeletedMeanwhile(t *testing.T) {
 			l := newLine(t) // with these backups only
 			var backups []string
 			for _, content := range []string{"one", "two", "two"} {
-				write(t, l.path("file"), content)
-				must(t, os.Chmod(l.path("file"), 0o600))
-				must(t, os.Chmod(l.path("file"), 0o644))
+				testdest.Write(t, l.path("file"), content)
+				testdest.Must(t, os.Chmod(l.path("file"), 0o600))
+				testdest.Must(t, os.Chmod(l.path("file"), 0o644))
 				backups = append(backups, l.snap(t))
 			}
 			var asked atomic.Int32
@@ -74,7 +75,7 @@ func TestHistoryWithABackupDeletedMeanwhile(t *testing.T) {
 			if asked.Load() < n {
 				break
 			}
-			must(t, err)
+			testdest.Must(t, err)
 			for _, v := range h.Versions {
 				if v.Vanished != "" || v.First == backups[which] || v.Last == backups[which] || v.Take == backups[which] || v.Unread {
 					t.Errorf("%s deleted at %d: %+v", backups[which], n, v)

@@ -1,8 +1,8 @@
 //go:build integration
 
-// Package look holds the tests of the verbs that only look: what a backup
-// holds, and how backups differ.
-package look
+// Package diff holds the tests of what differs between backups: diff and history, also as an ordinary user and where a
+// backup is gone meanwhile.
+package diff
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"fmt"
@@ -14,6 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // line is a chain of backups made by hand: each is a snapshot of work.
@@ -26,9 +27,9 @@ type line struct {
 func newLine(t testing.TB) *line {
 	t.Helper()
 	l := &line{dest: filepath.Join(loopfs.New(t, "2G"), "dest")}
-	must(t, os.Mkdir(l.dest, 0o755))
+	testdest.Must(t, os.Mkdir(l.dest, 0o755))
 	_, err := rsbtbackup.Init(t.Context(), l.dest, rsbtbackup.InitOptions{})
-	must(t, err)
+	testdest.Must(t, err)
 	l.restart(t)
 	return l
 }
@@ -40,7 +41,7 @@ func (l *line) restart(t testing.TB) {
 	name := fmt.Sprintf("work-%d", l.works)
 	dir := openDir(t, l.dest)
 	defer dir.Close()
-	must(t, btrfs.CreateSubvolume(dir, name))
+	testdest.Must(t, btrfs.CreateSubvolume(dir, name))
 	l.work = filepath.Join(l.dest, name)
 }
 
@@ -52,7 +53,7 @@ func (l *line) snap(t testing.TB) string {
 	dir, work := openDir(t, l.dest), openDir(t, l.work)
 	defer dir.Close()
 	defer work.Close()
-	must(t, btrfs.CreateSnapshot(dir, name, work, btrfs.SnapshotOptions{ReadOnly: true}))
+	testdest.Must(t, btrfs.CreateSnapshot(dir, name, work, btrfs.SnapshotOptions{ReadOnly: true}))
 	// File times are as coarse as the timer: what comes next has to differ in them.
 	time.Sleep(10 * time.Millisecond)
 	return name
@@ -62,7 +63,7 @@ func (l *line) drop(t testing.TB, name string) {
 	t.Helper()
 	dir := openDir(t, l.dest)
 	defer dir.Close()
-	must(t, btrfs.DeleteSubvolume(dir, name))
+	testdest.Must(t, btrfs.DeleteSubvolume(dir, name))
 }
 
 func (l *line) path(elem ...string) string {
@@ -72,27 +73,14 @@ func (l *line) path(elem ...string) string {
 func openDir(t testing.TB, path string) *os.File {
 	t.Helper()
 	f, err := os.Open(path)
-	must(t, err)
+	testdest.Must(t, err)
 	return f
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func write(t testing.TB, path, content string) {
-	t.Helper()
-	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	must(t, os.WriteFile(path, []byte(content), 0o644))
 }
 
 func diff(t testing.TB, dest, a, b string, o rsbtbackup.DiffOptions) []rsbtbackup.DiffEntry {
 	t.Helper()
 	d, err := rsbtbackup.Diff(t.Context(), dest, a, b, o)
-	must(t, err)
+	testdest.Must(t, err)
 	if o.Method != "" && d.Method != o.Method {
 		t.Fatalf("method %q, want %q", d.Method, o.Method)
 	}
@@ -104,7 +92,7 @@ func bothWays(t testing.TB, dest, a, b, path string) []rsbtbackup.DiffEntry {
 	t.Helper()
 	walked := diff(t, dest, a, b, rsbtbackup.DiffOptions{Path: path, Method: rsbtbackup.DiffWalk})
 	sent, err := rsbtbackup.Diff(t.Context(), dest, a, b, rsbtbackup.DiffOptions{Path: path})
-	must(t, err)
+	testdest.Must(t, err)
 	if path == "" && sent.Method != rsbtbackup.DiffSend {
 		t.Fatalf("compared %s with %s by %q, want by stream", a, b, sent.Method)
 	}

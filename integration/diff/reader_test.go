@@ -1,6 +1,6 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"os"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // asNobody runs the command as an ordinary user and returns all it says.
@@ -32,20 +33,20 @@ func asNobody(t testing.TB, args ...string) (string, int) {
 func TestAttributesThatOnlyRootReads(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	must(t, os.Chmod(l.dest+"/.log", 0o755))
-	must(t, os.Chmod(l.work, 0o755))
+	testdest.Must(t, os.Chmod(l.dest+"/.log", 0o755))
+	testdest.Must(t, os.Chmod(l.work, 0o755))
 	for _, name := range []string{"touched", "changed", "gained", "same", "plain"} {
-		write(t, l.path(name), "content")
+		testdest.Write(t, l.path(name), "content")
 		if name != "gained" && name != "plain" {
-			must(t, syscall.Setxattr(l.path(name), "trusted.secret", []byte("1"), 0))
+			testdest.Must(t, syscall.Setxattr(l.path(name), "trusted.secret", []byte("1"), 0))
 		}
 	}
 	from := l.snap(t)
-	must(t, os.Chmod(l.path("touched"), 0o640))
-	must(t, os.Chmod(l.path("touched"), 0o604))
-	write(t, l.path("changed"), "another")
-	must(t, syscall.Setxattr(l.path("gained"), "trusted.secret", []byte("1"), 0))
-	write(t, l.path("plain"), "another")
+	testdest.Must(t, os.Chmod(l.path("touched"), 0o640))
+	testdest.Must(t, os.Chmod(l.path("touched"), 0o604))
+	testdest.Write(t, l.path("changed"), "another")
+	testdest.Must(t, syscall.Setxattr(l.path("gained"), "trusted.secret", []byte("1"), 0))
+	testdest.Write(t, l.path("plain"), "another")
 	to := l.snap(t)
 
 	out, exit := asNobody(t, "diff", l.dest, from, to)
@@ -72,8 +73,8 @@ func TestAttributesThatOnlyRootReads(t *testing.T) {
 func TestASymlinkOnTheWay(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	write(t, l.path("real", "sub", "file"), "content")
-	must(t, os.Symlink("real", l.path("link")))
+	testdest.Write(t, l.path("real", "sub", "file"), "content")
+	testdest.Must(t, os.Symlink("real", l.path("link")))
 	from := l.snap(t)
 	to := l.snap(t)
 	testbin.Must(t, "cat", l.dest, to, "link/sub/file")
@@ -92,14 +93,14 @@ func TestASymlinkOnTheWay(t *testing.T) {
 func TestHistoryRecommendsNoDamagedBackup(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	write(t, l.path("file"), "content")
+	testdest.Write(t, l.path("file"), "content")
 	first := l.snap(t)
 	second := l.snap(t)
 	record := `{"version":1,"name":"` + second + `","status":"complete","verified":{"at":"2026-01-01T00:00:00Z","result":"damaged"}}`
-	must(t, os.MkdirAll(filepath.Join(l.dest, ".log", "records"), 0o700))
-	must(t, os.WriteFile(filepath.Join(l.dest, ".log", "records", second+".json"), []byte(record), 0o600))
+	testdest.Must(t, os.MkdirAll(filepath.Join(l.dest, ".log", "records"), 0o700))
+	testdest.Must(t, os.WriteFile(filepath.Join(l.dest, ".log", "records", second+".json"), []byte(record), 0o600))
 	h, err := rsbtbackup.History(t.Context(), l.dest, "file")
-	must(t, err)
+	testdest.Must(t, err)
 	if len(h.Versions) != 1 || h.Versions[0].Take != first || h.Versions[0].Last != second {
 		t.Errorf("%+v", h.Versions)
 	}

@@ -1,12 +1,13 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"os"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // A subvolume nested in one backup counts as nothing there: what the other has in its place is new, or gone.
@@ -16,19 +17,19 @@ func TestDiffAcrossNestedSubvolumes(t *testing.T) {
 	dir := openDir(t, l.work)
 	defer dir.Close()
 	for _, name := range []string{"stays", "to directory", "to file", "to nothing"} {
-		must(t, btrfs.CreateSubvolume(dir, name))
+		testdest.Must(t, btrfs.CreateSubvolume(dir, name))
 	}
-	write(t, l.path("from directory", "file"), "x")
-	write(t, l.path("from file"), "x")
+	testdest.Write(t, l.path("from directory", "file"), "x")
+	testdest.Write(t, l.path("from file"), "x")
 	a := l.snap(t)
 	for _, name := range []string{"to directory", "to file", "to nothing"} {
-		must(t, btrfs.DeleteSubvolume(dir, name))
+		testdest.Must(t, btrfs.DeleteSubvolume(dir, name))
 	}
-	write(t, l.path("to directory", "file"), "x")
-	write(t, l.path("to file"), "y")
+	testdest.Write(t, l.path("to directory", "file"), "x")
+	testdest.Write(t, l.path("to file"), "y")
 	for _, name := range []string{"from directory", "from file"} {
-		must(t, os.RemoveAll(l.path(name)))
-		must(t, btrfs.CreateSubvolume(dir, name))
+		testdest.Must(t, os.RemoveAll(l.path(name)))
+		testdest.Must(t, btrfs.CreateSubvolume(dir, name))
 	}
 	b := l.snap(t)
 	want := "removed from directory\nremoved from directory/file\nremoved from file\nadded to directory\nadded to directory/file\nadded to file\n"

@@ -1,6 +1,6 @@
 //go:build integration
 
-package look
+package diff
 
 import (
 	"errors"
@@ -16,6 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
 
@@ -91,15 +92,15 @@ func TestDiffKinds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l.restart(t)
 			at := l.path
-			write(t, at("a"), "content a")
-			write(t, at("d", "one"), "content one")
-			write(t, at("d", "two"), "content two!")
-			write(t, at("h1"), "content h")
-			write(t, at("p", "q", "r"), "content r")
-			must(t, os.Link(at("h1"), at("h2")))
-			must(t, os.Symlink("a", at("link")))
+			testdest.Write(t, at("a"), "content a")
+			testdest.Write(t, at("d", "one"), "content one")
+			testdest.Write(t, at("d", "two"), "content two!")
+			testdest.Write(t, at("h1"), "content h")
+			testdest.Write(t, at("p", "q", "r"), "content r")
+			testdest.Must(t, os.Link(at("h1"), at("h2")))
+			testdest.Must(t, os.Symlink("a", at("link")))
 			from := l.snap(t)
-			must(t, tt.change(at))
+			testdest.Must(t, tt.change(at))
 			to := l.snap(t)
 			if d := cmp.Diff(tt.want, show(bothWays(t, l.dest, from, to, ""))); d != "" {
 				t.Error(d)
@@ -112,14 +113,14 @@ func TestDiffKinds(t *testing.T) {
 func TestDiffPart(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	write(t, l.path("in", "stays"), "1")
-	write(t, l.path("in", "goes", "x"), "2")
-	write(t, l.path("out", "comes", "y"), "3")
-	write(t, l.path("moved", "file"), "4")
+	testdest.Write(t, l.path("in", "stays"), "1")
+	testdest.Write(t, l.path("in", "goes", "x"), "2")
+	testdest.Write(t, l.path("out", "comes", "y"), "3")
+	testdest.Write(t, l.path("moved", "file"), "4")
 	from := l.snap(t)
-	must(t, os.Rename(l.path("in", "goes"), l.path("out", "goes")))
-	must(t, os.Rename(l.path("out", "comes"), l.path("in", "comes")))
-	must(t, os.Rename(l.path("moved"), l.path("in", "moved")))
+	testdest.Must(t, os.Rename(l.path("in", "goes"), l.path("out", "goes")))
+	testdest.Must(t, os.Rename(l.path("out", "comes"), l.path("in", "comes")))
+	testdest.Must(t, os.Rename(l.path("moved"), l.path("in", "moved")))
 	to := l.snap(t)
 	for _, tt := range []struct{ path, want string }{
 		{"", "renamed in/comes from out/comes\nrenamed in/moved from moved\nrenamed out/goes from in/goes\n"},
@@ -141,17 +142,17 @@ func TestDiffPart(t *testing.T) {
 func TestDiffUnrelated(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	write(t, l.path("same", "file"), "1")
-	write(t, l.path("a"), "2")
-	must(t, os.Chtimes(l.path("same", "file"), time.Time{}, time.Unix(1, 0)))
+	testdest.Write(t, l.path("same", "file"), "1")
+	testdest.Write(t, l.path("a"), "2")
+	testdest.Must(t, os.Chtimes(l.path("same", "file"), time.Time{}, time.Unix(1, 0)))
 	from := l.snap(t)
 	l.restart(t)
-	write(t, l.path("same", "file"), "1")
-	write(t, l.path("b"), "3")
-	must(t, os.Chtimes(l.path("same", "file"), time.Time{}, time.Unix(1, 0)))
+	testdest.Write(t, l.path("same", "file"), "1")
+	testdest.Write(t, l.path("b"), "3")
+	testdest.Must(t, os.Chtimes(l.path("same", "file"), time.Time{}, time.Unix(1, 0)))
 	to := l.snap(t)
 	d, err := rsbtbackup.Diff(t.Context(), l.dest, from, to, rsbtbackup.DiffOptions{})
-	must(t, err)
+	testdest.Must(t, err)
 	if d.Method != rsbtbackup.DiffWalk {
 		t.Errorf("method %q", d.Method)
 	}
@@ -168,14 +169,14 @@ func TestDiffBackups(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
 	src := t.TempDir()
-	write(t, filepath.Join(src, "a"), "1")
-	write(t, filepath.Join(src, "d", "b"), "2")
-	must(t, os.Link(filepath.Join(src, "a"), filepath.Join(src, "a2")))
+	testdest.Write(t, filepath.Join(src, "a"), "1")
+	testdest.Write(t, filepath.Join(src, "d", "b"), "2")
+	testdest.Must(t, os.Link(filepath.Join(src, "a"), filepath.Join(src, "a2")))
 	testbin.Must(t, "backup", src, l.dest)
-	write(t, filepath.Join(src, "d", "b"), "22")
-	must(t, os.Rename(filepath.Join(src, "d"), filepath.Join(src, "e")))
+	testdest.Write(t, filepath.Join(src, "d", "b"), "22")
+	testdest.Must(t, os.Rename(filepath.Join(src, "d"), filepath.Join(src, "e")))
 	testbin.Must(t, "backup", src, l.dest)
-	write(t, filepath.Join(src, "c"), "3")
+	testdest.Write(t, filepath.Join(src, "c"), "3")
 	testbin.Must(t, "backup", src, l.dest)
 	for _, tt := range []struct{ from, to, want string }{
 		{"latest~2", "latest~1", "removed d\nremoved d/b\nadded e\nadded e/b\n"},
@@ -193,8 +194,8 @@ func TestDiffBackups(t *testing.T) {
 func TestDiffBadInput(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	write(t, l.path("a"), "1")
-	write(t, l.path("binary"), "\x00")
+	testdest.Write(t, l.path("a"), "1")
+	testdest.Write(t, l.path("binary"), "\x00")
 	l.snap(t)
 	for _, tt := range []struct {
 		args []string
@@ -224,7 +225,7 @@ func TestDiffBadInput(t *testing.T) {
 func TestDiffSymlinkLeadsNowhere(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	must(t, os.Symlink("/etc", l.path("etc")))
+	testdest.Must(t, os.Symlink("/etc", l.path("etc")))
 	name := l.snap(t)
 	if _, err := rsbtbackup.Diff(t.Context(), l.dest, name, name, rsbtbackup.DiffOptions{Path: "etc/passwd"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("diff: %v", err)
@@ -241,14 +242,14 @@ func TestDiffSymlinkLeadsNowhere(t *testing.T) {
 func TestDiffWritable(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	write(t, l.path("a"), "1")
+	testdest.Write(t, l.path("a"), "1")
 	from := l.snap(t)
-	write(t, l.path("b"), "1")
+	testdest.Write(t, l.path("b"), "1")
 	to := l.snap(t)
 	last := openDir(t, filepath.Join(l.dest, to))
-	must(t, errors.Join(btrfs.SetReadOnly(last, false), last.Close()))
+	testdest.Must(t, errors.Join(btrfs.SetReadOnly(last, false), last.Close()))
 	d, err := rsbtbackup.Diff(t.Context(), l.dest, from, to, rsbtbackup.DiffOptions{})
-	must(t, err)
+	testdest.Must(t, err)
 	if d.Method != rsbtbackup.DiffWalk || show(d.Entries) != "added b\n" {
 		t.Errorf("%s:\n%s", d.Method, show(d.Entries))
 	}
@@ -257,10 +258,10 @@ func TestDiffWritable(t *testing.T) {
 func TestDiffCommand(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	write(t, l.path("a"), "one\ntwo\n")
+	testdest.Write(t, l.path("a"), "one\ntwo\n")
 	from := l.snap(t)
-	write(t, l.path("a"), "one\n2\n")
-	write(t, l.path("odd\x1b[31m"), "x")
+	testdest.Write(t, l.path("a"), "one\n2\n")
+	testdest.Write(t, l.path("odd\x1b[31m"), "x")
 	to := l.snap(t)
 	want := "M a (8 B -> 6 B, mtime)\n+ odd\\x1b[31m\n" + from + " to " + to + ": 2 differences\n1 added (1 B), 0 removed (0 B), 1 modified, 0 renamed, 0 metadata only\n"
 	if r := testbin.Must(t, "diff", l.dest, from, to); r.Stdout != want {

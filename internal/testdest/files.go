@@ -1,0 +1,118 @@
+package testdest
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+)
+
+// Tool runs another program, which must succeed, and returns its standard output.
+func Tool(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %q: %v\n%s%s", name, args, err, stdout.String(), stderr.String())
+	}
+	return stdout.String()
+}
+
+// WaitFor asks again and again until ok says so. The limit is there to end what hangs.
+func WaitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain for %s", what)
+}
+
+// MakeDir makes a directory with all above it.
+func MakeDir(t testing.TB, dir string) {
+	t.Helper()
+	Must(t, os.MkdirAll(dir, 0o755))
+}
+
+// Write makes or replaces a file, and the directories above it.
+func Write(t testing.TB, path, content string) {
+	t.Helper()
+	MakeDir(t, filepath.Dir(path))
+	Must(t, os.WriteFile(path, []byte(content), 0o644))
+}
+
+// Read returns the content of a file.
+func Read(t testing.TB, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	Must(t, err)
+	return string(content)
+}
+
+// Exists tells whether something stands under that name, a dangling symlink too.
+func Exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// Entries returns what is in a directory, sorted.
+func Entries(t testing.TB, dir string) []string {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	Must(t, err)
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// Used returns how many bytes the filesystem of dir holds, with what was deleted really gone.
+func Used(t testing.TB, dir string) int64 {
+	t.Helper()
+	// The cleaner starts after a commit, and what it freed counts after one more.
+	Tool(t, "btrfs", "filesystem", "sync", dir)
+	Tool(t, "btrfs", "subvolume", "sync", dir)
+	Tool(t, "btrfs", "filesystem", "sync", dir)
+	var fs unix.Statfs_t
+	Must(t, unix.Statfs(dir, &fs))
+	return int64(fs.Blocks-fs.Bfree) * int64(fs.Bsize)
+}
+
+// SyncAll writes everything out and commits.
+func SyncAll(t testing.TB, dir string) {
+	t.Helper()
+	f, err := btrfs.OpenDir(dir)
+	Must(t, err)
+	defer f.Close()
+	Must(t, btrfs.Sync(f))
+}
+
+// NewSubvolume makes an empty subvolume.
+func NewSubvolume(t testing.TB, path string) {
+	t.Helper()
+	parent, err := btrfs.OpenDir(filepath.Dir(path))
+	Must(t, err)
+	defer parent.Close()
+	Must(t, btrfs.CreateSubvolume(parent, filepath.Base(path)))
+}
+
+// Snapshot makes a snapshot of a subvolume, and nothing else: no record, no cur.
+func Snapshot(t testing.TB, from, to string, readOnly bool) {
+	t.Helper()
+	src, err := btrfs.OpenDir(from)
+	Must(t, err)
+	defer src.Close()
+	parent, err := btrfs.OpenDir(filepath.Dir(to))
+	Must(t, err)
+	defer parent.Close()
+	Must(t, btrfs.CreateSnapshot(parent, filepath.Base(to), src, btrfs.SnapshotOptions{ReadOnly: readOnly}))
+}
