@@ -37,6 +37,8 @@ fish                fish
 gcc                 gcc
 /usr/include/stdio.h libc6-dev
 unshare             util-linux
+/lib/systemd/systemd systemd
+systemctl           systemd
 "
 
 # The system directories are missing from the PATH of ordinary users on Debian.

@@ -22,7 +22,7 @@ type checkCommand struct {
 
 	All   bool     `help:"Check the DEST of every job of the config."`
 	Job   []string `sep:"none" placeholder:"JOB" help:"Check that of a job. May be repeated."`
-	Group string   `placeholder:"NAME" help:"Check those of the jobs of a group."`
+	Group string   `placeholder:"GROUP" help:"Check those of the jobs of a group."`
 
 	MaxAge        someTime  `placeholder:"TIME" help:"How old the newest complete backup may be: 26h if not given, here or in the config."`
 	MinFree       freeSpace `placeholder:"SIZE" help:"How much space must be free: 50G, 512MiB, 10%; 5% if not given. Below twice as much it warns."`

@@ -28,6 +28,7 @@ const (
 	backups                      // DEST
 	paths                        // the backup
 	jobNames                     // the config
+	groupNames                   // the same
 )
 
 // completers goes by the name of an argument, or what stands in the help for
@@ -36,9 +37,9 @@ var completers = map[string]completer{
 	"SRC": directories, "DEST": directories, "TARGET": directories, "DIR": directories, "NEW": directories,
 	"FILE": files, "PROGRAM": files,
 	"BACKUP": backups, "A": backups, "B": backups,
-	"PATH": paths, "JOB": jobNames,
+	"PATH": paths, "JOB": jobNames, "GROUP": groupNames,
 	"AGE": nobody, "COMMAND": nobody, "N": nobody, "PATTERN": nobody, "RATE": nobody, "RSYNC-ARG": nobody, "RULE": nobody,
-	"NAME": nobody, "SIZE": nobody, "SPAN": nobody, "TEXT": nobody, "TIME": nobody,
+	"NAME": nobody, "SIZE": nobody, "SPAN": nobody, "TEXT": nobody, "TIME": nobody, "WHEN": nobody,
 }
 
 // A question is what the word under the cursor asks for.

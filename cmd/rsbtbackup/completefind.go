@@ -30,7 +30,9 @@ func candidates(ctx context.Context, q question) []candidate {
 			all = backupChoices(l.Backups, q.typed, time.Now())
 		}
 	case jobNames:
-		all = jobChoices()
+		all = fromConfig(jobChoices)
+	case groupNames:
+		all = fromConfig(groupChoices)
 	case paths:
 		all = pathChoices(ctx, q)
 	}
@@ -44,8 +46,8 @@ func candidates(ctx context.Context, q question) []candidate {
 	return found
 }
 
-// jobChoices are those of the config that run would read.
-func jobChoices() []candidate {
+// fromConfig asks the config that run would read.
+func fromConfig(choices func(*config.Config) []candidate) []candidate {
 	file, err := config.Find("")
 	if err != nil {
 		return nil
@@ -54,12 +56,28 @@ func jobChoices() []candidate {
 	if err != nil {
 		return nil // config check says why
 	}
+	return choices(c)
+}
+
+func jobChoices(c *config.Config) []candidate {
 	var choices []candidate
 	for _, j := range c.Jobs {
 		if j.Table != j.Name && !slices.Contains(choices, candidate{text: j.Table}) {
 			choices = append(choices, candidate{text: j.Table})
 		}
 		choices = append(choices, candidate{j.Name, clean(j.Backup.Source)})
+	}
+	return choices
+}
+
+func groupChoices(c *config.Config) []candidate {
+	var choices []candidate
+	for _, group := range c.Groups {
+		jobs, err := c.SelectGroup(group)
+		if err != nil {
+			continue // nothing has its values
+		}
+		choices = append(choices, candidate{group, plural(int64(len(jobs)), "job")})
 	}
 	return choices
 }

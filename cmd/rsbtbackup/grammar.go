@@ -35,10 +35,12 @@ type grammar struct {
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
 	Share   shareCommand   `cmd:"" help:"Print what Samba needs to show backups as previous versions."`
-	Run     runCommand     `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`
-	Status  statusCommand  `cmd:"" help:"Show how each job of the config stands."`
-	Config  configCommand  `cmd:"" help:"Check, show or begin a config of many jobs."`
-	Version versionCommand `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
+
+	Run      runCommand      `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`
+	Status   statusCommand   `cmd:"" help:"Show how each job of the config stands."`
+	Schedule scheduleCommand `cmd:"" help:"Make the timer that runs jobs of the config."`
+	Config   configCommand   `cmd:"" help:"Check, show or begin a config of many jobs."`
+	Version  versionCommand  `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
 
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
 	Complete   completeCommand   `cmd:"" name:"__complete" hidden:""`

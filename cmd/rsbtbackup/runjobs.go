@@ -1,4 +1,4 @@
-// rsbtbackup run [JOB...|--all|--group=NAME]
+// rsbtbackup run [JOB...|--all|--group=GROUP]
 
 package main
 
@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
@@ -19,7 +22,7 @@ type runCommand struct {
 	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs of it."`
 
 	All         bool     `help:"Run all jobs."`
-	Group       string   `placeholder:"NAME" help:"Run the jobs of a group."`
+	Group       string   `placeholder:"GROUP" help:"Run the jobs of a group."`
 	AtOnce      jobCount `name:"jobs" short:"j" placeholder:"N" help:"Run so many jobs at once: those of the config, or else 1."`
 	IfOlderThan someTime `placeholder:"TIME" help:"Leave alone the jobs whose newest complete backup is younger: 20h."`
 	DryRun      bool     `short:"n" help:"Show what would be done; change nothing."`
@@ -66,7 +69,7 @@ func (c *runCommand) Validate() error {
 		}
 	}
 	if ways != 1 {
-		return errors.New("say which jobs: their names, --all or --group=NAME")
+		return errors.New("say which jobs: their names, --all or --group=GROUP")
 	}
 	return nil
 }
@@ -142,11 +145,36 @@ func (c *runCommand) report(ctx context.Context, u *ui, results []jobs.Result, s
 		}
 	}
 	u.result(table(rows)...)
+	if os.Getenv("INVOCATION_ID") != "" && slices.ContainsFunc(results, wroteNowhere) {
+		u.hint("the service may write to the dests only that it was made for; for those of today: " + quoteAll(c.schedule()...))
+	}
 	err := u.object(o)
 	if len(failed) == 0 {
 		return err
 	}
 	return errors.Join(&codeError{o.Exit, fmt.Errorf("%d of %s not well: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}, err)
+}
+
+// wroteNowhere tells whether a step of the job found DEST mounted read-only.
+func wroteNowhere(r jobs.Result) bool {
+	return slices.ContainsFunc(r.Verdicts, func(v jobs.Verdict) bool { return errors.Is(v.Err, syscall.EROFS) })
+}
+
+// schedule is the command that makes the service anew that runs the same jobs.
+func (c *runCommand) schedule() []string {
+	words := []string{"rsbtbackup", "schedule"}
+	switch {
+	case c.All:
+		words = append(words, "--all")
+	case c.Group != "":
+		words = append(words, "--group="+c.Group)
+	default:
+		words = append(words, c.Jobs...)
+	}
+	if c.Config != "" && c.Config != "/etc/rsbtbackup.toml" {
+		words = append(words, "--config="+c.Config)
+	}
+	return append(words, "--install")
 }
 
 // some are the first n words, and how many more there are.

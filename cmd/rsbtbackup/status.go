@@ -16,7 +16,7 @@ import (
 type statusCommand struct {
 	configFlag
 	Jobs  []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config: all, if none is named."`
-	Group string   `placeholder:"NAME" help:"The jobs of a group."`
+	Group string   `placeholder:"GROUP" help:"The jobs of a group."`
 }
 
 // Help shows how it is used.

@@ -1,0 +1,283 @@
+// rsbtbackup schedule JOB|--all|--group=GROUP
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/timers"
+	"github.com/rsbtbackup/rsbtbackup/internal/units"
+)
+
+type scheduleCommand struct {
+	configFlag
+	Job string `arg:"" optional:"" name:"JOB" help:"A job of the config, or a table of several."`
+
+	All     bool   `help:"All jobs."`
+	Group   string `placeholder:"GROUP" help:"The jobs of a group."`
+	On      string `placeholder:"WHEN" help:"When: a calendar expression of systemd.time(7) such as daily, 02:30 or \"Mon..Fri 22:00\". Without it schedule.on of the config, or what the timer has already."`
+	Install bool   `help:"Write it and start the timer."`
+	Remove  bool   `help:"Stop the timer and remove what --install wrote."`
+	User    bool   `help:"As units of the calling user, not of the system."`
+}
+
+// Help shows how it is used.
+func (scheduleCommand) Help() string {
+	return `
+Prints the service and the timer that run the jobs, and the commands that start them. With --install it writes them, with
+--remove it takes them away. Run it again with --install after a dest was added to the config: the service may write to
+the dests that it knows, and nowhere else.
+
+A run that fails starts rsbtbackup-mail@.service, which mails the end of the log to root. A run that was missed while the
+machine was off is made up for. Where systemd did not start the machine it is a file in /etc/cron.d. What runs as a user,
+with --user, runs while that user is logged in, or always after "loginctl enable-linger".
+
+EXAMPLE:
+
+    rsbtbackup schedule --all --on=02:30
+    rsbtbackup schedule --all --on=02:30 --install
+    systemctl list-timers rsbtbackup-all.timer
+    systemctl start --wait rsbtbackup-all.service
+    rsbtbackup schedule --all --remove`
+}
+
+// Validate is called by kong.
+func (c *scheduleCommand) Validate() error {
+	ways := 0
+	for _, way := range []bool{c.Job != "", c.All, c.Group != ""} {
+		if way {
+			ways++
+		}
+	}
+	switch {
+	case ways != 1:
+		return errors.New("say which jobs: the name of one, --all or --group=GROUP")
+	case c.Install && c.Remove:
+		return errors.New("--install and --remove are opposites")
+	case c.Remove && c.On != "":
+		return errors.New("--remove needs no --on")
+	}
+	return nil
+}
+
+// unit is the name of the units, which says what they start.
+func (c *scheduleCommand) unit() string {
+	switch {
+	case c.All:
+		return "rsbtbackup-all"
+	case c.Group != "":
+		return "rsbtbackup-group-" + c.Group
+	}
+	return "rsbtbackup-job-" + c.Job
+}
+
+// what is it as arguments of "run".
+func (c *scheduleCommand) what() []string {
+	switch {
+	case c.All:
+		return []string{"--all"}
+	case c.Group != "":
+		return []string{"--group=" + c.Group}
+	}
+	return []string{c.Job}
+}
+
+func (c *scheduleCommand) run(ctx context.Context, u *ui, f *flags) error {
+	if os.Geteuid() != 0 && !c.User && (c.Install || c.Remove) {
+		return &usageError{"schedule", errors.New("only root may change what the system starts; --user makes units of your own")}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("schedule: %w", err)
+	}
+	machine := timers.This(program)
+	if c.Remove {
+		return c.remove(ctx, u, machine)
+	}
+	started, err := c.started(u, machine)
+	if err != nil {
+		return err
+	}
+	plan, err := machine.Plan(started, os.Getenv)
+	if err != nil {
+		return &usageError{"schedule", err}
+	}
+	next, err := timers.Next(ctx, started.On)
+	if err != nil {
+		return &usageError{"schedule", err}
+	}
+	for _, w := range startedWarnings(started, machine) {
+		u.log.Warn(w)
+	}
+	if c.Install {
+		err = plan.Install(ctx)
+	}
+	return errors.Join(err, c.report(u, plan, started.On, next, err == nil))
+}
+
+// started reads the config.
+func (c *scheduleCommand) started(u *ui, m timers.Machine) (units.Started, error) {
+	read, err := c.load(u)
+	if err != nil {
+		return units.Started{}, err
+	}
+	picked := read.Jobs
+	switch {
+	case c.Group != "":
+		picked, err = read.SelectGroup(c.Group)
+	case c.Job != "":
+		picked, err = read.Select([]string{c.Job})
+	}
+	if err != nil {
+		return units.Started{}, err
+	}
+	on, err := c.when(picked, m)
+	if err != nil {
+		return units.Started{}, err
+	}
+	return units.Started{Name: c.unit(), Args: c.what(), On: on, Program: m.Program, Config: read, Jobs: withRealPaths(picked), User: c.User}, nil
+}
+
+// when is what was said: here, or by all jobs alike, or for the timer that is there.
+func (c *scheduleCommand) when(picked []config.Job, m timers.Machine) (string, error) {
+	if c.On != "" {
+		return c.On, nil
+	}
+	var ons, names []string
+	for _, j := range picked {
+		if !slices.Contains(ons, j.Schedule.On) {
+			ons, names = append(ons, j.Schedule.On), append(names, j.Name)
+		}
+	}
+	switch {
+	case len(ons) > 1:
+		return "", &usageError{"schedule", fmt.Errorf("schedule.on is %q for job %s and %q for job %s: say --on, or schedule them one by one or by group", ons[0], names[0], ons[1], names[1])}
+	case len(ons) == 0:
+		return "", &usageError{"schedule", errors.New("the config has no job")}
+	case ons[0] != "":
+		return ons[0], nil
+	}
+	on, err := m.On(c.unit(), c.User, os.Getenv)
+	if err == nil && on == "" {
+		err = &usageError{"schedule", errors.New("say when: --on=daily, or schedule.on = \"daily\" in the config")}
+	}
+	return on, err
+}
+
+// withRealPaths: systemd looks for what is mounted on the path that it is given, link or not.
+func withRealPaths(picked []config.Job) []config.Job {
+	jobs := slices.Clone(picked)
+	for i, j := range jobs {
+		if real, err := filepath.EvalSymlinks(j.Backup.Dest); err == nil {
+			jobs[i].Backup.Dest = real
+		}
+		if config.Host(j.Backup.Source) != "" {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(j.Backup.Source); err == nil {
+			jobs[i].Backup.Source = real
+		}
+	}
+	return jobs
+}
+
+// startedWarnings: what may surprise at night.
+func startedWarnings(s units.Started, m timers.Machine) []string {
+	var warnings []string
+	told := func(j config.Job) bool { return j.Ping.URL.IsSet() || len(j.HTTP) > 0 }
+	_, noMail := os.Stat("/usr/sbin/sendmail")
+	if noMail != nil && slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !told(j) }) {
+		warnings = append(warnings, "nobody will be told of a failure: there is no /usr/sbin/sendmail (install a mail transport such as msmtp-mta, dma or postfix), and not every job has a ping.url or an http server in the config")
+	}
+	battery, hooks := 0, false
+	for _, j := range s.Jobs {
+		hooks = hooks || j.Hooks.Any()
+		if j.Schedule.NoBattery {
+			battery++
+		}
+	}
+	if battery > 0 && (battery < len(s.Jobs) || !m.Systemd) {
+		warnings = append(warnings, "schedule.on-battery = false has no effect: it needs systemd, and every job that is started together must have it")
+	}
+	if hooks && m.Systemd && !s.User {
+		warnings = append(warnings, "hooks run with the rights of the service: what else they may write to, or need, belongs into a drop-in: systemctl edit "+s.Name)
+	}
+	return warnings
+}
+
+type scheduleObject struct {
+	Type     string         `json:"type"`
+	Name     string         `json:"name"`
+	On       string         `json:"on,omitempty"`
+	Next     string         `json:"next,omitempty"`
+	Files    []fileInObject `json:"files"`
+	Commands []string       `json:"commands"`
+	Done     bool           `json:"done"`
+}
+
+type fileInObject struct {
+	Path string `json:"path"`
+	Text string `json:"text,omitempty"`
+}
+
+func (c *scheduleCommand) report(u *ui, p timers.Plan, on, next string, fine bool) error {
+	o := scheduleObject{Type: "schedule", Name: p.Name, On: on, Next: next, Files: []fileInObject{}, Commands: []string{}, Done: fine && (c.Install || c.Remove)}
+	for _, words := range p.Commands {
+		o.Commands = append(o.Commands, quoteAll(words...))
+	}
+	for _, file := range p.Files {
+		o.Files = append(o.Files, fileInObject{file.Path, file.Text})
+	}
+	if fine {
+		u.result(c.lines(o)...)
+	}
+	return u.object(o)
+}
+
+func (c *scheduleCommand) lines(o scheduleObject) []string {
+	var lines []string
+	for _, file := range o.Files {
+		switch {
+		case o.Done && c.Remove:
+			lines = append(lines, "removed "+file.Path)
+		case o.Done:
+			lines = append(lines, "wrote "+file.Path)
+		default:
+			lines = append(lines, "# "+file.Path)
+			lines = append(append(lines, strings.Split(strings.TrimSuffix(file.Text, "\n"), "\n")...), "")
+		}
+	}
+	for _, command := range o.Commands {
+		if o.Done {
+			lines = append(lines, "ran   "+command)
+		} else {
+			lines = append(lines, "# then: "+command)
+		}
+	}
+	if o.Next != "" {
+		lines = append(lines, "next  "+o.Next)
+	}
+	if !o.Done {
+		lines = append(lines, "nothing is written: --install does that")
+	}
+	return lines
+}
+
+func (c *scheduleCommand) remove(ctx context.Context, u *ui, m timers.Machine) error {
+	plan, err := m.Removal(c.unit(), c.User, os.Getenv)
+	if err != nil {
+		return err
+	}
+	if len(plan.Files) == 0 {
+		return &usageError{"schedule", fmt.Errorf("%s is not scheduled here", c.unit())}
+	}
+	err = plan.Remove(ctx)
+	return errors.Join(err, c.report(u, plan, "", "", err == nil))
+}
