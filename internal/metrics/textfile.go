@@ -1,0 +1,79 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
+)
+
+// often is how long the file stays as it is while jobs end one after the other.
+const often = 10 * time.Second
+
+// Textfile is the file of a run. It has all jobs of the config: those that do not run now as they were left.
+type Textfile struct {
+	file     string
+	jobs     []config.Job
+	stateDir string
+	now      func() time.Time
+
+	mu      sync.Mutex
+	ended   map[string]jobs.State // in this run
+	written time.Time
+}
+
+// New is the file that a config names. Nothing is written yet.
+func New(file string, all []config.Job, stateDir string, now func() time.Time) *Textfile {
+	return &Textfile{file: file, jobs: all, stateDir: stateDir, now: now, ended: map[string]jobs.State{}}
+}
+
+// Done takes in what became of a job, and writes the file unless that was just done. If that fails, Close tries again.
+func (t *Textfile) Done(r jobs.Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended[r.Job.Name] = r.State
+	if t.now().Sub(t.written) >= often {
+		_ = t.write()
+	}
+}
+
+// Close writes the file at the end of a run.
+func (t *Textfile) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.write()
+}
+
+func (t *Textfile) write() error {
+	t.written = t.now()
+	return replace(t.file, func() string { return format(t.states()) })
+}
+
+// states are those of all jobs. What another run has remembered since is newer than what we know; what could not be
+// remembered is known to us alone.
+func (t *Textfile) states() []jobs.State {
+	all := make([]jobs.State, len(t.jobs))
+	for i, j := range t.jobs {
+		s, err := jobs.ReadState(t.stateDir, j.Name)
+		if ours, ok := t.ended[j.Name]; ok && (err != nil || lastRun(ours).After(lastRun(s))) {
+			s = ours
+		}
+		if s.Dest != j.Backup.Dest {
+			s = jobs.State{} // of another job of that name
+		}
+		s.Job, s.Dest = j.Name, j.Backup.Dest
+		all[i] = s
+	}
+	return all
+}
+
+func lastRun(s jobs.State) time.Time {
+	var last time.Time
+	for _, step := range s.Steps {
+		if step.At.After(last) {
+			last = step.At
+		}
+	}
+	return last
+}
