@@ -99,10 +99,8 @@ func (c *backupCommand) Validate() error {
 
 func (c *backupCommand) run(ctx context.Context, u *ui, f *flags) error {
 	options := c.options(u, f)
-	bar := startBar(u, func() int64 { return filesIn(c.Dest) })
-	if bar != nil {
-		options.Progress = bar.update
-	}
+	bar := startTransferBar(u, func() int64 { return filesIn(c.Dest) })
+	options.Progress = linesFor(bar)
 	report, err := rsbtbackup.Backup(ctx, options)
 	bar.remove(u)
 	if err == nil || errors.Is(err, rsbtbackup.ErrIncomplete) {

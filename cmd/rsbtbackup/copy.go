@@ -59,10 +59,10 @@ type copyObject struct {
 func (c *copyCommand) Validate() error { return checkBwlimit(c.Bwlimit) }
 
 func (c *copyCommand) run(ctx context.Context, u *ui, f *flags) error {
-	bar := startCopyBar(u)
+	bar := startBar(u, copyLine)
 	report, err := rsbtbackup.Copy(ctx, c.Dest, c.Target, c.Names, rsbtbackup.CopyOptions{
 		SSH: strings.Fields(c.Rsh), Program: c.Program, Decompress: c.Decompress, Bwlimit: c.Bwlimit, Keep: c.Keep.policy(), DryRun: c.DryRun,
-		LockWait: f.LockWait.duration(), Logger: u.log, Progress: bar.update,
+		LockWait: f.LockWait.duration(), Logger: u.log, Progress: func(p rsbtbackup.CopyProgress) { bar.change(func(s copySeen) copySeen { return s.next(p) }) },
 	})
 	bar.remove(u)
 	for _, notice := range report.Notices {

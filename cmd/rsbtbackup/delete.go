@@ -36,11 +36,11 @@ func (*deleteCommand) changesDest()   {}
 func (c *deleteCommand) run(ctx context.Context, u *ui, f *flags) error {
 	o := rsbtbackup.DeleteOptions{Force: c.Force, Wait: c.Wait, DryRun: c.DryRun, LockWait: f.LockWait.duration(), Logger: u.log}
 	verb := "would delete "
-	var bar *deleteBar
+	var bar *bar[deleted]
 	if !o.DryRun {
-		verb, bar = "deleted ", startDeleteBar(u)
+		verb, bar = "deleted ", startBar(u, deleteLine)
 		defer bar.remove(u)
-		o.Progress = bar.update
+		o.Progress = deletions(bar)
 	}
 	report, err := rsbtbackup.Delete(ctx, c.Dest, c.Names, o)
 	bar.remove(u)

@@ -1,5 +1,4 @@
-// The progress bar: one line on stderr while rsync works, on a terminal only,
-// gone when it is done. Lines for stderr are shown above it.
+// The line of the bar while rsync works.
 
 package main
 
@@ -7,25 +6,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 )
-
-type progressBar struct {
-	screen  *mpb.Progress
-	bar     *mpb.Bar
-	started time.Time
-
-	mu   sync.Mutex
-	seen progressSeen
-}
 
 // progressSeen is the sum of what rsync's lines say; each carries only a part.
 type progressSeen struct {
@@ -34,23 +20,22 @@ type progressSeen struct {
 	expected int64 // files, as counted before or in the last backup; 0 if nobody knows
 }
 
-// startBar returns nil where no bar belongs. expected is how many files there
-// are, roughly, or 0.
-func startBar(u *ui, expected func() int64) *progressBar {
-	screen := newScreen(u)
-	if screen == nil {
-		return nil
+// startTransferBar returns nil where no bar belongs. expected is how many files there are, roughly, or 0.
+func startTransferBar(u *ui, expected func() int64) *bar[progressSeen] {
+	b := startBar(u, progressLine)
+	if b != nil {
+		b.change(func(progressSeen) progressSeen { return progressSeen{expected: expected()} })
 	}
-	b := &progressBar{screen: screen, started: time.Now(), seen: progressSeen{expected: expected()}}
-	b.bar = screen.New(0, b, mpb.BarFillerTrim())
 	return b
 }
 
-// update takes the next line of rsync. It may be called from any goroutine.
-func (b *progressBar) update(p rsbtbackup.Progress) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.seen = b.seen.add(p)
+// linesFor takes what rsync says of its progress, from any goroutine; it is nil where there is no bar, so that rsync is
+// not asked.
+func linesFor(b *bar[progressSeen]) func(rsbtbackup.Progress) {
+	if b == nil {
+		return nil
+	}
+	return func(p rsbtbackup.Progress) { b.change(func(seen progressSeen) progressSeen { return seen.add(p) }) }
 }
 
 // add keeps the counts of files when p, a line from within a file, has none.
@@ -59,28 +44,6 @@ func (s progressSeen) add(p rsbtbackup.Progress) progressSeen {
 		p.Transferred, p.ToCheck, p.Total, p.Scanning = s.Transferred, s.ToCheck, s.Total, s.Scanning
 	}
 	return progressSeen{p, true, cmp.Or(p.Expected, s.expected)}
-}
-
-// Build makes it an mpb.BarFillerBuilder.
-func (b *progressBar) Build() mpb.BarFiller { return mpb.BarFillerFunc(b.fill) }
-
-// fill is called several times a second.
-func (b *progressBar) fill(w io.Writer, s decor.Statistics) error {
-	b.mu.Lock()
-	seen := b.seen
-	b.mu.Unlock()
-	_, err := io.WriteString(w, progressLine(seen, time.Since(b.started), s.AvailableWidth))
-	return err
-}
-
-// remove takes the bar off the screen and gives it back to u.
-func (b *progressBar) remove(u *ui) {
-	if b == nil {
-		return
-	}
-	b.bar.Abort(true)
-	b.screen.Wait()
-	u.setBar(nil)
 }
 
 // progressLine is what fits into width, the most telling parts first. While

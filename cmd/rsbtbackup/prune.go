@@ -61,9 +61,9 @@ func (c *pruneCommand) run(ctx context.Context, u *ui, f *flags) error {
 func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions) error {
 	o.Now = time.Now()
 	if !o.DryRun {
-		bar := startDeleteBar(u)
+		bar := startBar(u, deleteLine)
 		defer bar.remove(u)
-		o.Progress = bar.update
+		o.Progress = deletions(bar)
 		report, err := rsbtbackup.Prune(ctx, dest, o)
 		bar.remove(u)
 		return errors.Join(err, reportPrune(u, report, err))

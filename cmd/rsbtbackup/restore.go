@@ -89,10 +89,8 @@ func (c *restoreCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return c.clone(ctx, u)
 	}
 	options := c.options(u)
-	bar := startBar(u, c.expected)
-	if bar != nil {
-		options.Progress = bar.update
-	}
+	bar := startTransferBar(u, c.expected)
+	options.Progress = linesFor(bar)
 	report, err := rsbtbackup.Restore(ctx, options)
 	bar.remove(u)
 	if err == nil || errors.Is(err, rsbtbackup.ErrIncomplete) {

@@ -94,9 +94,11 @@ func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
 	if c.Against != "" {
 		return c.compare(ctx, u)
 	}
-	bar := startVerifyBar(u)
+	bar := startBar(u, verifyProgressLine)
 	report, err := rsbtbackup.Verify(ctx, c.Dest, rsbtbackup.VerifyOptions{
-		Backup: c.Backup, NewOnly: c.NewOnly, Jobs: c.Jobs, Logger: u.log, Progress: bar.update,
+		Backup: c.Backup, NewOnly: c.NewOnly, Jobs: c.Jobs, Logger: u.log, Progress: func(p rsbtbackup.VerifyProgress) {
+			bar.change(func(rsbtbackup.VerifyProgress) rsbtbackup.VerifyProgress { return p })
+		},
 		Found: func(d rsbtbackup.Damage) {
 			u.result(damageLines(d)...)
 			if err := u.object(damageObject{"damage", d}); err != nil {
@@ -235,10 +237,8 @@ func (c *verifyCommand) compare(ctx context.Context, u *ui) error {
 		ExcludeFrom: c.ExcludeFrom, Rsh: c.Rsh, Timeout: c.Timeout.duration(), RsyncProgram: c.Rsync, Logger: u.log,
 		Found: u.change,
 	}
-	bar := startBar(u, func() int64 { return filesIn(c.Dest) })
-	if bar != nil {
-		options.Progress = bar.update
-	}
+	bar := startTransferBar(u, func() int64 { return filesIn(c.Dest) })
+	options.Progress = linesFor(bar)
 	report, err := rsbtbackup.VerifyAgainst(ctx, c.Dest, options)
 	bar.remove(u)
 	if err == nil {
