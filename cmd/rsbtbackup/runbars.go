@@ -23,14 +23,15 @@ type runWatcher struct {
 	u      *ui
 	screen *mpb.Progress // nil where no bars belong
 	unit   *unitStatus
+	others telling
 
 	mu   sync.Mutex
 	bars map[string]*jobBar
 	held map[string]*heldLines // what rsync said in the step of a job that is under way
 }
 
-func newRunWatcher(u *ui) *runWatcher {
-	w := &runWatcher{u: u, bars: map[string]*jobBar{}, held: map[string]*heldLines{}, unit: &unitStatus{log: u.log}}
+func newRunWatcher(u *ui, others telling) *runWatcher {
+	w := &runWatcher{u: u, bars: map[string]*jobBar{}, held: map[string]*heldLines{}, unit: &unitStatus{log: u.log}, others: others}
 	if u.terminal && !u.quiet && !u.json {
 		w.screen = mpb.New(mpb.WithOutput(u.stderr), mpb.WithAutoRefresh())
 		u.setBar(w.screen)
@@ -54,7 +55,7 @@ func (w *runWatcher) Log(j config.Job) *slog.Logger {
 }
 
 // Starts is called before the backup of a job.
-func (w *runWatcher) Starts(config.Job) {}
+func (w *runWatcher) Starts(j config.Job) { w.others.starts(j) }
 
 // Begins shows the bar of a step.
 func (w *runWatcher) Begins(j config.Job, s jobs.Step) {
@@ -131,7 +132,10 @@ func (w *runWatcher) Ends(v jobs.Verdict) {
 }
 
 // Done is called when all steps of a job have ended.
-func (w *runWatcher) Done(r jobs.Result) { w.unit.done(r.Job.Name, exitOf(r) == exitOK) }
+func (w *runWatcher) Done(r jobs.Result) {
+	w.unit.done(r.Job.Name, exitOf(r) == exitOK)
+	w.others.done(r)
+}
 
 func (w *runWatcher) remove() {
 	if w.screen == nil {

@@ -115,7 +115,7 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return err
 	}
 	started := time.Now()
-	w := newRunWatcher(u)
+	w := newRunWatcher(u, newTelling(ctx, u, read, c.DryRun))
 	w.unit.ready(len(picked))
 	defer w.unit.watch(ctx)()
 	results := jobs.Run(ctx, picked, jobs.Options{
@@ -125,7 +125,9 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 		ExitCode: exitCode, Now: time.Now, Watcher: w,
 	})
 	w.remove()
-	return c.report(ctx, u, results, started)
+	err = c.report(ctx, u, results, started)
+	w.others.end() // after the table: a server that does not answer keeps nobody from reading it
+	return err
 }
 
 // report prints the table, and returns an error if any job failed.

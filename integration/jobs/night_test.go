@@ -9,11 +9,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,18 +35,26 @@ func TestMain(m *testing.M) { os.Exit(testbin.Main(m)) }
 // fate is what happens to a job, and the exit code that tells of it.
 type fate struct {
 	name string
+	step string
 	exit int
 	says string // in the error
+	keys string // of the config
 }
 
 var (
-	healthy  = fate{"healthy", 0, ""}
-	hostDown = fate{"host down", 12, "onnection refused"}
-	vanished = fate{"source vanished", 12, "No such file or directory"}
-	diskFull = fate{"disk full", 14, "no space left"}
-	locked   = fate{"DEST locked", 11, "locked by"}
-	noDest   = fate{"not initialised", 10, "not initialised"}
+	healthy  = fate{"healthy", "backup", 0, "", ""}
+	hostDown = fate{"host down", "backup", 12, "onnection refused", ""}
+	vanished = fate{"source vanished", "backup", 12, "No such file or directory", ""}
+	diskFull = fate{"disk full", "backup", 14, "no space left", ""}
+	locked   = fate{"DEST locked", "backup", 11, "locked by", ""}
+	noDest   = fate{"not initialised", "backup", 10, "not initialised", ""}
+	hookBad  = fate{"hook fails", "hooks.before", 15, "exit status 7: no database", "hooks.before = ['/bin/sh', '-c', 'echo no database; exit 7']\n"}
+	hookHang = fate{"hook hangs", "hooks.before", 15, "took longer than 300ms", "hooks.before = ['/bin/sh', '-c', 'sleep 1000; true']\nhooks.timeout = '300ms'\n"}
+	checkBad = fate{"check fails", "check", 1, "less than 50 TB", "check.every = 'always'\ncheck.min-free = '50T'\n"}
 )
+
+// backsUp tells of a job whose backup is made.
+func (f fate) backsUp() bool { return f == healthy || f == checkBad }
 
 // night is a config of many jobs over three sshds, with the fate of each.
 type night struct {
@@ -51,18 +63,52 @@ type night struct {
 	config string
 	fates  map[string]fate
 	dests  map[string]string
+	pings  *pings
+}
+
+// pings is a server that notes of each job what it was last told.
+type pings struct {
+	mu   sync.Mutex
+	last map[string]ping
+}
+
+type ping struct{ event, body string }
+
+func (p *pings) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body) // what is missing is missed by the test
+	job, event, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[job] = ping{event, string(body)}
+}
+
+// forget makes room for what the next run tells.
+func (p *pings) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.last)
+}
+
+func (p *pings) of(job string) (ping, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last, ok := p.last[job]
+	return last, ok
 }
 
 // newNight draws the fates of n jobs. Whatever is drawn, there are some of each.
 func newNight(t testing.TB, n int, seed uint64) *night {
 	t.Helper()
-	w := &night{t: t, dir: t.TempDir(), fates: map[string]fate{}, dests: map[string]string{}}
+	w := &night{t: t, dir: t.TempDir(), fates: map[string]fate{}, dests: map[string]string{}, pings: &pings{last: map[string]ping{}}}
+	server := httptest.NewServer(w.pings)
+	t.Cleanup(server.Close)
+	w.must(os.Mkdir(w.dir+"/metrics", 0o755))
 	good, full := loopfs.New(t, "2G"), loopfs.New(t, "256M")
 	hosts := []testserver.SSH{testserver.StartSSH(t), testserver.StartSSH(t), testserver.StartSSH(t)}
 	draw := rand.New(rand.NewPCG(seed, 1))
-	all := []fate{healthy, hostDown, vanished, diskFull, locked, noDest}
+	all := []fate{healthy, hostDown, vanished, diskFull, locked, noDest, hookBad, hookHang, checkBad}
 	var text strings.Builder
-	fmt.Fprintf(&text, "[run]\njobs = 6\nstate = %q\n[defaults]\nkeep-last = 5\n", w.dir+"/state")
+	fmt.Fprintf(&text, "[run]\njobs = 6\nstate = %q\n[metrics]\ntextfile = %q\n[defaults]\nkeep-last = 5\n", w.dir+"/state", w.dir+"/metrics/r.prom")
 	for i := range n {
 		name, f := fmt.Sprintf("j%02d", i), healthy
 		switch {
@@ -83,7 +129,7 @@ func newNight(t testing.TB, n int, seed uint64) *night {
 		}
 		w.makeDest(dest, f)
 		w.fates[name], w.dests[name] = f, dest
-		fmt.Fprintf(&text, "[job.%s]\nsource = 'root@127.0.0.1:%s'\ndest = %q\nrsh = %q\n", name, source, dest, shell)
+		fmt.Fprintf(&text, "[job.%s]\nsource = 'root@127.0.0.1:%s'\ndest = %q\nrsh = %q\nping.url = '%s/%s'\n%s", name, source, dest, shell, server.URL, name, f.keys)
 	}
 	w.fill(full)
 	w.config = filepath.Join(w.dir, "rsbtbackup.toml")
@@ -154,6 +200,7 @@ type outcome struct {
 // run runs all jobs and returns what it says of each, and its exit code.
 func (w *night) run() (map[string]outcome, int) {
 	w.t.Helper()
+	w.pings.forget()
 	r := testbin.Run(w.t, "run", "--all", "--json", "--config", w.config)
 	said := map[string]outcome{}
 	for lines := bufio.NewScanner(strings.NewReader(r.Stdout)); lines.Scan(); {
@@ -164,12 +211,12 @@ func (w *night) run() (map[string]outcome, int) {
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
 			w.t.Fatalf("%v in %s", err, lines.Text())
 		}
-		if o.Type == "step" && o.Step == "backup" {
+		if o.Type == "step" && o.Step == w.fates[o.Job].step {
 			said[o.Job] = outcome{o.Status, o.Exit, o.Error}
 		}
 	}
 	for job, o := range said {
-		if f := w.fates[job]; f.exit != 0 && !strings.Contains(r.Stderr, "rsbtbackup: "+job+": backup: ") {
+		if f := w.fates[job]; f.exit != 0 && !strings.Contains(r.Stderr, "rsbtbackup: "+job+": "+f.step+": ") {
 			w.t.Errorf("stderr does not say why %s (%s) failed: %+v", job, f.name, o)
 		} else if f.exit == 12 && strings.Contains(r.Stderr, "job="+job+" says=") {
 			w.t.Errorf("why %s failed is told twice:\n%s", job, r.Stderr)
@@ -181,12 +228,14 @@ func (w *night) run() (map[string]outcome, int) {
 // check compares what was said with what was to happen, and looks at each backup.
 func (w *night) check(said map[string]outcome, atLeast int) {
 	w.t.Helper()
+	figures := w.figures()
 	for job, f := range w.fates {
+		w.told(job, f, figures)
 		o, ok := said[job]
 		if !ok || o.Exit != f.exit || !strings.Contains(strings.ToLower(o.Error), strings.ToLower(f.says)) || (f == healthy) != (o.Status == "ok") {
 			w.t.Errorf("%s (%s): %+v", job, f.name, o)
 		}
-		if f != healthy {
+		if !f.backsUp() {
 			continue
 		}
 		l, err := rsbtbackup.List(w.t.Context(), w.dests[job])
@@ -199,15 +248,48 @@ func (w *night) check(said map[string]outcome, atLeast int) {
 	}
 }
 
+// figures are those in the file for Prometheus, by name and labels.
+func (w *night) figures() map[string]string {
+	w.t.Helper()
+	text, err := os.ReadFile(w.dir + "/metrics/r.prom")
+	w.must(err)
+	all := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		if labels, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok {
+			all[labels+"}"] = value
+		}
+	}
+	return all
+}
+
+// told looks at what Prometheus and the ping of a job say of it.
+func (w *night) told(job string, f fate, figures map[string]string) {
+	w.t.Helper()
+	failing, event := "1", "fail"
+	if f == healthy {
+		failing, event = "0", ""
+	}
+	newest := figures[`rsbtbackup_newest_backup_timestamp_seconds{job="`+job+`"}`]
+	if got := figures[fmt.Sprintf("rsbtbackup_step_exit_code{job=%q,step=%q}", job, f.step)]; got != fmt.Sprint(f.exit) ||
+		figures[`rsbtbackup_failing{job="`+job+`"}`] != failing || f.backsUp() == (newest == "0") {
+		w.t.Errorf("figures of %s (%s): exit %q, failing %q, newest %q", job, f.name, got, figures[`rsbtbackup_failing{job="`+job+`"}`], newest)
+	}
+	p, ok := w.pings.of(job)
+	if !ok || p.event != event || !strings.Contains(strings.ToLower(p.body), strings.ToLower(f.says)) || f != healthy && !strings.Contains(p.body, ": "+f.step+": ") {
+		w.t.Errorf("ping of %s (%s): %+v", job, f.name, p)
+	}
+}
+
 // 50 jobs over three sshds: every healthy job has its backup, every other one its reason, and no failure is another
-// job's. The same after a run that was killed in the middle.
+// job's: in the table, on stderr, in the figures for Prometheus and in the pings. The same after a run that was killed in
+// the middle.
 func TestNightOfFailures(t *testing.T) {
 	const seed = 20261128
 	w := newNight(t, 50, seed)
 	said, exit := w.run()
 	w.check(said, 1)
-	if exit != 14 {
-		t.Errorf("exit %d, want that of the most severe, 14", exit)
+	if exit != 1 {
+		t.Errorf("exit %d, want that of the most severe, 1", exit)
 	}
 	w.status()
 
@@ -217,7 +299,7 @@ func TestNightOfFailures(t *testing.T) {
 	w.must(err)
 	w.must(kill.Start())
 	for lines, ended := bufio.NewScanner(out), 0; ended < 12 && lines.Scan(); {
-		if strings.Contains(lines.Text(), `"step":"backup"`) {
+		if strings.Contains(lines.Text(), `"type":"step"`) {
 			ended++
 		}
 	}
@@ -227,8 +309,8 @@ func TestNightOfFailures(t *testing.T) {
 
 	said, exit = w.run()
 	w.check(said, 2)
-	if exit != 14 {
-		t.Errorf("after the kill: exit %d, want 14", exit)
+	if exit != 1 {
+		t.Errorf("after the kill: exit %d, want 1", exit)
 	}
 }
 
@@ -277,21 +359,28 @@ func (w *night) status() {
 	}
 }
 
-// Two runs at once: each DEST is written to by one of them at a time, and what the other finds locked it says.
+// Two runs at once: each DEST is written to by one of them at a time, and what the other finds locked it says. The figures
+// are those of both.
 func TestTwoRunsAtOnce(t *testing.T) {
-	w := newNight(t, 8, 1)
+	w := newNight(t, 14, 1)
 	runs := make(chan testbin.Result, 2)
 	for range 2 {
 		go func() { runs <- testbin.Run(t, "run", "--all", "--config", w.config) }()
 	}
-	// The disk that is full is that of one job, which one of them may find locked by the other.
-	if a, b := <-runs, <-runs; max(a.Exit, b.Exit) != 14 || min(a.Exit, b.Exit) < 10 {
+	// The job whose check fails is one of them, whose DEST one run may find locked by the other.
+	if a, b := <-runs, <-runs; min(a.Exit, b.Exit) != 1 {
 		t.Errorf("exit %d and %d\n%s%s\n%s%s", a.Exit, b.Exit, a.Stdout, a.Stderr, b.Stdout, b.Stderr)
 	}
+	figures := w.figures()
 	for job, f := range w.fates {
 		l, err := rsbtbackup.List(t.Context(), w.dests[job])
 		if f == healthy && (err != nil || len(l.Backups) == 0 || l.Pending) {
 			t.Errorf("%s: %v, %+v", job, err, l)
+		}
+		if !f.backsUp() {
+			w.told(job, f, figures)
+		} else if p, _ := w.pings.of(job); p.event != "" && !strings.Contains(p.body, f.says) && !strings.Contains(p.body, "locked by") {
+			t.Errorf("ping of %s (%s): %+v", job, f.name, p)
 		}
 	}
 }
