@@ -35,9 +35,9 @@ type checkCommand struct {
 func (checkCommand) Help() string {
 	return `
 For monitoring: one line on everything, then one for each check: backup (its age), cur, pending (left by a run that
-died), records, verified (what verify found), space, metadata, devices (their error counters), mount and log. Of several
-DESTs, one line each; -v has the rest. Nothing is changed or locked; a backup may run meanwhile, and a read-only mount will
-do.
+died), records, verified (what verify found), space, metadata, devices (their error counters), mount and log; with
+--all, --job and --group also the copies of the job and how old they are. Of several DESTs, one line each; -v has the
+rest. Nothing is changed or locked; a backup may run meanwhile, and a read-only mount will do.
 
 The exit code is 0 if no check failed, also with warnings, 1 if one did, and 10 if there is no backup directory at all.
 
@@ -92,7 +92,7 @@ type checkObject struct {
 }
 
 func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
-	targets, err := c.targets(u)
+	targets, state, err := c.targets(u)
 	if err != nil && c.Nagios {
 		return unknownStatus(u, err)
 	}
@@ -101,7 +101,7 @@ func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
 	}
 	var all []checked
 	for _, j := range targets {
-		d := checkOne(ctx, j)
+		d := checkOne(ctx, j, state)
 		all = append(all, d)
 		if err := u.object(checkObject{"check", j.Name, d.report}); err != nil {
 			return err
@@ -122,19 +122,19 @@ func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
 
 // targets are the jobs to check; a DEST of its own is one without a name. What the command line says comes before what
 // the config says.
-func (c *checkCommand) targets(u *ui) ([]config.Job, error) {
-	var targets []config.Job
+func (c *checkCommand) targets(u *ui) (targets []config.Job, state string, err error) {
 	for _, dest := range c.Dest {
 		targets = append(targets, config.Job{Backup: rsbtbackup.BackupOptions{Dest: dest}})
 	}
 	if len(c.Dest) == 0 {
 		read, err := c.load(u)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if targets, err = c.pick(read); err != nil {
-			return nil, err
+			return nil, "", err
 		}
+		state = stateDir(read)
 	}
 	for i := range targets {
 		o := &targets[i].Check.Options
@@ -143,7 +143,7 @@ func (c *checkCommand) targets(u *ui) ([]config.Job, error) {
 		o.MinMetadata = cmp.Or(uint64(c.MinMetadata.Bytes), o.MinMetadata)
 		o.AcceptDamaged = slices.Concat(o.AcceptDamaged, c.AcceptDamaged)
 	}
-	return targets, nil
+	return targets, state, nil
 }
 
 func (c *checkCommand) pick(read *config.Config) ([]config.Job, error) {
@@ -156,7 +156,7 @@ func (c *checkCommand) pick(read *config.Config) ([]config.Job, error) {
 	return read.Select(c.Job)
 }
 
-func checkOne(ctx context.Context, j config.Job) checked {
+func checkOne(ctx context.Context, j config.Job, state string) checked {
 	d := checked{job: j}
 	d.report, d.err = rsbtbackup.Check(ctx, j.Backup.Dest, j.Check.Options)
 	if d.absent = j.Removable && jobs.DiskAbsent(d.err); d.absent {
@@ -169,8 +169,23 @@ func checkOne(ctx context.Context, j config.Job) checked {
 	}
 	if l, err := rsbtbackup.List(ctx, j.Backup.Dest); err == nil { // the figures; the check has told what is wrong
 		d.listFound, d.free, d.total, d.newest = true, l.Free, l.Total, newestComplete(l.Backups)
+		d.addCopies(jobs.CopiesStand(ctx, j, state, l, time.Now()))
 	}
 	return d
+}
+
+// addCopies adds a result for each copy of the job.
+func (d *checked) addCopies(copies []jobs.CopyStanding) {
+	for _, s := range copies {
+		result := rsbtbackup.CheckResult{Name: "copy", Level: rsbtbackup.CheckOK, Text: copyText(s, time.Now())}
+		if s.Late || s.Error != "" && !s.Absent {
+			result.Level, d.report.Level = rsbtbackup.CheckFail, rsbtbackup.CheckFail
+			if d.err == nil {
+				d.err = fmt.Errorf("%w: copy %s", rsbtbackup.ErrCheck, s.Name)
+			}
+		}
+		d.report.Results = append(d.report.Results, result)
+	}
 }
 
 // newestComplete is when the transfer of the newest complete backup ended, from which check counts its age.

@@ -21,6 +21,8 @@ func keyOf(verb, flag string) string {
 	switch {
 	case verb == "verify" && slices.Contains([]string{"new-only", "jobs", "against"}, flag):
 		return "verify." + flag
+	case verb == "copy" && flag != "lock-wait":
+		return "copy.*." + flag
 	case verb == "check":
 		return "check." + flag
 	}
@@ -35,7 +37,7 @@ func TestEveryFlagHasAKey(t *testing.T) {
 	}
 	about := map[string]string{"config": "names the config", "all": "asks", "job": "asks", "group": "asks", "nagios": "how to tell"} // of check: several DESTs
 	for _, verb := range model(t).Children {
-		if !slices.Contains([]string{"backup", "prune", "verify", "check"}, verb.Name) {
+		if !slices.Contains([]string{"backup", "prune", "verify", "check", "copy"}, verb.Name) {
 			continue
 		}
 		for _, flag := range slices.Concat(verb.AllFlags(true)...) {

@@ -107,6 +107,15 @@ func (w *runWatcher) Verifies(j config.Job, p rsbtbackup.VerifyProgress) {
 	}
 }
 
+// Copies moves the bar of a copy on.
+func (w *runWatcher) Copies(j config.Job, p rsbtbackup.CopyProgress) {
+	if b := w.bar(j.Name); b != nil {
+		b.mu.Lock()
+		b.sent = &p
+		b.mu.Unlock()
+	}
+}
+
 // Ends tells of a failure at once, with its reason, also with --quiet.
 func (w *runWatcher) Ends(v jobs.Verdict) {
 	w.mu.Lock()
@@ -154,6 +163,7 @@ type jobBar struct {
 	mu   sync.Mutex
 	seen progressSeen
 	read *rsbtbackup.VerifyProgress
+	sent *rsbtbackup.CopyProgress
 }
 
 // Build makes it an mpb.BarFillerBuilder.
@@ -162,12 +172,15 @@ func (b *jobBar) Build() mpb.BarFiller { return mpb.BarFillerFunc(b.fill) }
 // fill is called several times a second.
 func (b *jobBar) fill(w io.Writer, s decor.Statistics) error {
 	b.mu.Lock()
-	seen, read := b.seen, b.read
+	seen, read, sent := b.seen, b.read, b.sent
 	b.mu.Unlock()
 	elapsed, width := time.Since(b.started), max(0, s.AvailableWidth-len(b.label)-2)
 	line := progressLine(seen, elapsed, width)
 	if read != nil {
 		line = verifyProgressLine(*read, elapsed, width)
+	}
+	if sent != nil {
+		line = copyProgressLine(*sent, elapsed, elapsed, width)
 	}
 	_, err := io.WriteString(w, b.label+"  "+line)
 	return err

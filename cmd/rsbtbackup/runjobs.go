@@ -31,7 +31,7 @@ type runCommand struct {
 // Help shows how it is used.
 func (runCommand) Help() string {
 	return `
-Each job makes a backup, then prunes, then verifies and checks if that is due: what the config says. Every step has its own
+Each job makes a backup, then copies, prunes, verifies and checks if that is due: what the config says. Every step has its own
 verdict, and no failure of one job stops another. Two jobs never write to one DEST at once; the longest one begins first.
 A source on another host that does not answer is tried again if the config says so (retry-for), while others go on.
 
@@ -43,10 +43,10 @@ The exit code is that of the most severe failure. From the most to the least sev
     1              failed, or damage was found, or a check failed
     2              the config is wrong (nothing was run), or an option in it
     14             no space left
-    10             a DEST is missing, not initialised or not on btrfs
+    10             a DEST, or the target of a copy, is missing, not initialised or not on btrfs
     15             a hook failed (without a backup, if it was one of hooks.before)
     13             a safety guard stopped a backup
-    12             a source is missing or out of reach
+    12             a source, or the host of a copy, is missing or out of reach
     11             a DEST is locked by another run
     3              a backup is published, but not everything could be read
 

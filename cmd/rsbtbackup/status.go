@@ -23,7 +23,7 @@ type statusCommand struct {
 func (statusCommand) Help() string {
 	return `
 One line for each job. STATE is ok; failing (a step failed and has not succeeded since: the reason stands below); late (the
-newest complete backup is older than check.max-age, 26h unless said); none (no complete backup yet); absent (the disk of a
+newest complete backup is older than check.max-age, 26h unless said, or that of a copy older than twice as much); none (no complete backup yet); absent (the disk of a
 removable job is not there); or no dest. LAST is the age of the newest complete backup, SIZE what it holds, GROWTH what was
 added in a day over the last month, FREE what is left on the disk. NEXT is when the timer runs, and a verify that is due.
 
@@ -114,8 +114,28 @@ func statusNotes(s jobs.Standing, now time.Time) []string {
 		}
 		notes = append(notes, fmt.Sprintf("%s: %s failed (%d) %s: %s", s.Job, f.Step, f.Exit, ago, f.Error))
 	}
+	for _, c := range s.Copies {
+		notes = append(notes, s.Job+": copy "+copyText(c, now))
+	}
 	if s.StateError != "" {
 		notes = append(notes, s.Job+": "+s.StateError)
 	}
 	return notes
+}
+
+// copyText says how old a copy is.
+func copyText(c jobs.CopyStanding, now time.Time) string {
+	text := "no complete backup in it is known of"
+	if !c.Newest.IsZero() {
+		text = "its newest complete backup is " + age(now.Sub(c.Newest)) + " old"
+	}
+	switch {
+	case c.Absent:
+		text = "its disk is not there, and need not be"
+	case c.Error != "":
+		text = c.Error
+	case c.Late:
+		text = "late: " + text
+	}
+	return fmt.Sprintf("%s, %s: %s", c.Name, c.Target, text)
 }

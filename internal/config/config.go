@@ -60,6 +60,7 @@ type Job struct {
 	NoPrune bool
 	Verify  Verify
 	Check   Check
+	Copies  []Copy // sorted by name
 
 	Removable  bool          // DEST is on a disk that may be absent
 	RetryFor   time.Duration // how long an unreachable source is tried again; 0: not at all

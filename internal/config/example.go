@@ -46,6 +46,11 @@ dest = "/backup/localhost/etc"      # prepared by: rsbtbackup init /backup/local
 keep-daily = 14
 keep-monthly = 12
 
+# A second copy, filled after each backup; its directory is prepared by "rsbtbackup init", too.
+# [job.etc.copy.vault]
+# target = "root@vault:/backup/etc"
+# keep-within = "90d"               # what the target keeps
+
 [job.web1]
 source = ["root@web1:/etc", "root@web1:/var/www"]   # the jobs web1.etc and web1.var-www
 dest = "/backup/web1"               # in /backup/web1/etc and /backup/web1/var-www
@@ -60,7 +65,7 @@ rsh = "ssh -i /root/.ssh/backup -o BatchMode=yes"
 
 // example puts a name of somebody for each *.
 func example(key string) string {
-	return strings.Replace(strings.Replace(key, "http.*", "http.ntfy", 1), "headers.*", "headers.Authorization", 1)
+	return strings.NewReplacer("http.*", "http.ntfy", "headers.*", "headers.Authorization", "copy.*", "copy.vault").Replace(key)
 }
 
 // commented is the documentation of a key, and the key, as comments.

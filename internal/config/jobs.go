@@ -31,6 +31,9 @@ func (a *assembler) expand(j Job, settings map[string]setting) {
 	if err := checkJob(j, sources); err != nil {
 		a.problem(at(err.key), "%s: %v", err.key, err.err)
 	}
+	if err := settleCopies(&j, settings); err != nil {
+		a.problem(at(err.key), "%s: %v", err.key, err.err)
+	}
 	j.Backup.Dest = cleaned(j.Backup.Dest)
 	dests := map[string]string{}
 	for _, source := range sources {
@@ -44,6 +47,10 @@ func (a *assembler) expand(j Job, settings map[string]setting) {
 			dests[suffix] = source
 			one.Name += "." + suffix
 			one.Backup.Dest = filepath.Join(j.Backup.Dest, suffix)
+			one.Copies = nil
+			for _, c := range j.Copies {
+				one.Copies = append(one.Copies, c.below(suffix))
+			}
 		}
 		a.config.Jobs = append(a.config.Jobs, one)
 	}
@@ -147,6 +154,7 @@ func (a *assembler) checkJobs() {
 		}
 		dests[j.Backup.Dest] = j
 	}
+	a.checkTargets(dests)
 }
 
 // Unsupported are the values of keys that nothing acts on yet. A backup without the hook before it may be worth nothing,

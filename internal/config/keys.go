@@ -33,7 +33,7 @@ type Key struct {
 
 // Keys are those of a job, in the order they are shown in.
 func Keys() []Key {
-	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), runKeys(), hookKeys(), tellKeys(), scheduleKeys())
+	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), copyKeys(), runKeys(), hookKeys(), tellKeys(), scheduleKeys())
 }
 
 // to makes a setter of one that takes the type the kind decodes to.

@@ -100,6 +100,9 @@ func TestSchemaAgreesWithTheDecoder(t *testing.T) {
 		if strings.HasPrefix(name, "http.") && !strings.HasSuffix(name, ".url") {
 			text.WriteString("http.ntfy.url = 'https://x.y'\n")
 		}
+		if strings.HasPrefix(name, "copy.") && !strings.HasSuffix(name, ".target") {
+			text.WriteString("copy.vault.target = 'vault:/x'\n")
+		}
 		if name == "keep-min" || name == "prune" {
 			text.WriteString("min-free = '5G'\n")
 		}

@@ -90,6 +90,9 @@ func (c *course) step(s Step, do func(*Verdict) error) Verdict {
 	err := do(&v)
 	v.Ended, v.Err, v.Exit = c.Now(), err, c.ExitCode(err)
 	v.Status = judge(err, context.Cause(c.all))
+	if err == nil && v.Reason != "" && v.Copy != nil {
+		v.Status = Skipped
+	}
 	if err != nil {
 		v.Error = err.Error()
 	}

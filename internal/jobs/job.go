@@ -74,6 +74,8 @@ func (r runner) do(ctx context.Context, j config.Job, v *Verdict) (err error) {
 			return nil
 		}
 		return r.verify(ctx, j, v)
+	default:
+		return r.copy(ctx, j, v)
 	}
 	return err
 }

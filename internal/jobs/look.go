@@ -16,7 +16,7 @@ import (
 
 // look reads DEST.
 func look(ctx context.Context, dest string, st State) (seen, error) {
-	s := seen{checked: st.Steps[Check].OK, pruneFailed: st.Steps[Prune].failing()}
+	s := seen{checked: st.Steps[Check].OK, pruneFailed: st.Steps[Prune].failing(), steps: st.Steps}
 	l, err := rsbtbackup.List(ctx, dest)
 	if err != nil {
 		return s, err

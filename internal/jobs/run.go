@@ -31,6 +31,7 @@ type Watcher interface {
 	Begins(j config.Job, s Step)
 	Transfers(j config.Job, p rsbtbackup.Progress)
 	Verifies(j config.Job, p rsbtbackup.VerifyProgress)
+	Copies(j config.Job, p rsbtbackup.CopyProgress)
 	Ends(v Verdict)
 	Done(r Result) // all steps of a job have ended, or it was not begun
 }

@@ -105,6 +105,7 @@ func (*watch) Done(Result)                                    {}
 func (*watch) Log(config.Job) *slog.Logger                    { return slog.New(slog.DiscardHandler) }
 func (*watch) Transfers(config.Job, rsbtbackup.Progress)      {}
 func (*watch) Verifies(config.Job, rsbtbackup.VerifyProgress) {}
+func (*watch) Copies(config.Job, rsbtbackup.CopyProgress)     {}
 
 func (n *night) backups(j config.Job) int {
 	n.t.Helper()

@@ -16,7 +16,7 @@ type Health string
 const (
 	Well    Health = "ok"
 	Failing Health = "failing" // a step failed, and has not succeeded since
-	Late    Health = "late"    // the newest complete backup is older than check.max-age
+	Late    Health = "late"    // the newest complete backup, here or in a copy, is older than it may be
 	None    Health = "none"    // there is no complete backup
 	Absent  Health = "absent"  // the disk of DEST is not there, and need not be
 	NoDest  Health = "no dest" // DEST cannot be read
@@ -44,6 +44,8 @@ type Standing struct {
 	VerifyDue time.Time `json:"verify_due,omitzero"`    // zero: never
 	Verified  time.Time `json:"last_verified,omitzero"` // when backups were last read back
 
+	Copies []CopyStanding `json:"copies,omitempty"`
+
 	DestError   string   `json:"dest_error,omitempty"` // why DEST cannot be read
 	LastFailure *Failure `json:"last_failure,omitempty"`
 	StateError  string   `json:"state_error,omitempty"` // why what is remembered cannot be read
@@ -63,7 +65,7 @@ func Stand(ctx context.Context, jobs []config.Job, stateDir string, now time.Tim
 			for i := range work {
 				l, err := rsbtbackup.List(ctx, jobs[i].Backup.Dest)
 				st, stErr := ReadState(stateDir, jobs[i].Name)
-				all[i] = standing(jobs[i], l, err, st, stErr, now)
+				all[i] = standing(jobs[i], l, err, st, stErr, now).withCopies(CopiesStand(ctx, jobs[i], stateDir, l, now))
 			}
 		})
 	}
@@ -106,6 +108,17 @@ func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stEr
 	s.Health = s.health(j, st, now)
 	if !s.LastSuccess.IsZero() {
 		s.LateAfter = s.LastSuccess.Add(ageLimit(j))
+	}
+	return s
+}
+
+// withCopies: a job whose copies are late is not well, whatever DEST has.
+func (s Standing) withCopies(copies []CopyStanding) Standing {
+	s.Copies = copies
+	for _, c := range copies {
+		if c.Late && s.Health == Well {
+			s.Health = Late
+		}
 	}
 	return s
 }

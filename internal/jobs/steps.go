@@ -15,6 +15,7 @@ type seen struct {
 	checked  time.Time // when DEST was last checked
 	// pruneFailed: the last prune did not succeed, and no later one did.
 	pruneFailed bool
+	steps       map[Step]StepState
 }
 
 // fresh tells whether the newest backup is young enough to need no other. One from the future is the work of a wrong
@@ -27,7 +28,8 @@ func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
 // following returns the steps that are due after a backup that ended with err, or was not made since the last one is
 // fresh.
 //
-// Without a usable DEST there is nothing to do. Backups are pruned when one was published, when the last prune failed,
+// Without a usable DEST there is nothing to do. Copies come before anything is deleted; also without a new backup, since
+// the last copy may have failed. Backups are pruned when one was published, when the last prune failed,
 // and when the disk is full, so that the next run has room. What is there is read back whether or not the source could be
 // reached; a check would only say again that the backup failed.
 func following(j config.Job, s seen, err error, wasFresh bool, now time.Time) []Step {
@@ -39,6 +41,11 @@ func following(j config.Job, s seen, err error, wasFresh bool, now time.Time) []
 	var steps []Step
 	there := err == nil || errors.Is(err, rsbtbackup.ErrIncomplete)
 	published := there && !wasFresh
+	for _, c := range j.Copies {
+		if !wasFresh || s.steps[copyStep(c.Name)].OK.Before(s.newest) {
+			steps = append(steps, copyStep(c.Name))
+		}
+	}
 	if j.Prunes() && (published || wasFresh && s.pruneFailed || errors.Is(err, rsbtbackup.ErrNoSpace)) {
 		steps = append(steps, Prune)
 	}

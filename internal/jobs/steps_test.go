@@ -19,6 +19,9 @@ func TestFollowing(t *testing.T) {
 	all.Check.Every = config.Every{Always: true}
 	always := config.Job{Verify: config.Verify{Every: config.Every{Always: true}}}
 	recent := seen{verified: noon.Add(-time.Hour), checked: noon.Add(-time.Hour)}
+	copies := prunes
+	copies.Copies = []config.Copy{{Name: "a", Target: "/a"}, {Name: "b", Target: "/b"}}
+	half := seen{newest: noon, steps: map[Step]StepState{"copy.a": {OK: noon.Add(time.Hour)}, "copy.b": {OK: noon.Add(-time.Hour)}}}
 	other := errors.New("something else")
 	for _, tt := range []struct {
 		name  string
@@ -46,6 +49,10 @@ func TestFollowing(t *testing.T) {
 		{"fresh, and the last prune failed", prunes, seen{pruneFailed: true}, nil, true, []Step{Prune}},
 		{"fresh, and a verify is due by its span", all, seen{checked: noon}, nil, true, []Step{Verify, Against}},
 		{"fresh: always means after a backup", always, seen{}, nil, true, nil},
+		{"copies come before anything is deleted", copies, recent, nil, false, []Step{"copy.a", "copy.b", Prune}},
+		{"copies, though no backup was made", copies, recent, rsbtbackup.ErrSource, false, []Step{"copy.a", "copy.b"}},
+		{"no copies of what cannot be read", copies, recent, rsbtbackup.ErrDest, false, nil},
+		{"fresh, and one copy has not had the newest", copies, half, nil, true, []Step{"copy.b"}},
 		{"always", always, recent, nil, false, []Step{Verify}},
 	} {
 		if got := following(tt.job, tt.seen, tt.err, tt.fresh, noon); !slices.Equal(got, tt.want) {

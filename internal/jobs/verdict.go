@@ -24,6 +24,9 @@ const (
 	FinallyHook Step = "hooks.finally"
 )
 
+// copyStep is the step that fills a copy.
+func copyStep(name string) Step { return Step("copy." + name) }
+
 func (s Step) isHook() bool { return strings.HasPrefix(string(s), "hooks.") }
 
 // Status is a verdict.
@@ -54,6 +57,7 @@ type Verdict struct {
 	Verify  *rsbtbackup.VerifyReport  `json:"verify,omitempty"`
 	Against *rsbtbackup.AgainstReport `json:"against,omitempty"`
 	Check   *rsbtbackup.CheckReport   `json:"check,omitempty"`
+	Copy    *rsbtbackup.CopyReport    `json:"copy,omitempty"`
 
 	Err error `json:"-"`
 }

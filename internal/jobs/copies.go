@@ -1,0 +1,96 @@
+package jobs
+
+import (
+	"context"
+	"time"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// copy fills the copy that a step is about. A disk that may be absent is no failure.
+func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) {
+	for _, c := range j.Copies {
+		if copyStep(c.Name) != v.Step {
+			continue
+		}
+		o := c.Options
+		o.LockWait, o.DryRun, o.Logger, o.Now = j.Backup.LockWait, r.DryRun, r.log(j), r.Now()
+		o.Progress = func(p rsbtbackup.CopyProgress) { r.Watcher.Copies(j, p) }
+		v.Copy, err = rsbtbackup.Copy(ctx, j.Backup.Dest, c.Target, nil, o)
+		if c.Removable && c.Host() == "" && DiskAbsent(err) {
+			v.Reason, err = "its disk is not there: "+err.Error(), nil
+		}
+	}
+	return err
+}
+
+// CopyStanding is how a copy stands.
+type CopyStanding struct {
+	Name   string `json:"name"`
+	Target string `json:"target"`
+	// Newest is when the newest complete backup was begun that is known to be in it; zero: none.
+	Newest time.Time `json:"newest,omitzero"`
+	Late   bool      `json:"late"` // Newest is older than max-age
+	Absent bool      `json:"absent,omitempty"`
+	Error  string    `json:"error,omitempty"` // why a directory on this machine cannot be read
+}
+
+// CopiesStand tells how the copies of a job stand. One on this machine is read; of one on another host it is
+// known when it last had everything. here is what DEST has.
+func CopiesStand(ctx context.Context, j config.Job, stateDir string, here *rsbtbackup.Listing, now time.Time) []CopyStanding {
+	st, _ := ReadState(stateDir, j.Name) // without it the copies on other hosts are late, which is what there is to say
+	var all []CopyStanding
+	for _, c := range j.Copies {
+		if c.Host() != "" {
+			all = append(all, copyStanding(j, c, copied(here, st.Steps[copyStep(c.Name)].OK), nil, now))
+			continue
+		}
+		l, err := rsbtbackup.List(ctx, c.Target)
+		var at time.Time
+		if err == nil {
+			at = newest(l.Backups)
+		}
+		all = append(all, copyStanding(j, c, at, err, now))
+	}
+	return all
+}
+
+// copied is when the newest complete backup was begun that was there when the copy last had everything.
+func copied(here *rsbtbackup.Listing, at time.Time) time.Time {
+	var last time.Time
+	if here == nil {
+		return last
+	}
+	for _, b := range here.Backups {
+		ended := b.Time
+		if b.Record != nil && b.Record.Ended.After(ended) {
+			ended = b.Record.Ended
+		}
+		if b.Status == rsbtbackup.Complete && !ended.After(at) {
+			last = b.Time
+		}
+	}
+	return last
+}
+
+// copyStanding judges a copy. It is pure.
+func copyStanding(j config.Job, c config.Copy, at time.Time, err error, now time.Time) CopyStanding {
+	s := CopyStanding{Name: c.Name, Target: c.Target, Newest: at}
+	if err != nil {
+		s.Absent = c.Removable && DiskAbsent(err)
+		s.Error = err.Error()
+	}
+	limit := c.MaxAge
+	if limit == 0 && !c.Removable {
+		limit = 2 * ageLimit(j)
+	}
+	switch {
+	case s.Absent: // when it was last there is not known
+	case at.IsZero():
+		s.Late = err == nil || !c.Removable
+	default:
+		s.Late = limit > 0 && now.Sub(at) > limit
+	}
+	return s
+}
