@@ -30,6 +30,8 @@ setcap              libcap2-bin
 strace              strace
 zstd                zstd
 gpg                 gpg
+age                 age
+rclone              rclone
 shellcheck          shellcheck
 zsh                 zsh
 fish                fish

@@ -12,6 +12,8 @@ asroot=(-exec "$PWD/scripts/asroot.sh")
 export SOAK_ROUNDS=${SOAK_ROUNDS:-5000}
 scripts/gotest.sh -tags integration -count=1 -timeout 0 "${asroot[@]}" -run 'TestDifferential$|BigFile' ./integration/differential
 printf 'soak: %s differential rounds done after %d s\n' "$SOAK_ROUNDS" "$SECONDS"
+DIFFERENTIAL_COPIES=${DIFFERENTIAL_COPIES:-201} scripts/gotest.sh -tags integration -count=1 -timeout 0 "${asroot[@]}" -run 'TestCopiesOfRandomWorlds' ./integration/differential
+printf 'soak: copies done after %d s\n' "$SECONDS"
 FAULTS=dense scripts/gotest.sh -tags integration -count=1 -timeout 0 "${asroot[@]}" ./integration/faults
 printf 'soak: every fault done after %d s\n' "$SECONDS"
 

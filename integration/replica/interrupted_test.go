@@ -196,22 +196,3 @@ func TestSignalInACopy(t *testing.T) {
 	testbin.Must(t, "copy", dest, target)
 	wantCopies(t, dest, target)
 }
-
-// TestPipelines are those of the README, with what Debian has for them.
-func TestPipelines(t *testing.T) {
-	t.Parallel()
-	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
-	backups(t, src, dest, 2)
-	store := t.TempDir()
-	for _, p := range []string{
-		"rsbtbackup send " + dest + " latest~1 | zstd -q >" + store + "/one.zst",
-		"rsbtbackup send " + dest + " latest --parent=latest~1 | gpg --batch --yes --passphrase x --symmetric -o " + store + "/two.gpg",
-		"zstd -qdc " + store + "/one.zst | rsbtbackup receive " + target,
-		"gpg --batch --quiet --passphrase x -d " + store + "/two.gpg | rsbtbackup receive " + target,
-	} {
-		if r := pipe(t, p); r.Exit != 0 {
-			t.Fatalf("%s: exit %d\n%s", p, r.Exit, r.Stderr)
-		}
-	}
-	wantCopies(t, dest, target)
-}
