@@ -9,7 +9,7 @@ import (
 // does.
 func Example() string {
 	var b strings.Builder
-	b.WriteString(exampleHead)
+	b.WriteString(ExampleJobs)
 	b.WriteString("\n# Every other key. What stands in [defaults] holds for all jobs, in [group.NAME] for those that name the group,\n" +
 		"# in [job.NAME] for that job. The nearest value holds, unless values are said to add up. A key with a dot can\n" +
 		"# stand as verify.every in [defaults], or as every in [defaults.verify].\n")
@@ -20,7 +20,7 @@ func Example() string {
 		}
 	}
 	last := ""
-	for _, k := range globalKeys() {
+	for _, k := range GlobalKeys() {
 		if k.Later {
 			continue
 		}
@@ -34,7 +34,8 @@ func Example() string {
 	return b.String()
 }
 
-const exampleHead = `# rsbtbackup.toml: what "rsbtbackup run" backs up.
+// ExampleJobs are two jobs and a group, with which Example begins.
+const ExampleJobs = `# rsbtbackup.toml: what "rsbtbackup run" backs up.
 # To look at it: rsbtbackup config check, rsbtbackup config show.
 
 # Further files, relative to this one.

@@ -100,8 +100,8 @@ func matchKey(key, path []string) (wild []string, ok bool) {
 	return wild, true
 }
 
-// globalKeys are those of [run] and [metrics].
-func globalKeys() []Key {
+// GlobalKeys are those of [run] and [metrics].
+func GlobalKeys() []Key {
 	textfile := `"/var/lib/prometheus/node-exporter/rsbtbackup.prom"`
 	global := func(name string, kind Kind, example, doc string, set func(c *Config, v any)) Key {
 		return Key{Name: name, Kind: kind, Example: example, Doc: doc, setGlobal: set}

@@ -164,7 +164,7 @@ func (c *Config) Unsupported() Problems {
 	for _, j := range c.Jobs {
 		values = append(values, j.Values...)
 	}
-	keys := newKeyTable(slices.Concat(Keys(), globalKeys()))
+	keys := newKeyTable(slices.Concat(Keys(), GlobalKeys()))
 	var problems Problems
 	for _, v := range values {
 		if k, _, ok := keys.find(strings.Split(v.Key, ".")); ok && k.Later {

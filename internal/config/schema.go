@@ -23,7 +23,7 @@ func Schema() map[string]any {
 	all := object()
 	all.put([]string{includeKey}, described(listOf(map[string]any{"type": "string", "minLength": 1}),
 		"Further files, or patterns of their names, relative to this one."))
-	for _, k := range globalKeys() {
+	for _, k := range GlobalKeys() {
 		if !k.Later {
 			all.put(strings.Split(k.Name, "."), k.schema())
 		}

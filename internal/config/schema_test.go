@@ -140,7 +140,7 @@ func TestSchemaAgreesWithTheDecoder(t *testing.T) {
 
 func TestEveryKeyIsDocumented(t *testing.T) {
 	seen := map[string]bool{}
-	for _, k := range append(Keys(), globalKeys()...) {
+	for _, k := range append(Keys(), GlobalKeys()...) {
 		if seen[k.Name] || !strings.HasSuffix(k.Doc, ".") || k.Example == "" {
 			t.Errorf("%+v", k)
 		}
@@ -173,7 +173,7 @@ func TestExample(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, k := range append(Keys(), globalKeys()...) {
+	for _, k := range append(Keys(), GlobalKeys()...) {
 		_, name, _ := strings.Cut(k.Name, ".")
 		if !k.JobOnly && !k.Later && !strings.Contains(Example(), "#"+example(k.Name)+" = ") && !strings.Contains(Example(), "#"+name+" = ") {
 			t.Errorf("%s is not in it", k.Name)

@@ -123,10 +123,10 @@ func (a *assembler) takeGlobal(l leaf, from Origin) {
 		a.problem(from, "%s: want a table, not %s", name, tomlType(l.value))
 		return
 	}
-	k, _, ok := newKeyTable(globalKeys()).find(l.path)
+	k, _, ok := newKeyTable(GlobalKeys()).find(l.path)
 	if !ok {
 		var names []string
-		for _, k := range globalKeys() {
+		for _, k := range GlobalKeys() {
 			names = append(names, k.Name)
 		}
 		a.problem(from, "unknown key %s%s", name, didYouMean(name, names))
