@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,6 +162,25 @@ func TestProblemShowsItsLine(t *testing.T) {
 	var problems Problems
 	if !errors.As(err, &problems) || problems[0].Excerpt != "keep-dayly = 7" {
 		t.Errorf("got %#v", err)
+	}
+}
+
+// A line with a secret in it is told without it.
+func TestProblemHidesSecrets(t *testing.T) {
+	for line, want := range map[string]string{
+		"ping.url = 'hc-ping.com/topsecret'":                                 "ping.url = ...",
+		"ping = { url = 'topsecret' }":                                       "ping = ...",
+		"ping.urll = 'topsecret'":                                            "ping.urll = ...",
+		"ping.url = topsecret":                                               "ping.url = ...",
+		"http.n.headers.'a b' = 'topsecret'\nhttp.n.url = 'http://x'":        "http.n.headers.'a b' = ...",
+		"http.n.url = 'http://x'\n[job.a.http.n.headers]\nX = 7 # topsecret": "X = ...",
+	} {
+		dir := files(t, "c.toml", good+line+"\n")
+		_, err := Load(dir + "/c.toml")
+		var problems Problems
+		if !errors.As(err, &problems) || problems[0].Excerpt != want || strings.Contains(fmt.Sprint(problems), "topsecret") {
+			t.Errorf("%s: %+v", line, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,8 +70,22 @@ func (d document) problem(line int, format string, args ...any) Problem {
 	p := Problem{File: d.file, Line: line, Text: fmt.Sprintf(format, args...)}
 	if 0 < line && line <= len(d.lines) {
 		p.Excerpt = strings.TrimSpace(d.lines[line-1])
+		if d.secretIn(line) {
+			before, _, _ := strings.Cut(p.Excerpt, "=")
+			p.Excerpt = before + "= ..."
+		}
 	}
 	return p
+}
+
+// secretWord is what a key is called whose value may be a secret, also where it is misspelt or the line is no TOML.
+var secretWord = regexp.MustCompile(`(?i)url|header`)
+
+// secretIn tells whether a line may have a secret in it, which a message must not show.
+func (d document) secretIn(line int) bool {
+	return secretWord.MatchString(d.lines[line-1]) || slices.ContainsFunc(d.leaves, func(l leaf) bool {
+		return l.line == line && secretWord.MatchString(strings.Join(l.path, "."))
+	})
 }
 
 // walker goes through the expressions of a document in order.
