@@ -33,13 +33,16 @@ type Scan = facts.Scan
 
 // The values of BackupOptions.Scan, and of Scan.Mode.
 const (
-	// ScanAuto walks a local source, where that tells what has changed, and lets rsync look at that alone. Every 10th run,
-	// and one more than 7 days after the last such one, everything is compared, and the walk with it.
+	// ScanAuto walks a local source, where that tells what has changed, and lets rsync look at that alone. Of a btrfs source
+	// root walks only what btrfs says is new. Every 10th run, and one more than 7 days after the last such one, everything is
+	// compared, and the scan with it.
 	ScanAuto = backup.ScanAuto
 	// ScanFull lets rsync compare everything, and checks what a walk would have found.
 	ScanFull = facts.ScanFull
-	// ScanWalk is ScanAuto without the full runs in between.
+	// ScanWalk is ScanAuto without the full runs in between, and without asking btrfs.
 	ScanWalk = facts.ScanWalk
+	// ScanGeneration is only told, of a run in which btrfs was asked.
+	ScanGeneration = facts.ScanGeneration
 )
 
 // UnchangedInfo says until when a source was what a backup holds.

@@ -99,28 +99,50 @@ func InvalidUTF8(s string) []byte {
 
 // Scan says how a run found out what had changed in its source.
 type Scan struct {
-	// Mode is ScanFull or ScanWalk.
+	// Mode is ScanFull, ScanWalk or ScanGeneration.
 	Mode string `json:"mode"`
 	// Why everything was compared, in a full run.
 	Why string `json:"why,omitempty"`
 	// Looked is how many entries the walk saw, Listed how many of them rsync was asked about; 0 if nobody walked.
 	Looked  int     `json:"looked"`
 	Listed  int     `json:"listed"`
-	Seconds float64 `json:"seconds"` // that the walk took
+	Renamed int     `json:"renamed,omitempty"` // how many directories and files had moved, and were moved in the backup
+	Seconds float64 `json:"seconds"`           // that the walk took
 	// Catalog is the checksum (SHA-256, hexadecimal) of what is known of the source since, for the next run; empty if
 	// nothing is.
 	Catalog string `json:"catalog,omitempty"`
 	// LastFull is when everything was compared last (UTC), SinceFull how many runs ago.
 	LastFull  time.Time `json:"last_full,omitzero"`
 	SinceFull int       `json:"since_full"`
-	// Missed is how many changes a full run found that a walk had not.
+	// Missed is how many changes a full run found that a walk, or btrfs, had not.
 	Missed int `json:"missed,omitempty"`
+	// Generations are what the next run asks a btrfs source by; nil where nobody can.
+	Generations *Generations `json:"generations,omitempty"`
+}
+
+// Generations are those of the subvolumes of a source when it was walked. What changes later has a higher one.
+type Generations struct {
+	// Life names the time from the mount of the filesystem to its unmount, and what is mounted below SRC. In another life
+	// they say nothing: the filesystem may have been put back meanwhile, and have counted on from there.
+	Life       string      `json:"life"`
+	Subvolumes []Subvolume `json:"subvolumes"`
+	// Apart is how many directories are on other filesystems, or not gone into, and looked at in each run.
+	Apart int `json:"apart,omitempty"`
+}
+
+// Subvolume is one of them.
+type Subvolume struct {
+	ID         string `json:"id"`   // of it and of its filesystem
+	Path       string `json:"path"` // relative to SRC, of it or of a directory in it; quoted, so that JSON holds every byte
+	Generation uint64 `json:"generation"`
 }
 
 // The values of Scan.Mode.
 const (
 	ScanFull = "full" // rsync compared everything
 	ScanWalk = "walk" // a walk of the source found what rsync was asked about
+	// ScanGeneration: btrfs told what is newer than the last run, and a walk of that alone found what rsync was asked about.
+	ScanGeneration = "generation"
 )
 
 // PinInfo says since when a backup is protected from every prune, and why.

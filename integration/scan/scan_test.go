@@ -36,8 +36,14 @@ type pair struct {
 
 func newPair(t *testing.T, names ...string) *pair {
 	t.Helper()
+	return newPairOf(t, t.TempDir(), names...)
+}
+
+// newPairOf is newPair of a source that is there.
+func newPairOf(t *testing.T, src string, names ...string) *pair {
+	t.Helper()
 	disk := loopfs.New(t, "2G")
-	p := &pair{t: t, src: t.TempDir(), walk: filepath.Join(disk, "walk"), all: filepath.Join(disk, "all"), set: func(*rsbtbackup.BackupOptions) {}}
+	p := &pair{t: t, src: src, walk: filepath.Join(disk, "walk"), all: filepath.Join(disk, "all"), set: func(*rsbtbackup.BackupOptions) {}}
 	for _, dest := range []string{p.walk, p.all} {
 		testdest.Must(t, os.Mkdir(dest, 0o700))
 		_, err := rsbtbackup.Init(t.Context(), dest, rsbtbackup.InitOptions{})

@@ -35,6 +35,7 @@ type scanned struct {
 	root   *os.File     // of the source, where somebody walked
 	file   *os.File     // the new catalog
 	seen   *sights      // by the walk; nil: it was not to look
+	moved  int          // in pending, as at the source
 }
 
 func (s scanned) full() bool { return !s.use }
@@ -89,9 +90,14 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 		s.why = orElse(s.why, err)
 	}
 	defer old.Close()
+	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
+	if err != nil {
+		x.tell.Log.Info("btrfs can not be asked what has changed", "why", err)
+	}
 	walk := func(known *scan.Reader) {
 		o := scan.Options{
 			OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem), AsOf: x.frozen.At(), Origins: x.frozen.Origins(),
+			Generations: newer, Trust: p.use && p.ask && newer.Tell(),
 		}
 		if s.seen = nil; !p.use || x.o.OneFileSystem {
 			s.seen = newSights(x.work)
@@ -102,9 +108,6 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	walk(known)
 	if errors.Is(err, scan.ErrCatalog) {
 		s.why = orElse(s.why, err)
-		if err := rewind(s.file); err != nil {
-			return s, err
-		}
 		known = nil
 		walk(nil)
 	}
@@ -114,17 +117,20 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	return x.choose(ctx, s)
 }
 
+// lastGenerations are those of the last backup, if they are known.
+func (x equipped) lastGenerations() *facts.Generations {
+	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
+		return nil
+	}
+	return x.plan.base.Record.Scan.Generations
+}
+
 // orElse is the first reason for something.
 func orElse(why string, err error) string {
 	if why != "" {
 		return why
 	}
 	return err.Error()
-}
-
-func rewind(f *os.File) error {
-	_, err := f.Seek(0, io.SeekStart)
-	return errors.Join(err, f.Truncate(0))
 }
 
 // scanRules is all that decides what of the source is in a backup. A file of rules counts with what is in it, and rsync
@@ -246,9 +252,13 @@ func (x filled) included(ctx context.Context, l scan.List) (map[string]bool, err
 // facts are what is kept of a scan, as far as it goes.
 func (s scanned) facts() *facts.Scan {
 	f := &facts.Scan{Mode: facts.ScanWalk, Why: s.why}
-	if s.full() {
+	switch {
+	case s.full():
 		f.Mode = facts.ScanFull
+	case s.walked.ByGeneration:
+		f.Mode = facts.ScanGeneration
 	}
+	f.Renamed = s.moved
 	if s.walked != nil {
 		f.Looked, f.Seconds = s.walked.List.Looked, s.walked.Took.Seconds()
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// ScanAuto is the default of Options.Scan: a walk where it can be trusted, and now and then a full run that checks it.
+// ScanAuto is the default of Options.Scan: a walk where it can be trusted, of a btrfs source of what is newer alone, and now
+// and then a full run that checks it.
 const ScanAuto = "auto"
 
 const (
@@ -24,6 +25,7 @@ const (
 type scanPlan struct {
 	walk bool   // the source is walked, if only for the next run
 	use  bool   // rsync is asked about what the walk found, if that can be told
+	ask  bool   // btrfs is asked what need not be walked
 	why  string // not
 }
 
@@ -43,7 +45,12 @@ func planScan(o Options, p *plan, src *source.Source) scanPlan {
 	case !last.LastFull.After(o.Now.Add(-checkAfter)), last.LastFull.After(o.Now):
 		return scanPlan{walk: true, why: "the scan is checked every 7 days"}
 	}
-	return scanPlan{walk: true, use: true}
+	return scanPlan{walk: true, use: true, ask: o.Scan != facts.ScanWalk}
+}
+
+// maySkipCopying tells whether pending is what the catalog says, so that what moved can be moved in it.
+func maySkipCopying(p *plan) bool {
+	return p.work == store.WorkSnapshot && p.base.Status == facts.Complete && !store.KnownDamaged(p.base) && !p.base.Touched
 }
 
 // neverScanned tells why runs like this one always compare everything.

@@ -70,16 +70,3 @@ func TestPlanScan(t *testing.T) {
 		})
 	}
 }
-
-func TestPreparedFor(t *testing.T) {
-	for code, want := range map[string]bool{
-		"hf+++++++++": true, "hf": true, "hS": true, "cD+++++++++": true, "cS+++++++++": true, "cL+++++++++": true,
-		".d..t......": true, ".f...p.....": true, ".f...p..a..": true,
-		".d...p.....": false, ".d..tp.....": false, ">f.st......": false, ">f..t......": false, ">f+++++++++": false, ">fc........": false,
-		"cd+++++++++": false, ".f....o....": false, ".f.......x.": false, "*deleting": false, ".L..t......": false,
-	} {
-		if got := preparedFor(rsyncexec.Change{Code: code}); got != want {
-			t.Errorf("%s: got %v, want %v", code, got, want)
-		}
-	}
-}

@@ -31,7 +31,7 @@ func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
 		return known{}
 	}
 	if !s.full() && s.list.Empty() {
-		return known{usable: true}
+		return known{usable: true, missed: len(s.walked.Missed)}
 	}
 	unsettled, err := s.walked.Settle(s.root, s.asked())
 	if err != nil {
@@ -44,38 +44,23 @@ func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
 // missed counts the changes that a full run found and a scan would not have listed. What changed only after the walk does
 // not count, nor what was made different to be put right by rsync.
 func (x filled) missed(changes []rsyncexec.Change) (n int) {
+	for _, dir := range x.walked.Missed {
+		x.tell.Log.Error("btrfs did not tell of a change, please report it", "directory", dir)
+	}
+	n = len(x.walked.Missed)
 	if x.expect == nil {
-		return 0
+		return n
 	}
 	covers := x.scanned.expect.Covers()
 	for _, c := range changes {
 		path := strings.TrimSuffix(c.Path, "/")
 		deleted := strings.HasPrefix(c.Code, "*deleting")
-		if !covers(path, deleted) && !preparedFor(c) && x.changedBefore(path, deleted) {
+		if !covers(path, deleted) && !pending.MadeFor(c) && x.changedBefore(path, deleted) {
 			n++
 			x.tell.Log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
 		}
 	}
 	return n
-}
-
-// preparedFor tells of changes to what package pending makes different itself: links, devices, bits of the mode, and the
-// times of directories they are in.
-func preparedFor(c rsyncexec.Change) bool {
-	if strings.HasPrefix(c.Code, "h") {
-		return true
-	}
-	if len(c.Code) < 11 {
-		return false
-	}
-	kind, flags := c.Code[1], strings.Trim(c.Code[2:], ".+")
-	switch {
-	case kind == 'D', kind == 'S', kind == 'L' && c.Code[0] == 'c':
-		return true
-	case kind == 'd':
-		return flags == "t"
-	}
-	return c.Code[0] == '.' && strings.Trim(flags, "pa.") == ""
 }
 
 // changedBefore tells whether something was as it is when the walk began.
@@ -146,6 +131,7 @@ func (x judged) keep() *facts.Scan {
 	if !x.known.usable || x.verdict.status != facts.Complete {
 		return f
 	}
+	f.Generations = x.scanned.walked.Generations
 	if !x.scanned.full() && x.scanned.list.Empty() {
 		f.Catalog = x.plan.base.Record.Scan.Catalog // it still says what there is
 		return f
@@ -156,6 +142,7 @@ func (x judged) keep() *facts.Scan {
 	}
 	if err != nil {
 		x.tell.Log.Warn("the next run compares everything: what is known of the source could not be kept", "error", err)
+		f.Generations = nil
 		return f
 	}
 	f.Catalog = hex.EncodeToString(sum)

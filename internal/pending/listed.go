@@ -22,6 +22,15 @@ type Listed struct {
 	Names []string // single entries
 }
 
+// Has tells of directories whether rsync lists what is in them.
+func (l Listed) Has() func(dir string) bool {
+	dirs := map[string]bool{}
+	for _, dir := range l.Dirs {
+		dirs[dir] = true
+	}
+	return func(dir string) bool { return dirs[dir] }
+}
+
 // PrepareListed is Prepare for what is listed alone. What is not there needs nothing.
 func PrepareListed(ctx context.Context, root *os.File, l Listed) (*Prepared, error) {
 	p := &Prepared{}

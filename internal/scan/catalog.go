@@ -155,6 +155,9 @@ type Reader struct {
 	want  []byte
 	coder coder
 	next  []string // directories that are still to come, the next one last
+
+	from io.ReaderAt
+	end  uint64 // where the directories end
 }
 
 // NewReader reads the header, and the end. Errors match ErrCatalog or are those of from.
@@ -162,7 +165,7 @@ func NewReader(from io.ReaderAt, size int64) (*Reader, error) {
 	if size < int64(len(magic))+footerSize {
 		return nil, fmt.Errorf("%w: %d bytes are too few", ErrCatalog, size)
 	}
-	r := &Reader{sum: sha256.New(), coder: newCoder(), want: make([]byte, sumSize), next: []string{"."}}
+	r := &Reader{sum: sha256.New(), coder: newCoder(), want: make([]byte, sumSize), next: []string{"."}, from: from}
 	if _, err := from.ReadAt(r.want, size-sumSize); err != nil {
 		return nil, err
 	}
@@ -170,13 +173,6 @@ func NewReader(from io.ReaderAt, size int64) (*Reader, error) {
 		return nil, err
 	}
 	r.in = bufio.NewReaderSize(io.TeeReader(io.NewSectionReader(from, 0, size-sumSize), r.sum), 64<<10)
-	return r, r.readHeader()
-}
-
-// readUnfinished reads what a Writer has flushed and not finished.
-func readUnfinished(from io.ReaderAt, size uint64) (*Reader, error) {
-	r := &Reader{sum: sha256.New(), coder: newCoder(), next: []string{"."}}
-	r.in = bufio.NewReaderSize(io.NewSectionReader(from, 0, int64(size)), 64<<10)
 	return r, r.readHeader()
 }
 
@@ -200,7 +196,7 @@ func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
 			err = fmt.Errorf("%w: there is something behind its end", ErrCatalog)
 		}
 	}
-	r.Unsettled = unsettled
+	r.Unsettled, r.end = unsettled, end
 	return err
 }
 

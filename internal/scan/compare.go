@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // What is known of a directory when its turn comes.
 const (
-	markKnown   mark = iota // it is where it was, and unchanged
-	markChanged             // it is where it was, and has changed
-	markFresh               // it is new here, or may have been elsewhere meanwhile
+	markKnown     mark = iota // it is where it was, and unchanged
+	markChanged               // it is where it was, and has changed
+	markFresh                 // it is new here, or may have been elsewhere meanwhile
+	markUntouched             // it is known, and so is all that has a name in it: it need not be read
 )
 
 const (
@@ -32,10 +34,18 @@ type comparer struct {
 	list  *builder
 	to    *Writer
 	racy  int64 // see there
+	moves *moves
+
+	gens   *Generations // nil: nobody asked
+	trust  bool         // they say what need not be read
+	read   func(path string, seen Entry) (Dir, error)
+	now    Time     // when the walk began
+	apart  int      // directories that lie on another filesystem and are not entered, or of which no generation is known
+	missed []string // of what had changed, and the generations had not told
 }
 
 func newComparer(known *Reader, to *Writer) (*comparer, error) {
-	c := &comparer{known: known, list: newBuilder(), to: to, ended: known == nil, racy: racy}
+	c := &comparer{known: known, list: newBuilder(), to: to, ended: known == nil, racy: racy, moves: newMoves(known)}
 	return c, c.advance()
 }
 
@@ -56,6 +66,8 @@ func (c *comparer) markOf(old, now Entry, u Unsettled, unsettled bool) mark {
 		return markFresh
 	case unsettled || !c.unchanged(old, now):
 		return markChanged
+	case c.trust && c.gens.untouched(now):
+		return markUntouched
 	}
 	return markKnown
 }
@@ -67,9 +79,9 @@ func sameThing(old, now Entry) bool {
 }
 
 // unchanged tells whether now is what the last backup has: equal in everything, and not changed so shortly before the
-// last walk that a change after it could look the same.
+// last walk that a change after it could look the same. Where generations tell of changes, such a one would have been told.
 func (c *comparer) unchanged(old, now Entry) bool {
-	return sameThing(old, now) && sameState(old, now) && !c.isRacy(old)
+	return sameThing(old, now) && sameState(old, now) && !(c.isRacy(old) && c.gens.touched(now)) && !c.gens.written(now)
 }
 
 func sameState(old, now Entry) bool {
@@ -87,6 +99,9 @@ func (c *comparer) isRacy(old Entry) bool {
 func (c *comparer) doubtful(old, now Entry) bool {
 	if !isTrusted(now.FS) || !old.isFile() || !now.isFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
+	}
+	if c.gens.written(now) {
+		return true // also without getting another time, as through a mapping
 	}
 	if sameThing(old, now) && old.Change == now.Change {
 		// Listed only because it changed right before the last walk: it was read much later than a clock ticks, unless that
@@ -129,28 +144,62 @@ func (c *comparer) find(path string) (Dir, bool, error) {
 }
 
 // show takes the next directory of the walk.
-func (c *comparer) show(d Dir, m mark) ([]mark, error) {
+func (c *comparer) show(d Dir, seen Entry, m mark) (Dir, []mark, error) {
 	if len(d.Path) > maxPath {
-		return nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(d.Path))
-	}
-	if err := c.to.Dir(d); err != nil {
-		return nil, err
-	}
-	c.list.looked += len(d.Entries)
-	if d.Unread {
-		return nil, nil // the directory it is in has changed since, and is found so by the next walk
+		return d, nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(d.Path))
 	}
 	old, found, err := c.find(d.Path)
+	if err == nil && m == markUntouched {
+		if found && !bordersOn(old, seen.FS) {
+			c.list.total += len(old.Entries)
+			return old, c.same(old), c.to.Dir(old)
+		}
+		m = markKnown
+		d, err = c.read(d.Path, seen)
+	}
 	if err != nil {
-		return nil, err
+		return d, nil, err
+	}
+	if err := c.to.Dir(d); err != nil {
+		return d, nil, err
+	}
+	c.list.looked, c.list.total = c.list.looked+len(d.Entries), c.list.total+len(d.Entries)
+	if d.Unread {
+		return d, nil, nil // the directory it is in has changed since, and is found so by the next walk
+	}
+	for _, e := range d.Entries {
+		if e.Closed || c.gens != nil && e.FS != seen.FS && !c.gens.has(e.FS) {
+			c.apart++
+		}
 	}
 	if found {
 		c.list.addDoubts(d.Path, c.doubts(old, d))
 	}
 	if m == markFresh || !found {
-		return c.fresh(d), nil
+		return d, c.fresh(d), nil
 	}
-	return c.merge(old, d, m), nil
+	marks, changed := c.merge(old, d, m)
+	if changed && c.gens.untouched(seen) && seen.Change.before(c.now) && !bordersOn(old, seen.FS) && !bordersOn(d, seen.FS) {
+		c.missed = append(c.missed, d.Path)
+	}
+	return d, marks, nil
+}
+
+// bordersOn tells whether another filesystem, or subvolume, begins in a directory: what is there is not told by the
+// directory's own.
+func bordersOn(d Dir, fs string) bool {
+	return slices.ContainsFunc(d.Entries, func(e Entry) bool { return e.Closed || e.FS != fs })
+}
+
+// same is merge of a directory that is untouched.
+func (c *comparer) same(d Dir) (marks []mark) {
+	for _, e := range d.Entries {
+		if e.isOpen() {
+			u, unsettled := c.known.Unsettled[join(d.Path, e.Name)]
+			marks = append(marks, c.markOf(e, e, u, unsettled))
+		}
+	}
+	return marks
 }
 
 // doubts are the files of a directory that are doubtful.
@@ -170,6 +219,7 @@ func (c *comparer) doubts(old, now Dir) (names []string) {
 func (c *comparer) fresh(d Dir) []mark {
 	var marks []mark
 	for _, e := range d.Entries {
+		c.moves.arrive(d.Path, e)
 		if e.isOpen() {
 			marks = append(marks, markFresh)
 		}
@@ -178,20 +228,27 @@ func (c *comparer) fresh(d Dir) []mark {
 	return marks
 }
 
-// merge compares two states of one directory, both sorted by name.
-func (c *comparer) merge(old, now Dir, m mark) (marks []mark) {
+// merge compares two states of one directory, both sorted by name, and tells whether something in it has changed. What is
+// known to be new in it, or gone, may have moved.
+func (c *comparer) merge(old, now Dir, m mark) (marks []mark, changed bool) {
 	whole := m == markChanged
 	var names []string
 	i := 0
 	for _, e := range now.Entries {
-		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
-			i, whole = i+1, true // gone
+		for ; i < len(old.Entries) && old.Entries[i].Name < e.Name; i++ {
+			c.moves.depart(old.Path, old.Entries[i])
+			whole, changed = true, true // gone
 		}
 		var was Entry // nothing, if it is new
 		if i < len(old.Entries) && old.Entries[i].Name == e.Name {
 			was = old.Entries[i]
 			i++
 		}
+		if !sameThing(was, e) {
+			c.moves.depart(old.Path, was)
+			c.moves.arrive(now.Path, e)
+		}
+		changed = changed || e.Change.before(c.now) && !(sameThing(was, e) && sameState(was, e))
 		if e.isOpen() {
 			u, unsettled := c.known.Unsettled[join(now.Path, e.Name)]
 			child := c.markOf(was, e, u, unsettled)
@@ -205,12 +262,16 @@ func (c *comparer) merge(old, now Dir, m mark) (marks []mark) {
 		whole = whole || e.isDir() || e.kind() != was.kind()
 		names = append(names, e.Name)
 	}
-	whole = whole || i < len(old.Entries) || len(names)*aloneShare > len(now.Entries)
+	for ; i < len(old.Entries); i++ {
+		c.moves.depart(old.Path, old.Entries[i])
+		whole, changed = true, true
+	}
+	whole = whole || len(names)*aloneShare > len(now.Entries)
 	switch {
 	case whole:
 		c.list.addDir(now, false)
 	case len(names) > 0:
 		c.list.addNames(now, names)
 	}
-	return marks
+	return marks, changed
 }

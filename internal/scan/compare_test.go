@@ -22,9 +22,16 @@ func scanned(t *testing.T, old []Dir, now []Dir, unsettled ...Unsettled) List {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compareAll(t, c, now)
+	return c.list.list()
+}
+
+// compareAll shows c the whole tree.
+func compareAll(t *testing.T, c *comparer, now []Dir) {
+	t.Helper()
 	marks := map[string]mark{".": c.top(testHeader())}
 	for _, d := range now {
-		below, err := c.show(d, marks[d.Path])
+		_, below, err := c.show(d, Entry{}, marks[d.Path])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +44,6 @@ func scanned(t *testing.T, old []Dir, now []Dir, unsettled ...Unsettled) List {
 	if err := c.rest(); err != nil {
 		t.Fatal(err)
 	}
-	return c.list.list()
 }
 
 // kinds are an entry of each kind, all of them long unchanged.

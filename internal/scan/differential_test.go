@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/rename"
 )
 
 // TestListBringsACopyUpToDate changes a tree at random, also while it is being scanned and copied, and keeps a copy of it
@@ -29,6 +31,9 @@ func TestListBringsACopyUpToDate(t *testing.T) {
 			for range 12 {
 				w.round()
 			}
+			if w.moved == 0 {
+				t.Error("nothing was moved")
+			}
 		})
 	}
 }
@@ -41,6 +46,7 @@ type world struct {
 	known    *Reader
 	log      []string
 	names    int
+	moved    int
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -92,7 +98,7 @@ func (w *world) backup(known *Reader, races bool) {
 		quiet()
 		undo = w.moveAway()
 	}
-	w.transfer(list, races)
+	w.transfer(list, res, races)
 	if races && w.rng.IntN(2) == 0 {
 		quiet()
 		undo()
@@ -136,7 +142,9 @@ func (w *world) moveAway() func() {
 
 // transfer does what a backup does with a list: every listed name gets an inode of its own, doubtful files get another
 // time, and rsync does the rest.
-func (w *world) transfer(list *List, races bool) {
+func (w *world) transfer(list *List, res *Result, races bool) {
+	listed := map[string]bool{}
+	doubts := res.List.Doubtful
 	args := []string{"-aH", "--modify-window=-1", "--numeric-ids", "--delete"}
 	stdin := ""
 	if list != nil {
@@ -150,6 +158,10 @@ func (w *world) transfer(list *List, races bool) {
 		kept, err := list.Restrict(had, func(string) bool { return true })
 		must(w.t, err)
 		for _, dir := range slices.Concat(kept.Dirs, kept.Fresh) {
+			listed[dir] = true
+		}
+		w.replay(res.Moves, func(dir string) bool { return listed[dir] })
+		for _, dir := range slices.Concat(kept.Dirs, kept.Fresh) {
 			entries, err := os.ReadDir(filepath.Join(w.dst, dir))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 				w.t.Fatal(err)
@@ -161,20 +173,24 @@ func (w *world) transfer(list *List, races bool) {
 		for _, name := range kept.Names {
 			w.split(filepath.Join(w.dst, name))
 		}
-		for _, name := range kept.Doubtful {
-			if err := os.Chtimes(filepath.Join(w.dst, name), time.Unix(1, 1), time.Unix(1, 1)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
-				w.t.Fatal(err)
-			}
-		}
+		doubts = kept.Doubtful
 		args = append(args, "--files-from=-", "--from0", "--ignore-missing-args")
 		stdin = string(kept.Render())
 	} else {
+		w.replay(res.Moves, func(string) bool { return true })
 		must(w.t, filepath.WalkDir(w.dst, func(path string, _ fs.DirEntry, err error) error { w.split(path); return err }))
+	}
+	for _, name := range doubts {
+		if err := os.Chtimes(filepath.Join(w.dst, name), time.Unix(1, 1), time.Unix(1, 1)); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			w.t.Fatal(err)
+		}
 	}
 	c := exec.CommandContext(w.t.Context(), "rsync", append(args, w.src+"/", w.dst+"/")...)
 	c.Stdin = strings.NewReader(stdin)
 	if list != nil && races && c.Run() != nil { // a file is where a directory was: everything is compared
-		w.transfer(nil, false)
+		again := *res
+		again.Moves = nil
+		w.transfer(nil, &again, false)
 		return
 	}
 	c = exec.CommandContext(w.t.Context(), "rsync", append(args, w.src+"/", w.dst+"/")...)
@@ -182,6 +198,21 @@ func (w *world) transfer(list *List, races bool) {
 	if out, err := c.CombinedOutput(); err != nil {
 		w.t.Fatalf("rsync: %v\n%s\n%s", err, out, strings.Join(w.log, "\n"))
 	}
+}
+
+// replay does what moved, as a backup does.
+func (w *world) replay(moves []Move, listed func(dir string) bool) {
+	var all []rename.Move
+	for _, m := range moves {
+		all = append(all, rename.Move(m))
+	}
+	dst, err := os.Open(w.dst)
+	must(w.t, err)
+	defer dst.Close()
+	made, err := rename.NewPlan(all, listed).Apply(w.t.Context(), dst)
+	must(w.t, err)
+	w.moved += made
+	w.say("moved %d: %+v", made, moves)
 }
 
 func (w *world) split(path string) {

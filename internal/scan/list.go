@@ -140,7 +140,8 @@ type builder struct {
 	names    []string
 	doubtful []string
 	linked   map[inode]bool // files with several names, at least one of them listed
-	looked   int
+	looked   int            // entries
+	total    int            // entries that there are
 	listed   int
 	long     bool // there is too much to list
 }
@@ -264,7 +265,7 @@ func (b *builder) tooMuch() string {
 	switch {
 	case b.long:
 		return "too much has changed for a list"
-	case b.listed*fullShare > b.looked*(fullShare-1) && b.looked > alwaysPays:
+	case b.listed*fullShare > b.total*(fullShare-1) && b.total > alwaysPays:
 		return "most of it has changed"
 	}
 	return ""

@@ -69,21 +69,21 @@ func TestTooLong(t *testing.T) {
 		long bool
 	}{
 		{"as many directories as may be", func(b *builder) {
-			b.looked = 1 << 20
+			b.total = 1 << 20
 			for i := range maxListed {
 				b.addDir(Dir{Path: fmt.Sprint(i)}, false)
 			}
 		}, false},
 		{"one more", func(b *builder) {
-			b.looked = 1 << 20
+			b.total = 1 << 20
 			for i := range maxListed + 1 {
 				b.addDir(Dir{Path: fmt.Sprint(i)}, false)
 			}
 		}, true},
-		{"too many links", func(b *builder) { b.looked = 1 << 20; b.addDir(files(maxListed+1, 2), false) }, true},
-		{"most of the tree", func(b *builder) { b.looked = 2000; b.addDir(files(1600, 1), false) }, true},
-		{"half of the tree", func(b *builder) { b.looked = 3200; b.addDir(files(1600, 1), false) }, false},
-		{"most of a small tree", func(b *builder) { b.looked = 900; b.addDir(files(900, 1), false) }, false},
+		{"too many links", func(b *builder) { b.total = 1 << 20; b.addDir(files(maxListed+1, 2), false) }, true},
+		{"most of the tree", func(b *builder) { b.total = 2000; b.addDir(files(1600, 1), false) }, true},
+		{"half of the tree", func(b *builder) { b.total = 3200; b.addDir(files(1600, 1), false) }, false},
+		{"most of a small tree", func(b *builder) { b.total = 900; b.addDir(files(900, 1), false) }, false},
 	} {
 		b := newBuilder()
 		tt.add(b)

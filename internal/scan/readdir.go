@@ -61,7 +61,7 @@ func (r *reader) readOpen(fd int, path string, seen Entry) (Dir, error) {
 	if err != nil {
 		return Dir{}, pathError("stat", r.shown(path), err)
 	}
-	fs, err := r.filesystem(fd, device)
+	fs, err := r.filesystem(fd, path, device)
 	if err != nil {
 		return Dir{}, pathError("statfs", r.shown(path), err)
 	}
@@ -140,7 +140,7 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (Entry, bool, er
 	}
 	e.Closed = e.isDir() && r.options.OneFileSystem && device != r.rootDev
 	if device != fs.device && !e.Closed {
-		if fs, err = r.filesystemOf(fd, e, device); isGone(err) {
+		if fs, err = r.filesystemOf(fd, join(dir, name), e, device); isGone(err) {
 			return e, false, nil
 		}
 		if err != nil {
@@ -186,22 +186,22 @@ func newEntry(name string, st *unix.Statx_t) Entry {
 func newTime(t unix.StatxTimestamp) Time { return Time{Sec: t.Sec, Nsec: t.Nsec} }
 
 // filesystem is that of the open directory fd.
-func (r *reader) filesystem(fd int, device uint64) (filesystem, error) {
-	return r.identify(device, func() (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) })
+func (r *reader) filesystem(fd int, path string, device uint64) (filesystem, error) {
+	return r.identify(path, device, func() (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) })
 }
 
 // filesystemOf is that of an entry of the directory fd, which is on another one. Of a file that is mounted it is not
 // known: that would have to be opened.
-func (r *reader) filesystemOf(fd int, e Entry, device uint64) (filesystem, error) {
+func (r *reader) filesystemOf(fd int, path string, e Entry, device uint64) (filesystem, error) {
 	if !e.isDir() {
 		return filesystem{device: device, identity: untrusted}, nil
 	}
-	return r.identify(device, func() (int, error) {
+	return r.identify(path, device, func() (int, error) {
 		return unix.Openat(fd, e.Name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	})
 }
 
-func (r *reader) identify(device uint64, open func() (int, error)) (filesystem, error) {
+func (r *reader) identify(path string, device uint64, open func() (int, error)) (filesystem, error) {
 	for _, fs := range r.known {
 		if fs.device == device {
 			return fs, nil
@@ -211,13 +211,29 @@ func (r *reader) identify(device uint64, open func() (int, error)) (filesystem, 
 	if err := at.Retry(func() (err error) { fd, err = open(); return err }); err != nil {
 		return filesystem{}, err
 	}
-	dir := os.NewFile(uintptr(fd), "")
+	dir := os.NewFile(uintptr(fd), r.shown(path))
 	fs, err := identify(dir, device, r.boot, r.options.Origins)
+	if err == nil {
+		err = r.options.Generations.meet(dir, path, fs.identity)
+	}
 	if err := errors.Join(err, dir.Close()); err != nil {
 		return filesystem{}, err
 	}
 	r.known = append(r.known, fs)
 	return fs, nil
+}
+
+// meet comes by the filesystem that the directory at path is on.
+func (r *reader) meet(path string) error {
+	fd, err := openBeneath(r.root, path, unix.O_RDONLY)
+	if err != nil {
+		return pathError("open", r.shown(path), err)
+	}
+	_, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
+	if err == nil {
+		_, err = r.filesystem(fd, path, device)
+	}
+	return errors.Join(err, unix.Close(fd))
 }
 
 func hashLink(fd int, name string) (uint64, error) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
 // ErrUnfit is what the errors of Walk match that come from the source: it can not be told what changed in it.
@@ -20,6 +22,14 @@ type Result struct {
 	// TooLong says that List has nothing in it because it would have too much, and why.
 	TooLong string
 	Took    time.Duration
+	// Moves are known also where there is no list. Before rsync looks, they can be made in what it compares with.
+	Moves []Move
+	// ByGeneration: what was untouched was not read.
+	ByGeneration bool
+	// Generations are for the record.
+	Generations *facts.Generations
+	// Missed are directories in which something has changed that the generations, which were not trusted, had not told.
+	Missed []string
 
 	to   *Writer
 	file *os.File
@@ -28,7 +38,7 @@ type Result struct {
 }
 
 // Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last backup
-// made from it, or nil. The new catalog goes to file, which must be empty and open for reading and writing, and is not
+// made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
 // durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish.
 //
 // known must be of the same source and rules; see Fits. An error matches ErrUnfit or ErrCatalog, or is of the system.
@@ -42,12 +52,24 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err != nil {
 		return nil, err
 	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	if err := file.Truncate(0); err != nil { // an earlier walk may have got somewhere
+		return nil, err
+	}
 	res := &Result{file: file, top: h, to: NewWriter(file, h)}
 	c, err := newComparer(known, res.to)
 	if err != nil {
 		return nil, err
 	}
-	c.racy = racy
+	c.racy, c.now, c.gens, c.trust = racy, Time{Sec: h.Started.Sec}, o.Generations, o.Trust
+	c.read = newReader(root, o, device).read
+	res.ByGeneration = known != nil && o.Trust && o.Generations.of(h.Root.FS) != nil
+	if res.ByGeneration && c.top(h) == markUntouched && len(known.Unsettled) == 0 && o.Generations.nothingNewer(newReader(root, o, device)) {
+		res.Took, res.Generations = time.Since(began), o.Generations.Record(0)
+		return res, nil
+	}
 	w := &walker{root: root, options: o, rootDev: device, show: c.show}
 	if err := w.walk(ctx, h.Root, c.top(h)); err != nil {
 		return nil, err
@@ -61,6 +83,12 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err := c.list.addLinks(res.dirs()); err != nil {
 		return nil, err
 	}
+	var doubtful []string
+	if res.Moves, doubtful, err = c.moves.find(c); err != nil {
+		return nil, err
+	}
+	c.list.doubtful = append(c.list.doubtful, doubtful...)
+	res.Generations, res.Missed = o.Generations.Record(c.apart), c.missed
 	res.List, res.TooLong = c.list.list(), c.list.tooMuch()
 	res.Took = time.Since(began)
 	return res, nil
@@ -94,13 +122,17 @@ func describe(root *os.File, source string, rules []string, o Options) (Header, 
 	}
 	r := newReader(root, o, 0)
 	fd := int(root.Fd())
-	top, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
+	_, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
 	if err != nil {
 		return h, 0, pathError("stat", root.Name(), err)
 	}
-	fs, err := r.filesystem(fd, device)
+	fs, err := r.filesystem(fd, ".", device)
 	if err != nil {
 		return h, 0, pathError("statfs", root.Name(), err)
+	}
+	top, _, err := r.stat(fd, "", unix.AT_EMPTY_PATH) // now that its generation is known
+	if err != nil {
+		return h, 0, pathError("stat", root.Name(), err)
 	}
 	if !isTrusted(fs.identity) {
 		return h, 0, fmt.Errorf("%w: inode numbers and times of its filesystem are not to be trusted", ErrUnfit)
@@ -109,21 +141,6 @@ func describe(root *os.File, source string, rules []string, o Options) (Header, 
 	up, _, err := r.stat(fd, "..", 0)
 	h.Parent, h.Parent.Name = up, ".."
 	return h, device, pathError("stat", root.Name()+"/..", err)
-}
-
-// dirs reads the new catalog once more.
-func (res *Result) dirs() func() (Dir, bool, error) {
-	r, err := readUnfinished(res.file, res.size)
-	return func() (Dir, bool, error) {
-		if err != nil {
-			return Dir{}, false, err
-		}
-		d, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return Dir{}, false, nil
-		}
-		return d, err == nil, err
-	}
 }
 
 // Settle looks once more, after the transfer, at the directories that took part in it: those of list, or all if list is

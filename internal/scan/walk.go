@@ -32,6 +32,10 @@ type Options struct {
 	// UUIDs of the subvolumes in it, those of the subvolumes that they stand for.
 	AsOf    time.Time
 	Origins map[string]string
+	// Generations, if set, are asked what has changed. If they are trusted, directories that are untouched are taken from the
+	// catalog and not read.
+	Generations *Generations
+	Trust       bool
 }
 
 // mark goes from a directory to those in it, for the one who is shown them.
@@ -43,8 +47,9 @@ type walker struct {
 	root    *os.File
 	options Options
 	rootDev uint64
-	// show is called with each directory, by one goroutine. It returns the marks of the open directories in it.
-	show func(d Dir, m mark) ([]mark, error)
+	// show is called with each directory, by one goroutine; of one that is untouched with its path alone. It returns the
+	// directory, and the marks of the open directories in it.
+	show func(d Dir, seen Entry, m mark) (Dir, []mark, error)
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -65,9 +70,15 @@ type task struct {
 	err   error
 }
 
+// newTask is done from the start if there is nothing to read.
+func newTask(path string, seen Entry, m mark) *task {
+	untouched := m == markUntouched
+	return &task{path: path, seen: seen, mark: m, taken: untouched, done: untouched, dir: Dir{Path: path}}
+}
+
 func (w *walker) walk(ctx context.Context, top Entry, m mark) error {
 	w.changed.L = &w.mu
-	w.stack = []*task{{path: ".", seen: top, mark: m}}
+	w.stack = []*task{newTask(".", top, m)}
 	var group sync.WaitGroup
 	for range min(maxReaders, 2*runtime.GOMAXPROCS(0)) {
 		group.Go(w.readAhead)
@@ -137,11 +148,11 @@ func (w *walker) showAll(ctx context.Context) error {
 		if t.err != nil {
 			return t.err
 		}
-		marks, err := w.show(t.dir, t.mark)
+		dir, marks, err := w.show(t.dir, t.seen, t.mark)
 		if err != nil {
 			return err
 		}
-		w.push(t.dir, marks)
+		w.push(dir, marks)
 	}
 	return nil
 }
@@ -159,8 +170,10 @@ func (w *walker) next() *task {
 	}
 	w.stack[len(w.stack)-1] = nil
 	w.stack = w.stack[:len(w.stack)-1]
-	w.dirs--
-	w.entries -= len(t.dir.Entries)
+	if t.mark != markUntouched {
+		w.dirs--
+		w.entries -= len(t.dir.Entries)
+	}
 	return t
 }
 
@@ -172,7 +185,7 @@ func (w *walker) push(d Dir, marks []mark) {
 	for i := len(d.Entries) - 1; i >= 0; i-- {
 		if e := d.Entries[i]; e.isOpen() {
 			n--
-			w.stack = append(w.stack, &task{path: join(d.Path, e.Name), seen: e, mark: marks[n]})
+			w.stack = append(w.stack, newTask(join(d.Path, e.Name), e, marks[n]))
 		}
 	}
 	w.changed.Broadcast()

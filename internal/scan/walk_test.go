@@ -158,7 +158,7 @@ func rootEntry(t *testing.T, r *reader, dir *os.File) Entry {
 	t.Helper()
 	e, device, err := r.stat(int(dir.Fd()), "", unix.AT_EMPTY_PATH)
 	must(t, err)
-	fs, err := r.filesystem(int(dir.Fd()), device)
+	fs, err := r.filesystem(int(dir.Fd()), ".", device)
 	must(t, err)
 	e.FS = fs.identity
 	return e

@@ -5,13 +5,12 @@ package store
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
 // A workPhase is how far a run has come with pending.
@@ -64,32 +63,9 @@ func readInstance(dir *os.File) Instance {
 	if err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 {
 		i.MountID = st.Mnt_id
 	} else {
-		i.SysInode = readSysInode(dir, "/sys/fs/btrfs")
+		i.SysInode = mounts.SysInode(dir)
 	}
 	return i
-}
-
-// readSysInode returns the inode of the directory that the filesystem of dir
-// has in sys from its first mount to its last unmount, or 0 if that is not
-// known. sysfs gives inode numbers in turn, and none twice within a boot where
-// they have 64 bits (Linux 5.5).
-func readSysInode(dir *os.File, sys string) uint64 {
-	uuid, err := btrfs.FilesystemUUID(dir)
-	if err != nil {
-		return 0
-	}
-	d, err := os.Open(filepath.Join(sys, uuid.String()))
-	if err != nil {
-		return 0
-	}
-	defer d.Close()
-	var fs unix.Statfs_t
-	var st unix.Stat_t
-	// What somebody mounted over /sys may have any inode numbers.
-	if unix.Fstatfs(int(d.Fd()), &fs) != nil || fs.Type != unix.SYSFS_MAGIC || unix.Fstat(int(d.Fd()), &st) != nil {
-		return 0
-	}
-	return st.Ino
 }
 
 // readWorkNote returns nil when there is no note, or none that can be read:

@@ -1,0 +1,27 @@
+// Renames: what moved at the source is moved in pending, where it would be copied.
+
+package backup
+
+import (
+	"context"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/rename"
+)
+
+// replay tells how many directories and files it moved.
+func (x filled) replay(ctx context.Context) (int, error) {
+	if x.walked == nil || len(x.walked.Moves) == 0 || !maySkipCopying(x.plan) {
+		return 0, nil
+	}
+	var moves []rename.Move
+	for _, m := range x.walked.Moves {
+		moves = append(moves, rename.Move(m))
+	}
+	listed := func(string) bool { return true }
+	if !x.full() {
+		listed = x.listed().Has()
+	}
+	made, err := rename.NewPlan(moves, listed).Apply(ctx, x.work)
+	x.tell.Log.Info("renamed what was renamed in the source", "found", len(moves), "made", made)
+	return made, err
+}

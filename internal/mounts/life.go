@@ -1,0 +1,68 @@
+package mounts
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+)
+
+// Life names the time from the first mount of the btrfs that dir is on to its last unmount, and what is mounted below dir.
+// As long as both stay, transactions have only been added. It is empty where that is not known.
+func Life(dir *os.File) (string, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	inode := SysInode(dir)
+	if err != nil || inode == 0 {
+		return "", err
+	}
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(dir.Fd())))
+	if err != nil {
+		return "", err
+	}
+	table, err := Read()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s-%d-%s", strings.TrimSpace(string(boot)), inode, table.below(path)), nil
+}
+
+// below is a hash of what is mounted below a directory, and where.
+func (t Table) below(dir string) string {
+	sum := sha256.New()
+	for _, m := range t {
+		if m.Point != dir && at.IsWithin(m.Point, dir) {
+			fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", m.Point, m.Device, m.root) // never fails
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
+// SysInode returns the inode of the directory that the filesystem of dir
+// has in sys from its first mount to its last unmount, or 0 if that is not
+// known. sysfs gives inode numbers in turn, and none twice within a boot where
+// they have 64 bits (Linux 5.5).
+func SysInode(dir *os.File) uint64 {
+	uuid, err := btrfs.FilesystemUUID(dir)
+	if err != nil {
+		return 0
+	}
+	d, err := os.Open("/sys/fs/btrfs/" + uuid.String())
+	if err != nil {
+		return 0
+	}
+	defer d.Close()
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	// What somebody mounted over /sys may have any inode numbers.
+	if unix.Fstatfs(int(d.Fd()), &fs) != nil || fs.Type != unix.SYSFS_MAGIC || unix.Fstat(int(d.Fd()), &st) != nil {
+		return 0
+	}
+	return st.Ino
+}

@@ -1,0 +1,193 @@
+package scan
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
+)
+
+// maxChangedInodes bounds what is remembered of one subvolume. Where more has changed, all of it is read.
+const maxChangedInodes = 50_000
+
+// Generations are what btrfs itself tells of changes: every inode has the number of the transaction that last wrote to it
+// or, as it is written with it, to its data, attributes or names. It is asked when a walk first comes by a subvolume, for
+// those that are on record, and before anything in it is read.
+type Generations struct {
+	life   string
+	last   *facts.Generations // nil: nothing is on record of this life
+	record map[string]uint64  // the same, by identity
+
+	mu  sync.Mutex
+	met map[string]*subvolume
+}
+
+// subvolume is one, in this walk.
+type subvolume struct {
+	path       string
+	generation uint64
+	changed    map[uint64]bool // inodes; true if some data is new
+	dirs       map[uint64]bool // directories that are changed, or have something changed in them
+	unknown    bool            // nothing is known of what has changed
+}
+
+// NewGenerations begins to ask, with what was found by the last walk, if it was in this life of the filesystem. It has the
+// filesystem of root write out what it holds back. nil, without an error, if nobody may ask: the caller is not root, or
+// this is no btrfs.
+func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error) {
+	_, err := btrfs.SubvolumeAround(root)
+	if errors.Is(err, btrfs.ErrNotBtrfs) || os.Geteuid() != 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	life, err := mounts.Life(root)
+	if err != nil || life == "" {
+		return nil, err
+	}
+	if err := btrfs.Sync(root); err != nil {
+		return nil, err
+	}
+	g := &Generations{life: life, record: map[string]uint64{}, met: map[string]*subvolume{}}
+	if last != nil && last.Life == life {
+		g.last = last
+		for _, s := range last.Subvolumes {
+			g.record[s.ID] = s.Generation
+		}
+	}
+	return g, nil
+}
+
+// Tell tells whether there is something to ask for: what is newer than at the last walk.
+func (g *Generations) Tell() bool { return g != nil && g.last != nil }
+
+// meet takes in the subvolume of that identity, which dir, at path, is in. It may be met several times; what holds is what
+// was there the first time.
+func (g *Generations) meet(dir *os.File, path, identity string) error {
+	if g == nil || !isTrusted(identity) {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.met[identity] != nil {
+		return nil
+	}
+	info, err := btrfs.SubvolumeAround(dir)
+	if errors.Is(err, btrfs.ErrNotBtrfs) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s := &subvolume{path: path, generation: info.Generation, changed: map[uint64]bool{}, dirs: map[uint64]bool{}}
+	g.met[identity] = s
+	since, known := g.record[identity]
+	if s.unknown = !known || since > info.Generation; s.unknown {
+		return nil
+	}
+	return s.search(dir, since)
+}
+
+func (s *subvolume) search(dir *os.File, since uint64) error {
+	for c, err := range btrfs.ChangedInodes(dir, since) {
+		if errors.Is(err, unix.EPERM) {
+			s.unknown = true
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("search for changes since generation %d: %w", since, err)
+		}
+		if s.changed[c.Inode] = c.Written; len(s.changed) > maxChangedInodes {
+			s.unknown, s.changed, s.dirs = true, nil, nil
+			return nil
+		}
+		s.dirs[c.Inode] = true
+		for _, in := range c.Dirs {
+			s.dirs[in] = true
+		}
+	}
+	return nil
+}
+
+// of is the subvolume of that identity if it is known what has changed in it.
+func (g *Generations) of(identity string) *subvolume {
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.met[identity]; s != nil && !s.unknown {
+		return s
+	}
+	return nil
+}
+
+// has tells whether a subvolume was met.
+func (g *Generations) has(identity string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.met[identity] != nil
+}
+
+// untouched tells whether the directory, and all that has a name in it, is what it was at the last walk; what is mounted in
+// it, or another subvolume, aside.
+func (g *Generations) untouched(e Entry) bool {
+	s := g.of(e.FS)
+	return s != nil && !s.dirs[e.Inode]
+}
+
+// touched tells whether something has happened to an inode, as far as is known.
+func (g *Generations) touched(e Entry) bool {
+	s := g.of(e.FS)
+	if s == nil {
+		return true
+	}
+	_, changed := s.changed[e.Inode]
+	return changed
+}
+
+// written tells whether some data of a file is known to be new.
+func (g *Generations) written(e Entry) bool {
+	s := g.of(e.FS)
+	return s != nil && s.changed[e.Inode]
+}
+
+// nothingNewer tells whether nothing has changed in all subvolumes that the last walk came by, and there was nothing else.
+func (g *Generations) nothingNewer(r *reader) bool {
+	if !g.Tell() || g.last.Apart > 0 {
+		return false
+	}
+	for _, last := range g.last.Subvolumes {
+		path, err := strconv.Unquote(last.Path)
+		if err != nil || r.meet(path) != nil {
+			return false
+		}
+		if s := g.of(last.ID); s == nil || len(s.changed) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Record is for the next walk. apart is how many directories nothing is told of.
+func (g *Generations) Record(apart int) *facts.Generations {
+	if g == nil {
+		return nil
+	}
+	r := &facts.Generations{Life: g.life, Apart: apart}
+	for identity, s := range g.met {
+		r.Subvolumes = append(r.Subvolumes, facts.Subvolume{ID: identity, Path: strconv.Quote(s.path), Generation: s.generation})
+	}
+	slices.SortFunc(r.Subvolumes, func(a, b facts.Subvolume) int { return strings.Compare(a.Path, b.Path) })
+	return r
+}
