@@ -49,6 +49,7 @@ const (
 	units   = "internal/units"
 	timing  = "internal/timers"
 	shares  = "internal/share"
+	runsOn  = "internal/machine"
 
 	layoutFile = "internal/store/layout.go"
 )
@@ -60,7 +61,7 @@ var floors = [][]string{
 	{tells, figures},
 	{jobRuns, imports, shares, timing},
 	{units},
-	{configs, hooks},
+	{configs, hooks, runsOn},
 	{"."},
 	{"internal/backup", "internal/replica"},
 	{"internal/changed", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff"},
@@ -81,7 +82,7 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing},
+	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing, runsOn},
 	timing:              {units},
 	units:               {configs},
 	imports:             {configs},
@@ -90,6 +91,7 @@ var mayImport = map[string][]string{
 	tells:               {configs, jobRuns},
 	figures:             {configs, jobRuns},
 	hooks:               {},
+	runsOn:              {},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
 	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan", "internal/rename", "internal/changed", "internal/freeze"},
@@ -161,7 +163,7 @@ const (
 var homes = []home{
 	{path: "unsafe", packages: []string{"btrfs"}, strict: true},
 	{path: "C", strict: true},
-	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", hooks, timing, loopfs, testbin, dests, servers, boots}},
+	{path: "os/exec", packages: []string{"rsyncexec", "internal/remote", hooks, timing, runsOn, loopfs, testbin, dests, servers, boots}},
 	{path: "github.com/alecthomas/kong", packages: []string{command}, strict: true},
 	{path: "github.com/lmittmann/tint", packages: []string{command}, strict: true},
 	{path: "github.com/vbauerster/mpb", packages: []string{command}, strict: true},

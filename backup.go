@@ -35,8 +35,13 @@ type BackupOptions struct {
 	// be left out by name, such as with "/backup" in Exclude: see
 	// DestInsideError.
 	Filter, Exclude, ExcludeFrom []string
-	Bwlimit                      string // as rsync's --bwlimit
-	Rsh                          string // as rsync's --rsh
+	// ExcludeCaches leaves out what is in a directory with a file CACHEDIR.TAG
+	// that has its signature, and ExcludeIfPresent what is in one with anything
+	// of these names: the directory and those stay. For a local Source only.
+	ExcludeCaches    bool
+	ExcludeIfPresent []string
+	Bwlimit          string // as rsync's --bwlimit
+	Rsh              string // as rsync's --rsh
 	// Timeout ends the run when nothing was transferred for so long. 0 is 30
 	// minutes for a remote source whose files are compared by size and time, no
 	// limit otherwise: rsync is silent while it reads a file to compare it.
@@ -148,7 +153,8 @@ func Backup(ctx context.Context, o BackupOptions) (*Report, error) {
 func (o BackupOptions) room() backup.Options {
 	return backup.Options{
 		Source: o.Source, Dest: o.Dest, WholeFiles: o.WholeFiles, Checksum: o.Checksum, OneFileSystem: o.OneFileSystem,
-		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Bwlimit: o.Bwlimit, Rsh: o.Rsh,
+		Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
+		ExcludeCaches: o.ExcludeCaches, ExcludeIfPresent: o.ExcludeIfPresent, Bwlimit: o.Bwlimit, Rsh: o.Rsh,
 		Timeout: o.Timeout, RsyncArgs: o.RsyncArgs, RsyncProgram: o.RsyncProgram, SkipUnchanged: o.SkipUnchanged, RefusePartial: o.RefusePartial,
 		MaxDeletePercent: o.MaxDeletePercent, Force: o.Force, Scan: o.Scan,
 		SnapshotSource: o.SnapshotSource, SnapshotNested: o.SnapshotNested, BeforeSnapshot: o.BeforeSnapshot, AfterSnapshot: o.AfterSnapshot,

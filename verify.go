@@ -87,11 +87,15 @@ type AgainstOptions struct {
 	Filter        []string
 	Exclude       []string
 	ExcludeFrom   []string
-	Rsh           string
-	Timeout       time.Duration
-	RsyncProgram  string
-	Logger        *slog.Logger
-	Progress      func(rsyncexec.Progress)
+
+	ExcludeCaches    bool
+	ExcludeIfPresent []string
+
+	Rsh          string
+	Timeout      time.Duration
+	RsyncProgram string
+	Logger       *slog.Logger
+	Progress     func(rsyncexec.Progress)
 	// Found is called for each difference: what rsync would do to the backup to
 	// make it the same as the source. "*deleting" is what only the backup has.
 	Found func(rsyncexec.Change)

@@ -21,6 +21,10 @@ mksquashfs          squashfs-tools
 bindfs              bindfs
 /usr/sbin/sshd      openssh-server
 ssh                 openssh-client
+dbus-daemon         dbus-daemon
+busctl              systemd
+/usr/lib/python3/dist-packages/dbus/__init__.py python3-dbus
+/usr/lib/python3/dist-packages/gi/__init__.py python3-gi
 smbd                samba
 /usr/lib/*/samba/vfs/shadow_copy2.so samba-vfs-modules
 smbclient           smbclient

@@ -23,16 +23,19 @@ type backupCommand struct {
 	// Rest is there to be shown; run.go keeps what follows "--" from kong.
 	Rest []string `arg:"" name:"RSYNC-ARG" optional:"" help:"Further options for rsync, as they are."`
 
-	Inplace       bool     `short:"i" negatable:"" default:"true" help:"Write changed blocks into the file of the last backup, so that a changed block costs a block (default). With --no-inplace a changed file is written anew."`
-	Checksum      bool     `short:"c" help:"Compare files by content, not by size and time."`
-	OneFileSystem bool     `short:"x" help:"Stay on the file system of SRC. A btrfs subvolume below SRC counts as another."`
-	Exclude       []string `sep:"none" placeholder:"PATTERN" help:"Leave out what matches, as rsync does. May be repeated, as the next two."`
-	ExcludeFrom   []string `sep:"none" placeholder:"FILE" help:"Leave out what matches a pattern in FILE."`
-	Filter        []string `sep:"none" placeholder:"RULE" help:"Add a filter rule of rsync."`
-	Bwlimit       string   `placeholder:"RATE" help:"Limit the transfer, as rsync does: 500k, 10m."`
-	Timeout       seconds  `placeholder:"TIME" help:"Give up when nothing has moved for this long: 300, 5m."`
-	Rsh           string   `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
-	Rsync         string   `placeholder:"PROGRAM" help:"The rsync to run. Without it the first in PATH."`
+	Inplace          bool     `short:"i" negatable:"" default:"true" help:"Write changed blocks into the file of the last backup, so that a changed block costs a block (default). With --no-inplace a changed file is written anew."`
+	Checksum         bool     `short:"c" help:"Compare files by content, not by size and time."`
+	OneFileSystem    bool     `short:"x" help:"Stay on the file system of SRC. A btrfs subvolume below SRC counts as another."`
+	Exclude          []string `sep:"none" placeholder:"PATTERN" help:"Leave out what matches, as rsync does. May be repeated, as the next two."`
+	ExcludeFrom      []string `sep:"none" placeholder:"FILE" help:"Leave out what matches a pattern in FILE."`
+	Filter           []string `sep:"none" placeholder:"RULE" help:"Add a filter rule of rsync."`
+	ExcludeCaches    bool     `help:"Leave out what is in a directory with a CACHEDIR.TAG (of its signature), but for that file. For a SRC on this machine, as the next one."`
+	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"Leave out what is in a directory with a file NAME, but for that file. May be repeated."`
+	Bwlimit          string   `placeholder:"RATE" help:"Limit the transfer, as rsync does: 500k, 10m."`
+	Timeout          seconds  `placeholder:"TIME" help:"Give up when nothing has moved for this long: 300, 5m."`
+	Rsh              string   `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
+	SSH              sshFlags `embed:""`
+	Rsync            string   `placeholder:"PROGRAM" help:"The rsync to run. Without it the first in PATH."`
 
 	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"When rsync can not read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
 	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
@@ -45,6 +48,8 @@ type backupCommand struct {
 
 	Prune bool      `help:"After publishing, delete the backups that no --keep rule below matches, as prune does."`
 	Keep  keepFlags `embed:""`
+
+	shell string // rsh, with what the flags of ssh ask for
 }
 
 // Help shows how it is used.
@@ -88,6 +93,10 @@ func (c *backupCommand) Validate() error {
 	if err := checkBwlimit(c.Bwlimit); err != nil {
 		return err
 	}
+	var err error
+	if c.shell, err = c.SSH.shell(c.Rsh, c.Src); err != nil {
+		return err
+	}
 	switch empty := c.Keep.policy().IsEmpty(); {
 	case c.Prune && empty:
 		return errors.New("--prune needs a rule such as --keep-daily=7: without one it would delete every backup")
@@ -118,7 +127,8 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 		Source: c.Src, Dest: c.Dest,
 		WholeFiles: !c.Inplace, Checksum: c.Checksum, OneFileSystem: c.OneFileSystem,
 		Filter: c.Filter, Exclude: c.Exclude, ExcludeFrom: c.ExcludeFrom,
-		Bwlimit: c.Bwlimit, Rsh: c.Rsh, Timeout: c.Timeout.duration(),
+		ExcludeCaches: c.ExcludeCaches, ExcludeIfPresent: c.ExcludeIfPresent,
+		Bwlimit: c.Bwlimit, Rsh: c.shell, Timeout: c.Timeout.duration(),
 		RsyncArgs: c.Rest, RsyncProgram: c.Rsync,
 		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force, Scan: c.Scan,
 		SnapshotSource: c.SnapshotSource, SnapshotNested: c.SnapshotNested, SkipUnchanged: c.SkipUnchanged,

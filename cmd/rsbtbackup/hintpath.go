@@ -139,7 +139,7 @@ func rulesHints(i invocation) []string {
 	}
 	var rules []string
 	for _, rule := range b.Record.Rules {
-		if name, _, _ := strings.Cut(rule, "="); slices.Contains([]string{"--one-file-system", "--exclude", "--exclude-from", "--filter"}, name) {
+		if name, _, _ := strings.Cut(rule, "="); slices.Contains([]string{"--one-file-system", "--exclude", "--exclude-from", "--filter", "--exclude-caches", "--exclude-if-present"}, name) {
 			rules = append(rules, rule)
 		}
 	}

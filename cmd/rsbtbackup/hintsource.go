@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -198,7 +199,7 @@ func overrideHints(i invocation) []string {
 	}
 	look := quoteAll("ls", "-la", b.Src)
 	if isRemote(b.Src) {
-		look = listOnly(b.Rsh, strings.TrimRight(b.Src, "/")+"/")
+		look = listOnly(cmp.Or(b.shell, b.Rsh), strings.TrimRight(b.Src, "/")+"/")
 	}
 	return append(own, "to look: "+look, "if it is as it should be: "+i.again("--force"))
 }
@@ -264,7 +265,7 @@ func rsyncHints(err error, i invocation) []string {
 	}
 	switch {
 	case errors.Is(err, rsbtbackup.ErrSource):
-		return []string{"to try the source alone: " + listOnly(b.Rsh, b.Src)}
+		return []string{"to try the source alone: " + listOnly(cmp.Or(b.shell, b.Rsh), b.Src)}
 	case b.Partial == partialRefuse && exit.Code == rsyncPartial:
 		return []string{"to publish what could be read: " + i.again("--partial=publish")}
 	}

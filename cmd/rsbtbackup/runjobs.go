@@ -15,6 +15,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
+	"github.com/rsbtbackup/rsbtbackup/internal/machine"
 )
 
 type runCommand struct {
@@ -122,7 +123,7 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 		Jobs: cmp.Or(int(c.AtOnce), read.Run.Jobs, 1), PerHost: read.Run.PerHost, PerDisk: read.Run.PerDisk,
 		IfOlderThan: time.Duration(c.IfOlderThan), DryRun: c.DryRun,
 		StateDir: stateDir(read), Version: programVersion(),
-		ExitCode: exitCode, Now: time.Now, Watcher: w,
+		ExitCode: exitCode, Now: time.Now, OnBattery: machine.OnBattery, Metered: machine.Metered, Watcher: w,
 	})
 	w.remove()
 	err = c.report(ctx, u, results, started)

@@ -25,7 +25,13 @@ type verifyCommand struct {
 	Filter        []string `sep:"none" placeholder:"RULE" help:"With --against: add a filter rule of rsync."`
 	Timeout       seconds  `placeholder:"TIME" help:"With --against: give up when nothing has moved for this long: 300, 5m."`
 	Rsh           string   `short:"e" placeholder:"COMMAND" help:"With --against: the remote shell: 'ssh -p 2222'."`
+	SSH           sshFlags `embed:""`
 	Rsync         string   `placeholder:"PROGRAM" help:"With --against: the rsync to run. Without it the first in PATH."`
+
+	ExcludeCaches    bool     `help:"With --against: leave out what backup leaves out by it. The same for the next one."`
+	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"With --against: leave out what is in a directory with a file NAME. May be repeated."`
+
+	shell string // rsh, with what the flags of ssh ask for
 }
 
 // Help shows how it is used.
@@ -60,16 +66,19 @@ func (c *verifyCommand) dest() string { return c.Dest }
 
 // Validate is called by kong.
 func (c *verifyCommand) Validate() error {
-	compares := c.OneFileSystem || len(c.Exclude)+len(c.ExcludeFrom)+len(c.Filter) > 0 || c.Timeout != 0 || c.Rsh != "" || c.Rsync != ""
+	compares := c.OneFileSystem || len(c.Exclude)+len(c.ExcludeFrom)+len(c.Filter) > 0 || c.Timeout != 0 || c.Rsh != "" || c.Rsync != "" ||
+		c.SSH.given() || c.ExcludeCaches || len(c.ExcludeIfPresent) > 0
 	switch {
 	case c.Jobs < 0:
 		return fmt.Errorf("--jobs=%d: want 1 or more", c.Jobs)
 	case c.Against == "" && compares:
-		return errors.New("--one-file-system, --exclude, --exclude-from, --filter, --timeout, --rsh and --rsync need --against")
+		return errors.New("--one-file-system, --exclude, --exclude-from, --filter, --timeout, --rsh, --ssh-identity, --ssh-user, --ssh-known-hosts, --rsync, --exclude-caches and --exclude-if-present need --against")
 	case c.Against != "" && (c.NewOnly || c.Jobs != 0):
 		return errors.New("--new-only and --jobs can not go with --against")
 	}
-	return nil
+	var err error
+	c.shell, err = c.SSH.shell(c.Rsh, c.Against)
+	return err
 }
 
 // verifyObject leaves out the damages, each of which has been a line.
@@ -234,7 +243,7 @@ func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly, all bool) []str
 func (c *verifyCommand) compare(ctx context.Context, u *ui) error {
 	options := rsbtbackup.AgainstOptions{
 		Backup: c.Backup, Source: c.Against, OneFileSystem: c.OneFileSystem, Filter: c.Filter, Exclude: c.Exclude,
-		ExcludeFrom: c.ExcludeFrom, Rsh: c.Rsh, Timeout: c.Timeout.duration(), RsyncProgram: c.Rsync, Logger: u.log,
+		ExcludeFrom: c.ExcludeFrom, ExcludeCaches: c.ExcludeCaches, ExcludeIfPresent: c.ExcludeIfPresent, Rsh: c.shell, Timeout: c.Timeout.duration(), RsyncProgram: c.Rsync, Logger: u.log,
 		Found: u.change,
 	}
 	bar := startTransferBar(u, func() int64 { return filesIn(c.Dest) })

@@ -71,6 +71,9 @@ func (x opened) waitForSpace(ctx context.Context, always bool) error {
 // earlier run has left may fill the disk, so that there is no room to go on with it: no run would ever get further.
 // Then it is given up. With an error, the value says how far it came.
 func (x equipped) begin(ctx context.Context) (filled, error) {
+	if err := x.findMarked(ctx); err != nil {
+		return filled{equipped: x}, err
+	}
 	y, err := x.fill(ctx)
 	for n := 0; btrfs.IsDamage(err) && !errors.Is(err, facts.ErrSource) && y.plan.base != nil; n++ {
 		next, failed := y.stepBack(err, n)

@@ -21,6 +21,8 @@ type Options struct {
 	Checksum                     bool
 	OneFileSystem                bool
 	Filter, Exclude, ExcludeFrom []string
+	ExcludeCaches                bool
+	ExcludeIfPresent             []string
 	Bwlimit                      string
 	Rsh                          string
 	Timeout                      time.Duration
@@ -89,6 +91,9 @@ func (o Options) check() error {
 		// rsync 3.2.7 then writes to a directory of a random name, and exits 0.
 		return fail.Kindf(facts.ErrUsage, "--remote-option is for a remote SRC: in a local copy there is no other end")
 	}
+	if err := o.marks().Check(spec); err != nil {
+		return err
+	}
 	if o.Prune != nil {
 		return o.Prune.Check()
 	}
@@ -98,21 +103,15 @@ func (o Options) check() error {
 // leftOut are the paths below SRC that rules leave out by name.
 func (o Options) leftOut() []string { return rsyncexec.LeftOut(o.Filter, o.Exclude, o.RsyncArgs) }
 
+// marks are the files by which a directory is left out.
+func (o Options) marks() source.Marks {
+	return source.Marks{Caches: o.ExcludeCaches, Present: o.ExcludeIfPresent}
+}
+
 // rules are the options by which a backup may lack something its source has.
-// Any further option for rsync may be one.
-func (o Options) rules() []string {
-	var rules []string
-	if o.OneFileSystem {
-		rules = append(rules, "--one-file-system")
-	}
-	for _, text := range o.Filter {
-		rules = append(rules, "--filter="+text)
-	}
-	for _, text := range o.Exclude {
-		rules = append(rules, "--exclude="+text)
-	}
-	for _, text := range o.ExcludeFrom {
-		rules = append(rules, "--exclude-from="+text)
-	}
-	return append(rules, o.RsyncArgs...)
+func (o Options) rules() []string { return o.reading().Rules() }
+
+// reading is what of the source is read.
+func (o Options) reading() source.Reading {
+	return source.Reading{OneFS: o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Marks: o.marks(), Extra: o.RsyncArgs}
 }

@@ -4,6 +4,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -21,7 +22,7 @@ func preview(ctx context.Context, x opened) (Report, error) {
 	if err != nil {
 		return looked.report(), err
 	}
-	if err := read.guard(ctx); err != nil {
+	if err := errors.Join(read.guard(ctx), read.findMarked(ctx)); err != nil {
 		return read.report(), err
 	}
 	planned := read.decide()

@@ -34,6 +34,11 @@ func (x opened) look() (looked, error) {
 	return looked{x, src}, nil
 }
 
+// findMarked looks for directories that are marked, in the snapshot if one is read.
+func (x looked) findMarked(ctx context.Context) error {
+	return fail.Step("source", x.src.FindMarked(ctx, x.o.OneFileSystem, x.o.marks()))
+}
+
 // read finds out what DEST holds.
 func (x looked) read() (read, error) {
 	state, err := x.dest.ReadState(x.o.Now.Location())

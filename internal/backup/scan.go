@@ -140,6 +140,7 @@ func (x equipped) scanRules() ([]string, error) {
 	for _, path := range x.src.Protected(x.o.OneFileSystem) {
 		rules = append(rules, "DEST "+path)
 	}
+	rules = append(rules, x.src.MarkedRules()...)
 	for _, name := range x.o.ExcludeFrom {
 		f, err := os.Open(name)
 		if err != nil {
@@ -209,7 +210,7 @@ func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
 // would not take.
 func (x filled) restrict(ctx context.Context, l scan.List) (scan.List, error) {
 	included := func(string) bool { return true }
-	rules := len(x.o.Exclude)+len(x.o.ExcludeFrom) > 0
+	rules := len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.src.MarkedRules()) > 0
 	if rules && len(l.Fresh) > 0 {
 		dirs, err := x.included(ctx, l)
 		if err != nil {

@@ -36,7 +36,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		return surveyed{}, err
 	}
 	f := source.Forecast{Need: v.Bytes.Load(), Have: uint64(x.tree.Bytes.Load()), Free: free, Compressed: x.dest.Compresses()}
-	f.Rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs) > 0
+	f.Rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs)+len(x.src.MarkedRules()) > 0
 	if text := f.Text(x.src.Shown, x.dest.Path); x.plan.first() && text != "" {
 		x.tell.Notice(text)
 	}

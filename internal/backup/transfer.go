@@ -21,11 +21,10 @@ import (
 // rsyncOptions is pure: from the plan and the user's options to rsync's.
 // entries is the number of files in pending.
 func rsyncOptions(o Options, p *plan, src *source.Source, entries int64) rsyncexec.Options {
-	opts := src.ReadOptions(source.Reading{
-		UserXattrs: os.Geteuid() != 0,
-		OneFS:      o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Extra: o.RsyncArgs,
-		Checksum: p.checksum, Rsh: o.Rsh, Timeout: o.Timeout, Program: o.RsyncProgram, Progress: o.Progress,
-	})
+	r := o.reading()
+	r.UserXattrs, r.Checksum = os.Geteuid() != 0, p.checksum
+	r.Rsh, r.Timeout, r.Program, r.Progress = o.Rsh, o.Timeout, o.RsyncProgram, o.Progress
+	opts := src.ReadOptions(r)
 	opts.FileList, opts.Protocol = true, !src.Local()
 	opts.Inplace, opts.WholeFile = !o.WholeFiles, o.WholeFiles || p.first() && p.work != store.WorkResume
 	opts.Bwlimit = o.Bwlimit

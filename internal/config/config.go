@@ -53,6 +53,8 @@ type Job struct {
 	// Backup has Source, Dest and all that the flags of backup say. Prune, DryRun, Changes, Now, Logger, Progress
 	// and Version are not set.
 	Backup rsbtbackup.BackupOptions
+	// SSH is part of Backup.Rsh already.
+	SSH SSH
 	// Bwlimits take the place of Backup.Bwlimit at their times of day.
 	Bwlimits []RateWindow
 	// Prune says what to keep, if NoPrune is false and it has a rule or MinFree; see Prunes.
@@ -63,6 +65,8 @@ type Job struct {
 	Copies  []Copy // sorted by name
 
 	Removable  bool          // DEST is on a disk that may be absent
+	NoBattery  bool          // not while the machine runs on battery
+	NoMetered  bool          // not over a link that is paid by volume
 	RetryFor   time.Duration // how long an unreachable source is tried again; 0: not at all
 	RetryDelay time.Duration // before the first new try; it doubles
 	TimeLimit  time.Duration // of the whole job; 0: none

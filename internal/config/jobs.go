@@ -39,6 +39,13 @@ func (a *assembler) expand(j Job, settings map[string]setting) {
 	for _, source := range sources {
 		one := j
 		one.Backup.Source = source
+		var err error
+		if one.Backup.Rsh, err = j.SSH.Shell(j.Backup.Rsh, source); err != nil {
+			a.problem(at(sshKey(j.SSH)), "%v", err)
+		}
+		if Host(source) != "" {
+			a.withoutMarks(&one, settings)
+		}
 		if len(sources) > 1 {
 			suffix := sourceName(source)
 			if other, taken := dests[suffix]; taken {
@@ -54,6 +61,28 @@ func (a *assembler) expand(j Job, settings map[string]setting) {
 		}
 		a.config.Jobs = append(a.config.Jobs, one)
 	}
+}
+
+// withoutMarks: rsync has no rule for directories that are marked. What [defaults] or a group says of them is for the
+// sources on this machine; a job that says it itself of another one is refused.
+func (a *assembler) withoutMarks(j *Job, settings map[string]setting) {
+	for _, key := range []string{"exclude-caches", "exclude-if-present"} {
+		if st, ok := settings[key]; ok && st.raw != false && st.from.Table == jobTable+"."+j.Table {
+			a.problem(st.from, "%s: %s is on another machine, and rsync has no such rule: leave the directories out by exclude", key, j.Backup.Source)
+		}
+	}
+	j.Backup.ExcludeCaches, j.Backup.ExcludeIfPresent = false, nil
+}
+
+// sshKey is one that is set.
+func sshKey(s SSH) string {
+	switch {
+	case s.Identity != "":
+		return "ssh-identity"
+	case s.KnownHosts != "":
+		return "ssh-known-hosts"
+	}
+	return "ssh-user"
 }
 
 func cleaned(path string) string {

@@ -28,6 +28,10 @@ func (c *course) run(t try) {
 		c.failed()
 		return
 	}
+	if reason := c.notNow(c.ctx, c.job); reason != "" {
+		c.leave(Skipped, reason)
+		return
+	}
 	if c.hook(BeforeHook) {
 		if err != nil && len(c.job.Hooks.Before) > 0 {
 			s, err = look(c.ctx, c.job.Backup.Dest, t.state) // which the hook may have mounted

@@ -7,6 +7,7 @@
 //	hook.go      the programs around it, and what they are told
 //	tail.go      the end of its log
 //	steps.go     which steps follow a backup: pure
+//	notnow.go    which jobs are left for another time
 //	look.go      what DEST says: when a backup was made, when it was read back
 //	state.go     what is remembered: small files that may be lost
 //	priority.go  nice and ionice

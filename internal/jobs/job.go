@@ -85,6 +85,7 @@ func (r runner) verify(ctx context.Context, j config.Job, v *Verdict) (err error
 		b := j.Backup
 		v.Against, err = rsbtbackup.VerifyAgainst(ctx, b.Dest, rsbtbackup.AgainstOptions{
 			Source: b.Source, OneFileSystem: b.OneFileSystem, Filter: b.Filter, Exclude: b.Exclude, ExcludeFrom: b.ExcludeFrom,
+			ExcludeCaches: b.ExcludeCaches, ExcludeIfPresent: b.ExcludeIfPresent,
 			Rsh: b.Rsh, Timeout: b.Timeout, RsyncProgram: b.RsyncProgram, Logger: r.log(j),
 			Progress: func(p rsbtbackup.Progress) { r.Watcher.Transfers(j, p) },
 		})

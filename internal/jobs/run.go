@@ -21,6 +21,8 @@ type Options struct {
 	Version                string           // of the calling program, for the records
 	ExitCode               func(error) int  // what the calling program makes of an error
 	Now                    func() time.Time // the clock
+	OnBattery              func() bool      // asked for jobs that are not to run then
+	Metered                func(context.Context) bool
 	Watcher                Watcher
 }
 

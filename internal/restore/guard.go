@@ -14,6 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -48,8 +49,8 @@ func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 	if b.Record == nil || len(b.Record.Rules) == 0 {
 		return nil
 	}
-	patterns, otherwise := rsyncexec.Excluded(b.Record.Rules)
-	if otherwise {
+	patterns, otherwise := rsyncexec.Excluded(rsyncRules(b.Record.Rules))
+	if otherwise || slices.ContainsFunc(b.Record.Rules, source.IsMark) {
 		return &facts.LacksError{Backup: b.Name, Rules: b.Record.Rules}
 	}
 	missing := slices.DeleteFunc(patterns, func(p string) bool { return slices.Contains(exclude, p) })
@@ -57,6 +58,11 @@ func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 		return nil
 	}
 	return &facts.LacksError{Backup: b.Name, Rules: b.Record.Rules, Exclude: missing}
+}
+
+// rsyncRules are those that rsync knows.
+func rsyncRules(rules []string) []string {
+	return slices.DeleteFunc(slices.Clone(rules), source.IsMark)
 }
 
 // linksKept is the first rsync that does not write below a symlink which stands

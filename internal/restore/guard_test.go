@@ -20,6 +20,8 @@ func TestWhatIsNotDeletedBy(t *testing.T) {
 		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=a", "--exclude=/b"}}}, "with --exclude=a --exclude=/b"},
 		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=same", "-z"}}}, ""},
 		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=same", "--one-file-system"}}}, "--one-file-system"},
+		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude=same", "--exclude-caches"}}}, "--exclude-caches"},
+		{facts.Snapshot{Name: "B", Status: facts.Complete, Record: &facts.Record{Rules: []string{"--exclude-if-present=.x"}}}, "--exclude-if-present=.x"},
 		{facts.Snapshot{Name: "B", Status: facts.Incomplete, Record: &facts.Record{Rules: []string{"--exclude=same"}}}, "B is incomplete"},
 	} {
 		got := ""
@@ -33,5 +35,13 @@ func TestWhatIsNotDeletedBy(t *testing.T) {
 	both := facts.Snapshot{Name: "B", Record: &facts.Record{Rules: []string{"--exclude=a", "--exclude=/b"}}}
 	if got := lacks(both, []string{"a"}).Exclude; !slices.Equal(got, []string{"/b"}) {
 		t.Errorf("to be excluded too: %q", got)
+	}
+}
+
+// How a backup holds what its source had is known whatever marks it was made with.
+func TestStoredAsWithMarks(t *testing.T) {
+	b := facts.Snapshot{Record: &facts.Record{Source: "/s", Rules: []string{"--exclude-caches", "--exclude-if-present=.x", "--fake-super"}}}
+	if !storedAs(b).FakeSuper {
+		t.Error("fake-super was not seen")
 	}
 }

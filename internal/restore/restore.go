@@ -165,7 +165,7 @@ func storedAs(b facts.Snapshot) rsyncexec.Stored {
 		return rsyncexec.Stored{}
 	}
 	spec, err := rsyncexec.ParseSource(b.Record.SourceName())
-	return rsyncexec.ParseStored(b.Record.Rules, err != nil || spec.Kind == rsyncexec.Local)
+	return rsyncexec.ParseStored(rsyncRules(b.Record.Rules), err != nil || spec.Kind == rsyncexec.Local)
 }
 
 // checkPaths looks each path up without following a symlink: what it leads to

@@ -23,12 +23,31 @@ const RemoteTimeout = 30 * time.Minute
 type Reading struct {
 	OneFS                               bool
 	Filter, Exclude, ExcludeFrom, Extra []string
-	UserXattrs                          bool // as of rsyncexec.Options: for who is not root
-	Checksum                            bool // by content, not by size and time
+	Marks                               Marks // that FindMarked has looked for
+	UserXattrs                          bool  // as of rsyncexec.Options: for who is not root
+	Checksum                            bool  // by content, not by size and time
 	Rsh                                 string
 	Timeout                             time.Duration
 	Program                             string
 	Progress                            func(rsyncexec.Progress)
+}
+
+// Rules are the options by which a backup may lack something its source has. Any further option for rsync may be one.
+func (r Reading) Rules() []string {
+	var rules []string
+	if r.OneFS {
+		rules = append(rules, "--one-file-system")
+	}
+	for _, text := range r.Filter {
+		rules = append(rules, "--filter="+text)
+	}
+	for _, text := range r.Exclude {
+		rules = append(rules, "--exclude="+text)
+	}
+	for _, text := range r.ExcludeFrom {
+		rules = append(rules, "--exclude-from="+text)
+	}
+	return append(append(rules, r.Marks.Options()...), r.Extra...)
 }
 
 // ReadOptions is pure. rsync deletes, and writes to the first descriptor it inherits, unless told otherwise.
@@ -47,6 +66,7 @@ func (s *Source) ReadOptions(r Reading) rsyncexec.Options {
 	for _, path := range s.Protected(r.OneFS) {
 		opts.Protect = append(opts.Protect, "- /"+EscapePattern(path))
 	}
+	opts.Protect = append(opts.Protect, s.MarkedRules()...)
 	return opts
 }
 
@@ -67,5 +87,8 @@ func EscapePattern(path string) string {
 	if !strings.ContainsAny(path, `*?[`) {
 		return path
 	}
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+	return escape.Replace(path)
 }
+
+// escape is for a pattern with a wildcard: in others a backslash is itself.
+var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)

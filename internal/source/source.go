@@ -31,6 +31,7 @@ type Source struct {
 	Beyond   []string       // paths below SRC at which --one-file-system leaves data out
 	Changed  []ChangedMount // since the newest backup, by mounts below SRC
 	mark     mark
+	marked   []marked // directories that are left out, for a file in them
 	// snapshots are in SRC and of no backup: other runs read SRC from them, or have left them.
 	snapshots []string
 }

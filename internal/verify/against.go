@@ -26,12 +26,16 @@ type AgainstOptions struct {
 	Filter        []string
 	Exclude       []string
 	ExcludeFrom   []string
-	Rsh           string
-	Timeout       time.Duration
-	RsyncProgram  string
-	Logger        *slog.Logger
-	Progress      func(rsyncexec.Progress)
-	Found         func(rsyncexec.Change)
+
+	ExcludeCaches    bool
+	ExcludeIfPresent []string
+
+	Rsh          string
+	Timeout      time.Duration
+	RsyncProgram string
+	Logger       *slog.Logger
+	Progress     func(rsyncexec.Progress)
+	Found        func(rsyncexec.Change)
 }
 
 // AgainstReport is that of rsbtbackup.AgainstReport, where each field has its comment.
@@ -87,6 +91,13 @@ func against(v *store.View, ctx context.Context, o AgainstOptions, report *Again
 		return fail.Step("source", err)
 	}
 	if err := src.CheckDirRules(ctx, o.OneFileSystem, o.Filter, nil); err != nil {
+		return fail.Step("source", err)
+	}
+	marks := source.Marks{Caches: o.ExcludeCaches, Present: o.ExcludeIfPresent}
+	if err := marks.Check(src.Spec); err != nil {
+		return fail.Step("options", err)
+	}
+	if err := src.FindMarked(ctx, o.OneFileSystem, marks); err != nil {
 		return fail.Step("source", err)
 	}
 	report.Source = src.Shown
