@@ -26,9 +26,11 @@ help: ## show this list
 
 # A ping needs no HTTP/2, which is 0.4 MB of the binary.
 TAGS := nethttpomithttp2
+# What waits for servers, or runs once, is not inlined, which is another 0.4 MB.
+SMALL := net/http crypto/... text/template/... github.com/alecthomas/kong
 
 build: ## build ./rsbtbackup, a static binary
-	CGO_ENABLED=0 go build -tags '$(TAGS)' -trimpath -ldflags='-s -w' -o rsbtbackup ./cmd/rsbtbackup
+	CGO_ENABLED=0 go build -tags '$(TAGS)' -trimpath -ldflags='-s -w' $(SMALL:%=-gcflags='%=-l') -o rsbtbackup ./cmd/rsbtbackup
 
 test: ## everything that must hold: linters, unit, race and integration tests
 	@$(MAKE) --no-print-directory setup

@@ -37,7 +37,8 @@ func TestBinaryIsStaticAndSmall(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "rsbtbackup")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", "nethttpomithttp2", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", "nethttpomithttp2", "-trimpath", "-ldflags=-s -w",
+		"-gcflags=net/http=-l", "-gcflags=crypto/...=-l", "-gcflags=text/template/...=-l", "-gcflags=github.com/alecthomas/kong=-l", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
