@@ -48,6 +48,7 @@ const (
 	imports = "internal/imports"
 	units   = "internal/units"
 	timing  = "internal/timers"
+	manual  = "internal/manual"
 	shares  = "internal/share"
 	runsOn  = "internal/machine"
 
@@ -60,7 +61,7 @@ var floors = [][]string{
 	{command},
 	{tells, figures},
 	{jobRuns, imports, shares, timing},
-	{units},
+	{units, manual},
 	{configs, hooks, runsOn},
 	{"."},
 	{"internal/backup", "internal/replica"},
@@ -82,9 +83,10 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing, runsOn},
+	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing, manual, runsOn},
 	timing:              {units},
 	units:               {configs},
+	manual:              {},
 	imports:             {configs},
 	shares:              {".", configs},
 	jobRuns:             {".", configs, hooks},
@@ -147,7 +149,7 @@ var decisions = []string{
 	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/changed/why.go", "internal/store/repairplan.go",
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 	"internal/share/stanza.go",
-	units + "/units.go", units + "/service.go", units + "/sandbox.go", units + "/cron.go",
+	manual + "/manual.go", units + "/units.go", units + "/service.go", units + "/sandbox.go", units + "/cron.go",
 }
 
 // The limits of roomsStaySmall, in lines. Those of a room and of the library are lines of code, without comments and

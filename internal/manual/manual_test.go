@@ -1,0 +1,66 @@
+package manual
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestPage(t *testing.T) {
+	p := New("some-thing", 8, "does it", "v1.0", time.Date(2026, 11, 29, 1, 0, 0, 0, time.FixedZone("", 3*3600)))
+	p.Heading("Usage")
+	p.Help(`
+First it's "so",
+.then so.
+
+EXAMPLE:
+
+    some-thing \x ~/.y
+    .z
+
+    'a' -- ü
+
+    b
+`)
+	p.Item("-n, --dry-run", "Only look.", "Twice.")
+	want := `.TH "SOME\-THING" 8 "2026-11-28" "rsbtbackup v1.0"
+.nh
+.ad l
+.SH "NAME"
+some\-thing \- does it
+.SH "USAGE"
+First it\(aqs \(dqso\(dq, .then so.
+.PP
+\fBEXAMPLE:\fR
+.PP
+.RS 4
+.nf
+some\-thing \ex \(ti/.y
+\&.z
+\&
+\(aqa\(aq \-\- \[u00FC]
+\&
+b
+.fi
+.RE
+.TP
+\fB\-n, \-\-dry\-run\fR
+Only look.
+.br
+Twice.
+`
+	if diff := cmp.Diff(want, p.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestNothingIsARequest: a line that wraps right before a dot is text.
+func TestNothingIsARequest(t *testing.T) {
+	p := &Page{}
+	p.Paragraph(strings.Repeat("words ", 13) + ".so /etc/passwd")
+	if text := p.String(); strings.Contains(text, "\n.so") || !strings.Contains(text, "\n\\&.so /etc/passwd\n") {
+		t.Error(text)
+	}
+}
