@@ -44,6 +44,7 @@ type grammar struct {
 
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
 	Complete   completeCommand   `cmd:"" name:"__complete" hidden:""`
+	Packaged   packagedCommand   `cmd:"" name:"__packaged" hidden:""`
 }
 
 // flags are those of every command.
