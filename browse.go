@@ -24,7 +24,7 @@ type Listing struct {
 	// one, as something is mounted on them.
 	Hidden []string `json:"hidden"`
 	// AtMost tells that Exclusive is an upper bound: there is too much to ask the
-	// kernel who else has each part of it, or it can not tell.
+	// kernel who else has each part of it, or it cannot tell.
 	AtMost bool   `json:"at_most,omitempty"`
 	Free   uint64 `json:"free"`  // bytes, as statfs tells an ordinary user
 	Total  uint64 `json:"total"` // bytes

@@ -72,7 +72,7 @@ type PathHistory struct {
 	Versions []Version `json:"-"`       // oldest first
 	// Unread says what could not be looked up or compared, and why.
 	Unread []string `json:"unread,omitempty"`
-	// Passed are backups that can not be opened at all: what they had is not here.
+	// Passed are backups that cannot be opened at all: what they had is not here.
 	Passed []string `json:"passed,omitempty"`
 }
 
@@ -80,10 +80,10 @@ type PathHistory struct {
 // versions of path, which is relative to their roots and never leaves them.
 //
 // A version ends where type, content, mode, owner, modification time or
-// extended attributes differ, or where that can not be told since something can
-// not be read. Content is read only where inode, ctime, size and, for root, its
-// place on the disk do not settle it. A backup in which the path can not be
-// looked up is passed over, and so is one that can not be opened at all. Of a directory it is the directory itself that is meant,
+// extended attributes differ, or where that cannot be told since something cannot
+// be read. Content is read only where inode, ctime, size and, for root, its
+// place on the disk do not settle it. A backup in which the path cannot be
+// looked up is passed over, and so is one that cannot be opened at all. Of a directory it is the directory itself that is meant,
 // whose modification time tells that names in it came or went, not what
 // happened to the files in it. It takes no lock; a backup that is deleted
 // meanwhile is left out.

@@ -61,7 +61,7 @@ type PruneReport struct {
 // owner of the backups and root may do this.
 //
 // Errors match ErrUsage (nothing says what to keep, or a value makes no
-// sense), ErrGuard with ErrUnusual (unless forced: see PruneOptions.Force), ErrNoSpace (MinFree can not be reached: where that can be told
+// sense), ErrGuard with ErrUnusual (unless forced: see PruneOptions.Force), ErrNoSpace (MinFree cannot be reached: where that can be told
 // beforehand nothing is deleted for it; a *HeldError, not yet), or what opening and locking DEST gives.
 // The report is valid with any error.
 func Prune(ctx context.Context, dest string, o PruneOptions) (*PruneReport, error) {

@@ -144,7 +144,7 @@ type AgainstChange = facts.AgainstChange
 // Its fields: go doc rsbtbackup/facts.DamageKind
 type DamageKind = facts.DamageKind
 
-// Damage is a file or directory that can not be read to its end.
+// Damage is a file or directory that cannot be read to its end.
 //
 // Its fields: go doc rsbtbackup/facts.Damage
 type Damage = facts.Damage
@@ -175,7 +175,7 @@ type Verification = facts.Verification
 // Its fields: go doc rsbtbackup/facts.VerifiedBackup
 type VerifiedBackup = facts.VerifiedBackup
 
-// DamagedRange is a part of a file that can not be read.
+// DamagedRange is a part of a file that cannot be read.
 //
 // Its fields: go doc rsbtbackup/facts.DamagedRange
 type DamagedRange = facts.DamagedRange

@@ -24,7 +24,7 @@ func NoCOW(f *os.File) (bool, error) {
 // BTRFS_IOC_TREE_SEARCH_V2): for anybody else certain is false if it says no. Data stored inline in metadata has the
 // checksum of that.
 //
-// Errors: ErrNotBtrfs; EIO for metadata that can not be read; EBADF when f was opened with O_PATH.
+// Errors: ErrNotBtrfs; EIO for metadata that cannot be read; EBADF when f was opened with O_PATH.
 func LacksChecksums(f *os.File) (lacks, certain bool, err error) {
 	noCOW, err := NoCOW(f)
 	if err != nil || noCOW {

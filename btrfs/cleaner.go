@@ -35,7 +35,7 @@ func deletedCount(f *os.File) (uint64, error) {
 //
 // Root can see that last one in the tree of tree roots, and returns as soon as it is gone. Without root the free
 // space is watched until it has not grown for twenty looks, about a second; so it is on kernels before 6.13, which
-// can not count, also for the whole queue. Watching alone ends after two minutes: a slow cleaner may not be done
+// cannot count, also for the whole queue. Watching alone ends after two minutes: a slow cleaner may not be done
 // then.
 //
 // A subvolume in which somebody has a file or a directory open, or that is mounted elsewhere, is cleaned after the last
@@ -49,7 +49,7 @@ func WaitDeleted(ctx context.Context, f *os.File) (held []uint64, err error) {
 
 // cleaner is what waitDeleted needs of a filesystem.
 type cleaner struct {
-	count   func() (uint64, error)   // deleted subvolumes in the queue; ENOTTY when the kernel can not tell
+	count   func() (uint64, error)   // deleted subvolumes in the queue; ENOTTY when the kernel cannot tell
 	orphans func() ([]orphan, error) // deleted subvolumes still on disk; EPERM without root
 	sync    func() error
 	free    func() (uint64, error)

@@ -34,7 +34,7 @@ func ioctlValue(f *os.File, request, arg uintptr) error {
 	})
 }
 
-// withFd lends the descriptor of f to do. While do runs it can not be closed, and so not be reused for another
+// withFd lends the descriptor of f to do. While do runs it cannot be closed, and so not be reused for another
 // file, by somebody else.
 func withFd(f *os.File, do func(fd uintptr) error) error {
 	conn, err := f.SyscallConn()

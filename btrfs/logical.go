@@ -39,7 +39,7 @@ func LogicalInodes(f *os.File, address uint64) ([]InodeRef, error) {
 // ExtentHolders lists the subvolumes that use any part of the data extent that begins at a logical address, in the order
 // of their ids, those deleted but not yet cleaned up too (BTRFS_IOC_LOGICAL_INO_V2 with IGNORE_OFFSET, Linux 4.15).
 //
-// Root only. Errors: those of LogicalInodes; EIO where the metadata that tells can not be read.
+// Root only. Errors: those of LogicalInodes; EIO where the metadata that tells cannot be read.
 func ExtentHolders(f *os.File, address uint64) ([]uint64, error) {
 	const op, first = "BTRFS_IOC_LOGICAL_INO_V2", 4 << 10
 	for size := first; ; size *= 8 {
@@ -85,7 +85,7 @@ type Extent struct {
 // do not fit together.
 //
 // Anybody who can open the file may do this. Errors: EBADF when f was opened with O_PATH; EOPNOTSUPP for what is no
-// regular file, or on a filesystem that can not tell.
+// regular file, or on a filesystem that cannot tell.
 func Extents(f *os.File, offset, length uint64) ([]Extent, error) {
 	var all []Extent
 	for length > 0 {

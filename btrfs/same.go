@@ -16,7 +16,7 @@ import (
 // disk; none of it is read. False says nothing: other places may hold the same bytes. Sizes are not compared, nor is
 // what was written to a file and has no place yet: fsync before.
 //
-// Root only. Errors: those of TreeSearch; EIO for a list of extents that can not be read.
+// Root only. Errors: those of TreeSearch; EIO for a list of extents that cannot be read.
 func SameExtents(a, b *os.File) (bool, error) {
 	nextA, stopA := iter.Pull2(extentItems(a))
 	defer stopA()

@@ -657,7 +657,7 @@ func TestWaitDeleted(t *testing.T) {
 	}
 }
 
-// TestWaitDeletedHeldOpen: it comes back, although what is held open can not be cleaned.
+// TestWaitDeletedHeldOpen: it comes back, although what is held open cannot be cleaned.
 func TestWaitDeletedHeldOpen(t *testing.T) {
 	dir := loopfs.New(t, "256M")
 	root := openDir(t, dir)

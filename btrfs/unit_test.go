@@ -236,7 +236,7 @@ func TestSpaceNames(t *testing.T) {
 
 // fakeCleaner answers from lists, the last answer again and again.
 type fakeCleaner struct {
-	count   []uint64 // nil when the kernel can not count
+	count   []uint64 // nil when the kernel cannot count
 	orphans []uint64 // how many; nil without root
 	dropped []uint64 // how far the cleaner is with each; nil if that is not seen
 	free    []uint64
@@ -298,7 +298,7 @@ func TestWaitDeletedSteps(t *testing.T) {
 		{"the last one takes long", fakeCleaner{count: []uint64{0}, orphans: []uint64{1, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4, 0},
 		{"held open by somebody", fakeCleaner{count: []uint64{0}, orphans: []uint64{1}, free: []uint64{7}}, 4 * time.Second, 5, 1},
 		{"a file is open, another one is slow", fakeCleaner{count: []uint64{0}, orphans: []uint64{2, 2, 2, 2, 2, 2, 1}, dropped: []uint64{1, 2, 3, 4, 5, 6, 7, 7}, free: []uint64{7}}, 11 * time.Second, 12, 1},
-		{"can not count", fakeCleaner{orphans: []uint64{2, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4, 0},
+		{"cannot count", fakeCleaner{orphans: []uint64{2, 1, 0}, free: []uint64{7, 8}}, 2 * time.Second, 4, 0},
 		{"not root", fakeCleaner{count: []uint64{1, 0}, free: []uint64{7}}, 5 * time.Second, 5, 0},
 		{"only watching, space grows", fakeCleaner{free: []uint64{7, 8, 8, 9}}, 7 * time.Second, 8, 0},
 		{"only watching, somebody else writes", fakeCleaner{free: []uint64{7, 5, 6, 5}}, 4 * time.Second, 5, 0},

@@ -38,10 +38,10 @@ type Record struct {
 	Status  Status `json:"status"`
 
 	Source      string          `json:"source,omitempty"`       // as the user gave it, local paths absolute
-	SourceBytes []byte          `json:"source_bytes,omitempty"` // the same, where JSON can not hold it
+	SourceBytes []byte          `json:"source_bytes,omitempty"` // the same, where JSON cannot hold it
 	SourceFS    *SourceIdentity `json:"source_fs,omitempty"`    // local sources only
 	Mounts      []SourceMount   `json:"mounts,omitzero"`        // below a local source, as far as the backup goes there; nil if nobody looked
-	LeftOut     []string        `json:"left_out,omitempty"`     // what holds data of these, where the backup stays on one filesystem: paths relative to SRC, quoted where JSON can not hold them
+	LeftOut     []string        `json:"left_out,omitempty"`     // what holds data of these, where the backup stays on one filesystem: paths relative to SRC, quoted where JSON cannot hold them
 	Host        string          `json:"host,omitempty"`         // the machine that ran rsbtbackup
 	Started     time.Time       `json:"started,omitzero"`       // UTC
 	Ended       time.Time       `json:"ended,omitzero"`         // UTC, when the transfer had ended
@@ -169,7 +169,7 @@ type SourceIdentity struct {
 // SourceMount is a filesystem that was mounted below SRC when a backup was made.
 type SourceMount struct {
 	Path      string `json:"path"`                 // relative to SRC
-	PathBytes []byte `json:"path_bytes,omitempty"` // the same, where JSON can not hold it
+	PathBytes []byte `json:"path_bytes,omitempty"` // the same, where JSON cannot hold it
 	SourceIdentity
 }
 
@@ -205,7 +205,7 @@ type Snapshot struct {
 	// RecordError says why the record could not be read. Such a backup
 	// counts as incomplete and as pinned: nothing is deleted on a guess.
 	RecordError string `json:"record_error,omitempty"`
-	// Unreadable says why it can not be opened: its root directory is damaged, or
+	// Unreadable says why it cannot be opened: its root directory is damaged, or
 	// is not for the caller. Nothing else depends on such a backup: it is no base,
 	// and no prune counts or deletes it.
 	Unreadable string `json:"unreadable,omitempty"`

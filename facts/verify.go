@@ -17,11 +17,11 @@ const (
 	// DataDamage: parts of a file.
 	DataDamage DamageKind = "data"
 	// MetadataDamage: the inode of a file, the list of where its data is (the
-	// Ranges can not be found then), or a directory and all below it.
+	// Ranges cannot be found then), or a directory and all below it.
 	MetadataDamage DamageKind = "metadata"
 )
 
-// Damage is a file or directory that can not be read to its end.
+// Damage is a file or directory that cannot be read to its end.
 type Damage struct {
 	Backup string     `json:"backup"`
 	Path   string     `json:"path"` // in the backup; the root is ""
@@ -66,7 +66,7 @@ type VerifyResult string
 const (
 	// Clean: everything could be read, and matched its checksum.
 	Clean VerifyResult = "clean"
-	// Damaged: something can not be read any more.
+	// Damaged: something cannot be read any more.
 	Damaged VerifyResult = "damaged"
 	// Unread: some of it could not be read for other reasons.
 	Unread VerifyResult = "unread"
@@ -96,7 +96,7 @@ type VerifiedBackup struct {
 	Bytes  int64        `json:"bytes"`
 }
 
-// DamagedRange is a part of a file that can not be read.
+// DamagedRange is a part of a file that cannot be read.
 type DamagedRange struct {
 	Offset int64 `json:"offset"` // bytes
 	Length int64 `json:"length"` // bytes

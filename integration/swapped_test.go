@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sameLook writes two files that rsync can not tell apart by size and time.
+// sameLook writes two files that rsync cannot tell apart by size and time.
 func sameLook(t testing.TB, dirs ...string) {
 	t.Helper()
 	for i, dir := range dirs {

@@ -55,7 +55,7 @@ func TestAnOrdinaryUserHasTheWholeCycle(t *testing.T) {
 	first := filepath.Join(dest, testdest.Current(t, dest))
 	testdest.WantSame(t, src, first)
 
-	// A file of mode 0444 can not be opened for writing, and in a directory of mode 0555 no new
+	// A file of mode 0444 cannot be opened for writing, and in a directory of mode 0555 no new
 	// one can be made, not even by their owner.
 	overwrite(t, src+"/read only/file", 0, "two")
 	testdest.Write(t, src+"/read only/new", "new")
@@ -112,7 +112,7 @@ func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 		t.Errorf("list does not show which one is incomplete:\n%s", got)
 	}
 
-	// The last backup has a directory of mode 0 now that its owner can not enter.
+	// The last backup has a directory of mode 0 now that its owner cannot enter.
 	for _, name := range []string{"/closed", "/secret"} {
 		testdest.Must(t, os.Chmod(src+name, 0o755))
 	}
@@ -123,7 +123,7 @@ func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
 	wantTidy(t, dest)
 }
 
-// What a run changes in its work before rsync is not put right in a directory that rsync can not read.
+// What a run changes in its work before rsync is not put right in a directory that rsync cannot read.
 func TestAnUnreadDirectoryKeepsWhatTheLastBackupHas(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)

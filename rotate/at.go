@@ -209,7 +209,7 @@ func duplicate(dir *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(own), dir.Name()), nil
 }
 
-// control runs call on the file's descriptor, which can not be closed or recycled
+// control runs call on the file's descriptor, which cannot be closed or recycled
 // meanwhile, and repeats it when a signal came in between.
 func control(f *os.File, call func(fd int) error) error {
 	conn, err := f.SyscallConn()

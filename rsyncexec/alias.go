@@ -102,7 +102,7 @@ func harmfulAlias(line string, used map[string]bool) (option string, harmful boo
 	return words[2], !kept || CheckExtra(added) != nil
 }
 
-// forRsync counts a pattern that can not be read as one that fits.
+// forRsync counts a pattern that cannot be read as one that fits.
 func forRsync(pattern string) bool {
 	fits, err := path.Match(pattern, "rsync")
 	return fits || err != nil

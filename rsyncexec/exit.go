@@ -11,8 +11,8 @@ const (
 	ExitOK           = 0   // everything was transferred
 	ExitSyntax       = 1   // rsync did not understand an option, or refused a host name
 	ExitProtocol     = 2   // the two rsyncs do not understand each other; also a login shell that prints something
-	ExitFileSelect   = 3   // source or destination can not be used; also a destination symlink owned by somebody else
-	ExitUnsupported  = 4   // one side can not do what was asked (ACLs, xattrs, 64-bit files)
+	ExitFileSelect   = 3   // source or destination cannot be used; also a destination symlink owned by somebody else
+	ExitUnsupported  = 4   // one side cannot do what was asked (ACLs, xattrs, 64-bit files)
 	ExitStartClient  = 5   // the daemon refused: unknown module, wrong password
 	ExitLogFile      = 6   // a daemon could not append to its log
 	ExitSocketIO     = 10  // no connection to the daemon, or lost; also a receiver killed midway

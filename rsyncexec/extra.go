@@ -15,7 +15,7 @@ type ExtraError struct {
 }
 
 func (e *ExtraError) Error() string {
-	return fmt.Sprintf("rsync option %q can not be passed on: %s", e.Arg, e.Reason)
+	return fmt.Sprintf("rsync option %q cannot be passed on: %s", e.Arg, e.Reason)
 }
 
 // CheckExtra checks further options for rsync, those a user gives after "--". It refuses what would change the source,

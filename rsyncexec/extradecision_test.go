@@ -25,7 +25,7 @@ func decisions() []decision {
 		{"what a backup does anyway", true, "-a --archive -r --recursive --inc-recursive --no-inc-recursive --i-r --no-i-r -l --links -H --hard-links -p --perms " +
 			"-E --executability -A --acls -X --xattrs -o --owner -g --group -D --devices --specials -t --times --super --numeric-ids --delete --del --force"},
 		{"copy more", true, "-U --atimes -N --crtimes"},
-		{"attributes in xattrs, where they can not be set", true, "--fake-super"},
+		{"attributes in xattrs, where they cannot be set", true, "--fake-super"},
 		{"leave out what they name", true, "-C --cvs-exclude -f --filter=H -F --exclude=x --exclude-from=x --include=x --include-from=x -0 --from0 " +
 			"-m --prune-empty-dirs"},
 		{"leave out what the other side may lack", true, "--no-acls --no-A --no-xattrs --no-X --no-hard-links --no-H"},

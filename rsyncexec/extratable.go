@@ -270,7 +270,7 @@ func refusedRules() []rule {
 }
 
 // negatedRules lists the --no-OPTION forms. What the other side may lack can be switched off: ACLs, xattrs, hard links,
-// devices and specials. Permissions, owners and times can not: every file has them, and unchanged files are known by
+// devices and specials. Permissions, owners and times cannot: every file has them, and unchanged files are known by
 // their times.
 func negatedRules() []rule {
 	refused := []struct{ reason, names string }{

@@ -12,7 +12,7 @@ import (
 )
 
 // completeCommand is not shown in any help: the scripts in completion.go call
-// it. It locks nothing, changes nothing and has no errors: a DEST that can not
+// it. It locks nothing, changes nothing and has no errors: a DEST that cannot
 // be read has no candidates.
 type completeCommand struct {
 	Shell string   `arg:"" name:"SHELL" enum:"bash,zsh,fish"`

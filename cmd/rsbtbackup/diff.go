@@ -27,7 +27,7 @@ type diffCommand struct {
 func (diffCommand) Help() string {
 	return `
 Each line has a sign and a path in B: + added, - removed (a path in A), M modified, R renamed, m metadata only (mode,
-owner, mtime, xattrs), ? not compared, as it can not be read (exit code 1). Modified means that the content differs. A
+owner, mtime, xattrs), ? not compared, as it cannot be read (exit code 1). Modified means that the content differs. A
 file that is gone and a new one count as renamed if inode, or else size, time and content agree. What lies in a renamed
 directory is not listed for that.
 

@@ -83,7 +83,7 @@ EXIT CODES:
      11  DEST is locked by another run
      12  SRC, or the target of restore, is missing, unusable or out of reach
      13  a safety guard stopped the run
-     14  no space left, or prune can not reach --min-free
+     14  no space left, or prune cannot reach --min-free
      15  a hook of a job failed
     129  interrupted by SIGHUP
     130  interrupted by SIGINT (Ctrl-C)
@@ -132,7 +132,7 @@ func (s *seconds) UnmarshalText(text []byte) error {
 	return err
 }
 
-// someTime is seconds above 0: where 0 stands for a default it can not be
+// someTime is seconds above 0: where 0 stands for a default it cannot be
 // asked for.
 type someTime time.Duration
 

@@ -16,7 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// commandLineHints: what was typed can not be run.
+// commandLineHints: what was typed cannot be run.
 func commandLineHints(err error, i invocation) ([]string, bool) {
 	var usage *usageError
 	var option *rsbtbackup.RsyncOptionError

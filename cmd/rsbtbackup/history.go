@@ -22,7 +22,7 @@ type historyCommand struct {
 func (historyCommand) Help() string {
 	return `
 Lists every distinct version of PATH, the oldest first: the backup it is first seen in, what changed then, and the
-backup to take it from, which is the newest complete one that has it and is not known to be damaged. What can not be
+backup to take it from, which is the newest complete one that has it and is not known to be damaged. What cannot be
 read, and so may be the same, is listed as not compared, with exit code 1. Of a directory it is the directory itself that
 is meant: its time changes when names in it come or go.
 
@@ -47,7 +47,7 @@ func (c *historyCommand) run(ctx context.Context, u *ui, _ *flags) error {
 		return errors.Join(err, printErr)
 	}
 	if len(h.Passed) > 0 {
-		u.log.Warn("what these backups have is not known, as they can not be opened", "backups", h.Passed)
+		u.log.Warn("what these backups have is not known, as they cannot be opened", "backups", h.Passed)
 	}
 	u.result(table(historyRows(h.Versions))...)
 	u.result(fmt.Sprintf("%s of %s in %s", plural(int64(len(h.Versions)), "version"), name(h.Path), plural(int64(h.Backups), "backup")))

@@ -48,7 +48,7 @@ func (*receiveCommand) changesDest()   {}
 // Validate is called by kong.
 func (c *receiveCommand) Validate() error {
 	if c.Stdio && c.Name != "" {
-		return errors.New("--name can not go with --stdio")
+		return errors.New("--name cannot go with --stdio")
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (restoreCommand) Help() string {
 	return `
 Contents and all metadata come back as they were. A directory on the way to PATH gets its mode, owner and times back
 too. Symlinks in the target are never followed; with --overwrite=never that takes rsync 3.5.0 at the target. Files that
-can not be read are named, everything else is restored, and the exit code is 3. DEST is only read. A reflink copy reads
+cannot be read are named, everything else is restored, and the exit code is 3. DEST is only read. A reflink copy reads
 no data, so it does not notice damage; a backup that verify found damaged is read. A subvolume reads none in any case.
 
 --delete is refused by a backup that is incomplete or was made with rules that leave things out (--exclude and the like),

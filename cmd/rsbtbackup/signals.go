@@ -23,7 +23,7 @@ func (e signalError) Error() string { return "got " + unix.SignalName(e.signal) 
 //
 // A second one changes nothing: rsync is given ten seconds to end and is killed
 // then, and cutting the rest short would leave it writing into DEST. Nothing is
-// lost to whoever can not wait, since kill -9 is safe at any moment.
+// lost to whoever cannot wait, since kill -9 is safe at any moment.
 //
 // SIGPIPE is taken too: otherwise Go dies of it on descriptors 1 and 2, and a
 // reader that went away would end a backup. Ignoring it instead would be

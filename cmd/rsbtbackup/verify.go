@@ -45,7 +45,7 @@ The exit code is 0 if all is well and 1 if anything is damaged, could not be rea
 file that may not be read is not reported as damaged. Not verified is a file written with nodatacow (chattr +C), which has
 no checksums: it is read, but nothing tells whether it is what was written.
 
-A damaged backup stays as it is. If it is the newest, the next backup copies anew from SRC every file that can not be
+A damaged backup stays as it is. If it is the newest, the next backup copies anew from SRC every file that cannot be
 read, or everything if metadata is damaged.
 
 With --against each line has, as of rsync -i, what a backup would do and a name. ">f" is a file to copy, "cd", "cL" and
@@ -74,7 +74,7 @@ func (c *verifyCommand) Validate() error {
 	case c.Against == "" && compares:
 		return errors.New("--one-file-system, --exclude, --exclude-from, --filter, --timeout, --rsh, --ssh-identity, --ssh-user, --ssh-known-hosts, --rsync, --exclude-caches and --exclude-if-present need --against")
 	case c.Against != "" && (c.NewOnly || c.Jobs != 0):
-		return errors.New("--new-only and --jobs can not go with --against")
+		return errors.New("--new-only and --jobs cannot go with --against")
 	}
 	var err error
 	c.shell, err = c.SSH.shell(c.Rsh, c.Against)
@@ -143,11 +143,11 @@ func damageLines(d rsbtbackup.Damage) []string {
 
 func damagedPlace(d rsbtbackup.Damage) string {
 	if len(d.Ranges) == 0 {
-		return "its metadata can not be read"
+		return "its metadata cannot be read"
 	}
 	var text strings.Builder
 	if d.Kind == rsbtbackup.MetadataDamage {
-		text.WriteString("its metadata can not be read for ")
+		text.WriteString("its metadata cannot be read for ")
 	}
 	const shown = 3
 	for i, r := range d.Ranges[:min(len(d.Ranges), shown)] {

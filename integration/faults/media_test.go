@@ -237,7 +237,7 @@ func TestDestReadOnly(t *testing.T) {
 }
 
 // TestDestUnmounted takes the mount away, lazily as systemd does at a timeout.
-// rsync can not enter a directory that is mounted nowhere, so a transfer that
+// rsync cannot enter a directory that is mounted nowhere, so a transfer that
 // has not begun fails; one that is over is published on the disk it went to.
 // Nothing is written to the directory that is left under the name.
 func TestDestUnmounted(t *testing.T) {

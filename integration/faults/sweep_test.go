@@ -166,11 +166,11 @@ func judgeSwept(t *testing.T, i injection, r result, hit bool) {
 		t.Errorf("the fault was not met: %v", r)
 	case r.exit == 0:
 	case i.fault == "error=ENOSPC":
-		// 10: a DEST that can not even be looked at is no DEST.
+		// 10: a DEST that cannot even be looked at is no DEST.
 		wantExit(t, r, 14, 10, 12, 13)
 		wantOneError(t, r)
 	default:
-		// 13: a record that can not be read counts as a pin.
+		// 13: a record that cannot be read counts as a pin.
 		wantExit(t, r, 1, 10, 12, 13)
 		wantOneError(t, r)
 	}

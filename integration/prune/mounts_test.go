@@ -99,7 +99,7 @@ func TestAMountHidesABackup(t *testing.T) {
 	}
 }
 
-// What a hidden backup shares with the others can not be measured, so nothing is
+// What a hidden backup shares with the others cannot be measured, so nothing is
 // said of sizes, nor deleted for the sake of them.
 func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 	t.Parallel()

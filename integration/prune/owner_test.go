@@ -62,7 +62,7 @@ func chown(t testing.TB, dir string) {
 }
 
 // threeBackups makes them as the owner. rsync keeps the content of a directory
-// that it can not read any more, and gives it the new mode.
+// that it cannot read any more, and gives it the new mode.
 func threeBackups(t testing.TB, src, dest string) []string {
 	t.Helper()
 	mustAsOwner(t, "backup", src, dest)

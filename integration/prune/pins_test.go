@@ -38,7 +38,7 @@ func TestPinsHold(t *testing.T) {
 	wantNames(t, dest, days[2])
 }
 
-// A record that can not be read may hold a pin.
+// A record that cannot be read may hold a pin.
 func TestAnUnreadableRecordCountsAsAPin(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")

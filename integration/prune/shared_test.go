@@ -119,7 +119,7 @@ func TestWhatElseSharesIsNotFreed(t *testing.T) {
 	}
 }
 
-// What a backup that can not be told from others by its neighbours has is asked of the kernel: of two DESTs on one
+// What a backup that cannot be told from others by its neighbours has is asked of the kernel: of two DESTs on one
 // filesystem each counts what is its own.
 func TestSizesOfTwoDestinations(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What can not share its blocks is left to rsync, in every mode.
+// What cannot share its blocks is left to rsync, in every mode.
 func TestRsyncDoesWhatReflinkCanNot(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -222,7 +222,7 @@ func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 }
 
 // A reflink copy of a damaged file is damaged, and reads nothing that would tell. Once verify has found the damage, all
-// is read, and a subvolume, which can not be, comes with a word about it.
+// is read, and a subvolume, which cannot be, comes with a word about it.
 func TestAKnownDamageIsNotRestoredInSilence(t *testing.T) {
 	t.Parallel()
 	image := loopfs.NewImage(t, "1G", "btrfs")

@@ -19,7 +19,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// loseTop overwrites, in both copies, the block at the top of a backup's tree: the backup can not even be opened then.
+// loseTop overwrites, in both copies, the block at the top of a backup's tree: the backup cannot even be opened then.
 func (s *store) loseTop(t testing.TB, backup uint64) {
 	t.Helper()
 	s.sync(t)
@@ -42,7 +42,7 @@ func (s *store) loseTop(t testing.TB, backup uint64) {
 	s.image.Remount(t)
 }
 
-// brokenHistory is three backups of a changing file, of which the one at index can not be opened any more.
+// brokenHistory is three backups of a changing file, of which the one at index cannot be opened any more.
 func brokenHistory(t *testing.T, index int) (s *store, names []string) {
 	t.Helper()
 	s = newStore(t)
@@ -61,7 +61,7 @@ func brokenHistory(t *testing.T, index int) (s *store, names []string) {
 
 var places = []string{"oldest", "middle", "newest"}
 
-// Of three backups one can not be opened: the others are listed, compared, restored, verified.
+// Of three backups one cannot be opened: the others are listed, compared, restored, verified.
 func TestABrokenBackupBlocksNoReading(t *testing.T) {
 	t.Parallel()
 	for index, place := range places {
@@ -115,7 +115,7 @@ func TestABrokenBackupBlocksNoReading(t *testing.T) {
 	}
 }
 
-// The next backup goes on from an intact one, prune works by the others, and what delete can not do it says.
+// The next backup goes on from an intact one, prune works by the others, and what delete cannot do it says.
 func TestABrokenBackupBlocksNoWriting(t *testing.T) {
 	t.Parallel()
 	for index, place := range places {
@@ -157,7 +157,7 @@ func TestABrokenBackupBlocksNoWriting(t *testing.T) {
 	}
 }
 
-// A backup that can be opened, but of whose root directory a block is lost, is no base either: what is in it can not be
+// A backup that can be opened, but of whose root directory a block is lost, is no base either: what is in it cannot be
 // removed from a snapshot of it.
 func TestABackupThatCanNotBeListedIsNoBase(t *testing.T) {
 	t.Parallel()
@@ -278,11 +278,11 @@ func TestABackupThatIsNotForTheCaller(t *testing.T) {
 		{[]string{"cat", s.dest, mine, "file"}, 0, ""},
 		{[]string{"diff", s.dest, mine, mine}, 0, "no differences"},
 		{[]string{"history", s.dest, "file"}, 0, "1 version of file in 2 backups"},
-		{[]string{"check", s.dest}, 0, "WARN  verified  1 backup can not be opened by this user: " + closed},
+		{[]string{"check", s.dest}, 0, "WARN  verified  1 backup cannot be opened by this user: " + closed},
 		{[]string{"verify", s.dest, mine}, 0, "1 file"},
 		{[]string{"verify", s.dest}, 1, "1 could not be read"},
-		{[]string{"ls", s.dest, closed}, 1, closed + " can not be opened: "},
-		{[]string{"backup", s.src, s.dest}, 1, closed + " can not be opened: "},
+		{[]string{"ls", s.dest, closed}, 1, closed + " cannot be opened: "},
+		{[]string{"backup", s.src, s.dest}, 1, closed + " cannot be opened: "},
 		{[]string{"prune", s.dest, "--keep-last=1"}, 0, "0 backups deleted"},
 	} {
 		out, exit := runAs(t, nobody, tt.args...)

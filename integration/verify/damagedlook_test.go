@@ -118,7 +118,7 @@ func TestHistoryOfDamagedFiles(t *testing.T) {
 	}
 }
 
-// A version that can not be compared is listed, and so are those after it.
+// A version that cannot be compared is listed, and so are those after it.
 func TestHistoryOfUnreadableContent(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -149,7 +149,7 @@ func TestHistoryOfUnreadableContent(t *testing.T) {
 	}
 }
 
-// A backup in which the path can not be looked up keeps nobody from the others.
+// A backup in which the path cannot be looked up keeps nobody from the others.
 func TestHistoryWithDamagedMetadata(t *testing.T) {
 	t.Parallel()
 	s, backups, lost := damagedInodes(t, 1)

@@ -180,7 +180,7 @@ func TestOneBadRecordKeepsNoOtherFromBeingWritten(t *testing.T) {
 	}
 }
 
-// What something is mounted on can not be read, and is not clean.
+// What something is mounted on cannot be read, and is not clean.
 func TestAMountInABackupIsNotClean(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -195,7 +195,7 @@ func TestAMountInABackupIsNotClean(t *testing.T) {
 	}
 }
 
-// rsync takes zeros for what it can not read, and calls them the same as the zeros of the source.
+// rsync takes zeros for what it cannot read, and calls them the same as the zeros of the source.
 func TestAgainstReadsTheBackupItself(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

@@ -158,9 +158,9 @@ func TestWhoSharesTheDamageAndWhatIsIntact(t *testing.T) {
 }
 
 // A backup that is damaged stays so, and one made on it by sizes and times
-// shares that. Known damage is not passed on: the next backup has what can not
+// shares that. Known damage is not passed on: the next backup has what cannot
 // be read copied anew. A damaged block of zeros would compare equal, and one
-// that rsync would write a part of can not be written.
+// that rsync would write a part of cannot be written.
 func TestTheNextBackupHeals(t *testing.T) {
 	for _, mode := range []string{"--inplace", "--no-inplace"} {
 		t.Run(mode, func(t *testing.T) {

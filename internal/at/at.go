@@ -1,5 +1,5 @@
 // Small files and links relative to an open directory. Nothing here follows a
-// symlink, so an entry swapped for a link can not lead out of DEST.
+// symlink, so an entry swapped for a link cannot lead out of DEST.
 
 package at
 
@@ -254,7 +254,7 @@ func IsNoDir(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// CheckTimes refuses an inode whose times the calls used here can not carry to
+// CheckTimes refuses an inode whose times the calls used here cannot carry to
 // another: on 32-bit platforms, fstat64 cuts off what is beyond 2038, and says
 // nothing (Linux 6.18).
 func CheckTimes(fd int) error {

@@ -243,7 +243,7 @@ func (x filled) heal(ctx context.Context) error {
 	if !store.KnownDamaged(x.plan.base) {
 		return nil
 	}
-	x.tell.Notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what can not be read is copied anew", x.plan.base.Name))
+	x.tell.Notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what cannot be read is copied anew", x.plan.base.Name))
 	removed, err := pending.RemoveUnreadable(ctx, x.work)
 	if err != nil {
 		return fail.Step("heal pending", err)

@@ -103,7 +103,7 @@ func (p *plan) baseName() string {
 func (p *plan) planWork(st *store.State, src *source.Source) {
 	trust, why := judgePending(&st.Pending, st.Instance, p.base)
 	if trust != trustNot && st.BrokenSince(p.base) {
-		trust, why = trustNot, "it may hold what is damaged in a backup that can not be opened"
+		trust, why = trustNot, "it may hold what is damaged in a backup that cannot be opened"
 	}
 	p.why = why
 	note := st.Pending.Note

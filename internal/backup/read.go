@@ -137,7 +137,7 @@ func (x planned) noticeBeyond() {
 	}
 }
 
-// quoted is for JSON, which can not hold every name.
+// quoted is for JSON, which cannot hold every name.
 func quoted(paths []string) []string {
 	var texts []string
 	for _, path := range paths {

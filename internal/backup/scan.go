@@ -68,7 +68,7 @@ func (x filled) scan(ctx context.Context) (scanned, error) {
 	if ctx.Err() != nil {
 		return scanned{}, err
 	}
-	x.tell.Log.Info("the source can not be scanned: everything is compared", "why", err)
+	x.tell.Log.Info("the source cannot be scanned: everything is compared", "why", err)
 	return scanned{why: err.Error()}, nil
 }
 

@@ -139,7 +139,7 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 		end = x.copyApart(ctx, plain, end)
 	}
 	if err == nil && x.needsReplacing(end) {
-		x.tell.Log.Info("once more, replacing files that can not be written in place")
+		x.tell.Log.Info("once more, replacing files that cannot be written in place")
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = x.again(ctx, opts, end)
 	}

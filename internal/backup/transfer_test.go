@@ -28,7 +28,7 @@ func TestRsyncOptions(t *testing.T) {
 		{"a resumed first one by blocks, for the file it was at", Options{}, plan{work: store.WorkResume}, src, "--inplace --no-whole-file", "--whole-file "},
 		{"later ones by blocks", Options{}, plan{base: base}, src, "--inplace --no-whole-file", "--checksum"},
 		{"whole files", Options{WholeFiles: true}, plan{base: base}, src, "--no-inplace", "--inplace "},
-		{"what can not be trusted is compared", Options{}, plan{checksum: true}, src, "--checksum", "--trust"},
+		{"what cannot be trusted is compared", Options{}, plan{checksum: true}, src, "--checksum", "--trust"},
 		{"deletions are counted against the last backup", Options{}, plan{maxDelete: 5, base: base}, src, "--max-delete=50", ""},
 		{"a silent peer is given up", Options{}, plan{base: base}, remote, "--timeout=1800", "--checksum"},
 		{"a local one is not", Options{}, plan{base: base}, src, "--delete", "--timeout"},

@@ -140,7 +140,7 @@ func checkRecords(in *checkInput, r *Report) {
 	}
 }
 
-// lostOf parts the backups that can not be opened into those that are damaged and
+// lostOf parts the backups that cannot be opened into those that are damaged and
 // those that are not for this user, but for those that are accepted as they are.
 func lostOf(broken []facts.Snapshot, accepted []string) (lost, closed []string) {
 	for _, b := range broken {
@@ -179,7 +179,7 @@ func checkVerified(in *checkInput, r *Report) {
 	case len(lost) > 0:
 		r.add(name, facts.CheckFail, "%s damaged, nothing in it can be read: %s", say.Plural(len(lost), "backup"), say.SomeNames(lost))
 	case len(closed) > 0:
-		r.add(name, facts.CheckWarn, "%s can not be opened by this user: %s", say.Plural(len(closed), "backup"), say.SomeNames(closed))
+		r.add(name, facts.CheckWarn, "%s cannot be opened by this user: %s", say.Plural(len(closed), "backup"), say.SomeNames(closed))
 	case len(damaged) > 0:
 		r.add(name, facts.CheckFail, "%s damaged when last read: %s", say.Plural(len(damaged), "backup"), say.SomeNames(damaged))
 	case len(unsure) > 0:
@@ -271,7 +271,7 @@ func copiesOf(profile string) uint64 {
 func checkDevices(in *checkInput, r *Report) {
 	const name = "devices"
 	if in.devicesErr != nil {
-		r.add(name, facts.CheckFail, "their error counters can not be read: %v", in.devicesErr)
+		r.add(name, facts.CheckFail, "their error counters cannot be read: %v", in.devicesErr)
 		return
 	}
 	var bad []string

@@ -61,7 +61,7 @@ func TestChecks(t *testing.T) {
 		},
 		"counters unknown": {
 			checkDevices, checkInput{devicesErr: errors.New("no such device")},
-			facts.CheckResult{Name: "devices", Level: facts.CheckFail, Text: "their error counters can not be read: no such device"},
+			facts.CheckResult{Name: "devices", Level: facts.CheckFail, Text: "their error counters cannot be read: no such device"},
 		},
 		"newest incomplete": {
 			checkBackup, checkInput{now: now, maxAge: defaultMaxAge, state: &store.State{Backups: []facts.Snapshot{b, incomplete}}},
@@ -209,7 +209,7 @@ func TestChecks(t *testing.T) {
 		},
 		"not for this user": {
 			checkVerified, checkInput{state: &store.State{Broken: []facts.Snapshot{{Name: "a", WhyNot: unix.EACCES}}}},
-			facts.CheckResult{Name: "verified", Level: facts.CheckWarn, Text: "1 backup can not be opened by this user: a"},
+			facts.CheckResult{Name: "verified", Level: facts.CheckWarn, Text: "1 backup cannot be opened by this user: a"},
 		},
 		"never verified": {
 			checkVerified, checkInput{state: &store.State{Backups: []facts.Snapshot{b}}},

@@ -51,7 +51,7 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	case err != nil:
 		return nil, err
 	case len(h.passed) > 0:
-		return nil, fail.Step("look up", noPath("%q is in no backup of %s that can be opened; %s can not be", path, s.Path, say.SomeNames(h.passed)))
+		return nil, fail.Step("look up", noPath("%q is in no backup of %s that can be opened; %s cannot be", path, s.Path, say.SomeNames(h.passed)))
 	}
 	return nil, fail.Step("look up", noPath("%q is in no backup of %s%s", path, s.Path, h.link))
 }
@@ -102,7 +102,7 @@ type historian struct {
 	rank     int       // that of Take of the last version
 	failed   []error   // what could not be looked up or compared
 	backups  int       // how many there are
-	passed   []string  // of these, those that can not be opened
+	passed   []string  // of these, those that cannot be opened
 	link     string    // that a symlink is on the way to the path, in the last one that has one there
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 )
 
-// trySend is false when the kernel can not be asked, or not for this.
+// trySend is false when the kernel cannot be asked, or not for this.
 func (d *differ) trySend(tops bool) (bool, error) {
 	if !tops || !d.related || !d.a.readOnly || !d.b.readOnly {
 		return false, nil

@@ -128,7 +128,7 @@ func (s *diffSide) text(path string) (string, error) {
 	return string(content), nil
 }
 
-// noText gives the reason why what is at path can not be opened to be read, if
+// noText gives the reason why what is at path cannot be opened to be read, if
 // it is not the one in err: a symlink, socket or device is no file.
 func (s *diffSide) noText(path string, err error) error {
 	st, lookErr := at.LookInside(s.root, path)
@@ -139,5 +139,5 @@ func (s *diffSide) noText(path string, err error) error {
 }
 
 func notLines(path string, st at.Info) error {
-	return fail.Kind(errNotLines, fail.Kindf(facts.ErrUsage, "%s: a %s can not be compared by lines", path, st.TypeName()))
+	return fail.Kind(errNotLines, fail.Kindf(facts.ErrUsage, "%s: a %s cannot be compared by lines", path, st.TypeName()))
 }

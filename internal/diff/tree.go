@@ -67,7 +67,7 @@ func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) erro
 	return nil
 }
 
-// together: names of one file, or where that can not be known of the same kind.
+// together: names of one file, or where that cannot be known of the same kind.
 // The tops belong together whatever they are.
 func (w *pairWalker) together(a, b *diffLink) bool {
 	switch {

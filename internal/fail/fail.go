@@ -14,7 +14,7 @@ func Step(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	// A source can not make DEST full.
+	// A source cannot make DEST full.
 	if IsFull(err) && !errors.Is(err, facts.ErrNoSpace) && !errors.Is(err, facts.ErrSource) {
 		err = kindError{facts.ErrNoSpace, err}
 	}

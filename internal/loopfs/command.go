@@ -96,7 +96,7 @@ func outerSize(t testing.TB, size string) string {
 	return fmt.Sprint(3*n + 1<<30)
 }
 
-// sweep takes down what dead owners left. What it can not take down, because
+// sweep takes down what dead owners left. What it cannot take down, because
 // some stray process holds it, is another test's failure, not this one's.
 func sweep(t testing.TB) {
 	t.Helper()

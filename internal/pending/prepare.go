@@ -124,8 +124,8 @@ func (p *Prepared) split(dir *os.File, name string, st unix.Stat_t) (err error) 
 	return at.Chmod(dir, name, st.Mode&0o1777)
 }
 
-// splitOther removes, of what is neither file nor directory, what rsync can
-// not see a change of: a name that was a link of another one and stays linked,
+// splitOther removes, of what is neither file nor directory, what rsync cannot
+// see a change of: a name that was a link of another one and stays linked,
 // and a device, of which rsync compares the number and not the kind. It costs
 // nothing to make them again.
 func splitOther(dir *os.File, name string, st unix.Stat_t) error {

@@ -47,7 +47,7 @@ func readHeld(s *store.Store) map[uint64]string {
 }
 
 // noteHeld is for the next run, which must not delete more in their place. A
-// note that can not be written costs no more than that.
+// note that cannot be written costs no more than that.
 func noteHeld(c *store.Locked, ours map[uint64]string) {
 	data, err := json.Marshal(ours)
 	if err == nil {

@@ -146,7 +146,7 @@ func (p pruned) outOfReach(dest string, o Options, free uint64) (pruned, error) 
 // sizesUnknown: what a hidden backup shares with those that may go is not known,
 // nor whether they are the ones to go.
 func (p pruned) sizesUnknown(dest string, o Options, hidden []string) (pruned, error) {
-	return p.fallsShort(dest, o, "a backup is hidden", fmt.Sprintf("but something is mounted on %s: what a deletion would free can not be told, so none is deleted for it", say.SomeNames(hidden)))
+	return p.fallsShort(dest, o, "a backup is hidden", fmt.Sprintf("but something is mounted on %s: what a deletion would free cannot be told, so none is deleted for it", say.SomeNames(hidden)))
 }
 
 // unreachable says what MinFree comes to once all that may go is gone. Of what

@@ -44,7 +44,7 @@ func bareOpen(dir *os.File, name string, flags int, perm uint32) (fd int, err er
 	return fd, at.Error("open", dir, name, err)
 }
 
-// cloneFile leaves a whole file or none. Data without checksums can not be
+// cloneFile leaves a whole file or none. Data without checksums cannot be
 // shared with a file that has some, or the other way round (EINVAL): rsync
 // copies that. A file is made with its final mode where that is known to
 // stick, and owned by root until it has another owner.

@@ -36,7 +36,7 @@ func ShareBlocks(dst, src *os.File) (bool, error) {
 }
 
 // cloneReaches tells whether a file in dst can share blocks with one in src.
-// Before Linux 5.19 it can not where they are reached by two mounts, be it of one
+// Before Linux 5.19 it cannot where they are reached by two mounts, be it of one
 // filesystem: the kernel says EXDEV before it looks at what it is given, and
 // EISDIR after that.
 func cloneReaches(dst, src *os.File) (bool, error) {

@@ -1,6 +1,6 @@
 // Reflink: filling an empty target on the filesystem of DEST with copies that
 // share their blocks with the backup. It is only ever a head start for rsync:
-// whatever it can not do is left out and told, and rsync then does it or says
+// whatever it cannot do is left out and told, and rsync then does it or says
 // why not.
 
 package restore

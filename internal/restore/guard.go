@@ -40,7 +40,7 @@ func (x opened) checkDelete() error {
 
 // lacks is nil if everything that is not in b was not in its source either, or
 // is spared by exclude. Patterns that were excluded can be given again. Another
-// rule can not, --one-file-system among them: what it left out may be on the
+// rule cannot, --one-file-system among them: what it left out may be on the
 // filesystem of the target.
 func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 	if b.Status == facts.Incomplete {
@@ -113,8 +113,8 @@ func (x opened) spareDests(ctx context.Context, t *target) error {
 
 // destsBelow returns the directories below dir that hold backups, relative to
 // it, as far as rsync comes: with --one-file-system it does not leave the
-// filesystem of dir, but each of paths can be on another. What can not be looked
-// into, rsync can not empty.
+// filesystem of dir, but each of paths can be on another. What cannot be looked
+// into, rsync cannot empty.
 func destsBelow(ctx context.Context, dir *os.File, paths []string) ([]string, error) {
 	var mu sync.Mutex
 	var found []string

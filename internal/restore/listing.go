@@ -35,7 +35,7 @@ type bothSides struct {
 	full           bool
 }
 
-// listTheWay asks nothing where nothing is protected. What can not be listed is
+// listTheWay asks nothing where nothing is protected. What cannot be listed is
 // left to rsync's own options.
 func (x aimed) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error) {
 	if o.mode != facts.OverwriteNever && o.mode != facts.OverwriteIfNewer {
@@ -56,7 +56,7 @@ func (x aimed) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error)
 		return inTheWay{}, context.Cause(ctx)
 	case errors.As(err, &exit) && exit.Code == rsyncexec.ExitPartial, err == nil:
 	case errors.As(err, &exit) && !transfer.ConnectionLost(exit.Code):
-		x.tell.Notice("what is in " + x.target.shown + " can not be listed, so rsync's own options have to protect it: " + exit.Error())
+		x.tell.Notice("what is in " + x.target.shown + " cannot be listed, so rsync's own options have to protect it: " + exit.Error())
 	}
 	for path, d := range l.dirs {
 		o.decide(path, d.backup, d.target, d.full && !o.delete)

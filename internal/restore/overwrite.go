@@ -233,8 +233,8 @@ func isDevice(st unix.Stat_t) bool {
 	return kind == unix.S_IFCHR || kind == unix.S_IFBLK
 }
 
-// ignoreUnseen: what the caller can not look at, rsync, with the same rights,
-// can not write to.
+// ignoreUnseen: what the caller cannot look at, rsync, with the same rights,
+// cannot write to.
 func ignoreUnseen(err error) error {
 	for _, kind := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG} {
 		if errors.Is(err, kind) {

@@ -51,7 +51,7 @@ func (t *target) flush() error {
 		return nil
 	}
 	if err := btrfs.SyncFS(t.dir); err != nil {
-		return fmt.Errorf("the disk of %s refused data of this restore; what is there can not be trusted: %w", t.shown, err)
+		return fmt.Errorf("the disk of %s refused data of this restore; what is there cannot be trusted: %w", t.shown, err)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ const (
 	maxOwners = 1 << 12
 )
 
-// ErrCatalog is what the errors of reading a catalog match: it can not be used.
+// ErrCatalog is what the errors of reading a catalog match: it cannot be used.
 var ErrCatalog = errors.New("unusable catalog")
 
 // Header says what a catalog is of.

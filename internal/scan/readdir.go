@@ -35,7 +35,7 @@ func newReader(root *os.File, o Options, rootDev uint64) *reader {
 }
 
 // read reads the directory at path. seen is what its parent's reading knew of it: one that is another by now counts as
-// unread. Whatever else can not be read is an error.
+// unread. Whatever else cannot be read is an error.
 func (r *reader) read(path string, seen Entry) (Dir, error) {
 	fd, err := openBeneath(r.root, path, unix.O_RDONLY)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
-// ErrUnfit is what the errors of Walk match that come from the source: it can not be told what changed in it.
-var ErrUnfit = errors.New("the source can not be scanned")
+// ErrUnfit is what the errors of Walk match that come from the source: it cannot be told what changed in it.
+var ErrUnfit = errors.New("the source cannot be scanned")
 
 // Result is what a walk found, and the catalog it has written so far.
 type Result struct {

@@ -243,7 +243,7 @@ func TestWalkLeavesOut(t *testing.T) {
 }
 
 func TestWalkRefuses(t *testing.T) {
-	t.Run("a filesystem it can not trust", func(t *testing.T) {
+	t.Run("a filesystem it cannot trust", func(t *testing.T) {
 		_, err := Walk(t.Context(), openRoot(t, "/proc/self/fdinfo"), nil, "/proc", nil, Options{}, nil)
 		if !errors.Is(err, ErrUnfit) {
 			t.Error(err)

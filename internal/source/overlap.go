@@ -131,7 +131,7 @@ func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, er
 }
 
 // follow goes down from SRC to rel, the way rsync would, and tells whether DEST
-// is there. What this user may not reach, rsync can not either.
+// is there. What this user may not reach, rsync cannot either.
 func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 	view = DestView{Rel: rel, SameFS: true}
 	path := s.Spec.Path
@@ -202,7 +202,7 @@ func (s *Source) isInside(table mounts.Table, real, dest string, destDir *os.Fil
 }
 
 // holdsOnly tells whether there is nothing in dir but paths, which are relative
-// to it, and the directories on the way to them. What can not be looked into
+// to it, and the directories on the way to them. What cannot be looked into
 // counts as something.
 func holdsOnly(dir string, paths []string) (bool, error) {
 	below := map[string][]string{}

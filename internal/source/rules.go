@@ -19,7 +19,7 @@ import (
 )
 
 // CheckRules refuses rules that would make a backup no copy, and files of rules
-// that can not be read: rsync would say so only when pending has been made.
+// that cannot be read: rsync would say so only when pending has been made.
 func CheckRules(filter, excludeFrom, extra []string) error {
 	if err := rsyncexec.CheckRules(filter, excludeFrom); err != nil {
 		return fail.Kind(facts.ErrUsage, err)

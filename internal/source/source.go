@@ -110,7 +110,7 @@ func (s *Source) look() error {
 
 // StillThere tells whether a local source is the directory it was when the
 // run began. rsync ends with 0 or 24 when a disk is unmounted, or the whole
-// source removed, under its hands. A remote source can not be asked.
+// source removed, under its hands. A remote source cannot be asked.
 func (s *Source) StillThere() error {
 	if !s.Local() {
 		return nil

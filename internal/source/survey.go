@@ -20,7 +20,7 @@ import (
 const sparseFrom = 128 << 10
 
 // Survey is what a walk of the source found, told by several goroutines. Rules that exclude are not
-// applied, and what can not be read is left to rsync to complain of.
+// applied, and what cannot be read is left to rsync to complain of.
 type Survey struct {
 	Bytes   atomic.Uint64 // on disk
 	Entries atomic.Int64  // all kinds of files, the root too
@@ -61,8 +61,8 @@ func (v *Survey) see(dir int, path string, st *unix.Stat_t) {
 	v.found(dir, path, st)
 }
 
-// Look walks a local source, on one filesystem only if oneFS is set, where nobody else does. It is a forecast: what can
-// not be read does not count.
+// Look walks a local source, on one filesystem only if oneFS is set, where nobody else does. It is a forecast: what cannot
+// be read does not count.
 func (v *Survey) Look(ctx context.Context, src *Source, oneFS bool) error {
 	root, err := os.OpenFile(src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {

@@ -31,7 +31,7 @@ func goingOf(decisions []facts.Decision) Going {
 const maxAsked = 200_000
 
 // heldByNothingElse is the size of the extents that no subvolume has but those that
-// are going. Past maxAsked, and where the kernel can not tell, it is at most that.
+// are going. Past maxAsked, and where the kernel cannot tell, it is at most that.
 func (m *Measurer) heldByNothingElse(ctx context.Context, extents *btrfs.ExtentSet, going Going) (uint64, error) {
 	if err := m.findAlive(); err != nil {
 		return 0, err

@@ -50,7 +50,7 @@ type Locked struct {
 }
 
 // Change runs act on a DEST it has locked and repaired, with the log open. On
-// a full disk deleting is the cure: what can not be repaired for want of space
+// a full disk deleting is the cure: what cannot be repaired for want of space
 // is put off until act has made room.
 func Change(ctx context.Context, dest, verb string, wait time.Duration, now time.Time, logger *slog.Logger, act func(*Locked) error) (err error) {
 	s, err := OpenLocked(ctx, dest, verb, wait)
@@ -110,7 +110,7 @@ type Removal struct {
 }
 
 // DeleteAll deletes backups in the order given and returns the names of those
-// that are gone. One that can not be deleted does not save the others.
+// that are gone. One that cannot be deleted does not save the others.
 //
 // Nothing waits for a commit, as the order of things is right without: the
 // kernel commits a deletion with the removal of its record or before it, unless
@@ -259,7 +259,7 @@ func checkPin(records *os.File, b facts.Snapshot, read at.Stamp) error {
 	return nil
 }
 
-// unpublish takes a backup away at once. One that a single ioctl can not delete
+// unpublish takes a backup away at once. One that a single ioctl cannot delete
 // (subvolumes are nested in it, or the caller is not root) gets a name that is
 // no backup's, which is returned: whatever interrupts the rest, nothing half
 // deleted is listed. What the caller may not empty keeps its name.

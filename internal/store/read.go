@@ -43,7 +43,7 @@ func (s *Store) RunningNow(m mounts.Mount) *Holder {
 
 // lockOwners returns who has an exclusive flock on an inode. The list names
 // the filesystem, not the subvolume, so inodes of one number in several
-// subvolumes can not be told apart but by the owner. The lines are such as
+// subvolumes cannot be told apart but by the owner. The lines are such as
 //
 //	1: FLOCK  ADVISORY  WRITE 16378 00:6a:259 0 EOF
 func lockOwners(locks, device string, inode uint64) []int {
@@ -83,7 +83,7 @@ type LogState struct {
 	Kind    EntryKind
 	Regular bool
 	Size    int64
-	Access  error // why it can not be written to
+	Access  error // why it cannot be written to
 }
 
 func (s *Store) ReadLogState() LogState {

@@ -77,7 +77,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 	return st, err
 }
 
-// setApart puts the backups in order, and those that can not be opened aside.
+// setApart puts the backups in order, and those that cannot be opened aside.
 func (st *State) setApart() {
 	st.Doubt = setOrder(st.Backups)
 	distrustUnrecorded(st.Backups)
@@ -312,7 +312,7 @@ func (s *Store) subvolumeAt(name string) (*btrfs.Info, error) {
 // isUnopened: something goes by that name, and lets nobody, or not the caller, in.
 func isUnopened(err error) bool { return at.IsUnreadable(err) || errors.Is(err, unix.ESTALE) }
 
-// subvolumeNamed is subvolumeAt for what can not be opened. It knows less for who
+// subvolumeNamed is subvolumeAt for what cannot be opened. It knows less for who
 // is not root.
 func (s *Store) subvolumeNamed(name string) (*btrfs.Info, error) {
 	info, err := btrfs.SubvolumeNamed(s.Dir, name)

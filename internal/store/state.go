@@ -49,7 +49,7 @@ func (p *PendingState) PublishedAs(b *facts.Snapshot) bool {
 // State is DEST at one moment.
 type State struct {
 	Backups []facts.Snapshot // oldest first
-	Broken  []facts.Snapshot // oldest first; backups that can not be opened
+	Broken  []facts.Snapshot // oldest first; backups that cannot be opened
 	Doubt   string           // about that order; nothing may be deleted by it
 	Pending PendingState
 	// lostPending tells that one is damaged, so that another name stands in for it.
@@ -79,14 +79,14 @@ func (st *State) WarnOfHidden(log *slog.Logger) {
 	}
 }
 
-// All returns every backup, those that can not be opened too, oldest first.
+// All returns every backup, those that cannot be opened too, oldest first.
 func (st *State) All() []facts.Snapshot {
 	all := slices.Concat(st.Backups, st.Broken)
 	slices.SortFunc(all, byAge)
 	return all
 }
 
-// Find is find among all backups, that refuses one that can not be opened: to
+// Find is find among all backups, that refuses one that cannot be opened: to
 // take another in its place would be a guess.
 func (st *State) Find(ref string) (facts.Snapshot, error) {
 	b, err := Find(st.All(), ref)
@@ -103,10 +103,10 @@ func Unreadable(b facts.Snapshot) error {
 	if btrfs.IsDamage(b.WhyNot) {
 		return fail.Kindf(facts.ErrDamaged, "%s is damaged, nothing in it can be read: %w", b.Name, b.WhyNot)
 	}
-	return fmt.Errorf("%s can not be opened: %w", b.Name, b.WhyNot)
+	return fmt.Errorf("%s cannot be opened: %w", b.Name, b.WhyNot)
 }
 
-// SetAside puts a backup to those that can not be opened.
+// SetAside puts a backup to those that cannot be opened.
 func (st *State) SetAside(b facts.Snapshot, why error) {
 	st.Backups = slices.DeleteFunc(st.Backups, func(other facts.Snapshot) bool { return other.ID == b.ID })
 	b.WhyNot, b.Unreadable = why, why.Error()
@@ -117,11 +117,11 @@ func (st *State) SetAside(b facts.Snapshot, why error) {
 // WarnOfBroken tells the log of what is left out of everything that follows.
 func (st *State) WarnOfBroken(log *slog.Logger) {
 	for _, b := range st.Broken {
-		log.Warn("a backup can not be opened, and is left alone", "backup", b.Name, "error", b.WhyNot)
+		log.Warn("a backup cannot be opened, and is left alone", "backup", b.Name, "error", b.WhyNot)
 	}
 }
 
-// BrokenSince tells whether a backup that can not be opened is younger than b,
+// BrokenSince tells whether a backup that cannot be opened is younger than b,
 // which may be nil.
 func (st *State) BrokenSince(b *facts.Snapshot) bool {
 	n := len(st.Broken)
@@ -136,7 +136,7 @@ func (st *State) Newest() *facts.Snapshot {
 	return &st.Backups[len(st.Backups)-1]
 }
 
-// guessing tells whether a record that can not be read, or a backup that the
+// guessing tells whether a record that cannot be read, or a backup that the
 // caller may not open, keeps us from knowing which backup is the newest complete
 // one.
 func (st *State) guessing() bool {

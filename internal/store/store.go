@@ -27,7 +27,7 @@ type Store struct {
 	// logLost says how .log is damaged. Log then is nothing, or what is left.
 	logLost error
 	// pendingAt is what pending is called, as far as that is known: another name
-	// where what stands under the first can not even be renamed.
+	// where what stands under the first cannot even be renamed.
 	pendingAt string
 	// lockWait is how long to wait for the lock of the records; 0 is as long as
 	// usual.
@@ -109,7 +109,7 @@ func (s *Store) openLogDir() error {
 }
 
 // notInitialized tells a directory with backups, of which rm -rf has left what it
-// can not remove, or which a predecessor made, from one that has nothing to do with us.
+// cannot remove, or which a predecessor made, from one that has nothing to do with us.
 func (s *Store) notInitialized() error {
 	names, err := at.Names(s.Dir)
 	if err != nil {
@@ -140,7 +140,7 @@ func nothing(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// mayChange refuses what can not be recorded. Reading does without the log.
+// mayChange refuses what cannot be recorded. Reading does without the log.
 func (s *Store) mayChange() error {
 	lost := s.logLost
 	if lost == nil {

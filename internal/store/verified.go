@@ -11,7 +11,7 @@ import (
 
 // MetadataDamaged tells whether Verify found that in the newest backup. A
 // snapshot of it would have the damage as well, and what hangs on a lost block
-// can not even be removed: the kernel then refuses to make a snapshot of what it
+// cannot even be removed: the kernel then refuses to make a snapshot of what it
 // was removed from (Linux 6.18).
 func MetadataDamaged(newest *facts.Snapshot) bool {
 	return KnownDamaged(newest) && newest.Record.Verified.Metadata

@@ -78,7 +78,7 @@ func (v *View) Explain(err error) error {
 
 // BackupPath makes of what a user writes a clean path below the root of a
 // backup, "." for the root. A leading slash means the root of the backup. ".."
-// is taken by its letter, as cd does, and can not lead out.
+// is taken by its letter, as cd does, and cannot lead out.
 func BackupPath(path string) (string, error) {
 	switch {
 	case path == "":

@@ -85,7 +85,7 @@ func aclBeneath(dir *os.File, path string) []byte {
 
 // anySticky tells whether pick is true of the access ACL of any sticky
 // directory from root down: on the way to paths and below them, or everywhere
-// if there are none. Directories that can not be read do not count.
+// if there are none. Directories that cannot be read do not count.
 func anySticky(ctx context.Context, root *os.File, paths []string, pick func(path string, acl []byte) bool) (bool, error) {
 	var found atomic.Bool
 	look := func(dir *os.File, path string) error {

@@ -74,7 +74,7 @@ func verdict(r Report) error {
 	}
 	if n := r.NotVerified; n > 0 {
 		first := r.NotVerifiedFiles[0]
-		unsure = fail.Kindf(facts.ErrNotVerified, "%s not verified, as data without checksums can not be, the first: %q in %s", say.Plural(n, "file"), first.Path, first.Backup)
+		unsure = fail.Kindf(facts.ErrNotVerified, "%s not verified, as data without checksums cannot be, the first: %q in %s", say.Plural(n, "file"), first.Path, first.Backup)
 	}
 	return errors.Join(damaged, unread, unsure)
 }

@@ -111,7 +111,7 @@ func (r *backupReader) finish(f *readback.File) {
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // leaves the cache to those who need it
 }
 
-// fail counts something that can not be read.
+// fail counts something that cannot be read.
 func (r *backupReader) fail(err error) {
 	r.unread.Add(1)
 	r.run.addUnread(err)
@@ -145,7 +145,7 @@ func (r *backupReader) unreadable(dir *os.File, err error) error {
 	return nil
 }
 
-// enter opens a directory. What something is mounted on can not be read.
+// enter opens a directory. What something is mounted on cannot be read.
 func (r *backupReader) enter(dir *os.File, name string) (*os.File, error) {
 	sub, err := at.OpenBelow(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -258,7 +258,7 @@ func (r *backupReader) readChanged() error {
 	return nil
 }
 
-// holdInode is nil, without an error, for what can not be opened.
+// holdInode is nil, without an error, for what cannot be opened.
 func (r *backupReader) holdInode(inode uint64) (*readback.File, error) {
 	path, err := btrfs.InodePath(r.root, 0, inode)
 	if err != nil {

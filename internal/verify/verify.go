@@ -126,7 +126,7 @@ func (v *verifying) targets() (targets []facts.Snapshot, base *facts.Snapshot, e
 	return all[start:end], base, nil
 }
 
-// sortOut notes what became of those that can not be opened, of all if no backup
+// sortOut notes what became of those that cannot be opened, of all if no backup
 // was named, and returns the other targets.
 func (v *verifying) sortOut(targets []facts.Snapshot) []facts.Snapshot {
 	rest := slices.DeleteFunc(slices.Clone(targets), func(b facts.Snapshot) bool { return b.Unreadable != "" })
