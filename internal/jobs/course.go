@@ -54,7 +54,7 @@ func (c *course) backUp(t try, s seen, destErr error) {
 	if t.number == 1 && !c.DryRun {
 		c.Watcher.Starts(c.job)
 	}
-	v := c.step(Backup, func(v *Verdict) error { return c.backup(c.ctx, c.job, v) })
+	v := c.step(Backup, c.backup)
 	c.again = v.Err != nil && c.all.Err() == nil && unreachable(c.job, v.Err) && v.Ended.Before(t.until)
 	if c.again {
 		c.log(c.job).Warn("the source is out of reach, to be tried again", "err", v.Err, "until", t.until.Format(time.DateTime))
@@ -62,6 +62,24 @@ func (c *course) backUp(t try, s seen, destErr error) {
 	}
 	c.end(v)
 	c.rest(s, v.Err, v.Backup != nil && v.Backup.Skipped)
+}
+
+// backup makes a backup.
+func (c *course) backup(v *Verdict) (err error) {
+	j := c.job
+	if err := lower(j); err != nil {
+		return err
+	}
+	o := j.Backup
+	o.Bwlimit, o.Now = j.BwlimitAt(c.Now()), c.Now()
+	o.DryRun, o.Version, o.Logger = c.DryRun, c.Version, c.log(j)
+	o.Progress = func(p rsbtbackup.Progress) { c.Watcher.Transfers(j, p) }
+	o.BeforeSnapshot, o.AfterSnapshot = c.around(beforeSnapshot), c.around(afterSnapshot)
+	v.Backup, err = rsbtbackup.Backup(c.ctx, o)
+	if v.Backup.Skipped {
+		v.Reason = "nothing has changed since " + v.Backup.Base
+	}
+	return err
 }
 
 // rest runs the steps that follow a backup which ended with err, or was not made since the last one is fresh.

@@ -25,6 +25,12 @@ func (e *hookError) Is(target error) bool { return target == ErrHook }
 // hookTime is how long a hook may take where the config does not say.
 const hookTime = time.Hour
 
+// The moments within a backup. They have no verdict of their own: that one fails is a failure of the backup.
+const (
+	beforeSnapshot Step = "hooks.before-snapshot"
+	afterSnapshot  Step = "hooks.after-snapshot"
+)
+
 // afterStop is how long the hooks at the end may still take when the whole run is stopped.
 const afterStop = 5 * time.Second
 
@@ -39,6 +45,10 @@ func commands(h config.Hooks, moment Step) []config.Command {
 		return h.Failure
 	case FinallyHook:
 		return h.Finally
+	case beforeSnapshot:
+		return h.BeforeSnapshot
+	case afterSnapshot:
+		return h.AfterSnapshot
 	}
 	return nil
 }
@@ -54,7 +64,7 @@ func (c *course) hook(moment Step) bool {
 		return true
 	}
 	v := c.step(moment, func(*Verdict) error { return c.runHooks(moment, all) })
-	if v.Status == Failed && c.job.Hooks.OnFailure == "warn" {
+	if v.Status == Failed && c.warns() {
 		c.log(c.job).Warn("a hook failed", "step", moment, "err", v.Err)
 		v = Verdict{Job: v.Job, Step: v.Step, Status: OK, Reason: "failed, which is a warning only: " + v.Error, Started: v.Started, Ended: v.Ended}
 	}
@@ -62,9 +72,31 @@ func (c *course) hook(moment Step) bool {
 	return v.Err == nil
 }
 
+// warns tells that the failure of a hook is a warning only.
+func (c *course) warns() bool { return c.job.Hooks.OnFailure == "warn" }
+
+// around returns what a backup calls at a moment: nil where there is nothing to run.
+func (c *course) around(moment Step) func(context.Context) error {
+	all := commands(c.job.Hooks, moment)
+	if len(all) == 0 || c.DryRun {
+		return nil
+	}
+	return func(context.Context) error {
+		err := c.runHooks(moment, all)
+		if err != nil && c.warns() && c.all.Err() == nil {
+			c.log(c.job).Warn("a hook failed", "step", moment, "err", err)
+			return nil
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", moment, err)
+		}
+		return err
+	}
+}
+
 func (c *course) runHooks(moment Step, all []config.Command) error {
 	ctx, done := c.ctx, func() {}
-	if moment != BeforeHook {
+	if moment != BeforeHook && moment != beforeSnapshot {
 		ctx, done = outlive(c.all, afterStop)
 	}
 	defer done()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
@@ -43,6 +44,7 @@ func verdictOf(t *testing.T, r Result, s Step, status Status, text string) {
 // Which hooks run, in which order, and what they are told.
 func TestHooksAroundABackup(t *testing.T) {
 	n := newNight(t)
+	t.Setenv("TMPDIR", t.TempDir())
 	good, goodNotes := n.notes(n.job("good"))
 	bad, badNotes := n.notes(n.job("bad"))
 	bad.Backup.Source = "/nowhere"
@@ -213,4 +215,59 @@ func TestStoppedInAHook(t *testing.T) {
 	if _, err := os.Stat(n.src + "/failed"); err == nil || n.backups(j) != 0 {
 		t.Error("a job that was stopped has failed, or goes on")
 	}
+}
+
+// frozen makes the source of a job a subvolume, of which a snapshot is backed up.
+func (n *night) frozen(j config.Job) config.Job {
+	n.t.Helper()
+	disk, err := os.Open(n.disk)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer disk.Close()
+	j.Backup.Source, j.Backup.SnapshotSource = filepath.Join(n.disk, j.Name+".src"), true
+	if err := btrfs.CreateSubvolume(disk, j.Name+".src"); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.WriteFile(j.Backup.Source+"/f", []byte("before\n"), 0o644); err != nil {
+		n.t.Fatal(err)
+	}
+	return j
+}
+
+// The hooks around the instant of a snapshot: what the first writes is in the backup, what the second writes is not. The
+// second runs also if the first has failed, or the run is stopped in it, so that what was stopped goes on.
+func TestHooksAroundASnapshot(t *testing.T) {
+	n := newNight(t)
+	good, bad, late, warns, dry := n.frozen(n.job("good")), n.frozen(n.job("bad")), n.frozen(n.job("late")), n.frozen(n.job("warns")), n.frozen(n.job("dry"))
+	write := func(j config.Job, text string) []config.Command {
+		return sh("echo $RSBTBACKUP_HOOK " + text + " >>" + j.Backup.Source + "/f")
+	}
+	good.Hooks = config.Hooks{BeforeSnapshot: write(good, ""), AfterSnapshot: write(good, "")}
+	bad.Hooks = config.Hooks{BeforeSnapshot: sh("echo locked; exit 3"), AfterSnapshot: write(bad, "")}
+	late.Hooks = config.Hooks{AfterSnapshot: sh("exit 4")}
+	warns.Hooks = config.Hooks{BeforeSnapshot: sh("exit 3"), AfterSnapshot: sh("exit 3"), OnFailure: "warn"}
+	results := n.run(t.Context(), Options{}, good, bad, late, warns)
+	want(t, results[0], OK, "")
+	want(t, results[1], Failed, "hooks.before-snapshot: /bin/sh: exit status 3: locked")
+	want(t, results[2], Failed, "hooks.after-snapshot: /bin/sh: exit status 4")
+	want(t, results[3], OK, "")
+	for i, backups := range []int{1, 0, 0, 1} {
+		r := results[i]
+		v, _ := r.Find(Backup)
+		if n.backups(r.Job) != backups || (v.Status == Failed) != errors.Is(v.Err, ErrHook) {
+			t.Errorf("%s: %d backups, %v", r.Job.Name, n.backups(r.Job), v.Err)
+		}
+	}
+	for file, want := range map[string]string{
+		good.Backup.Dest + "/cur/f": "before\nbefore-snapshot\n",
+		good.Backup.Source + "/f":   "before\nbefore-snapshot\nafter-snapshot\n",
+		bad.Backup.Source + "/f":    "before\nafter-snapshot\n",
+	} {
+		if text, err := os.ReadFile(file); err != nil || string(text) != want {
+			t.Errorf("%s: %q, %v", file, text, err)
+		}
+	}
+	dry.Hooks = config.Hooks{BeforeSnapshot: sh("exit 1"), AfterSnapshot: sh("exit 1")}
+	want(t, n.run(t.Context(), Options{DryRun: true}, dry)[0], OK, "")
 }

@@ -100,18 +100,3 @@ func (r runner) verify(ctx context.Context, j config.Job, v *Verdict) (err error
 	})
 	return err
 }
-
-func (r runner) backup(ctx context.Context, j config.Job, v *Verdict) (err error) {
-	if err := lower(j); err != nil {
-		return err
-	}
-	o := j.Backup
-	o.Bwlimit, o.Now = j.BwlimitAt(r.Now()), r.Now()
-	o.DryRun, o.Version, o.Logger = r.DryRun, r.Version, r.log(j)
-	o.Progress = func(p rsbtbackup.Progress) { r.Watcher.Transfers(j, p) }
-	v.Backup, err = rsbtbackup.Backup(ctx, o)
-	if v.Backup.Skipped {
-		v.Reason = "nothing has changed since " + v.Backup.Base
-	}
-	return err
-}
