@@ -38,9 +38,6 @@ func (f configFlag) load(u *ui) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if problems := c.Unsupported(); len(problems) > 0 {
-		return nil, problems
-	}
 	for _, w := range c.Warnings {
 		u.log.Warn(w.String(), "mend", w.Hint)
 	}

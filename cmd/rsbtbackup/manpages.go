@@ -121,9 +121,6 @@ func configPage(date time.Time) string {
 
 func writeKeys(p *manual.Page, keys []config.Key) {
 	for _, k := range keys {
-		if k.Later {
-			continue
-		}
 		texts := []string{k.Doc}
 		if len(k.Enum) > 0 {
 			texts[0] += " One of: " + strings.Join(k.Enum, ", ") + "."

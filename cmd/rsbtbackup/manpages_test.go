@@ -41,8 +41,8 @@ func TestPagesAreWhole(t *testing.T) {
 	}
 	page = configPage(time.Unix(0, 0))
 	for _, k := range slices.Concat(config.Keys(), config.GlobalKeys()) {
-		if strings.Contains(page, strings.ReplaceAll(".TP\n\\fB"+k.Name+"\\fR\n", "-", `\-`)) == k.Later {
-			t.Errorf("key %s: later %v", k.Name, k.Later)
+		if !strings.Contains(page, strings.ReplaceAll(".TP\n\\fB"+k.Name+"\\fR\n", "-", `\-`)) {
+			t.Errorf("there is no key %s", k.Name)
 		}
 	}
 }
