@@ -136,6 +136,7 @@ func TestBadInput(t *testing.T) {
 		{"a template of what there is not", good + "http.n.url = 'https://x.y'\nhttp.n.body = '{{.Jobs}}'\n", []string{"can't evaluate field Jobs"}},
 		{"a header that cannot be", good + "http.n.url = 'https://x.y'\nhttp.n.headers.'a b' = 'x'\n", []string{"c.toml:5: http.n.headers.a b: it cannot be a header"}},
 		{"a header of two lines", good + "http.n.url = 'https://x.y'\nhttp.n.headers.a = \"x\\ny\"\n", []string{"c.toml:5: http.n.headers.a: it cannot be a header"}},
+		{"a hook for a moment that does not come", good + "hooks.after-snapshot = ['/bin/true']\n", []string{"c.toml:4: hooks.after-snapshot: it needs snapshot-source = true: without a snapshot of the source there is no such moment"}},
 		{"a relative secret", good + "ping.url = 'file:secret'\n", []string{"c.toml:4: ping.url: want file: and an absolute path"}},
 		{"a relative state directory", "[run]\nstate = 'x'\n" + good, []string{`c.toml:2: run.state: "x": want an absolute path`}},
 	} {

@@ -15,15 +15,12 @@ func Example() string {
 		"# stand as verify.every in [defaults], or as every in [defaults.verify].\n")
 	b.WriteString("\n[defaults]\n")
 	for _, k := range Keys() {
-		if !k.JobOnly && !k.Later {
+		if !k.JobOnly {
 			b.WriteString(k.commented(example(k.Name)))
 		}
 	}
 	last := ""
 	for _, k := range GlobalKeys() {
-		if k.Later {
-			continue
-		}
 		table, name, _ := strings.Cut(k.Name, ".")
 		if table != last {
 			fmt.Fprintf(&b, "\n[%s]\n", table)

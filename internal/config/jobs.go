@@ -6,7 +6,6 @@ import (
 	"errors"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -166,6 +165,14 @@ func checkJob(j Job, sources []string) *keyError {
 	case policy.Validate() != nil && !policy.IsEmpty():
 		return &keyError{"keep-last", policy.Validate()}
 	}
+	h := j.Hooks
+	if len(h.BeforeSnapshot)+len(h.AfterSnapshot) > 0 && !j.Backup.SnapshotSource && !j.Backup.SnapshotNested {
+		key := "hooks.before-snapshot"
+		if len(h.BeforeSnapshot) == 0 {
+			key = "hooks.after-snapshot"
+		}
+		return &keyError{key, errors.New("it needs snapshot-source = true: without a snapshot of the source there is no such moment")}
+	}
 	return checkTelling(j)
 }
 
@@ -184,23 +191,6 @@ func (a *assembler) checkJobs() {
 		dests[j.Backup.Dest] = j
 	}
 	a.checkTargets(dests)
-}
-
-// Unsupported are the values of keys that nothing acts on yet. A backup without the hook before it may be worth nothing,
-// so they are no warning.
-func (c *Config) Unsupported() Problems {
-	values := slices.Clone(c.Values)
-	for _, j := range c.Jobs {
-		values = append(values, j.Values...)
-	}
-	keys := newKeyTable(slices.Concat(Keys(), GlobalKeys()))
-	var problems Problems
-	for _, v := range values {
-		if k, _, ok := keys.find(strings.Split(v.Key, ".")); ok && k.Later {
-			problems = append(problems, Problem{File: v.From[0].File, Line: v.From[0].Line, Text: v.Key + ": this version of rsbtbackup cannot do that yet"})
-		}
-	}
-	return problems.sorted(c.Files)
 }
 
 // Select returns the jobs of the names, each of a job or of a table, in the order of the config and each once.

@@ -23,9 +23,6 @@ type Key struct {
 	Adds bool
 	// Runs: it can make a program run.
 	Runs bool
-	// Later: nothing acts on it yet. It is read, but what uses the config refuses it (see Unsupported), and it is neither
-	// in the example nor in the schema.
-	Later bool
 
 	set       func(j *Job, name string, v any)
 	setGlobal func(c *Config, v any) // of [run] and [metrics]
@@ -243,7 +240,7 @@ func ionices() []string {
 
 func hookKeys() []Key {
 	hook := func(name, doc string, set func(h *Hooks, c []Command)) Key {
-		return Key{Later: strings.HasSuffix(name, "-snapshot"), Name: "hooks." + name, Kind: Program, Runs: true, Example: `["/usr/local/bin/dump-database", "--all"]`, Doc: doc,
+		return Key{Name: "hooks." + name, Kind: Program, Runs: true, Example: `["/usr/local/bin/dump-database", "--all"]`, Doc: doc,
 			set: to(func(j *Job, v []Command) { set(&j.Hooks, v) })}
 	}
 	return []Key{
@@ -251,8 +248,8 @@ func hookKeys() []Key {
 		hook("after", "To run when all steps of the job went well.", func(h *Hooks, c []Command) { h.After = c }),
 		hook("failure", "To run when a step failed, or the backup is incomplete.", func(h *Hooks, c []Command) { h.Failure = c }),
 		hook("finally", "To run at the end, whatever happened, and after each try where the source is tried again.", func(h *Hooks, c []Command) { h.Finally = c }),
-		hook("before-snapshot", "To run right before a snapshot of the source is made.", func(h *Hooks, c []Command) { h.BeforeSnapshot = c }),
-		hook("after-snapshot", "To run as soon as it is made.", func(h *Hooks, c []Command) { h.AfterSnapshot = c }),
+		hook("before-snapshot", "To run right before a snapshot of the source is made (snapshot-source).", func(h *Hooks, c []Command) { h.BeforeSnapshot = c }),
+		hook("after-snapshot", "To run as soon as it is made, and when it could not be: what before-snapshot has stopped is to go on.", func(h *Hooks, c []Command) { h.AfterSnapshot = c }),
 		{Name: "hooks.timeout", Kind: Time, Example: `"10m"`,
 			Doc: "How long each of them may take (1h). Then it is ended, with all it has started.",
 			set: to(func(j *Job, v time.Duration) { j.Hooks.Timeout = v })},

@@ -12,7 +12,7 @@ func Schema() map[string]any {
 	scope := func(kind string) map[string]any {
 		s := object()
 		for _, k := range Keys() {
-			if !k.Later && (kind == jobTable || !k.JobOnly) {
+			if kind == jobTable || !k.JobOnly {
 				s.put(strings.Split(k.Name, "."), k.schema())
 			}
 		}
@@ -24,9 +24,7 @@ func Schema() map[string]any {
 	all.put([]string{includeKey}, described(listOf(map[string]any{"type": "string", "minLength": 1}),
 		"Further files, or patterns of their names, relative to this one."))
 	for _, k := range GlobalKeys() {
-		if !k.Later {
-			all.put(strings.Split(k.Name, "."), k.schema())
-		}
+		all.put(strings.Split(k.Name, "."), k.schema())
 	}
 	all.put([]string{defaultsTable}, described(scope(defaultsTable), "Values for every job."))
 	all.put([]string{groupTable, "*"}, described(scope(groupTable), "Values for the jobs that name the group."))

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/pelletier/go-toml/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -86,9 +85,6 @@ func valid(t *testing.T, text string) error {
 // unknown name is wrong for both.
 func TestSchemaAgreesWithTheDecoder(t *testing.T) {
 	for _, k := range Keys() {
-		if k.Later {
-			continue
-		}
 		name := example(k.Name)
 		var text strings.Builder
 		text.WriteString("[job.a]\n" + name + " = " + k.Example + "\n")
@@ -105,6 +101,9 @@ func TestSchemaAgreesWithTheDecoder(t *testing.T) {
 		}
 		if name == "keep-min" || name == "prune" {
 			text.WriteString("min-free = '5G'\n")
+		}
+		if strings.HasPrefix(name, "hooks.") && strings.HasSuffix(name, "-snapshot") {
+			text.WriteString("snapshot-source = true\n")
 		}
 		if name == "group" {
 			text.WriteString("[group.web1]\n")
@@ -148,20 +147,6 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 }
 
-func TestUnsupported(t *testing.T) {
-	c := load(t, "[metrics]\ntextfile = '/m'\n"+good+"exclude = 'x'\nhooks.before-snapshot = ['/bin/x']\nhttp.n.url = 'https://x.y'\n[job.b]\nsource = '/b'\ndest = '/b/b'\n")
-	var lines []int
-	for _, p := range c.Unsupported() {
-		lines = append(lines, p.Line)
-	}
-	if diff := cmp.Diff([]int{7}, lines); diff != "" {
-		t.Error(diff)
-	}
-	if got := load(t, Example()).Unsupported(); len(got) > 0 {
-		t.Errorf("the example: %v", got)
-	}
-}
-
 var commentedKey = regexp.MustCompile(`(?m)^#(\S+ = )`)
 
 func TestExample(t *testing.T) {
@@ -175,7 +160,7 @@ func TestExample(t *testing.T) {
 	}
 	for _, k := range append(Keys(), GlobalKeys()...) {
 		_, name, _ := strings.Cut(k.Name, ".")
-		if !k.JobOnly && !k.Later && !strings.Contains(Example(), "#"+example(k.Name)+" = ") && !strings.Contains(Example(), "#"+name+" = ") {
+		if !k.JobOnly && !strings.Contains(Example(), "#"+example(k.Name)+" = ") && !strings.Contains(Example(), "#"+name+" = ") {
 			t.Errorf("%s is not in it", k.Name)
 		}
 	}
