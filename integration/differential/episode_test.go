@@ -38,6 +38,7 @@ func modes() []mode {
 	pure := []mode{
 		{"in place", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Scan = rsbtbackup.ScanFull }},
 		{"walk", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Scan = rsbtbackup.ScanWalk }},
+		{"generation", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Scan = rsbtbackup.ScanAuto }}, // of a btrfs source
 		{"whole files", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.WholeFiles = true }},
 		{"checksum", func(o *rsbtbackup.BackupOptions, _ *rand.Rand) { o.Checksum = true }},
 	}
@@ -72,7 +73,9 @@ type destination struct {
 	stream uint64 // of dice that belong to it alone
 	kept   []kept
 	last   time.Duration // of the last whole run
-	walked int           // how many runs asked rsync about what a walk had found
+	// How many runs asked rsync about what a walk had found, and how many asked btrfs.
+	walked, asked int
+	renamed       int // by all of them
 }
 
 // A kept is one backup and what it has to be equal to for ever.
@@ -88,7 +91,7 @@ type expected struct {
 
 // A tally is what a test has seen.
 type tally struct {
-	rounds, backups, walked, interrupted, reread, wrongNames, wrongBytes atomic.Int64
+	rounds, backups, walked, asked, renamed, interrupted, reread, wrongNames, wrongBytes atomic.Int64
 }
 
 func newEpisode(t *testing.T, seed uint64, sum *tally) *episode {
@@ -214,7 +217,9 @@ func (e *episode) backup() {
 		e.tally.backups.Add(int64(len(d.kept) - e.counted[d]))
 		e.counted[d] = len(d.kept)
 		e.tally.walked.Add(int64(d.walked))
-		d.walked = 0
+		e.tally.asked.Add(int64(d.asked))
+		e.tally.renamed.Add(int64(d.renamed))
+		d.walked, d.asked, d.renamed = 0, 0, 0
 	}
 }
 
@@ -291,9 +296,13 @@ func (d *destination) backup(round int, source string, want expected) error {
 		return fmt.Errorf("the walk missed %d changes: see the log of %s", report.Scan.Missed, d.path)
 	}
 	d.last = time.Since(began)
-	if d.mode.name == "walk" && report.Scan.Mode == rsbtbackup.ScanWalk {
+	switch report.Scan.Mode {
+	case rsbtbackup.ScanWalk:
 		d.walked++
+	case rsbtbackup.ScanGeneration:
+		d.asked++
 	}
+	d.renamed += report.Scan.Renamed
 	d.kept = append(d.kept, kept{report.Name, want})
 	return nil
 }

@@ -1,0 +1,155 @@
+package scan
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// told are generations that say of the subvolume ef53-1 that these inodes, and directories, are newer.
+func told(changed map[uint64]bool, dirs ...uint64) *Generations {
+	s := &subvolume{changed: changed, dirs: map[uint64]bool{}}
+	for _, inode := range dirs {
+		s.dirs[inode] = true
+	}
+	return &Generations{met: map[string]*subvolume{"ef53-1": s}}
+}
+
+// asked compares as a walk does that asks g, and returns what it read besides, the list and the new catalog.
+func asked(t *testing.T, g *Generations, trust bool, old, now []Dir, unsettled ...Unsettled) (read []string, c *comparer, catalog []Dir) {
+	t.Helper()
+	data := encode(t, old, unsettled...)
+	known, err := NewReader(bytes.NewReader(data), int64(len(data)))
+	must(t, err)
+	var file bytes.Buffer
+	c, err = newComparer(known, NewWriter(&file, testHeader()))
+	must(t, err)
+	c.gens, c.trust, c.racy, c.now = g, trust, racy, testHeader().Started
+	find := func(path string, _ Entry) (Dir, error) {
+		read = append(read, path)
+		return now[slices.IndexFunc(now, func(d Dir) bool { return d.Path == path })], nil
+	}
+	c.read = find
+	tasks := []*task{newTask(".", testHeader().Root, c.top(testHeader()))}
+	for len(tasks) > 0 {
+		next := tasks[len(tasks)-1]
+		tasks = tasks[:len(tasks)-1]
+		if !next.done {
+			next.dir, _ = find(next.path, next.seen)
+		}
+		d, marks, err := c.show(next.dir, next.seen, next.mark)
+		must(t, err)
+		var below []*task
+		for _, e := range d.Entries {
+			if e.isOpen() {
+				below = append(below, newTask(join(d.Path, e.Name), e, marks[len(below)]))
+			}
+		}
+		slices.Reverse(below)
+		tasks = append(tasks, below...)
+	}
+	must(t, c.rest())
+	_, err = c.to.Finish(nil)
+	must(t, err)
+	again, err := NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
+	must(t, err)
+	return read, c, readAll(t, again)
+}
+
+func TestFieldWhatGenerationsTell(t *testing.T) {
+	d := func(path string, entries ...Entry) Dir { return Dir{Path: path, Entries: entries} }
+	racing := func(e *Entry) { e.Change = testHeader().Started }
+	old := []Dir{d(".", of("a/", 10), of("b/", 20), of("f", 3)), d("a", of("g", 11), of("s/", 12)), d("a/s", of("h", 13)), d("b", of("i", 21))}
+	changed := func(dir int, entry int, do func(e *Entry)) []Dir {
+		var all []Dir
+		for _, one := range old {
+			all = append(all, Dir{Path: one.Path, Entries: slices.Clone(one.Entries)})
+		}
+		do(&all[dir].Entries[entry])
+		return all
+	}
+	const root = 2
+	for name, tt := range map[string]struct {
+		g         *Generations
+		old, now  []Dir
+		unsettled []Unsettled
+		read      []string // not what its turn has come to without the catalog
+		list      List
+	}{
+		"nothing":                       {g: told(nil), now: old},
+		"nobody asked":                  {g: nil, now: old, read: []string{".", "a", "a/s", "b"}},
+		"another subvolume":             {g: &Generations{met: map[string]*subvolume{"x": {}}}, now: old, read: []string{".", "a", "a/s", "b"}},
+		"one of which nothing is known": {g: &Generations{met: map[string]*subvolume{"ef53-1": {unknown: true}}}, now: old, read: []string{".", "a", "a/s", "b"}},
+		"a file":                        {g: told(map[uint64]bool{13: false}, 13, 12), now: changed(2, 0, larger), read: []string{"a/s"}, list: List{Dirs: []string{"a/s"}}},
+		"a file that was read":          {g: told(map[uint64]bool{13: false}, 13, 12), now: old, read: []string{"a/s"}},
+		"data under an old time":        {g: told(map[uint64]bool{13: true}, 13, 12), now: old, read: []string{"a/s"}, list: List{Dirs: []string{"a/s"}, Doubtful: []string{"a/s/h"}}},
+		"a directory":                   {g: told(map[uint64]bool{12: false}, 12, 10), now: changed(1, 1, touched), read: []string{"a", "a/s"}, list: List{Dirs: []string{"a/s"}}},
+		"the root":                      {g: told(map[uint64]bool{root: false}, root), now: old, read: []string{"."}},
+		"unsettled":                     {g: told(nil), now: old, unsettled: []Unsettled{{Path: "b"}}, read: []string{"b"}, list: List{Dirs: []string{"b"}}},
+		"unsettled, with all below":     {g: told(nil), now: old, unsettled: []Unsettled{{Path: "a", Deep: true}}, read: []string{"a", "a/s"}, list: List{Fresh: []string{"a", "a/s"}}},
+		"just changed, and not again":   {g: told(nil), old: changed(3, 0, racing), now: changed(3, 0, racing)},
+		"just changed, and touched":     {g: told(map[uint64]bool{21: false}, 21, 20), old: changed(3, 0, racing), now: changed(3, 0, racing), read: []string{"b"}, list: List{Dirs: []string{"b"}, Doubtful: []string{"b/i"}}},
+		"what is not entered": {
+			g: told(nil), old: []Dir{d(".", of("a/", 10)), d("a", of("m/", 5, shut))}, now: []Dir{d(".", of("a/", 10)), d("a", of("m/", 5, shut, touched))},
+			read: []string{"a"}, list: List{Dirs: []string{"a"}},
+		},
+		"another filesystem": {
+			g: told(nil), old: []Dir{d(".", of("a/", 10)), d("a", of("m/", 5, elsewhere)), d("a/m")}, now: []Dir{d(".", of("a/", 10)), d("a", of("m/", 5, elsewhere, touched)), d("a/m")},
+			read: []string{"a", "a/m"}, list: List{Dirs: []string{"a/m"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.old == nil {
+				tt.old = old
+			}
+			read, c, catalog := asked(t, tt.g, true, tt.old, tt.now, tt.unsettled...)
+			if diff := cmp.Diff(tt.read, read); diff != "" {
+				t.Errorf("read:\n%s", diff)
+			}
+			list := c.list.list()
+			list.Looked, list.Listed = 0, 0
+			if diff := cmp.Diff(tt.list, list); diff != "" {
+				t.Errorf("list:\n%s", diff)
+			}
+			if !reflect.DeepEqual(catalog, tt.now) {
+				t.Errorf("the catalog says %+v", catalog)
+			}
+			if len(c.missed) > 0 {
+				t.Errorf("missed %q", c.missed)
+			}
+		})
+	}
+}
+
+// A walk that reads everything notices what generations had not told.
+func TestFieldWhatGenerationsDoNotTell(t *testing.T) {
+	d := func(path string, entries ...Entry) Dir { return Dir{Path: path, Entries: entries} }
+	old := []Dir{d(".", of("a/", 10), of("b/", 20)), d("a", of("g", 11)), d("b", of("h", 21), of("i", 22))}
+	gone := []Dir{d(".", of("a/", 10), of("b/", 20)), d("a", of("g", 11)), d("b", of("i", 22))}
+	other := []Dir{d(".", of("a/", 10), of("b/", 20)), d("a", of("g", 11, touched)), d("b", of("h", 21), of("i", 22))}
+	later := func(e *Entry) { e.Change = Time{testHeader().Started.Sec + 1, 0} }
+	meanwhile := []Dir{d(".", of("a/", 10), of("b/", 20)), d("a", of("g", 11, later)), d("b", of("h", 21), of("i", 22))}
+	for name, tt := range map[string]struct {
+		g      *Generations
+		now    []Dir
+		missed []string
+	}{
+		"nothing":            {told(nil), old, nil},
+		"a change":           {told(nil), other, []string{"a"}},
+		"a name that went":   {told(nil), gone, []string{"b"}},
+		"it was told":        {told(nil, 10), other, nil},
+		"it came meanwhile":  {told(nil), meanwhile, nil},
+		"it went meanwhile":  {told(nil), []Dir{d(".", of("a/", 10), of("b/", 20, later)), old[1], d("b", of("i", 22))}, nil},
+		"nobody could tell":  {nil, other, nil},
+		"nothing was known ": {&Generations{met: map[string]*subvolume{"ef53-1": {unknown: true}}}, other, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, c, _ := asked(t, tt.g, false, old, tt.now); !slices.Equal(c.missed, tt.missed) {
+				t.Errorf("missed %q, want %q", c.missed, tt.missed)
+			}
+		})
+	}
+}
