@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -79,10 +80,10 @@ func (s State) add(r Result) State {
 	if s.Dest == next.Dest {
 		maps.Copy(next.Steps, s.Steps)
 	}
-	if ran(r) {
-		// What hooks did is of one run only: the next one may have others, or none.
-		maps.DeleteFunc(next.Steps, func(s Step, _ StepState) bool { return s.isHook() })
-	}
+	// What hooks did is of one run only: the next one may have others, or none. So are steps that the config has no more:
+	// nothing will ever mend their last failure.
+	begun := ran(r)
+	maps.DeleteFunc(next.Steps, func(s Step, _ StepState) bool { return s.isHook() && begun || !has(r.Job, s) })
 	if next.Newest, next.Free, next.Total = s.Newest, s.Free, s.Total; s.Dest != next.Dest {
 		next.Newest, next.Free, next.Total = time.Time{}, 0, 0
 	}
@@ -103,6 +104,24 @@ func (s State) add(r Result) State {
 		next.Steps[v.Step] = st.count(v)
 	}
 	return next
+}
+
+// has tells whether a job may have a step, by the config.
+func has(j config.Job, s Step) bool {
+	switch s {
+	case Prune:
+		return j.Prunes()
+	case Verify:
+		return !j.Verify.Every.Never()
+	case Against:
+		return !j.Verify.Every.Never() && j.Verify.Against
+	case Check:
+		return !j.Check.Every.Never()
+	}
+	if !strings.HasPrefix(string(s), string(copyStep(""))) {
+		return true
+	}
+	return slices.ContainsFunc(j.Copies, func(c config.Copy) bool { return s == copyStep(c.Name) })
 }
 
 // ran tells whether a job did anything that its hooks belong to.

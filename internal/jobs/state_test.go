@@ -9,6 +9,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 func job(name string) config.Job {
@@ -20,7 +21,9 @@ func result(minutes int, verdicts ...Verdict) Result {
 	for i := range verdicts {
 		verdicts[i].Ended = at
 	}
-	return Result{Job: job("a"), Verdicts: verdicts, Started: at.Add(-time.Minute), Ended: at}
+	j := job("a")
+	j.Prune.Policy.Last = 1
+	return Result{Job: j, Verdicts: verdicts, Started: at.Add(-time.Minute), Ended: at}
 }
 
 func TestOnlySuccessMovesTheStateOn(t *testing.T) {
@@ -45,6 +48,55 @@ func TestOnlySuccessMovesTheStateOn(t *testing.T) {
 	moved.Job.Backup.Dest = "/elsewhere"
 	if s := s.add(moved); len(s.Steps) != 1 {
 		t.Errorf("another dest: %+v", s)
+	}
+}
+
+// What the config has no more is forgotten, as it can never succeed again.
+func TestStepsThatAreGone(t *testing.T) {
+	r := result(0)
+	r.Job.Copies = []config.Copy{{Name: "usb"}, {Name: "off"}}
+	r.Job.Verify = config.Verify{Every: config.Every{Always: true}, Against: true}
+	r.Job.Check.Every.Always = true
+	var all []Step
+	for _, s := range []Step{Backup, Prune, Verify, Against, Check, copyStep("usb"), copyStep("off"), BeforeHook} {
+		r.Verdicts = append(r.Verdicts, Verdict{Step: s, Status: Failed, Error: "no", Ended: noon})
+		all = append(all, s)
+	}
+	before := State{}.add(r)
+	for _, s := range all {
+		if !before.Steps[s].failing() {
+			t.Errorf("%s is not failing", s)
+		}
+	}
+	gone := result(1, Verdict{Step: Backup, Status: OK})
+	gone.Job.Prune.Policy.Last, gone.Job.Copies = 0, []config.Copy{{Name: "off"}}
+	if after := before.add(gone); len(after.Steps) != 2 || after.Steps[Backup].failing() || !after.Steps[copyStep("off")].failing() {
+		t.Errorf("%+v", after)
+	}
+	// A run that was stopped before it did anything tells nothing of hooks.
+	stopped := result(1, Verdict{Step: Backup, Status: Stopped})
+	if after := before.add(stopped); !after.Steps[BeforeHook].failing() {
+		t.Errorf("%+v", after)
+	}
+}
+
+func TestFiguresOfAState(t *testing.T) {
+	added := uint64(7)
+	report := &rsbtbackup.Report{Name: "n", AddedBytes: &added, Stats: &rsyncexec.Stats{TotalSize: 5, Files: 3}}
+	s := State{}.add(result(0, Verdict{Step: Backup, Status: OK, Backup: report, Started: noon.Add(-time.Second)}))
+	s = s.see(&rsbtbackup.Listing{Free: 1, Total: 2, Backups: []rsbtbackup.Snapshot{{Time: noon, Status: rsbtbackup.Complete}}})
+	failed := result(1, Verdict{Step: Backup, Status: Failed, Exit: 12, Backup: &rsbtbackup.Report{Stats: &rsyncexec.Stats{}}})
+	for _, s := range []State{s, s.add(failed)} {
+		if b := s.Steps[Backup]; *b.Bytes != 5 || *b.Files != 3 || *b.Added != 7 || s.Free != 1 || s.Total != 2 || !s.Newest.Equal(noon) {
+			t.Errorf("%+v", s)
+		}
+	}
+	if b := s.Steps[Backup]; b.Took != time.Second || b.Exit != 0 || s.add(failed).Steps[Backup].Exit != 12 {
+		t.Errorf("%+v", b)
+	}
+	failed.Job.Backup.Dest = "/elsewhere"
+	if s := s.add(failed); s.Free != 0 || !s.Newest.IsZero() || s.Steps[Backup].Bytes != nil {
+		t.Errorf("of another dest: %+v", s)
 	}
 }
 
