@@ -51,6 +51,7 @@ const (
 	manual  = "internal/manual"
 	shares  = "internal/share"
 	runsOn  = "internal/machine"
+	doctors = "internal/doctor"
 
 	layoutFile = "internal/store/layout.go"
 )
@@ -59,6 +60,7 @@ const (
 // floors, as far as mayImport says; never one beside it, or above.
 var floors = [][]string{
 	{command},
+	{doctors},
 	{tells, figures},
 	{jobRuns, imports, shares, timing},
 	{units, manual},
@@ -83,7 +85,7 @@ var floors = [][]string{
 // here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
 // library takes as it is.
 var mayImport = map[string][]string{
-	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing, manual, runsOn},
+	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing, manual, runsOn, doctors},
 	timing:              {units},
 	units:               {configs},
 	manual:              {},
@@ -94,6 +96,7 @@ var mayImport = map[string][]string{
 	figures:             {configs, jobRuns},
 	hooks:               {},
 	runsOn:              {},
+	doctors:             {".", configs, tells},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
 	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan", "internal/rename", "internal/changed", "internal/freeze"},

@@ -42,7 +42,20 @@ func FindRsync(ctx context.Context, program string) (path, version string, err e
 // of o. Nothing is transferred; it needs no DEST. Errors match ErrSource, ErrUsage, ErrRsyncNotFound, ErrRsyncTooOld, or
 // context.Cause(ctx).
 func TrySource(ctx context.Context, o BackupOptions) error {
-	return source.Try(ctx, o.Source, rsyncexec.Options{
+	_, err := ReachSource(ctx, o)
+	return err
+}
+
+// ReachSource is TrySource, and tells which version of rsync's protocol both ends have agreed on; 0 where there is no
+// other end, or it was not reached. The rsync before 3.1, whose times are whole seconds, has 30.
+func ReachSource(ctx context.Context, o BackupOptions) (protocol int, err error) {
+	err = source.Try(ctx, o.Source, rsyncexec.Options{
 		Program: o.RsyncProgram, Rsh: o.Rsh, Timeout: o.Timeout, Extra: o.RsyncArgs,
+		Protocol: true, Line: func(_, line string) {
+			if version, ok := rsyncexec.ParseProtocol(line); ok {
+				protocol = version
+			}
+		},
 	})
+	return protocol, err
 }

@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/doctor"
 )
 
 type configCommand struct {
@@ -141,7 +141,10 @@ type tryObject struct {
 func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
 	var failed []error
 	for _, j := range jobs {
-		for _, o := range []tryObject{trySource(ctx, j), tryDest(ctx, j)} {
+		for _, o := range []tryObject{
+			tried(j, "source "+j.Backup.Source, append(doctor.Program(ctx, j), doctor.Source(ctx, j, doctor.Options{Root: os.Geteuid() == 0})...)),
+			tried(j, "dest "+j.Backup.Dest, doctor.Dest(ctx, j)[:1]),
+		} {
 			if o.OK {
 				u.result(fmt.Sprintf("ok    %s: %s", j.Name, o.What))
 			} else {
@@ -168,30 +171,16 @@ func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
 	return worst
 }
 
-// tryTime is how long reaching a source may take.
-const tryTime = 30 * time.Second
-
-func tried(j config.Job, what string, err error, hint string) tryObject {
-	o := tryObject{Type: "try", Job: j.Name, What: what, OK: err == nil, Exit: exitCode(err)}
-	if err != nil {
-		o.Error, o.Hint = oneLine(err), hint
+// tried is what one end of a job came to: its first failure, if there is one.
+func tried(j config.Job, what string, findings []doctor.Finding) tryObject {
+	o := tryObject{Type: "try", Job: j.Name, What: what, OK: true}
+	for _, f := range findings {
+		if f.Level == doctor.Failed {
+			o.OK, o.Exit, o.Error, o.Hint = false, max(exitCode(f.Err), exitFailed), oneLine(f.Err), mend(f)
+			break
+		}
 	}
 	return o
-}
-
-func trySource(ctx context.Context, j config.Job) tryObject {
-	ctx, cancel := context.WithTimeout(ctx, tryTime)
-	defer cancel()
-	return tried(j, "source "+j.Backup.Source, rsbtbackup.TrySource(ctx, j.Backup), "")
-}
-
-func tryDest(ctx context.Context, j config.Job) tryObject {
-	_, err := rsbtbackup.List(ctx, j.Backup.Dest)
-	hint := ""
-	if errors.Is(err, rsbtbackup.ErrNotInitialized) {
-		hint = "to prepare it: " + quoteAll("rsbtbackup", "init", j.Backup.Dest)
-	}
-	return tried(j, "dest "+j.Backup.Dest, err, hint)
 }
 
 type configShowCommand struct {

@@ -38,6 +38,7 @@ type grammar struct {
 
 	Run      runCommand      `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`
 	Status   statusCommand   `cmd:"" help:"Show how each job of the config stands."`
+	Doctor   doctorCommand   `cmd:"" help:"Try each step of a job, and say what mends the one that fails."`
 	Schedule scheduleCommand `cmd:"" help:"Make the timer that runs jobs of the config."`
 	Config   configCommand   `cmd:"" help:"Check, show or begin a config of many jobs."`
 	Version  versionCommand  `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`

@@ -62,27 +62,34 @@ EXAMPLE:
 func (*runCommand) changesDest() {}
 
 // Validate is called by kong.
-func (c *runCommand) Validate() error {
+func (c *runCommand) Validate() error { return oneWay(c.Jobs, c.All, c.Group) }
+
+func (c *runCommand) pick(read *config.Config) ([]config.Job, error) {
+	return pickJobs(read, c.Jobs, c.All, c.Group)
+}
+
+// oneWay refuses no jobs, and two ways to say which.
+func oneWay(names []string, all bool, group string) error {
 	ways := 0
-	for _, way := range []bool{len(c.Jobs) > 0, c.All, c.Group != ""} {
+	for _, way := range []bool{len(names) > 0, all, group != ""} {
 		if way {
 			ways++
 		}
 	}
 	if ways != 1 {
-		return errors.New("say which jobs: their names, --all or --group=GROUP")
+		return errors.New("say which jobs: their names, --all or --group=NAME")
 	}
 	return nil
 }
 
-func (c *runCommand) pick(read *config.Config) ([]config.Job, error) {
+func pickJobs(read *config.Config, names []string, all bool, group string) ([]config.Job, error) {
 	switch {
-	case c.All:
+	case all:
 		return read.Jobs, nil
-	case c.Group != "":
-		return read.SelectGroup(c.Group)
+	case group != "":
+		return read.SelectGroup(group)
 	}
-	return read.Select(c.Jobs)
+	return read.Select(names)
 }
 
 type stepObject struct {

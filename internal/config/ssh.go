@@ -21,7 +21,7 @@ type SSH struct {
 // Shell is the remote shell for a source: rsh, or ssh, with what s asks for. Another program than ssh is refused, as
 // nobody knows its options. A source on this machine, or of a daemon, needs no shell.
 func (s SSH) Shell(rsh, source string) (string, error) {
-	if s == (SSH{}) || Host(source) == "" || !overSSH(source) {
+	if s == (SSH{}) || !OverSSH(source) {
 		return rsh, nil
 	}
 	if err := s.check(); err != nil {
@@ -67,9 +67,9 @@ func (s SSH) check() error {
 
 var errPath = errors.New("want the absolute path of a file, without blanks, quotes, % and $")
 
-// overSSH tells a source that a remote shell reads from one of a daemon: host:/path, not host::module.
-func overSSH(source string) bool {
-	if strings.HasPrefix(source, "rsync://") {
+// OverSSH tells a source that is read by a remote shell: host:/path, not host::module, nor one on this machine.
+func OverSSH(source string) bool {
+	if Host(source) == "" || strings.HasPrefix(source, "rsync://") {
 		return false
 	}
 	before, _, _ := strings.Cut(source, "/")

@@ -1,0 +1,121 @@
+// rsbtbackup doctor [JOB...|--all|--group=NAME]
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/doctor"
+	"github.com/rsbtbackup/rsbtbackup/internal/timers"
+)
+
+type doctorCommand struct {
+	configFlag
+	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs of it."`
+
+	All   bool   `help:"Look at all jobs."`
+	Group string `placeholder:"NAME" help:"Look at the jobs of a group."`
+}
+
+// Help shows how it is used.
+func (doctorCommand) Help() string {
+	return `
+Tries each step of a job, from the source to what starts it at night, and changes nothing: whether rsync is here, whether
+the host of the source answers, is known, lets us in, and has rsync, whether the source can be listed, whether DEST is
+there, prepared, and has room, whether the programs of the hooks are there. What fails is told with what mends it.
+
+Of a source only its directory is listed. What in it may not be read shows in a backup: it ends with 3.
+
+The exit code is 0 if nothing failed, also with warnings, otherwise that of the worst step, as in "run"; 2 if the config is
+wrong.
+
+EXAMPLE:
+
+    rsbtbackup doctor web1
+    rsbtbackup doctor --all --json | jq -r 'select(.level == "failed") | .job + ": " + .text'`
+}
+
+// Validate is called by kong.
+func (c *doctorCommand) Validate() error { return oneWay(c.Jobs, c.All, c.Group) }
+
+type findingObject struct {
+	Type  string       `json:"type"`
+	Job   string       `json:"job"`
+	Step  string       `json:"step"`
+	Level doctor.Level `json:"level"`
+	Text  string       `json:"text"`
+	Exit  int          `json:"exit"`
+	Hint  string       `json:"hint,omitempty"`
+}
+
+func (c *doctorCommand) run(ctx context.Context, u *ui, f *flags) error {
+	read, err := c.load(u)
+	if err != nil {
+		return err
+	}
+	picked, err := pickJobs(read, c.Jobs, c.All, c.Group)
+	if err != nil {
+		return err
+	}
+	o := doctor.Options{StateDir: stateDir(read), Root: os.Geteuid() == 0, Starts: starts}
+	var worst error
+	for _, j := range picked {
+		doctor.Examine(ctx, j, o, func(f doctor.Finding) {
+			if err := u.finding(j, f); err != nil && (worst == nil || severity(exitCode(err)) > severity(exitCode(worst))) {
+				worst = err
+			}
+		})
+	}
+	return errors.Join(context.Cause(ctx), worst)
+}
+
+// starts is the timer that is installed under a name, of the system or of this user, or the file for cron.
+func starts(unit string) (string, error) {
+	m := timers.This("")
+	for _, user := range []bool{false, true} {
+		if user && os.Geteuid() == 0 {
+			continue
+		}
+		on, err := m.On(unit, user, os.Getenv)
+		if err != nil || on != "" {
+			return unit + ".timer: " + on, err
+		}
+	}
+	p, err := m.Removal(unit, false, os.Getenv)
+	if err != nil || len(p.Files) == 0 {
+		return "", err
+	}
+	return p.Files[0].Path, nil
+}
+
+// marks of the levels, all of one width.
+var levelMarks = map[doctor.Level]string{doctor.OK: "ok  ", doctor.Warning: "WARN", doctor.Failed: "FAIL", doctor.Untried: "-   "}
+
+// finding prints one, and returns an error if it is a failure.
+func (u *ui) finding(j config.Job, f doctor.Finding) error {
+	o := findingObject{Type: "finding", Job: j.Name, Step: f.Step, Level: f.Level, Text: oneLine(errors.New(f.Text)), Hint: mend(f)}
+	var failed error
+	if f.Level == doctor.Failed {
+		o.Exit = max(exitCode(f.Err), exitFailed)
+		failed = &codeError{o.Exit, fmt.Errorf("%s: %s: %s", j.Name, f.Step, o.Text)}
+	}
+	u.result(fmt.Sprintf("%s  %s: %s: %s", levelMarks[f.Level], j.Name, o.Step, o.Text))
+	if o.Hint != "" {
+		u.result("      " + o.Hint)
+	}
+	return errors.Join(failed, u.object(o))
+}
+
+// mend is what to do about a finding, as hints are written.
+func mend(f doctor.Finding) string {
+	command := quoteAll(f.Command...)
+	if f.Mend == "" || command == "" {
+		return f.Mend + command
+	}
+	return strings.Join([]string{f.Mend, command}, ": ")
+}

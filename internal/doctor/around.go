@@ -1,0 +1,79 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/tell"
+)
+
+// hooks looks at the programs that are to be run.
+func hooks(j config.Job) (findings []Finding) {
+	h := j.Hooks
+	for _, c := range slices.Concat(h.Before, h.BeforeSnapshot, h.AfterSnapshot, h.After, h.Failure, h.Finally) {
+		path := c[0]
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			findings = append(findings, failed("hooks", err, ""))
+		case !info.Mode().IsRegular() || unix.Access(path, unix.X_OK) != nil:
+			findings = append(findings, failed("hooks", &fs.PathError{Op: "execute", Path: path, Err: unix.EACCES}, "", "chmod", "u+x", path))
+		default:
+			findings = append(findings, ok("hooks", path))
+		}
+	}
+	return findings
+}
+
+// state is where it is remembered how a job ended: a run makes the directory, if it can.
+func state(o Options) []Finding {
+	dir := o.StateDir
+	for {
+		err := unix.Access(dir, unix.W_OK|unix.X_OK)
+		if err == nil {
+			return []Finding{ok("state", o.StateDir)}
+		}
+		if !errors.Is(err, unix.ENOENT) || dir == filepath.Dir(dir) {
+			return []Finding{failed("state", &fs.PathError{Op: "write to", Path: dir, Err: err}, "say another directory: state in [run]")}
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// servers tries the way to those that are told of the job.
+func servers(ctx context.Context, j config.Job) (findings []Finding) {
+	for _, a := range tell.Reach(ctx, j) {
+		if a.Err != nil {
+			findings = append(findings, failed(a.What, a.Err, ""))
+		} else {
+			findings = append(findings, ok(a.What, a.Host+" answers"))
+		}
+	}
+	return findings
+}
+
+// schedule looks for what starts the job: alone, with a group of it, or with all.
+func schedule(j config.Job, o Options) []Finding {
+	units := []string{"rsbtbackup-job-" + j.Name, "rsbtbackup-job-" + j.Table, "rsbtbackup-all"}
+	for _, g := range j.Groups {
+		units = append(units, "rsbtbackup-group-"+g)
+	}
+	for _, unit := range units {
+		started, err := o.Starts(unit)
+		switch {
+		case err != nil:
+			return []Finding{failed("schedule", err, "")}
+		case started != "":
+			return []Finding{ok("schedule", started)}
+		}
+	}
+	return []Finding{{Step: "schedule", Level: Warning, Text: "nothing starts it", Mend: "to see what would be installed",
+		Command: []string{"rsbtbackup", "schedule", "--all", "--on=daily"}}}
+}

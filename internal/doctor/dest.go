@@ -1,0 +1,86 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// Program looks for the rsync here.
+func Program(ctx context.Context, j config.Job) []Finding {
+	path, version, err := rsbtbackup.FindRsync(ctx, j.Backup.RsyncProgram)
+	if err != nil {
+		return []Finding{failed("rsync here", err, "", "apt-get", "install", "rsync")}
+	}
+	return []Finding{ok("rsync here", version+" ("+path+")")}
+}
+
+// rules are files that have to be there when the job runs.
+func rules(j config.Job) (findings []Finding) {
+	for _, name := range j.Backup.ExcludeFrom {
+		if err := unix.Access(name, unix.R_OK); err != nil {
+			findings = append(findings, failed("exclude-from", &fs.PathError{Op: "read", Path: name, Err: err}, ""))
+		}
+	}
+	return findings
+}
+
+// asked are the checks of DEST that a job needs; how old its backups are is for the monitor.
+var asked = []string{"mount", "space", "metadata", "devices"}
+
+// Dest looks at DEST.
+func Dest(ctx context.Context, j config.Job) []Finding {
+	dest := j.Backup.Dest
+	l, err := rsbtbackup.List(ctx, dest)
+	switch {
+	case err != nil && j.Removable && (errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)):
+		return []Finding{{Step: "dest", Level: Warning, Text: "its disk is not there, and need not be: " + err.Error()}}
+	case errors.Is(err, rsbtbackup.ErrNotInitialized):
+		return []Finding{failed("dest", err, "if its disk is mounted: to prepare it", "rsbtbackup", "init", dest)}
+	case errors.Is(err, rsbtbackup.ErrNotBtrfs):
+		return []Finding{failed("dest", err, "it has to be on btrfs; to see where that is mounted", "findmnt", "-t", "btrfs")}
+	case errors.Is(err, rsbtbackup.ErrDest):
+		return []Finding{failed("dest", err, "to see whether its disk is mounted", "findmnt", "-t", "btrfs")}
+	case err != nil:
+		return []Finding{failed("dest", err, "")}
+	}
+	text := fmt.Sprintf("%s has %d backups", l.Dest, len(l.Backups))
+	if l.Running {
+		text += ", and one is being made"
+	}
+	findings := []Finding{ok("dest", text)}
+	if err := unix.Access(dest, unix.W_OK); err != nil {
+		findings[0] = failed("dest", &fs.PathError{Op: "write to", Path: dest, Err: err}, "to see how it is mounted, and whose it is", "findmnt", "-T", dest)
+	}
+	o := j.Check.Options
+	report, err := rsbtbackup.Check(ctx, dest, o)
+	if report == nil {
+		return append(findings, failed("dest", err, ""))
+	}
+	for _, r := range report.Results {
+		if slices.Contains(asked, r.Name) {
+			findings = append(findings, ofCheck(r, dest))
+		}
+	}
+	return findings
+}
+
+// ofCheck makes a finding of a check.
+func ofCheck(r rsbtbackup.CheckResult, dest string) Finding {
+	f := Finding{Step: r.Name, Level: OK, Text: r.Text}
+	switch r.Level {
+	case rsbtbackup.CheckWarn:
+		f.Level = Warning
+	case rsbtbackup.CheckFail:
+		f.Level, f.Err = Failed, fmt.Errorf("%s: %s", r.Name, r.Text)
+		f.Mend, f.Command = "to see all checks", []string{"rsbtbackup", "check", "-v", dest}
+	}
+	return f
+}

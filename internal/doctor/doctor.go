@@ -1,0 +1,63 @@
+package doctor
+
+import (
+	"context"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/config"
+)
+
+// Level is what a step came to.
+type Level string
+
+const (
+	OK      Level = "ok"
+	Warning Level = "warning" // a backup is made, but not as it should be
+	Failed  Level = "failed"
+	Untried Level = "untried" // since a step before it failed
+)
+
+// Finding is what one step came to.
+type Finding struct {
+	Step  string // such as login
+	Level Level
+	Text  string
+	Err   error // of what failed
+	// Mend is what Command, a line to type, is for; both may be empty, and Command alone.
+	Mend    string
+	Command []string
+}
+
+// Options are those of Examine.
+type Options struct {
+	StateDir string
+	Root     bool // this process is root's
+	// Starts tells what starts jobs under the name of a unit, or "" if nothing is installed.
+	Starts func(unit string) (string, error)
+}
+
+// Examine tries the steps of a job in their order, and tells of each.
+func Examine(ctx context.Context, j config.Job, o Options, tell func(Finding)) {
+	for _, part := range []func() []Finding{
+		func() []Finding { return Program(ctx, j) },
+		func() []Finding { return Source(ctx, j, o) },
+		func() []Finding { return rules(j) },
+		func() []Finding { return Dest(ctx, j) },
+		func() []Finding { return hooks(j) },
+		func() []Finding { return servers(ctx, j) },
+		func() []Finding { return state(o) },
+		func() []Finding { return schedule(j, o) },
+	} {
+		for _, f := range part() {
+			if ctx.Err() != nil {
+				return
+			}
+			tell(f)
+		}
+	}
+}
+
+func ok(step, text string) Finding { return Finding{Step: step, Level: OK, Text: text} }
+
+func failed(step string, err error, mend string, command ...string) Finding {
+	return Finding{Step: step, Level: Failed, Text: err.Error(), Err: err, Mend: mend, Command: command}
+}
