@@ -21,6 +21,8 @@ mksquashfs          squashfs-tools
 bindfs              bindfs
 /usr/sbin/sshd      openssh-server
 ssh                 openssh-client
+ip                  iproute2
+sudo                sudo
 dbus-daemon         dbus-daemon
 busctl              systemd
 /usr/lib/python3/dist-packages/dbus/__init__.py python3-dbus
