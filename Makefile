@@ -7,6 +7,7 @@ SHELL := bash
 FUZZTIME ?= 1m
 SOAKTIME ?= 1800
 BENCH    ?= .
+ARCHES   ?=
 
 # In a checkout that belongs to another user, as in a container, git refuses to tell the revision
 # and go build fails. Trust this one directory, for these commands only.
@@ -19,7 +20,7 @@ INTEGRATION = $(shell grep -rl --include=*_test.go '^//go:build integration' . |
 
 ASROOT := "$(CURDIR)/scripts/asroot.sh"
 
-.PHONY: help build test setup lint lint-arch unit integration demo fuzz soak bench clean
+.PHONY: help build test setup lint lint-arch unit integration demo fuzz soak bench package release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +75,12 @@ soak: setup ## 5,000 differential rounds, every fault, then all tests again for 
 
 bench: setup ## run the benchmarks that match BENCH (.)
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -tags integration -exec '$(ASROOT)' ./...
+
+package: ## make a deb and an rpm for this machine in dist/
+	@scripts/package.sh package
+
+release: ## make tarballs, packages, SBOMs and SHA256SUMS for ARCHES (amd64 arm64) in dist/, the same for the same commit
+	@scripts/package.sh release $(ARCHES)
 
 clean: ## remove what was built, and stale loopback file systems
 	@rm -rf rsbtbackup dist .work

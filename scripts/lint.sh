@@ -25,7 +25,7 @@ here() {
 	step 'staticcheck, integration' "$BIN/staticcheck" -tags integration ./...
 	step 'go fix' go fix -diff -tags integration ./...
 	step 'go mod tidy' go mod tidy -diff
-	step shellcheck shellcheck scripts/*.sh .ci/run
+	step shellcheck shellcheck scripts/*.sh scripts/package/*.sh .ci/run
 	step 'shellcheck, completion' completion_script
 }
 

@@ -47,6 +47,10 @@ gcc                 gcc
 unshare             util-linux
 /lib/systemd/systemd systemd
 systemctl           systemd
+dbus-daemon         dbus
+mandoc              mandoc
+man                 man-db
+rpm                 rpm
 "
 
 # The system directories are missing from the PATH of ordinary users on Debian.
