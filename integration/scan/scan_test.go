@@ -19,9 +19,12 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
+
+func TestMain(m *testing.M) { os.Exit(testbin.Main(m)) }
 
 // pair is a source with two destinations, one of them always made by a full run.
 type pair struct {
@@ -394,4 +397,68 @@ func TestMounts(t *testing.T) {
 			p.backup()
 		})
 	}
+}
+
+// An ordinary user's backups are made by a walk too: what only root may read changes nothing in that, and a file that
+// this user cannot read does not hide what changed elsewhere.
+func TestAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
+	const nobody = 65534
+	disk, src := loopfs.New(t, "512M", "user_subvol_rm_allowed"), filepath.Join(loopfs.NewFS(t, "64M", "ext4"), "source")
+	dest := filepath.Join(disk, "dest")
+	for _, dir := range []string{dest, src, src + "/a", src + "/b"} {
+		testdest.Must(t, os.Mkdir(dir, 0o755))
+		testdest.Must(t, os.Chown(dir, nobody, nobody))
+	}
+	asUser := func(args ...string) testbin.Result {
+		cmd := exec.Command(testbin.Path(t), args...)
+		cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent"}
+		return testbin.Finish(t, testbin.As(nobody, cmd))
+	}
+	write := func(name, content string) {
+		t.Helper()
+		testdest.Write(t, filepath.Join(src, name), content)
+		testdest.Must(t, os.Chown(filepath.Join(src, name), nobody, nobody))
+	}
+	testdest.WantExit(t, asUser("init", dest), 0)
+	for _, name := range []string{"a/one", "a/two", "b/three"} {
+		write(name, name)
+	}
+	made := 0
+	backup := func(exit int) {
+		t.Helper()
+		r := asUser("backup", src, dest, "--json")
+		testdest.WantExit(t, r, exit)
+		made++
+		list := testdest.Backups(t, dest)
+		scan := list[len(list)-1].Record.Scan
+		// Nothing is known before the first run, nor after one that could not read everything, which rsync was then asked about.
+		if walks := made > 1 && exit == 0 && list[len(list)-2].Status == rsbtbackup.Complete; scan == nil || (scan.Mode == rsbtbackup.ScanWalk) != walks || scan.Missed != 0 {
+			t.Errorf("run %d: %+v, want a walk: %v", made, scan, walks)
+		}
+		if len(list) != made {
+			t.Fatalf("%d backups, want %d", len(list), made)
+		}
+		if exit == 0 {
+			testdest.WantSame(t, src, filepath.Join(dest, list[made-1].Name))
+		}
+	}
+	backup(0)
+	backup(0)
+	write("a/one", "changed")
+	backup(0)
+	testdest.Must(t, unix.Setxattr(filepath.Join(src, "b"), "trusted.note", []byte("of root"), 0))
+	testdest.Must(t, unix.Removexattr(filepath.Join(src, "b"), "trusted.note"))
+	testdest.Must(t, os.Rename(filepath.Join(src, "a", "two"), filepath.Join(src, "b", "two")))
+	backup(0)
+	secret := filepath.Join(src, "b", "secret")
+	testdest.Must(t, os.WriteFile(secret, []byte("x"), 0o600)) // of root
+	write("a/one", "changed while something could not be read")
+	backup(3)
+	list := testdest.Backups(t, dest)
+	if got := testdest.Read(t, filepath.Join(dest, list[made-1].Name, "a", "one")); got != "changed while something could not be read" {
+		t.Errorf("a/one is %q", got)
+	}
+	testdest.Must(t, os.Remove(secret))
+	backup(0)
 }
