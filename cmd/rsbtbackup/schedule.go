@@ -196,16 +196,7 @@ func startedWarnings(s units.Started, m timers.Machine) []string {
 	if noMail != nil && slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !told(j) }) {
 		warnings = append(warnings, "nobody will be told of a failure: there is no /usr/sbin/sendmail (install a mail transport such as msmtp-mta, dma or postfix), and not every job has a ping.url or an http server in the config")
 	}
-	battery, hooks := 0, false
-	for _, j := range s.Jobs {
-		hooks = hooks || j.Hooks.Any()
-		if j.Schedule.NoBattery {
-			battery++
-		}
-	}
-	if battery > 0 && (battery < len(s.Jobs) || !m.Systemd) {
-		warnings = append(warnings, "schedule.on-battery = false has no effect: it needs systemd, and every job that is started together must have it")
-	}
+	hooks := slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return j.Hooks.Any() })
 	if hooks && m.Systemd && !s.User {
 		warnings = append(warnings, "hooks run with the rights of the service: what else they may write to, or need, belongs into a drop-in: systemctl edit "+s.Name)
 	}

@@ -135,7 +135,6 @@ type HTTP struct {
 type Schedule struct {
 	On          string         // a calendar expression of systemd
 	RandomDelay *time.Duration // nil: not said
-	NoBattery   bool           // not while the machine runs on battery
 	IOWeight    int            // 0: not said
 }
 

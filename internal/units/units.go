@@ -56,7 +56,7 @@ func (s Started) command() []string {
 
 // onMains tells whether no job may begin on battery.
 func (s Started) onMains() bool {
-	return len(s.Jobs) > 0 && !slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !j.Schedule.NoBattery })
+	return len(s.Jobs) > 0 && !slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !j.NoBattery })
 }
 
 // reachesOut tells whether another machine takes part. A hook may do anything.

@@ -39,9 +39,10 @@ const remote = `[metrics]
 textfile = "/var/lib/node_exporter/rsbtbackup.prom"
 [run]
 state = "/backup/state"
+[defaults]
+on-battery = false
 [defaults.schedule]
 random-delay = "1m30s"
-on-battery = false
 io-weight = 20
 [job.web]
 source = ["root@web1:/etc", "root@web1:/srv"]
@@ -141,8 +142,8 @@ func TestWhatJobsAgreeOn(t *testing.T) {
 		{"schedule.io-weight = 10", "schedule.io-weight = 20", "IOWeight=20", ""},
 		{"schedule.io-weight = 10", "", "", "IOWeight="},
 		{"schedule.io-weight = 200", "", "IOWeight=200", ""},
-		{"schedule.on-battery = false", "schedule.on-battery = false", "ConditionACPower=true", ""},
-		{"schedule.on-battery = false", "", "", "ConditionACPower="},
+		{"on-battery = false", "on-battery = false", "ConditionACPower=true", ""},
+		{"on-battery = false", "", "", "ConditionACPower="},
 		{`schedule.random-delay = "0s"`, `schedule.random-delay = "0s"`, "", "RandomizedDelaySec="},
 		{`schedule.random-delay = "0s"`, "", "RandomizedDelaySec=900", ""},
 		{`schedule.random-delay = "1h"`, "", "RandomizedDelaySec=3600", ""},
