@@ -1,4 +1,4 @@
-// rsbtbackup doctor [JOB...|--all|--group=NAME]
+// rsbtbackup doctor [JOB...|--all|--group=GROUP]
 
 package main
 
@@ -19,7 +19,7 @@ type doctorCommand struct {
 	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs of it."`
 
 	All   bool   `help:"Look at all jobs."`
-	Group string `placeholder:"NAME" help:"Look at the jobs of a group."`
+	Group string `placeholder:"GROUP" help:"Look at the jobs of a group."`
 }
 
 // Help shows how it is used.

@@ -77,7 +77,7 @@ func oneWay(names []string, all bool, group string) error {
 		}
 	}
 	if ways != 1 {
-		return errors.New("say which jobs: their names, --all or --group=NAME")
+		return errors.New("say which jobs: their names, --all or --group=GROUP")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
@@ -57,7 +58,7 @@ func blame(j config.Job, err error) (step, mend string, command []string) {
 	}
 	steps := way(j.Backup.Source)
 	for _, s := range signs() {
-		if !strings.Contains(err.Error(), s.text) || !contains(steps, s.step) {
+		if !strings.Contains(err.Error(), s.text) || !slices.Contains(steps, s.step) {
 			continue
 		}
 		if s.command != nil {
@@ -76,13 +77,4 @@ func shellOf(j config.Job) string {
 		return "ssh"
 	}
 	return j.Backup.Rsh
-}
-
-func contains(steps []string, step string) bool {
-	for _, s := range steps {
-		if s == step {
-			return true
-		}
-	}
-	return false
 }

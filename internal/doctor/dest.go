@@ -43,7 +43,7 @@ func Dest(ctx context.Context, j config.Job) []Finding {
 	case err != nil && j.Removable && (errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)):
 		return []Finding{{Step: "dest", Level: Warning, Text: "its disk is not there, and need not be: " + err.Error()}}
 	case errors.Is(err, rsbtbackup.ErrNotInitialized):
-		return []Finding{failed("dest", err, "if its disk is mounted: to prepare it", "rsbtbackup", "init", dest)}
+		return []Finding{failed("dest", err, "to prepare it", "rsbtbackup", "init", dest)}
 	case errors.Is(err, rsbtbackup.ErrNotBtrfs):
 		return []Finding{failed("dest", err, "it has to be on btrfs; to see where that is mounted", "findmnt", "-t", "btrfs")}
 	case errors.Is(err, rsbtbackup.ErrDest):
