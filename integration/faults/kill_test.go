@@ -5,12 +5,15 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // killCalls are the system calls before which the command is killed.
@@ -47,6 +50,7 @@ func TestKill(t *testing.T) {
 		t.Run("first backup", func(t *testing.T) { killBackup(t, &points, 0, nil) })
 		t.Run("incremental backup", func(t *testing.T) { killBackup(t, &points, 1, nil) })
 		t.Run("nothing new", func(t *testing.T) { killSkipping(t, &points) })
+		t.Run("snapshot of the source", func(t *testing.T) { killFrozen(t, &points) })
 		t.Run("repair", func(t *testing.T) { killBackup(t, &points, 1, litter) })
 		t.Run("prune", func(t *testing.T) { killDeletion(t, &points, pruning) })
 		t.Run("delete", func(t *testing.T) { killDeletion(t, &points, deleting) })
@@ -94,6 +98,46 @@ func killSkipping(t *testing.T, points *atomic.Int64) {
 		d := newDest(t, mount, src, 1)
 		return d, []string{"backup", "--skip-unchanged", src.dir, d.path}
 	}, src)
+}
+
+// killFrozen kills a run that reads a snapshot of its source. The next such run leaves none.
+func killFrozen(t *testing.T, points *atomic.Int64) {
+	t.Parallel()
+	mount := loopfs.New(t, "3G")
+	for _, c := range []struct {
+		call  string
+		limit int
+	}{{"ioctl", 12}, {"flock", 6}, {"unlinkat", 6}, {"utimensat", 3}} {
+		t.Run(c.call, func(t *testing.T) {
+			home, err := btrfs.OpenDir(mount)
+			testdest.Must(t, err)
+			defer home.Close()
+			testdest.Must(t, btrfs.CreateSubvolume(home, "source-"+c.call))
+			src := newTreeIn(t, filepath.Join(mount, "source-"+c.call))
+			prepare := func() (*dest, []string) {
+				d := newDest(t, mount, src, 1)
+				src.change(t)
+				return d, []string{"backup", "--snapshot-source", src.dir, d.path}
+			}
+			_, args := prepare()
+			n := injection{call: c.call}.count(t, args...)
+			for _, nth := range sample(n, c.limit) {
+				t.Run(fmt.Sprint(nth), func(t *testing.T) {
+					d, args := prepare()
+					if r, _ := (injection{call: c.call, fault: "signal=SIGKILL", nth: nth}).run(t, args...); r.signal == syscall.SIGKILL {
+						points.Add(1)
+					} else {
+						wantExit(t, r, 0)
+					}
+					wantExit(t, run(t, append([]string{"--lock-wait=1m"}, args...)...), 0)
+					if left, err := filepath.Glob(filepath.Join(src.dir, ".rsbtbackup-*")); err != nil || len(left) > 0 {
+						t.Errorf("left in the source: %q, %v", left, err)
+					}
+					d.check(t, src)
+				})
+			}
+		})
+	}
 }
 
 func killDeletion(t *testing.T, points *atomic.Int64, line func(*dest) []string) {

@@ -25,7 +25,12 @@ type tree struct {
 // wrong: hard links, holes, a large file for in-place changes.
 func newTree(t testing.TB) *tree {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "source")
+	return newTreeIn(t, filepath.Join(t.TempDir(), "source"))
+}
+
+// newTreeIn makes it in a directory, which may be there.
+func newTreeIn(t testing.TB, dir string) *tree {
+	t.Helper()
 	s := &tree{dir: dir, rng: rand.New(rand.NewPCG(1, 2))}
 	testdest.Must(t, os.MkdirAll(filepath.Join(dir, "sub", "deeper"), 0o755))
 	for i := range 12 {

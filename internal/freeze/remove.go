@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,9 +25,7 @@ func (s *Snapshot) Remove(ctx context.Context) error {
 	}
 	var err error
 	if s.name != "" {
-		s.time.look(s.home)
-		err = subvol.Remove(ctx, s.home, s.name)
-		s.time.restore(s.home)
+		err = keepTime(s.home, s.name, func() error { return subvol.Remove(ctx, s.home, s.name) })
 	}
 	if s.held != nil {
 		err = errors.Join(err, s.held.Close())
@@ -46,7 +45,7 @@ func (s *Snapshot) sweep(ctx context.Context, home btrfs.UUID, log *slog.Logger)
 		}
 		dead, err := isDead(s.home, name, home)
 		if err == nil && dead {
-			err = subvol.Remove(ctx, s.home, name)
+			err = keepTime(s.home, name, func() error { return subvol.Remove(ctx, s.home, name) })
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -109,36 +108,24 @@ func flock(f *os.File, how int) error {
 	return at.Error("flock", f, "", at.Retry(func() error { return unix.Flock(int(f.Fd()), how) }))
 }
 
-// homeTime gives the directory that the snapshot is made in the time back that it had, unless somebody else has changed
-// something in it meanwhile.
-type homeTime struct {
-	had, has unix.Stat_t // before the snapshot was made, and after
-	ours     bool        // nothing else has changed
-}
-
-func timeOf(home *os.File) homeTime {
+// keepTime gives the directory that ours is made in, or removed from, the time back that it had, unless somebody else has
+// changed it meanwhile. Who may not do that has lost nothing but a time.
+func keepTime(home *os.File, ours string, do func() error) error {
 	st, err := at.StatFile(home)
-	return homeTime{had: st, ours: err == nil}
-}
-
-// made notes the time that making the snapshot has given it.
-func (t *homeTime) made(home *os.File) {
-	st, err := at.StatFile(home)
-	if t.has = st; err != nil {
-		t.ours = false
+	before, namesErr := namesBut(home, ours)
+	if err := do(); err != nil {
+		return err
 	}
-}
-
-// look is called before the snapshot is removed.
-func (t *homeTime) look(home *os.File) {
-	st, err := at.StatFile(home)
-	t.ours = t.ours && err == nil && st.Mtim == t.has.Mtim
-}
-
-func (t *homeTime) restore(home *os.File) {
-	if t.ours {
-		_ = setTimes(home, t.had) // who may not do that has lost nothing but a time
+	if after, afterErr := namesBut(home, ours); errors.Join(err, namesErr, afterErr) == nil && slices.Equal(before, after) {
+		_ = setTimes(home, st)
 	}
+	return nil
+}
+
+func namesBut(dir *os.File, name string) ([]string, error) {
+	names, err := at.Names(dir)
+	slices.Sort(names)
+	return slices.DeleteFunc(names, func(n string) bool { return n == name }), err
 }
 
 // cannot explains why the kernel makes no snapshot.

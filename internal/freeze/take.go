@@ -35,7 +35,6 @@ type Snapshot struct {
 	home    *os.File // the root of the source's subvolume
 	name    string   // empty: nothing is there to be removed
 	held    *os.File // the snapshot, with the lock on it
-	time    homeTime
 }
 
 // At is right before the instant; the zero time of no snapshot.
@@ -151,13 +150,15 @@ func (s *Snapshot) create(ctx context.Context, home btrfs.UUID, children []neste
 			return fail.Step("before the snapshot", err)
 		}
 	}
-	s.time = timeOf(s.home)
-	s.at, s.name = time.Now(), source.NewSnapshotName(home)
-	if err := btrfs.CreateSnapshot(s.home, s.name, s.home, btrfs.SnapshotOptions{ReadOnly: len(children) == 0}); err != nil {
-		s.name = ""
+	name := source.NewSnapshotName(home)
+	s.at = time.Now()
+	err = keepTime(s.home, name, func() error {
+		return btrfs.CreateSnapshot(s.home, name, s.home, btrfs.SnapshotOptions{ReadOnly: len(children) == 0})
+	})
+	if err != nil {
 		return cannot(s.home, err)
 	}
-	s.time.made(s.home)
+	s.name = name
 	if s.held, err = btrfs.OpenDirAt(s.home, s.name); err != nil {
 		return err
 	}
