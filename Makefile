@@ -8,6 +8,8 @@ FUZZTIME ?= 1m
 SOAKTIME ?= 1800
 BENCH    ?= .
 ARCHES   ?=
+QUICK    ?=
+ONLY     ?=
 
 # In a checkout that belongs to another user, as in a container, git refuses to tell the revision
 # and go build fails. Trust this one directory, for these commands only.
@@ -20,7 +22,7 @@ INTEGRATION = $(shell grep -rl --include=*_test.go '^//go:build integration' . |
 
 ASROOT := "$(CURDIR)/scripts/asroot.sh"
 
-.PHONY: help build test setup lint lint-arch unit integration demo fuzz soak bench package release clean
+.PHONY: help build test setup lint lint-arch unit integration demo fuzz soak bench gobench package release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -73,7 +75,13 @@ fuzz: ## run each fuzz target for FUZZTIME (1m)
 soak: setup ## 5,000 differential rounds, every fault, then all tests again for SOAKTIME seconds (1800)
 	@scripts/soak.sh '$(SOAKTIME)'
 
-bench: setup ## run the benchmarks that match BENCH (.)
+bench: build ## measure it beside other backup programs; QUICK=1: in under three minutes, ONLY=cold,list: some of it
+	@scripts/setup.sh bench
+	@mkdir -p .work/bench
+	@CGO_ENABLED=0 go build -o .work/compare ./bench/compare
+	@$(ASROOT) .work/compare $(if $(QUICK),-quick) -only '$(ONLY)' -out .work/bench
+
+gobench: setup ## run the Go benchmarks that match BENCH (.)
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -tags integration -exec '$(ASROOT)' ./...
 
 package: ## make a deb and an rpm for this machine in dist/

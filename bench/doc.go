@@ -2,6 +2,8 @@
 // in turn on the same file system and reports the ratio, because the machines
 // are noisy and only a ratio in one run says anything. Run it with
 //
-//	make bench
-//	make bench BENCH=FirstBackup
+//	make gobench
+//	make gobench BENCH=FirstBackup
+//
+// What anyone can measure beside other backup programs is the command in compare: make bench.
 package bench

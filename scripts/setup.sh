@@ -2,6 +2,7 @@
 # Installs what the build, the tests or the demo need, when it is missing, on Debian or Ubuntu.
 #
 #   setup.sh demo    rsync and what makes a btrfs image
+#   setup.sh bench   that, mkfs.ext4, and as many of the programs to compare with as can be had
 #   setup.sh test    that, and what the tests and the linters call
 #
 # Asks for the sudo password at most once, and not at all when nothing is missing.
@@ -52,6 +53,15 @@ mandoc              mandoc
 man                 man-db
 rpm                 rpm
 "
+readonly BENCH="$DEMO
+mkfs.ext4           e2fsprogs
+"
+readonly PEERS='
+restic              restic
+borg                borgbackup
+rsnapshot           rsnapshot
+btrbk               btrbk
+'
 
 # The system directories are missing from the PATH of ordinary users on Debian.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -61,13 +71,18 @@ main() {
 	case ${1:-} in
 	demo) missing=$(missing_packages "$DEMO") ;;
 	test) missing=$(missing_packages "$TEST") ;;
+	bench) missing=$(missing_packages "$BENCH") ;;
 	*)
-		echo 'usage: setup.sh demo|test' >&2
+		echo 'usage: setup.sh demo|bench|test' >&2
 		exit 2
 		;;
 	esac
 	require_go
 	[[ -z $missing ]] || install_packages "$missing"
+	if [[ $1 == bench ]]; then
+		missing=$(missing_packages "$PEERS")
+		[[ -z $missing ]] || (install_packages "$missing") || echo 'setup: what could not be installed is reported as missing' >&2
+	fi
 }
 
 missing_packages() { # LIST

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// sizes are those of the tree that is backed up.
+type sizes struct {
+	small   int   // files of 100 to 4,000 bytes, a hundred in each directory
+	large   int64 // bytes in one file
+	moved   int   // files of 1 MB in the directory that is renamed
+	disk    string
+	churned int // small files that change, of 1 %
+}
+
+func sizesOf(o options) sizes {
+	s := sizes{small: 30_000, large: 512 << 20, moved: 256, disk: "60G"}
+	if o.quick {
+		s = sizes{small: 4_000, large: 48 << 20, moved: 48, disk: "12G"}
+	}
+	if o.files > 0 {
+		s.small = o.files
+	}
+	s.churned = s.small / 100
+	return s
+}
+
+func (s sizes) text() string {
+	return fmt.Sprintf("%d small files, one of %d MB, a directory with %d of 1 MB", s.small, s.large>>20, s.moved)
+}
+
+func processors() int { return runtime.NumCPU() }
+
+// growTree makes the tree. What is in it is random: nobody can compress it, or find the same twice.
+func growTree(dir string, s sizes) error {
+	r := rand.NewChaCha8([32]byte{1})
+	g := &grower{r: r, n: rand.New(r)}
+	for i := range s.small {
+		g.file(smallName(dir, i), int64(100+g.n.IntN(3900)))
+	}
+	g.file(filepath.Join(dir, largeFile), s.large)
+	for i := range s.moved {
+		g.file(filepath.Join(dir, movedDir, fmt.Sprintf("f%04d", i)), 1<<20)
+	}
+	return g.err
+}
+
+const (
+	largeFile = "large"
+	movedDir  = "photos"
+)
+
+func smallName(dir string, i int) string {
+	return filepath.Join(dir, fmt.Sprintf("d%04d", i/100), fmt.Sprintf("f%06d", i))
+}
+
+type grower struct {
+	r   *rand.ChaCha8
+	n   *rand.Rand
+	err error
+}
+
+func (g *grower) file(name string, size int64) {
+	if g.err != nil {
+		return
+	}
+	if g.err = os.MkdirAll(filepath.Dir(name), 0o755); g.err != nil {
+		return
+	}
+	f, err := os.Create(name)
+	buf := make([]byte, min(size, 1<<20))
+	for left := size; err == nil && left > 0; left -= int64(len(buf)) {
+		buf = buf[:min(left, int64(len(buf)))]
+		_, _ = g.r.Read(buf) // it never fails
+		_, err = f.Write(buf)
+	}
+	g.err = errors.Join(err, f.Close())
+}
+
+// churn changes 1 % of the small files, others in each round.
+func churn(dir string, s sizes, round int) error {
+	for i := range s.churned {
+		name := smallName(dir, (i*100+round*7+13)%s.small)
+		if err := os.WriteFile(name, fmt.Appendf(nil, "round %d of %d, %s", round, i, name), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patch writes 4 KB into the large file, elsewhere in each round.
+func patch(dir string, s sizes, round int) error {
+	f, err := os.OpenFile(filepath.Join(dir, largeFile), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	data := make([]byte, 4096)
+	_, _ = rand.NewChaCha8([32]byte{2, byte(round)}).Read(data) // it never fails
+	_, err = f.WriteAt(data, (s.large/16*int64(round%15+1))&^4095)
+	return errors.Join(err, f.Close())
+}
+
+// move renames the directory, there and back.
+func move(dir string, _ sizes, round int) error {
+	from, to := filepath.Join(dir, movedDir), filepath.Join(dir, movedDir+"-by-year")
+	if round%2 == 1 {
+		from, to = to, from
+	}
+	return os.Rename(from, to)
+}
