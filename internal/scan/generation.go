@@ -72,8 +72,9 @@ func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error
 func (g *Generations) Tell() bool { return g != nil && g.last != nil }
 
 // meet takes in the subvolume of that identity, which dir, at path, is in. It may be met several times; what holds is what
-// was there the first time.
-func (g *Generations) meet(dir *os.File, path, identity string) error {
+// was there the first time. origins are those of Options: of a snapshot that stands for a subvolume the transaction counts
+// that it was made in. What the subvolume got later may have the number of one that wrote to the snapshot.
+func (g *Generations) meet(dir *os.File, path, identity string, origins map[string]string) error {
 	if g == nil || !isTrusted(identity) {
 		return nil
 	}
@@ -91,6 +92,9 @@ func (g *Generations) meet(dir *os.File, path, identity string) error {
 	}
 	s := &subvolume{path: path, generation: info.Generation, changed: map[uint64]bool{}, dirs: map[uint64]bool{}}
 	g.met[identity] = s
+	if origins[info.UUID.String()] != "" {
+		s.generation = info.OTransID
+	}
 	since, known := g.record[identity]
 	if s.unknown = !known || since > info.Generation; s.unknown {
 		return nil
