@@ -35,7 +35,7 @@ func (l *localSink) pipe(ctx context.Context, o outgoing, sent func(uint64)) ([]
 		return nil, 0, err
 	}
 	manifest := o.manifest(time.Now())
-	// What Copy is told of by the kernel needs no checksum but those of the stream.
+	// What Copy gets from the kernel needs no checksum but those of the stream.
 	archive := &archiveReader{r: s.Reader, manifest: &manifest, here: true}
 	got, err := receiveOne(ctx, l.locked, archive, manifest.Name)
 	err = s.end(err)

@@ -170,7 +170,7 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 }
 
 func unexpectedEnd(err error) error {
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: it ends too early", facts.ErrArchive)
 	}
 	return err

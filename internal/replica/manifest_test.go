@@ -146,6 +146,7 @@ func FuzzArchive(f *testing.F) {
 	f.Add(written(f, "the stream\n"))
 	f.Add([]byte("btrfs-stream\x00"))
 	f.Add([]byte("{}\n{}\n"))
+	f.Add([]byte("0"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a, _, err := read(data, 11)
 		if err != nil {
