@@ -122,7 +122,7 @@ type Report struct {
 	RsyncExit    int              `json:"rsync_exit"`
 	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
 	// AddedBytes is the file data on disk that earlier backups do not share;
-	// nil without root, whom alone the kernel tells.
+	// nil without root: only root may query this.
 	AddedBytes *uint64      `json:"added_bytes,omitempty"`
 	Scan       *Scan        `json:"scan,omitempty"`       // how what had changed was found
 	Complaints []string     `json:"complaints,omitempty"` // the first messages of rsync

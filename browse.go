@@ -43,7 +43,7 @@ func List(ctx context.Context, dest string) (*Listing, error) {
 // ListSizes is List with Exclusive filled in for each backup, and Added where
 // the record does not have it. It looks at every extent that a backup does not
 // share with the one before it, so it takes longer the more has changed. Both
-// stay nil for everybody but root, whom alone the kernel tells, and while
+// stay nil for everybody but root, as only root may query this, and while
 // something is mounted on a backup.
 func ListSizes(ctx context.Context, dest string) (*Listing, error) {
 	l, err := browse.ListSizes(ctx, dest)

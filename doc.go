@@ -17,7 +17,7 @@
 //	decide                 plan.go, name.go
 //	repair leftovers       repair.go
 //	fill pending           prepare.go, transfer.go
-//	weigh rsync's end      judge.go
+//	judge rsync's exit     judge.go
 //	keep holes             holes.go
 //	publish                commit.go
 //	say what was done      report.go, log.go

@@ -52,7 +52,7 @@ type RestoreOptions struct {
 
 	// DryRun compares, tells Changes and changes nothing.
 	DryRun bool
-	// Changes, if set, is told of every entry changed by rsync. Entries copied
+	// Changes, if set, is called for every entry that rsync changes. Entries copied
 	// by reflink are counted in the report only.
 	Changes  func(rsyncexec.Change)
 	Progress func(rsyncexec.Progress)

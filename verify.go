@@ -120,8 +120,8 @@ type AgainstReport struct {
 // VerifyAgainst compares a backup with a source, file by file: contents by
 // checksum, and every attribute a backup keeps. It is rsync that compares, and
 // nothing is changed on either side. Then the backup is read once more, as Verify
-// does and with what that writes down, since rsync takes zeros for what the disk
-// refuses. What changed in the source since the backup shows as a difference,
+// does and with what that writes down, since rsync substitutes zeros for blocks it
+// cannot read. What changed in the source since the backup shows as a difference,
 // like anything else.
 //
 // Errors match ErrDiffers, ErrDamaged, ErrUnread, ErrNoBackup, ErrAmbiguous,

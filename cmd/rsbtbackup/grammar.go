@@ -65,7 +65,7 @@ func (grammar) Help() string {
 Every finished backup is a complete, read-only directory. It shares what has not changed with the others.
 
 One run at a time changes DEST: the others fail at once, or wait with --lock-wait. The records of the backups are locked
-for moments only; without --lock-wait they are waited for a minute, or ten where a backup is to be published.
+only briefly; without --lock-wait the wait for them is one minute, or ten where a backup is to be published.
 
 EXAMPLE:
 

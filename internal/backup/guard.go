@@ -46,9 +46,8 @@ func checkGuards(in guardInput) error {
 	return nil
 }
 
-// checkOverlap wants to be told of each path to DEST below SRC: a rule that
-// names it, or a directory above it, is consent to leave it out there. With
-// force DEST is left out unasked.
+// checkOverlap requires an explicit exclude for each path to DEST below SRC: a rule that names it, or a directory above it,
+// is consent to leave it out there. With force DEST is left out unasked.
 func checkOverlap(in guardInput) error {
 	src := in.src
 	switch src.Overlap {

@@ -21,8 +21,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// maxApart is how many names rsync is told of one by one: it compares each with
-// every file.
+// maxApart is how many names are passed to rsync one by one: it compares each with every file.
 const maxApart = 1000
 
 // apart finds the names that rsync must not take for one file.

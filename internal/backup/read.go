@@ -74,7 +74,7 @@ func (x looked) changedMounts(newest *facts.Snapshot) ([]source.ChangedMount, er
 }
 
 // findNewest returns the newest backup that can be listed, which the guards and the plan go by, and whether it is
-// empty. Of those that are damaged there is nothing to be had: they are set aside in state.
+// empty. Damaged ones are of no use: they are set aside in state.
 func findNewest(dest *store.Store, state *store.State) (newest *facts.Snapshot, empty bool, err error) {
 	for newest = state.Newest(); newest != nil; newest = state.Newest() {
 		empty, err = dest.IsEmpty(newest.Name)

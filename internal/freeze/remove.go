@@ -86,7 +86,7 @@ const (
 	lockPoll = 50 * time.Millisecond
 )
 
-// lockHome keeps other runs from taking a snapshot that has no lock yet for one that nobody uses. It is held for moments.
+// lockHome keeps other runs from taking a snapshot that has no lock yet for one that nobody uses. It is held only briefly.
 func (s *Snapshot) lockHome(ctx context.Context) error {
 	for deadline := time.Now().Add(lockWait); ; {
 		err := flock(s.home, unix.LOCK_EX|unix.LOCK_NB)

@@ -44,8 +44,8 @@ func (t *target) close() error {
 }
 
 // flush waits until the disk has all that was written to the filesystem of a
-// local target. It was open before the first write, so it is told of every
-// refusal; see store.flush.
+// local target. It was open before the first write, so it reports every write
+// that the disk refused; see store.flush.
 func (t *target) flush() error {
 	if t.remote != nil {
 		return nil
@@ -210,8 +210,7 @@ func (x opened) checkOverlap(dir *os.File, path string) ([]string, error) {
 	return []string{rel}, nil
 }
 
-// checkEmpty wants to be told what may happen to files that are there. What a
-// remote target holds is not known.
+// checkEmpty requires --overwrite where files are there already. What a remote target holds is not known.
 func (x opened) checkEmpty(t *target) error {
 	if len(t.spared) > 0 {
 		x.tell.Notice(x.view.Store.Path + " lies inside " + t.shown + " and is left alone")

@@ -37,7 +37,7 @@ func identify(dir *os.File, device uint64, boot string, origins map[string]strin
 	mark := ""
 	switch id.FSType {
 	case unix.EXT4_SUPER_MAGIC:
-		mark = id.FSID // made of the UUID, which is not always to be had
+		mark = id.FSID // made of the UUID, which is not always available
 	case unix.XFS_SUPER_MAGIC:
 		mark = id.UUID
 	case unix.BTRFS_SUPER_MAGIC:

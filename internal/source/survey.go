@@ -26,7 +26,7 @@ type Survey struct {
 	Entries atomic.Int64  // all kinds of files, the root too
 	Sparse  atomic.Bool   // some file has holes worth keeping
 
-	// found, if set, is told of each file in the open directory dir.
+	// found, if set, is called with each file in the open directory dir.
 	found func(dir int, path string, st *unix.Stat_t)
 
 	mu sync.Mutex

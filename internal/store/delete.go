@@ -103,7 +103,7 @@ func (c *Locked) repairAtLast(ctx context.Context) error {
 // Removal says how deleteAll goes about it.
 type Removal struct {
 	Force bool // pins do not count
-	// spared, if set, is told of a backup that was pinned after it was chosen;
+	// Spared, if set, is called with a backup that was pinned after it was chosen;
 	// without it that is an error.
 	Spared   func(facts.Snapshot)
 	Progress func(done, total int)
@@ -220,8 +220,8 @@ func (c *Locked) pointBack(name string) error {
 
 // deleteBackup removes one backup, but not its record. The pin is read here,
 // under the lock of the records that pinning takes, so a pin set at any moment
-// before counts. The lock is let go while a deletion takes long; lost is why it
-// could not be had back, without which nothing else may be deleted.
+// before counts. The lock is released while a deletion takes long; lost is why it
+// could not be reacquired, without which nothing else may be deleted.
 func (s *Store) deleteBackup(ctx context.Context, records *os.File, b facts.Snapshot, read at.Stamp, force bool) (err, lost error) {
 	if !force {
 		if err := checkPin(records, b, read); err != nil {

@@ -115,7 +115,7 @@ func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
 		return fail.Step("read", err)
 	}
 	r.Backups = len(st.All())
-	r.Adopted = s.ancestry(st)
+	r.Adopted = s.madeBy(st)
 	if r.Warnings, err = s.exposure(); err != nil {
 		return fail.Step("read", err)
 	}
@@ -171,8 +171,8 @@ func (s *Store) WithoutChecksums(st *State) string {
 	return ""
 }
 
-// ancestry tells who made the backups that have no record of ours.
-func (s *Store) ancestry(st *State) string {
+// madeBy tells which program made the backups that have no record of ours.
+func (s *Store) madeBy(st *State) string {
 	if _, err := at.Stat(s.Dir, rsyncbtrfsMarker); err == nil {
 		return "rsyncbtrfs"
 	}

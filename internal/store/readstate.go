@@ -92,14 +92,12 @@ func (st *State) setApart() {
 	}
 }
 
-// noRun is told of a subvolume that somebody else put into DEST.
+// noRun is the RecordError of a subvolume that somebody else put into DEST.
 const noRun = "no run of rsbtbackup is recorded, as it is for an older backup: somebody else made it, or its record was removed"
 
-// distrustUnrecorded sees to it that nothing is deleted for the sake of a
-// subvolume that merely is called like a backup. Every backup of ours is
-// recorded before it is there, so those without are older than any that has
-// one: they were made by a predecessor. backups are in order. What pin and
-// verify write down tells nothing of a run.
+// distrustUnrecorded prevents that anything is deleted for the sake of a subvolume that merely has a backup's name. Every
+// backup of ours is recorded before it exists, so those without a record are older than any that has one: a predecessor
+// made them. backups are in order. What pin and verify record says nothing about a run.
 func distrustUnrecorded(backups []facts.Snapshot) {
 	recorded := false
 	for i := range backups {

@@ -57,16 +57,16 @@ func (s *Store) makeRecords() (*os.File, error) {
 }
 
 const (
-	// recordsWait is how long to wait for the lock of the records, which is had
-	// for moments only, where no other time was asked for.
+	// recordsWait is how long to wait for the lock of the records, which is held only briefly, where no other time was
+	// asked for.
 	recordsWait = time.Minute
-	// recordsPatience is how long at least where hours of work would be lost.
-	recordsPatience = 10 * time.Minute
+	// publishWait is how long at least where hours of work would be lost.
+	publishWait = 10 * time.Minute
 )
 
 // Patience is how long the end of a long run waits for the records: to ask for
 // another time may be about its beginning, and must not cost what it has done.
-func (s *Store) Patience() time.Duration { return max(s.LockWait, recordsPatience) }
+func (s *Store) Patience() time.Duration { return max(s.LockWait, publishWait) }
 
 // lockRecords opens .log/records and takes the lock every writer there holds;
 // closing the file releases it.

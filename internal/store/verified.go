@@ -9,10 +9,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// MetadataDamaged tells whether Verify found that in the newest backup. A
-// snapshot of it would have the damage as well, and what hangs on a lost block
-// cannot even be removed: the kernel then refuses to make a snapshot of what it
-// was removed from (Linux 6.18).
+// MetadataDamaged tells whether Verify found damaged metadata in the newest backup. A snapshot of it would have the damage
+// as well, and anything referenced by a lost block cannot even be removed: the kernel then refuses to make a snapshot of
+// the subvolume it was removed from (Linux 6.18).
 func MetadataDamaged(newest *facts.Snapshot) bool {
 	return KnownDamaged(newest) && newest.Record.Verified.Metadata
 }

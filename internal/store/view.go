@@ -120,8 +120,7 @@ func (v *View) explainLookup(path string, err error) error {
 	return at.Error("open", v.Root, path, err)
 }
 
-// ExplainForeign tells a missing backup from something that merely is called
-// like one.
+// ExplainForeign tells a missing backup from something that merely has a backup's name.
 func ExplainForeign(st *State, ref string, err error) error {
 	if slices.Contains(st.Hidden, ref) {
 		return fail.Kindf(facts.ErrNoBackup, "%q is not a backup as long as it is hidden: %w", ref, btrfs.ErrMountPoint)

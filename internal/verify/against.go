@@ -71,8 +71,8 @@ func Against(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport
 	return report, err
 }
 
-// readAgain reads the backup without rsync, which takes zeros for what it cannot
-// read, and says so of the source alone.
+// readAgain reads the backup without rsync, which substitutes zeros for blocks it cannot read, and reports that of the
+// source alone.
 func readAgain(ctx context.Context, dest string, o AgainstOptions, report *AgainstReport) error {
 	log := store.LoggerOrSilence(o.Logger)
 	read, err := Run(ctx, dest, Options{Backup: report.Backup, Logger: o.Logger, Found: func(d facts.Damage) {

@@ -15,8 +15,8 @@ const (
 
 // findings collects what was found. Its methods may be called from several goroutines.
 type findings struct {
-	found func(facts.Damage)         // is told of each damage, if set
-	tell  func(facts.VerifyProgress) // is told of progress, if set
+	found func(facts.Damage)         // called for each damage, if set
+	tell  func(facts.VerifyProgress) // called with the progress, if set
 
 	mu               sync.Mutex // for what follows, and for the callbacks
 	progress         facts.VerifyProgress
