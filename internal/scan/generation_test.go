@@ -91,6 +91,7 @@ func TestFieldWhatGenerationsTell(t *testing.T) {
 		"unsettled":                     {g: told(nil), now: old, unsettled: []Unsettled{{Path: "b"}}, read: []string{"b"}, list: List{Dirs: []string{"b"}}},
 		"unsettled, with all below":     {g: told(nil), now: old, unsettled: []Unsettled{{Path: "a", Deep: true}}, read: []string{"a", "a/s"}, list: List{Fresh: []string{"a", "a/s"}}},
 		"just changed, and not again":   {g: told(nil), old: changed(3, 0, racing), now: changed(3, 0, racing)},
+		"a directory, the same":         {g: told(nil), old: changed(0, 1, racing), now: changed(0, 1, racing)},
 		"just changed, and touched":     {g: told(map[uint64]bool{21: false}, 21, 20), old: changed(3, 0, racing), now: changed(3, 0, racing), read: []string{"b"}, list: List{Dirs: []string{"b"}, Doubtful: []string{"b/i"}}},
 		"what is not entered": {
 			g: told(nil), old: []Dir{d(".", of("a/", 10)), d("a", of("m/", 5, shut))}, now: []Dir{d(".", of("a/", 10)), d("a", of("m/", 5, shut, touched))},
