@@ -148,6 +148,14 @@ func wantFailureMailed(t *testing.T, m *testboot.Machine) {
 	if out, exit := m.Run(t, "systemctl start --wait rsbtbackup-all.service"); exit == 0 {
 		t.Fatalf("it did not fail: %s", out)
 	}
+	// The journal took the priorities of the lines: no warning and no result is an error, and no line shows a number.
+	errors := m.Must(t, "journalctl -u rsbtbackup-all.service -p err --output=cat --no-pager SYSLOG_IDENTIFIER=rsbtbackup")
+	if !strings.HasPrefix(errors, "rsbtbackup: data: backup: ") || !strings.HasSuffix(errors, "\nrsbtbackup: 1 of 2 jobs not well: data") || strings.Count(errors, "\n") != 1 {
+		t.Errorf("errors in the journal:\n%s", errors)
+	}
+	if status := m.Must(t, "systemctl show -P StatusText rsbtbackup-all.service"); status != "2 of 2 jobs ended, 1 not well" {
+		t.Errorf("status: %s", status)
+	}
 	// Started by OnFailure=, it may run still: start waits for it, and runs it again if it has ended.
 	m.Must(t, "systemctl start rsbtbackup-mail@rsbtbackup-all.service; mv /srv/away /srv/data")
 	mail := m.Must(t, "cat /var/mail/root")
