@@ -40,7 +40,7 @@ var (
 	ErrInTheWay = facts.ErrInTheWay
 	// ErrUsage: the options contradict each other or the layout.
 	ErrUsage = facts.ErrUsage
-	// ErrNoBackup: no backup goes by that name.
+	// ErrNoBackup: no backup has that name.
 	ErrNoBackup = facts.ErrNoBackup
 	// ErrAmbiguous: a prefix fits several backups.
 	ErrAmbiguous = facts.ErrAmbiguous

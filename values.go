@@ -9,7 +9,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Decision is what becomes of one backup, and why.
+// Decision is what happens to one backup, and why.
 //
 // Its fields: go doc rsbtbackup/facts.Decision
 type Decision = facts.Decision

@@ -129,7 +129,7 @@ func (s *refSearch) dirs(inode uint64) ([]uint64, error) {
 				dirs = append(dirs, ref.dir)
 			}
 		}
-		// The kernel stops early only for want of room for one more item.
+		// The kernel stops early only for lack of room for one more item.
 		more = used+itemHeaderSize+maxItemSize > searchBufSize && s.args.Key.advance(s.items[len(s.items)-1])
 	}
 	slices.Sort(dirs)

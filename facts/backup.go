@@ -8,7 +8,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Decision is what becomes of one backup, and why.
+// Decision is what happens to one backup, and why.
 type Decision struct {
 	Snapshot
 	Keep    bool     `json:"keep"`

@@ -65,7 +65,7 @@ var (
 	ErrInTheWay = errors.New("something is in the way")
 	// ErrUsage: the options contradict each other or the layout.
 	ErrUsage = errors.New("wrong usage")
-	// ErrNoBackup: no backup goes by that name.
+	// ErrNoBackup: no backup has that name.
 	ErrNoBackup = errors.New("no such backup")
 	// ErrAmbiguous: a prefix fits several backups.
 	ErrAmbiguous = errors.New("ambiguous backup name")

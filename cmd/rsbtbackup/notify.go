@@ -98,7 +98,7 @@ func (s *unitStatus) done(job string, well bool) {
 	s.send()
 }
 
-// stopping tells that the process is about to end, and why, if it is not for want of jobs.
+// stopping tells that the process is about to end, and why, if it is not for lack of jobs.
 func (s *unitStatus) stopping(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -130,7 +130,7 @@ func ThroughSymlink(root *os.File, path string) string {
 	return ""
 }
 
-// isAbsent: nothing goes by that path, or something on the way to it is no
+// isAbsent: nothing has that path, or something on the way to it is no
 // directory of this backup.
 func IsAbsent(err error) bool {
 	return IsNoDir(err) || errors.Is(err, unix.EXDEV)

@@ -64,7 +64,7 @@ type (
 		end   transfer.End
 		known known
 	}
-	// judged is what becomes of pending.
+	// judged is what happens to pending.
 	judged struct {
 		transferred
 		verdict verdict

@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// verdict is what becomes of pending after rsync has ended.
+// verdict is what happens to pending after rsync has ended.
 type verdict struct {
 	status facts.Status // of the backup to publish; empty: nothing is published
 	notice string       // worth telling although the backup is published
@@ -35,7 +35,7 @@ type circumstances struct {
 	force        bool
 }
 
-// judge decides what becomes of pending. It is pure. Exit codes are those of rsync(1); what each cause really gives was
+// judge decides what happens to pending. It is pure. Exit codes are those of rsync(1); what each cause really gives was
 // tried out on rsync 3.5.0.
 func judge(end transfer.End, c circumstances) verdict {
 	v := judgeEnd(end, c)

@@ -99,7 +99,7 @@ func (p *plan) baseName() string {
 	return p.base.Name
 }
 
-// planWork decides what becomes of pending.
+// planWork decides what happens to pending.
 func (p *plan) planWork(st *store.State, src *source.Source) {
 	trust, why := judgePending(&st.Pending, st.Instance, p.base)
 	if trust != trustNot && st.BrokenSince(p.base) {

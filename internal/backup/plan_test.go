@@ -24,7 +24,7 @@ func note(phase store.WorkPhase, in store.Instance) *store.WorkNote {
 }
 
 // TestPlanOfPending is the table of everything a dead run can leave under
-// pending, and of what becomes of it.
+// pending, and of what happens to it.
 var planZone = time.FixedZone("CET", 3600)
 
 func TestPlanOfPending(t *testing.T) {

@@ -39,7 +39,7 @@ type Watcher interface {
 }
 
 // Run runs jobs, the longest first, and returns what became of each, in the order of jobs. It returns when all have
-// ended: once ctx is cancelled those that run stop, and those that wait do not begin. What becomes of one job changes
+// ended: once ctx is cancelled those that run stop, and those that wait do not begin. What happens to one job changes
 // nothing for another.
 func Run(ctx context.Context, jobs []config.Job, o Options) []Result {
 	r := runner{o, newTails(jobs)}

@@ -49,7 +49,7 @@ func Foresee(backups []facts.Snapshot, next facts.Snapshot, policy retention.Pol
 // notNeeded: space is all that was asked for, and there is enough.
 const notNeeded = "space suffices"
 
-// keepAll is what becomes of the backups without a policy.
+// keepAll is what happens to the backups without a policy.
 func keepAll(backups []facts.Snapshot) []facts.Decision {
 	var decisions []facts.Decision
 	complete := store.NewestComplete(backups)
@@ -83,7 +83,7 @@ func sum(decisions []facts.Decision) (frees uint64, known bool) {
 	return frees, known
 }
 
-// stop is what becomes of the decisions when less may go than was asked for: reason says so of what is kept, though not
+// stop is what happens to the decisions when less may go than was asked for: reason says so of what is kept, though not
 // because space suffices.
 func stop(decisions []facts.Decision, reason string) []facts.Decision {
 	stopped := slices.Clone(decisions)

@@ -88,7 +88,7 @@ func foreseeSpace(ctx context.Context, s *store.Store, m *space.Measurer, o Opti
 	}
 }
 
-// unused is what is free, or, where that is 0 and may be so for want of metadata
+// unused is what is free, or, where that is 0 and may be so for lack of metadata
 // alone, what is not in use: to delete gives metadata back.
 func unused(s *store.Store, free uint64) (uint64, error) {
 	if free > 0 {

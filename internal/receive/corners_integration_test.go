@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
-// corner is a tree and what becomes of it, as shell commands run in it.
+// corner is a tree and what happens to it, as shell commands run in it.
 type corner struct {
 	name          string
 	before, after string

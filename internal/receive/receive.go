@@ -32,7 +32,7 @@ const ReadAhead = 256 << 10
 type Options struct {
 	// Dest is the directory the subvolume is published in. Its subvolumes are what a stream may build on.
 	Dest *os.File
-	// Work is a directory on the same filesystem which only root may enter. The caller sees to it that nobody
+	// Work is a directory on the same filesystem which only root may enter. The caller ensures that nobody
 	// else receives into it. What a run that died has left there is removed.
 	Work *os.File
 	// Name to publish under; "" is the one in the stream.

@@ -25,7 +25,7 @@ type Item struct {
 	WhyNot string `json:"-"`
 }
 
-// Step is what becomes of one backup.
+// Step is what happens to one backup.
 type Step struct {
 	Item   Item
 	Parent *Item  // what it is sent as an increment of; nil: whole

@@ -35,7 +35,7 @@ func TestMutations(t *testing.T) {
 		{"compare.go", " && old.Target == now.Target", ""},
 		{"compare.go", " && !(c.isRacy(old) && c.gens.touched(now))", ""},
 		{"compare.go", "started.Sec - c.racy", "started.Sec + c.racy"},
-		// What becomes of a directory.
+		// What happens to a directory.
 		{"compare.go", "case !sameThing(old, now) || u.Deep:", "case !sameThing(old, now):"},
 		{"compare.go", "case !sameThing(old, now) || u.Deep:", "case u.Deep:"},
 		{"compare.go", "case unsettled || !c.unchanged(old, now):", "case !c.unchanged(old, now):"},

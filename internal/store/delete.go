@@ -50,7 +50,7 @@ type Locked struct {
 }
 
 // Change runs act on a DEST it has locked and repaired, with the log open. On
-// a full disk deleting is the cure: what cannot be repaired for want of space
+// a full disk deleting is the cure: what cannot be repaired for lack of space
 // is put off until act has made room.
 func Change(ctx context.Context, dest, verb string, wait time.Duration, now time.Time, logger *slog.Logger, act func(*Locked) error) (err error) {
 	s, err := OpenLocked(ctx, dest, verb, wait)

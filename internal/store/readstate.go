@@ -307,7 +307,7 @@ func (s *Store) subvolumeAt(name string) (*btrfs.Info, error) {
 	return &info, nil
 }
 
-// isUnopened: something goes by that name, and lets nobody, or not the caller, in.
+// isUnopened: something has that name, and lets nobody, or not the caller, in.
 func isUnopened(err error) bool { return at.IsUnreadable(err) || errors.Is(err, unix.ESTALE) }
 
 // subvolumeNamed is subvolumeAt for what cannot be opened. It knows less for who

@@ -16,7 +16,7 @@ type curRepair struct {
 	text  string // what was done, once it is
 }
 
-// planCur decides what becomes of cur, which is to name the newest complete backup; ok is false if nothing does. Where it
+// planCur decides what happens to cur, which is to name the newest complete backup; ok is false if nothing does. Where it
 // is not known which one that is, cur stays as it is. It is pure.
 func planCur(st *State) (r curRepair, ok bool) {
 	newest := st.NewestComplete()

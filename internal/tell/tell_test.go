@@ -276,7 +276,7 @@ func TestStartAndEndHaveOneRunID(t *testing.T) {
 	}
 }
 
-// What becomes of a message where the server does not take it at once; what the log says then, and that no secret is in
+// What happens to a message where the server does not take it at once; what the log says then, and that no secret is in
 // it.
 func TestServersThatFail(t *testing.T) {
 	fails := func(code int) func(http.ResponseWriter, *http.Request, int) {
