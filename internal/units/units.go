@@ -28,6 +28,8 @@ type Started struct {
 	Config  *config.Config
 	Jobs    []config.Job
 	User    bool // units of an ordinary user
+	// Homes are the roots of the subvolumes in which snapshots of sources are made.
+	Homes []string
 }
 
 // Marker is in the first line of each file; only files that have it are written over and removed.
@@ -84,7 +86,7 @@ func (s Started) dests(removable bool) []string {
 
 // written are the paths that a run writes to, besides StateDirectory=.
 func (s Started) written() []string {
-	paths := s.dests(true)
+	paths := slices.Concat(s.dests(true), s.Homes)
 	if s.Config.Run.State != "" {
 		paths = append(paths, s.Config.Run.State)
 	}

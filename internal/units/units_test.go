@@ -65,6 +65,8 @@ headers.Authorization = "credential:ntfy"
 func TestTexts(t *testing.T) {
 	user := started(t, local)
 	user.User = true
+	far := started(t, remote)
+	far.Homes = []string{"/srv"}
 	job := started(t, local)
 	job.Name, job.Args, job.On = "rsbtbackup-job-a.b", []string{"a.b"}, "Mon..Fri 22:30"
 	job.Program, job.Config.Files[0] = "/opt/my tools/rsbtbackup", "/etc/50%'s.toml"
@@ -74,7 +76,7 @@ func TestTexts(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"local.service": started(t, local).Service(), "local.timer": started(t, local).Timer(),
-		"remote.service": started(t, remote).Service(), "remote.timer": started(t, remote).Timer(),
+		"remote.service": far.Service(), "remote.timer": started(t, remote).Timer(),
 		"user.service": user.Service(), "cron": cron, "mail.service": Mail(false),
 	} {
 		path := filepath.Join("testdata", name)
