@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 	"github.com/rsbtbackup/rsbtbackup/internal/timers"
 	"github.com/rsbtbackup/rsbtbackup/internal/units"
@@ -142,7 +144,7 @@ func (c *scheduleCommand) started(u *ui, m timers.Machine) (units.Started, error
 	if err != nil {
 		return units.Started{}, err
 	}
-	return units.Started{Name: c.unit(), Args: c.what(), On: on, Program: m.Program, Config: read, Jobs: withRealPaths(picked), User: c.User}, nil
+	return units.Started{Name: c.unit(), Args: c.what(), On: on, Program: m.Program, Config: read, Jobs: withRealPaths(picked), User: c.User, Homes: homes(picked)}, nil
 }
 
 // when is what was said: here, or by all jobs alike, or for the timer that is there.
@@ -187,6 +189,44 @@ func withRealPaths(picked []config.Job) []config.Job {
 	}
 	return jobs
 }
+
+// homes are the roots of the subvolumes that the sources lie in of which snapshots are taken. A source that is missing,
+// or elsewhere, is told by the run.
+func homes(picked []config.Job) []string {
+	var found []string
+	for _, j := range picked {
+		if !j.Backup.SnapshotSource && !j.Backup.SnapshotNested || config.Host(j.Backup.Source) != "" {
+			continue
+		}
+		if home := home(j.Backup.Source); home != "" && !slices.Contains(found, home) {
+			found = append(found, home)
+		}
+	}
+	return found
+}
+
+// home is the nearest directory from path upwards with the inode number that only the root of a subvolume has.
+func home(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return ""
+	}
+	for dir := real; ; dir = filepath.Dir(dir) {
+		var st unix.Stat_t
+		var fs unix.Statfs_t
+		switch {
+		case unix.Stat(dir, &st) != nil, unix.Statfs(dir, &fs) != nil, uint32(fs.Type) != unix.BTRFS_SUPER_MAGIC:
+			return ""
+		case st.Ino == subvolumeRoot:
+			return dir
+		case dir == "/":
+			return ""
+		}
+	}
+}
+
+// subvolumeRoot is BTRFS_FIRST_FREE_OBJECTID.
+const subvolumeRoot = 256
 
 // startedWarnings: what may surprise at night.
 func startedWarnings(s units.Started, m timers.Machine) []string {

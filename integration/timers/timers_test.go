@@ -36,6 +36,13 @@ source = "/var/tmp/kept"
 dest = "/backup/tmp"
 nice = 5
 ionice = "idle"
+[job.frozen]
+source = "/data/frozen"
+dest = "/backup/frozen"
+snapshot-source = true
+verify.against = false
+[metrics]
+textfile = "/var/lib/figures/rsbtbackup.prom"
 `
 
 // source has what a sandbox may refuse to read, or to write: set-id bits, devices, attributes, owners, times.
@@ -80,11 +87,12 @@ const mailer = "#!/bin/sh\ncat >>/var/mail/root\n"
 
 func TestANightInTheSandbox(t *testing.T) {
 	t.Parallel()
-	m := boot(t, testboot.Options{})
+	m := boot(t, testboot.Options{Binds: map[string]string{"/data": loopfs.New(t, "128M")}})
 	m.Must(t, source)
+	m.Must(t, "mkdir -p /var/lib/figures /data/frozen && echo five >/data/frozen/file")
 	put(t, m, "/etc/rsbtbackup.toml", config, 0o600)
 	put(t, m, "/usr/sbin/sendmail", mailer, 0o755)
-	m.Must(t, `cd /backup && install -d -m 0700 '100% of $HOME' tmp && rsbtbackup init '100% of $HOME' && rsbtbackup init tmp`)
+	m.Must(t, `cd /backup && install -d -m 0700 '100% of $HOME' tmp frozen && rsbtbackup init '100% of $HOME' && rsbtbackup init tmp && rsbtbackup init frozen`)
 	out := m.Must(t, "rsbtbackup schedule --all --on=daily --install")
 	for _, want := range []string{"wrote /etc/systemd/system/rsbtbackup-all.service", "ran   systemctl enable --now rsbtbackup-all.timer", "next  "} {
 		if !strings.Contains(out, want) {
@@ -101,13 +109,18 @@ func TestANightInTheSandbox(t *testing.T) {
 		m.Must(t, "systemctl start --wait rsbtbackup-all.service")
 		m.Must(t, "echo changed >>/srv/data/file; systemctl start --wait rsbtbackup-all.service")
 		log := m.Must(t, "journalctl -u rsbtbackup-all.service --no-pager")
-		for _, dest := range []string{`'/backup/100% of $HOME'`, "/backup/tmp"} {
+		for _, dest := range []string{`'/backup/100% of $HOME'`, "/backup/tmp", "/backup/frozen"} {
 			if n := m.Must(t, "rsbtbackup list "+dest+" --json | grep -c '\"type\":\"snapshot\"'"); n != "1" {
 				t.Errorf("%s: %s backups, want the one that prune keeps\n%s", dest, n, log)
 			}
 		}
 		m.Must(t, `rsbtbackup verify '/backup/100% of $HOME' --against=/srv/data`)
 		m.Must(t, "rsbtbackup verify /backup/tmp --against=/var/tmp/kept")
+		m.Must(t, "rsbtbackup verify /backup/frozen --against=/data/frozen")
+		m.Must(t, "grep -q rsbtbackup /var/lib/figures/rsbtbackup.prom")
+		if left := m.Must(t, "ls -A /data"); left != "frozen" {
+			t.Errorf("left of the snapshots: %s", left)
+		}
 	})
 	t.Run("the timer waits", func(t *testing.T) {
 		m.Must(t, "systemctl is-active rsbtbackup-all.timer && systemctl is-enabled rsbtbackup-all.timer")
@@ -159,7 +172,7 @@ func wantFailureMailed(t *testing.T, m *testboot.Machine) {
 	// Started by OnFailure=, it may run still: start waits for it, and runs it again if it has ended.
 	m.Must(t, "systemctl start rsbtbackup-mail@rsbtbackup-all.service; mv /srv/away /srv/data")
 	mail := m.Must(t, "cat /var/mail/root")
-	for _, want := range []string{"To: root\nSubject: ", ": rsbtbackup-all failed\n", "\n\n", "/srv/data: no such file or directory", "1 of 2 jobs not well: data"} {
+	for _, want := range []string{"To: root\nSubject: ", ": rsbtbackup-all failed\n", "\n\n", "/srv/data: no such file or directory", "1 of 3 jobs not well: data"} {
 		if !strings.Contains(mail, want) {
 			t.Errorf("no %q in the mail:\n%s", want, mail)
 		}
