@@ -198,7 +198,7 @@ func TestGenerationsOfNoUse(t *testing.T) {
 		want(t, p.backup(), rsbtbackup.ScanGeneration, "")
 	}
 	change("another life", func(g map[string]any) { g["life"] = "x" })
-	change("a generation to come", func(g map[string]any) { g["subvolumes"].([]any)[0].(map[string]any)["generation"] = 1 << 40 })
+	change("a generation to come", func(g map[string]any) { g["subvolumes"].([]any)[0].(map[string]any)["generation"] = int64(1 << 40) })
 	change("another subvolume", func(g map[string]any) { g["subvolumes"].([]any)[0].(map[string]any)["id"] = "x" })
 	change("none", func(g map[string]any) { g["subvolumes"] = nil })
 	testdest.Must(t, os.Mkdir(p.src+"/b/at", 0o700))
