@@ -75,7 +75,7 @@ fuzz: ## run each fuzz target for FUZZTIME (1m)
 soak: setup ## 5,000 differential rounds, every fault, then all tests again for SOAKTIME seconds (1800)
 	@scripts/soak.sh '$(SOAKTIME)'
 
-bench: build ## measure it beside other backup programs; QUICK=1: in under three minutes, ONLY=cold,list: some of it
+bench: build ## measure it beside other backup programs; QUICK=1: in some three minutes, ONLY=cold,list: some of it
 	@scripts/setup.sh bench
 	@mkdir -p .work/bench
 	@CGO_ENABLED=0 go build -o .work/compare ./bench/compare

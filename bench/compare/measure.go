@@ -105,7 +105,7 @@ func (l *lab) measureFrom(fs string, found *results) error {
 
 // first makes the first backup of each program, into a new place in each round; the last ones stay.
 func (b *bench) first() error {
-	rounds, name := min(3, b.options.rounds), b.fs+"/first backup"
+	rounds, name := b.few(3), b.fs+"/first backup"
 	if !b.wanted(name) {
 		rounds = 1
 	}
@@ -137,6 +137,14 @@ func (b *bench) first() error {
 	return nil
 }
 
+// few is how many rounds there are of what takes long.
+func (b *bench) few(most int) int {
+	if b.quick {
+		most = min(most, 2)
+	}
+	return min(most, b.options.rounds)
+}
+
 // remove removes a place, with all subvolumes in it.
 func (b *bench) remove(path string) error {
 	dir, err := btrfs.OpenDir(filepath.Dir(path))
@@ -163,7 +171,7 @@ func (b *bench) once(cold bool, do func() error) (time.Duration, error) {
 func (b *bench) rounds(s scenario) error {
 	rounds := b.options.rounds
 	if s.most > 0 {
-		rounds = min(rounds, s.most)
+		rounds = b.few(s.most)
 	}
 	for round := range rounds {
 		if s.change != nil {

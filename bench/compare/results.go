@@ -90,6 +90,7 @@ func (r *results) table() string {
 			fmt.Fprintf(&b, "%s is missing.\n", p.Name)
 		}
 	}
+	b.WriteString(r.overview())
 	for _, s := range r.scenarios() {
 		rows := r.of(s)
 		fmt.Fprintf(&b, "\n| %s | median | from - to | ours beside it | added |\n|---|---|---|---|---|\n", s)
@@ -101,6 +102,30 @@ func (r *results) table() string {
 			fmt.Fprintf(&b, "| %s | %s | %s - %s | %s | %s |\n", w.Program, seconds(median(w.Seconds)),
 				seconds(slices.Min(w.Seconds)), seconds(slices.Max(w.Seconds)), beside(rows, w), added)
 		}
+	}
+	return b.String()
+}
+
+// overview has a line for each scenario, and the median of each program.
+func (r *results) overview() string {
+	var b strings.Builder
+	b.WriteString("\n| |")
+	for _, p := range r.Programs {
+		b.WriteString(" " + p.Name + " |")
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(r.Programs)) + "\n")
+	for _, s := range r.scenarios() {
+		b.WriteString("| " + s + " |")
+		for _, p := range r.Programs {
+			text := "-"
+			for _, w := range r.of(s) {
+				if w.Program == p.Name {
+					text = seconds(median(w.Seconds))
+				}
+			}
+			b.WriteString(" " + text + " |")
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }

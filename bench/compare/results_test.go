@@ -27,6 +27,11 @@ func TestTable(t *testing.T) {
 	want := `Linux <6>; a quick run, 3 rounds; 3 files.
 restic is missing.
 
+| | rsbtbackup | restic |
+|---|---|---|
+| ext4/unchanged | 200 ms | - |
+| ext4/list | - | - |
+
 | ext4/unchanged | median | from - to | ours beside it | added |
 |---|---|---|---|---|
 | rsbtbackup | 200 ms | 100 ms - 300 ms | - | 2.5 MB |
