@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
@@ -52,8 +53,17 @@ func (p *pair) wantHas(want ...string) {
 // TestMarkedDirectories: what is in a marked directory is left out, whatever it is called; the directory and the mark
 // stay. A mark that comes, or goes, is seen by the next backup, and a walk does as a full run.
 func TestMarkedDirectories(t *testing.T) {
+	t.Run("seen by a walk", func(t *testing.T) { markedDirectories(t, t.TempDir(), rsbtbackup.ScanWalk) })
+	t.Run("seen by generations", func(t *testing.T) {
+		src := filepath.Join(loopfs.New(t, "256M"), "src")
+		testdest.NewSubvolume(t, src)
+		markedDirectories(t, src, rsbtbackup.ScanGeneration)
+	})
+}
+
+func markedDirectories(t *testing.T, src, mode string) {
 	const odd = `od[d]*?\d` + "\n"
-	p := newPair(t, "keep/a", "cache/x", "cache/sub/y", "cache/inner/z", "nosignature/x", odd+"/x", odd+"x/x", "off/.nobackup", "off/x", "off/sub/y", "dir/.nobackup/in", "dir/x", "link/x")
+	p := newPairOf(t, src, "keep/a", "cache/x", "cache/sub/y", "cache/inner/z", "nosignature/x", odd+"/x", odd+"x/x", "off/.nobackup", "off/x", "off/sub/y", "dir/.nobackup/in", "dir/x", "link/x")
 	p.tag("cache", "cache/inner", odd)
 	testdest.Must(t, os.WriteFile(p.src+"/nosignature/CACHEDIR.TAG", []byte("Signature: 8a477f597d28d172789f0688"), 0o644))
 	testdest.Must(t, os.Symlink("../cache/CACHEDIR.TAG", p.src+"/link/CACHEDIR.TAG"))
@@ -68,7 +78,7 @@ func TestMarkedDirectories(t *testing.T) {
 	time.Sleep(2100 * time.Millisecond)
 	p.write("cache/x", "cache/new", "cache/newdir/f", "off/sub/new", "keep/b", odd+"/y")
 	testdest.Must(t, os.WriteFile(p.src+"/cache/CACHEDIR.TAG", []byte(tag+"changed"), 0o644))
-	want(t, p.backup(), rsbtbackup.ScanWalk, "")
+	want(t, p.backup(), mode, "")
 	always = append(always, "keep/b")
 	p.wantHas(always...)
 
@@ -79,7 +89,7 @@ func TestMarkedDirectories(t *testing.T) {
 	})
 	after = append(after, "keep/.nobackup", "cache/x", "cache/new", "cache/newdir/", "cache/newdir/f", "cache/sub/", "cache/sub/y", "cache/inner/", "cache/inner/CACHEDIR.TAG")
 	p.wantHas(after...)
-	want(t, p.backup(), rsbtbackup.ScanWalk, "")
+	want(t, p.backup(), mode, "")
 	p.wantHas(after...)
 
 	_, err := rsbtbackup.VerifyAgainst(t.Context(), p.walk, rsbtbackup.AgainstOptions{Source: p.src, ExcludeCaches: true, ExcludeIfPresent: []string{".nobackup"}})
