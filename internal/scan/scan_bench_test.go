@@ -19,16 +19,15 @@ func BenchmarkWalk(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			root := manyFiles(b, n)
 			res, file := walkOnly(b, root, Options{}, nil)
-			known := finish(b, res, file)
+			finish(b, res, file)
 			res = nil
 			debug.FreeOSMemory()
 			resetPeak(b)
 			for b.Loop() {
 				info, err := file.Stat()
 				must(b, err)
-				if known, err = NewReader(file, info.Size()); err != nil {
-					b.Fatal(err)
-				}
+				known, err := NewReader(file, info.Size())
+				must(b, err)
 				if res, _ := walkOnly(b, root, Options{}, known); res.List.Looked < n || !res.List.Empty() {
 					b.Fatalf("%+v", res.List)
 				}
