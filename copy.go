@@ -195,6 +195,15 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 	return (*ReceiveReport)(got), err
 }
 
+// ServeSend is the sending side of a Copy from HOST:PATH. It says on w which
+// backups dest has and sends those that are asked for on r, as Send does. Nothing
+// else can be had of it, and it changes nothing.
+//
+// Root only. Errors are those of Send; they have been told on w.
+func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error {
+	return replica.ServeSend(ctx, dest, r, w)
+}
+
 // ServeCopy is the receiving side of a Copy to HOST:PATH. It says on w which
 // backups dest has and makes backups of the archives that come in on r. Nothing
 // else can be had of it: it deletes, renames and reads nothing for whoever is at

@@ -12,7 +12,7 @@ import (
 )
 
 type copyCommand struct {
-	Dest   string   `arg:"" name:"DEST" help:"A backup directory."`
+	Dest   string   `arg:"" name:"DEST" help:"A backup directory, here or as HOST:PATH."`
 	Target string   `arg:"" name:"TARGET" help:"Another one, which init has prepared: a directory on another btrfs, or HOST:PATH, reached by ssh."`
 	Names  []string `arg:"" name:"BACKUP" optional:"" help:"What to copy: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without any: all."`
 
@@ -35,7 +35,8 @@ all; one that was cut off is sent anew by the next run. DEST is only read.
 
 With --keep-... TARGET is pruned in the end, and what its rules do not keep is not sent; without, nothing is deleted there.
 On another host "rsbtbackup receive --stdio PATH" is run, which can be the only command that a key is good for; the rules
-are then those of that command, see receive --help. Needs root on both sides.
+are then those of that command, see receive --help. A DEST on another host is fetched from "rsbtbackup send --stdio PATH".
+Needs root on both sides.
 
 The exit code is 0 if TARGET has all of them.
 
@@ -44,6 +45,7 @@ EXAMPLE:
     install -d -m 0700 /mnt/second/etc && rsbtbackup init /mnt/second/etc
     rsbtbackup copy /backup/etc /mnt/second/etc
     rsbtbackup copy /backup/etc root@vault:/backup/etc latest -n
+    rsbtbackup copy root@web1:/backup/etc /backup/web1/etc
     rsbtbackup copy /backup/etc root@vault:/backup/etc --keep-daily=30 --keep-monthly=24 --bwlimit=5m`
 }
 

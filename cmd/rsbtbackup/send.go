@@ -7,14 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
 type sendCommand struct {
 	Dest   string `arg:"" name:"DEST" help:"A backup directory."`
-	Backup string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
+	Backup string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Parent string `placeholder:"BACKUP" help:"Send only what differs from this backup, which the receiver must have."`
+	Stdio  bool   `help:"Be the sending side of copy: say which backups are here, and send what is asked for."`
 }
 
 // Help shows how it is used.
@@ -23,6 +25,11 @@ func (sendCommand) Help() string {
 Writes a backup to standard output as an archive, for receive: to be compressed, encrypted or stored by other programs. It
 is a line of JSON, a btrfs send stream, and a line with the SHA-256 of all before it. What is compressed on the disk is
 compressed in the archive. Needs root.
+
+With --stdio it speaks with a copy on another host, which fetches backups. Whoever is at the other end can have it do nothing
+but tell which backups there are and send them. So a key can be confined to it, in ~/.ssh/authorized_keys of root:
+
+    restrict,command="rsbtbackup send --stdio /backup/etc" ssh-ed25519 AAAA... vault
 
 EXAMPLE:
 
@@ -33,12 +40,26 @@ EXAMPLE:
 
 func (c *sendCommand) dest() string { return c.Dest }
 
+// Validate is called by kong.
+func (c *sendCommand) Validate() error {
+	switch {
+	case c.Stdio && (c.Backup != "" || c.Parent != ""):
+		return errors.New("--stdio sends what is asked for: BACKUP and --parent cannot go with it")
+	case !c.Stdio && c.Backup == "":
+		return errors.New("say which BACKUP to send")
+	}
+	return nil
+}
+
 // errToTerminal is refused, as no terminal can show it.
 var errToTerminal = errors.New("an archive is not written to a terminal; send it to a file or another program")
 
 func (c *sendCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	if u.shown {
 		return &usageError{verb: "send", err: errToTerminal}
+	}
+	if c.Stdio {
+		return rsbtbackup.ServeSend(ctx, c.Dest, interruptible(ctx, os.Stdin), u.stdout)
 	}
 	out := &sendWriter{u.stdout}
 	report, err := rsbtbackup.Send(ctx, c.Dest, c.Backup, rsbtbackup.SendOptions{Parent: c.Parent}, out)

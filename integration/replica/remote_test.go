@@ -86,7 +86,12 @@ func TestTheOtherSideFails(t *testing.T) {
 		{"not initialised", ssh.Shell, good, filepath.Dir(target), 10, "not initialised"},
 		{"missing", ssh.Shell, good, target + "/none", 10, "no such file"},
 		{"full", ssh.Shell, good, small, 14, "no space left"},
-		{"dies in the middle", ssh.Shell, fake("dies", good+` "$@" & sleep 1; kill -9 $!; exit 9`), target, 12, ""},
+		{"dies in the middle", ssh.Shell, fake("dies", `
+			cd "$(mktemp -d)" && mkfifo part
+			`+good+` "$@" <part & pid=$!
+			exec 3>part; head -c 300000 >&3
+			until [ -e '`+target+`/.log/incoming/incoming' ]; do sleep 0.01; done
+			kill -9 $pid; exit 9`), target, 12, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := testbin.Run(t, "copy", dest, "127.0.0.1:"+tt.path, "-e", tt.shell, "--program", tt.program)

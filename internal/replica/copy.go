@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -16,75 +15,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Options are those of rsbtbackup.CopyOptions, where each has its comment.
-type Options struct {
-	SSH        []string
-	Program    string
-	Decompress bool
-	Bwlimit    string
-	Keep       retention.Policy
+// give has one backup made in a target on this host, and returns what there is to say of it, and the number of bytes.
+type give func(ctx context.Context, locked *store.Locked, step Step, sent func(uint64)) (notices []string, bytes uint64, err error)
 
-	DryRun   bool
-	LockWait time.Duration
-	Now      time.Time
-	Logger   *slog.Logger
-	Progress func(Progress)
-}
-
-// Progress is rsbtbackup.CopyProgress.
-type Progress struct {
-	Backup  string
-	Index   int
-	Backups int
-	Bytes   uint64
-}
-
-// Result is rsbtbackup.CopyResult.
-type Result string
-
-// The results of Copied.
-const (
-	ResultCopied  Result = "copied"
-	ResultHad     Result = "had"
-	ResultWould   Result = "would"
-	ResultUnkept  Result = "unkept"
-	ResultRefused Result = "refused"
-	ResultFailed  Result = "failed"
-)
-
-// Copied is rsbtbackup.CopiedBackup.
-type Copied struct {
-	Name   string
-	Result Result
-	As     string
-	Parent string
-	Bytes  uint64
-	Error  string
-}
-
-// Report is rsbtbackup.CopyReport.
-type Report struct {
-	Dest    string
-	Target  string
-	DryRun  bool
-	Backups []Copied
-	Bytes   uint64
-	Deleted []string
-	Notices []string
-	Repairs []string
-	Started time.Time
-	Ended   time.Time
-}
-
-// sink is the side that receives.
-type sink interface {
-	// have tells which backups are there.
-	have() []Item
-	// put has one made, and returns what it has to say, and the number of bytes it was sent.
-	put(ctx context.Context, o outgoing, sent func(uint64)) (notices []string, bytes uint64, err error)
-}
-
-// copying is one run: the source, opened and read.
+// copying is one run. store and state are nil where DEST is on another host.
 type copying struct {
 	store  *store.Store
 	state  *store.State
@@ -98,14 +32,11 @@ type copying struct {
 // Copy copies backups of dest that target lacks.
 func Copy(ctx context.Context, dest, target string, refs []string, o Options) (*Report, error) {
 	report := &Report{Dest: dest, Target: target, DryRun: o.DryRun, Started: store.Now(o.Now).UTC()}
+	c := &copying{o: o, report: report, wanted: map[string]bool{}}
 	limit, err := checkOptions(o)
-	var c *copying
-	if err == nil {
-		c, err = openSource(dest, refs, o, report)
-	}
 	if err == nil {
 		c.limit = limit
-		err = errors.Join(c.to(ctx, target), c.store.Close())
+		err = c.between(ctx, dest, target, refs)
 	}
 	report.Ended = store.Now(o.Now).UTC()
 	return report, err
@@ -119,68 +50,118 @@ func checkOptions(o Options) (*rate.Limiter, error) {
 	return newLimit(perSecond), checkKeep(o.Keep)
 }
 
-func openSource(dest string, refs []string, o Options, report *Report) (*copying, error) {
-	s, err := store.Open(dest)
+// between finds out on which side another host is: this one has one of both.
+func (c *copying) between(ctx context.Context, dest, target string, refs []string) error {
+	from, err := place("DEST", dest)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c := &copying{store: s, o: o, report: report, wanted: map[string]bool{}}
-	report.Dest = s.Path
-	if c.state, err = s.ReadState(time.Local); err == nil {
-		c.items, err = itemsOf(s, c.state)
+	to, err := place("TARGET", target)
+	switch {
+	case err != nil:
+		return err
+	case from.Kind == rsyncexec.Shell && to.Kind == rsyncexec.Shell:
+		return fail.Step("options", fail.Kindf(facts.ErrUsage, "DEST and TARGET are both on other hosts: run copy on one of them"))
+	case from.Kind == rsyncexec.Shell:
+		return c.fromHost(ctx, from, target, refs)
+	}
+	if err := c.open(dest, refs); err != nil {
+		return err
+	}
+	if to.Kind == rsyncexec.Shell {
+		err = c.toHost(ctx, to)
+	} else if err = differentDirs(c.store, target); err == nil {
+		err = c.into(ctx, target, c.pipe)
+	}
+	return errors.Join(err, c.store.Close())
+}
+
+func place(what, path string) (rsyncexec.Source, error) {
+	where, err := rsyncexec.ParseSource(path)
+	switch {
+	case err != nil:
+		return where, fail.Step("options", fail.Kindf(facts.ErrUsage, "%s: %w", what, err))
+	case where.Kind == rsyncexec.Daemon:
+		return where, fail.Step("options", fail.Kindf(facts.ErrUsage, "%s %q is an rsync daemon, which knows nothing of backups; want HOST:PATH", what, path))
+	}
+	return where, nil
+}
+
+// open opens and reads a DEST on this host.
+func (c *copying) open(dest string, refs []string) (err error) {
+	if c.store, err = store.Open(dest); err != nil {
+		return err
+	}
+	c.report.Dest = c.store.Path
+	if err = c.read(); err == nil {
+		err = c.choose(refs)
 	}
 	if err != nil {
-		return nil, fail.Step("read", errors.Join(err, s.Close()))
+		return errors.Join(err, c.store.Close())
 	}
-	if len(refs) == 0 {
-		for _, item := range c.items {
-			c.wanted[item.Name] = true
-		}
+	return nil
+}
+
+func (c *copying) read() (err error) {
+	if c.state, err = c.store.ReadState(time.Local); err == nil {
+		c.items, err = itemsOf(c.store, c.state)
+	}
+	return fail.Step("read", err)
+}
+
+// choose takes the backups that refs name, or all.
+func (c *copying) choose(refs []string) error {
+	var all []facts.Snapshot
+	for _, item := range c.items {
+		all = append(all, facts.Snapshot{Name: item.Name})
+		c.wanted[item.Name] = len(refs) == 0
 	}
 	for _, ref := range refs {
-		b, err := c.state.Find(ref)
+		b, err := store.Find(all, ref)
 		if err != nil {
-			return nil, fail.Step("find", errors.Join(err, s.Close()))
+			return fail.Step("find", err)
 		}
 		c.wanted[b.Name] = true
 	}
-	return c, nil
+	return nil
 }
 
-// to opens the target and copies what it lacks.
-func (c *copying) to(ctx context.Context, target string) error {
-	where, err := rsyncexec.ParseSource(target)
-	switch {
-	case err != nil:
-		return fail.Step("options", fail.Kindf(facts.ErrUsage, "TARGET: %w", err))
-	case where.Kind == rsyncexec.Daemon:
-		return fail.Step("options", fail.Kindf(facts.ErrUsage, "TARGET %q is an rsync daemon, which cannot receive backups; want HOST:PATH", target))
-	case where.Kind == rsyncexec.Shell:
-		return c.toHost(ctx, where)
-	}
-	if err := differentDirs(c.store, target); err != nil {
-		return err
-	}
+// into copies what a target on this host lacks.
+func (c *copying) into(ctx context.Context, target string, give give) error {
 	if c.o.DryRun {
 		return ofTarget(c.dryRun(target))
 	}
 	return ofTarget(store.Change(ctx, target, "copy", c.o.LockWait, c.o.Now, c.o.Logger, func(locked *store.Locked) error {
 		c.report.Target, c.report.Repairs = locked.Store.Path, locked.Repairs
-		state, err := locked.Store.ReadState(time.Local)
+		items, err := readItems(locked.Store)
 		if err != nil {
-			return fail.Step("read", err)
+			return err
 		}
-		items, err := itemsOf(locked.Store, state)
-		if err != nil {
-			return fail.Step("read", err)
+		one := func(ctx context.Context, step Step, sent func(uint64)) ([]string, uint64, error) {
+			return give(ctx, locked, step, sent)
 		}
-		err = errors.Join(c.run(ctx, &localSink{locked, items}, c.o.Keep), locked.Store.PointCur(locked.Now))
+		err = errors.Join(c.run(ctx, items, one, c.o.Keep), locked.Store.PointCur(locked.Now))
 		if c.mayPrune(err) {
 			deleted, pruneErr := pruneTo(ctx, locked, c.o.Keep)
 			c.report.Deleted, err = deleted, errors.Join(err, pruneErr)
 		}
 		return err
 	}))
+}
+
+func readItems(s *store.Store) ([]Item, error) {
+	state, err := s.ReadState(time.Local)
+	if err != nil {
+		return nil, fail.Step("read", err)
+	}
+	items, err := itemsOf(s, state)
+	return items, fail.Step("read", err)
+}
+
+// outgoing is a backup of a DEST on this host, to be sent.
+func (c *copying) outgoing(step Step) (outgoing, error) {
+	b, err := store.Find(c.state.All(), step.Item.Name)
+	return outgoing{store: c.store, backup: b, item: step.Item, parent: step.Parent, plain: c.o.Decompress, limit: c.limit}, err
 }
 
 // ofTarget says that it is TARGET that could not be opened, not DEST.
@@ -211,13 +192,9 @@ func (c *copying) dryRun(target string) error {
 	}
 	defer s.Close()
 	c.report.Target = s.Path
-	state, err := s.ReadState(time.Local)
+	items, err := readItems(s)
 	if err != nil {
-		return fail.Step("read", err)
-	}
-	items, err := itemsOf(s, state)
-	if err != nil {
-		return fail.Step("read", err)
+		return err
 	}
 	c.foresee(items, c.o.Keep)
 	return nil
@@ -258,8 +235,8 @@ func newCopied(step Step) Copied {
 
 // run copies one backup after the other. One that fails ends it: the next would be planned on what is not there. One
 // that is refused does not.
-func (c *copying) run(ctx context.Context, to sink, keep retention.Policy) error {
-	steps := c.plan(to.have(), keep)
+func (c *copying) run(ctx context.Context, there []Item, move move, keep retention.Policy) error {
+	steps := c.plan(there, keep)
 	progress := Progress{Index: -1}
 	for _, step := range steps {
 		if newCopied(step).Result == "" {
@@ -272,7 +249,7 @@ func (c *copying) run(ctx context.Context, to sink, keep retention.Policy) error
 		if done.Result == "" {
 			progress.Index++
 			progress.Backup, progress.Bytes = step.Item.Name, 0
-			err := c.one(ctx, to, step, &done, progress)
+			err := c.one(ctx, move, step, &done, progress)
 			if err != nil {
 				done.Result, done.Error = ResultFailed, err.Error()
 				c.report.Backups = append(c.report.Backups, done)
@@ -287,13 +264,12 @@ func (c *copying) run(ctx context.Context, to sink, keep retention.Policy) error
 	return errors.Join(errs...)
 }
 
-func (c *copying) one(ctx context.Context, to sink, step Step, done *Copied, progress Progress) error {
+// move has one backup made in the target.
+type move func(ctx context.Context, step Step, sent func(uint64)) (notices []string, bytes uint64, err error)
+
+func (c *copying) one(ctx context.Context, move move, step Step, done *Copied, progress Progress) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	}
-	b, err := store.Find(c.state.All(), step.Item.Name)
-	if err != nil {
-		return err
 	}
 	sent := func(n uint64) {
 		progress.Bytes = n
@@ -302,14 +278,14 @@ func (c *copying) one(ctx context.Context, to sink, step Step, done *Copied, pro
 		}
 	}
 	sent(0)
-	notices, bytes, err := to.put(ctx, outgoing{store: c.store, backup: b, item: step.Item, parent: step.Parent, plain: c.o.Decompress, limit: c.limit}, sent)
+	notices, bytes, err := move(ctx, step, sent)
 	done.Bytes = bytes
 	c.report.Bytes += bytes
 	for _, notice := range notices {
-		c.report.Notices = append(c.report.Notices, b.Name+": "+notice)
+		c.report.Notices = append(c.report.Notices, step.Item.Name+": "+notice)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", b.Name, err)
+		return fmt.Errorf("%s: %w", step.Item.Name, err)
 	}
 	done.Result = ResultCopied
 	return nil

@@ -83,23 +83,28 @@ type archiveReader struct {
 	manifest *Manifest // nil for a bare send stream
 	alone    bool      // nothing must follow: it would be lost in silence
 	here     bool      // it comes from this process, without a last line
+	through  io.Reader // what the stream is read through, if that is not r
 }
 
 // openArchive reads the manifest, if there is one.
 func openArchive(r *bufio.Reader) (*archiveReader, error) {
-	a := &archiveReader{r: r, sum: sha256.New()}
 	first, err := r.Peek(1)
 	if err != nil {
 		return nil, unexpectedEnd(err)
 	}
 	if first[0] != '{' {
-		return a, nil
+		return &archiveReader{r: r, sum: sha256.New()}, nil
 	}
 	line, err := readLine(r, maxManifest)
 	if err != nil {
 		return nil, err
 	}
-	a.manifest = &Manifest{}
+	return newArchiveReader(r, line)
+}
+
+// newArchiveReader is for an archive whose first line has been read.
+func newArchiveReader(r *bufio.Reader, line []byte) (*archiveReader, error) {
+	a := &archiveReader{r: r, sum: sha256.New(), manifest: &Manifest{}}
 	if err := json.Unmarshal(line, a.manifest); err != nil {
 		return nil, fmt.Errorf("%w: its first line: %w", facts.ErrArchive, err)
 	}
@@ -116,7 +121,11 @@ func (a *archiveReader) add(p []byte) {
 }
 
 func (a *archiveReader) Read(p []byte) (int, error) {
-	n, err := a.r.Read(p)
+	from := io.Reader(a.r)
+	if a.through != nil {
+		from = a.through
+	}
+	n, err := from.Read(p)
 	if a.manifest != nil && !a.here {
 		a.add(p[:n])
 	}
@@ -215,9 +224,15 @@ func checkRecord(m *Manifest, now time.Time) (facts.Record, error) {
 	case r.Started.After(now.Add(clocksDiffer)):
 		return r, fmt.Errorf("%w: it is on record to be of %s, which is still to come", facts.ErrArchive, r.Started.Format(time.RFC3339))
 	}
+	if at, _ := store.CanBeBackup(m.Name); r.Started.IsZero() && at.After(now.Add(zonesDiffer)) {
+		return r, fmt.Errorf("%w: by its name %q it is still to come", facts.ErrArchive, m.Name)
+	}
 	return r, nil
 }
 
-// clocksDiffer is how far the clocks of two hosts may be apart. What is younger than everything to come would be the
-// newest backup for ever.
-const clocksDiffer = 26 * time.Hour
+// What is younger than everything to come would be the newest backup for ever. clocksDiffer is how far the clocks of two
+// hosts may be apart; a name has the time of a zone that is not known.
+const (
+	clocksDiffer = time.Hour
+	zonesDiffer  = 26 * time.Hour
+)

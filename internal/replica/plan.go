@@ -21,8 +21,8 @@ type Item struct {
 	Time     time.Time `json:"time,omitzero"`
 	Complete bool      `json:"complete,omitempty"`
 	Pinned   bool      `json:"pinned,omitempty"`
-	// WhyNot says why it cannot be copied; of the sending side only.
-	WhyNot string `json:"-"`
+	// WhyNot says why it cannot be copied.
+	WhyNot string `json:"why_not,omitempty"`
 }
 
 // Step is what happens to one backup.

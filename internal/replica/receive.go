@@ -137,7 +137,7 @@ func recordOf(m *Manifest, got *receive.Result, name string, now time.Time) (fac
 
 // accept is for a DEST: what has another name is no backup there.
 func accept(name string) error {
-	if !store.CanBeBackup(name) {
+	if _, ok := store.CanBeBackup(name); !ok {
 		return fail.Kindf(facts.ErrUsage, "%q cannot be the name of a backup, such as 2026-11-23-09:00", name)
 	}
 	return nil

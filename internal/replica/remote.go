@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,15 +18,7 @@ import (
 
 // toHost copies to a DEST on another host.
 func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
-	host := where.Host
-	if where.User != "" {
-		host = where.User + "@" + host
-	}
-	program := c.o.Program
-	if program == "" {
-		program = "rsbtbackup"
-	}
-	command := []string{program, "receive", "--stdio"}
+	host, command := hostOf(where), []string{c.program(), "receive", "--stdio"}
 	if c.o.LockWait > 0 {
 		command = append(command, "--lock-wait="+c.o.LockWait.String())
 	}
@@ -44,23 +37,39 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	case c.o.DryRun:
 		c.foresee(to.items, to.keep)
 	default:
-		err = c.run(ctx, to, to.keep)
+		err = c.run(ctx, to.items, func(ctx context.Context, step Step, sent func(uint64)) ([]string, uint64, error) {
+			o, err := c.outgoing(step)
+			if err != nil {
+				return nil, 0, err
+			}
+			return to.put(ctx, o, sent)
+		}, to.keep)
 	}
-	return c.hangUp(ctx, to, err)
-}
-
-// hangUp ends the session. What went wrong over there says more than what it led to here.
-func (c *copying) hangUp(ctx context.Context, to *remoteSink, err error) error {
-	_ = to.session.Stdin.Close() // the other side ends with its input; what it could not take it has answered
 	if to.greeted && !to.keep.IsEmpty() && !c.o.DryRun {
+		_ = to.session.Stdin.Close() // the other side deletes when nothing more comes
 		err = errors.Join(err, c.farewell(to, err))
 	}
-	_, _ = io.Copy(io.Discard, to.r)
-	waitErr := to.session.Wait()
+	return hangUp(ctx, session, to.r, to.greeted, err)
+}
+
+func hostOf(where rsyncexec.Source) string {
+	if where.User != "" {
+		return where.User + "@" + where.Host
+	}
+	return where.Host
+}
+
+func (c *copying) program() string { return cmp.Or(c.o.Program, "rsbtbackup") }
+
+// hangUp ends the session. What went wrong over there says more than what it led to here.
+func hangUp(ctx context.Context, session *remote.Session, r io.Reader, greeted bool, err error) error {
+	_ = session.Stdin.Close() // the other side ends with its input; what it could not do it has answered
+	_, _ = io.Copy(io.Discard, r)
+	waitErr := session.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return fail.Step("copy", context.Cause(ctx))
-	case to.greeted:
+	case greeted:
 		if err == nil && waitErr != nil {
 			err = fail.Step("copy", fail.Kind(facts.ErrTarget, waitErr))
 		}
@@ -96,11 +105,8 @@ type remoteSink struct {
 
 func (r *remoteSink) greet() error {
 	var hello greeting
-	if err := readMessage(r.r, maxGreeting, &hello); err != nil {
+	if err := readGreeting(r.r, "receive", &hello); err != nil {
 		return err
-	}
-	if hello.Rsbtbackup != "receive" || hello.Version != protocolVersion {
-		return fmt.Errorf("%w: the other side speaks version %d, this program %d: install the same rsbtbackup on both", facts.ErrArchive, hello.Version, protocolVersion)
 	}
 	r.greeted, r.dest, r.items, r.keep = true, hello.Dest, hello.Backups, hello.Keep
 	if err := hello.err(); err != nil {
@@ -109,7 +115,19 @@ func (r *remoteSink) greet() error {
 	return nil
 }
 
-func (r *remoteSink) have() []Item { return r.items }
+// readGreeting wants the other side to be what it was started as.
+func readGreeting(r *bufio.Reader, side string, hello *greeting) error {
+	if err := readMessage(r, maxGreeting, hello); err != nil {
+		return err
+	}
+	switch {
+	case hello.Version != protocolVersion || hello.Rsbtbackup == "":
+		return fmt.Errorf("%w: the other side speaks version %d, this program %d: install the same rsbtbackup on both", facts.ErrArchive, hello.Version, protocolVersion)
+	case hello.Rsbtbackup != side:
+		return fmt.Errorf("%w: the other side can only %s: its key is bound to another command", facts.ErrArchive, hello.Rsbtbackup)
+	}
+	return nil
+}
 
 // put sends one archive and waits for the answer, which has the reason also when the other side stopped reading.
 func (r *remoteSink) put(ctx context.Context, o outgoing, sent func(uint64)) ([]string, uint64, error) {

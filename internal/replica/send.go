@@ -99,15 +99,14 @@ func (o outgoing) manifest(now time.Time) Manifest {
 
 // archive writes the whole of it and tells how many bytes that was.
 func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent func(uint64)) (uint64, error) {
-	a, err := newArchiveWriter(w, o.manifest(now))
+	s, err := o.stream(ctx, sent)
 	if err != nil {
 		return 0, err
 	}
-	s, err := o.stream(ctx, sent)
-	if err != nil {
-		return a.n, err
+	a, err := newArchiveWriter(w, o.manifest(now))
+	if err == nil {
+		_, err = io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
 	if err = s.end(err); err != nil {
 		return a.n, err
 	}

@@ -49,11 +49,8 @@ func (s *Store) sweepIncoming() (removed []string, err error) {
 	return removed, nil
 }
 
-// CanBeBackup tells whether a backup can have that name.
-func CanBeBackup(name string) bool {
-	_, ok := parseName(name, time.UTC)
-	return ok
-}
+// CanBeBackup tells whether a backup can have that name, and the time it has by it, in UTC.
+func CanBeBackup(name string) (time.Time, bool) { return parseName(name, time.UTC) }
 
 // WriteIncoming writes, durably, the record of a backup that is about to be
 // published, so that none ever stands without it. One that is there already is
