@@ -54,7 +54,7 @@ func selectJobs(c *config.Config, names []string) ([]config.Job, error) {
 
 type configCheckCommand struct {
 	configFlag
-	Online bool `help:"Also try each job: the source is reached and rsync answers there, DEST is mounted and prepared."`
+	Online bool `help:"Also try each job: the source is reached and rsync answers there, DEST is mounted and prepared, and so are the targets of copies."`
 }
 
 // Help shows how it is used.
@@ -130,7 +130,7 @@ func problemLines(p config.Problem) []string {
 type tryObject struct {
 	Type  string `json:"type"`
 	Job   string `json:"job"`
-	What  string `json:"what"` // source or dest
+	What  string `json:"what"` // source, dest or copy
 	OK    bool   `json:"ok"`
 	Exit  int    `json:"exit"`
 	Error string `json:"error,omitempty"`
@@ -141,10 +141,10 @@ type tryObject struct {
 func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
 	var failed []error
 	for _, j := range jobs {
-		for _, o := range []tryObject{
+		for _, o := range append([]tryObject{
 			tried(j, "source "+j.Backup.Source, append(doctor.Program(ctx, j), doctor.Source(ctx, j, doctor.Options{Root: os.Geteuid() == 0})...)),
 			tried(j, "dest "+j.Backup.Dest, doctor.Dest(ctx, j)[:1]),
-		} {
+		}, tryCopies(ctx, j)...) {
 			if o.OK {
 				u.result(fmt.Sprintf("ok    %s: %s", j.Name, o.What))
 			} else {

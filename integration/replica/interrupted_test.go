@@ -111,42 +111,6 @@ func TestCopyCallsFail(t *testing.T) {
 	}
 }
 
-// TestPowerCutAfterACopy: what exit 0 says is on the disk.
-func TestPowerCutAfterACopy(t *testing.T) {
-	t.Parallel()
-	src, dest := source(t), testdest.New(t, "1G")
-	image := loopfs.NewNested(t, "512M")
-	target := testdest.On(t, image.Mount)
-	backups(t, src, dest, 2)
-	testbin.Must(t, "copy", dest, target)
-	wantCopies(t, dest, filepath.Join(image.CrashCopy(t), "dest"))
-}
-
-// TestPowerCutInACopy: at any time the disk has whole copies or none, and the next run goes on.
-func TestPowerCutInACopy(t *testing.T) {
-	t.Parallel()
-	src, dest := source(t), testdest.New(t, "1G")
-	shell(t, src, "head -c 60000000 /dev/urandom >large")
-	backups(t, src, dest, 2)
-	image := loopfs.NewNested(t, "512M", "commit=1")
-	target := testdest.On(t, image.Mount)
-	testbin.Must(t, "copy", dest, target, "latest~1")
-	cmd := exec.Command(testbin.Path(t), "copy", dest, target)
-	testdest.Must(t, cmd.Start())
-	var cuts []string
-	for range 4 {
-		time.Sleep(20 * time.Millisecond)
-		cuts = append(cuts, filepath.Join(image.CrashCopy(t), "dest"))
-	}
-	testdest.Must(t, cmd.Wait())
-	for _, cut := range cuts {
-		wantWhole(t, dest, cut, "power cut")
-		testbin.Must(t, "copy", dest, cut)
-		wantCopies(t, dest, cut)
-		wantNothingLeft(t, cut)
-	}
-}
-
 // TestTheTargetFillsUp: exit 14, the copies that are there stay, and with more room the next run goes on.
 func TestTheTargetFillsUp(t *testing.T) {
 	t.Parallel()

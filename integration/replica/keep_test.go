@@ -56,6 +56,10 @@ func TestTheKeyDecidesWhatIsKept(t *testing.T) {
 
 	shell, target := sshd("free", `exec sh -c "$*"`)
 	testbin.Must(t, "copy", dest, "vault:"+target, "-e", shell, "--program", program)
+	testbin.Must(t, "copy", dest, "vault:"+target, "-e", shell, "--program", program, "--keep-last=1", "-n")
+	if n := len(testdest.Backups(t, target)); n != 3 {
+		t.Errorf("a dry run left %d of 3", n)
+	}
 	out := testbin.Must(t, "copy", dest, "vault:"+target, "-e", shell, "--program", program, "--keep-last=1").Stdout
 	if strings.Count(out, "deleted in the target") != 2 || len(testdest.Backups(t, target)) != 1 {
 		t.Errorf("rules of the command line:\n%s", out)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
 // An archive is a line of JSON that says what it is, the send stream, and a line of JSON with the SHA-256 of all before

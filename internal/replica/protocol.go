@@ -14,7 +14,7 @@ import (
 )
 
 // The receiving side greets with one line, takes archives, and answers each with one line. It ends with its input, or
-// after the first archive it could not receive; with rules for what to keep it deletes then, and says so in one more line.
+// after the first archive it could not receive; with rules for what to keep it deletes when all was sent, and says so in one more line.
 const (
 	protocolVersion = 1
 	maxGreeting     = 64 << 20
@@ -31,7 +31,10 @@ type greeting struct {
 	failure
 }
 
-// farewell comes after the last archive, if something is deleted by rules.
+// allSent ends what a run sends, but not a dry run, and not one that failed: then nothing is deleted.
+const allSent = `{"done":true}` + "\n"
+
+// farewell answers it where something is deleted by rules, and comes also when the disk is full.
 type farewell struct {
 	Deleted []string `json:"deleted"`
 	failure

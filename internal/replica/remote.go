@@ -30,7 +30,8 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	to := &remoteSink{session: session, r: bufio.NewReader(session.Stdout)}
 	if err = to.greet(); err == nil {
 		c.report.Target = host + ":" + to.dest
-		err = fail.Step("TARGET", samePolicy(c.o.Keep, to.keep))
+		to.refused = fail.Step("TARGET", samePolicy(c.o.Keep, to.keep))
+		err = to.refused
 	}
 	switch {
 	case err != nil:
@@ -45,9 +46,8 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 			return to.put(ctx, o, sent)
 		}, to.keep)
 	}
-	if to.greeted && !to.keep.IsEmpty() && !c.o.DryRun {
-		_ = to.session.Stdin.Close() // the other side deletes when nothing more comes
-		err = errors.Join(err, c.farewell(to, err))
+	if to.greeted && !c.o.DryRun && !to.keep.IsEmpty() && to.refused == nil {
+		err = errors.Join(err, c.farewell(to))
 	}
 	return hangUp(ctx, session, to.r, to.greeted, err)
 }
@@ -80,14 +80,20 @@ func hangUp(ctx context.Context, session *remote.Session, r io.Reader, greeted b
 	return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
 }
 
-// farewell hears what was deleted over there. After a failure nothing may be said.
-func (c *copying) farewell(to *remoteSink, err error) error {
-	var bye farewell
-	if readErr := readMessage(to.r, maxGreeting, &bye); readErr != nil {
-		if err != nil {
+// farewell has the other side delete by its rules, if all has been sent, and hears what that was. One that is full does it
+// unasked.
+func (c *copying) farewell(to *remoteSink) error {
+	for _, b := range c.report.Backups {
+		if b.Result == ResultFailed {
 			return nil
 		}
-		return fail.Step("prune", readErr)
+	}
+	if _, err := io.WriteString(to.session.Stdin, allSent); err != nil {
+		return fail.Step("prune", err)
+	}
+	var bye farewell
+	if err := readMessage(to.r, maxGreeting, &bye); err != nil {
+		return fail.Step("prune", err)
 	}
 	c.report.Deleted = bye.Deleted
 	return fail.Step("prune", bye.err())
@@ -101,6 +107,7 @@ type remoteSink struct {
 	items   []Item
 	keep    retention.Policy // what the other side deletes by
 	greeted bool
+	refused error // its rules are others than asked for
 }
 
 func (r *remoteSink) greet() error {

@@ -35,8 +35,9 @@ func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o Receive
 		if err := writeMessage(w, hello); err != nil {
 			return fail.Step("answer", err)
 		}
-		err = errors.Join(takeAll(ctx, c, bufio.NewReaderSize(r, receive.ReadAhead), w), c.Store.PointCur(c.Now))
-		if o.Keep.IsEmpty() || err != nil && !errors.Is(err, facts.ErrNoSpace) {
+		all, err := takeAll(ctx, c, bufio.NewReaderSize(r, receive.ReadAhead), w)
+		err = errors.Join(err, c.Store.PointCur(c.Now))
+		if o.Keep.IsEmpty() || !all && !errors.Is(err, facts.ErrNoSpace) {
 			return err
 		}
 		deleted, pruneErr := pruneTo(ctx, c, o.Keep)
@@ -53,19 +54,19 @@ func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o Receive
 	return err
 }
 
-// takeAll ends with r. After an archive that could not be received nobody knows where the next begins.
-func takeAll(ctx context.Context, c *store.Locked, r *bufio.Reader, w io.Writer) error {
+// takeAll ends with r, and tells whether that was all there was to send. After an archive that could not be received nobody knows where the next begins.
+func takeAll(ctx context.Context, c *store.Locked, r *bufio.Reader, w io.Writer) (all bool, err error) {
 	for {
-		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
-			return nil
+		if next, _ := r.Peek(len(allSent)); len(next) == 0 || string(next) == allSent {
+			return len(next) > 0, nil
 		}
 		got, err := take(ctx, c, r)
 		if err != nil {
 			err = fail.Step("receive", err)
-			return errors.Join(err, writeMessage(w, answer{failure: failureOf(err)}))
+			return false, errors.Join(err, writeMessage(w, answer{failure: failureOf(err)}))
 		}
 		if err := writeMessage(w, answer{Received: got.Name, Notices: got.Notices}); err != nil {
-			return fail.Step("answer", err)
+			return false, fail.Step("answer", err)
 		}
 	}
 }
