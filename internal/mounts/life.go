@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -15,31 +16,47 @@ import (
 )
 
 // Life names the time from the first mount of the btrfs that dir is on to its last unmount, and what is mounted below dir.
-// As long as both stay, transactions have only been added. It is empty where that is not known.
-func Life(dir *os.File) (string, error) {
+// As long as both stay, transactions have only been added. It is empty where that is not known. points are the mount points
+// below dir, relative to it.
+func Life(dir *os.File) (life string, points []string, err error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	inode := SysInode(dir)
 	if err != nil || inode == 0 {
-		return "", err
+		return "", nil, err
 	}
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(dir.Fd())))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	table, err := Read()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return fmt.Sprintf("%s-%d-%s", strings.TrimSpace(string(boot)), inode, table.below(path)), nil
+	for _, m := range table.below(path) {
+		rel, err := filepath.Rel(path, m.Point)
+		if err != nil {
+			return "", nil, err
+		}
+		points = append(points, rel)
+	}
+	return fmt.Sprintf("%s-%d-%s", strings.TrimSpace(string(boot)), inode, table.below(path).hash()), points, nil
 }
 
-// below is a hash of what is mounted below a directory, and where.
-func (t Table) below(dir string) string {
-	sum := sha256.New()
+// below is what is mounted below a directory.
+func (t Table) below(dir string) (below Table) {
 	for _, m := range t {
 		if m.Point != dir && at.IsWithin(m.Point, dir) {
-			fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", m.Point, m.Device, m.root) // never fails
+			below = append(below, m)
 		}
+	}
+	return below
+}
+
+// hash is of what is mounted, and where.
+func (t Table) hash() string {
+	sum := sha256.New()
+	for _, m := range t {
+		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00", m.Point, m.Device, m.root) // never fails
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }

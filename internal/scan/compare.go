@@ -150,7 +150,7 @@ func (c *comparer) show(d Dir, seen Entry, m mark) (Dir, []mark, error) {
 	}
 	old, found, err := c.find(d.Path)
 	if err == nil && m == markUntouched {
-		if found && !bordersOn(old, seen.FS) {
+		if found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(d.Path) {
 			c.list.total += len(old.Entries)
 			return old, c.same(old), c.to.Dir(old)
 		}
@@ -179,7 +179,8 @@ func (c *comparer) show(d Dir, seen Entry, m mark) (Dir, []mark, error) {
 		return d, c.fresh(d), nil
 	}
 	marks, changed := c.merge(old, d, m)
-	if changed && c.gens.untouched(seen) && seen.Change.before(c.now) && !bordersOn(old, seen.FS) && !bordersOn(d, seen.FS) {
+	borders := bordersOn(old, seen.FS) || bordersOn(d, seen.FS) || c.gens.mountedIn(d.Path)
+	if changed && c.gens.untouched(seen) && seen.Change.before(c.now) && !borders {
 		c.missed = append(c.missed, d.Path)
 	}
 	return d, marks, nil

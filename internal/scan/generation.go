@@ -24,6 +24,8 @@ const maxChangedInodes = 50_000
 // those that are on record, and before anything in it is read.
 type Generations struct {
 	life   string
+	disk   btrfs.UUID         // the filesystem that life is of
+	mounts map[string]bool    // directories, by path, with a mount point in them
 	last   *facts.Generations // nil: nothing is on record of this life
 	record map[string]uint64  // the same, by identity
 
@@ -51,14 +53,21 @@ func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error
 	if err != nil {
 		return nil, err
 	}
-	life, err := mounts.Life(root)
+	life, points, err := mounts.Life(root)
 	if err != nil || life == "" {
+		return nil, err
+	}
+	disk, err := btrfs.FilesystemUUID(root)
+	if err != nil {
 		return nil, err
 	}
 	if err := btrfs.Sync(root); err != nil {
 		return nil, err
 	}
-	g := &Generations{life: life, record: map[string]uint64{}, met: map[string]*subvolume{}}
+	g := &Generations{life: life, disk: disk, mounts: map[string]bool{}, record: map[string]uint64{}, met: map[string]*subvolume{}}
+	for _, point := range points {
+		g.mounts[parent(point)] = true
+	}
 	if last != nil && last.Life == life {
 		g.last = last
 		for _, s := range last.Subvolumes {
@@ -72,7 +81,8 @@ func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error
 func (g *Generations) Tell() bool { return g != nil && g.last != nil }
 
 // meet takes in the subvolume of that identity, which dir, at path, is in. It may be met several times; what holds is what
-// was there the first time. origins are those of Options: of a snapshot that stands for a subvolume the transaction counts
+// was there the first time. Another btrfs is left alone: it was not made to write out what it holds back, and has a life of
+// its own. origins are those of Options: of a snapshot that stands for a subvolume the transaction counts
 // that it was made in. What the subvolume got later may have the number of one that wrote to the snapshot.
 func (g *Generations) meet(dir *os.File, path, identity string, origins map[string]string) error {
 	if g == nil || !isTrusted(identity) {
@@ -88,6 +98,9 @@ func (g *Generations) meet(dir *os.File, path, identity string, origins map[stri
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if disk, err := btrfs.FilesystemUUID(dir); err != nil || disk != g.disk {
 		return err
 	}
 	s := &subvolume{path: path, generation: info.Generation, changed: map[uint64]bool{}, dirs: map[uint64]bool{}}
@@ -149,6 +162,9 @@ func (g *Generations) untouched(e Entry) bool {
 	s := g.of(e.FS)
 	return s != nil && !s.dirs[e.Inode]
 }
+
+// mountedIn tells whether something is mounted in a directory. It may be of the same subvolume, and changes elsewhere.
+func (g *Generations) mountedIn(path string) bool { return g != nil && g.mounts[path] }
 
 // touched tells whether something has happened to an inode, as far as is known.
 func (g *Generations) touched(e Entry) bool {
