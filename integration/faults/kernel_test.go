@@ -37,6 +37,38 @@ func TestResumeOnAnOlderKernel(t *testing.T) {
 	d.check(t, src)
 }
 
+// TestResumeInAnotherNamespaceOfMounts: each start of a service of systemd has mounts of its own, with ids of their own, of
+// the same filesystem. What was interrupted in one is resumed in the next, and begun anew after a remount.
+func TestResumeInAnotherNamespaceOfMounts(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	image := loopfs.NewImage(t, "512M", "btrfs")
+	d := newDest(t, image.Mount, src, 1)
+	apart := func(env []string, exit int, args ...string) result {
+		t.Helper()
+		argv := append([]string{"unshare", "--mount", "--propagation=private", program(t)}, args...)
+		r := start(t, env, argv...).wait(t)
+		wantExit(t, r, exit)
+		return r
+	}
+	refused := fakeRsync(t, `"$REAL" "$@"; exit 23`)
+	src.change(t)
+	apart(refused, 1, "backup", "--partial=refuse", src.dir, d.path)
+	if r := apart(nil, 0, "backup", src.dir, d.path); !strings.Contains(r.stdout, ", resumed\n") {
+		t.Errorf("%v\nwant it resumed", r)
+	}
+	d.held(t, src)
+	src.change(t)
+	apart(refused, 1, "backup", "--partial=refuse", src.dir, d.path)
+	image.Remount(t)
+	r := apart(nil, 0, "backup", src.dir, d.path)
+	if want := "pending lived through a reboot or a remount"; strings.Contains(r.stdout, "resumed") || !strings.Contains(r.stderr, want) {
+		t.Errorf("%v\nwant %s, and not resumed", r, want)
+	}
+	d.held(t, src)
+	d.check(t, src)
+}
+
 // older runs the command on a kernel that has no statx, as one that does not
 // know unique mount ids.
 func older(t *testing.T, env []string, exit int, args ...string) result {

@@ -37,33 +37,34 @@ type WorkNote struct {
 	Root     string    `json:"root,omitempty"` // what was there, of a local source
 }
 
-// Instance names one life of the page cache over one mount: the boot, and the
-// mount within it. In-place writes whose data was still in memory at a power
-// cut or an unmount can have left the new time and size with the old bytes,
-// so what was written in another instance is compared by checksum.
+// Instance names one life of the page cache over one filesystem: the boot, and the time from the first mount to the last
+// unmount within it. In-place writes whose data was still in memory at a power cut or an unmount can have left the new
+// time and size with the old bytes, so what was written in another instance is compared by checksum.
 type Instance struct {
-	BootID  string `json:"boot_id"`
-	MountID uint64 `json:"mount_id"`
-	// SysInode stands in for MountID where the kernel has no unique ones.
+	BootID string `json:"boot_id"`
+	// SysInode is that of mounts.SysInode. It is the same in each mount namespace, as a service of systemd has one of its own.
 	SysInode uint64 `json:"sys_inode,omitempty"`
+	// MountID stands in for it where there is no /sys.
+	MountID uint64 `json:"mount_id"`
 }
 
 // Known is false where the kernel did not tell; such an instance equals none.
 func (i Instance) Known() bool { return i.BootID != "" && (i.MountID != 0 || i.SysInode != 0) }
 
-// readInstance asks the kernel. Only unique mount ids (Linux 6.8) count: the
-// older ones are used again after an unmount.
+// readInstance asks the kernel. Of mount ids only the unique ones (Linux 6.8) count: the others are used again after an
+// unmount.
 func readInstance(dir *os.File) Instance {
 	var i Instance
 	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		i.BootID = strings.TrimSpace(string(id))
 	}
+	if i.SysInode = mounts.SysInode(dir); i.SysInode != 0 {
+		return i
+	}
 	var st unix.Statx_t
 	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID_UNIQUE, &st)
 	if err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 {
 		i.MountID = st.Mnt_id
-	} else {
-		i.SysInode = mounts.SysInode(dir)
 	}
 	return i
 }
