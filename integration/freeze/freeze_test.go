@@ -239,6 +239,25 @@ func TestNested(t *testing.T) {
 	})
 }
 
+// TestNestedByAHook: a subvolume that the hook before the instant makes is in the snapshot too, or it is refused.
+func TestNestedByAHook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, loopfs.New(t, "1G"), "src", ".")
+	w.options.BeforeSnapshot = func(context.Context) error {
+		write(t, filepath.Join(subvolume(t, filepath.Join(w.src, "d/n")), "in"), "nested")
+		return nil
+	}
+	_, err := rsbtbackup.Backup(t.Context(), w.options)
+	var refused *rsbtbackup.SnapshotError
+	if !errors.As(err, &refused) || strings.Join(refused.Nested, " ") != "d/n" {
+		t.Errorf("%v", err)
+	}
+	w.nothingLeft()
+	must(t, os.RemoveAll(filepath.Join(w.src, "d/n")))
+	w.options.SnapshotNested = true
+	w.same(w.backup())
+}
+
 // TestLeftBehind: the next run removes what a killed one has left, and nothing else, nor what another run uses.
 func TestLeftBehind(t *testing.T) {
 	t.Parallel()

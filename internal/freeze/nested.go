@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -63,6 +64,17 @@ func mayLeaveOut(src *source.Source, children []nested, o Options) error {
 	return nil
 }
 
+// appeared refuses a snapshot between whose two lists a subvolume came to be: it may be a stub there, which looks like an
+// empty directory.
+func appeared(before, after []nested, o Options) error {
+	for _, c := range after {
+		if !c.own && !o.OneFileSystem && !slices.Contains(before, c) {
+			return fail.Kindf(facts.ErrSource, "subvolume %q came to be while the snapshot was made", c.path)
+		}
+	}
+	return nil
+}
+
 // place puts in the place of the stub of c in snap, a snapshot of live, what the live one has there: a snapshot of the
 // subvolume with all that is nested in it, or an empty directory of the same mode, owner and times. A stub has none of its
 // own: it shows the time at which it is looked at (Linux 6.18). Of what is not the user's nothing is left.
@@ -117,6 +129,15 @@ func (s *Snapshot) placeSnapshot(from, parent *os.File, name string) error {
 		return err
 	}
 	defer snap.Close()
+	after, err := btrfs.Children(from)
+	if err != nil {
+		return err
+	}
+	for _, c := range after {
+		if !slices.Contains(children, c) {
+			return fail.Kindf(facts.ErrSource, "subvolume %q in %s came to be while the snapshot was made", c.Path, from.Name())
+		}
+	}
 	if err := s.note(snap, info.UUID); err != nil || len(children) == 0 {
 		return err
 	}

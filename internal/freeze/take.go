@@ -124,14 +124,17 @@ func (s *Snapshot) take(ctx context.Context, src *source.Source, rel string, o O
 	if err := s.sweep(ctx, info.UUID, o.Log); err != nil {
 		return nil, err
 	}
-	children, err := nestedBelow(s.home, rel, o.LeftOut)
-	if err != nil {
-		return nil, fail.Kind(facts.ErrSource, err)
+	list := func() ([]nested, error) {
+		children, err := nestedBelow(s.home, rel, o.LeftOut)
+		if err != nil {
+			return nil, fail.Kind(facts.ErrSource, err)
+		}
+		return children, mayLeaveOut(src, children, o)
 	}
-	if err := mayLeaveOut(src, children, o); err != nil {
+	if _, err := list(); err != nil { // before anything is called
 		return nil, err
 	}
-	if err := s.create(ctx, info.UUID, children, o); err != nil {
+	if err := s.create(ctx, info.UUID, list, o); err != nil {
 		return nil, err
 	}
 	if err := flock(s.home, unix.LOCK_UN); err != nil {
@@ -140,8 +143,8 @@ func (s *Snapshot) take(ctx context.Context, src *source.Source, rel string, o O
 	return src.Elsewhere(filepath.Join(s.home.Name(), s.name, rel))
 }
 
-// create makes the snapshot between the two calls around the instant.
-func (s *Snapshot) create(ctx context.Context, home btrfs.UUID, children []nested, o Options) (err error) {
+// create makes the snapshot between the two calls around the instant. list tells what is nested below the source.
+func (s *Snapshot) create(ctx context.Context, home btrfs.UUID, list func() ([]nested, error), o Options) (err error) {
 	if o.After != nil {
 		defer func() { err = errors.Join(err, fail.Step("after the snapshot", o.After(context.WithoutCancel(ctx)))) }()
 	}
@@ -149,6 +152,10 @@ func (s *Snapshot) create(ctx context.Context, home btrfs.UUID, children []neste
 		if err := o.Before(ctx); err != nil {
 			return fail.Step("before the snapshot", err)
 		}
+	}
+	children, err := list()
+	if err != nil {
+		return err
 	}
 	name := source.NewSnapshotName(home)
 	s.at = time.Now()
@@ -166,6 +173,13 @@ func (s *Snapshot) create(ctx context.Context, home btrfs.UUID, children []neste
 		return err
 	}
 	if err := s.note(s.held, home); err != nil {
+		return err
+	}
+	after, err := list()
+	if err != nil {
+		return err
+	}
+	if err := appeared(children, after, o); err != nil {
 		return err
 	}
 	for _, c := range children {
