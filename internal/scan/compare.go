@@ -249,7 +249,12 @@ func (c *comparer) merge(old, now Dir, m mark) (marks []mark, changed bool) {
 			c.moves.depart(old.Path, was)
 			c.moves.arrive(now.Path, e)
 		}
-		changed = changed || e.Change.before(c.now) && !(sameThing(was, e) && sameState(was, e))
+		if before := was; e.Change.before(c.now) {
+			if e.isDir() {
+				before.Change = e.Change // that of one in a snapshot of the source is new if a nested subvolume was put in it
+			}
+			changed = changed || !(sameThing(was, e) && sameState(before, e))
+		}
 		if e.isOpen() {
 			u, unsettled := c.known.Unsettled[join(now.Path, e.Name)]
 			child := c.markOf(was, e, u, unsettled)
