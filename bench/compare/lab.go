@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // lab is what is measured in: three filesystems on image files, and the programs.
@@ -143,15 +145,10 @@ func (l *lab) used() (int64, error) {
 
 // describe is the machine, as far as it matters.
 func describe() string {
-	var u syscall.Utsname
-	release := ""
-	if syscall.Uname(&u) == nil {
-		for _, c := range u.Release {
-			if c == 0 {
-				break
-			}
-			release += string(rune(c))
-		}
+	var u unix.Utsname
+	release := "of unknown version"
+	if unix.Uname(&u) == nil {
+		release = unix.ByteSliceToString(u.Release[:])
 	}
 	return fmt.Sprintf("Linux %s, %d processors, loopback images", release, processors())
 }

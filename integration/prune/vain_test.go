@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
@@ -55,12 +56,12 @@ func withoutIoctl(t testing.TB, request uint32, args ...string) *exec.Cmd {
 		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
 		{Code: ret, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOTTY)},
 	}
-	program := ""
+	var program strings.Builder
 	for _, f := range filter {
-		program += fmt.Sprintf("%d,%d,%d,%d,", f.Code, f.Jt, f.Jf, f.K)
+		fmt.Fprintf(&program, "%d,%d,%d,%d,", f.Code, f.Jt, f.Jf, f.K)
 	}
 	script := fmt.Sprintf(`my $filter = pack("(SCCL)*", %s); my $program = pack("S x![P] P", %d, $filter);
 		syscall(%[3]d, %[4]d, 1, 0, 0, 0) == 0 or die $!; syscall(%[3]d, %[5]d, %[6]d, $program) == 0 or die $!; exec @ARGV or die $!`,
-		program, len(filter), unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER)
+		program.String(), len(filter), unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER)
 	return exec.Command("perl", append([]string{"-e", script, "--", testbin.Path(t)}, args...)...)
 }
