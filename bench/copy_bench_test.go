@@ -87,7 +87,7 @@ func (c *sshCopy) ours(target string, i int) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	c.sending = max(c.sending, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+	c.sending = max(c.sending, int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss))
 	return nil
 }
 

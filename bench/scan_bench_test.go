@@ -101,5 +101,5 @@ func used(b *testing.B, fs string) int64 {
 	timed(b, "sync", "-f", fs)
 	var st unix.Statfs_t
 	check(b, unix.Statfs(fs, &st))
-	return int64(st.Blocks-st.Bfree) * st.Bsize
+	return int64(st.Blocks-st.Bfree) * int64(st.Bsize)
 }

@@ -140,7 +140,7 @@ func (l *lab) timed(do func() error) (time.Duration, error) {
 func (l *lab) used() (int64, error) {
 	var st syscall.Statfs_t
 	err := syscall.Statfs(l.dest, &st)
-	return int64(st.Blocks-st.Bfree) * st.Bsize, err
+	return int64(st.Blocks-st.Bfree) * int64(st.Bsize), err
 }
 
 // describe is the machine, as far as it matters.
