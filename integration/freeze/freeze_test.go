@@ -239,6 +239,28 @@ func TestNested(t *testing.T) {
 	})
 }
 
+// TestTheCheckOfALiveSource: a full run of the live source, which checks the scan, takes nothing that was made for a snapshot
+// for a change that btrfs had not told of.
+func TestTheCheckOfALiveSource(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, loopfs.New(t, "1G"), "src", ".")
+	w.dest = initDest(t, filepath.Join(loopfs.New(t, "1G"), "dest")) // what a run writes is no news at the source
+	w.options.Dest = w.dest
+	must(t, os.MkdirAll(filepath.Join(w.src, "a/b"), 0o755))
+	write(t, filepath.Join(subvolume(t, filepath.Join(w.src, "a/b/n")), "in"), "nested")
+	w.options.SnapshotNested = true
+	for range 9 { // the 10th run after a full one is full
+		w.backup()
+	}
+	time.Sleep(2100 * time.Millisecond) // what changed less than two seconds before a walk is looked at again by the next one
+	w.backup()
+	w.options.SnapshotSource, w.options.SnapshotNested = false, false
+	r := w.backup()
+	if w.same(r); r.Scan.Mode != rsbtbackup.ScanFull || r.Scan.Missed != 0 {
+		t.Errorf("%+v", r.Scan)
+	}
+}
+
 // TestNestedByAHook: a subvolume that the hook before the instant makes is in the snapshot too, or it is refused.
 func TestNestedByAHook(t *testing.T) {
 	t.Parallel()
