@@ -179,9 +179,9 @@ func TestDiffBackups(t *testing.T) {
 	testdest.Write(t, filepath.Join(src, "c"), "3")
 	testbin.Must(t, "backup", src, l.dest)
 	for _, tt := range []struct{ from, to, want string }{
-		{"latest~2", "latest~1", "removed d\nremoved d/b\nadded e\nadded e/b\n"},
+		{"latest~2", "latest~1", "renamed e from d\nmodified e/b from d/b [content mtime]\n"},
 		{"latest~1", "latest", "added c\n"},
-		{"latest~2", "latest", "added c\nremoved d\nremoved d/b\nadded e\nadded e/b\n"},
+		{"latest~2", "latest", "added c\nrenamed e from d\nmodified e/b from d/b [content mtime]\n"},
 		{"latest", "latest~1", "removed c\n"},
 		{"latest", "latest", ""},
 	} {
