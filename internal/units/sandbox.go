@@ -9,7 +9,7 @@ import (
 )
 
 // What looks like an omission below is none. A sandbox that alters what the source looks like, or what may be written
-// to DEST, makes a wrong backup that exits 0:
+// to DEST or a copy, makes a wrong backup that exits 0:
 //
 //   - ProtectHome=, ProtectKernelModules= (empties /usr/lib/modules), ProtectKernelLogs= and PrivateDevices= hide parts
 //     of a source; PrivateTmp= hides /tmp and /var/tmp, so it stands only where no job has to do with them.
@@ -23,7 +23,7 @@ import (
 const capabilities = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN CAP_FSETID CAP_SETFCAP CAP_SYS_ADMIN CAP_MKNOD"
 
 func (s Started) writeSandbox(b *strings.Builder) {
-	fmt.Fprintln(b, "\n# It writes to DEST and nowhere else, and sees the source as it is.")
+	fmt.Fprintln(b, "\n# It writes to DEST and its copies, nowhere else, and sees the source as it is.")
 	if !s.User {
 		s.writeRootSandbox(b)
 	}

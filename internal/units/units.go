@@ -64,7 +64,8 @@ func (s Started) onMains() bool {
 // reachesOut tells whether another machine takes part. A hook may do anything.
 func (s Started) reachesOut() bool {
 	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool {
-		return config.Host(j.Backup.Source) != "" || j.Ping.URL.IsSet() || len(j.HTTP) > 0 || j.Hooks.Any()
+		return config.Host(j.Backup.Source) != "" || j.Ping.URL.IsSet() || len(j.HTTP) > 0 || j.Hooks.Any() ||
+			slices.ContainsFunc(j.Copies, func(c config.Copy) bool { return c.Host() != "" })
 	})
 }
 
@@ -84,9 +85,24 @@ func (s Started) dests(removable bool) []string {
 	return slices.Compact(dests)
 }
 
+// targets are those of the copies on this machine. A disk that is not there must fail its copy, and not the backup, so
+// they are in no RequiresMountsFor=.
+func (s Started) targets() []string {
+	var targets []string
+	for _, j := range s.Jobs {
+		for _, c := range j.Copies {
+			if c.Host() == "" {
+				targets = append(targets, c.Target)
+			}
+		}
+	}
+	slices.Sort(targets)
+	return targets
+}
+
 // written are the paths that a run writes to, besides StateDirectory=.
 func (s Started) written() []string {
-	paths := slices.Concat(s.dests(true), s.Homes)
+	paths := slices.Concat(s.dests(true), s.targets(), s.Homes)
 	if s.Config.Run.State != "" {
 		paths = append(paths, s.Config.Run.State)
 	}

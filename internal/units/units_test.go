@@ -199,3 +199,33 @@ func TestDelayIsRoundedUp(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestCopiesInTheSandbox: a copy is written to, or reached by the network, and must not keep the backup itself from being
+// made.
+func TestCopiesInTheSandbox(t *testing.T) {
+	s := started(t, local+`[job.etc.copy.second]
+target = "/mnt/second/etc"
+[job.etc.copy.usb]
+target = "/tmp/usb/etc"
+removable = true
+`)
+	text := s.Service()
+	for _, want := range []string{
+		"\nReadWritePaths=-/backup/etc -/mnt/second/etc -/tmp/usb/etc\n", "\nRequiresMountsFor=/backup/etc\n", "\nRestrictAddressFamilies=AF_UNIX\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "PrivateTmp=true") {
+		t.Error("a copy in /tmp is hidden")
+	}
+	far := started(t, local+"[job.etc.copy.vault]\ntarget = \"root@vault:/backup/etc\"\n").Service()
+	for _, want := range []string{
+		"\nReadWritePaths=-/backup/etc\n", "\nAfter=network-online.target\n", "\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n",
+	} {
+		if !strings.Contains(far, want) {
+			t.Errorf("no %q in\n%s", want, far)
+		}
+	}
+}
