@@ -2,9 +2,11 @@ package jobs
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
@@ -29,7 +31,8 @@ func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) 
 type CopyStanding struct {
 	Name   string `json:"name"`
 	Target string `json:"target"`
-	// Newest is when the newest complete backup was begun that is known to be in it; zero: none.
+	// Newest is when the newest complete backup that is known to be in it was begun, or found to be still current; zero:
+	// none.
 	Newest time.Time `json:"newest,omitzero"`
 	Late   bool      `json:"late"` // Newest is older than max-age
 	Absent bool      `json:"absent,omitempty"`
@@ -49,14 +52,14 @@ func CopiesStand(ctx context.Context, j config.Job, stateDir string, here *rsbtb
 		l, err := rsbtbackup.List(ctx, c.Target)
 		var at time.Time
 		if err == nil {
-			at = newest(l.Backups)
+			at = newestCopied(here, l)
 		}
 		all = append(all, copyStanding(j, c, at, err, now))
 	}
 	return all
 }
 
-// copied is when the newest complete backup was begun that was there when the copy last had everything.
+// copied is of when the newest complete backup is that was there when the copy last had everything.
 func copied(here *rsbtbackup.Listing, at time.Time) time.Time {
 	var last time.Time
 	if here == nil {
@@ -68,10 +71,39 @@ func copied(here *rsbtbackup.Listing, at time.Time) time.Time {
 			ended = b.Record.Ended
 		}
 		if b.Status == rsbtbackup.Complete && !ended.After(at) {
-			last = b.Time
+			last = b.AsOf()
 		}
 	}
 	return last
+}
+
+// newestCopied is of when the newest complete backup in a copy is. That the source has not changed since then is in the
+// record of the backup that it is a copy of.
+func newestCopied(here, there *rsbtbackup.Listing) time.Time {
+	at := newest(there.Backups)
+	if here == nil {
+		return at
+	}
+	for _, t := range slices.Backward(there.Backups) {
+		if t.Status != rsbtbackup.Complete {
+			continue
+		}
+		for _, h := range here.Backups {
+			if h.Name == t.Name && origin(h) == origin(t) && h.AsOf().After(at) {
+				at = h.AsOf()
+			}
+		}
+		break
+	}
+	return at
+}
+
+// origin is the same for all copies of a backup.
+func origin(b rsbtbackup.Snapshot) btrfs.UUID {
+	if b.Record != nil && b.Record.Copied != nil {
+		return b.Record.Copied.UUID
+	}
+	return b.UUID
 }
 
 // copyStanding judges a copy. It is pure.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
@@ -77,5 +78,31 @@ func TestLateCopiesAreALateJob(t *testing.T) {
 		if got := (Standing{Health: health}).withCopies(late).Health; got != want {
 			t.Errorf("%s with a late copy: %s, want %s", health, got, want)
 		}
+	}
+}
+
+// TestACopyOfWhatHasNotChangedIsNotLate: where a run found nothing new DEST says so in its record, and the copy, which has
+// that backup, is as current.
+func TestACopyOfWhatHasNotChangedIsNotLate(t *testing.T) {
+	const day = 24 * time.Hour
+	here := &rsbtbackup.Listing{Backups: []rsbtbackup.Snapshot{made(9*day, rsbtbackup.Complete, 0), made(8*day, rsbtbackup.Complete, 0)}}
+	here.Backups[1].UUID = btrfs.UUID{1}
+	here.Backups[1].Record.Unchanged = &rsbtbackup.UnchangedInfo{At: noon.Add(-time.Hour)}
+	there := func(origin btrfs.UUID) *rsbtbackup.Listing {
+		b := made(8*day, rsbtbackup.Complete, 0)
+		b.UUID, b.Record.Copied = btrfs.UUID{2}, &rsbtbackup.CopyInfo{UUID: origin}
+		return &rsbtbackup.Listing{Backups: []rsbtbackup.Snapshot{b}}
+	}
+	if got, want := copied(here, noon.Add(-7*day)), noon.Add(-time.Hour); !got.Equal(want) {
+		t.Errorf("on another host: %v, want %v", got, want)
+	}
+	if got, want := newestCopied(here, there(btrfs.UUID{1})), noon.Add(-time.Hour); !got.Equal(want) {
+		t.Errorf("on this machine: %v, want %v", got, want)
+	}
+	if got, want := newestCopied(here, there(btrfs.UUID{3})), noon.Add(-8*day); !got.Equal(want) {
+		t.Errorf("another backup of that name: %v, want %v", got, want)
+	}
+	if got, want := newestCopied(nil, there(btrfs.UUID{1})), noon.Add(-8*day); !got.Equal(want) {
+		t.Errorf("without a DEST: %v, want %v", got, want)
 	}
 }
