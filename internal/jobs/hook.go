@@ -166,9 +166,20 @@ func (c *course) environment(moment Step, logFile string) []string {
 		"RSBTBACKUP_DEST=" + c.job.Backup.Dest,
 		"RSBTBACKUP_STATUS=" + string(status),
 		"RSBTBACKUP_BACKUP=" + backup,
-		"RSBTBACKUP_ERROR=" + c.result.Error(),
+		"RSBTBACKUP_ERROR=" + variable(c.result.Error()),
 		"RSBTBACKUP_LOG=" + logFile,
 	}
+}
+
+// variableLimit is half of what the kernel takes in a variable (MAX_ARG_STRLEN).
+const variableLimit = 64 << 10
+
+// variable is a text, which may come from another host, as the environment can have it.
+func variable(text string) string {
+	if len(text) > variableLimit {
+		text = strings.ToValidUTF8(text[:variableLimit], "") + "..."
+	}
+	return strings.ReplaceAll(text, "\x00", "\uFFFD")
 }
 
 // Error is what went wrong, a line for each step; "" if nothing did.
