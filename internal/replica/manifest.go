@@ -225,13 +225,16 @@ func checkRecord(m *Manifest, now time.Time) (facts.Record, error) {
 	case r.Started.After(now.Add(clocksDiffer)):
 		return r, fmt.Errorf("%w: it is on record to be of %s, which is still to come", facts.ErrArchive, r.Started.Format(time.RFC3339))
 	}
+	if u := r.Unchanged; u != nil && u.At.After(now.Add(clocksDiffer)) {
+		return r, fmt.Errorf("%w: it is on record to have been current at %s, which is still to come", facts.ErrArchive, u.At.Format(time.RFC3339))
+	}
 	if at, _ := store.CanBeBackup(m.Name); r.Started.IsZero() && at.After(now.Add(zonesDiffer)) {
 		return r, fmt.Errorf("%w: by its name %q it is still to come", facts.ErrArchive, m.Name)
 	}
 	return r, nil
 }
 
-// What is younger than everything to come would be the newest backup for ever. clocksDiffer is how far the clocks of two
+// What is younger than everything to come would be the newest backup for ever, and never late. clocksDiffer is how far the clocks of two
 // hosts may be apart; a name has the time of a zone that is not known.
 const (
 	clocksDiffer = time.Hour

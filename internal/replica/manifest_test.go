@@ -101,6 +101,8 @@ func TestCheckRecord(t *testing.T) {
 		{"still to come", func(m *Manifest) { m.Record.Started = now.Add(time.Hour + time.Second) }, "still to come"},
 		{"a zone ahead, without a record", func(m *Manifest) { m.Record, m.Name = nil, "2026-11-29-14:00" }, ""},
 		{"still to come by its name", func(m *Manifest) { m.Record, m.Name = nil, "2026-11-29-14:01" }, "still to come"},
+		{"found unchanged, clocks differ", func(m *Manifest) { m.Record.Unchanged = &facts.UnchangedInfo{At: now.Add(time.Hour)} }, ""},
+		{"found unchanged in time to come", func(m *Manifest) { m.Record.Unchanged = &facts.UnchangedInfo{At: now.Add(time.Hour + time.Second)} }, "still to come"},
 		{"of another backup", func(m *Manifest) { m.Record.Name = "2026-11-23-10:00" }, "its record"},
 		{"of a later version", func(m *Manifest) { m.Record.Version = 2 }, "version 2"},
 		{"of another status", func(m *Manifest) { m.Record.Status = "good" }, `status "good"`},
