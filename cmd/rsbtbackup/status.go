@@ -130,6 +130,8 @@ func copyText(c jobs.CopyStanding, now time.Time) string {
 		text = "its newest complete backup is " + age(now.Sub(c.Newest)) + " old"
 	}
 	switch {
+	case c.Absent && c.Late:
+		text = "late: its disk is not there, and " + text
 	case c.Absent:
 		text = "its disk is not there, and need not be"
 	case c.Error != "":

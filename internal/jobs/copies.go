@@ -39,20 +39,23 @@ type CopyStanding struct {
 	Error  string    `json:"error,omitempty"` // why a directory on this machine cannot be read
 }
 
-// CopiesStand tells how the copies of a job stand. One on this machine is read; of one on another host it is
-// known when it last had everything. here is what DEST has.
+// CopiesStand tells how the copies of a job stand. One on this machine is read; of one on another host, or on
+// a disk that is not there, it is known when it last had everything. here is what DEST has.
 func CopiesStand(ctx context.Context, j config.Job, stateDir string, here *rsbtbackup.Listing, now time.Time) []CopyStanding {
 	st, _ := ReadState(stateDir, j.Name) // without it the copies on other hosts are late, which is what there is to say
 	var all []CopyStanding
 	for _, c := range j.Copies {
+		at := copied(here, st.Steps[copyStep(c.Name)].OK)
 		if c.Host() != "" {
-			all = append(all, copyStanding(j, c, copied(here, st.Steps[copyStep(c.Name)].OK), nil, now))
+			all = append(all, copyStanding(j, c, at, nil, now))
 			continue
 		}
 		l, err := rsbtbackup.List(ctx, c.Target)
-		var at time.Time
-		if err == nil {
+		switch {
+		case err == nil:
 			at = newestCopied(here, l)
+		case !c.Removable || !DiskAbsent(err):
+			at = time.Time{} // what was in it may be lost
 		}
 		all = append(all, copyStanding(j, c, at, err, now))
 	}
@@ -118,9 +121,9 @@ func copyStanding(j config.Job, c config.Copy, at time.Time, err error, now time
 		limit = 2 * ageLimit(j)
 	}
 	switch {
-	case s.Absent: // when it was last there is not known
+	case s.Absent && limit == 0:
 	case at.IsZero():
-		s.Late = err == nil || !c.Removable
+		s.Late = err == nil || !c.Removable || s.Absent
 	default:
 		s.Late = limit > 0 && now.Sub(at) > limit
 	}
