@@ -86,10 +86,19 @@ func (c *course) backup(v *Verdict) (err error) {
 func (c *course) rest(s seen, err error, fresh bool) {
 	for _, step := range following(c.job, s, err, fresh, c.Now()) {
 		if c.ctx.Err() != nil {
+			c.notBegun(step)
 			return
 		}
 		c.end(c.step(step, func(v *Verdict) error { return c.do(c.ctx, c.job, v) }))
 	}
+}
+
+// notBegun tells of a step that the end of the run, or a limit, came before, unless that has been told of.
+func (c *course) notBegun(step Step) {
+	if c.result.Status() == Failed || c.result.Status() == Stopped {
+		return
+	}
+	c.end(c.step(step, func(*Verdict) error { return fmt.Errorf("not begun: %w", context.Cause(c.ctx)) }))
 }
 
 // failed runs the hooks for a failure, if there was one.
