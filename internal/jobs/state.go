@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -95,6 +94,9 @@ func (s State) add(r Result) State {
 			if v.Step == Backup {
 				next.Length = r.Ended.Sub(r.Started)
 			}
+			if v.Step.isCopy() {
+				st.OK = v.Started // what another run added to DEST after that is not in it
+			}
 		case Failed, Incomplete:
 			st.At, st.Failure = v.Ended, &Failure{v.Ended, v.Step, v.Error, v.Exit}
 		default:
@@ -118,7 +120,7 @@ func has(j config.Job, s Step) bool {
 	case Check:
 		return !j.Check.Every.Never()
 	}
-	if !strings.HasPrefix(string(s), string(copyStep(""))) {
+	if !s.isCopy() {
 		return true
 	}
 	return slices.ContainsFunc(j.Copies, func(c config.Copy) bool { return s == copyStep(c.Name) })

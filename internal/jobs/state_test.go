@@ -176,3 +176,14 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatCameDuringACopyIsNotInIt: DEST is only read by a copy, and another run may add a backup meanwhile.
+func TestWhatCameDuringACopyIsNotInIt(t *testing.T) {
+	r := result(0, Verdict{Step: copyStep("x"), Status: OK, Started: noon.Add(-time.Hour), Ended: noon})
+	r.Job.Copies = []config.Copy{{Name: "x"}}
+	s := State{}.add(r).Steps[copyStep("x")]
+	before, during := made(2*time.Hour, rsbtbackup.Complete, 0), made(30*time.Minute, rsbtbackup.Complete, 0)
+	if got := copied(&rsbtbackup.Listing{Backups: []rsbtbackup.Snapshot{before, during}}, s.OK); !got.Equal(before.Time) {
+		t.Errorf("%v, want %v: %+v", got, before.Time, s)
+	}
+}

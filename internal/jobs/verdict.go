@@ -27,6 +27,8 @@ const (
 // copyStep is the step that fills a copy.
 func copyStep(name string) Step { return Step("copy." + name) }
 
+func (s Step) isCopy() bool { return strings.HasPrefix(string(s), string(copyStep(""))) }
+
 func (s Step) isHook() bool { return strings.HasPrefix(string(s), "hooks.") }
 
 // Status is a verdict.
