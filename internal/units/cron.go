@@ -20,6 +20,9 @@ func (s Started) Cron() (string, error) {
 	fmt.Fprintln(&b, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nMAILTO=root")
 	words := s.command()
 	for i, w := range words {
+		if strings.ContainsAny(w, "\n\r\x00") {
+			return "", fmt.Errorf("a crontab cannot have %q in a line", w)
+		}
 		words[i] = shellWord(w)
 	}
 	fmt.Fprintf(&b, "%s root %s >/dev/null\n", fields, strings.Join(words, " "))

@@ -229,3 +229,14 @@ removable = true
 		}
 	}
 }
+
+// TestCronHasNoLineOfAPath: a crontab has no escape for a line break, and what follows one would be a line of its own.
+func TestCronHasNoLineOfAPath(t *testing.T) {
+	for _, path := range []string{"/etc/a\n* * * * * root id/c.toml", "/etc/a\r/c.toml"} {
+		s := started(t, local)
+		s.Config.Files[0] = path
+		if text, err := s.Cron(); err == nil {
+			t.Errorf("%q: %s", path, text)
+		}
+	}
+}
