@@ -210,7 +210,7 @@ func runKeys() []Key {
 			Doc: "Whether the job runs while the machine is on battery (true unless said). If not, it is skipped quietly; a timer of jobs that all say so does not start them.",
 			set: to(func(j *Job, v bool) { j.NoBattery = !v })},
 		{Name: "on-metered", Kind: Bool, Example: "true",
-			Doc: "Whether a source on another machine is read over a link that is paid by volume, as NetworkManager knows or guesses it (true unless said). If not, the job is skipped quietly.",
+			Doc: "Whether a source on another machine is read, and a copy to another one made, over a link that is paid by volume, as NetworkManager knows or guesses it (true unless said). If not, the job, or the copy alone, is skipped quietly.",
 			set: to(func(j *Job, v bool) { j.NoMetered = !v })},
 		{Name: "retry-for", Kind: Time, Example: `"2h"`,
 			Doc: "Try a source that cannot be reached again for this long. Other jobs go on meanwhile.",

@@ -16,6 +16,10 @@ func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) 
 		if copyStep(c.Name) != v.Step {
 			continue
 		}
+		if c.Host() != "" && j.NoMetered && r.Metered(ctx) {
+			v.Reason = linkPaid
+			return nil
+		}
 		o := c.Options
 		o.LockWait, o.DryRun, o.Logger, o.Now = j.Backup.LockWait, r.DryRun, r.log(j), r.Now()
 		o.Progress = func(p rsbtbackup.CopyProgress) { r.Watcher.Copies(j, p) }

@@ -108,3 +108,13 @@ func TestACopyOfWhatHasNotChangedIsNotLate(t *testing.T) {
 		t.Errorf("without a DEST: %v, want %v", got, want)
 	}
 }
+
+// TestASkippedCopyLeavesTheJobWell: its disk may be away for months, and those who are told of the job are told.
+func TestASkippedCopyLeavesTheJobWell(t *testing.T) {
+	for _, first := range []Status{OK, Fresh, Skipped, Incomplete, Failed} {
+		r := result(0, Verdict{Step: Backup, Status: first}, Verdict{Step: copyStep("usb"), Status: Skipped})
+		if got := r.Status(); got != first {
+			t.Errorf("%s with a copy that was skipped: %s", first, got)
+		}
+	}
+}

@@ -121,7 +121,7 @@ func (c *course) step(s Step, do func(*Verdict) error) Verdict {
 	err := do(&v)
 	v.Ended, v.Err, v.Exit = c.Now(), err, c.ExitCode(err)
 	v.Status = judge(err, context.Cause(c.all))
-	if err == nil && v.Reason != "" && v.Copy != nil {
+	if err == nil && v.Reason != "" && v.Step.isCopy() {
 		v.Status = Skipped
 	}
 	if err != nil {

@@ -56,3 +56,18 @@ func TestAStepThatWasNotBegunIsToldOf(t *testing.T) {
 		stopAll(nil)
 	}
 }
+
+// TestACopyToAHostWaitsForALinkThatCostsNothing: the backup itself may be made of what is here.
+func TestACopyToAHostWaitsForALinkThatCostsNothing(t *testing.T) {
+	j := job("a")
+	j.NoMetered, j.Copies = true, []config.Copy{{Name: "x", Target: "host:/x"}}
+	for _, metered := range []bool{true, false} {
+		r := runner{Options{Now: func() time.Time { return noon }, ExitCode: func(error) int { return 1 }, Watcher: deaf{},
+			Metered: func(context.Context) bool { return metered }}, newTails([]config.Job{j})}
+		c := &course{runner: r, all: t.Context(), ctx: t.Context(), job: j}
+		v := c.step(copyStep("x"), func(v *Verdict) error { return c.do(c.ctx, j, v) })
+		if (v.Status == Skipped) != metered || (v.Err == nil) != metered {
+			t.Errorf("metered %v: %+v", metered, v) // there is no DEST to copy
+		}
+	}
+}

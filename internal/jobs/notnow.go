@@ -6,13 +6,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
+const linkPaid = "the link is paid by volume"
+
 // notNow tells why a job is left for another time, though nothing is wrong with it; "" if it is not.
 func (r runner) notNow(ctx context.Context, j config.Job) string {
 	switch {
 	case j.NoBattery && r.OnBattery():
 		return "the machine runs on battery"
 	case j.NoMetered && config.Host(j.Backup.Source) != "" && r.Metered(ctx):
-		return "the link is paid by volume"
+		return linkPaid
 	}
 	return ""
 }

@@ -38,7 +38,7 @@ const (
 	OK         Status = "ok"
 	Incomplete Status = "incomplete" // the backup is published, but not everything could be read
 	Failed     Status = "failed"
-	Skipped    Status = "skipped" // the disk of DEST is absent, and may be
+	Skipped    Status = "skipped" // the disk of DEST, or of a copy, is absent, and may be; or it is no time for it
 	Fresh      Status = "fresh"   // the last backup is new enough
 	Stopped    Status = "stopped" // by a signal, or not begun before one
 )
@@ -75,10 +75,13 @@ type Result struct {
 	Log      string // the end of it
 }
 
-// Status is that of the worst step.
+// Status is that of the worst step. A copy that was skipped, as it may be, says nothing of the job.
 func (r Result) Status() Status {
 	worst := OK
 	for _, v := range r.Verdicts {
+		if v.Step.isCopy() && v.Status == Skipped {
+			continue
+		}
 		if rank(v.Status) > rank(worst) {
 			worst = v.Status
 		}
