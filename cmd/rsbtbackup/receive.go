@@ -30,10 +30,11 @@ With --stdio it speaks with a copy on another host. Whoever is at the other end 
 and UUIDs of the backups and receive: nothing is deleted, renamed or read. So a key for backups can be confined to it, in
 ~/.ssh/authorized_keys of root:
 
-    restrict,command="rsbtbackup receive --stdio /backup/etc --keep-daily=30" ssh-ed25519 AAAA... etc@host
+    restrict,command="rsbtbackup receive --stdio /backup/etc --keep-within=90d" ssh-ed25519 AAAA... etc@host
 
 With --keep-... DEST is pruned in the end, as by prune. With a command like this one the rules are those of DEST: whoever
-has the key cannot change them, and copy does not send what they would not keep.
+has the key cannot change them, and copy does not send what they would not keep. Rules by number or by day make room for
+whatever comes: a thief could send backups until the good ones are gone. --keep-within, or pin, spares them.
 
 EXAMPLE:
 

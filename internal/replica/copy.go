@@ -196,23 +196,33 @@ func (c *copying) dryRun(target string) error {
 	if err != nil {
 		return err
 	}
-	c.foresee(items, c.o.Keep)
-	return nil
+	return c.foresee(items, c.o.Keep)
 }
 
 func (c *copying) plan(there []Item, keep retention.Policy) []Step {
 	return makePlan(c.items, there, c.wanted, unkeptBy(keep, c.items, there, c.wanted, store.Now(c.o.Now)))
 }
 
-// foresee reports what would be done.
-func (c *copying) foresee(there []Item, keep retention.Policy) {
+// foresee reports what would be done, and fails as that would.
+func (c *copying) foresee(there []Item, keep retention.Policy) error {
+	var errs []error
 	for _, step := range c.plan(there, keep) {
 		done := newCopied(step)
 		if done.Result == "" {
 			done.Result = ResultWould
 		}
+		errs = append(errs, refusal(done))
 		c.report.Backups = append(c.report.Backups, done)
 	}
+	return errors.Join(errs...)
+}
+
+// refusal is nil for a backup that is not refused.
+func refusal(done Copied) error {
+	if done.Result != ResultRefused {
+		return nil
+	}
+	return fail.Step("copy", fmt.Errorf("%s: %s", done.Name, done.Error))
 }
 
 func newCopied(step Step) Copied {
@@ -256,9 +266,7 @@ func (c *copying) run(ctx context.Context, there []Item, move move, keep retenti
 				return errors.Join(append(errs, fail.Step("copy", err))...)
 			}
 		}
-		if done.Result == ResultRefused {
-			errs = append(errs, fail.Step("copy", fmt.Errorf("%s: %s", done.Name, done.Error)))
-		}
+		errs = append(errs, refusal(done))
 		c.report.Backups = append(c.report.Backups, done)
 	}
 	return errors.Join(errs...)

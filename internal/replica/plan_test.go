@@ -139,3 +139,15 @@ func TestUnkept(t *testing.T) {
 		})
 	}
 }
+
+// TestADryRunFailsAsTheRunWould: it says why a backup would not be copied.
+func TestADryRunFailsAsTheRunWould(t *testing.T) {
+	mine, theirs := Item{Name: "a", Origin: btrfs.UUID{1}, Base: true}, Item{Name: "a", Origin: btrfs.UUID{2}}
+	for _, there := range [][]Item{nil, {mine}, {theirs}} {
+		c := &copying{items: []Item{mine}, wanted: map[string]bool{"a": true}, report: &Report{}}
+		err := c.foresee(there, retention.Policy{})
+		if refused := c.report.Backups[0].Result == ResultRefused; refused != (err != nil) || refused && !strings.Contains(err.Error(), "a: the target has another backup of that name") {
+			t.Errorf("%v: %+v, error %v", there, c.report.Backups, err)
+		}
+	}
+}

@@ -36,7 +36,7 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	switch {
 	case err != nil:
 	case c.o.DryRun:
-		c.foresee(to.items, to.keep)
+		err = c.foresee(to.items, to.keep)
 	default:
 		err = c.run(ctx, to.items, func(ctx context.Context, step Step, sent func(uint64)) ([]string, uint64, error) {
 			o, err := c.outgoing(step)
