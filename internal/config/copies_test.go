@@ -50,6 +50,7 @@ func TestBadCopies(t *testing.T) {
 		{"itself", job("copy.x.target = \"/b/a/\"\n"), "it is the dest of the job"},
 		{"a dest", job("copy.x.target = \"/b/b\"\n") + "[job.b]\nsource = \"/x\"\ndest = \"/b/b\"\n", "has the dest of job b"},
 		{"twice", job("copy.x.target = \"v:/x\"\ncopy.y.target = \"v:/x\"\n"), "has the same target as copy x of job a"},
+		{"twice, in other words", job("copy.x.target = \"v:/x\"\ncopy.y.target = \"v:/y/..//x/\"\n"), "has the same target as copy x of job a"},
 		{"not in defaults", "[defaults]\ncopy.x.target = \"/x\"\n" + job(""), "belongs into [job.NAME]"},
 		{"a name", job("[job.a.copy.\"../x\"]\ntarget = \"/x\"\n"), "the name of a copy has letters"},
 	} {
