@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ func (s sender) send(ctx, hurry context.Context, r request) error {
 			return fmt.Errorf("header %s: %w", name, err)
 		}
 		headers.Set(name, value)
-		secrets = append(secrets, value)
+		secrets = append(append(secrets, value), parts(value)...)
 	}
 	pauses := backoff.NewExponentialBackOff()
 	pauses.InitialInterval, pauses.Multiplier, pauses.MaxInterval = s.pause, 2, 30*time.Second
@@ -131,11 +132,21 @@ func (r request) reveal() (*url.URL, []string, error) {
 		password, _ := u.User.Password()
 		secrets = append(secrets, u.User.String(), password)
 	}
+	secrets = append(secrets, parts(u.Path)...)
+	for _, values := range u.Query() {
+		secrets = append(secrets, values...)
+	}
 	if r.address != nil {
 		u = r.address(u)
 		secrets = append(secrets, u.String(), u.RequestURI(), u.Path)
 	}
 	return u, secrets, nil
+}
+
+// parts are those of a path or a header that are long enough for a token: a server may name it alone.
+func parts(text string) []string {
+	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("/:;,= ", r) })
+	return slices.DeleteFunc(words, func(word string) bool { return len(word) < 8 })
 }
 
 // hide takes secrets out of a text. What is shorter than four letters, as the path "/", is none, and would be

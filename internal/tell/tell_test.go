@@ -494,3 +494,25 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
+
+// TestASecretThatAServerRepeats: a server says which token it does not know, without what was around it.
+func TestASecretThatAServerRepeats(t *testing.T) {
+	for _, tt := range []struct{ path, lines string }{
+		{"/bot42:to-p_secret1/sendMessage", ""},
+		{"/to-p_secret1", ""},
+		{"/message?priority=5&token=to-p_secret1", ""},
+		{"/message", "headers.Authorization = 'Bearer to-p_secret1'\n"},
+	} {
+		s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+			http.Error(w, "no such token to-p_secret1 (to-p_secret1)", http.StatusUnauthorized)
+		})
+		var log bytes.Buffer
+		teller := New(t.Context(), Options{Host: "host", Exit: func(jobs.Result) int { return 1 }, Now: time.Now,
+			Log: func(config.Job) *slog.Logger { return slog.New(slog.NewTextHandler(&log, nil)) }})
+		teller.Starts(job(t, "[job.etc.http.a]\nurl = '"+s.URL+tt.path+"'\non = ['start']\n"+tt.lines))
+		teller.Wait()
+		if text := log.String(); strings.Contains(text, "secret1") || !strings.Contains(text, "401 Unauthorized: no such token ...") {
+			t.Errorf("%s %s: %s", tt.path, tt.lines, text)
+		}
+	}
+}
