@@ -31,6 +31,9 @@ every = "always"
 [job.data]
 source = "/srv/data"
 dest = "/backup/100% of $HOME"
+copy.second.target = "/second/data"
+copy.far.target = "far:/data/far"
+copy.far.rsh = "/usr/local/bin/shell"
 [job.tmp]
 source = "/var/tmp/kept"
 dest = "/backup/tmp"
@@ -82,16 +85,25 @@ func put(t *testing.T, m *testboot.Machine, path, text string, mode os.FileMode)
 	}
 }
 
+// shell stands for ssh: what it does with a network is open a socket. The host it runs the command on is this one.
+const shell = `#!/bin/bash
+exec 3<>/dev/udp/127.0.0.1/9 || exit 255
+shift
+eval "$1"
+`
+
 // mailer stands for a mail transport: it keeps what it is given.
 const mailer = "#!/bin/sh\ncat >>/var/mail/root\n"
 
 func TestANightInTheSandbox(t *testing.T) {
 	t.Parallel()
-	m := boot(t, testboot.Options{Binds: map[string]string{"/data": loopfs.New(t, "128M")}})
+	m := boot(t, testboot.Options{Binds: map[string]string{"/data": loopfs.New(t, "128M"), "/second": loopfs.New(t, "128M")}})
 	m.Must(t, source)
 	m.Must(t, "mkdir -p /var/lib/figures /data/frozen && echo five >/data/frozen/file")
 	put(t, m, "/etc/rsbtbackup.toml", config, 0o600)
 	put(t, m, "/usr/sbin/sendmail", mailer, 0o755)
+	put(t, m, "/usr/local/bin/shell", shell, 0o755)
+	m.Must(t, `install -d -m 0700 /second/data /data/far && rsbtbackup init /second/data && rsbtbackup init /data/far`)
 	m.Must(t, `cd /backup && install -d -m 0700 '100% of $HOME' tmp frozen && rsbtbackup init '100% of $HOME' && rsbtbackup init tmp && rsbtbackup init frozen`)
 	out := m.Must(t, "rsbtbackup schedule --all --on=daily --install")
 	for _, want := range []string{"wrote /etc/systemd/system/rsbtbackup-all.service", "ran   systemctl enable --now rsbtbackup-all.timer", "next  "} {
@@ -104,7 +116,7 @@ func TestANightInTheSandbox(t *testing.T) {
 			t.Errorf("systemd-analyze verify:\n%s", out)
 		}
 	})
-	t.Run("it is confined", func(t *testing.T) { wantSecurity(t, m, "rsbtbackup-all.service", 4.0) })
+	t.Run("it is confined", func(t *testing.T) { wantSecurity(t, m, "rsbtbackup-all.service", 4.3) })
 	t.Run("twice", func(t *testing.T) {
 		m.Must(t, "systemctl start --wait rsbtbackup-all.service")
 		m.Must(t, "echo changed >>/srv/data/file; systemctl start --wait rsbtbackup-all.service")
@@ -118,7 +130,10 @@ func TestANightInTheSandbox(t *testing.T) {
 		m.Must(t, "rsbtbackup verify /backup/tmp --against=/var/tmp/kept")
 		m.Must(t, "rsbtbackup verify /backup/frozen --against=/data/frozen")
 		m.Must(t, "grep -q rsbtbackup /var/lib/figures/rsbtbackup.prom")
-		if left := m.Must(t, "ls -A /data"); left != "frozen" {
+		if n := m.Must(t, "rsbtbackup list /second/data --json | grep -c '\"type\":\"snapshot\"'"); n != "2" {
+			t.Errorf("%s copies, want both backups\n%s", n, log)
+		}
+		if left := m.Must(t, "ls -A /data"); left != "far\nfrozen" {
 			t.Errorf("left of the snapshots: %s", left)
 		}
 	})
@@ -163,10 +178,10 @@ func wantFailureMailed(t *testing.T, m *testboot.Machine) {
 	}
 	// The journal took the priorities of the lines: no warning and no result is an error, and no line shows a number.
 	errors := m.Must(t, "journalctl -u rsbtbackup-all.service -p err --output=cat --no-pager SYSLOG_IDENTIFIER=rsbtbackup")
-	if !strings.HasPrefix(errors, "rsbtbackup: data: backup: ") || !strings.HasSuffix(errors, "\nrsbtbackup: 1 of 2 jobs not well: data") || strings.Count(errors, "\n") != 1 {
+	if !strings.HasPrefix(errors, "rsbtbackup: data: backup: ") || !strings.HasSuffix(errors, "\nrsbtbackup: 1 of 3 jobs not well: data") || strings.Count(errors, "\n") != 1 {
 		t.Errorf("errors in the journal:\n%s", errors)
 	}
-	if status := m.Must(t, "systemctl show -P StatusText rsbtbackup-all.service"); status != "2 of 2 jobs ended, 1 not well" {
+	if status := m.Must(t, "systemctl show -P StatusText rsbtbackup-all.service"); status != "3 of 3 jobs ended, 1 not well" {
 		t.Errorf("status: %s", status)
 	}
 	// Started by OnFailure=, it may run still: start waits for it, and runs it again if it has ended.
@@ -182,7 +197,8 @@ func wantFailureMailed(t *testing.T, m *testboot.Machine) {
 // wantHintForNewDest: the service that was written before a job was added cannot write to the job's dest.
 func wantHintForNewDest(t *testing.T, m *testboot.Machine) {
 	t.Helper()
-	put(t, m, "/etc/rsbtbackup.toml", config+"[job.new]\nsource = \"/srv/data\"\ndest = \"/backup/new\"\n", 0o600)
+	put(t, m, "/etc/rsbtbackup.toml", config+"[job.new]\nsource = \"/srv/data\"\ndest = \"/backup/new\"\n"+
+		"hooks.finally = ['/bin/sh', '-c', 'test -s \"$RSBTBACKUP_LOG\"']\n", 0o600)
 	m.Must(t, "install -d -m 0700 /backup/new && rsbtbackup init /backup/new")
 	if _, exit := m.Run(t, "systemctl start --wait rsbtbackup-all.service"); exit == 0 {
 		t.Fatal("it did not fail")

@@ -109,6 +109,9 @@ func (s Started) written() []string {
 	if s.Config.Metrics.Textfile != "" {
 		paths = append(paths, filepath.Dir(s.Config.Metrics.Textfile)) // the file is replaced in there
 	}
+	if s.hasHooks() {
+		paths = append(paths, "/tmp", "/var/tmp") // the log that a hook is given is there, and what most programs write
+	}
 	return paths
 }
 

@@ -240,3 +240,12 @@ func TestCronHasNoLineOfAPath(t *testing.T) {
 		}
 	}
 }
+
+// TestHooksHaveAPlaceForTemporaryFiles: ProtectSystem=strict closes /tmp too, where there is no PrivateTmp=, and the log that
+// hooks are given is there.
+func TestHooksHaveAPlaceForTemporaryFiles(t *testing.T) {
+	text := started(t, local+"hooks.after = [\"/usr/bin/dump\"]\n").Service()
+	if want := "\nReadWritePaths=-/backup/etc -/tmp -/var/tmp\n"; !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+}
