@@ -66,7 +66,7 @@ func makeRoomHints(i invocation) []string {
 		backups = len(l.Backups)
 	}
 	if backups > 1 {
-		return []string{quoteAll("rsbtbackup", "prune", i.dest(), fmt.Sprintf("--keep-last=%d", min(shown, backups-1))), usage}
+		return []string{"to see what that would free: " + quoteAll("rsbtbackup", "prune", i.dest(), fmt.Sprintf("--keep-last=%d", min(shown, backups-1)), "-n"), usage}
 	}
 	_, isBackup := i.command.(*backupCommand)
 	if !isBackup {
