@@ -9,21 +9,17 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/freeze"
 )
 
-// freeze takes a snapshot of the source, for thaw to remove.
-func (x equipped) freeze(ctx context.Context) (equipped, error) {
-	if !x.o.SnapshotSource && !x.o.SnapshotNested {
-		return x, nil
-	}
-	src, frozen, err := freeze.Take(ctx, x.src, freeze.Options{
-		Nested: x.o.SnapshotNested, OneFileSystem: x.o.OneFileSystem, LeftOut: x.o.leftOut(),
+func (x read) freezeOptions() freeze.Options {
+	return freeze.Options{
+		Asked: x.o.SnapshotSource || x.o.SnapshotNested, Nested: x.o.SnapshotNested, OneFileSystem: x.o.OneFileSystem, LeftOut: x.o.leftOut(),
 		Before: x.o.BeforeSnapshot, After: x.o.AfterSnapshot, Log: x.tell.Log,
-	})
-	if err != nil {
-		return x, fail.Step("take snapshot of SRC", err)
 	}
-	x.src, x.frozen = src, frozen
-	x.tell.Log.Info("reading a snapshot of the source", "path", src.Spec.Path)
-	return x, nil
+}
+
+// freeze takes a snapshot of the source, for thaw to remove.
+func (x equipped) freeze(ctx context.Context) (_ equipped, err error) {
+	x.src, x.frozen, err = freeze.Take(ctx, x.src, x.freezeOptions())
+	return x, fail.Step("take snapshot of SRC", err)
 }
 
 // thaw removes the snapshot, however the run has ended.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/freeze"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
@@ -22,7 +23,7 @@ func preview(ctx context.Context, x opened) (Report, error) {
 	if err != nil {
 		return looked.report(), err
 	}
-	if err := errors.Join(read.guard(ctx), read.findMarked(ctx)); err != nil {
+	if err := errors.Join(read.guard(ctx), read.findMarked(ctx), fail.Step("take snapshot of SRC", freeze.Foresee(read.src, read.freezeOptions()))); err != nil {
 		return read.report(), err
 	}
 	planned := read.decide()

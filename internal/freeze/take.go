@@ -20,6 +20,7 @@ import (
 
 // Options say how a snapshot is taken.
 type Options struct {
+	Asked         bool     // for a snapshot: otherwise the source is read as it is
 	Nested        bool     // of the subvolumes nested below the source too
 	OneFileSystem bool     // what is nested is left out
 	LeftOut       []string // paths below the source that rules leave out
@@ -53,21 +54,40 @@ func (s *Snapshot) Origins() map[string]string {
 	return s.origins
 }
 
-// Take makes a snapshot of the subvolume that a local source lies in, and returns the source as it is there.
+// Take makes a snapshot of the subvolume that a local source lies in, if that is asked for, and returns the source as it is
+// there. If it fails that is the source as it was.
 func Take(ctx context.Context, src *source.Source, o Options) (*source.Source, *Snapshot, error) {
-	if !src.Local() {
-		return nil, nil, refused("SRC %s is on another machine, and a snapshot is taken of what is here", src.Shown)
+	if !o.Asked {
+		return src, nil, nil
 	}
 	home, rel, err := findHome(src)
 	if err != nil {
-		return nil, nil, err
+		return src, nil, err
 	}
 	s := &Snapshot{home: home, origins: map[string]string{}}
 	frozen, err := s.take(ctx, src, rel, o)
 	if err != nil {
-		return nil, nil, errors.Join(err, s.Remove(context.WithoutCancel(ctx)))
+		return src, nil, errors.Join(err, s.Remove(context.WithoutCancel(ctx)))
 	}
+	o.Log.Info("reading a snapshot of the source", "path", frozen.Spec.Path)
 	return frozen, s, nil
+}
+
+// Foresee refuses what Take would for what the source is and holds, and changes nothing.
+func Foresee(src *source.Source, o Options) (err error) {
+	if !o.Asked {
+		return nil
+	}
+	home, rel, err := findHome(src)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, home.Close()) }()
+	if _, err := writable(home, src); err != nil {
+		return err
+	}
+	_, err = list(home, src, rel, o)
+	return err
 }
 
 func refused(format string, args ...any) error {
@@ -77,6 +97,9 @@ func refused(format string, args ...any) error {
 // findHome opens the root of the subvolume that the source lies in, and tells where in it that is. All that is on the way
 // up has the device number of the subvolume, which no other one has.
 func findHome(src *source.Source) (home *os.File, rel string, err error) {
+	if !src.Local() {
+		return nil, "", refused("SRC %s is on another machine, and a snapshot is taken of what is here", src.Shown)
+	}
 	real, err := filepath.EvalSymlinks(src.Spec.Path)
 	if err != nil {
 		return nil, "", fail.Kind(facts.ErrSource, err)
@@ -109,32 +132,44 @@ func findHome(src *source.Source) (home *os.File, rel string, err error) {
 	}
 }
 
-// take makes the snapshot. What it has made when it fails, Remove removes.
-func (s *Snapshot) take(ctx context.Context, src *source.Source, rel string, o Options) (*source.Source, error) {
-	info, err := btrfs.SubvolumeInfo(s.home)
+// writable returns the UUID of the source's subvolume, which no snapshot is needed of if it is read-only.
+func writable(home *os.File, src *source.Source) (btrfs.UUID, error) {
+	info, err := btrfs.SubvolumeInfo(home)
+	if err != nil {
+		return btrfs.UUID{}, fail.Kind(facts.ErrSource, err)
+	}
+	if info.ReadOnly {
+		return btrfs.UUID{}, refused("SRC %s is read-only, and needs no snapshot", src.Shown)
+	}
+	return info.UUID, nil
+}
+
+// list tells what is nested below the source, unless a snapshot would lack some of it.
+func list(home *os.File, src *source.Source, rel string, o Options) ([]nested, error) {
+	children, err := nestedBelow(home, rel, o.LeftOut)
 	if err != nil {
 		return nil, fail.Kind(facts.ErrSource, err)
 	}
-	if info.ReadOnly {
-		return nil, refused("SRC %s is read-only, and needs no snapshot", src.Shown)
+	return children, mayLeaveOut(src, children, o)
+}
+
+// take makes the snapshot. What it has made when it fails, Remove removes.
+func (s *Snapshot) take(ctx context.Context, src *source.Source, rel string, o Options) (*source.Source, error) {
+	home, err := writable(s.home, src)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.lockHome(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.sweep(ctx, info.UUID, o.Log); err != nil {
+	if err := s.sweep(ctx, home, o.Log); err != nil {
 		return nil, err
 	}
-	list := func() ([]nested, error) {
-		children, err := nestedBelow(s.home, rel, o.LeftOut)
-		if err != nil {
-			return nil, fail.Kind(facts.ErrSource, err)
-		}
-		return children, mayLeaveOut(src, children, o)
-	}
-	if _, err := list(); err != nil { // before anything is called
+	listed := func() ([]nested, error) { return list(s.home, src, rel, o) }
+	if _, err := listed(); err != nil { // before anything is called
 		return nil, err
 	}
-	if err := s.create(ctx, info.UUID, list, o); err != nil {
+	if err := s.create(ctx, home, listed, o); err != nil {
 		return nil, err
 	}
 	if err := flock(s.home, unix.LOCK_UN); err != nil {
