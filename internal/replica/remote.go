@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
@@ -47,7 +48,7 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 		}, to.keep)
 	}
 	if to.greeted && !c.o.DryRun && !to.keep.IsEmpty() && to.refused == nil {
-		err = errors.Join(err, c.farewell(to))
+		err = errors.Join(err, c.farewell(to, err))
 	}
 	return hangUp(ctx, session, to.r, to.greeted, err)
 }
@@ -82,14 +83,15 @@ func hangUp(ctx context.Context, session *remote.Session, r io.Reader, greeted b
 
 // farewell has the other side delete by its rules, if all has been sent, and hears what that was. One that is full does it
 // unasked.
-func (c *copying) farewell(to *remoteSink) error {
-	for _, b := range c.report.Backups {
-		if b.Result == ResultFailed {
-			return nil
-		}
+func (c *copying) farewell(to *remoteSink, err error) error {
+	failed := slices.ContainsFunc(c.report.Backups, func(b Copied) bool { return b.Result == ResultFailed })
+	if failed && !errors.Is(err, facts.ErrNoSpace) {
+		return nil
 	}
-	if _, err := io.WriteString(to.session.Stdin, allSent); err != nil {
-		return fail.Step("prune", err)
+	if !failed {
+		if _, err := io.WriteString(to.session.Stdin, allSent); err != nil {
+			return fail.Step("prune", err)
+		}
 	}
 	var bye farewell
 	if err := readMessage(to.r, maxGreeting, &bye); err != nil {
