@@ -5,6 +5,7 @@ package manual
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,12 +20,23 @@ type Page struct {
 // New begins a page: its name, section and one line about it, and what its foot says.
 func New(name string, section int, about, version string, date time.Time) *Page {
 	p := &Page{}
-	fmt.Fprintf(&p.b, ".TH %s %d %s %s\n", argument(strings.ToUpper(name)), section, `"`+date.UTC().Format(time.DateOnly)+`"`, argument("rsbtbackup "+version))
+	fmt.Fprintf(&p.b, ".TH %s %d %s %s\n", argument(strings.ToUpper(name)), section, `"`+date.UTC().Format(time.DateOnly)+`"`, argument("rsbtbackup "+short(version)))
 	// Left-aligned and without hyphens: what is in here is typed again.
 	p.b.WriteString(".nh\n.ad l\n")
 	p.Heading("Name")
 	fmt.Fprintf(&p.b, "%s \\- %s\n", escape(name), escape(about))
 	return p
+}
+
+// pseudo is what the Go command calls a commit without a tag: v0.0.0-20261129033510-0123456789ab, maybe with +dirty.
+var pseudo = regexp.MustCompile(`^v.*[-.][0-9]{14}-([0-9a-f]{12}(?:\+.*)?)$`)
+
+// short is a version that has room beside the date in the foot of a page of 80 columns.
+func short(version string) string {
+	if commit := pseudo.FindStringSubmatch(version); commit != nil {
+		return commit[1]
+	}
+	return version
 }
 
 // String is the page.

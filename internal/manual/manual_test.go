@@ -56,6 +56,22 @@ Twice.
 	}
 }
 
+// TestFootHasRoom: a version made of a commit is longer than the foot of 80 columns has room for.
+func TestFootHasRoom(t *testing.T) {
+	for version, want := range map[string]string{
+		"v1.2.3":                               "v1.2.3",
+		"v1.2.3-rc.1":                          "v1.2.3-rc.1",
+		"(devel)":                              "(devel)",
+		"v0.0.0-20261129033510-0123456789ab":   "0123456789ab",
+		"v1.2.4-0.20261129033510-0123456789ab": "0123456789ab",
+		"v1.2.4-rc.1.0.20261129033510-0123456789ab+dirty": "0123456789ab+dirty",
+	} {
+		if got := short(version); got != want {
+			t.Errorf("%s: %s, want %s", version, got, want)
+		}
+	}
+}
+
 // TestNothingIsARequest: a line that wraps right before a dot is text.
 func TestNothingIsARequest(t *testing.T) {
 	p := &Page{}
