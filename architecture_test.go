@@ -96,7 +96,7 @@ var mayImport = map[string][]string{
 	figures:             {configs, jobRuns},
 	hooks:               {},
 	runsOn:              {},
-	doctors:             {".", configs, tells},
+	doctors:             {".", configs, tells, figures, jobRuns},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
 	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan", "internal/rename", "internal/changed", "internal/freeze"},

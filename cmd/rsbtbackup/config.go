@@ -135,6 +135,8 @@ type tryObject struct {
 	Exit  int    `json:"exit"`
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
+
+	absent bool // the disk, which need not be there
 }
 
 // tryJobs tries both ends of each job, one after the other. It returns the most severe error.
@@ -143,9 +145,11 @@ func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
 	for _, j := range jobs {
 		for _, o := range append([]tryObject{
 			tried(j, "source "+j.Backup.Source, append(doctor.Program(ctx, j), doctor.Source(ctx, j, doctor.Options{Root: os.Geteuid() == 0})...)),
-			tried(j, "dest "+j.Backup.Dest, doctor.Dest(ctx, j)[:1]),
-		}, tryCopies(ctx, j)...) {
-			if o.OK {
+			triedDest(ctx, j),
+		}, triedCopies(ctx, j)...) {
+			if o.OK && o.absent {
+				u.result(fmt.Sprintf("WARN  %s: %s: its disk is not there, and need not be", j.Name, o.What))
+			} else if o.OK {
 				u.result(fmt.Sprintf("ok    %s: %s", j.Name, o.What))
 			} else {
 				u.result(fmt.Sprintf("FAIL  %s: %s: %s", j.Name, o.What, o.Error))
@@ -175,6 +179,7 @@ func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
 func tried(j config.Job, what string, findings []doctor.Finding) tryObject {
 	o := tryObject{Type: "try", Job: j.Name, What: what, OK: true}
 	for _, f := range findings {
+		o.absent = o.absent || f.Absent
 		if f.Level == doctor.Failed {
 			o.OK, o.Exit, o.Error, o.Hint = false, max(exitCode(f.Err), exitFailed), oneLine(f.Err), mend(f)
 			break

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
@@ -27,7 +28,7 @@ func (doctorCommand) Help() string {
 	return `
 Tries each step of a job, from the source to what starts it at night, and changes nothing: whether rsync is here, whether
 the host of the source answers, is known, lets us in, and has rsync, whether the source can be listed, whether DEST is
-there, prepared, and has room, whether the programs of the hooks are there. What fails is told with what mends it.
+there, prepared, and has room, whether copies can be made, whether the programs of the hooks are there. What fails is told with what mends it.
 
 Of a source only its directory is listed. What in it may not be read shows in a backup: it ends with 3.
 
@@ -62,7 +63,7 @@ func (c *doctorCommand) run(ctx context.Context, u *ui, f *flags) error {
 	if err != nil {
 		return err
 	}
-	o := doctor.Options{StateDir: stateDir(read), Root: os.Geteuid() == 0, Starts: starts}
+	o := doctor.Options{StateDir: stateDir(read), Textfile: read.Metrics.Textfile, Root: os.Geteuid() == 0, Config: c.Config, Starts: starts}
 	var worst error
 	for _, j := range picked {
 		doctor.Examine(ctx, j, o, func(f doctor.Finding) {
@@ -74,8 +75,17 @@ func (c *doctorCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(context.Cause(ctx), worst)
 }
 
-// starts is the timer that is installed under a name, of the system or of this user, or the file for cron.
+// starts is the timer that is installed under a name, of the system or of this user, with its time, or the file for cron.
 func starts(unit string) (string, error) {
+	when, err := startsWhen(unit)
+	if err != nil || when == "" || filepath.IsAbs(when) {
+		return when, err
+	}
+	return unit + ".timer: " + when, nil
+}
+
+// startsWhen is the time of that timer alone, or the file.
+func startsWhen(unit string) (string, error) {
 	m := timers.This("")
 	for _, user := range []bool{false, true} {
 		if user && os.Geteuid() == 0 {
@@ -83,7 +93,7 @@ func starts(unit string) (string, error) {
 		}
 		on, err := m.On(unit, user, os.Getenv)
 		if err != nil || on != "" {
-			return unit + ".timer: " + on, err
+			return on, err
 		}
 	}
 	p, err := m.Removal(unit, false, os.Getenv)

@@ -59,21 +59,35 @@ func servers(ctx context.Context, j config.Job) (findings []Finding) {
 	return findings
 }
 
-// schedule looks for what starts the job: alone, with a group of it, or with all.
-func schedule(j config.Job, o Options) []Finding {
+// Started tells what starts the job, alone, with a group of it, or with all; "" if nothing does.
+func Started(j config.Job, starts func(unit string) (string, error)) (string, error) {
 	units := []string{"rsbtbackup-job-" + j.Name, "rsbtbackup-job-" + j.Table, "rsbtbackup-all"}
 	for _, g := range j.Groups {
 		units = append(units, "rsbtbackup-group-"+g)
 	}
 	for _, unit := range units {
-		started, err := o.Starts(unit)
-		switch {
-		case err != nil:
-			return []Finding{failed("schedule", err, "")}
-		case started != "":
-			return []Finding{ok("schedule", started)}
+		if started, err := starts(unit); err != nil || started != "" {
+			return started, err
 		}
 	}
-	return []Finding{{Step: "schedule", Level: Warning, Text: "nothing starts it", Mend: "to see what would be installed",
-		Command: []string{"rsbtbackup", "schedule", "--all", "--on=daily"}}}
+	return "", nil
+}
+
+// schedule looks for what starts the job. When it is to start is for the config to say, if it does.
+func schedule(j config.Job, o Options) []Finding {
+	started, err := Started(j, o.Starts)
+	switch {
+	case err != nil:
+		return []Finding{failed("schedule", err, "")}
+	case started != "":
+		return []Finding{ok("schedule", started)}
+	}
+	command := []string{"rsbtbackup", "schedule", j.Table}
+	if j.Schedule.On == "" {
+		command = append(command, "--on=daily")
+	}
+	if o.Config != "" {
+		command = append(command, "--config="+o.Config)
+	}
+	return []Finding{{Step: "schedule", Level: Warning, Text: "nothing starts it", Mend: "to see what would be installed", Command: command}}
 }

@@ -22,6 +22,8 @@ type Finding struct {
 	Level Level
 	Text  string
 	Err   error // of what failed
+	// Absent: the disk is not there, and need not be.
+	Absent bool
 	// Mend is what Command, a line to type, is for; both may be empty, and Command alone.
 	Mend    string
 	Command []string
@@ -30,7 +32,10 @@ type Finding struct {
 // Options are those of Examine.
 type Options struct {
 	StateDir string
-	Root     bool // this process is root's
+	Textfile string // for Prometheus; may be empty
+	Root     bool   // this process is root's
+	// Config is the config as it was named on the command line; "" if it was not.
+	Config string
 	// Starts tells what starts jobs under the name of a unit, or "" if nothing is installed.
 	Starts func(unit string) (string, error)
 }
@@ -42,9 +47,11 @@ func Examine(ctx context.Context, j config.Job, o Options, tell func(Finding)) {
 		func() []Finding { return Source(ctx, j, o) },
 		func() []Finding { return rules(j) },
 		func() []Finding { return Dest(ctx, j) },
+		func() []Finding { return copies(ctx, j) },
 		func() []Finding { return hooks(j) },
 		func() []Finding { return servers(ctx, j) },
 		func() []Finding { return state(o) },
+		func() []Finding { return figures(o) },
 		func() []Finding { return schedule(j, o) },
 	} {
 		for _, f := range part() {

@@ -41,6 +41,19 @@ func replace(file string, text func() string) (err error) {
 	return nil
 }
 
+// Try tells whether the file could be written, and writes nothing.
+func Try(file string) error {
+	dir, err := openDir(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Faccessat(int(dir.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return &os.PathError{Op: "write to", Path: dir.Name(), Err: err}
+	}
+	return nil
+}
+
 func openDir(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == nil {
