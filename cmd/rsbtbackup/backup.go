@@ -61,7 +61,8 @@ A path that begins with a dash is written ./-name.
 
 The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
 and time than in the last backup, or in the unfinished one that would be resumed, "*deleting" what is not in SRC any
-more. With --prune it shows what that would delete, too.
+more. With --prune it shows what that would delete, too. A file that was moved shows as deleted and new: only a real run
+sees that it is the same.
 
 With --skip-unchanged nothing is published, and nothing pruned, if the new backup would hold what the last one holds, with
 all metadata and hard links. The last one is marked as still current, so that check, status and run take it for fresh.

@@ -76,10 +76,13 @@ func oneWay(names []string, all bool, group string) error {
 			ways++
 		}
 	}
-	if ways != 1 {
+	switch ways {
+	case 0:
 		return errors.New("say which jobs: their names, --all or --group=GROUP")
+	case 1:
+		return nil
 	}
-	return nil
+	return errors.New("give one of: the names of jobs, --all, --group=GROUP")
 }
 
 func pickJobs(read *config.Config, names []string, all bool, group string) ([]config.Job, error) {
@@ -162,7 +165,34 @@ func (c *runCommand) report(ctx context.Context, u *ui, results []jobs.Result, s
 	if len(failed) == 0 {
 		return err
 	}
-	return errors.Join(&codeError{o.Exit, fmt.Errorf("%d of %s not well: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}, err)
+	coded := &codeError{o.Exit, fmt.Errorf("%d of %s not well: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}
+	return errors.Join(&notWellError{coded, failed}, err)
+}
+
+// notWellError is about a run of which jobs failed.
+type notWellError struct {
+	*codeError
+	jobs []string
+}
+
+// Unwrap gives the exit code.
+func (e *notWellError) Unwrap() error { return e.codeError }
+
+// runHints: what failed can be tried step by step, unless somebody stopped it, or it mends itself.
+func runHints(err error, i invocation) ([]string, bool) {
+	var failed *notWellError
+	c, ok := i.command.(*runCommand)
+	if !ok || !errors.As(err, &failed) {
+		return nil, false
+	}
+	if failed.code > exitSignal || failed.code == exitLocked || failed.code == exitIncomplete {
+		return nil, true
+	}
+	words := []string{"rsbtbackup", "doctor", failed.jobs[0]}
+	if c.Config != "" {
+		words = append(words, "--config="+c.Config)
+	}
+	return []string{"to try each step: " + quoteAll(words...)}, true
 }
 
 // wroteNowhere tells whether a step of the job found DEST mounted read-only.

@@ -59,7 +59,9 @@ func (c *scheduleCommand) Validate() error {
 		}
 	}
 	switch {
-	case ways != 1:
+	case ways > 1:
+		return errors.New("give one of: the name of a job, --all, --group=GROUP")
+	case ways == 0:
 		return errors.New("say which jobs: the name of one, --all or --group=GROUP")
 	case c.Install && c.Remove:
 		return errors.New("--install and --remove are opposites")
