@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/doctor"
 	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 )
 
@@ -25,7 +27,8 @@ func (statusCommand) Help() string {
 One line for each job. STATE is ok; failing (a step failed and has not succeeded since: the reason stands below); late (the
 newest complete backup is older than check.max-age, 26h unless said, or that of a copy older than twice as much); none (no complete backup yet); absent (the disk of a
 removable job is not there); or no dest. LAST is the age of the newest complete backup, SIZE what it holds, GROWTH what was
-added in a day over the last month, FREE what is left on the disk. NEXT is when the timer runs, and a verify that is due.
+added in a day over the last month, FREE what is left on the disk. NEXT is when the timer that is installed runs
+(or the file of cron that starts the job), and a verify that is due.
 
 It reads each DEST and takes no lock. The exit code is 0 however the jobs stand: "rsbtbackup check --all" is for monitoring.
 
@@ -39,6 +42,9 @@ EXAMPLE:
 type statusObject struct {
 	Type string `json:"type"`
 	jobs.Standing
+	Next string `json:"next,omitempty"` // when what is installed starts it
+
+	nextError error
 }
 
 func (c *statusCommand) run(ctx context.Context, u *ui, f *flags) error {
@@ -56,8 +62,11 @@ func (c *statusCommand) run(ctx context.Context, u *ui, f *flags) error {
 	now := time.Now()
 	all := jobs.Stand(ctx, picked, stateDir(read), now)
 	rows, below := [][]string{{"JOB", "STATE", "LAST", "BACKUPS", "SIZE", "GROWTH", "FREE", "NEXT"}}, []string{}
-	for _, s := range all {
-		if err := u.object(statusObject{"status", s}); err != nil {
+	asked := onceEach(startsWhen)
+	for i, standing := range all {
+		s := statusObject{Type: "status", Standing: standing}
+		s.Next, s.nextError = doctor.Started(picked[i], asked)
+		if err := u.object(s); err != nil {
 			return err
 		}
 		rows = append(rows, statusRow(s, now))
@@ -69,7 +78,7 @@ func (c *statusCommand) run(ctx context.Context, u *ui, f *flags) error {
 
 func stateDir(c *config.Config) string { return jobs.StateDir(c.Run, os.Getenv, os.Geteuid()) }
 
-func statusRow(s jobs.Standing, now time.Time) []string {
+func statusRow(s statusObject, now time.Time) []string {
 	last, holds, grows, free := "-", "-", "-", "-"
 	if !s.LastSuccess.IsZero() {
 		last = age(now.Sub(s.LastSuccess))
@@ -87,22 +96,36 @@ func statusRow(s jobs.Standing, now time.Time) []string {
 	return []string{s.Job, string(s.Health), last, backups, holds, grows, free, nextText(s, now)}
 }
 
-func nextText(s jobs.Standing, now time.Time) string {
-	var texts []string
-	if s.Next != "" {
-		texts = append(texts, s.Next)
+// onceEach asks about a unit once: many jobs may be started by one.
+func onceEach(starts func(unit string) (string, error)) func(unit string) (string, error) {
+	type answer struct {
+		when string
+		err  error
+	}
+	known := map[string]answer{}
+	return func(unit string) (string, error) {
+		a, ok := known[unit]
+		if !ok {
+			a.when, a.err = starts(unit)
+			known[unit] = a
+		}
+		return a.when, a.err
+	}
+}
+
+func nextText(s statusObject, now time.Time) string {
+	texts := []string{cmp.Or(s.Next, "not scheduled")}
+	if s.nextError != nil {
+		texts[0] = "not known"
 	}
 	if !s.VerifyDue.IsZero() && !s.VerifyDue.After(now) {
 		texts = append(texts, "verify is due")
-	}
-	if len(texts) == 0 {
-		return "-"
 	}
 	return strings.Join(texts, ", ")
 }
 
 // statusNotes say why a job is not well.
-func statusNotes(s jobs.Standing, now time.Time) []string {
+func statusNotes(s statusObject, now time.Time) []string {
 	var notes []string
 	if s.DestError != "" && s.Health != jobs.Absent {
 		notes = append(notes, s.Job+": "+s.DestError)
@@ -117,6 +140,9 @@ func statusNotes(s jobs.Standing, now time.Time) []string {
 	for _, c := range s.Copies {
 		notes = append(notes, s.Job+": copy "+copyText(c, now))
 	}
+	if s.nextError != nil {
+		notes = append(notes, s.Job+": "+s.nextError.Error())
+	}
 	if s.StateError != "" {
 		notes = append(notes, s.Job+": "+s.StateError)
 	}
@@ -127,7 +153,7 @@ func statusNotes(s jobs.Standing, now time.Time) []string {
 func copyText(c jobs.CopyStanding, now time.Time) string {
 	text := "no complete backup in it is known of"
 	if !c.Newest.IsZero() {
-		text = "its newest complete backup is " + age(now.Sub(c.Newest)) + " old"
+		text = "its newest complete backup is " + oldText(now.Sub(c.Newest))
 	}
 	switch {
 	case c.Absent && c.Late:
@@ -140,4 +166,15 @@ func copyText(c jobs.CopyStanding, now time.Time) string {
 		text = "late: " + text
 	}
 	return fmt.Sprintf("%s, %s: %s", c.Name, c.Target, text)
+}
+
+// oldText is an age in a sentence.
+func oldText(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "of the future"
+	case d < time.Minute:
+		return "less than a minute old"
+	}
+	return age(d) + " old"
 }

@@ -39,7 +39,6 @@ type Standing struct {
 	Free        uint64    `json:"free"`
 	Total       uint64    `json:"total"`
 
-	Next      string    `json:"next,omitempty"`         // the calendar expression of the schedule
 	LateAfter time.Time `json:"late_after,omitzero"`    // when the job is late, unless a backup is made
 	VerifyDue time.Time `json:"verify_due,omitzero"`    // zero: never
 	Verified  time.Time `json:"last_verified,omitzero"` // when backups were last read back
@@ -79,7 +78,7 @@ func Stand(ctx context.Context, jobs []config.Job, stateDir string, now time.Tim
 
 // standing judges what was read.
 func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stErr error, now time.Time) Standing {
-	s := Standing{Job: j.Name, Source: j.Backup.Source, Dest: j.Backup.Dest, Next: j.Schedule.On, LastFailure: st.LastFailure()}
+	s := Standing{Job: j.Name, Source: j.Backup.Source, Dest: j.Backup.Dest, LastFailure: st.LastFailure()}
 	if stErr != nil {
 		s.StateError = stErr.Error()
 	}
