@@ -113,7 +113,7 @@ func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
 	case len(all) == 1:
 		u.result(checkLines(all[0].report)...)
 		if errors.Is(all[0].err, rsbtbackup.ErrCheck) {
-			return &checkError{all[0].err, all[0].report}
+			return &checkError{all[0].err, all[0].report, all[0].job.Name}
 		}
 		return all[0].err
 	}

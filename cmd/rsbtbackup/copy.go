@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ EXAMPLE:
     rsbtbackup copy /backup/etc /mnt/second/etc
     rsbtbackup copy /backup/etc root@vault:/backup/etc latest -n
     rsbtbackup copy root@web1:/backup/etc /backup/web1/etc
-    rsbtbackup copy /backup/etc root@vault:/backup/etc --keep-daily=30 --keep-monthly=24 --bwlimit=5m`
+    rsbtbackup copy /backup/etc root@vault:/backup/etc --keep-within=90d --bwlimit=5m`
 }
 
 func (c *copyCommand) dest() string { return c.Dest }
@@ -119,6 +120,8 @@ func copyHints(err error, i invocation) ([]string, bool) {
 		return nil, false
 	case errors.Is(err, rsbtbackup.ErrUnusual):
 		return []string{c.there("to see what would go, and to delete it with --force in the place of -n: ", append([]string{"rsbtbackup", "prune", "-n"}, keepArgs(i)...)...)}, true
+	case errors.As(err, &step) && step.Step == "connect" && errors.Is(err, rsbtbackup.ErrTarget):
+		return []string{c.aloneHint()}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return []string{c.there("to see what is used in TARGET: ", "rsbtbackup", "check")}, true
 	case errors.As(err, &step) && step.Step == "TARGET" && errors.Is(err, rsbtbackup.ErrNotInitialized):
@@ -127,6 +130,17 @@ func copyHints(err error, i invocation) ([]string, bool) {
 		return []string{mounted}, true
 	}
 	return nil, false
+}
+
+// aloneHint tries the other host without a copy.
+func (c *copyCommand) aloneHint() string {
+	place := c.Target
+	if !isRemote(place) {
+		place = c.Dest
+	}
+	host, _, _ := strings.Cut(place, ":")
+	words := strings.Fields(cmp.Or(c.Rsh, "ssh"))
+	return "to try the other host alone: " + quoteAll(append(words, host, cmp.Or(c.Program, "rsbtbackup"), "version")...)
 }
 
 // keepArgs are the rules as they were given.

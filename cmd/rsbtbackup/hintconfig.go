@@ -11,9 +11,11 @@ func (i invocation) configCheck() string { return i.configVerb("check") }
 
 func (i invocation) configShow() string { return i.configVerb("show") }
 
-// configVerb reads the same config as the command that failed.
-func (i invocation) configVerb(verb string) string {
-	words := []string{"rsbtbackup", "config", verb}
+func (i invocation) configVerb(verb string) string { return i.readingConfig("config", verb) }
+
+// readingConfig is a command that reads the same config as the one that failed.
+func (i invocation) readingConfig(command ...string) string {
+	words := append([]string{"rsbtbackup"}, command...)
 	if c, ok := i.command.(readsConfig); ok && c.configFile() != "" {
 		words = append(words, "--config="+c.configFile())
 	}

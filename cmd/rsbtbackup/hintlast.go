@@ -26,7 +26,7 @@ func lastHints(err error, i invocation) ([]string, bool) {
 	case errors.Is(err, share.ErrPath):
 		return []string{"to share DEST itself: " + quoteAll("rsbtbackup", "share", i.dest(), "--browse")}, true
 	case errors.As(err, &checked):
-		return checkHints(checked), true
+		return checkHints(checked, i), true
 	case isCheck && len(i.args) > 0 && exitCode(err) == exitFailed:
 		return []string{"to see every check: " + i.again("--verbose")}, true
 	case isBackup && errors.Is(err, rsbtbackup.ErrIncomplete):
@@ -67,13 +67,14 @@ func elsewhereHints(err error, c *restoreCommand, i invocation) ([]string, bool)
 type checkError struct {
 	error
 	report *rsbtbackup.CheckReport
+	job    string // empty where there is none
 }
 
 // Unwrap returns the error of the library.
 func (e *checkError) Unwrap() error { return e.error }
 
 // checkHints: each check that failed has something to do about it.
-func checkHints(checked *checkError) []string {
+func checkHints(checked *checkError, i invocation) []string {
 	dest, src := checked.report.Dest, "SRC"
 	if l, err := rsbtbackup.List(context.Background(), dest); err == nil {
 		src = cmp.Or(lastSource(l.Backups), src)
@@ -88,6 +89,7 @@ func checkHints(checked *checkError) []string {
 		"metadata": prune,
 		"devices":  "to read all that is there: " + quoteAll("rsbtbackup", "verify", dest),
 		"mount":    "to see what the kernel says: dmesg | grep -i btrfs",
+		"copy":     "to copy: " + i.readingConfig("run", checked.job),
 		"log":      "to see what is there: " + quoteAll("ls", "-la", dest),
 	}
 	var lines []string

@@ -65,7 +65,7 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 	if isTerminal(writerOf(os.Stdin)) {
 		return &usageError{verb: "receive", err: errFromTerminal}
 	}
-	in := interruptible(ctx, os.Stdin)
+	in := &beginning{Reader: interruptible(ctx, os.Stdin)}
 	o := rsbtbackup.ReceiveOptions{Name: c.Name, Keep: c.Keep.policy(), LockWait: f.LockWait.duration(), Logger: u.log}
 	if c.Stdio {
 		return rsbtbackup.ServeCopy(ctx, c.Dest, in, u.stdout, o)
@@ -87,7 +87,7 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 	for _, name := range report.Deleted {
 		u.result("deleted " + name)
 	}
-	return errors.Join(err, u.object(receiveObject{"receive", report}))
+	return errors.Join(packed(err, in.bytes), u.object(receiveObject{"receive", report}))
 }
 
 // writerOf lets a file be asked whether it is a terminal.

@@ -23,7 +23,9 @@ func TestCopyToAnotherDisk(t *testing.T) {
 	src, dest, target := source(t), testdest.New(t, "1G", "compress=zstd"), testdest.New(t, "1G")
 	backups(t, src, dest, 3)
 	testbin.Must(t, "pin", "-q", dest, "latest~1", "--note=why")
-	testbin.Must(t, "copy", dest, target)
+	if r := testbin.Must(t, "copy", dest, target); r.Stderr != "" {
+		t.Errorf("notices of a copy to another disk:\n%s", r.Stderr)
+	}
 	wantCopies(t, dest, target)
 	backups(t, src, dest, 2)
 	report, err := rsbtbackup.Copy(t.Context(), dest, target, nil, rsbtbackup.CopyOptions{})

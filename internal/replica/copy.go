@@ -133,7 +133,7 @@ func (c *copying) into(ctx context.Context, target string, give give) error {
 	}
 	return ofTarget(store.Change(ctx, target, "copy", c.o.LockWait, c.o.Now, c.o.Logger, func(locked *store.Locked) error {
 		c.report.Target, c.report.Repairs = locked.Store.Path, locked.Repairs
-		items, err := readItems(locked.Store)
+		items, err := c.lookAt(locked.Store)
 		if err != nil {
 			return err
 		}
@@ -147,6 +147,14 @@ func (c *copying) into(ctx context.Context, target string, give give) error {
 		}
 		return err
 	}))
+}
+
+// lookAt reads what a target on this host has.
+func (c *copying) lookAt(target *store.Store) ([]Item, error) {
+	if err := c.noticeSameDisk(target.Dir); err != nil {
+		return nil, err
+	}
+	return readItems(target)
 }
 
 func readItems(s *store.Store) ([]Item, error) {
@@ -192,7 +200,7 @@ func (c *copying) dryRun(target string) error {
 	}
 	defer s.Close()
 	c.report.Target = s.Path
-	items, err := readItems(s)
+	items, err := c.lookAt(s)
 	if err != nil {
 		return err
 	}
