@@ -139,11 +139,13 @@ func TestANightInTheSandbox(t *testing.T) {
 	})
 	t.Run("the timer waits", func(t *testing.T) {
 		m.Must(t, "systemctl is-active rsbtbackup-all.timer && systemctl is-enabled rsbtbackup-all.timer")
+		m.Must(t, "rsbtbackup status | grep '^data .* daily$'")
 	})
 	t.Run("a failure arrives", func(t *testing.T) { wantFailureMailed(t, m) })
 	t.Run("a dest that is new", func(t *testing.T) { wantHintForNewDest(t, m) })
 	t.Run("taken away", func(t *testing.T) {
 		m.Must(t, "rsbtbackup schedule --all --remove")
+		m.Must(t, "rsbtbackup status | grep '^data .* not scheduled$'")
 		if out, _ := m.Run(t, "systemctl is-active rsbtbackup-all.timer; ls /etc/systemd/system | grep rsbtbackup-all"); out != "inactive\n" {
 			t.Errorf("left:\n%s", out)
 		}
