@@ -40,6 +40,9 @@ type CopyOptions struct {
 	// started with: a command that the key is bound to has rules of its own, and with others Copy is refused.
 	Keep retention.Policy
 
+	// Force copies into a target that holds backups of another source, which is ErrGuard otherwise.
+	Force bool
+
 	DryRun   bool
 	LockWait time.Duration // how long to wait for another run on the target; 0 fails at once
 	Now      time.Time     // zero is the present
@@ -106,11 +109,12 @@ type CopyReport struct {
 // next run. dest is not locked; a backup cannot be deleted while it is sent.
 //
 // Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrTarget (the host cannot
-// be reached), ErrLocked, ErrNoSpace, ErrArchive, ErrUnusual (see PruneOptions.Force), or what opening dest or target
+// be reached), ErrLocked, ErrNoSpace, ErrArchive, ErrUnusual (see PruneOptions.Force),
+// ErrGuard (target holds backups of another source), or what opening dest or target
 // gives. The report is valid with any error.
 func Copy(ctx context.Context, dest, target string, refs []string, o CopyOptions) (*CopyReport, error) {
 	r, err := replica.Copy(ctx, dest, target, refs, replica.Options{
-		SSH: o.SSH, Program: o.Program, Decompress: o.Decompress, Bwlimit: o.Bwlimit, Keep: o.Keep, DryRun: o.DryRun, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger,
+		SSH: o.SSH, Program: o.Program, Decompress: o.Decompress, Bwlimit: o.Bwlimit, Keep: o.Keep, Force: o.Force, DryRun: o.DryRun, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger,
 		Progress: copyProgress(o.Progress),
 	})
 	report := &CopyReport{

@@ -18,6 +18,7 @@ type copyCommand struct {
 	Names  []string `arg:"" name:"BACKUP" optional:"" help:"What to copy: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without any: all."`
 
 	DryRun     bool   `short:"n" help:"Show what would be copied; change nothing."`
+	Force      bool   `help:"Copy into a TARGET that holds backups of another source."`
 	Rsh        string `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
 	Program    string `placeholder:"PROGRAM" help:"What rsbtbackup is called on the other host."`
 	Bwlimit    string `placeholder:"RATE" help:"Limit what is sent in a second, as rsync does: 500k, 10m."`
@@ -32,7 +33,8 @@ func (copyCommand) Help() string {
 What TARGET does not have is sent, oldest first, each backup as an increment of the nearest one that both have. A copy has
 the name, the record and the pin of its backup, and TARGET is a backup directory like any other: list, restore, verify,
 check and copy work on it, and when the first disk is lost, backup goes on in it. A backup appears there whole or not at
-all; one that was cut off is sent anew by the next run. DEST is only read.
+all; one that was cut off is sent anew by the next run. DEST is only read. A TARGET with backups of another source, and none
+that DEST has too, is refused (exit code 13) without --force: give each DEST a TARGET of its own.
 
 With --keep-... TARGET is pruned in the end, and what its rules do not keep is not sent; without, nothing is deleted there.
 On another host "rsbtbackup receive --stdio PATH" is run, which can be the only command that a key is good for; the rules
@@ -64,7 +66,7 @@ func (c *copyCommand) Validate() error { return checkBwlimit(c.Bwlimit) }
 func (c *copyCommand) run(ctx context.Context, u *ui, f *flags) error {
 	bar := startBar(u, copyLine)
 	report, err := rsbtbackup.Copy(ctx, c.Dest, c.Target, c.Names, rsbtbackup.CopyOptions{
-		SSH: strings.Fields(c.Rsh), Program: c.Program, Decompress: c.Decompress, Bwlimit: c.Bwlimit, Keep: c.Keep.policy(), DryRun: c.DryRun,
+		SSH: strings.Fields(c.Rsh), Program: c.Program, Decompress: c.Decompress, Bwlimit: c.Bwlimit, Keep: c.Keep.policy(), Force: c.Force, DryRun: c.DryRun,
 		LockWait: f.LockWait.duration(), Logger: u.log, Progress: func(p rsbtbackup.CopyProgress) { bar.change(func(s copySeen) copySeen { return s.next(p) }) },
 	})
 	bar.remove(u)
@@ -120,6 +122,8 @@ func copyHints(err error, i invocation) ([]string, bool) {
 		return nil, false
 	case errors.Is(err, rsbtbackup.ErrUnusual):
 		return []string{c.there("to see what would go, and to delete it with --force in the place of -n: ", append([]string{"rsbtbackup", "prune", "-n"}, keepArgs(i)...)...)}, true
+	case errors.Is(err, rsbtbackup.ErrGuard):
+		return []string{c.there("each DEST has a TARGET of its own; to see what is in this one: ", "rsbtbackup", "list"), "to mix them all the same: " + i.again("--force")}, true
 	case errors.As(err, &step) && step.Step == "connect" && errors.Is(err, rsbtbackup.ErrTarget):
 		return []string{c.aloneHint()}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):

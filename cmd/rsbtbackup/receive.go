@@ -26,8 +26,8 @@ Reads an archive that send has written, or a stream of "btrfs send", from standa
 appears whole, with every checksum right, or not at all. What an increment builds on must be in DEST, and be as it was
 received. btrfs-progs is not needed. Needs root.
 
-With --stdio it speaks with a copy on another host. Whoever is at the other end can have it do nothing but tell the names
-and UUIDs of the backups and receive: nothing is deleted, renamed or read. So a key for backups can be confined to it, in
+With --stdio it speaks with a copy on another host. Whoever is at the other end can have it do nothing but tell the names,
+UUIDs and sources of the backups and receive: nothing is deleted, renamed or read. So a key for backups can be confined to it, in
 ~/.ssh/authorized_keys of root:
 
     restrict,command="rsbtbackup receive --stdio /backup/etc --keep-within=90d" ssh-ed25519 AAAA... etc@host

@@ -14,6 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
+	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 )
 
@@ -45,6 +46,52 @@ func TestCopyToAnotherDisk(t *testing.T) {
 	if note.Pin == nil || note.Pin.Note != "why" || note.Copied == nil || note.Copied.Dest != dest || note.Copied.At.IsZero() {
 		t.Errorf("record of the copy: %+v", note)
 	}
+}
+
+// TestATargetOfAnotherSource: what was made from another source is not mixed in, here, by push and by pull; cur stays.
+func TestATargetOfAnotherSource(t *testing.T) {
+	t.Parallel()
+	ssh := testserver.StartSSH(t)
+	disk := loopfs.New(t, "1G")
+	work, home := freshDest(t, disk, "work", 0), freshDest(t, disk, "home", 0)
+	testbin.Must(t, "backup", "-q", small(t), home)
+	src := small(t)
+	testbin.Must(t, "backup", "-q", src, work)
+	change(t, src, 1) // the first may have the name of that of home
+	testbin.Must(t, "backup", "-q", src, work)
+	cur := func() string {
+		name, err := os.Readlink(filepath.Join(home, "cur"))
+		testdest.Must(t, err)
+		return name
+	}
+	was := cur()
+	over := []string{"-e", ssh.Shell, "--program", testbin.Path(t)}
+	for _, args := range [][]string{
+		{"copy", work, home, "--keep-last=1"},
+		{"copy", work, home, "-n"},
+		append([]string{"copy", work, "root@127.0.0.1:" + home, "--keep-last=1"}, over...),
+		append([]string{"copy", work, "root@127.0.0.1:" + home, "-n"}, over...),
+		append([]string{"copy", "root@127.0.0.1:" + work, home, "--keep-last=1"}, over...),
+	} {
+		r := testbin.Run(t, args...)
+		wantExit(t, r, 13, "guard: TARGET holds backups of /")
+		if !strings.Contains(r.Stderr, "hint: to mix them all the same: rsbtbackup copy ") || len(testdest.Backups(t, home)) != 1 || cur() != was {
+			t.Errorf("%q: cur is %s, was %s\n%s", args, cur(), was, r.Stderr)
+		}
+	}
+	testbin.Must(t, append([]string{"copy", work, "root@127.0.0.1:" + home, "latest", "--force"}, over...)...)
+	testbin.Must(t, "copy", work, home, "latest") // they have a backup in common
+	if n := len(testdest.Backups(t, home)); n != 2 {
+		t.Errorf("%d backups after --force", n)
+	}
+}
+
+// small is a source of little, of a path of its own.
+func small(t testing.TB) string {
+	t.Helper()
+	src := t.TempDir()
+	shell(t, src, "mkdir d; echo one >d/noise")
+	return src
 }
 
 // TestStreamsOfBothAreTheSame: the kernel finds the same in a copy as in its backup.

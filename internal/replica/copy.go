@@ -149,12 +149,16 @@ func (c *copying) into(ctx context.Context, target string, give give) error {
 	}))
 }
 
-// lookAt reads what a target on this host has.
+// lookAt reads what a target on this host has, and tells whether it is one for DEST.
 func (c *copying) lookAt(target *store.Store) ([]Item, error) {
 	if err := c.noticeSameDisk(target.Dir); err != nil {
 		return nil, err
 	}
-	return readItems(target)
+	items, err := readItems(target)
+	if err != nil {
+		return nil, err
+	}
+	return items, c.belongs(items)
 }
 
 func readItems(s *store.Store) ([]Item, error) {

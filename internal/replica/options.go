@@ -15,6 +15,7 @@ type Options struct {
 	Bwlimit    string
 	Keep       retention.Policy
 
+	Force    bool
 	DryRun   bool
 	LockWait time.Duration
 	Now      time.Time

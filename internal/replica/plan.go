@@ -21,6 +21,8 @@ type Item struct {
 	Time     time.Time `json:"time,omitzero"`
 	Complete bool      `json:"complete,omitempty"`
 	Pinned   bool      `json:"pinned,omitempty"`
+	// Made tells what it was made from. An older program on the other side does not tell.
+	Made origin `json:"made,omitzero"`
 	// WhyNot says why it cannot be copied.
 	WhyNot string `json:"why_not,omitempty"`
 }

@@ -31,7 +31,9 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	to := &remoteSink{session: session, r: bufio.NewReader(session.Stdout)}
 	if err = to.greet(); err == nil {
 		c.report.Target = host + ":" + to.dest
-		to.refused = fail.Step("TARGET", samePolicy(c.o.Keep, to.keep))
+		if to.refused = fail.Step("TARGET", samePolicy(c.o.Keep, to.keep)); to.refused == nil {
+			to.refused = c.belongs(to.items)
+		}
 		err = to.refused
 	}
 	switch {
@@ -109,7 +111,7 @@ type remoteSink struct {
 	items   []Item
 	keep    retention.Policy // what the other side deletes by
 	greeted bool
-	refused error // its rules are others than asked for
+	refused error // its rules are others than asked for, or its backups of another source
 }
 
 func (r *remoteSink) greet() error {
