@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
@@ -21,6 +22,7 @@ type injection struct {
 	nth   int
 	// paths restrict it to calls about these files.
 	paths []string
+	unmet *atomic.Int64 // counts faults of a sweep that did not happen
 }
 
 func (i injection) String() string { return fmt.Sprintf("%s %s %d", i.call, i.fault, i.nth) }

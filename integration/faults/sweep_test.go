@@ -4,6 +4,7 @@ package faults
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
@@ -132,19 +133,24 @@ func sweepBackup(t *testing.T, mount string, earlier int) {
 func sweep(t *testing.T, try func(t *testing.T, i injection, count bool) int) {
 	t.Parallel()
 	points := 0
+	// How many calls a run makes depends on how old a change is when the source is walked, so the last of them may not come.
+	var unmet atomic.Int64
 	for _, c := range sweptCalls {
 		t.Run(c.call, func(t *testing.T) {
 			n := try(t, injection{call: c.call}, true)
 			for _, nth := range sample(n, c.limit) {
 				for _, errno := range errnos(nth) {
-					i := injection{call: c.call, fault: "error=" + errno, nth: nth}
+					i := injection{call: c.call, fault: "error=" + errno, nth: nth, unmet: &unmet}
 					points++
 					t.Run(fmt.Sprint(errno, " ", nth), func(t *testing.T) { try(t, i, false) })
 				}
 			}
 		})
 	}
-	t.Logf("%d points", points)
+	t.Logf("%d points, %d not met", points, unmet.Load())
+	if unmet.Load()*10 > int64(points) {
+		t.Errorf("%d of %d faults were not met", unmet.Load(), points)
+	}
 }
 
 // errnos alternate in a normal run.
@@ -163,7 +169,8 @@ func judgeSwept(t *testing.T, i injection, r result, hit bool) {
 	t.Helper()
 	switch {
 	case !hit:
-		t.Errorf("the fault was not met: %v", r)
+		wantExit(t, r, 0)
+		i.unmet.Add(1)
 	case r.exit == 0:
 	case i.fault == "error=ENOSPC":
 		// 10: a DEST that cannot even be looked at is no DEST.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup"
@@ -175,6 +176,7 @@ func TestTheNextBackupHeals(t *testing.T) {
 			for at := uint64(64 << 10); at < 512<<10; at += 4096 {
 				damage["long"] = append(damage["long"], at)
 			}
+			time.Sleep(2100 * time.Millisecond) // the content of what changed less than two seconds before a walk is compared by the next run
 			first := s.backup(t)
 			s.sync(t)
 			for name, blocks := range damage {
