@@ -1,11 +1,9 @@
 package changed
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"sync"
@@ -259,27 +257,5 @@ func (c *comparison) sameContent(rel string) (same bool, err error) {
 			return true, nil
 		}
 	}
-	return sameBytes(c.ctx, was, is)
+	return at.SameBytes(c.ctx, was, is)
 }
-
-func sameBytes(ctx context.Context, a, b io.Reader) (bool, error) {
-	const step = 128 << 10
-	bufA, bufB := make([]byte, step), make([]byte, step)
-	for {
-		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
-		}
-		nA, errA := io.ReadFull(a, bufA)
-		nB, errB := io.ReadFull(b, bufB)
-		switch {
-		case !bytes.Equal(bufA[:nA], bufB[:nB]):
-			return false, nil
-		case isEnd(errA) && isEnd(errB):
-			return true, nil
-		case errA != nil || errB != nil:
-			return false, errors.Join(errA, errB)
-		}
-	}
-}
-
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }

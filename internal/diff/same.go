@@ -3,11 +3,8 @@
 package diff
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"errors"
-	"io"
 	"os"
 	"slices"
 
@@ -125,7 +122,7 @@ func (d *differ) readBoth(pathA, pathB string) (bool, error) {
 	if d.shareAll(a, b) {
 		return false, nil
 	}
-	same, err := sameBytes(d.ctx, a, b)
+	same, err := at.SameBytes(d.ctx, a, b)
 	return err == nil && !same, err
 }
 
@@ -146,32 +143,6 @@ func (d *differ) shareAll(a, b *os.File) bool {
 	same, err := btrfs.SameExtents(a, b)
 	return err == nil && same // otherwise to read them tells
 }
-
-// sameBytes reads both to the first difference.
-func sameBytes(ctx context.Context, a, b io.Reader) (bool, error) {
-	const step = 128 << 10
-	bufA, bufB := make([]byte, step), make([]byte, step)
-	for {
-		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
-		}
-		nA, errA := io.ReadFull(a, bufA)
-		nB, errB := io.ReadFull(b, bufB)
-		endA, endB := isEnd(errA), isEnd(errB)
-		switch {
-		case errA != nil && !endA:
-			return false, errA
-		case errB != nil && !endB:
-			return false, errB
-		case !bytes.Equal(bufA[:nA], bufB[:nB]):
-			return false, nil
-		case endA || endB:
-			return endA == endB, nil
-		}
-	}
-}
-
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 func (d *differ) targetsDiffer(pathA, pathB string) (bool, error) {
 	a, err := at.ReadlinkInside(d.a.root, pathA)

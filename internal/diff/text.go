@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -118,7 +119,7 @@ func (s *diffSide) text(path string) (string, error) {
 	}
 	content := make([]byte, st.Size)
 	n, err := f.ReadAt(content, 0)
-	if err != nil && !isEnd(err) {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	content = content[:n]
