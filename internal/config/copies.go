@@ -38,25 +38,19 @@ func copyKeys() []Key {
 	rsh := copyKey("rsh", Text, `"ssh -i /root/.ssh/vault"`, "The remote shell.", func(c *Copy, v string) { c.Options.SSH = strings.Fields(v) })
 	program := copyKey("program", Text, `"/usr/local/bin/rsbtbackup"`, "What rsbtbackup is called on the other host.", func(c *Copy, v string) { c.Options.Program = v })
 	rsh.Runs, program.Runs = true, true
-	return []Key{
+	rules := ruleKeys(keep, within, ruleDocs{
+		last:         "What the target keeps: the newest N. Without a rule nothing is deleted there; with one, what it does not keep is not sent.",
+		hourly:       "The newest of each of the last N hours that have one.",
+		within:       "What is less than this older than the latest.",
+		withinHourly: "Of those, the newest of each hour.",
+	})
+	return append([]Key{
 		target, rsh, program,
 		copyKey("bwlimit", Rate, `"5m"`, "Limit what is sent in a second, as rsync does: 500k, 10m.", func(c *Copy, v string) { c.Options.Bwlimit = v }),
 		copyKey("decompress", Bool, "false", "Send decompressed what is compressed on the disk of dest: for a target with blocks of another size.", func(c *Copy, v bool) { c.Options.Decompress = v }),
 		copyKey("max-age", Time, `"50h"`, "How old the newest complete backup in it may be: twice check.max-age if not given.", func(c *Copy, v time.Duration) { c.MaxAge = v }),
 		copyKey("removable", Bool, "false", "Its disk may be absent: the copy is then skipped quietly, and late only with a max-age of its own.", func(c *Copy, v bool) { c.Removable = v }),
-		keep("keep-last", "What the target keeps: the newest N. Without a rule nothing is deleted there; with one, what it does not keep is not sent.", func(p *retention.Policy, n int) { p.Last = n }),
-		keep("keep-hourly", "The newest of each of the last N hours that have one.", func(p *retention.Policy, n int) { p.Hourly = n }),
-		keep("keep-daily", "The same by days.", func(p *retention.Policy, n int) { p.Daily = n }),
-		keep("keep-weekly", "The same by ISO weeks.", func(p *retention.Policy, n int) { p.Weekly = n }),
-		keep("keep-monthly", "The same by months.", func(p *retention.Policy, n int) { p.Monthly = n }),
-		keep("keep-yearly", "The same by years.", func(p *retention.Policy, n int) { p.Yearly = n }),
-		within("keep-within", "What is less than this older than the latest.", func(p *retention.Policy, s retention.Span) { p.Within = s }),
-		within("keep-within-hourly", "Of those, the newest of each hour.", func(p *retention.Policy, s retention.Span) { p.WithinHourly = s }),
-		within("keep-within-daily", "The same by days.", func(p *retention.Policy, s retention.Span) { p.WithinDaily = s }),
-		within("keep-within-weekly", "The same by ISO weeks.", func(p *retention.Policy, s retention.Span) { p.WithinWeekly = s }),
-		within("keep-within-monthly", "The same by months.", func(p *retention.Policy, s retention.Span) { p.WithinMonthly = s }),
-		within("keep-within-yearly", "The same by years.", func(p *retention.Policy, s retention.Span) { p.WithinYearly = s }),
-	}
+	}, rules...)
 }
 
 func copyKey[T any](name string, kind Kind, example, doc string, set func(*Copy, T)) Key {

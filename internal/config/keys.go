@@ -141,22 +141,17 @@ func keepKeys() []Key {
 	within := func(name, doc string, set func(p *retention.Policy, s retention.Span)) Key {
 		return Key{Name: name, Kind: Span, Doc: doc, Example: `"30d"`, set: to(func(j *Job, v retention.Span) { set(&j.Prune.Policy, v) })}
 	}
-	return []Key{
+	rules := ruleKeys(keep, within, ruleDocs{
+		last:         "Keep the newest N backups. N is a number from 1 or \"unlimited\", as in the next five.",
+		hourly:       "Keep the newest backup of each of the last N hours that have one.",
+		within:       "Keep what is less than this older than the latest backup: 12h, 30d, 2w, 6m, 1y6m (m is months).",
+		withinHourly: "Of those, keep the newest of each hour.",
+	})
+	return slices.Concat([]Key{
 		{Name: "prune", Kind: Bool, Example: "true",
 			Doc: "After the backup delete the backups that no rule below keeps (true if there is a rule, or min-free).",
 			set: to(func(j *Job, v bool) { j.NoPrune = !v })},
-		keep("keep-last", "Keep the newest N backups. N is a number from 1 or \"unlimited\", as in the next five.", func(p *retention.Policy, n int) { p.Last = n }),
-		keep("keep-hourly", "Keep the newest backup of each of the last N hours that have one.", func(p *retention.Policy, n int) { p.Hourly = n }),
-		keep("keep-daily", "The same by days.", func(p *retention.Policy, n int) { p.Daily = n }),
-		keep("keep-weekly", "The same by ISO weeks.", func(p *retention.Policy, n int) { p.Weekly = n }),
-		keep("keep-monthly", "The same by months.", func(p *retention.Policy, n int) { p.Monthly = n }),
-		keep("keep-yearly", "The same by years.", func(p *retention.Policy, n int) { p.Yearly = n }),
-		within("keep-within", "Keep what is less than this older than the latest backup: 12h, 30d, 2w, 6m, 1y6m (m is months).", func(p *retention.Policy, s retention.Span) { p.Within = s }),
-		within("keep-within-hourly", "Of those, keep the newest of each hour.", func(p *retention.Policy, s retention.Span) { p.WithinHourly = s }),
-		within("keep-within-daily", "The same by days.", func(p *retention.Policy, s retention.Span) { p.WithinDaily = s }),
-		within("keep-within-weekly", "The same by ISO weeks.", func(p *retention.Policy, s retention.Span) { p.WithinWeekly = s }),
-		within("keep-within-monthly", "The same by months.", func(p *retention.Policy, s retention.Span) { p.WithinMonthly = s }),
-		within("keep-within-yearly", "The same by years.", func(p *retention.Policy, s retention.Span) { p.WithinYearly = s }),
+	}, rules, []Key{
 		{Name: "min-free", Kind: Space, Example: `"10%"`,
 			Doc: "Delete further backups, oldest first, until so much is free: 50G, 512MiB, 10%.",
 			set: to(func(j *Job, v rsbtbackup.MinFree) { j.Prune.MinFree = v })},
@@ -166,6 +161,27 @@ func keepKeys() []Key {
 		{Name: "wait", Kind: Bool, Example: "false",
 			Doc: "Prune until the space of what was deleted is free.",
 			set: to(func(j *Job, v bool) { j.Prune.Wait = v })},
+	})
+}
+
+// ruleDocs are the words for the rules of one place; the others are the same by other periods.
+type ruleDocs struct{ last, hourly, within, withinHourly string }
+
+// ruleKeys are the keys of a policy, made by keep and within.
+func ruleKeys(keep func(name, doc string, set func(*retention.Policy, int)) Key, within func(name, doc string, set func(*retention.Policy, retention.Span)) Key, doc ruleDocs) []Key {
+	return []Key{
+		keep("keep-last", doc.last, func(p *retention.Policy, n int) { p.Last = n }),
+		keep("keep-hourly", doc.hourly, func(p *retention.Policy, n int) { p.Hourly = n }),
+		keep("keep-daily", "The same by days.", func(p *retention.Policy, n int) { p.Daily = n }),
+		keep("keep-weekly", "The same by ISO weeks.", func(p *retention.Policy, n int) { p.Weekly = n }),
+		keep("keep-monthly", "The same by months.", func(p *retention.Policy, n int) { p.Monthly = n }),
+		keep("keep-yearly", "The same by years.", func(p *retention.Policy, n int) { p.Yearly = n }),
+		within("keep-within", doc.within, func(p *retention.Policy, s retention.Span) { p.Within = s }),
+		within("keep-within-hourly", doc.withinHourly, func(p *retention.Policy, s retention.Span) { p.WithinHourly = s }),
+		within("keep-within-daily", "The same by days.", func(p *retention.Policy, s retention.Span) { p.WithinDaily = s }),
+		within("keep-within-weekly", "The same by ISO weeks.", func(p *retention.Policy, s retention.Span) { p.WithinWeekly = s }),
+		within("keep-within-monthly", "The same by months.", func(p *retention.Policy, s retention.Span) { p.WithinMonthly = s }),
+		within("keep-within-yearly", "The same by years.", func(p *retention.Policy, s retention.Span) { p.WithinYearly = s }),
 	}
 }
 
