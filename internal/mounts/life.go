@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,12 +18,12 @@ import (
 // As long as both stay, transactions have only been added. It is empty where that is not known. points are the mount points
 // below dir, relative to it.
 func Life(dir *os.File) (life string, points []string, err error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := BootID()
 	inode := SysInode(dir)
 	if err != nil || inode == 0 {
 		return "", nil, err
 	}
-	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(dir.Fd())))
+	path, err := os.Readlink(at.ProcPath(dir))
 	if err != nil {
 		return "", nil, err
 	}
@@ -39,7 +38,13 @@ func Life(dir *os.File) (life string, points []string, err error) {
 		}
 		points = append(points, rel)
 	}
-	return fmt.Sprintf("%s-%d-%s", strings.TrimSpace(string(boot)), inode, table.below(path).hash()), points, nil
+	return fmt.Sprintf("%s-%d-%s", boot, inode, table.below(path).hash()), points, nil
+}
+
+// BootID is what the kernel calls the time since it was started.
+func BootID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id)), err
 }
 
 // below is what is mounted below a directory.

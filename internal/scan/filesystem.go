@@ -60,11 +60,11 @@ func identify(dir *os.File, device uint64, boot string, origins map[string]strin
 
 // bootID tells one boot from another; empty if it is not known.
 func bootID() string {
-	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	id, err := mounts.BootID()
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(data))
+	return id
 }
 
 // openBeneath opens the directory at path below root. No symlink is followed.

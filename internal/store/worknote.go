@@ -5,7 +5,6 @@ package store
 import (
 	"encoding/json"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -55,8 +54,8 @@ func (i Instance) Known() bool { return i.BootID != "" && (i.MountID != 0 || i.S
 // unmount.
 func readInstance(dir *os.File) Instance {
 	var i Instance
-	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		i.BootID = strings.TrimSpace(string(id))
+	if id, err := mounts.BootID(); err == nil {
+		i.BootID = id
 	}
 	if i.SysInode = mounts.SysInode(dir); i.SysInode != 0 {
 		return i
