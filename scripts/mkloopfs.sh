@@ -107,6 +107,24 @@ unmount() {
 	return 1
 }
 
+# unmount_for_good POINT waits until the kernel has let go of the image too. Another mount namespace that was made meanwhile,
+# as by unshare(1) in another test, has a copy of every mount: the file system, and its caches, live as long as that.
+unmount_for_good() {
+	local device file='' image attempt
+	device=$(findmnt -no SOURCE --mountpoint "$1") || device=''
+	[[ $device != /dev/loop* ]] || file=/sys/block/${device#/dev/}/loop/backing_file
+	image=$(cat "$file" 2>/dev/null) || image=''
+	unmount "$1" || return 1
+	[[ -n $image ]] || return 0
+	for attempt in {1..1200}; do
+		[[ $(cat "$file" 2>/dev/null) == "$image" ]] || return 0
+		! findmnt -n --source "$device" >/dev/null || return 0 # mounted elsewhere, where we see it
+		sleep 0.05
+	done
+	printf 'mkloopfs: %s is unmounted, but another mount namespace still holds %s\n' "$1" "$image" >&2
+	return 1
+}
+
 unmount_below() { # DIR
 	local i status=0
 	mount_points
@@ -234,7 +252,7 @@ main() {
 		;;
 	unmount/1)
 		require_root
-		unmount "$1"
+		unmount_for_good "$1"
 		;;
 	sweep/0)
 		require_root
