@@ -16,9 +16,9 @@ import (
 	"testing"
 )
 
-// The rules that keep the house in order. A change is local only as long as they hold, and no
-// compiler checks them. TestArchitecture applies them to the module as it is;
-// TestArchitectureRulesCanFail shows for each that it finds what it forbids.
+// The rules that keep the house in order. A change is local only as long as they hold, and no compiler checks them.
+// TestArchitecture applies them to the module as it is; TestArchitectureRulesCanFail shows for each that it finds what
+// it forbids.
 var rules = []rule{
 	{"imports go down", importsGoDown},
 	{"special imports stay home", specialImportsStayHome},
@@ -81,9 +81,9 @@ var floors = [][]string{
 	{"btrfs", "rsyncexec", "rotate", "retention", "sendstream"},
 }
 
-// mayImport says which packages of this module the code of a package may import, tests aside: besides those named
-// here, a room may import everybody's rooms. The command may name retention because a policy is plain data that the
-// library takes as it is.
+// mayImport says which packages of this module the code of a package may import, tests aside: besides those named here,
+// a room may import everybody's rooms. The command may name retention because a policy is plain data that the library
+// takes as it is.
 var mayImport = map[string][]string{
 	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing, manual, runsOn, doctors},
 	timing:              {units},
@@ -379,8 +379,8 @@ func (f file) isTool() bool {
 	return top == "bench" || top == "integration" || top == "scripts"
 }
 
-// home is where an import belongs. Test files may have it anywhere, unless strict is set. Tools may
-// too, unless it is for tests.
+// home is where an import belongs. Test files may have it anywhere, unless strict is set. Tools may too, unless it is
+// for tests.
 type home struct {
 	path     string
 	packages []string
@@ -611,8 +611,8 @@ func packagesAreIntroduced(files []file) []string {
 	return violations
 }
 
-// noMutableGlobals allows error values, compiled patterns and tables, as long as nothing assigns to
-// a table or takes its address. Constants of these types do not exist in Go.
+// noMutableGlobals allows error values, compiled patterns and tables, as long as nothing assigns to a table or takes
+// its address. Constants of these types do not exist in Go.
 func noMutableGlobals(files []file) []string {
 	var violations []string
 	tables := map[string]bool{} // directory and name
@@ -655,8 +655,8 @@ func (f file) isFixed(name string, value ast.Expr) bool {
 	return slices.Contains(makers, f.qualified(call.Fun))
 }
 
-// changed returns the variables of outer scopes that a file assigns to or takes the address of,
-// whole or in part. A name that the function declares itself is told apart by the parser.
+// changed returns the variables of outer scopes that a file assigns to or takes the address of, whole or in part. A
+// name that the function declares itself is told apart by the parser.
 func changed(syntax *ast.File) []*ast.Ident {
 	var found []*ast.Ident
 	add := func(expr ast.Expr) {
@@ -685,8 +685,8 @@ func changed(syntax *ast.File) []*ast.Ident {
 	return found
 }
 
-// declaredInFunction relies on the parser's own resolution, which covers one file: what it resolved
-// to something that is not at the top of this file is local.
+// declaredInFunction relies on the parser's own resolution, which covers one file: what it resolved to something that
+// is not at the top of this file is local.
 func declaredInFunction(syntax *ast.File, name *ast.Ident) bool {
 	return name.Obj != nil && syntax.Scope.Lookup(name.Name) != name.Obj
 }

@@ -12,90 +12,78 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// BackupOptions say what to back up, where to and how. Source and Dest are
-// required; the zero value of everything else is a good default.
+// BackupOptions say what to back up, where to and how. Source and Dest are required; the zero value of everything else
+// is a good default.
 type BackupOptions struct {
-	// Source is a local directory, host:/path, user@host:/path,
-	// [v6::addr]:/path, host::module/path or rsync://host/module/path. Its
-	// contents are backed up.
+	// Source is a local directory, host:/path, user@host:/path, [v6::addr]:/path, host::module/path or
+	// rsync://host/module/path. Its contents are backed up.
 	Source string
 	// Dest is a directory that Init has prepared.
 	Dest string
 
-	// WholeFiles makes rsync write a changed file anew and rename it into
-	// place, instead of writing only the changed blocks into the old one.
+	// WholeFiles makes rsync write a changed file anew and rename it into place, instead of writing only the changed
+	// blocks into the old one.
 	WholeFiles bool
 	// Checksum compares every file by content, not by size and time.
 	Checksum bool
-	// OneFileSystem stays on the filesystem of Source; nested btrfs
-	// subvolumes count as others, and are warned of.
+	// OneFileSystem stays on the filesystem of Source; nested btrfs subvolumes count as others, and are warned of.
 	OneFileSystem bool
-	// Filter, Exclude and ExcludeFrom are rules and files of rules as
-	// rsync(1) reads them. Where DEST lies inside Source, each path to it must
-	// be left out by name, such as with "/backup" in Exclude: see
-	// DestInsideError.
+	// Filter, Exclude and ExcludeFrom are rules and files of rules as rsync(1) reads them. Where DEST lies inside
+	// Source, each path to it must be left out by name, such as with "/backup" in Exclude: see DestInsideError.
 	Filter, Exclude, ExcludeFrom []string
-	// ExcludeCaches leaves out what is in a directory with a file CACHEDIR.TAG
-	// that has its signature, and ExcludeIfPresent what is in one with anything
-	// of these names: the directory and those stay. For a local Source only.
+	// ExcludeCaches leaves out what is in a directory with a file CACHEDIR.TAG that has its signature, and
+	// ExcludeIfPresent what is in one with anything of these names: the directory and those stay. For a local Source
+	// only.
 	ExcludeCaches    bool
 	ExcludeIfPresent []string
 	Bwlimit          string // as rsync's --bwlimit
 	Rsh              string // as rsync's --rsh
-	// Timeout ends the run when nothing was transferred for so long. 0 is 30
-	// minutes for a remote source whose files are compared by size and time, no
-	// limit otherwise: rsync is silent while it reads a file to compare it.
+	// Timeout ends the run when nothing was transferred for so long. 0 is 30 minutes for a remote source whose files
+	// are compared by size and time, no limit otherwise: rsync is silent while it reads a file to compare it.
 	Timeout time.Duration
-	// RsyncArgs are further options for rsync; those that would break the
-	// layout or make a backup that is no copy are refused.
+	// RsyncArgs are further options for rsync; those that would break the layout or make a backup that is no copy are
+	// refused.
 	RsyncArgs []string
 	// RsyncProgram is the rsync to run; empty looks it up in PATH.
 	RsyncProgram string
 
-	// SkipUnchanged publishes nothing when the backup would hold what the last
-	// one holds, in every respect: content, metadata, hard links. The record of
-	// that then says so, and counts as a fresh backup where age is asked for.
-	// What is in doubt counts as a change.
+	// SkipUnchanged publishes nothing when the backup would hold what the last one holds, in every respect: content,
+	// metadata, hard links. The record of that then says so, and counts as a fresh backup where age is asked for. What
+	// is in doubt counts as a change.
 	SkipUnchanged bool
-	// RefusePartial keeps a transfer that could not read everything (rsync
-	// exit 23) pending, instead of publishing it as incomplete.
+	// RefusePartial keeps a transfer that could not read everything (rsync exit 23) pending, instead of publishing it
+	// as incomplete.
 	RefusePartial bool
-	// MaxDeletePercent stops the run when more than this share of the files
-	// in the last backup is gone from Source; 0 does not, unless that was made
-	// from another Source: then more than half of them stop it.
+	// MaxDeletePercent stops the run when more than this share of the files in the last backup is gone from Source; 0
+	// does not, unless that was made from another Source: then more than half of them stop it.
 	MaxDeletePercent int
 	// Force overrides the guards. A Dest inside Source is left out unasked.
 	Force bool
 
-	// Scan says how what has changed in a local Source is found: ScanAuto, the
-	// default, ScanFull or ScanWalk.
+	// Scan says how what has changed in a local Source is found: ScanAuto, the default, ScanFull or ScanWalk.
 	Scan string
 
-	// SnapshotSource backs up a read-only snapshot of the btrfs subvolume that a
-	// local Source lies in, so that the backup is Source at one instant. It is
-	// removed when the run ends, or by the next one if a run was killed. The
-	// caller is root or the owner of the subvolume. Subvolumes nested below
-	// Source, of which the snapshot has none, are refused unless OneFileSystem
-	// or Exclude leaves them out, or SnapshotNested takes snapshots of them
-	// too, one right after the other. Mounts below Source are left out alike.
+	// SnapshotSource backs up a read-only snapshot of the btrfs subvolume that a local Source lies in, so that the
+	// backup is Source at one instant. It is removed when the run ends, or by the next one if a run was killed. The
+	// caller is root or the owner of the subvolume. Subvolumes nested below Source, of which the snapshot has none, are
+	// refused unless OneFileSystem or Exclude leaves them out, or SnapshotNested takes snapshots of them too, one right
+	// after the other. Mounts below Source are left out alike.
 	SnapshotSource, SnapshotNested bool
-	// BeforeSnapshot and AfterSnapshot, if set, are called around the instant:
-	// the second whenever the first was. An error of either ends the run.
+	// BeforeSnapshot and AfterSnapshot, if set, are called around the instant: the second whenever the first was. An
+	// error of either ends the run.
 	BeforeSnapshot, AfterSnapshot func(context.Context) error
 
-	// Prune, if set, is run after publishing, and only then; not by a run that
-	// SkipUnchanged ends. Its DryRun,
-	// LockWait, Now and Logger are those of the backup. A dry run foresees
-	// what its Policy would delete.
+	// Prune, if set, is run after publishing, and only then; not by a run that SkipUnchanged ends. Its DryRun,
+	// LockWait, Now and Logger are those of the backup. A dry run foresees what its Policy would delete.
 	Prune *PruneOptions
 
 	// DryRun reports what would be transferred and changes nothing.
 	DryRun bool
-	// Changes, if set, is told in a dry run of every entry that would differ
-	// from that in the newest backup, or in the unfinished one to be resumed.
+	// Changes, if set, is told in a dry run of every entry that would differ from that in the newest backup, or in the
+	// unfinished one to be resumed.
 	Changes func(rsyncexec.Change)
-	// LockWait is how long to wait for another run; 0 fails at once. The records, if
-	// locked, are waited for a minute by default, and ten at least for publishing.
+	// LockWait is how long to wait for another run; 0 fails at once. The records, if locked, are waited for a minute by
+	// default, and ten at least for publishing.
 	LockWait time.Duration
 
 	Now      time.Time    // the time the backup is named after; zero is the present
@@ -121,8 +109,8 @@ type Report struct {
 	RsyncVersion string           `json:"rsync_version,omitempty"`
 	RsyncExit    int              `json:"rsync_exit"`
 	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
-	// AddedBytes is the file data on disk that earlier backups do not share;
-	// nil without root: only root may query this.
+	// AddedBytes is the file data on disk that earlier backups do not share; nil without root: only root may query
+	// this.
 	AddedBytes *uint64      `json:"added_bytes,omitempty"`
 	Scan       *Scan        `json:"scan,omitempty"`       // how what had changed was found
 	Complaints []string     `json:"complaints,omitempty"` // the first messages of rsync
@@ -131,17 +119,14 @@ type Report struct {
 	Prune      *PruneReport `json:"prune,omitempty"`
 }
 
-// Backup makes one backup of o.Source in o.Dest. When it returns nil, the
-// backup is complete, cur names it, and both survive an immediate power cut.
-// With ErrIncomplete it is published too, but rsync could not read everything.
-// With any other error earlier backups are untouched, and nothing was published
-// unless the report has a name: then the backup is there, and what failed came
-// after it. What was transferred but not published is kept for the next run
-// where it can be trusted.
+// Backup makes one backup of o.Source in o.Dest. When it returns nil, the backup is complete, cur names it, and both
+// survive an immediate power cut. With ErrIncomplete it is published too, but rsync could not read everything. With any
+// other error earlier backups are untouched, and nothing was published unless the report has a name: then the backup is
+// there, and what failed came after it. What was transferred but not published is kept for the next run where it can be
+// trusted.
 //
-// Other errors match ErrUsage, ErrDest, ErrNotBtrfs, ErrNotInitialized,
-// ErrLocked, ErrSource, ErrGuard, ErrNoSpace, context.Cause(ctx), or carry an
-// *rsyncexec.ExitError. The report is never nil.
+// Other errors match ErrUsage, ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrLocked, ErrSource, ErrGuard, ErrNoSpace,
+// context.Cause(ctx), or carry an *rsyncexec.ExitError. The report is never nil.
 //
 // Several backups, to different destinations, may run in one process.
 func Backup(ctx context.Context, o BackupOptions) (*Report, error) {

@@ -14,8 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// ErrArchive: what comes in is neither an archive of Send nor a btrfs send
-// stream, or it is damaged, or cut off.
+// ErrArchive: what comes in is neither an archive of Send nor a btrfs send stream, or it is damaged, or cut off.
 var ErrArchive = facts.ErrArchive
 
 // CopyInfo says where a backup was copied from, and when.
@@ -25,13 +24,12 @@ type CopyInfo = facts.CopyInfo
 
 // CopyOptions are the options of Copy. The zero value is usable.
 type CopyOptions struct {
-	// SSH is the command that connects to another host, with its arguments;
-	// nil is ssh.
+	// SSH is the command that connects to another host, with its arguments; nil is ssh.
 	SSH []string
 	// Program is what rsbtbackup is called over there; "" is rsbtbackup.
 	Program string
-	// Decompress sends decompressed what DEST has compressed: for a target whose
-	// filesystem has blocks of another size. On this host it is done where needed.
+	// Decompress sends decompressed what DEST has compressed: for a target whose filesystem has blocks of another size.
+	// On this host it is done where needed.
 	Decompress bool
 	// Bwlimit is how much may be sent in a second, as rsync's --bwlimit: "500k", "10m".
 	Bwlimit string
@@ -96,22 +94,19 @@ type CopyReport struct {
 	Ended   time.Time      `json:"ended"`             // UTC
 }
 
-// Copy copies the backups that refs name, as in Delete, or all without any, as
-// far as target does not have them: oldest first, each as an increment of the
-// nearest one that both have. target is a directory that Init has prepared, on
-// another btrfs, or HOST:PATH, where "rsbtbackup receive --stdio" is run over
-// ssh. A copy has the name, the record and the pin of its backup, and cur names
-// the newest complete one over there, so that everything can be done with it that
-// can be done with the first; what Verify found is kept as Record.Copied, since
-// it says nothing of another disk. Nothing is deleted over there, but by o.Keep.
+// Copy copies the backups that refs name, as in Delete, or all without any, as far as target does not have them: oldest
+// first, each as an increment of the nearest one that both have. target is a directory that Init has prepared, on
+// another btrfs, or HOST:PATH, where "rsbtbackup receive --stdio" is run over ssh. A copy has the name, the record and
+// the pin of its backup, and cur names the newest complete one over there, so that everything can be done with it that
+// can be done with the first; what Verify found is kept as Record.Copied, since it says nothing of another disk.
+// Nothing is deleted over there, but by o.Keep.
 //
-// A backup appears whole or not at all. One that was cut off is sent anew by the
-// next run. dest is not locked; a backup cannot be deleted while it is sent.
+// A backup appears whole or not at all. One that was cut off is sent anew by the next run. dest is not locked; a backup
+// cannot be deleted while it is sent.
 //
-// Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrTarget (the host cannot
-// be reached), ErrLocked, ErrNoSpace, ErrArchive, ErrUnusual (see PruneOptions.Force),
-// ErrGuard (target holds backups of another source), or what opening dest or target
-// gives. The report is valid with any error.
+// Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrTarget (the host cannot be reached), ErrLocked, ErrNoSpace,
+// ErrArchive, ErrUnusual (see PruneOptions.Force), ErrGuard (target holds backups of another source), or what opening
+// dest or target gives. The report is valid with any error.
 func Copy(ctx context.Context, dest, target string, refs []string, o CopyOptions) (*CopyReport, error) {
 	r, err := replica.Copy(ctx, dest, target, refs, replica.Options{
 		SSH: o.SSH, Program: o.Program, Decompress: o.Decompress, Bwlimit: o.Bwlimit, Keep: o.Keep, Force: o.Force, DryRun: o.DryRun, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger,
@@ -136,8 +131,7 @@ func copyProgress(f func(CopyProgress)) func(replica.Progress) {
 
 // SendOptions are the options of Send. The zero value is usable.
 type SendOptions struct {
-	// Parent is a backup of the same DEST that the receiver has: only what
-	// differs from it is sent.
+	// Parent is a backup of the same DEST that the receiver has: only what differs from it is sent.
 	Parent string
 	Now    time.Time // zero is the present
 }
@@ -151,13 +145,11 @@ type SendReport struct {
 	Bytes  uint64     `json:"bytes"` // written
 }
 
-// Send writes a backup to w as an archive, which Receive makes a backup of
-// again: a line of JSON that says what it is, a btrfs send stream, and a line of
-// JSON with the SHA-256 of all before it.
+// Send writes a backup to w as an archive, which Receive makes a backup of again: a line of JSON that says what it is,
+// a btrfs send stream, and a line of JSON with the SHA-256 of all before it.
 //
-// Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrUsage (it can be written
-// to, or an increment cannot build on Parent), ErrBackupGone, what w returned, or
-// what opening dest gives. The report is valid with any error.
+// Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrUsage (it can be written to, or an increment cannot build on
+// Parent), ErrBackupGone, what w returned, or what opening dest gives. The report is valid with any error.
 func Send(ctx context.Context, dest, backup string, o SendOptions, w io.Writer) (*SendReport, error) {
 	r, err := replica.Send(ctx, dest, backup, replica.SendOptions(o), w)
 	return (*SendReport)(r), err
@@ -186,31 +178,27 @@ type ReceiveReport struct {
 	Repairs []string   `json:"repairs,omitempty"`
 }
 
-// Receive makes a backup in dest of an archive that Send has written, or of a
-// stream of "btrfs send" whose subvolume is called like a backup. It appears
-// whole, with every checksum right and on the disk, or not at all. What an
-// increment builds on must be in dest, unchanged.
+// Receive makes a backup in dest of an archive that Send has written, or of a stream of "btrfs send" whose subvolume is
+// called like a backup. It appears whole, with every checksum right and on the disk, or not at all. What an increment
+// builds on must be in dest, unchanged.
 //
-// Root only. Errors match ErrArchive, ErrNoBackup (what it builds on), ErrUsage
-// (there is one of that name, or that can be none), ErrLocked, ErrNoSpace, what r
-// returned, or what opening dest gives. The report is valid with any error.
+// Root only. Errors match ErrArchive, ErrNoBackup (what it builds on), ErrUsage (there is one of that name, or that can
+// be none), ErrLocked, ErrNoSpace, what r returned, or what opening dest gives. The report is valid with any error.
 func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*ReceiveReport, error) {
 	got, err := replica.Receive(ctx, dest, r, replica.ReceiveOptions(o))
 	return (*ReceiveReport)(got), err
 }
 
-// ServeSend is the sending side of a Copy from HOST:PATH. It says on w which
-// backups dest has and sends those that are asked for on r, as Send does. Nothing
-// else can be had of it, and it changes nothing.
+// ServeSend is the sending side of a Copy from HOST:PATH. It says on w which backups dest has and sends those that are
+// asked for on r, as Send does. Nothing else can be had of it, and it changes nothing.
 //
 // Root only. Errors are those of Send; they have been told on w.
 func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error {
 	return replica.ServeSend(ctx, dest, r, w)
 }
 
-// ServeCopy is the receiving side of a Copy to HOST:PATH. It says on w which
-// backups dest has and makes backups of the archives that come in on r. Nothing
-// else can be had of it: it deletes, renames and reads nothing for whoever is at
+// ServeCopy is the receiving side of a Copy to HOST:PATH. It says on w which backups dest has and makes backups of the
+// archives that come in on r. Nothing else can be had of it: it deletes, renames and reads nothing for whoever is at
 // the other end. o.Name is ignored.
 //
 // Root only. Errors are those of Receive; they have been told on w.

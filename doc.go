@@ -1,7 +1,6 @@
-// Package rsbtbackup makes incremental backups with rsync into btrfs
-// snapshots. Every finished backup is a complete, browsable, read-only
-// directory that shares unchanged blocks with the others. All btrfs work is
-// done by ioctl; the only program run is rsync, and the ssh that rsync starts.
+// Package rsbtbackup makes incremental backups with rsync into btrfs snapshots. Every finished backup is a complete,
+// browsable, read-only directory that shares unchanged blocks with the others. All btrfs work is done by ioctl; the
+// only program run is rsync, and the ssh that rsync starts.
 //
 //	_, err := rsbtbackup.Init(ctx, "/backup/etc", rsbtbackup.InitOptions{})
 //	report, err := rsbtbackup.Backup(ctx, rsbtbackup.BackupOptions{Source: "/etc", Dest: "/backup/etc"})
@@ -35,11 +34,10 @@
 //
 // # Privileges
 //
-// Root keeps owners, devices and every attribute. An ordinary user can do all
-// of it with files of their own.
+// Root keeps owners, devices and every attribute. An ordinary user can do all of it with files of their own.
 //
 // # Errors
 //
-// Every error wraps its cause. Test with errors.Is against the Err variables
-// of this package; the text names operation, path and cause.
+// Every error wraps its cause. Test with errors.Is against the Err variables of this package; the text names operation,
+// path and cause.
 package rsbtbackup

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// examplesRun is set in the environment of the process that runs the examples. They need root, and at /srv a btrfs
-// that TestExamples makes; elsewhere they are compiled only.
+// examplesRun is set in the environment of the process that runs the examples. They need root, and at /srv a btrfs that
+// TestExamples makes; elsewhere they are compiled only.
 const examplesRun = "RSBTBACKUP_EXAMPLES"
 
 func TestMain(m *testing.M) {

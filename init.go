@@ -21,19 +21,17 @@ type InitReport struct {
 	Dest string `json:"dest"` // without symlinks
 	// Already is set when DEST was initialised before; nothing was changed.
 	Already bool `json:"already"`
-	// Adopted names the program whose backups were found: "RsbtBackup",
-	// "rsyncbtrfs" or empty.
+	// Adopted names the program whose backups were found: "RsbtBackup", "rsyncbtrfs" or empty.
 	Adopted  string   `json:"adopted,omitempty"`
 	Backups  int      `json:"backups"` // found in DEST
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Init makes dest, an existing directory on btrfs, a backup directory. It may
-// be run again at any time, also after a run that was interrupted. Whoever may
-// create files in dest may do this.
+// Init makes dest, an existing directory on btrfs, a backup directory. It may be run again at any time, also after a
+// run that was interrupted. Whoever may create files in dest may do this.
 //
-// Errors match ErrDest (missing, not a directory), ErrNotBtrfs, ErrLocked,
-// ErrNoSpace, or the errno of the call that failed.
+// Errors match ErrDest (missing, not a directory), ErrNotBtrfs, ErrLocked, ErrNoSpace, or the errno of the call that
+// failed.
 func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) {
 	r, err := store.Init(ctx, dest, store.InitOptions(o))
 	return (*InitReport)(r), err

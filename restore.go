@@ -11,36 +11,33 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// RestoreOptions say what to restore, where to and how. Dest, Backup and one
-// of Target and InPlace are required.
+// RestoreOptions say what to restore, where to and how. Dest, Backup and one of Target and InPlace are required.
 type RestoreOptions struct {
 	// Dest is the directory with the backups.
 	Dest string
 	// Backup is a name, a unique prefix, "latest" or "latest~N".
 	Backup string
-	// Paths are files and directories in the backup; none means all of it. Each
-	// is put under its whole path: etc/ssh becomes Target/etc/ssh, and Target/etc
-	// gets the attributes it has in the backup. A leading slash means the root of
-	// the backup.
+	// Paths are files and directories in the backup; none means all of it. Each is put under its whole path: etc/ssh
+	// becomes Target/etc/ssh, and Target/etc gets the attributes it has in the backup. A leading slash means the root
+	// of the backup.
 	Paths []string
 
-	// Target is a local directory, made if only its last element is missing, or
-	// a remote one in any form that BackupOptions.Source has.
+	// Target is a local directory, made if only its last element is missing, or a remote one in any form that
+	// BackupOptions.Source has.
 	Target string
 	// InPlace restores to where the backup was made from, as its record says.
 	InPlace bool
 
-	// Overwrite may be empty when the target is local and empty, or in a dry
-	// run, where it then means OverwriteIfChanged.
+	// Overwrite may be empty when the target is local and empty, or in a dry run, where it then means
+	// OverwriteIfChanged.
 	Overwrite Overwrite
-	// Delete removes from the target what the backup does not have: below the
-	// Paths, if there are any, otherwise everywhere.
+	// Delete removes from the target what the backup does not have: below the Paths, if there are any, otherwise
+	// everywhere.
 	Delete bool
-	// Exclude are patterns as rsync(1) reads them. What matches is neither
-	// restored nor deleted.
+	// Exclude are patterns as rsync(1) reads them. What matches is neither restored nor deleted.
 	Exclude []string
-	// Force lets Delete go by a backup that may lack something its source had,
-	// and write into another directory with backups.
+	// Force lets Delete go by a backup that may lack something its source had, and write into another directory with
+	// backups.
 	Force bool
 	// NoReflink reads and writes all data even where it could be shared.
 	NoReflink bool
@@ -52,8 +49,8 @@ type RestoreOptions struct {
 
 	// DryRun compares, tells Changes and changes nothing.
 	DryRun bool
-	// Changes, if set, is called for every entry that rsync changes. Entries copied
-	// by reflink are counted in the report only.
+	// Changes, if set, is called for every entry that rsync changes. Entries copied by reflink are counted in the
+	// report only.
 	Changes  func(rsyncexec.Change)
 	Progress func(rsyncexec.Progress)
 	Logger   *slog.Logger // nil is silence
@@ -75,41 +72,32 @@ type RestoreReport struct {
 	RsyncVersion string           `json:"rsync_version,omitempty"`
 	RsyncExit    int              `json:"rsync_exit"`
 	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
-	// Complaints are the first messages of rsync; they name each file that could
-	// not be read.
+	// Complaints are the first messages of rsync; they name each file that could not be read.
 	Complaints []string `json:"complaints,omitempty"`
-	// Failed is how many files rsync names that are not restored, or not as they
-	// were. What is in a directory that could not be made, or read, it does not
-	// name. Stats count them as well, and twice what was tried twice.
+	// Failed is how many files rsync names that are not restored, or not as they were. What is in a directory that
+	// could not be made, or read, it does not name. Stats count them as well, and twice what was tried twice.
 	Failed  int      `json:"failed,omitempty"`
 	Notices []string `json:"notices,omitempty"`
 }
 
-// Restore puts a backup, or the paths named, back. Contents and all metadata
-// are those of the backup: owners, modes, times to the nanosecond, hard links,
-// ACLs, extended attributes, holes, devices; an ordinary user gets what the
-// kernel lets them set. Nothing in DEST is changed and DEST is not locked, so
-// it may be mounted read-only.
+// Restore puts a backup, or the paths named, back. Contents and all metadata are those of the backup: owners, modes,
+// times to the nanosecond, hard links, ACLs, extended attributes, holes, devices; an ordinary user gets what the kernel
+// lets them set. Nothing in DEST is changed and DEST is not locked, so it may be mounted read-only.
 //
-// The path of the target is resolved once. Below it no symlink is followed:
-// one that stands where the backup has a directory is replaced by it.
+// The path of the target is resolved once. Below it no symlink is followed: one that stands where the backup has a
+// directory is replaced by it.
 //
-// When Restore returns without an error, what it wrote to the filesystem of a
-// local target survives a power cut. Of other filesystems that are mounted
-// below it, and of a remote target, nothing is known.
+// When Restore returns without an error, what it wrote to the filesystem of a local target survives a power cut. Of
+// other filesystems that are mounted below it, and of a remote target, nothing is known.
 //
-// An empty local target on the same btrfs is filled, by root, with files that
-// share their blocks with the backup. No data is read then, so damage is not
-// noticed, unless Verify has found it before: such a backup is read.
+// An empty local target on the same btrfs is filled, by root, with files that share their blocks with the backup. No
+// data is read then, so damage is not noticed, unless Verify has found it before: such a backup is read.
 //
-// A target that is not empty, or remote, is refused with ErrNotEmpty unless
-// Overwrite or DryRun is set, and one inside DEST always is (ErrGuard). If DEST
-// lies inside the target it is left out. With ErrIncomplete some files could
-// not be read or written, everything else is restored, and
-// RestoreReport.Complaints names them. Other errors match ErrUsage, ErrTarget,
-// ErrNoPath, ErrNoBackup, ErrAmbiguous, ErrBackupGone, ErrNoSpace,
-// context.Cause(ctx), those of List, or carry an *rsyncexec.ExitError. The
-// report is never nil.
+// A target that is not empty, or remote, is refused with ErrNotEmpty unless Overwrite or DryRun is set, and one inside
+// DEST always is (ErrGuard). If DEST lies inside the target it is left out. With ErrIncomplete some files could not be
+// read or written, everything else is restored, and RestoreReport.Complaints names them. Other errors match ErrUsage,
+// ErrTarget, ErrNoPath, ErrNoBackup, ErrAmbiguous, ErrBackupGone, ErrNoSpace, context.Cause(ctx), those of List, or
+// carry an *rsyncexec.ExitError. The report is never nil.
 func Restore(ctx context.Context, o RestoreOptions) (*RestoreReport, error) {
 	r, err := restore.Run(ctx, restore.Options(o))
 	return (*RestoreReport)(r), err
@@ -120,19 +108,17 @@ type CloneReport struct {
 	Dest   string `json:"dest"`
 	Backup string `json:"backup,omitempty"`
 	Path   string `json:"path"` // of the new subvolume
-	// Notices say that Verify has found damage in the backup, which the subvolume
-	// then has too.
+	// Notices say that Verify has found damage in the backup, which the subvolume then has too.
 	Notices []string `json:"notices,omitempty"`
 }
 
-// Clone makes a writable snapshot of a backup at path, which must not exist
-// and must be on the filesystem of dest, but not in dest. The parent of path
-// is resolved once. The snapshot is on disk when Clone returns. No data is
-// read. Root and the owner of the backup may do this.
+// Clone makes a writable snapshot of a backup at path, which must not exist and must be on the filesystem of dest, but
+// not in dest. The parent of path is resolved once. The snapshot is on disk when Clone returns. No data is read. Root
+// and the owner of the backup may do this.
 //
-// Errors match ErrUsage (also as a *FakeSuperError), ErrTarget (path exists, its parent does not, or it is
-// on another filesystem), ErrGuard (inside dest), ErrNoSpace, ErrNoBackup,
-// ErrAmbiguous, or those of List. The report is never nil.
+// Errors match ErrUsage (also as a *FakeSuperError), ErrTarget (path exists, its parent does not, or it is on another
+// filesystem), ErrGuard (inside dest), ErrNoSpace, ErrNoBackup, ErrAmbiguous, or those of List. The report is never
+// nil.
 func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error) {
 	r, err := restore.Clone(ctx, dest, backup, path)
 	return (*CloneReport)(r), err

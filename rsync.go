@@ -19,17 +19,14 @@ var (
 // RsyncExitError is how an rsync that was started failed.
 type RsyncExitError = rsyncexec.ExitError
 
-// RsyncOptionError is a further option for rsync that is refused; its Hint
-// says what to do instead.
+// RsyncOptionError is a further option for rsync that is refused; its Hint says what to do instead.
 type RsyncOptionError = rsyncexec.ExtraError
 
-// CheckRsyncArgs tells whether args may be BackupOptions.RsyncArgs. The error is
-// a *RsyncOptionError.
+// CheckRsyncArgs tells whether args may be BackupOptions.RsyncArgs. The error is a *RsyncOptionError.
 func CheckRsyncArgs(args []string) error { return rsyncexec.CheckExtra(args) }
 
-// FindRsync returns the path and the version of the rsync that Backup would
-// run; an empty program looks it up in PATH. Errors match ErrRsyncNotFound,
-// ErrRsyncTooOld or those of rsyncexec.Probe.
+// FindRsync returns the path and the version of the rsync that Backup would run; an empty program looks it up in PATH.
+// Errors match ErrRsyncNotFound, ErrRsyncTooOld or those of rsyncexec.Probe.
 func FindRsync(ctx context.Context, program string) (path, version string, err error) {
 	path, v, err := rsyncexec.Probe(ctx, program)
 	if err != nil {
@@ -39,8 +36,8 @@ func FindRsync(ctx context.Context, program string) (path, version string, err e
 }
 
 // TrySource finds out whether rsync reaches o.Source and can list it, with the Rsh, RsyncProgram, RsyncArgs and Timeout
-// of o. Nothing is transferred; it needs no DEST. Errors match ErrSource, ErrUsage, ErrRsyncNotFound, ErrRsyncTooOld, or
-// context.Cause(ctx).
+// of o. Nothing is transferred; it needs no DEST. Errors match ErrSource, ErrUsage, ErrRsyncNotFound, ErrRsyncTooOld,
+// or context.Cause(ctx).
 func TrySource(ctx context.Context, o BackupOptions) error {
 	_, err := ReachSource(ctx, o)
 	return err

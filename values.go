@@ -1,5 +1,5 @@
-// The nouns of the library. They are declared in package facts, since several verbs
-// speak of them; go doc shows their fields there.
+// The nouns of the library. They are declared in package facts, since several verbs speak of them; go doc shows their
+// fields there.
 
 package rsbtbackup
 
@@ -19,9 +19,8 @@ type Decision = facts.Decision
 // Its fields: go doc rsbtbackup/facts.Status
 type Status = facts.Status
 
-// Record is what is kept about one backup. It is written, durably, before the
-// backup is published, so an incomplete backup can never be taken for a
-// complete one. Backups made by RsbtBackup or rsyncbtrfs have none.
+// Record is what is kept about one backup. It is written, durably, before the backup is published, so an incomplete
+// backup can never be taken for a complete one. Backups made by RsbtBackup or rsyncbtrfs have none.
 //
 // Its fields: go doc rsbtbackup/facts.Record
 type Record = facts.Record
@@ -33,9 +32,9 @@ type Scan = facts.Scan
 
 // The values of BackupOptions.Scan, and of Scan.Mode.
 const (
-	// ScanAuto walks a local source, where that tells what has changed, and lets rsync look at that alone. Of a btrfs source
-	// root walks only what btrfs says is new. Every 10th run, and one more than 7 days after the last such one, everything is
-	// compared, and the scan with it.
+	// ScanAuto walks a local source, where that tells what has changed, and lets rsync look at that alone. Of a btrfs
+	// source root walks only what btrfs says is new. Every 10th run, and one more than 7 days after the last such one,
+	// everything is compared, and the scan with it.
 	ScanAuto = backup.ScanAuto
 	// ScanFull lets rsync compare everything, and checks what a walk would have found.
 	ScanFull = facts.ScanFull
@@ -45,8 +44,7 @@ const (
 	ScanGeneration = facts.ScanGeneration
 )
 
-// UnchangedInfo says until when a source was what a backup holds.
-// Its fields: go doc rsbtbackup/facts.UnchangedInfo
+// UnchangedInfo says until when a source was what a backup holds. Its fields: go doc rsbtbackup/facts.UnchangedInfo
 type UnchangedInfo = facts.UnchangedInfo
 
 // PinInfo says since when a backup is protected from every prune, and why.
@@ -54,9 +52,8 @@ type UnchangedInfo = facts.UnchangedInfo
 // Its fields: go doc rsbtbackup/facts.PinInfo
 type PinInfo = facts.PinInfo
 
-// SourceIdentity tells one filesystem from another, so that the empty mount
-// point left by an unmounted disk is noticed, and one directory from another
-// that stands at the same path.
+// SourceIdentity tells one filesystem from another, so that the empty mount point left by an unmounted disk is noticed,
+// and one directory from another that stands at the same path.
 //
 // Its fields: go doc rsbtbackup/facts.SourceIdentity
 type SourceIdentity = facts.SourceIdentity
@@ -96,9 +93,8 @@ type DiffKind = facts.DiffKind
 // Its fields: go doc rsbtbackup/facts.DiffChange
 type DiffChange = facts.DiffChange
 
-// DiffEntry is one difference. Of a file with several names each that is
-// concerned has an entry. What merely lies in a directory that was renamed has
-// none; what was added, or removed, with its directory has.
+// DiffEntry is one difference. Of a file with several names each that is concerned has an entry. What merely lies in a
+// directory that was renamed has none; what was added, or removed, with its directory has.
 //
 // Its fields: go doc rsbtbackup/facts.DiffEntry
 type DiffEntry = facts.DiffEntry
@@ -123,8 +119,7 @@ type Entry = facts.Entry
 // Its fields: go doc rsbtbackup/facts.ReflinkStats
 type ReflinkStats = facts.ReflinkStats
 
-// Overwrite says what a restore does with a file that is in the target
-// already.
+// Overwrite says what a restore does with a file that is in the target already.
 //
 // Its fields: go doc rsbtbackup/facts.Overwrite
 type Overwrite = facts.Overwrite
@@ -164,8 +159,7 @@ type VerifyProgress = facts.VerifyProgress
 // Its fields: go doc rsbtbackup/facts.VerifyResult
 type VerifyResult = facts.VerifyResult
 
-// Verification is the part of a record that says when Verify last read the
-// backup, and what it found: Clean or Damaged.
+// Verification is the part of a record that says when Verify last read the backup, and what it found: Clean or Damaged.
 //
 // Its fields: go doc rsbtbackup/facts.Verification
 type Verification = facts.Verification
@@ -183,8 +177,7 @@ type DamagedRange = facts.DamagedRange
 // Progress is how far the transfer is; see rsyncexec.Progress.
 type Progress = rsyncexec.Progress
 
-// Change is an entry of the target that a restore changes; see
-// rsyncexec.Change.
+// Change is an entry of the target that a restore changes; see rsyncexec.Change.
 type Change = rsyncexec.Change
 
 // The values of these nouns; package facts says what each means.

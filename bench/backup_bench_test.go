@@ -21,8 +21,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testbin.Main(m)) }
 
-// smallFiles makes n files of 100 to 4,000 bytes, a hundred in each directory.
-// The first links files get a second name.
+// smallFiles makes n files of 100 to 4,000 bytes, a hundred in each directory. The first links files get a second name.
 func smallFiles(b *testing.B, dir string, n, links int) {
 	b.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -83,9 +82,8 @@ func subvolume(b *testing.B, fs, name string) string {
 	return filepath.Join(fs, name)
 }
 
-// BenchmarkFirstBackup compares a whole first backup, which ends on the disk,
-// with rsync into an empty subvolume and a syncfs: once with rsync's default
-// options for an archive (-a), once with the attributes we keep (-aHAX).
+// BenchmarkFirstBackup compares a whole first backup, which ends on the disk, with rsync into an empty subvolume and a
+// syncfs: once with rsync's default options for an archive (-a), once with the attributes we keep (-aHAX).
 func BenchmarkFirstBackup(b *testing.B) {
 	for _, flags := range []string{"-a", "-aHAX"} {
 		b.Run("rsync"+flags, func(b *testing.B) {
@@ -109,9 +107,8 @@ func BenchmarkFirstBackup(b *testing.B) {
 	}
 }
 
-// BenchmarkUnchanged compares a backup of a tree that has not changed with the
-// same rsync run by hand onto a fresh snapshot. 60 ms are allowed on top of
-// 1.10 times its time; "over-ms" is what is used of them.
+// BenchmarkUnchanged compares a backup of a tree that has not changed with the same rsync run by hand onto a fresh
+// snapshot. 60 ms are allowed on top of 1.10 times its time; "over-ms" is what is used of them.
 func BenchmarkUnchanged(b *testing.B) {
 	src := b.TempDir()
 	smallFiles(b, src, 30_000, 0)
@@ -145,8 +142,8 @@ func unchanged(b *testing.B, src, fs string) {
 	b.ReportMetric(over/1e6, "over-ms")
 }
 
-// BenchmarkMemory reports the largest resident set of our own process, in MB,
-// over a first and a second backup of 30,000 and 200,000 files.
+// BenchmarkMemory reports the largest resident set of our own process, in MB, over a first and a second backup of
+// 30,000 and 200,000 files.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range []int{30_000, 200_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
@@ -164,8 +161,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// peak runs the command and returns the VmHWM of the process itself: its
-// children are counted apart by the kernel.
+// peak runs the command and returns the VmHWM of the process itself: its children are counted apart by the kernel.
 func peak(b *testing.B, args ...string) float64 {
 	b.Helper()
 	cmd := exec.Command(testbin.Path(b), args...)

@@ -20,8 +20,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
-// BenchmarkCopySSH copies the backups of BenchmarkReceive to another host, which is this one, through a real sshd: by us,
-// and by "btrfs send | ssh btrfs receive". The most memory that either of our two ends has used is told in MB.
+// BenchmarkCopySSH copies the backups of BenchmarkReceive to another host, which is this one, through a real sshd: by
+// us, and by "btrfs send | ssh btrfs receive". The most memory that either of our two ends has used is told in MB.
 func BenchmarkCopySSH(b *testing.B) {
 	ssh := testserver.StartSSH(b)
 	from := sentBackups(b)
@@ -37,7 +37,8 @@ func BenchmarkCopySSH(b *testing.B) {
 	}
 	disk := loopfs.New(b, "16G")
 	c := sshCopy{binary: testbin.Path(b), dest: dest, from: from, shell: ssh.Shell, peak: filepath.Join(b.TempDir(), "peak"), program: filepath.Join(b.TempDir(), "rsbtbackup")}
-	// A shell function would not tell the memory of a child; the high-water mark only grows, so the last look is near it.
+	// A shell function would not tell the memory of a child; the high-water mark only grows, so the last look is near
+	// it.
 	check(b, os.WriteFile(c.program, fmt.Appendf(nil, "#!/bin/sh\nexec 3<&0\n%s \"$@\" <&3 & p=$!\nwhile grep VmHWM /proc/$p/status >>%s 2>/dev/null; do sleep 0.02; done\nwait $p\n", testbin.Path(b), c.peak), 0o755))
 	took := map[string]time.Duration{}
 	round := 0

@@ -22,9 +22,9 @@ const (
 	diffChanges = 100
 )
 
-// BenchmarkDiff compares two backups of 200,000 files with 100 changes: by diff -rq, by a plain walk that
-// looks at every file of both with lstat, by our own walk, and by the kernel's change stream. All of
-// it is in the cache; each round runs them one after the other, so that a busy machine is busy for all.
+// BenchmarkDiff compares two backups of 200,000 files with 100 changes: by diff -rq, by a plain walk that looks at
+// every file of both with lstat, by our own walk, and by the kernel's change stream. All of it is in the cache; each
+// round runs them one after the other, so that a busy machine is busy for all.
 func BenchmarkDiff(b *testing.B) {
 	dest, from, to := diffDest(b)
 	ways := []struct {

@@ -18,10 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkPrune deletes 190 of 200 snapshots of a tree of 20,000 files, each
-// with 20 changed files, beside one call of btrfs-progs on a twin: how long the
-// command takes (promised: 1.2 times theirs), and when the space can be seen,
-// with a sync before every look (promised: no later than theirs).
+// BenchmarkPrune deletes 190 of 200 snapshots of a tree of 20,000 files, each with 20 changed files, beside one call of
+// btrfs-progs on a twin: how long the command takes (promised: 1.2 times theirs), and when the space can be seen, with
+// a sync before every look (promised: no later than theirs).
 func BenchmarkPrune(b *testing.B) {
 	var ours, theirs deletions
 	tool := testbin.Path(b)
@@ -173,8 +172,8 @@ func freeNow(b *testing.B, dir string) uint64 {
 	return st.Bfree * uint64(st.Bsize)
 }
 
-// BenchmarkList lists 2,000 backups with a warm cache, beside the least that
-// has to be done: to read the directory and ask for each subvolume once.
+// BenchmarkList lists 2,000 backups with a warm cache, beside the least that has to be done: to read the directory and
+// ask for each subvolume once.
 func BenchmarkList(b *testing.B) {
 	dest := pruneDest(b)
 	into := openForBench(b, dest)

@@ -68,8 +68,8 @@ func newest(b *testing.B, dest string) rsbtbackup.Snapshot {
 	return list.Backups[len(list.Backups)-1]
 }
 
-// BenchmarkRenamed renames a directory of 1 GB from one run to the next: how much of DEST that takes, metadata included, and
-// how long, beside rsync by hand, which copies.
+// BenchmarkRenamed renames a directory of 1 GB from one run to the next: how much of DEST that takes, metadata
+// included, and how long, beside rsync by hand, which copies.
 func BenchmarkRenamed(b *testing.B) {
 	src := filepath.Join(loopfs.NewFS(b, "3G", "ext4"), "src")
 	check(b, os.MkdirAll(filepath.Join(src, "0"), 0o755))

@@ -15,9 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
 
-// BenchmarkVerify compares verify of one backup with cat of the same files to
-// /dev/null, both from cold caches. "ratio" is the time of verify over that of
-// cat: 1.11 is 0.9 times as fast.
+// BenchmarkVerify compares verify of one backup with cat of the same files to /dev/null, both from cold caches. "ratio"
+// is the time of verify over that of cat: 1.11 is 0.9 times as fast.
 func BenchmarkVerify(b *testing.B) {
 	for _, tt := range []struct {
 		name string

@@ -15,11 +15,11 @@ import (
 // AddedBytes is how much file data the subvolume f is the root directory of has on disk that was not there at the end
 // of transaction sinceGeneration: the Generation of SubvolumeInfo of an older snapshot, or 0 for everything.
 //
-// It sums the disk size (after compression, before RAID copies) of every distinct extent created later. Extents
-// shared with something older, by snapshot, reflink or deduplication, keep the generation of their creation and do
-// not count; an extent used twice counts once; one of which only a part is still used counts whole, as it is kept
-// whole. Small files stored inline in metadata count with their stored bytes. Other metadata does not count, nor
-// does data not yet written out: ask a snapshot, or after Sync.
+// It sums the disk size (after compression, before RAID copies) of every distinct extent created later. Extents shared
+// with something older, by snapshot, reflink or deduplication, keep the generation of their creation and do not count;
+// an extent used twice counts once; one of which only a part is still used counts whole, as it is kept whole. Small
+// files stored inline in metadata count with their stored bytes. Other metadata does not count, nor does data not yet
+// written out: ask a snapshot, or after Sync.
 //
 // Only metadata blocks newer than sinceGeneration are read, so the cost is that of the change, plus eight bytes or so
 // of memory for each new extent.
@@ -36,8 +36,8 @@ func AddedBytes(f *os.File, sinceGeneration uint64) (uint64, error) {
 	return sum.bytes, nil
 }
 
-// newExtents walks the extents of a subvolume that were created after a generation; one that is used twice comes
-// twice. An error comes last.
+// newExtents walks the extents of a subvolume that were created after a generation; one that is used twice comes twice.
+// An error comes last.
 func newExtents(f *os.File, since uint64) iter.Seq2[fileExtent, error] {
 	return func(yield func(fileExtent, error) bool) {
 		for extent, err := range extentsInNewBlocks(f, since) {

@@ -21,8 +21,8 @@ type FileRange struct {
 // nor does preallocated space that was never written. InodePath gives the names. All metadata of the subvolume that is
 // newer is read on the way, and the cost is that of the change. An error comes last, with an empty FileRange.
 //
-// Root only. Errors: ErrNotBtrfs; ErrNotSubvolume; EPERM; EIO for metadata that cannot be read; EBADF when f was
-// opened with O_PATH.
+// Root only. Errors: ErrNotBtrfs; ErrNotSubvolume; EPERM; EIO for metadata that cannot be read; EBADF when f was opened
+// with O_PATH.
 func ChangedRanges(f *os.File, sinceGeneration uint64) iter.Seq2[FileRange, error] {
 	return func(yield func(FileRange, error) bool) {
 		for e, err := range newExtents(f, sinceGeneration) {

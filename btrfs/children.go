@@ -13,17 +13,16 @@ type Child struct {
 	ID    uint64 // of the nested subvolume
 	DirID uint64 // inode number of the directory it is in
 
-	// Path is relative to the root of the outer subvolume. It is empty when the nested one has gone since, or when
-	// the caller may not search a directory on the way (Linux 6.18 does not look at the topmost one).
+	// Path is relative to the root of the outer subvolume. It is empty when the nested one has gone since, or when the
+	// caller may not search a directory on the way (Linux 6.18 does not look at the topmost one).
 	Path string
 }
 
-// Children lists the subvolumes nested directly in the subvolume f is the root directory of, in the order of their
-// ids (BTRFS_IOC_GET_SUBVOL_ROOTREF and BTRFS_IOC_INO_LOOKUP_USER, Linux 4.18). What is nested in those is theirs to
-// tell.
+// Children lists the subvolumes nested directly in the subvolume f is the root directory of, in the order of their ids
+// (BTRFS_IOC_GET_SUBVOL_ROOTREF and BTRFS_IOC_INO_LOOKUP_USER, Linux 4.18). What is nested in those is theirs to tell.
 //
-// Anybody may do this. A deleted subvolume has none. Errors: ErrNotBtrfs; ErrNotSubvolume; EBADF when f was opened
-// with O_PATH.
+// Anybody may do this. A deleted subvolume has none. Errors: ErrNotBtrfs; ErrNotSubvolume; EBADF when f was opened with
+// O_PATH.
 func Children(f *os.File) ([]Child, error) {
 	const op = "BTRFS_IOC_GET_SUBVOL_ROOTREF"
 	if err := requireSubvolume(f); err != nil {

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DeletedCount is how many deleted subvolumes still wait for the kernel's cleaner (BTRFS_IOC_SUBVOL_SYNC_WAIT). The
-// one it is at does not count any more, although most of its space may not be free yet; one in which a file is open
-// does not count yet. So 0 does not mean that the space is there: see WaitDeleted.
+// DeletedCount is how many deleted subvolumes still wait for the kernel's cleaner (BTRFS_IOC_SUBVOL_SYNC_WAIT). The one
+// it is at does not count any more, although most of its space may not be free yet; one in which a file is open does
+// not count yet. So 0 does not mean that the space is there: see WaitDeleted.
 //
 // Anybody may do this. Errors: ErrNotBtrfs; ENOTTY before Linux 6.13; EBADF when f was opened with O_PATH.
 func DeletedCount(f *os.File) (uint64, error) {
@@ -33,10 +33,9 @@ func deletedCount(f *os.File) (uint64, error) {
 // DeletedCount is 0; then for the one the cleaner is still at, with a commit before every look, because freed extents
 // can be used after a commit only.
 //
-// Root can see that last one in the tree of tree roots, and returns as soon as it is gone. Without root the free
-// space is watched until it has not grown for twenty looks, about a second; so it is on kernels before 6.13, which
-// cannot count, also for the whole queue. Watching alone ends after two minutes: a slow cleaner may not be done
-// then.
+// Root can see that last one in the tree of tree roots, and returns as soon as it is gone. Without root the free space
+// is watched until it has not grown for twenty looks, about a second; so it is on kernels before 6.13, which cannot
+// count, also for the whole queue. Watching alone ends after two minutes: a slow cleaner may not be done then.
 //
 // A subvolume in which somebody has a file or a directory open, or that is mounted elsewhere, is cleaned after the last
 // close and not before. Root gets the ids of those that for twenty looks nothing was done about, held; without root

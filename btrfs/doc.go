@@ -1,14 +1,14 @@
 //go:build linux
 
-// Package btrfs is the btrfs kernel interface in pure Go: one exported function for one ioctl, no policy,
-// no mount tables, no btrfs-progs, no cgo.
+// Package btrfs is the btrfs kernel interface in pure Go: one exported function for one ioctl, no policy, no mount
+// tables, no btrfs-progs, no cgo.
 //
 // # Parents are open directories, children are single names
 //
-// A function that makes or removes something takes the open directory it works in and one name below it.
-// The kernel looks that name up once, inside that directory, and follows nothing: between a check on the
-// *os.File and its use there is no second path lookup that somebody could redirect. Names are refused with
-// [ErrInvalidName] when they are empty, ".", "..", longer than 255 bytes, or hold a slash or a NUL.
+// A function that makes or removes something takes the open directory it works in and one name below it. The kernel
+// looks that name up once, inside that directory, and follows nothing: between a check on the *os.File and its use
+// there is no second path lookup that somebody could redirect. Names are refused with [ErrInvalidName] when they are
+// empty, ".", "..", longer than 255 bytes, or hold a slash or a NUL.
 //
 // # Which function for which case
 //
@@ -40,19 +40,19 @@
 //
 // # Durability
 //
-// As observed on Linux 6.18: StartSync with WaitSync, and SetReadOnly, commit metadata without the delayed
-// data, so that a file just written may be found empty, or with its old bytes, after a power cut. Sync and
-// CreateSnapshot bring the data along. None of them reports data writes that the device refused, only SyncFS
-// does, once for each open file. DeleteSubvolume is durable after the next commit only.
+// As observed on Linux 6.18: StartSync with WaitSync, and SetReadOnly, commit metadata without the delayed data, so
+// that a file just written may be found empty, or with its old bytes, after a power cut. Sync and CreateSnapshot bring
+// the data along. None of them reports data writes that the device refused, only SyncFS does, once for each open file.
+// DeleteSubvolume is durable after the next commit only.
 //
 // # Errors
 //
-// Every error is an [*fs.PathError] or, where two paths take part, an [*os.LinkError]. Op is the name of the
-// ioctl or system call, and the errno is inside for [errors.Is] (fs.ErrExist, fs.ErrPermission and
-// fs.ErrNotExist match as for package os). A file that is closed already gives fs.ErrClosed. Where an errno
-// alone does not tell, the error also matches one of [ErrNotBtrfs], [ErrNotSubvolume] and [ErrInvalidName].
-// ENOTTY without ErrNotBtrfs means that this kernel has no such call, or that the directory is one of the empty
-// stubs that a snapshot has in the place of a nested subvolume.
+// Every error is an [*fs.PathError] or, where two paths take part, an [*os.LinkError]. Op is the name of the ioctl or
+// system call, and the errno is inside for [errors.Is] (fs.ErrExist, fs.ErrPermission and fs.ErrNotExist match as for
+// package os). A file that is closed already gives fs.ErrClosed. Where an errno alone does not tell, the error also
+// matches one of [ErrNotBtrfs], [ErrNotSubvolume] and [ErrInvalidName]. ENOTTY without ErrNotBtrfs means that this
+// kernel has no such call, or that the directory is one of the empty stubs that a snapshot has in the place of a nested
+// subvolume.
 //
 // # Privileges
 //
@@ -77,7 +77,7 @@
 //
 // # Kernels
 //
-// Linux 4.18 or newer is needed for SubvolumeInfo and Children, 5.7 for DeleteSubvolumeByID, 5.18 for
-// WriteEncoded, 6.0 for version 2 of Send, 6.13 for DeletedCount. DeleteSubvolume and WaitDeleted fall back on older calls. Processes built for 386 work on 32-bit
-// and on 64-bit kernels.
+// Linux 4.18 or newer is needed for SubvolumeInfo and Children, 5.7 for DeleteSubvolumeByID, 5.18 for WriteEncoded, 6.0
+// for version 2 of Send, 6.13 for DeletedCount. DeleteSubvolume and WaitDeleted fall back on older calls. Processes
+// built for 386 work on 32-bit and on 64-bit kernels.
 package btrfs

@@ -27,9 +27,9 @@ const (
 // WriteEncoded puts compressed data into f as it is (BTRFS_IOC_ENCODED_WRITE, Linux 5.18). The kernel does not look
 // whether it can be decompressed. Up to a fix of 2026 it does not report every write error either: see SyncFS.
 //
-// Root only. Errors: ErrNotBtrfs; ENOTTY on an older kernel; EINVAL for what this filesystem does not store so:
-// offsets that are not aligned, another block size, a file without checksums, more than 128 KiB; ENOSPC also where
-// plain data would have room; EPERM; EBADF when f is not open for writing.
+// Root only. Errors: ErrNotBtrfs; ENOTTY on an older kernel; EINVAL for what this filesystem does not store so: offsets
+// that are not aligned, another block size, a file without checksums, more than 128 KiB; ENOSPC also where plain data
+// would have room; EPERM; EBADF when f is not open for writing.
 func WriteEncoded(f *os.File, e Encoded, data []byte) error {
 	return pathError("BTRFS_IOC_ENCODED_WRITE", f.Name(), explain(f, encodedWrite(f, e, data)))
 }

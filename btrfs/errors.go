@@ -44,8 +44,8 @@ func explain(f *os.File, err error) error {
 	return err
 }
 
-// explainSubvolume is explain for calls that want the root directory of a subvolume. For anything else they
-// answer EINVAL, on the stub of a nested subvolume in a snapshot ENOTTY.
+// explainSubvolume is explain for calls that want the root directory of a subvolume. For anything else they answer
+// EINVAL, on the stub of a nested subvolume in a snapshot ENOTTY.
 func explainSubvolume(f *os.File, err error) error {
 	err = explain(f, err)
 	if err != unix.EINVAL && err != unix.ENOTTY {
@@ -77,8 +77,8 @@ func isErrno(err error, errno unix.Errno) bool {
 	return errors.Is(err, errno) && !errors.Is(err, ErrNotBtrfs)
 }
 
-// IsDamage tells the errors by which btrfs says that it cannot give back what was written: a bad checksum or a
-// device that fails (EIO), metadata that makes no sense (EUCLEAN), or data that does not decompress (EBADMSG).
+// IsDamage tells the errors by which btrfs says that it cannot give back what was written: a bad checksum or a device
+// that fails (EIO), metadata that makes no sense (EUCLEAN), or data that does not decompress (EBADMSG).
 func IsDamage(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG)
 }

@@ -35,11 +35,11 @@ type Info struct {
 	RTime time.Time // of RTransID; zero if never
 }
 
-// SubvolumeInfo tells about the subvolume f is the root directory of (BTRFS_IOC_GET_SUBVOL_INFO, Linux 4.18). The
-// ioctl by itself answers on any file, for the subvolume around it; here that is ErrNotSubvolume.
+// SubvolumeInfo tells about the subvolume f is the root directory of (BTRFS_IOC_GET_SUBVOL_INFO, Linux 4.18). The ioctl
+// by itself answers on any file, for the subvolume around it; here that is ErrNotSubvolume.
 //
-// Anybody may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; ENOENT when it has been deleted since it was opened;
-// EBADF when f was opened with O_PATH.
+// Anybody may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; ENOENT when it has been deleted since it was opened; EBADF
+// when f was opened with O_PATH.
 func SubvolumeInfo(f *os.File) (Info, error) {
 	const op = "BTRFS_IOC_GET_SUBVOL_INFO"
 	if err := requireSubvolume(f); err != nil {
@@ -52,8 +52,8 @@ func SubvolumeInfo(f *os.File) (Info, error) {
 	return newInfo(args, timespecSize), nil
 }
 
-// requireSubvolume is for calls that answer on any inode, for the subvolume around it. On another filesystem they
-// fail by themselves.
+// requireSubvolume is for calls that answer on any inode, for the subvolume around it. On another filesystem they fail
+// by themselves.
 func requireSubvolume(f *os.File) error {
 	looks, err := looksLikeSubvolume(f)
 	if err != nil || looks {

@@ -17,8 +17,8 @@ type ChangedInode struct {
 	Inode uint64
 	// Written: some of its data is new as well. Of a file that is written without copy on write it is not known.
 	Written bool
-	// Dirs are the directories, by inode number, that have a name of it: none once it is deleted. The root of a subvolume
-	// is in itself.
+	// Dirs are the directories, by inode number, that have a name of it: none once it is deleted. The root of a
+	// subvolume is in itself.
 	Dirs []uint64
 }
 

@@ -34,8 +34,8 @@ func ioctlValue(f *os.File, request, arg uintptr) error {
 	})
 }
 
-// withFd lends the descriptor of f to do. While do runs it cannot be closed, and so not be reused for another
-// file, by somebody else.
+// withFd lends the descriptor of f to do. While do runs it cannot be closed, and so not be reused for another file, by
+// somebody else.
 func withFd(f *os.File, do func(fd uintptr) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

@@ -17,10 +17,10 @@ type InodeRef struct {
 	Root   uint64 // id of the subvolume
 }
 
-// LogicalInodes lists everything that uses the data block at a logical address, as in Extent.Address, in any
-// subvolume of the filesystem of f (BTRFS_IOC_LOGICAL_INO_V2, Linux 4.15). Of an extent that is not compressed only
-// those references count that cover the very block; a compressed one is read whole, so all do. What is not committed
-// yet may be missing: Sync first. InodePath gives the names.
+// LogicalInodes lists everything that uses the data block at a logical address, as in Extent.Address, in any subvolume
+// of the filesystem of f (BTRFS_IOC_LOGICAL_INO_V2, Linux 4.15). Of an extent that is not compressed only those
+// references count that cover the very block; a compressed one is read whole, so all do. What is not committed yet may
+// be missing: Sync first. InodePath gives the names.
 //
 // Root only. Errors: ErrNotBtrfs; EPERM; ENOENT where there is no extent at that address; ENOTTY on an older kernel;
 // EBADF when f was opened with O_PATH.
@@ -36,8 +36,9 @@ func LogicalInodes(f *os.File, address uint64) ([]InodeRef, error) {
 	}
 }
 
-// ExtentHolders lists the subvolumes that use any part of the data extent that begins at a logical address, in the order
-// of their ids, those deleted but not yet cleaned up too (BTRFS_IOC_LOGICAL_INO_V2 with IGNORE_OFFSET, Linux 4.15).
+// ExtentHolders lists the subvolumes that use any part of the data extent that begins at a logical address, in the
+// order of their ids, those deleted but not yet cleaned up too (BTRFS_IOC_LOGICAL_INO_V2 with IGNORE_OFFSET, Linux
+// 4.15).
 //
 // Root only. Errors: those of LogicalInodes; EIO where the metadata that tells cannot be read.
 func ExtentHolders(f *os.File, address uint64) ([]uint64, error) {
@@ -72,8 +73,8 @@ func parseRefs(values []uint64) []InodeRef {
 type Extent struct {
 	Offset uint64 // in the file, in bytes
 	Length uint64 // in the file, in bytes
-	// Address is the logical address of its first byte or, compressed, of the whole compressed extent. It is 0 for
-	// data stored inline in metadata.
+	// Address is the logical address of its first byte or, compressed, of the whole compressed extent. It is 0 for data
+	// stored inline in metadata.
 	Address    uint64
 	Compressed bool
 	Inline     bool
@@ -81,8 +82,8 @@ type Extent struct {
 
 // Extents lists the pieces of the file f that have data on disk and touch the given range, in the order of the file
 // (FS_IOC_FIEMAP). Holes and preallocated space are left out; so is data that has no address yet, which nothing in a
-// read-only snapshot is. A file in many pieces is asked about in several calls; if it changes meanwhile the answers
-// do not fit together.
+// read-only snapshot is. A file in many pieces is asked about in several calls; if it changes meanwhile the answers do
+// not fit together.
 //
 // Anybody who can open the file may do this. Errors: EBADF when f was opened with O_PATH; EOPNOTSUPP for what is no
 // regular file, or on a filesystem that cannot tell.

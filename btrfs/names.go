@@ -17,8 +17,8 @@ const StubInode = 2
 
 const inodeRefKey, inodeExtrefKey = 12, 13 // BTRFS_INODE_REF_KEY, BTRFS_INODE_EXTREF_KEY
 
-// InodeNames lists the paths of an inode in the subvolume whose root directory is root, relative to that, from the
-// back references the inode has. It needs CAP_SYS_ADMIN.
+// InodeNames lists the paths of an inode in the subvolume whose root directory is root, relative to that, from the back
+// references the inode has. It needs CAP_SYS_ADMIN.
 func InodeNames(root *os.File, inode uint64) ([]string, error) {
 	key := AllItems(0)
 	key.MinObjectID, key.MaxObjectID = inode, inode

@@ -12,8 +12,8 @@ import (
 const firstFreeObjectID = 256
 
 // OpenDir opens the directory at path for reading, close-on-exec. Symbolic links are followed, the last one too:
-// resolve once, then work on the *os.File. On a filesystem other than btrfs the error matches ErrNotBtrfs; what is
-// not a directory gives ENOTDIR.
+// resolve once, then work on the *os.File. On a filesystem other than btrfs the error matches ErrNotBtrfs; what is not
+// a directory gives ENOTDIR.
 func OpenDir(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -30,11 +30,11 @@ func OpenDir(path string) (*os.File, error) {
 	return f, nil
 }
 
-// OpenDirAt opens the directory name inside parent for reading, close-on-exec, without following a symbolic link:
-// that, like anything else that is not a directory, gives ENOTDIR. Nor does it enter a mount, where the name would
-// stand for something else than what DeleteSubvolume and the other calls by name act upon: ErrMountPoint. So the
-// result is on the filesystem of parent, in the same subvolume or the root of another. Name of the result is
-// parent.Name() + "/" + name. It takes Linux 5.6 (openat2).
+// OpenDirAt opens the directory name inside parent for reading, close-on-exec, without following a symbolic link: that,
+// like anything else that is not a directory, gives ENOTDIR. Nor does it enter a mount, where the name would stand for
+// something else than what DeleteSubvolume and the other calls by name act upon: ErrMountPoint. So the result is on the
+// filesystem of parent, in the same subvolume or the root of another. Name of the result is parent.Name() + "/" + name.
+// It takes Linux 5.6 (openat2).
 func OpenDirAt(parent *os.File, name string) (*os.File, error) {
 	const op = "openat2"
 	path := childPath(parent, name)
@@ -71,8 +71,8 @@ func IsBtrfs(f *os.File) (bool, error) {
 	return on, pathError("fstatfs", f.Name(), err)
 }
 
-// IsSubvolume tells whether f is the root directory of a subvolume: on btrfs, and inode 256. The stub directories
-// that a snapshot has in the place of nested subvolumes are none.
+// IsSubvolume tells whether f is the root directory of a subvolume: on btrfs, and inode 256. The stub directories that
+// a snapshot has in the place of nested subvolumes are none.
 func IsSubvolume(f *os.File) (bool, error) {
 	sub, err := rootOfSubvolume(f)
 	return sub, pathError("fstat", f.Name(), err)

@@ -4,8 +4,8 @@ package btrfs
 
 import "os"
 
-// ReadOnly tells whether the subvolume f is the root directory of is flagged read-only (BTRFS_IOC_SUBVOL_GETFLAGS).
-// A read-only mount does not count.
+// ReadOnly tells whether the subvolume f is the root directory of is flagged read-only (BTRFS_IOC_SUBVOL_GETFLAGS). A
+// read-only mount does not count.
 //
 // Anybody may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; EBADF when f was opened with O_PATH.
 func ReadOnly(f *os.File) (bool, error) {
@@ -13,12 +13,11 @@ func ReadOnly(f *os.File) (bool, error) {
 	return flags&subvolRdonly != 0, pathError("BTRFS_IOC_SUBVOL_GETFLAGS", f.Name(), explainSubvolume(f, err))
 }
 
-// SetReadOnly sets or clears the read-only flag (BTRFS_IOC_SUBVOL_SETFLAGS). It commits metadata without delayed
-// data, and whoever has a file in it open for writing can go on writing: to freeze a tree, take a read-only snapshot
-// instead.
+// SetReadOnly sets or clears the read-only flag (BTRFS_IOC_SUBVOL_SETFLAGS). It commits metadata without delayed data,
+// and whoever has a file in it open for writing can go on writing: to freeze a tree, take a read-only snapshot instead.
 //
-// The owner and root may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; EPERM for anybody else, and while a send of
-// it runs; EROFS on a read-only mount; EBADF when f was opened with O_PATH.
+// The owner and root may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; EPERM for anybody else, and while a send of it
+// runs; EROFS on a read-only mount; EBADF when f was opened with O_PATH.
 func SetReadOnly(f *os.File, ro bool) error {
 	flags, err := subvolFlags(f)
 	if err != nil {

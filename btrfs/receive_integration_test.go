@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSetReceived: what is written can be read, by btrfs-progs too, a read-only snapshot keeps it, a writable one
-// does not, and a later change shows in the transactions.
+// TestSetReceived: what is written can be read, by btrfs-progs too, a read-only snapshot keeps it, a writable one does
+// not, and a later change shows in the transactions.
 func TestSetReceived(t *testing.T) {
 	w := newWorld(t)
 	uuid := btrfs.UUID{1, 2, 3}

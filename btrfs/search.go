@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SearchKey says what TreeSearch looks for: items whose object id, type, offset and transaction id each lie between
-// Min and Max, both included. The zero value finds nothing but object 0: start from AllItems.
+// SearchKey says what TreeSearch looks for: items whose object id, type, offset and transaction id each lie between Min
+// and Max, both included. The zero value finds nothing but object 0: start from AllItems.
 type SearchKey struct {
 	TreeID                   uint64 // 0 is the subvolume the file is in, 1 the tree of tree roots
 	MinObjectID, MaxObjectID uint64
@@ -99,8 +99,8 @@ func firstPage(key SearchKey) searchKey {
 	}
 }
 
-// has is needed because the kernel compares keys as one 136-bit number: between two objects every type and every
-// offset lies in its range.
+// has is needed because the kernel compares keys as one 136-bit number: between two objects every type and every offset
+// lies in its range.
 func (k SearchKey) has(item Item) bool {
 	return between(k.MinObjectID, item.ObjectID, k.MaxObjectID) &&
 		between(uint64(k.MinType), uint64(item.Type), uint64(k.MaxType)) &&
@@ -134,8 +134,8 @@ func searchPage(f *os.File, args *searchArgsV2, items []Item) ([]Item, error) {
 	return parseItems(items, args.Buf[:], args.Key.NrItems)
 }
 
-// parseItems reads n times a btrfs_ioctl_search_header, in the byte order of the machine, and the item that follows, and
-// appends them to items.
+// parseItems reads n times a btrfs_ioctl_search_header, in the byte order of the machine, and the item that follows,
+// and appends them to items.
 func parseItems(items []Item, buf []byte, n uint32) ([]Item, error) {
 	const headerSize = 32
 	for range n {

@@ -24,24 +24,24 @@ type SendOptions struct {
 	Version uint32
 	// Compressed sends compressed extents as they are on disk. It takes version 2.
 	Compressed bool
-	// CloneSources are read-only subvolumes that the receiver has: what is shared with them is cloned there, not
-	// sent. The parent is none of them unless it is named here too; without, what it has is shared only where it has
-	// not moved.
+	// CloneSources are read-only subvolumes that the receiver has: what is shared with them is cloned there, not sent.
+	// The parent is none of them unless it is named here too; without, what it has is shared only where it has not
+	// moved.
 	CloneSources []*os.File
 }
 
 const sendOp = "BTRFS_IOC_SEND"
 
-// Send writes to w the stream of commands that makes the subvolume subvol out of parent, or out of nothing when
-// parent is nil (BTRFS_IOC_SEND). Both must be read-only and on the same filesystem. They need not
-// be related, but then little comes out but "remove all, make all anew". The cost is that of the difference: what
-// snapshots share is skipped unread. While it runs neither can be deleted nor made writable.
+// Send writes to w the stream of commands that makes the subvolume subvol out of parent, or out of nothing when parent
+// is nil (BTRFS_IOC_SEND). Both must be read-only and on the same filesystem. They need not be related, but then little
+// comes out but "remove all, make all anew". The cost is that of the difference: what snapshots share is skipped
+// unread. While it runs neither can be deleted nor made writable.
 //
 // Root only. Errors: the one of w, as it is; the cause of ctx once that is done; ErrNotBtrfs; ErrNotSubvolume;
-// ErrWritable, with EPERM, when one of them is not read-only; EPERM without CAP_SYS_ADMIN, and for a subvolume
-// that is deleted; EINVAL when the parent or a clone source is on another filesystem, and for compressed data without
-// version 2; EPROTO for a version this kernel does not have; EOPNOTSUPP from a kernel that has version 1 only; EBADF
-// for a file opened with O_PATH.
+// ErrWritable, with EPERM, when one of them is not read-only; EPERM without CAP_SYS_ADMIN, and for a subvolume that is
+// deleted; EINVAL when the parent or a clone source is on another filesystem, and for compressed data without version
+// 2; EPROTO for a version this kernel does not have; EOPNOTSUPP from a kernel that has version 1 only; EBADF for a file
+// opened with O_PATH.
 func Send(ctx context.Context, subvol, parent *os.File, w io.Writer, o SendOptions) error {
 	s, err := StartSend(ctx, subvol, parent, o)
 	if err != nil {

@@ -14,15 +14,15 @@ type SnapshotOptions struct {
 }
 
 // CreateSnapshot makes a snapshot of the subvolume src under name in parent (BTRFS_IOC_SNAP_CREATE_V2). It appears at
-// once or not at all, holds every write that ended before the call, and is on disk with its data when the call
-// returns. Writes that go on during the call may be in it in part. Subvolumes nested in src become empty stub
-// directories. Data that the device refuses is not reported here: see SyncFS.
+// once or not at all, holds every write that ended before the call, and is on disk with its data when the call returns.
+// Writes that go on during the call may be in it in part. Subvolumes nested in src become empty stub directories. Data
+// that the device refuses is not reported here: see SyncFS.
 //
 // The owner of src and root may do this. Errors are *os.LinkError: ErrInvalidName; ErrNotBtrfs; ErrNotSubvolume when
 // src is none; EEXIST for a name in use, even by a dangling symbolic link; EXDEV when src is on another filesystem;
-// EPERM when src belongs to somebody else; ENOENT when src is deleted already; EROFS in a read-only subvolume or
-// mount; EINVAL when src was opened with O_PATH; EBADF when parent was; ENOTDIR when parent is a file; ETXTBSY when
-// src holds an active swap file; ENOSPC.
+// EPERM when src belongs to somebody else; ENOENT when src is deleted already; EROFS in a read-only subvolume or mount;
+// EINVAL when src was opened with O_PATH; EBADF when parent was; ENOTDIR when parent is a file; ETXTBSY when src holds
+// an active swap file; ENOSPC.
 func CreateSnapshot(parent *os.File, name string, src *os.File, o SnapshotOptions) error {
 	const op = "BTRFS_IOC_SNAP_CREATE_V2"
 	path := childPath(parent, name)

@@ -14,8 +14,8 @@ type Space struct {
 }
 
 // SpaceInfo tells how the filesystem has divided its space (BTRFS_IOC_SPACE_INFO). It grows a kind when that is full,
-// so for the room left for data ask statfs(2), whose Bavail takes the unallocated part and the copies into account.
-// The "reserve" is a part of metadata.
+// so for the room left for data ask statfs(2), whose Bavail takes the unallocated part and the copies into account. The
+// "reserve" is a part of metadata.
 //
 // Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH.
 func SpaceInfo(f *os.File) ([]Space, error) {

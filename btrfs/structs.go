@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// The structs and request numbers of linux/btrfs.h, in its order. No logic here: lay it beside the header.
-// Every size is checked at compile time: a difference makes the constant negative and the build fail.
+// The structs and request numbers of linux/btrfs.h, in its order. No logic here: lay it beside the header. Every size
+// is checked at compile time: a difference makes the constant negative and the build fail.
 
 // btrfs_ioctl_vol_args
 type volArgs struct {
@@ -154,8 +154,8 @@ type devStatsArgs struct {
 	_       [121]uint64
 }
 
-// btrfs_ioctl_get_subvol_info_args. Tail is four btrfs_ioctl_timespec, of 12 bytes each on i386 and of 16
-// elsewhere, and 64 reserved bytes.
+// btrfs_ioctl_get_subvol_info_args. Tail is four btrfs_ioctl_timespec, of 12 bytes each on i386 and of 16 elsewhere,
+// and 64 reserved bytes.
 type subvolInfoArgs struct {
 	_            structs.HostLayout
 	TreeID       uint64
@@ -199,8 +199,8 @@ type rootrefArgs struct {
 	_         [7]byte
 }
 
-// btrfs_ioctl_received_subvol_args. Tail is two btrfs_ioctl_timespec, of 12 bytes each on i386 and of 16 elsewhere,
-// the flags, and 128 reserved bytes.
+// btrfs_ioctl_received_subvol_args. Tail is two btrfs_ioctl_timespec, of 12 bytes each on i386 and of 16 elsewhere, the
+// flags, and 128 reserved bytes.
 type receivedArgs struct {
 	_        structs.HostLayout
 	UUID     [16]byte

@@ -13,9 +13,9 @@ type Decision struct {
 	Snapshot
 	Keep    bool     `json:"keep"`
 	Reasons []string `json:"reasons"`
-	// Frees is the file data, in bytes, that goes with this backup once the
-	// older ones that are to be removed are gone. It is nil where it is not
-	// known: for what is kept, without root, with a backup hidden by a mount, and outside a dry run.
+	// Frees is the file data, in bytes, that goes with this backup once the older ones that are to be removed are gone.
+	// It is nil where it is not known: for what is kept, without root, with a backup hidden by a mount, and outside a
+	// dry run.
 	Frees *uint64 `json:"frees,omitempty"`
 }
 
@@ -29,9 +29,8 @@ const (
 	Incomplete Status = "incomplete"
 )
 
-// Record is what is kept about one backup. It is written, durably, before the
-// backup is published, so an incomplete backup can never be taken for a
-// complete one. Backups made by RsbtBackup or rsyncbtrfs have none.
+// Record is what is kept about one backup. It is written, durably, before the backup is published, so an incomplete
+// backup can never be taken for a complete one. Backups made by RsbtBackup or rsyncbtrfs have none.
 type Record struct {
 	Version int    `json:"version"` // of this format: 1
 	Name    string `json:"name"`
@@ -122,8 +121,8 @@ type Scan struct {
 
 // Generations are those of the subvolumes of a source when it was walked. What changes later has a higher one.
 type Generations struct {
-	// Life names the time from the mount of the filesystem to its unmount, and what is mounted below SRC. In another life
-	// they say nothing: the filesystem may have been put back meanwhile, and have counted on from there.
+	// Life names the time from the mount of the filesystem to its unmount, and what is mounted below SRC. In another
+	// life they say nothing: the filesystem may have been put back meanwhile, and have counted on from there.
 	Life       string      `json:"life"`
 	Subvolumes []Subvolume `json:"subvolumes"`
 	// Apart is how many directories are on other filesystems, or not gone into, and looked at in each run.
@@ -141,7 +140,8 @@ type Subvolume struct {
 const (
 	ScanFull = "full" // rsync compared everything
 	ScanWalk = "walk" // a walk of the source found what rsync was asked about
-	// ScanGeneration: btrfs told what is newer than the last run, and a walk of that alone found what rsync was asked about.
+	// ScanGeneration: btrfs told what is newer than the last run, and a walk of that alone found what rsync was asked
+	// about.
 	ScanGeneration = "generation"
 )
 
@@ -151,16 +151,14 @@ type PinInfo struct {
 	Note string    `json:"note,omitempty"`
 }
 
-// SourceIdentity tells one filesystem from another, so that the empty mount
-// point left by an unmounted disk is noticed, and one directory from another
-// that stands at the same path.
+// SourceIdentity tells one filesystem from another, so that the empty mount point left by an unmounted disk is noticed,
+// and one directory from another that stands at the same path.
 type SourceIdentity struct {
 	FSType int64  `json:"fs_type"`          // statfs f_type
 	FSID   string `json:"fsid"`             // statfs f_fsid; empty where the kernel makes up a new one at each mount
 	UUID   string `json:"uuid,omitempty"`   // of the filesystem, in hexadecimal, where it has one
 	Source string `json:"source,omitempty"` // type and source of the mount: "nfs4 host:/export"
-	// Subvolume is the UUID of the btrfs subvolume SRC is in, Parent that of the
-	// one it is a snapshot of.
+	// Subvolume is the UUID of the btrfs subvolume SRC is in, Parent that of the one it is a snapshot of.
 	Subvolume string `json:"subvolume,omitempty"`
 	Parent    string `json:"parent,omitempty"`
 	Inode     uint64 `json:"inode,omitempty"` // of SRC, where the filesystem keeps it; 256 for the top of every btrfs snapshot
@@ -184,12 +182,11 @@ func (m SourceMount) Rel() string {
 // Snapshot is one finished backup.
 type Snapshot struct {
 	Name string `json:"name"`
-	// Time is when it was begun, in local time: what is on record, which names
-	// from another time zone do not tell, or else what the name says.
+	// Time is when it was begun, in local time: what is on record, which names from another time zone do not tell, or
+	// else what the name says.
 	Time time.Time `json:"time"`
-	// ID is the btrfs subvolume id. It only grows, so it gives the order in
-	// which backups were made whatever clocks and time zones did, unless they were
-	// received or copied: then it is that of the recorded times.
+	// ID is the btrfs subvolume id. It only grows, so it gives the order in which backups were made whatever clocks and
+	// time zones did, unless they were received or copied: then it is that of the recorded times.
 	ID         uint64     `json:"id"`
 	UUID       btrfs.UUID `json:"uuid"`
 	ParentUUID btrfs.UUID `json:"parent_uuid"`
@@ -202,19 +199,18 @@ type Snapshot struct {
 	Status     Status     `json:"status"`
 	Current    bool       `json:"current"` // cur names it
 	Record     *Record    `json:"record,omitempty"`
-	// RecordError says why the record could not be read. Such a backup
-	// counts as incomplete and as pinned: nothing is deleted on a guess.
+	// RecordError says why the record could not be read. Such a backup counts as incomplete and as pinned: nothing is
+	// deleted on a guess.
 	RecordError string `json:"record_error,omitempty"`
-	// Unreadable says why it cannot be opened: its root directory is damaged, or
-	// is not for the caller. Nothing else depends on such a backup: it is no base,
-	// and no prune counts or deletes it.
+	// Unreadable says why it cannot be opened: its root directory is damaged, or is not for the caller. Nothing else
+	// depends on such a backup: it is no base, and no prune counts or deletes it.
 	Unreadable string `json:"unreadable,omitempty"`
 	WhyNot     error  `json:"-"` // the same
-	// Exclusive is the file data on disk, in bytes, that would go if this
-	// backup alone were deleted. ListSizes fills it in.
+	// Exclusive is the file data on disk, in bytes, that would go if this backup alone were deleted. ListSizes fills it
+	// in.
 	Exclusive *uint64 `json:"exclusive_bytes,omitempty"`
-	// Added is the file data on disk, in bytes, that the backups before it do
-	// not share: from the record, or measured by ListSizes.
+	// Added is the file data on disk, in bytes, that the backups before it do not share: from the record, or measured
+	// by ListSizes.
 	Added *uint64 `json:"added_bytes,omitempty"`
 }
 

@@ -14,8 +14,8 @@ const (
 
 // CheckResult is the answer to one question.
 type CheckResult struct {
-	// Name is backup, cur, pending, records, verified, space, metadata,
-	// devices, mount or log; or open, which then is the only one.
+	// Name is backup, cur, pending, records, verified, space, metadata, devices, mount or log; or open, which then is
+	// the only one.
 	Name  string     `json:"name"`
 	Level CheckLevel `json:"level"`
 	Text  string     `json:"text"`

@@ -10,8 +10,8 @@ type DiffMethod string
 const (
 	// DiffAuto is the fastest that works.
 	DiffAuto DiffMethod = ""
-	// DiffSend asks the kernel. It takes root, two read-only backups, and
-	// that one descends from the other or both from a third.
+	// DiffSend asks the kernel. It takes root, two read-only backups, and that one descends from the other or both from
+	// a third.
 	DiffSend DiffMethod = "send"
 	// DiffWalk looks at every file in both.
 	DiffWalk DiffMethod = "walk"
@@ -43,9 +43,8 @@ const (
 	ChangedXattrs  DiffChange = "xattrs"
 )
 
-// DiffEntry is one difference. Of a file with several names each that is
-// concerned has an entry. What merely lies in a directory that was renamed has
-// none; what was added, or removed, with its directory has.
+// DiffEntry is one difference. Of a file with several names each that is concerned has an entry. What merely lies in a
+// directory that was renamed has none; what was added, or removed, with its directory has.
 type DiffEntry struct {
 	Kind    DiffKind     `json:"change"`
 	Path    string       `json:"path"`               // in the second backup; of what was removed, in the first
@@ -61,8 +60,8 @@ type DiffEntry struct {
 type Version struct {
 	First string `json:"first"` // the oldest backup that has it like this
 	Last  string `json:"last"`  // the newest, the next of which has it otherwise or not at all
-	// Take is the one to restore it from: the newest complete one that is not
-	// known to be damaged, or else the next best.
+	// Take is the one to restore it from: the newest complete one that is not known to be damaged, or else the next
+	// best.
 	Take    string `json:"take"`
 	Backups int    `json:"backups"` // how many have it like this
 	// Vanished is the backup after Last, if that lacks the path.
@@ -74,7 +73,6 @@ type Version struct {
 	GID      uint32       `json:"gid"`
 	ModTime  time.Time    `json:"mtime"`
 	Changed  []DiffChange `json:"changed,omitempty"` // against the version before; nothing if it appears
-	// Unread: there may be more changes than Changed, or none at all, since
-	// something could not be read.
+	// Unread: there may be more changes than Changed, or none at all, since something could not be read.
 	Unread bool `json:"unread,omitempty"`
 }

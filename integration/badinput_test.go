@@ -20,8 +20,8 @@ import (
 // nobody is an ordinary user that owns nothing.
 const nobody = 65534
 
-// badInput is the disk that bad input must not change: a source and a destination with a backup,
-// and around them what is not fit to be either.
+// badInput is the disk that bad input must not change: a source and a destination with a backup, and around them what
+// is not fit to be either.
 type badInput struct {
 	disk, src, dest, plain, file string
 }
@@ -152,8 +152,8 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	})
 }
 
-// describe lists all that may not change. Below .log that is everything but who took the lock, and
-// the log: it tells of what went wrong once DEST was opened and locked.
+// describe lists all that may not change. Below .log that is everything but who took the lock, and the log: it tells of
+// what went wrong once DEST was opened and locked.
 func (b badInput) describe(t testing.TB, more ...string) []string {
 	t.Helper()
 	var lines []string
@@ -297,8 +297,8 @@ func TestARefusedConnectionChangesNothing(t *testing.T) {
 		{"rsync daemon does not answer", []string{fmt.Sprintf("rsync://127.0.0.1:%d/x", testserver.FreePort(t)), b.dest}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			// Whether a host answers is known only once rsync runs, which needs
-			// pending: that it came and went again shows in the times of DEST.
+			// Whether a host answers is known only once rsync runs, which needs pending: that it came and went again
+			// shows in the times of DEST.
 			before := withoutTimes(b.dest, b.describe(t))
 			if r := testbin.Run(t, append([]string{"backup"}, tt.args...)...); r.Exit != 12 {
 				t.Errorf("exit %d, want 12: %s", r.Exit, r.Stderr)

@@ -11,8 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// fakeRsync puts a program called rsync first in a PATH, and returns the environment with it. The
-// real one is at $REAL.
+// fakeRsync puts a program called rsync first in a PATH, and returns the environment with it. The real one is at $REAL.
 func fakeRsync(t testing.TB, script string) []string {
 	t.Helper()
 	real, err := exec.LookPath("rsync")

@@ -19,8 +19,7 @@ import (
 
 func TestMain(m *testing.M) { testbin.Main(m) }
 
-// invocation is how the command is run. The zero value runs it as root, here, with the environment
-// of the test.
+// invocation is how the command is run. The zero value runs it as root, here, with the environment of the test.
 type invocation struct {
 	dir string
 	env []string // the whole environment; nil is that of the test

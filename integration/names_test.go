@@ -132,8 +132,8 @@ func TestPathsMayBeRelative(t *testing.T) {
 	})
 }
 
-// What a symbolic link given as SRC names is backed up, not the link; and backups go where the link
-// given as DEST leads.
+// What a symbolic link given as SRC names is backed up, not the link; and backups go where the link given as DEST
+// leads.
 func TestSourceAndDestMayBeSymlinks(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "1G")

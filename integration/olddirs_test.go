@@ -18,8 +18,8 @@ import (
 
 const bigFile = 32 << 20
 
-// oldBackup adds what both predecessors made: a writable subvolume, a snapshot of the one before,
-// under a name to the second, and cur.
+// oldBackup adds what both predecessors made: a writable subvolume, a snapshot of the one before, under a name to the
+// second, and cur.
 func oldBackup(t testing.TB, src, dest, name string) {
 	t.Helper()
 	path := filepath.Join(dest, name)
@@ -160,8 +160,8 @@ func describeAll(t testing.TB, dirs []string) string {
 	return all.String()
 }
 
-// Of a pending that RsbtBackup left nobody knows what a power cut made of it: sizes and times may
-// be those of the source over old bytes.
+// Of a pending that RsbtBackup left nobody knows what a power cut made of it: sizes and times may be those of the
+// source over old bytes.
 func TestAPendingOfUnknownOriginIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	src := oldSource(t)

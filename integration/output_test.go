@@ -144,8 +144,8 @@ func TestJSONHasOneObjectALineWithTheKeysDocumented(t *testing.T) {
 	}
 }
 
-// wantObjects compares the keys of every line with "type: key key", where "key?" may be absent. Keys
-// may be added: measured figures depend on the kernel.
+// wantObjects compares the keys of every line with "type: key key", where "key?" may be absent. Keys may be added:
+// measured figures depend on the kernel.
 func wantObjects(t testing.TB, r testbin.Result, want ...string) []map[string]any {
 	t.Helper()
 	all := objects(t, r)

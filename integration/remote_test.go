@@ -82,8 +82,7 @@ func TestTheSecondBackupOverSSHIsIncremental(t *testing.T) {
 	}
 }
 
-// Whatever is wrong on the way to the source: exit 12, one line, nothing published, and the next
-// run works.
+// Whatever is wrong on the way to the source: exit 12, one line, nothing published, and the next run works.
 func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
@@ -146,8 +145,8 @@ func TestAnEmptiedRemoteSourceIsRefused(t *testing.T) {
 	testdest.WantSame(t, src, testdest.Backup(t, "127.0.0.1:"+src, dest, "-e", ssh.Shell, "--force"))
 }
 
-// wantOneErrorLine: one line says what went wrong, with all of words in it, and after it come at
-// most hints. Nothing of it is on standard output.
+// wantOneErrorLine: one line says what went wrong, with all of words in it, and after it come at most hints. Nothing of
+// it is on standard output.
 func wantOneErrorLine(t testing.TB, r testbin.Result, words ...string) {
 	t.Helper()
 	var errors []string

@@ -27,8 +27,8 @@ func sameLook(t testing.TB, dirs ...string) {
 	}
 }
 
-// A symlink that leads to another directory than at the last backup is another
-// source: equal sizes and times say nothing.
+// A symlink that leads to another directory than at the last backup is another source: equal sizes and times say
+// nothing.
 func TestASwitchedSymlinkIsAnotherSource(t *testing.T) {
 	t.Parallel()
 	dest, src := testdest.New(t, "2G"), t.TempDir()
@@ -88,8 +88,7 @@ func TestOneFileSystemLeavesNothingFromBeforeTheMount(t *testing.T) {
 	}
 }
 
-// A second pass, after a false alarm of rsync's, writes into links that the
-// first has made.
+// A second pass, after a false alarm of rsync's, writes into links that the first has made.
 func TestTheSecondPassSplitsLinksToo(t *testing.T) {
 	t.Parallel()
 	dest, src := testdest.New(t, "2G"), t.TempDir()
@@ -136,8 +135,7 @@ func TestAForeignSubvolumeIsNoBackup(t *testing.T) {
 	testbin.Must(t, "delete", dest, "2019-01-01-00:00", "2020-01-01-00:00", "--force")
 }
 
-// rsync takes the rights of the group from the ACL of a directory that becomes
-// sticky in the same run.
+// rsync takes the rights of the group from the ACL of a directory that becomes sticky in the same run.
 func TestStickyDirectoriesKeepTheirACLs(t *testing.T) {
 	t.Parallel()
 	dest, src := testdest.New(t, "2G"), t.TempDir()
@@ -165,8 +163,8 @@ func TestStickyDirectoriesKeepTheirACLs(t *testing.T) {
 	}
 }
 
-// SRC is "/", below which names have one slash only. The root is a tmpfs with
-// the programs of the machine mounted in it.
+// SRC is "/", below which names have one slash only. The root is a tmpfs with the programs of the machine mounted in
+// it.
 func TestTheRootDirectoryOnOneFilesystem(t *testing.T) {
 	t.Parallel()
 	disk, root := loopfs.New(t, "512M"), t.TempDir()

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userDisk returns a source and an initialised destination that belong to an ordinary user, on a
-// plain mount: without user_subvol_rm_allowed the kernel lets nobody but root delete a subvolume.
+// userDisk returns a source and an initialised destination that belong to an ordinary user, on a plain mount: without
+// user_subvol_rm_allowed the kernel lets nobody but root delete a subvolume.
 func userDisk(t testing.TB) (user invocation, src, dest string) {
 	t.Helper()
 	disk := loopfs.New(t, "512M")
@@ -55,8 +55,8 @@ func TestAnOrdinaryUserHasTheWholeCycle(t *testing.T) {
 	first := filepath.Join(dest, testdest.Current(t, dest))
 	testdest.WantSame(t, src, first)
 
-	// A file of mode 0444 cannot be opened for writing, and in a directory of mode 0555 no new
-	// one can be made, not even by their owner.
+	// A file of mode 0444 cannot be opened for writing, and in a directory of mode 0555 no new one can be made, not
+	// even by their owner.
 	overwrite(t, src+"/read only/file", 0, "two")
 	testdest.Write(t, src+"/read only/new", "new")
 	testdest.Must(t, os.Remove(src+"/read only/shared"))
@@ -210,8 +210,8 @@ func TestTheBackupsOfRootAreClosedToOthers(t *testing.T) {
 	newest(t, dest, 1)
 }
 
-// For an unreadable file rsync runs a second time as an ordinary user. Together
-// the two runs may delete no more than one.
+// For an unreadable file rsync runs a second time as an ordinary user. Together the two runs may delete no more than
+// one.
 func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
@@ -231,8 +231,8 @@ func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
 	newest(t, dest, 1)
 }
 
-// rsync passes over a device that it may not make, and exits with 0: the file
-// that was there before would stay, and nobody be told.
+// rsync passes over a device that it may not make, and exits with 0: the file that was there before would stay, and
+// nobody be told.
 func TestAnOrdinaryUserIsToldOfDevices(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)

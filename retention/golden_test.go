@@ -17,9 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Each calendar is listed oldest first, in the order of ids: a time with its
-// offset, then "incomplete" or "pinned" where it is so. The golden files were
-// checked by hand against a printed calendar.
+// Each calendar is listed oldest first, in the order of ids: a time with its offset, then "incomplete" or "pinned"
+// where it is so. The golden files were checked by hand against a printed calendar.
 var calendars = []struct {
 	name    string
 	zone    string

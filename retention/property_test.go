@@ -14,9 +14,8 @@ import (
 
 const cases = 4000
 
-// properties runs one property over random calendars with every anomaly: clocks
-// set back, doubled hours, zones that change, future times, incomplete and pinned
-// backups. A failure names the seed.
+// properties runs one property over random calendars with every anomaly: clocks set back, doubled hours, zones that
+// change, future times, incomplete and pinned backups. A failure names the seed.
 func properties(t *testing.T, property func(t *testing.T, g *generator)) {
 	t.Helper()
 	t.Parallel()
@@ -79,8 +78,8 @@ func TestEqualIDs(t *testing.T) {
 	}
 }
 
-// The month ends later in New York. A limit counted in the zone of each reference
-// would move back when a backup from Berlin follows.
+// The month ends later in New York. A limit counted in the zone of each reference would move back when a backup from
+// Berlin follows.
 func TestReferenceInAnotherZone(t *testing.T) {
 	p := retention.Policy{Within: retention.Span{Months: 1}}
 	now := at(t, "America/New_York", "2026-04-01T12:00:00-04:00")

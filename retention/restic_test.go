@@ -12,9 +12,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// On calendars without anything restic does not know (incomplete backups, clocks
-// set back, future times) Apply keeps exactly what restic documents. RESTIC.md
-// tells of the rest.
+// On calendars without anything restic does not know (incomplete backups, clocks set back, future times) Apply keeps
+// exactly what restic documents. RESTIC.md tells of the rest.
 func TestSameAsRestic(t *testing.T) {
 	for seed := range uint64(1000) {
 		backups, p, now := resticCase(t, seed)
@@ -28,8 +27,8 @@ func TestSameAsRestic(t *testing.T) {
 	}
 }
 
-// resticKeeps is the list of options in "Removing snapshots according to a policy"
-// of restic's manual (0.18), read as statements about periods:
+// resticKeeps is the list of options in "Removing snapshots according to a policy" of restic's manual (0.18), read as
+// statements about periods:
 //
 //   - for the last n periods which have one or more snapshots, keep only the most
 //     recent one for each;
@@ -114,9 +113,8 @@ func midnight(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
 }
 
-// resticCase makes complete backups at growing times in one zone. Spans of months
-// or years, and any counted from the hours in which clocks are changed, are left
-// out where restic's arithmetic differs.
+// resticCase makes complete backups at growing times in one zone. Spans of months or years, and any counted from the
+// hours in which clocks are changed, are left out where restic's arithmetic differs.
 func resticCase(t *testing.T, seed uint64) ([]retention.Backup, retention.Policy, time.Time) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 1))

@@ -1,11 +1,9 @@
-// Package retention decides which backups to keep, and says why. It is pure: it
-// reads no disk and no clock.
+// Package retention decides which backups to keep, and says why. It is pure: it reads no disk and no clock.
 //
 // # Order and time
 //
-// The order of backups is that of their subvolume ids, which only grow; a clock
-// set back, a time zone or a repeated hour does not change it. "Newest" and
-// "newer" below mean by id. A backup's Time, in its own zone, only says into
+// The order of backups is that of their subvolume ids, which only grow; a clock set back, a time zone or a repeated
+// hour does not change it. "Newest" and "newer" below mean by id. A backup's Time, in its own zone, only says into
 // which hour, day, week, month or year it falls, and how old it is.
 //
 // # Rules
@@ -32,16 +30,13 @@
 //
 // # Incomplete backups
 //
-// An incomplete backup never stands in for a complete one. Complete backups are
-// judged as if the incomplete ones were not there: these take no place in a count
-// or bucket, and are no reference that Within could be measured from.
+// An incomplete backup never stands in for a complete one. Complete backups are judged as if the incomplete ones were
+// not there: these take no place in a count or bucket, and are no reference that Within could be measured from.
 //
-// Incomplete backups newer than every complete one are the latest word on their
-// files, so they follow the same policy among themselves, counted apart. They are
-// thinned like others because a source with one file that can never be read gives
-// only incomplete backups, which would otherwise fill the disk. An incomplete
-// backup older than some complete one matches Within and Age alone. The reference
-// of Within for incomplete backups is the latest Time of all backups.
+// Incomplete backups newer than every complete one are the latest word on their files, so they follow the same policy
+// among themselves, counted apart. They are thinned like others because a source with one file that can never be read
+// gives only incomplete backups, which would otherwise fill the disk. An incomplete backup older than some complete one
+// matches Within and Age alone. The reference of Within for incomplete backups is the latest Time of all backups.
 //
 // # What holds
 //
@@ -79,8 +74,8 @@ type Decision struct {
 	Reasons []string // why it is kept, like "daily 2026-11-23"; or why not, like "matched no rule"
 }
 
-// Apply returns a decision for every backup, newest first. now ends the ages of
-// Policy.Age; its zone is the one that spans are counted in.
+// Apply returns a decision for every backup, newest first. now ends the ages of Policy.Age; its zone is the one that
+// spans are counted in.
 func Apply(backups []Backup, p Policy, now time.Time) []Decision {
 	decisions := newestFirst(backups)
 	if reason := unusable(p); reason != "" {

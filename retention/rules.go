@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// bucket is one kind of calendar period. Its label is unique to the period a time
-// falls into, in the zone of that time.
+// bucket is one kind of calendar period. Its label is unique to the period a time falls into, in the zone of that time.
 type bucket struct {
 	name  string
 	label func(time.Time) string
@@ -69,9 +68,8 @@ func (s series) keepCount(b bucket, n int) {
 	}
 }
 
-// keepWithin keeps the newest backup of each bucket if it lies within the span.
-// The newest is chosen before the span is looked at: chosen after, one backup
-// leaving the span could bring back another of its bucket.
+// keepWithin keeps the newest backup of each bucket if it lies within the span. The newest is chosen before the span is
+// looked at: chosen after, one backup leaving the span could bring back another of its bucket.
 func (s series) keepWithin(b bucket, span Span, ref *Decision, now time.Time) {
 	if span.IsZero() {
 		return
@@ -126,9 +124,8 @@ func reference(s series, now time.Time) *Decision {
 	return latest
 }
 
-// cutoff is the end of a span before ref, all in the zone of now, so that cutoffs
-// never move back because the next reference is in another zone. With no reference
-// everything lies in the future, and nothing is cut off.
+// cutoff is the end of a span before ref, all in the zone of now, so that cutoffs never move back because the next
+// reference is in another zone. With no reference everything lies in the future, and nothing is cut off.
 func cutoff(span Span, ref *Decision, now time.Time) time.Time {
 	if ref == nil {
 		return now

@@ -15,9 +15,8 @@ const maxUnits = 1_000_000
 // Span is a length of calendar time. The zero value is no span.
 type Span struct{ Years, Months, Days, Hours int }
 
-// ParseSpan reads a span like "30d", "3m", "1y6m", "2w" or "1y2m3d4h": positive
-// numbers with the units h (hours), d (days), w (weeks of 7 days), m (months) and
-// y (years), each unit at most once, in any order.
+// ParseSpan reads a span like "30d", "3m", "1y6m", "2w" or "1y2m3d4h": positive numbers with the units h (hours), d
+// (days), w (weeks of 7 days), m (months) and y (years), each unit at most once, in any order.
 func ParseSpan(s string) (Span, error) {
 	var span Span
 	if s == "" {
@@ -113,14 +112,12 @@ func (s Span) String() string {
 	return b.String()
 }
 
-// Before returns the moment that lies the span before t, in t's zone: the same
-// time of day on the day that many years and months, then days, earlier; then the
-// hours, as time that passes. A day that the month does not have counts as the end
-// of the month, so "1m" before 31 March is 1 March, 00:00.
+// Before returns the moment that lies the span before t, in t's zone: the same time of day on the day that many years
+// and months, then days, earlier; then the hours, as time that passes. A day that the month does not have counts as the
+// end of the month, so "1m" before 31 March is 1 March, 00:00.
 //
-// It never moves back while t moves on. A time of day that the clock skipped is the
-// moment of the skip, one that it showed twice is the first of the two, and while
-// t repeats an hour, the result waits at that hour's end.
+// It never moves back while t moves on. A time of day that the clock skipped is the moment of the skip, one that it
+// showed twice is the first of the two, and while t repeats an hour, the result waits at that hour's end.
 func (s Span) Before(t time.Time) time.Time {
 	if s.Years != 0 || s.Months != 0 || s.Days != 0 {
 		t = onClock(s.calendarBefore(clock(t)), t.Location())
@@ -138,8 +135,8 @@ func (s Span) calendarBefore(clock time.Time) time.Time {
 	return sameDay.AddDate(0, 0, -s.Days)
 }
 
-// clock returns what a clock on the wall shows at t, as a time in UTC, but stays
-// at the end of an hour while that hour is repeated.
+// clock returns what a clock on the wall shows at t, as a time in UTC, but stays at the end of an hour while that hour
+// is repeated.
 func clock(t time.Time) time.Time {
 	if turn, back := lastTurn(t); back > 0 && t.Before(turn.Add(back)) {
 		t = turn
@@ -153,8 +150,8 @@ func shown(t time.Time) time.Time {
 	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
-// onClock returns the first moment at which a clock in loc shows at least the
-// given time. time.Date promises less: it may choose either of two.
+// onClock returns the first moment at which a clock in loc shows at least the given time. time.Date promises less: it
+// may choose either of two.
 func onClock(clock time.Time, loc *time.Location) time.Time {
 	y, m, d := clock.Date()
 	t := time.Date(y, m, d, clock.Hour(), clock.Minute(), clock.Second(), clock.Nanosecond(), loc)
@@ -171,8 +168,7 @@ func onClock(clock time.Time, loc *time.Location) time.Time {
 	return t
 }
 
-// lastTurn returns when the clock was last changed before t, and by how much it
-// was turned back; negative for forward.
+// lastTurn returns when the clock was last changed before t, and by how much it was turned back; negative for forward.
 func lastTurn(t time.Time) (turn time.Time, back time.Duration) {
 	turn, _ = t.ZoneBounds()
 	if turn.IsZero() {

@@ -11,9 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// owner is whom a log may belong to beside ourselves, and whom a new one is
-// given to: root works in the directories of others, who must be able to go on
-// with the log. For everybody else it is nobody but themselves.
+// owner is whom a log may belong to beside ourselves, and whom a new one is given to: root works in the directories of
+// others, who must be able to go on with the log. For everybody else it is nobody but themselves.
 type owner struct{ uid, gid int }
 
 func ownerIn(dir *os.File) (owner, error) {
@@ -28,9 +27,8 @@ func ownerIn(dir *os.File) (owner, error) {
 	return owner{int(st.Uid), int(st.Gid)}, nil
 }
 
-// openLog opens or creates name below dir and refuses everything but a regular
-// file with one name, ours or the owner's of dir. Nothing is changed before those
-// checks have passed.
+// openLog opens or creates name below dir and refuses everything but a regular file with one name, ours or the owner's
+// of dir. Nothing is changed before those checks have passed.
 func openLog(dir *os.File, name string, perm uint32) (*os.File, error) {
 	path := filepath.Join(dir.Name(), name)
 	owner, err := ownerIn(dir)
@@ -67,8 +65,8 @@ func openLog(dir *os.File, name string, perm uint32) (*os.File, error) {
 	return nil, &fs.PathError{Op: "open log", Path: path, Err: errReplaced}
 }
 
-// createAt makes a log that is not there and gives it away only if it made it:
-// what others have put there stays whose it is.
+// createAt makes a log that is not there and gives it away only if it made it: what others have put there stays whose
+// it is.
 func createAt(dir *os.File, name string, perm uint32, owner owner) (fd int, err error) {
 	fd, err = openAt(dir, name, unix.O_CREAT|unix.O_EXCL, perm)
 	if err != nil || owner.uid == os.Geteuid() {
@@ -81,8 +79,7 @@ func createAt(dir *os.File, name string, perm uint32, owner owner) (fd int, err 
 	return fd, nil
 }
 
-// openAt does not wait for the other end of a FIFO (O_NONBLOCK) and does not make
-// a terminal ours (O_NOCTTY).
+// openAt does not wait for the other end of a FIFO (O_NONBLOCK) and does not make a terminal ours (O_NOCTTY).
 func openAt(dir *os.File, name string, more int, perm uint32) (fd int, err error) {
 	const flags = unix.O_RDWR | unix.O_APPEND |
 		unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
@@ -93,8 +90,8 @@ func openAt(dir *os.File, name string, more int, perm uint32) (fd int, err error
 	return fd, err
 }
 
-// explain names what open(2) refused by itself: ELOOP is O_NOFOLLOW's answer to a
-// symbolic link, EISDIR and ENXIO those to a directory and to a socket.
+// explain names what open(2) refused by itself: ELOOP is O_NOFOLLOW's answer to a symbolic link, EISDIR and ENXIO those
+// to a directory and to a socket.
 func explain(err error) error {
 	switch err {
 	case unix.ELOOP:
@@ -105,8 +102,7 @@ func explain(err error) error {
 	return err
 }
 
-// secure checks an opened file, narrows its mode, and makes its descriptor an
-// ordinary blocking one.
+// secure checks an opened file, narrows its mode, and makes its descriptor an ordinary blocking one.
 func secure(fd int, st *unix.Stat_t, perm uint32, owner owner) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
@@ -152,8 +148,8 @@ func isNamed(log, dir *os.File, name string) (bool, error) {
 	return open.Dev == named.Dev && open.Ino == named.Ino, nil
 }
 
-// renameLog replaces whatever newname is, a symbolic link included, and follows
-// nothing; only a directory there makes it fail.
+// renameLog replaces whatever newname is, a symbolic link included, and follows nothing; only a directory there makes
+// it fail.
 func renameLog(dir *os.File, oldname, newname string) error {
 	err := control(dir, func(fd int) error { return unix.Renameat(fd, oldname, fd, newname) })
 	return linkError("renameat", dir, oldname, newname, err)
@@ -209,8 +205,8 @@ func duplicate(dir *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(own), dir.Name()), nil
 }
 
-// control runs call on the file's descriptor, which cannot be closed or recycled
-// meanwhile, and repeats it when a signal came in between.
+// control runs call on the file's descriptor, which cannot be closed or recycled meanwhile, and repeats it when a
+// signal came in between.
 func control(f *os.File, call func(fd int) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

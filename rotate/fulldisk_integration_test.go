@@ -14,8 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rotate"
 )
 
-// The line that did not fit is taken back whole, and the log goes on when there
-// is room again.
+// The line that did not fit is taken back whole, and the log goes on when there is room again.
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(tmpfs(t, "size=64k"), name)
 	log := open(t, path, rotate.Options{})

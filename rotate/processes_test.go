@@ -42,9 +42,8 @@ const (
 	maxSize    = 4000
 )
 
-// Every writer numbers its lines. Whatever rotation threw away must be the oldest
-// lines of each writer: what is left ends with its last line, without holes,
-// repetitions or broken lines.
+// Every writer numbers its lines. Whatever rotation threw away must be the oldest lines of each writer: what is left
+// ends with its last line, without holes, repetitions or broken lines.
 func TestManyProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), name)
 	var writers []*exec.Cmd
@@ -74,8 +73,7 @@ func TestManyProcessesLoseNothing(t *testing.T) {
 	}
 }
 
-// A writer killed at any moment leaves at most one torn line, which is ended
-// before the next one, and no lock.
+// A writer killed at any moment leaves at most one torn line, which is ended before the next one, and no lock.
 func TestKilledWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), name)
 	for i := range 20 {
@@ -97,8 +95,7 @@ func TestKilledWriters(t *testing.T) {
 	}
 }
 
-// awaitWrites returns when the size of a file was seen to change n times, or its
-// writer has ended.
+// awaitWrites returns when the size of a file was seen to change n times, or its writer has ended.
 func awaitWrites(path string, n int, ended <-chan struct{}) {
 	for size := int64(-1); n >= 0; {
 		if st, err := os.Stat(path); err == nil && st.Size() != size {

@@ -1,19 +1,17 @@
-// Package rotate writes a size-bounded log file: NAME grows to a limit, then
-// becomes NAME.1 (replacing the previous one) and a new NAME is begun.
+// Package rotate writes a size-bounded log file: NAME grows to a limit, then becomes NAME.1 (replacing the previous
+// one) and a new NAME is begun.
 //
-// One Write is one record of whole lines. A record is never split over the two
-// files, and several processes and goroutines may write the same log at once:
-// every write happens under an exclusive flock on the log file itself, so there
-// is no lock file to go stale, and a writer that finds its file rotated away
-// moves on to the new one before it writes.
+// One Write is one record of whole lines. A record is never split over the two files, and several processes and
+// goroutines may write the same log at once: every write happens under an exclusive flock on the log file itself, so
+// there is no lock file to go stale, and a writer that finds its file rotated away moves on to the new one before it
+// writes.
 //
-// The directory a log lives in may be open to other users, so whatever sits at
-// NAME is checked after it is opened and is never followed or trusted: it must
-// be a regular file of ours with a single name. Root may also write the log of
+// The directory a log lives in may be open to other users, so whatever sits at NAME is checked after it is opened and
+// is never followed or trusted: it must be a regular file of ours with a single name. Root may also write the log of
 // the owner of the directory, and gives that user a log it makes there.
 //
-// Lines are not synced to disk one by one. After a power cut the end of the log
-// may be missing or torn; the next record then starts on a line of its own.
+// Lines are not synced to disk one by one. After a power cut the end of the log may be missing or torn; the next record
+// then starts on a line of its own.
 package rotate
 
 import (
@@ -31,28 +29,26 @@ const (
 	defaultMaxSize = 1_000_000
 	defaultPerm    = fs.FileMode(0o600)
 
-	// Each retry means that another writer rotated in between, so reaching this
-	// many says that something other than this package keeps replacing the file.
+	// Each retry means that another writer rotated in between, so reaching this many says that something other than
+	// this package keeps replacing the file.
 	maxReopens = 10_000
 )
 
-// ErrUnsafe is matched by the errors of OpenAt and Write when NAME is something
-// a log must not be written to: a symbolic link, a FIFO, a device, a directory,
-// a file with a second hard link, or a file of another owner than expected.
+// ErrUnsafe is matched by the errors of OpenAt and Write when NAME is something a log must not be written to: a
+// symbolic link, a FIFO, a device, a directory, a file with a second hard link, or a file of another owner than
+// expected.
 var ErrUnsafe = errors.New("not a private regular file")
 
 var errReplaced = errors.New("another program keeps replacing the file")
 
 // Options of a log. The zero value is usable.
 type Options struct {
-	// MaxSize in bytes: a record that would take the file past it goes to a new
-	// file. 0 means 1,000,000. A record larger than MaxSize is written whole, to
-	// a file of its own.
+	// MaxSize in bytes: a record that would take the file past it goes to a new file. 0 means 1,000,000. A record
+	// larger than MaxSize is written whole, to a file of its own.
 	MaxSize int64
 
-	// Perm is the mode of a new log, before the umask, and the widest mode an
-	// existing one may have: wider ones are narrowed. It should include 0600, as
-	// the log is opened for reading too. 0 means 0600.
+	// Perm is the mode of a new log, before the umask, and the widest mode an existing one may have: wider ones are
+	// narrowed. It should include 0600, as the log is opened for reading too. 0 means 0600.
 	Perm fs.FileMode
 }
 
@@ -67,9 +63,9 @@ type File struct {
 	log *os.File // nil after Close
 }
 
-// OpenAt opens or creates the log name in the open directory dir. The name is a
-// single path component; dir may be closed afterwards. It needs write permission
-// on the directory and ownership of the log, or for root that of both by one user.
+// OpenAt opens or creates the log name in the open directory dir. The name is a single path component; dir may be
+// closed afterwards. It needs write permission on the directory and ownership of the log, or for root that of both by
+// one user.
 //
 // Errors are *fs.PathError, and match ErrUnsafe when the file was refused.
 func OpenAt(dir *os.File, name string, o Options) (*File, error) {
@@ -94,14 +90,12 @@ func OpenAt(dir *os.File, name string, o Options) (*File, error) {
 	return f, nil
 }
 
-// Write appends record, one or more whole lines, in one piece. A missing newline
-// at its end is added. An empty record writes nothing.
+// Write appends record, one or more whole lines, in one piece. A missing newline at its end is added. An empty record
+// writes nothing.
 //
-// It waits for other writers. When it returns n == 0 and an error, nothing of the
-// record is in the log: a part that reached a full disk has been taken back. When
-// it returns n == len(record) and an error, the record is in the log, but the log
-// was due for rotation and could not be rotated; it will be tried again at the
-// next write.
+// It waits for other writers. When it returns n == 0 and an error, nothing of the record is in the log: a part that
+// reached a full disk has been taken back. When it returns n == len(record) and an error, the record is in the log, but
+// the log was due for rotation and could not be rotated; it will be tried again at the next write.
 func (f *File) Write(record []byte) (n int, err error) {
 	if len(record) == 0 {
 		return 0, nil
@@ -140,8 +134,7 @@ func (f *File) Write(record []byte) (n int, err error) {
 	return len(record), rotateErr
 }
 
-// Close closes the log. Later writes fail with fs.ErrClosed, as does a second
-// Close.
+// Close closes the log. Later writes fail with fs.ErrClosed, as does a second Close.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,8 +146,8 @@ func (f *File) Close() error {
 	return err
 }
 
-// lockCurrent leaves f.log locked and the file that the name points at. Between
-// open and flock another writer may have rotated it away.
+// lockCurrent leaves f.log locked and the file that the name points at. Between open and flock another writer may have
+// rotated it away.
 func (f *File) lockCurrent() error {
 	for range maxReopens {
 		if err := lock(f.log); err != nil {
@@ -194,9 +187,8 @@ func (f *File) isDue(n int) (bool, error) {
 	return size > 0 && size+int64(n) > f.maxSize, err
 }
 
-// rotate renames the locked log to NAME.1 and makes f.log a new one, not locked
-// yet. On error f.log is the old one, still locked and, unless the error says
-// otherwise, under its old name.
+// rotate renames the locked log to NAME.1 and makes f.log a new one, not locked yet. On error f.log is the old one,
+// still locked and, unless the error says otherwise, under its old name.
 func (f *File) rotate() error {
 	if err := renameLog(f.dir, f.name, f.name+".1"); err != nil {
 		return fmt.Errorf("rotate log: %w", err)
@@ -213,8 +205,8 @@ func (f *File) rotate() error {
 
 func (f *File) path(name string) string { return filepath.Join(f.dir.Name(), name) }
 
-// appendLines adds lines to the locked log, on a line of their own even when a
-// killed writer left the last line torn. What a failed write left is removed.
+// appendLines adds lines to the locked log, on a line of their own even when a killed writer left the last line torn.
+// What a failed write left is removed.
 func appendLines(log *os.File, lines []byte) error {
 	size, err := sizeOf(log)
 	if err != nil {

@@ -26,9 +26,9 @@ func (e *AliasError) Error() string {
 
 // checkAliases looks for what popt, rsync's option parser, reads before the command line: /etc/popt, /etc/popt.d/* and
 // ~/.popt can redefine any option ("rsync alias -a -r" makes -a lose times, owners and links: rsync 3.5.0 with popt
-// 1.19), and neither an option nor the environment turns that off short of a false HOME, which a remote shell needs.
-// A line is let pass when it concerns an option not in argv, or keeps the option and adds only what CheckExtra
-// allows, such as "rsync alias -a -a@-1" from rsync(1).
+// 1.19), and neither an option nor the environment turns that off short of a false HOME, which a remote shell needs. A
+// line is let pass when it concerns an option not in argv, or keeps the option and adds only what CheckExtra allows,
+// such as "rsync alias -a -a@-1" from rsync(1).
 func checkAliases(argv []string, home string) error {
 	files := []string{"/etc/popt"}
 	more, err := filepath.Glob("/etc/popt.d/*")
@@ -48,7 +48,8 @@ func checkAliases(argv []string, home string) error {
 	return nil
 }
 
-// checkAliasFile passes over a file that is not there for this user: rsync, running as the same one, does not see it either.
+// checkAliasFile passes over a file that is not there for this user: rsync, running as the same one, does not see it
+// either.
 func checkAliasFile(file string, used map[string]bool) error {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {

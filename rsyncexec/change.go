@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Change is one entry that rsync changes. Code is as rsync(1) has it under --itemize-changes, such as ">f.st......",
-// or "*deleting". Path is relative to the destination, byte for byte; a directory's ends in a slash.
+// Change is one entry that rsync changes. Code is as rsync(1) has it under --itemize-changes, such as ">f.st......", or
+// "*deleting". Path is relative to the destination, byte for byte; a directory's ends in a slash.
 type Change struct {
 	Code string
 	Path string

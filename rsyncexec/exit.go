@@ -102,8 +102,8 @@ func ExitName(code int) string {
 	}
 }
 
-// ExitError is how a started rsync failed. Code is its exit status, or -1 when Signal killed it.
-// Complaints and Tail are those of Result.
+// ExitError is how a started rsync failed. Code is its exit status, or -1 when Signal killed it. Complaints and Tail
+// are those of Result.
 type ExitError struct {
 	Code       int
 	Signal     syscall.Signal
@@ -137,7 +137,8 @@ func (e *ExitError) reason() string {
 		}
 	}
 	if e.Code == ExitSyntax {
-		// What is wrong with a filter rule it says without a prefix, before there is another side that could say anything.
+		// What is wrong with a filter rule it says without a prefix, before there is another side that could say
+		// anything.
 		for line := range strings.SplitSeq(e.Tail, "\n") {
 			if line = cleanLine(line); line != "" && !isSummary(line) {
 				return line
@@ -161,8 +162,8 @@ func (e *ExitError) shellSaid() string {
 	return said
 }
 
-// isRemark tells of a line that is no reason: a warning of ssh, its advice on the key exchange (OpenSSH 10.1), and where
-// rsync sends the reader.
+// isRemark tells of a line that is no reason: a warning of ssh, its advice on the key exchange (OpenSSH 10.1), and
+// where rsync sends the reader.
 func isRemark(line string) bool {
 	return strings.HasPrefix(line, "Warning: ") || strings.HasPrefix(line, "** ") || strings.HasPrefix(line, "(see the rsync man")
 }

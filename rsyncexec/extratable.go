@@ -207,7 +207,8 @@ func refusedRules() []rule {
 		{long: "copy-as", value: true, refuse: altersOwners}, // in a local copy it takes root from the receiver as well
 		{long: "omit-dir-times", short: 'O', refuse: altersTimes},
 		{long: "omit-link-times", short: 'J', refuse: altersTimes},
-		// Up to protocol 30 times are whole seconds; rsync 3.5.0 then copies them without their fraction and exits with 0.
+		// Up to protocol 30 times are whole seconds; rsync 3.5.0 then copies them without their fraction and exits with
+		// 0.
 		{long: "protocol", value: true, refuse: altersTimes, hint: "rsync agrees with an older one by itself"},
 		{long: "iconv", value: true, refuse: altersNames, hint: changeRestored},
 		// The receiver leaves such a link out but does not delete what stood in its place before.

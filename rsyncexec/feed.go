@@ -8,8 +8,8 @@ import (
 	"os/exec"
 )
 
-// ErrListUnread says that rsync has ended well without having read all of Options.FilesFrom: a wrapper may have taken its
-// stdin away, as a shell does to what it runs in the background. What rsync was to look at it has not looked at.
+// ErrListUnread says that rsync has ended well without having read all of Options.FilesFrom: a wrapper may have taken
+// its stdin away, as a shell does to what it runs in the background. What rsync was to look at it has not looked at.
 var ErrListUnread = errors.New("rsync did not read the list of files on its stdin")
 
 // fed is a list on its way to rsync.

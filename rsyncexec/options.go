@@ -23,12 +23,13 @@ type Options struct {
 	// Paths, if any, are all that is copied: files and directories below a Local Source, clean and relative. Each lands
 	// in Dest under its whole path, and the directories on the way get their metadata too (--relative).
 	Paths []string
-	// FilesFrom, unless nil, is all that is looked at below a Local Source: paths with a NUL after each, given to rsync on
-	// stdin; see ErrListUnread. Each path must begin with "./", for rsync drops others that begin with "#" or ";", and be shorter than 4096 bytes,
-	// for rsync cuts longer ones off (3.5.0). One that ends with "/" is a directory that is listed anew, one level deep:
-	// with Delete, what is gone in it is deleted, and a directory that is new in it is made, empty. With Recursive it is
-	// listed with all below it. A path that is missing is no error, and nothing is deleted for it. The attributes of all
-	// directories on the way are copied, and rules are not asked about them, nor symlinks among them noticed.
+	// FilesFrom, unless nil, is all that is looked at below a Local Source: paths with a NUL after each, given to rsync
+	// on stdin; see ErrListUnread. Each path must begin with "./", for rsync drops others that begin with "#" or ";",
+	// and be shorter than 4096 bytes, for rsync cuts longer ones off (3.5.0). One that ends with "/" is a directory
+	// that is listed anew, one level deep: with Delete, what is gone in it is deleted, and a directory that is new in
+	// it is made, empty. With Recursive it is listed with all below it. A path that is missing is no error, and nothing
+	// is deleted for it. The attributes of all directories on the way are copied, and rules are not asked about them,
+	// nor symlinks among them noticed.
 	FilesFrom []byte
 	Recursive bool
 	// Dest is an absolute directory path, typically "/proc/self/fd/3" with the directory as ExtraFiles[0].
@@ -41,8 +42,9 @@ type Options struct {
 	Xattrs     bool // --xattrs
 	NumericIDs bool // --numeric-ids
 	Atimes     bool // --atimes
-	// UserXattrs leaves the attributes in a local copy at user.*, which are all that an ordinary user may write. Of those
-	// it may not even read rsync makes an error, and leaves out the whole file: btrfs lists trusted.* to everybody.
+	// UserXattrs leaves the attributes in a local copy at user.*, which are all that an ordinary user may write. Of
+	// those it may not even read rsync makes an error, and leaves out the whole file: btrfs lists trusted.* to
+	// everybody.
 	UserXattrs bool
 	// SourceFakeSuper: the local source was written with --fake-super, so owners, modes and devices are read from its
 	// attributes. Privileged says whether a local destination can be given them.
@@ -75,8 +77,8 @@ type Options struct {
 	OneFileSystem  bool // --one-file-system
 
 	// Protect, Filter, Exclude and ExcludeFrom are given to rsync in this order; the first rule that matches decides.
-	// The rules in Protect are given again at the end, as another one may be "!", which clears all before it: an include
-	// after that still comes first.
+	// The rules in Protect are given again at the end, as another one may be "!", which clears all before it: an
+	// include after that still comes first.
 	Protect     []string
 	Filter      []string
 	Exclude     []string
@@ -85,8 +87,8 @@ type Options struct {
 	ProtectFrom string
 	// Bwlimit is a rate as rsync reads it: KiB per second, or with a suffix ("1.5m").
 	Bwlimit string
-	// Rsh is the remote shell with its arguments, as rsync's -e. For a Daemon source it means a daemon started
-	// through that shell.
+	// Rsh is the remote shell with its arguments, as rsync's -e. For a Daemon source it means a daemon started through
+	// that shell.
 	Rsh string
 	// Timeout ends the run when nothing moved for so long; rounded up to whole seconds, 0 is no limit.
 	Timeout time.Duration
@@ -103,12 +105,12 @@ type Options struct {
 	Protocol bool
 	// Changes receives each entry that is changed, or with DryRun would be; nil does not ask for it.
 	Changes func(Change)
-	// Listed receives, in place of Changes, each entry that the destination has not; with a DryRun to one that is missing,
-	// all of the source.
+	// Listed receives, in place of Changes, each entry that the destination has not; with a DryRun to one that is
+	// missing, all of the source.
 	Listed func(Listed)
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
-	// escapes control characters in file names, a remote shell's messages are as they came. nil drops them.
-	// Progress, Changes and Line are never called at the same time, and rsync waits while they run.
+	// escapes control characters in file names, a remote shell's messages are as they came. nil drops them. Progress,
+	// Changes and Line are never called at the same time, and rsync waits while they run.
 	Line func(stream, line string)
 	// KillGrace is how long a cancelled rsync may take to end before it is killed, and how long Run waits for what
 	// rsync started to end after it; 0 means 10 seconds.

@@ -50,8 +50,8 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines cuts a stream at newlines and carriage returns (progress ends in the latter) and hands over lines that are
-// not empty, at most maxLine bytes of each.
+// lines cuts a stream at newlines and carriage returns (progress ends in the latter) and hands over lines that are not
+// empty, at most maxLine bytes of each.
 type lines struct {
 	buf  []byte
 	emit func(string)

@@ -32,8 +32,8 @@ var ErrStillRunning = errors.New("a process started by rsync is still running")
 // Run runs rsync and returns when it and all processes it started have ended.
 //
 // The error is nil when rsync exited 0. Otherwise it matches *ExitError for a child that ran, context.Cause(ctx) when
-// ctx ended the run (then perhaps *ExitError as well), ErrStillRunning, one of the errors of Probe, *AliasError, or those
-// of Options.Argv. Result is filled as far as things went, in every case.
+// ctx ended the run (then perhaps *ExitError as well), ErrStillRunning, one of the errors of Probe, *AliasError, or
+// those of Options.Argv. Result is filled as far as things went, in every case.
 //
 // When ctx is done rsync gets SIGTERM, on which it removes its temporary files, and SIGKILL after KillGrace. When the
 // calling process dies, however it dies, the kernel sends rsync SIGTERM.

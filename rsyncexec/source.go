@@ -36,12 +36,13 @@ func sourceError(s, reason string) error {
 }
 
 // ParseSource reads a source in any of rsync's forms: a local path, [user@]host:path, [user@]host::module[/path],
-// rsync://[user@]host[:port]/module[/path]; an IPv6 host stands in brackets. As in rsync a colon before any slash makes a
-// source remote, so a local a:b is written ./a:b. A local path may hold any byte but NUL.
+// rsync://[user@]host[:port]/module[/path]; an IPv6 host stands in brackets. As in rsync a colon before any slash makes
+// a source remote, so a local a:b is written ./a:b. A local path may hold any byte but NUL.
 //
 // Stricter than rsync, because host and user become arguments of ssh: a user is made of letters, digits, ".-_+", a host
 // of letters, digits, ".-_" (in brackets: an IPv6 address, with or without zone); neither may begin with "-".
-// "host:~name/path" is refused, because whether it is expanded depends on rsync's version; "~/path" is the same as "path".
+// "host:~name/path" is refused, because whether it is expanded depends on rsync's version; "~/path" is the same as
+// "path".
 func ParseSource(s string) (Source, error) {
 	switch {
 	case s == "":
@@ -214,8 +215,8 @@ func (src Source) authority() string {
 	return host
 }
 
-// remotePath keeps a relative path from being read as an option or as a home directory by an old rsync or a shell.
-// An empty path is the home directory: with only a slash added it would be the root.
+// remotePath keeps a relative path from being read as an option or as a home directory by an old rsync or a shell. An
+// empty path is the home directory: with only a slash added it would be the root.
 func remotePath(path string) string {
 	switch {
 	case path == "":

@@ -26,9 +26,9 @@ var (
 	diffRounds = flag.Int("diff.rounds", 200, "rounds of TestDiffRandom")
 )
 
-// TestDiffRandom changes a tree at random, hundreds of times, and after each has the two backups compared
-// by stream and by walk, forwards and backwards, in whole and in part. They must agree, and what they say
-// must account for every difference there is.
+// TestDiffRandom changes a tree at random, hundreds of times, and after each has the two backups compared by stream and
+// by walk, forwards and backwards, in whole and in part. They must agree, and what they say must account for every
+// difference there is.
 func TestDiffRandom(t *testing.T) {
 	t.Parallel()
 	seed := *diffSeed

@@ -28,8 +28,8 @@ func asNobody(t testing.TB, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// A trusted.* attribute has a name for everybody and a value for root. Where nothing else tells, the file is not compared;
-// all the rest is told.
+// A trusted.* attribute has a name for everybody and a value for root. Where nothing else tells, the file is not
+// compared; all the rest is told.
 func TestAttributesThatOnlyRootReads(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)

@@ -33,8 +33,7 @@ func chmod(w *world, entries []entry) error {
 	return pathError("chmod", e.rel, unix.Chmod(w.path(e.rel), mode))
 }
 
-// chown clears set-id bits and capabilities; half of the time they are put back, as a package manager
-// does.
+// chown clears set-id bits and capabilities; half of the time they are put back, as a package manager does.
 func chown(w *world, entries []entry) error {
 	e, err := w.pick(entries)
 	if err != nil {
@@ -79,8 +78,8 @@ func setACL(w *world, entries []entry) error {
 	return pathError("lsetxattr "+name, e.rel, unix.Lsetxattr(w.path(e.rel), name, w.drawACL(), 0))
 }
 
-// drawACL encodes what linux/posix_acl_xattr.h describes: a version, then tag, permissions and id of
-// each entry in the order of tags and ids.
+// drawACL encodes what linux/posix_acl_xattr.h describes: a version, then tag, permissions and id of each entry in the
+// order of tags and ids.
 func (w *world) drawACL() []byte {
 	type ace struct {
 		tag, perm uint16
@@ -102,8 +101,7 @@ func (w *world) drawACL() []byte {
 	return data
 }
 
-// setAttribute sets a user or trusted attribute; the kernel allows user ones on files and directories
-// only.
+// setAttribute sets a user or trusted attribute; the kernel allows user ones on files and directories only.
 func setAttribute(w *world, entries []entry) error {
 	e, err := w.pick(entries)
 	if err != nil {
@@ -158,8 +156,8 @@ func removeAttributes(w *world, entries []entry) error {
 	return nil
 }
 
-// editUnderAttributes changes the content of a file that keeps its set-id bits and capability:
-// the kernel drops the capability at the first write, at the destination too.
+// editUnderAttributes changes the content of a file that keeps its set-id bits and capability: the kernel drops the
+// capability at the first write, at the destination too.
 func editUnderAttributes(w *world, entries []entry) error {
 	e, err := w.pick(entries, hasData)
 	if err != nil {

@@ -118,8 +118,8 @@ func punchHole(w *world, entries []entry) error {
 	return w.setTime(e.rel, w.nextTime(e))
 }
 
-// shift moves content within the file: rsync then finds its old blocks at other places, and in place
-// it may have overwritten them already.
+// shift moves content within the file: rsync then finds its old blocks at other places, and in place it may have
+// overwritten them already.
 func shift(w *world, entries []entry) error {
 	e, err := w.pick(entries, hasData)
 	if err != nil {
@@ -164,7 +164,8 @@ func replaceContent(w *world, entries []entry) error {
 
 // rewrite writes data into the inode that is there; e gives the time to follow.
 func (w *world) rewrite(rel string, data []byte, e entry) error {
-	// Not with O_CREAT: where others may write, fs.protected_regular keeps even root from so opening what is not its own.
+	// Not with O_CREAT: where others may write, fs.protected_regular keeps even root from so opening what is not its
+	// own.
 	f, err := os.OpenFile(w.path(rel), os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return err

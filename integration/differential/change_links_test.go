@@ -4,8 +4,8 @@ package differential
 
 import "os"
 
-// splitLink gives one of several names an inode of its own: rsync -H --inplace is known to write
-// wrong bytes when names that were one file part.
+// splitLink gives one of several names an inode of its own: rsync -H --inplace is known to write wrong bytes when names
+// that were one file part.
 func splitLink(w *world, entries []entry) error {
 	e, err := w.pick(entries, entry.isFile, entry.linked)
 	if err != nil {
@@ -30,8 +30,7 @@ func splitAll(w *world, entries []entry) error {
 	return nil
 }
 
-// split replaces the name by a copy, which keeps everything, or gets other bytes of the same size, or
-// another size.
+// split replaces the name by a copy, which keeps everything, or gets other bytes of the same size, or another size.
 func (w *world) split(e entry) error {
 	temp := "split-" + w.tempName()
 	if err := w.clone(e, temp); err != nil {

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rsync calls the kernel with whole paths, so it cannot read what lies deeper than PATH_MAX (4,096
-// bytes). The backup must then say that it is incomplete and hold everything else, whether the deep
-// part was there from the start or comes later, and be complete again once it is gone.
+// rsync calls the kernel with whole paths, so it cannot read what lies deeper than PATH_MAX (4,096 bytes). The backup
+// must then say that it is incomplete and hold everything else, whether the deep part was there from the start or comes
+// later, and be complete again once it is gone.
 func TestDeeperThanPathMax(t *testing.T) {
 	for _, m := range modes()[:3] {
 		t.Run(m.name, func(t *testing.T) {

@@ -52,9 +52,9 @@ func TestDifferential(t *testing.T) {
 		sum.rounds.Load(), sum.backups.Load(), sum.walked.Load(), sum.asked.Load(), sum.renamed.Load(), sum.interrupted.Load(), sum.reread.Load(), sum.wrongNames.Load(), sum.wrongBytes.Load(), time.Since(began).Round(time.Second))
 }
 
-// regressions are the seeds that ever failed, with the number of rounds it took. The first eight, of
-// which most failed once, are run by TestDifferential in full. What a soak finds is added here, and
-// as a case of its own where it can be told in a few steps: see linkCases.
+// regressions are the seeds that ever failed, with the number of rounds it took. The first eight, of which most failed
+// once, are run by TestDifferential in full. What a soak finds is added here, and as a case of its own where it can be
+// told in a few steps: see linkCases.
 var regressions = []struct {
 	seed   uint64
 	rounds int

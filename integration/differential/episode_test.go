@@ -238,8 +238,8 @@ func (e *episode) recheck() {
 	})
 }
 
-// dice begin anew for each use in each round: how many of them a run needs that is cut short depends
-// on how far it came, and must not change what follows.
+// dice begin anew for each use in each round: how many of them a run needs that is cut short depends on how far it
+// came, and must not change what follows.
 func (d *destination) dice(round int, use string) *rand.Rand {
 	hash := fnv.New64a()
 	fmt.Fprint(hash, round, use)

@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A step is done to the source: "write NAME SIZE BYTE TIME", "link OLD NEW", "split NAME" (cp -p and
-// rename over), "swap A B", "remove NAME", "chmod NAME MODE", "acl NAME", "symlink NAME TARGET", and "mkdir",
-// "fifo", "chardev" or "blockdev" with NAME.
+// A step is done to the source: "write NAME SIZE BYTE TIME", "link OLD NEW", "split NAME" (cp -p and rename over),
+// "swap A B", "remove NAME", "chmod NAME MODE", "acl NAME", "symlink NAME TARGET", and "mkdir", "fifo", "chardev" or
+// "blockdev" with NAME.
 type step string
 
-// linkCases begin with names that are one file, are backed up, and change. rsync -H --inplace is
-// known to write the updates of all names into one inode then, and to exit 0 (rsync issue 537); and
-// any rsync -H lets names stay linked that it finds up to date.
+// linkCases begin with names that are one file, are backed up, and change. rsync -H --inplace is known to write the
+// updates of all names into one inode then, and to exit 0 (rsync issue 537); and any rsync -H lets names stay linked
+// that it finds up to date.
 var linkCases = []struct {
 	name          string
 	before, after []step
@@ -99,8 +99,8 @@ var linkCases = []struct {
 		[]step{"split z", "write z 20000 Z 2", "link z b", "link a c", "write a 20000 X 3"},
 	},
 	{
-		// rsync 3.5.0 with -H and -A asks the new file for the default ACL of the directory it was,
-		// and exits 23 although all is copied.
+		// rsync 3.5.0 with -H and -A asks the new file for the default ACL of the directory it was, and exits 23
+		// although all is copied.
 		"a directory became a second name",
 		[]step{"write a 20000 A 1", "mkdir b"},
 		[]step{"remove b", "link a b"},
@@ -121,8 +121,7 @@ var linkCases = []struct {
 		[]step{"remove b", "symlink b x"},
 	},
 	{
-		// rsync 3.5.0 with -A empties the group's own entry of an ACL that is given to a file with a
-		// set-id bit.
+		// rsync 3.5.0 with -A empties the group's own entry of an ACL that is given to a file with a set-id bit.
 		"a set-id file got an ACL",
 		[]step{"write a 20000 A 1", "chmod a 4755"},
 		[]step{"chmod a 640", "acl a"},

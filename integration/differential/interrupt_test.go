@@ -29,8 +29,8 @@ func (i interruption) String() string {
 	return [...]string{"cancelled", "rsync killed", "child of rsync killed"}[i]
 }
 
-// killer is an rsync that kills itself, or its child, after the time in a file beside it. Only the
-// file is written later: a program that is being written while another thread forks cannot be run.
+// killer is an rsync that kills itself, or its child, after the time in a file beside it. Only the file is written
+// later: a program that is being written while another thread forks cannot be run.
 const killer = `#!/bin/sh
 case "$*" in --version) exec rsync --version ;; esac
 read -r delay victim <"$0.plan"
@@ -56,9 +56,9 @@ func (i interruption) arrange(o *rsbtbackup.BackupOptions, killer string, after 
 	return context.Background(), func() {}, os.WriteFile(killer+".plan", []byte(plan), 0o600)
 }
 
-// tear makes of the unfinished backup what a power cut can make of it: files that have the right size
-// and time but other bytes; and takes away the note that would say they can be trusted. It does
-// nothing when there is no unfinished backup.
+// tear makes of the unfinished backup what a power cut can make of it: files that have the right size and time but
+// other bytes; and takes away the note that would say they can be trusted. It does nothing when there is no unfinished
+// backup.
 func tear(rng *rand.Rand, dest string) error {
 	pending := filepath.Join(dest, "pending")
 	if _, err := os.Lstat(pending); errors.Is(err, os.ErrNotExist) {

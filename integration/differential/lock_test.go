@@ -13,9 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
-// A run that has ended must not keep the lock because another goroutine of the process has just
-// forked: until the child calls exec it holds every descriptor, and closing one of two does not
-// unlock.
+// A run that has ended must not keep the lock because another goroutine of the process has just forked: until the child
+// calls exec it holds every descriptor, and closing one of two does not unlock.
 func TestLockIsFreeWhenBackupReturns(t *testing.T) {
 	mount := loopfs.New(t, "512M")
 	source, dest := filepath.Join(mount, "source"), filepath.Join(mount, "dest")

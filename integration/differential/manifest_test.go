@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A manifest is all that a backup has to keep of a tree: for each name, by its path below the root
-// ("." is the root), one line of metadata and content hash.
+// A manifest is all that a backup has to keep of a tree: for each name, by its path below the root ("." is the root),
+// one line of metadata and content hash.
 type manifest struct {
 	lines map[string]string
 	sum   [sha256.Size]byte // over all lines in order
 }
 
-// readManifest looks at every name below root. Not compared are the things no copy can keep: inode
-// numbers, link counts and sizes of directories, access and change times, inode flags.
+// readManifest looks at every name below root. Not compared are the things no copy can keep: inode numbers, link counts
+// and sizes of directories, access and change times, inode flags.
 func readManifest(root string) (manifest, error) {
 	r := reader{root: root, first: map[uint64]string{}, lines: map[string]string{}, buf: make([]byte, 128<<10)}
 	if err := r.read("."); err != nil {
@@ -213,8 +213,8 @@ func orAbsent(line string) string {
 	return line
 }
 
-// wrongBytes counts the bytes in which regular files of the two trees differ, for the given paths. A
-// name that is a file in one tree only counts with its whole size.
+// wrongBytes counts the bytes in which regular files of the two trees differ, for the given paths. A name that is a
+// file in one tree only counts with its whole size.
 func wrongBytes(wantRoot, gotRoot string, paths []string) int64 {
 	var wrong int64
 	for _, path := range paths {

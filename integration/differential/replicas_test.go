@@ -24,9 +24,9 @@ const (
 	pairsOfAWorld = 3
 )
 
-// TestCopiesOfRandomWorlds copies backups of trees that change at random. Each copy is its backup, by walking both and by
-// what the kernel sends of both; so is what btrfs-progs makes of the copy, and what we make of what btrfs-progs has made of
-// the backup. DIFFERENTIAL_COPIES=N in the environment makes N pairs, from seeds never used before;
+// TestCopiesOfRandomWorlds copies backups of trees that change at random. Each copy is its backup, by walking both and
+// by what the kernel sends of both; so is what btrfs-progs makes of the copy, and what we make of what btrfs-progs has
+// made of the backup. DIFFERENTIAL_COPIES=N in the environment makes N pairs, from seeds never used before;
 // DIFFERENTIAL_SEED=S begins with that one.
 func TestCopiesOfRandomWorlds(t *testing.T) {
 	pairs, first := uint64(normalPairs), uint64(1)
@@ -159,8 +159,8 @@ var (
 	setID   = regexp.MustCompile(`^mode=10[0-7]`)
 )
 
-// asProgs leaves out what btrfs-progs 6.2 does not keep: the time of the root, which has that of the last name made in it,
-// and set-id bits after a chown that the stream has for another reason.
+// asProgs leaves out what btrfs-progs 6.2 does not keep: the time of the root, which has that of the last name made in
+// it, and set-id bits after a chown that the stream has for another reason.
 func asProgs(m manifest) manifest {
 	lines := make(map[string]string, len(m.lines))
 	for path, line := range m.lines {

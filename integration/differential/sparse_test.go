@@ -20,8 +20,7 @@ const (
 	sparseLen = 96 * mib
 )
 
-// sparseCases: a file of holes must take no more room in the backup than at the source, whenever the
-// holes came.
+// sparseCases: a file of holes must take no more room in the backup than at the source, whenever the holes came.
 var sparseCases = []struct {
 	name          string
 	before, after func(t *testing.T, source string)
@@ -57,8 +56,8 @@ func TestHolesTakeNoSpace(t *testing.T) {
 	}
 }
 
-// A block of 4 KiB that changes in a file of 1 GiB adds less than 100 KB, be the file full or sparse.
-// The full one is smaller in a normal run: nothing in it depends on the size but the time.
+// A block of 4 KiB that changes in a file of 1 GiB adds less than 100 KB, be the file full or sparse. The full one is
+// smaller in a normal run: nothing in it depends on the size but the time.
 func TestSmallChangeInBigFile(t *testing.T) {
 	full := int64(256)
 	if fromEnv(t, "SOAK_ROUNDS") > 0 {
@@ -172,8 +171,8 @@ func allocated(t *testing.T, path string) int64 {
 	return st.Blocks * 512
 }
 
-// exclusive returns the bytes of file data that only this backup refers to. The subvolume it was a
-// snapshot of refers to them too, until the kernel has taken it apart.
+// exclusive returns the bytes of file data that only this backup refers to. The subvolume it was a snapshot of refers
+// to them too, until the kernel has taken it apart.
 func exclusive(t *testing.T, path string) int64 {
 	t.Helper()
 	for _, args := range [][]string{{"filesystem", "sync", path}, {"subvolume", "sync", filepath.Dir(path)}, {"filesystem", "sync", path}} {

@@ -40,8 +40,8 @@ func (s *streamed) write(offset uint64, data []byte) {
 	}
 }
 
-// readStream sends a whole subvolume and writes down what the kernel says of each path. The order of the commands, which
-// goes by inode numbers, is of no matter.
+// readStream sends a whole subvolume and writes down what the kernel says of each path. The order of the commands,
+// which goes by inode numbers, is of no matter.
 func readStream(t *testing.T, path string) manifest {
 	t.Helper()
 	root := openDir(t, path)

@@ -18,8 +18,8 @@ import (
 const (
 	fewEntries  = 60
 	manyEntries = 160
-	// maxRel bounds paths below the source: source and backup must be reachable by a plain path. What
-	// lies deeper is in deep_test.go.
+	// maxRel bounds paths below the source: source and backup must be reachable by a plain path. What lies deeper is in
+	// deep_test.go.
 	maxRel  = 3000
 	maxSize = 200 << 10
 )
@@ -157,8 +157,8 @@ func (w *world) entries() ([]entry, error) {
 	return list, walk(".")
 }
 
-// settle gives a drawn time to all that was touched since the world was born: what kernel and clock
-// put there would be another one in every run.
+// settle gives a drawn time to all that was touched since the world was born: what kernel and clock put there would be
+// another one in every run.
 func (w *world) settle() error {
 	entries, err := w.entries()
 	if err != nil {
@@ -221,8 +221,8 @@ func (w *world) freeIn(dir string) (string, error) {
 	return "", errNothingFits
 }
 
-// oddNames have tripped some program: rsync's options, filters, escapes and temporary names, the
-// names this program uses itself, bytes that are no UTF-8.
+// oddNames have tripped some program: rsync's options, filters, escapes and temporary names, the names this program
+// uses itself, bytes that are no UTF-8.
 func oddNames() []string {
 	return []string{
 		"cur", "pending", ".log", ".rsbtbackup-", "2026-11-23-09:00", "-n", "--exclude=x", "a:b", " ", "  x ", "*", "[a]", "?", `\`,
@@ -250,8 +250,8 @@ func (w *world) name() string {
 	return fmt.Sprintf("n%d", w.names)
 }
 
-// drawTime draws a time that no entry had before. Copies tell a changed file by size and time, so
-// two contents of one size must never share a time.
+// drawTime draws a time that no entry had before. Copies tell a changed file by size and time, so two contents of one
+// size must never share a time.
 func (w *world) drawTime() unix.Timespec {
 	var sec int64
 	switch w.rng.IntN(12) {

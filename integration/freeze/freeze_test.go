@@ -107,8 +107,8 @@ func snapshots(t testing.TB, home string) []string {
 	return names
 }
 
-// TestSnapshotIsTheSource: with the option, without it and with it again nothing is copied anew, and the walk goes on from
-// what it knows; of the whole subvolume and of a directory in it.
+// TestSnapshotIsTheSource: with the option, without it and with it again nothing is copied anew, and the walk goes on
+// from what it knows; of the whole subvolume and of a directory in it.
 func TestSnapshotIsTheSource(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "1G")
@@ -167,8 +167,8 @@ func TestOneInstant(t *testing.T) {
 	w.same(w.backup())
 }
 
-// TestChangedBetween: what changes after the snapshot and before the walk, within one tick of the clock of the filesystem
-// too, is found by the next run.
+// TestChangedBetween: what changes after the snapshot and before the walk, within one tick of the clock of the
+// filesystem too, is found by the next run.
 func TestChangedBetween(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, loopfs.New(t, "1G"), "src", ".")
@@ -239,8 +239,8 @@ func TestNested(t *testing.T) {
 	})
 }
 
-// TestTheCheckOfALiveSource: a full run of the live source, which checks the scan, takes nothing that was made for a snapshot
-// for a change that btrfs had not told of.
+// TestTheCheckOfALiveSource: a full run of the live source, which checks the scan, takes nothing that was made for a
+// snapshot for a change that btrfs had not told of.
 func TestTheCheckOfALiveSource(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, loopfs.New(t, "1G"), "src", ".")
@@ -433,8 +433,8 @@ func TestOwnerTakesSnapshots(t *testing.T) {
 	}
 }
 
-// TestChangedWhileTheSnapshotIsMade: btrfs numbers changes by transactions. One that the snapshot was put together in, after
-// its instant, may hold changes of the source as well.
+// TestChangedWhileTheSnapshotIsMade: btrfs numbers changes by transactions. One that the snapshot was put together in,
+// after its instant, may hold changes of the source as well.
 func TestChangedWhileTheSnapshotIsMade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, loopfs.New(t, "1G"), "src", ".")

@@ -281,8 +281,8 @@ func (w *night) told(job string, f fate, figures map[string]string) {
 }
 
 // 50 jobs over three sshds: every healthy job has its backup, every other one its reason, and no failure is another
-// job's: in the table, on stderr, in the figures for Prometheus and in the pings. The same after a run that was killed in
-// the middle.
+// job's: in the table, on stderr, in the figures for Prometheus and in the pings. The same after a run that was killed
+// in the middle.
 func TestNightOfFailures(t *testing.T) {
 	const seed = 20261128
 	w := newNight(t, 50, seed)
@@ -359,8 +359,8 @@ func (w *night) status() {
 	}
 }
 
-// Two runs at once: each DEST is written to by one of them at a time, and what the other finds locked it says. The figures
-// are those of both.
+// Two runs at once: each DEST is written to by one of them at a time, and what the other finds locked it says. The
+// figures are those of both.
 func TestTwoRunsAtOnce(t *testing.T) {
 	w := newNight(t, 14, 1)
 	runs := make(chan testbin.Result, 2)

@@ -128,7 +128,8 @@ func dataOf(t testing.TB, path string) string {
 	return text
 }
 
-// From a remote source, whose holes nobody tells of, what fills the disk are zeros; they are had back and the run goes on.
+// From a remote source, whose holes nobody tells of, what fills the disk are zeros; they are had back and the run goes
+// on.
 func TestHolesOfARemoteSource(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartSSH(t)

@@ -116,7 +116,8 @@ func TestLinksThatChange(t *testing.T) {
 		change()
 		backup(t, 0, src, dest)
 		if i == 9 {
-			// rsync goes by size and time; what is to be seen is that the link, and the mode, are not those of the others.
+			// rsync goes by size and time; what is to be seen is that the link, and the mode, are not those of the
+			// others.
 			fi, err := os.Stat(filepath.Join(testdest.CurrentPath(t, dest), "sub", "c"))
 			testdest.Must(t, err)
 			if fi.Mode().Perm() != 0o640 {

@@ -16,7 +16,8 @@ import (
 // nobody runs the command as an ordinary user.
 var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"}
 
-// Of a source that cannot be read entirely what is gone elsewhere is deleted; what could not be read is kept, and named.
+// Of a source that cannot be read entirely what is gone elsewhere is deleted; what could not be read is kept, and
+// named.
 func TestDeletionsBesideWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	src, disk := newSource(t), loopfs.New(t, "256M")

@@ -40,8 +40,8 @@ func backupsIn(t testing.TB, dest string) []string {
 	return all
 }
 
-// TestAClockAheadDeletesNothing has one run, or several, at a time that is years
-// away. When the clock is right again, all goes on as before.
+// TestAClockAheadDeletesNothing has one run, or several, at a time that is years away. When the clock is right again,
+// all goes on as before.
 func TestAClockAheadDeletesNothing(t *testing.T) {
 	t.Parallel()
 	dest, src := testdest.New(t, "512M"), t.TempDir()
@@ -82,8 +82,7 @@ func TestAClockAheadDeletesNothing(t *testing.T) {
 	}
 }
 
-// TestBackupPruneStops tells of the command, whose backup is there all the same,
-// with the way to go on.
+// TestBackupPruneStops tells of the command, whose backup is there all the same, with the way to go on.
 func TestBackupPruneStops(t *testing.T) {
 	t.Parallel()
 	dest, src := testdest.New(t, "512M"), t.TempDir()

@@ -13,8 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// A pin is durable at once, a deletion is not. A power cut after both must not
-// bring back the deleted backup without the record that says it is incomplete.
+// A pin is durable at once, a deletion is not. A power cut after both must not bring back the deleted backup without
+// the record that says it is incomplete.
 func TestAPowerCutAfterDeleteAndPin(t *testing.T) {
 	t.Parallel()
 	image := loopfs.NewNested(t, "512M")

@@ -47,8 +47,8 @@ func wantRefused(t testing.TB, r testbin.Result, code int, text string) {
 	}
 }
 
-// madeUp puts read-only backups with the given names into dest, as other
-// programs leave them: without records. They hold a few files.
+// madeUp puts read-only backups with the given names into dest, as other programs leave them: without records. They
+// hold a few files.
 func madeUp(t testing.TB, dest string, names ...string) {
 	t.Helper()
 	work := filepath.Join(filepath.Dir(dest), "work")

@@ -34,8 +34,7 @@ func newKilled(t testing.TB) *killed {
 	return k
 }
 
-// refill makes eight more backups, one of them with subvolumes inside, most
-// with records, and one pinned.
+// refill makes eight more backups, one of them with subvolumes inside, most with records, and one pinned.
 func (k *killed) refill(t testing.TB) {
 	t.Helper()
 	var made []string
@@ -110,9 +109,8 @@ func readFile(t testing.TB, name string) string {
 	return string(data)
 }
 
-// traced runs a prune that is killed before the nth system call of one kind
-// of one of its threads, each of which strace counts alone: the records go in
-// another thread than the backups.
+// traced runs a prune that is killed before the nth system call of one kind of one of its threads, each of which strace
+// counts alone: the records go in another thread than the backups.
 func (k *killed) traced(t testing.TB, call string, nth int) (met bool) {
 	t.Helper()
 	args := append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t)}, k.args()...)
@@ -156,8 +154,8 @@ func TestAPruneKilledAtEveryStep(t *testing.T) {
 	}
 }
 
-// The points are system calls of whatever kind, of each of which strace counts
-// alone, spread over how many there are of one: so a busy machine moves none.
+// The points are system calls of whatever kind, of each of which strace counts alone, spread over how many there are of
+// one: so a busy machine moves none.
 func TestAPruneKilledAllAlong(t *testing.T) {
 	t.Parallel()
 	k := newKilled(t)
@@ -191,8 +189,7 @@ func TestAPruneKilledAllAlong(t *testing.T) {
 	}
 }
 
-// What is stopped when cur has moved, and before anything is deleted, has
-// changed nothing.
+// What is stopped when cur has moved, and before anything is deleted, has changed nothing.
 func TestADeleteThatIsStoppedMovesCurBack(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")

@@ -24,9 +24,8 @@ func bind(t testing.TB, from, to string) (unmount func()) {
 	return unmount
 }
 
-// A backup that a mount shows under a second name was taken for two: the one
-// that was to go by the second name went by its subvolume id, and with it the
-// last backup there was.
+// A backup that a mount shows under a second name was taken for two: the one that was to go by the second name went by
+// its subvolume id, and with it the last backup there was.
 func TestABackupMountedUnderAnotherName(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
@@ -52,8 +51,8 @@ func TestABackupMountedUnderAnotherName(t *testing.T) {
 	}
 }
 
-// Another filesystem on the name of a backup is none, though its subvolume id
-// may be the highest and make the newest one look expendable.
+// Another filesystem on the name of a backup is none, though its subvolume id may be the highest and make the newest
+// one look expendable.
 func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
@@ -76,8 +75,8 @@ func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
 	testbin.Must(t, "backup", src, dest, "--force")
 }
 
-// A mount hides the backup below it for a while. Whatever is done meanwhile, it
-// is there again afterwards, and so is what is on record.
+// A mount hides the backup below it for a while. Whatever is done meanwhile, it is there again afterwards, and so is
+// what is on record.
 func TestAMountHidesABackup(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
@@ -99,8 +98,8 @@ func TestAMountHidesABackup(t *testing.T) {
 	}
 }
 
-// What a hidden backup shares with the others cannot be measured, so nothing is
-// said of sizes, nor deleted for the sake of them.
+// What a hidden backup shares with the others cannot be measured, so nothing is said of sizes, nor deleted for the sake
+// of them.
 func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")

@@ -51,8 +51,7 @@ func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
 	}
 }
 
-// What the kernel refuses to delete even for root stays whole, and stops
-// neither the other deletions nor later runs.
+// What the kernel refuses to delete even for root stays whole, and stops neither the other deletions nor later runs.
 func TestABackupInUseStaysWhole(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
@@ -103,8 +102,7 @@ func setReadOnly(t testing.TB, path string) {
 	testdest.Must(t, btrfs.SetReadOnly(f, true))
 }
 
-// What is mounted in a backup is not part of it: root's deletion detaches it,
-// and an ordinary user's stops there.
+// What is mounted in a backup is not part of it: root's deletion detaches it, and an ordinary user's stops there.
 func TestAMountInsideABackupKeepsItsFiles(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")

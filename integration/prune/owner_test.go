@@ -31,8 +31,8 @@ func mustAsOwner(t testing.TB, args ...string) testbin.Result {
 	return r
 }
 
-// ownersDest is a directory of an ordinary user on a plain mount, and a source
-// with directories whose modes keep out even their owner.
+// ownersDest is a directory of an ordinary user on a plain mount, and a source with directories whose modes keep out
+// even their owner.
 func ownersDest(t testing.TB, mountOpts ...string) (src, dest string) {
 	t.Helper()
 	mnt := loopfs.NewFS(t, "512M", "btrfs", mountOpts...)
@@ -61,8 +61,8 @@ func chown(t testing.TB, dir string) {
 	}
 }
 
-// threeBackups makes them as the owner. rsync keeps the content of a directory
-// that it cannot read any more, and gives it the new mode.
+// threeBackups makes them as the owner. rsync keeps the content of a directory that it cannot read any more, and gives
+// it the new mode.
 func threeBackups(t testing.TB, src, dest string) []string {
 	t.Helper()
 	mustAsOwner(t, "backup", src, dest)
@@ -148,8 +148,7 @@ func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
 	}
 }
 
-// While a backup is emptied others may pin. Without the lock that shuts them out
-// again nothing more is deleted.
+// While a backup is emptied others may pin. Without the lock that shuts them out again nothing more is deleted.
 func TestAnOwnersDeletionStopsWithoutTheLock(t *testing.T) {
 	t.Parallel()
 	src, dest := ownersDest(t)
@@ -162,8 +161,8 @@ func TestAnOwnersDeletionStopsWithoutTheLock(t *testing.T) {
 	wantTidy(t, dest)
 }
 
-// Killed before each system call of two kinds, the first, then the second and so
-// on, until it is done: however slow the machine is, each run gets further.
+// Killed before each system call of two kinds, the first, then the second and so on, until it is done: however slow the
+// machine is, each run gets further.
 func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	t.Parallel()
 	src, dest := ownersDest(t)
@@ -196,9 +195,8 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	wantTidy(t, dest)
 }
 
-// Whoever owns DEST may take the name off a backup there, but not empty that of
-// somebody else: so it keeps its name, or a later run of root would take it for
-// one that is on its way out.
+// Whoever owns DEST may take the name off a backup there, but not empty that of somebody else: so it keeps its name, or
+// a later run of root would take it for one that is on its way out.
 func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
 	t.Parallel()
 	for _, options := range [][]string{nil, {"user_subvol_rm_allowed"}} {

@@ -66,9 +66,8 @@ func TestPinDuringABackup(t *testing.T) {
 	}
 }
 
-// The pin is set when prune has decided and is about to delete: in a record
-// that was not there when prune read them, in a new file of that name, or
-// into the old one, as an editor would.
+// The pin is set when prune has decided and is about to delete: in a record that was not there when prune read them, in
+// a new file of that name, or into the old one, as an editor would.
 func TestPinBetweenPlanAndDelete(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"new record", "renamed over", "written into"} {
@@ -109,8 +108,8 @@ func TestPinBetweenPlanAndDelete(t *testing.T) {
 	}
 }
 
-// waitsForRecords tells whether a process has the records open and keeps them
-// open, as one does that asks for their lock time and again.
+// waitsForRecords tells whether a process has the records open and keeps them open, as one does that asks for their
+// lock time and again.
 func waitsForRecords(t testing.TB, pid int, dest string) bool {
 	t.Helper()
 	has := func() bool {
@@ -167,8 +166,8 @@ func TestWaitingForTheRecordsEnds(t *testing.T) {
 	}
 }
 
-// A backup does not lose its transfer to one that keeps the records, not even
-// where it was told not to wait for another run, and can be stopped meanwhile.
+// A backup does not lose its transfer to one that keeps the records, not even where it was told not to wait for another
+// run, and can be stopped meanwhile.
 func TestABackupWaitsForTheRecords(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
@@ -203,8 +202,8 @@ func TestABackupWaitsForTheRecords(t *testing.T) {
 	}
 }
 
-// heldBackup starts a backup into dest whose rsync does nothing before release
-// is called, and returns when that is under way.
+// heldBackup starts a backup into dest whose rsync does nothing before release is called, and returns when that is
+// under way.
 func heldBackup(t testing.TB, dest string, args ...string) (backup *exec.Cmd, release func()) {
 	t.Helper()
 	dir := t.TempDir()

@@ -55,8 +55,8 @@ func TestRulesOnDisk(t *testing.T) {
 	}
 }
 
-// A name is in the time zone of the run that made it: that of cron, or of
-// another machine. What has just been made is not 13 hours old elsewhere.
+// A name is in the time zone of the run that made it: that of cron, or of another machine. What has just been made is
+// not 13 hours old elsewhere.
 func TestAgesDoNotDependOnTheTimeZone(t *testing.T) {
 	t.Parallel()
 	dest, src := testdest.New(t, "256M"), t.TempDir()
@@ -185,8 +185,7 @@ func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
 	}
 }
 
-// latest of latest of latest: without force that ends at once, whatever the
-// backups are.
+// latest of latest of latest: without force that ends at once, whatever the backups are.
 func TestTheNewestBackupNeedsForce(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")

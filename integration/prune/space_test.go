@@ -21,8 +21,7 @@ import (
 
 const megabyte = 1 << 20
 
-// fat makes n backups; each has size bytes of its own, shared with the next
-// one when shared is set.
+// fat makes n backups; each has size bytes of its own, shared with the next one when shared is set.
 func fat(t testing.TB, dest string, n, size int) []string {
 	t.Helper()
 	work := filepath.Join(filepath.Dir(dest), "work")
@@ -78,8 +77,7 @@ func TestMinFreeDeletesNoMoreThanItTakes(t *testing.T) {
 	wantCur(t, dest, made[9])
 }
 
-// What fills the disk may be no backup: the history is not spent on that. What
-// the rules delete goes all the same.
+// What fills the disk may be no backup: the history is not spent on that. What the rules delete goes all the same.
 func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "768M")
@@ -116,8 +114,8 @@ func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
 	wantNames(t, dest, made[1:]...)
 }
 
-// The space of a backup in which a file is open comes back when it is closed.
-// More is not deleted in the place of that, neither now nor by the next run.
+// The space of a backup in which a file is open comes back when it is closed. More is not deleted in the place of that,
+// neither now nor by the next run.
 func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")
@@ -188,8 +186,8 @@ func TestWaitReturnsWhenTheSpaceIsBack(t *testing.T) {
 	t.Logf("space back after %v", took)
 }
 
-// A second verb right after the first must not hang: starting a commit while
-// another is written took up to 30 s for each.
+// A second verb right after the first must not hang: starting a commit while another is written took up to 30 s for
+// each.
 func TestDeletionsInARowDoNotWait(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")
@@ -238,8 +236,7 @@ func TestDryRunTellsWhatBecomesFree(t *testing.T) {
 	}
 }
 
-// What an older backup shared with one that goes anyway comes free as soon as
-// both go.
+// What an older backup shared with one that goes anyway comes free as soon as both go.
 func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")
@@ -262,8 +259,7 @@ func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
 	wantNames(t, dest, days[2])
 }
 
-// Somebody changed a backup that is kept, when there were newer ones already:
-// that does not make theirs older than it.
+// Somebody changed a backup that is kept, when there were newer ones already: that does not make theirs older than it.
 func TestAChangeInAnOldBackupHidesNothing(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")
@@ -296,8 +292,7 @@ func TestAChangeInAnOldBackupHidesNothing(t *testing.T) {
 	wantNames(t, dest, made[0], made[2], made[3])
 }
 
-// wantReach: what is in reach is what can be freed, to the byte, although it is
-// measured in another way.
+// wantReach: what is in reach is what can be freed, to the byte, although it is measured in another way.
 func wantReach(t testing.TB, dest string, frees uint64) {
 	t.Helper()
 	goal := free(t, dest) + frees

@@ -16,8 +16,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
-// TestPipelines are those of the README, with what Debian has for them: a backup goes through another program, and comes
-// back as it was.
+// TestPipelines are those of the README, with what Debian has for them: a backup goes through another program, and
+// comes back as it was.
 func TestPipelines(t *testing.T) {
 	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 2)

@@ -38,9 +38,8 @@ func TestRsyncDoesWhatReflinkCanNot(t *testing.T) {
 	}
 }
 
-// Before Linux 5.19 files share no blocks across two mounts of one filesystem.
-// strace lets the kernel say so at the question that is asked first, which the
-// first thread asks; the copy is rsync's from then on, and so are the counts.
+// Before Linux 5.19 files share no blocks across two mounts of one filesystem. strace lets the kernel say so at the
+// question that is asked first, which the first thread asks; the copy is rsync's from then on, and so are the counts.
 func TestMountsThatShareNoBlocksAreLeftToRsync(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -46,8 +46,7 @@ func (p place) restore(t testing.TB, args ...string) testbin.Result {
 	return testbin.Must(t, append([]string{"restore", p.dest, "latest"}, args...)...)
 }
 
-// refuse runs the command on the newest backup; it must end with that code
-// and one line that says want.
+// refuse runs the command on the newest backup; it must end with that code and one line that says want.
 func (p place) refuse(t testing.TB, exit int, want string, args ...string) {
 	t.Helper()
 	r := testbin.Run(t, append([]string{"restore", p.dest, "latest"}, args...)...)

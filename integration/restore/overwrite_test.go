@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What an overwrite mode says of a file holds for every file: of every kind,
-// hard-linked, and to the nanosecond. SEEDS=a:b tries others than the usual ones.
+// What an overwrite mode says of a file holds for every file: of every kind, hard-linked, and to the nanosecond.
+// SEEDS=a:b tries others than the usual ones.
 func TestOverwriteModesKeepTheirPromise(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -85,8 +85,8 @@ func (p place) tryMode(t *testing.T, r *rand.Rand, seed uint64, want promise) {
 	}
 }
 
-// rsync's --ignore-existing waits for ever for the names of a hard link that it
-// does not reach; and it gives what it leaves alone the time of the directory.
+// rsync's --ignore-existing waits for ever for the names of a hard link that it does not reach; and it gives what it
+// leaves alone the time of the directory.
 func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -130,8 +130,8 @@ func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
 	}
 }
 
-// rsync's --update, with times compared to the nanosecond, takes a file for newer
-// from two seconds on only, and no symlink, fifo or second name of a file at all.
+// rsync's --update, with times compared to the nanosecond, takes a file for newer from two seconds on only, and no
+// symlink, fifo or second name of a file at all.
 func TestIfNewerLeavesWhatIsNewerByANanosecond(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -182,8 +182,7 @@ func withoutTop(digest string) string {
 	return rest
 }
 
-// To part two names must not touch what the backup does not have, or is told to
-// leave alone.
+// To part two names must not touch what the backup does not have, or is told to leave alone.
 func TestNamesOfOneFileAreParted(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -256,8 +255,8 @@ func TestADeviceGetsItsKind(t *testing.T) {
 	}
 }
 
-// A directory that may not be emptied is named, and the rest restored; rsync
-// 3.5.0 gives up there if the file is a hard link.
+// A directory that may not be emptied is named, and the rest restored; rsync 3.5.0 gives up there if the file is a hard
+// link.
 func TestADirectoryInTheWayOfAHardLink(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -285,8 +284,7 @@ func TestADirectoryInTheWayOfAHardLink(t *testing.T) {
 	testdest.WantSame(t, backup, target)
 }
 
-// An ordinary user's files are parted and protected as well, as far as they are
-// theirs.
+// An ordinary user's files are parted and protected as well, as far as they are theirs.
 func TestAnOrdinaryUserIsPromisedTheSame(t *testing.T) {
 	t.Parallel()
 	p := place{mount: newPlace(t).mount}

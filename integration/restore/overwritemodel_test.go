@@ -174,9 +174,8 @@ func readWorld(t *testing.T, dir string) world {
 	return w
 }
 
-// promise says what --overwrite promises of each path: pure. barred are
-// the paths that stay and are in the way: a directory with files where the backup
-// has none, or something else where it has one.
+// promise says what --overwrite promises of each path: pure. barred are the paths that stay and are in the way: a
+// directory with files where the backup has none, or something else where it has one.
 type promise struct {
 	mode         string
 	deletes      bool
@@ -304,8 +303,8 @@ func (p *promise) check(got world) (wrong []string) {
 	return wrong
 }
 
-// unchanged are the contents that a file may have which is taken for unchanged by
-// its size and time: so are those that are linked to it.
+// unchanged are the contents that a file may have which is taken for unchanged by its size and time: so are those that
+// are linked to it.
 func (p *promise) unchanged(path string) (data []string) {
 	for _, other := range slices.Sorted(maps.Keys(p.contentStays)) {
 		if p.fromBackup[path] && p.backup[other] == p.backup[path] {

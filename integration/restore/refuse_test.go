@@ -87,8 +87,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// A symlink planted in the target, where the backup has a directory or a file,
-// is replaced in every mode but never, if it is older, and never followed.
+// A symlink planted in the target, where the backup has a directory or a file, is replaced in every mode but never, if
+// it is older, and never followed.
 func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -183,8 +183,7 @@ func TestAFullTargetExits14(t *testing.T) {
 	testdest.WantSame(t, src, backup)
 }
 
-// A block of a file is damaged below the filesystem. The file is named, all
-// else is restored.
+// A block of a file is damaged below the filesystem. The file is named, all else is restored.
 func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 	t.Parallel()
 	image := loopfs.NewImage(t, "1G", "btrfs")
@@ -320,8 +319,7 @@ func names(dir string) []string {
 	return names
 }
 
-// What an incomplete backup, or one with rules, does not have may well be in
-// its source.
+// What an incomplete backup, or one with rules, does not have may well be in its source.
 func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -418,8 +416,8 @@ func TestDeleteStaysOnItsFilesystem(t *testing.T) {
 	}
 }
 
-// A sticky directory makes rsync run twice. What the first run could not write
-// has the size and time that the second one looks at.
+// A sticky directory makes rsync run twice. What the first run could not write has the size and time that the second
+// one looks at.
 func TestASecondRunHidesNoFailure(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

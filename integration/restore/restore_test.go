@@ -222,8 +222,7 @@ func TestInPlace(t *testing.T) {
 	p.refuse(t, 2, "not recorded", "--in-place", "--overwrite=always")
 }
 
-// A backup of a directory that DEST lies in leaves DEST out, and so does
-// putting it back.
+// A backup of a directory that DEST lies in leaves DEST out, and so does putting it back.
 func TestADestInsideTheTargetIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -238,8 +237,7 @@ func TestADestInsideTheTargetIsLeftAlone(t *testing.T) {
 	}
 }
 
-// "link/.." is the parent of what link leads to, as for the shell and the
-// kernel, whether the target is there or not.
+// "link/.." is the parent of what link leads to, as for the shell and the kernel, whether the target is there or not.
 func TestDotDotLeadsOutOfTheDirectoryALinkLeadsTo(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -315,8 +313,7 @@ func TestOwnersDoNotDependOnTheGroupOfTheCaller(t *testing.T) {
 	}
 }
 
-// rsync 3.5.0 asks for the default ACL of what was a directory, and says that it
-// failed, though nothing did.
+// rsync 3.5.0 asks for the default ACL of what was a directory, and says that it failed, though nothing did.
 func TestAHardLinkedFileForADirectoryIsNoFailure(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

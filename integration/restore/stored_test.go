@@ -26,8 +26,8 @@ func asNobody(t *testing.T, args ...string) {
 	}
 }
 
-// An ordinary user keeps with --fake-super what only root can restore. Whoever
-// restores gets what the source had, as far as they may.
+// An ordinary user keeps with --fake-super what only root can restore. Whoever restores gets what the source had, as
+// far as they may.
 func TestABackupMadeWithFakeSuperComesBackAsItsSource(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)

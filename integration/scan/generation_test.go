@@ -276,7 +276,8 @@ func TestTheCatalogIsHandedOn(t *testing.T) {
 	}
 	s := p.backup()
 	want(t, s, rsbtbackup.ScanWalk, "")
-	// The walk compared everything with what was handed on. What changed right before the last one alone is listed again.
+	// The walk compared everything with what was handed on. What changed right before the last one alone is listed
+	// again.
 	if s.Listed != 2 {
 		t.Errorf("%+v", s)
 	}

@@ -1,7 +1,7 @@
 //go:build integration
 
-// Package scan has tests of how a backup finds out what has changed: each compares a backup made by a walk of the source
-// with one that rsync made by comparing everything.
+// Package scan has tests of how a backup finds out what has changed: each compares a backup made by a walk of the
+// source with one that rsync made by comparing everything.
 package scan
 
 import (
@@ -432,7 +432,8 @@ func TestAnOrdinaryUser(t *testing.T) {
 		made++
 		list := testdest.Backups(t, dest)
 		scan := list[len(list)-1].Record.Scan
-		// Nothing is known before the first run, nor after one that could not read everything, which rsync was then asked about.
+		// Nothing is known before the first run, nor after one that could not read everything, which rsync was then
+		// asked about.
 		if walks := made > 1 && exit == 0 && list[len(list)-2].Status == rsbtbackup.Complete; scan == nil || (scan.Mode == rsbtbackup.ScanWalk) != walks || scan.Missed != 0 {
 			t.Errorf("run %d: %+v, want a walk: %v", made, scan, walks)
 		}

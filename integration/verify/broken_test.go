@@ -247,8 +247,8 @@ func TestADamagedLogBlocksNoReading(t *testing.T) {
 	testdest.Tool(t, "ls", filepath.Join(s.dest, first), filepath.Join(s.dest, second))
 }
 
-// An ordinary user whom root has given a DEST with a backup that only root may enter has the others, and makes none that
-// would go on from an older one.
+// An ordinary user whom root has given a DEST with a backup that only root may enter has the others, and makes none
+// that would go on from an older one.
 func TestABackupThatIsNotForTheCaller(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -295,8 +295,8 @@ func TestABackupThatIsNotForTheCaller(t *testing.T) {
 	}
 }
 
-// In a backup of an ordinary user root has set an attribute that only root may read: that user goes on with backups, and
-// restores.
+// In a backup of an ordinary user root has set an attribute that only root may read: that user goes on with backups,
+// and restores.
 func TestABackupWithAttributesOfRoot(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

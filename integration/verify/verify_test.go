@@ -158,10 +158,9 @@ func TestWhoSharesTheDamageAndWhatIsIntact(t *testing.T) {
 	}
 }
 
-// A backup that is damaged stays so, and one made on it by sizes and times
-// shares that. Known damage is not passed on: the next backup has what cannot
-// be read copied anew. A damaged block of zeros would compare equal, and one
-// that rsync would write a part of cannot be written.
+// A backup that is damaged stays so, and one made on it by sizes and times shares that. Known damage is not passed on:
+// the next backup has what cannot be read copied anew. A damaged block of zeros would compare equal, and one that rsync
+// would write a part of cannot be written.
 func TestTheNextBackupHeals(t *testing.T) {
 	for _, mode := range []string{"--inplace", "--no-inplace"} {
 		t.Run(mode, func(t *testing.T) {
@@ -341,8 +340,7 @@ func TestUnreadableIsNotDamaged(t *testing.T) {
 	}
 }
 
-// With few descriptors verify fails at one place or the next. What it has not
-// looked at is not recorded as read.
+// With few descriptors verify fails at one place or the next. What it has not looked at is not recorded as read.
 func TestAVerifyThatFailsRecordsNothing(t *testing.T) {
 	s := newStore(t)
 	s.write(t, "dir/file", 100_000)
@@ -368,8 +366,8 @@ func TestAVerifyThatFailsRecordsNothing(t *testing.T) {
 	}
 }
 
-// Root may work on the backups of another user. A log or a record written there
-// must be that user's, who could not go on with root's.
+// Root may work on the backups of another user. A log or a record written there must be that user's, who could not go
+// on with root's.
 func TestRecordsStayTheirOwners(t *testing.T) {
 	s := newStore(t)
 	s.write(t, "file", 1)

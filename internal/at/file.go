@@ -41,8 +41,8 @@ func KindOf(mode uint32) string {
 	return "character device"
 }
 
-// Chmod changes the mode of what may not be possible to open: fchmodat2
-// (Linux 6.6) follows no symlink, before that /proc stands in for it.
+// Chmod changes the mode of what may not be possible to open: fchmodat2 (Linux 6.6) follows no symlink, before that
+// /proc stands in for it.
 func Chmod(dir *os.File, name string, mode uint32) error {
 	err := unix.Fchmodat(int(dir.Fd()), name, mode, unix.AT_SYMLINK_NOFOLLOW)
 	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {

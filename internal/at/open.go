@@ -28,9 +28,8 @@ func CmpOrDot(path string) string {
 
 const TempPrefix = ".new-" // a file about to be renamed over its final name
 
-// OpenOwn opens name; an ordinary user's backup has files and directories
-// whose copied mode keeps out even their owner, so that mode is widened for
-// the owner. rsync, which does the same, puts it right in the transfer.
+// OpenOwn opens name; an ordinary user's backup has files and directories whose copied mode keeps out even their owner,
+// so that mode is widened for the owner. rsync, which does the same, puts it right in the transfer.
 func OpenOwn(dir *os.File, name string, flags int) (*os.File, error) {
 	f, err := Open(dir, name, flags, 0)
 	if !errors.Is(err, unix.EACCES) {
@@ -54,8 +53,8 @@ func CreateOwn(dir *os.File, name string) (*os.File, error) {
 	return Open(dir, name, flags, 0o600)
 }
 
-// OpenInside is openBeneath that enters no mount either: what is mounted in a
-// backup is not part of it. It does enter subvolumes.
+// OpenInside is openBeneath that enters no mount either: what is mounted in a backup is not part of it. It does enter
+// subvolumes.
 func OpenInside(dir *os.File, path string) (*os.File, error) {
 	f, err := OpenResolved(dir, path, unix.O_DIRECTORY, unix.RESOLVE_NO_XDEV)
 	if errors.Is(err, unix.EXDEV) {
@@ -64,8 +63,8 @@ func OpenInside(dir *os.File, path string) (*os.File, error) {
 	return f, err
 }
 
-// OpenBeneath opens the directory at path below dir. The kernel follows no
-// symlink on the way and does not leave dir (openat2, Linux 5.6).
+// OpenBeneath opens the directory at path below dir. The kernel follows no symlink on the way and does not leave dir
+// (openat2, Linux 5.6).
 func OpenBeneath(dir *os.File, path string) (*os.File, error) {
 	return OpenResolved(dir, path, unix.O_DIRECTORY, 0)
 }
@@ -78,8 +77,7 @@ func OpenResolved(dir *os.File, path string, flags, resolve uint64) (*os.File, e
 	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), path)), nil
 }
 
-// UnlinkBeneath removes what is at path below root; flags are those of
-// unlinkat(2).
+// UnlinkBeneath removes what is at path below root; flags are those of unlinkat(2).
 func UnlinkBeneath(root *os.File, path string, flags int) error {
 	dir, err := OpenBeneath(root, filepath.Dir(path))
 	if err != nil {
@@ -91,8 +89,7 @@ func UnlinkBeneath(root *os.File, path string, flags int) error {
 
 var ErrNotRegular = errors.New("not a regular file")
 
-// OpenRegular opens a file of a backup for direct reads, without following
-// anything out of it.
+// OpenRegular opens a file of a backup for direct reads, without following anything out of it.
 func OpenRegular(dir *os.File, path string) (*os.File, unix.Stat_t, error) {
 	f, err := OpenBelow(dir, path, unix.O_RDONLY|unix.O_DIRECT|unix.O_NONBLOCK)
 	if errors.Is(err, unix.ELOOP) {

@@ -19,8 +19,8 @@ func LeadsTo(dir string, paths []string) bool {
 	return slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(path+"/", dir+"/") })
 }
 
-// Absolute makes a path absolute without changing what it names: above a
-// symlink, "link/.." is not the directory link is in, as filepath.Clean has it.
+// Absolute makes a path absolute without changing what it names: above a symlink, "link/.." is not the directory link
+// is in, as filepath.Clean has it.
 func Absolute(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		wd, err := os.Getwd()

@@ -15,8 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 )
 
-// FileID tells files in related snapshots apart. The number alone does not:
-// btrfs gives one out again after a remount.
+// FileID tells files in related snapshots apart. The number alone does not: btrfs gives one out again after a remount.
 type FileID struct {
 	Inode uint64
 	birth unix.StatxTimestamp
@@ -81,9 +80,8 @@ func InfoOf(dir *os.File, name string) (Info, error) {
 	return st, nil
 }
 
-// OpenPathInside opens what is at path below dir, which may be of any kind. The
-// kernel neither follows a symlink nor leaves dir (openat2, Linux 5.6). The
-// last name is opened apart: RESOLVE_NO_SYMLINKS does not let O_PATH have a
+// OpenPathInside opens what is at path below dir, which may be of any kind. The kernel neither follows a symlink nor
+// leaves dir (openat2, Linux 5.6). The last name is opened apart: RESOLVE_NO_SYMLINKS does not let O_PATH have a
 // symlink itself.
 func OpenPathInside(dir *os.File, path string, flags int) (*os.File, error) {
 	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
@@ -116,8 +114,8 @@ func LookInside(root *os.File, path string) (Info, error) {
 	return InfoOf(f, "")
 }
 
-// ThroughSymlink says, for a path that is not there, that a symlink is on the way:
-// ls and cat follow those. It is empty if there is none.
+// ThroughSymlink says, for a path that is not there, that a symlink is on the way: ls and cat follow those. It is empty
+// if there is none.
 func ThroughSymlink(root *os.File, path string) string {
 	for i, c := range path {
 		if c != '/' {
@@ -130,8 +128,7 @@ func ThroughSymlink(root *os.File, path string) string {
 	return ""
 }
 
-// isAbsent: nothing has that path, or something on the way to it is no
-// directory of this backup.
+// isAbsent: nothing has that path, or something on the way to it is no directory of this backup.
 func IsAbsent(err error) bool {
 	return IsNoDir(err) || errors.Is(err, unix.EXDEV)
 }

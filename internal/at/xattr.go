@@ -62,8 +62,8 @@ func (x Xattrs) set(name string, value []byte) error {
 	return err
 }
 
-// CopyTo copies every attribute the caller may see, and tells how many there are; ACLs and capabilities are
-// attributes too.
+// CopyTo copies every attribute the caller may see, and tells how many there are; ACLs and capabilities are attributes
+// too.
 func (x Xattrs) CopyTo(dst Xattrs) (int, error) {
 	names, err := x.List()
 	if err != nil {
@@ -94,14 +94,14 @@ func CopyXattrs(dst, src *os.File) error {
 	return Error("copy attributes", dst, "", err)
 }
 
-// ListXattrs is List for an open file.
-// OfFilesystem tells of attributes that belong to one type of filesystem, such as btrfs.compression. Another one, or a
-// file that is stored in another way, may not be able to hold them, and loses nothing by that.
+// OfFilesystem reports whether an attribute belongs to one type of filesystem, such as btrfs.compression. Another
+// filesystem, or a file that is stored in another way, may not be able to hold it, and loses nothing by that.
 func OfFilesystem(name string) bool {
 	namespace, _, _ := strings.Cut(name, ".")
 	return !slices.Contains([]string{"user", "trusted", "security", "system"}, namespace)
 }
 
+// ListXattrs is List for an open file.
 func ListXattrs(f *os.File) ([]string, error) {
 	names, err := Xattrs(f.Fd()).List()
 	return names, Error("listxattr", f, "", err)

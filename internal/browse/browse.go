@@ -1,5 +1,5 @@
-// Browsing: one backup held open, and listing and reading what is in it.
-// The kernel confines every lookup to the backup.
+// Browsing: one backup held open, and listing and reading what is in it. The kernel confines every lookup to the
+// backup.
 
 package browse
 
@@ -122,8 +122,7 @@ func (l *lister) list(path string, follow bool) error {
 	return l.directory(dir, path)
 }
 
-// directory lists dir, which is closed before its subdirectories are entered
-// but for one descriptor to reach them by.
+// directory lists dir, which is closed before its subdirectories are entered but for one descriptor to reach them by.
 func (l *lister) directory(dir *os.File, path string) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)

@@ -67,10 +67,8 @@ func list(s *store.Store) (*Listing, error) {
 	return l, fail.Step("read", err)
 }
 
-// measureEach measures every backup on its own, against its two neighbours:
-// what neither of them has, no other has either, since each descends from the
-// one before it.
-// With one of them hidden that is not so.
+// measureEach measures every backup on its own, against its two neighbours: what neither of them has, no other has
+// either, since each descends from the one before it. With one of them hidden that is not so.
 func measureEach(s *store.Store, ctx context.Context, l *Listing) error {
 	if len(l.Hidden) > 0 {
 		return nil

@@ -22,8 +22,8 @@ type Part struct {
 	Names []string
 }
 
-// Compare tells how work differs from base, of which it was a snapshot: the first difference that was found, or "". A nil
-// part is everything. What cannot be compared differs.
+// Compare tells how work differs from base, of which it was a snapshot: the first difference that was found, or "". A
+// nil part is everything. What cannot be compared differs.
 func Compare(ctx context.Context, base, work *os.File, part *Part) string {
 	c := &comparison{ctx: ctx, base: base, work: work, was: map[uint64]uint64{}, is: map[uint64]uint64{}}
 	var err error
@@ -163,7 +163,8 @@ func (c *comparison) entry(rel string) error {
 	if err := c.links(rel, was, is); err != nil {
 		return err
 	}
-	// Nobody can set a ctime, and every change does: what has the one of base is what it was when it became part of work.
+	// Nobody can set a ctime, and every change does: what has the one of base is what it was when it became part of
+	// work.
 	if was == is && was.ID.Known() {
 		return nil
 	}

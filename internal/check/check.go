@@ -138,8 +138,7 @@ type checkInput struct {
 	log         store.LogState
 }
 
-// look reads everything. What only one check needs and cannot be read is
-// that check's to tell.
+// look reads everything. What only one check needs and cannot be read is that check's to tell.
 func look(ctx context.Context, dest string, o Options) (in *checkInput, err error) {
 	s, err := store.Open(dest)
 	if err != nil {

@@ -1,5 +1,4 @@
-// The single checks: from what was read of DEST to a verdict and a line for
-// a person. All are pure.
+// The single checks: from what was read of DEST to a verdict and a line for a person. All are pure.
 
 package check
 
@@ -103,8 +102,7 @@ func checkPending(in *checkInput, r *Report) {
 	}
 }
 
-// checkRecords is lenient while a run is between writing a record and
-// publishing.
+// checkRecords is lenient while a run is between writing a record and publishing.
 func checkRecords(in *checkInput, r *Report) {
 	const name = "records"
 	var unreadable, lost, writable []string
@@ -140,8 +138,8 @@ func checkRecords(in *checkInput, r *Report) {
 	}
 }
 
-// lostOf parts the backups that cannot be opened into those that are damaged and
-// those that are not for this user, but for those that are accepted as they are.
+// lostOf parts the backups that cannot be opened into those that are damaged and those that are not for this user, but
+// for those that are accepted as they are.
 func lostOf(broken []facts.Snapshot, accepted []string) (lost, closed []string) {
 	for _, b := range broken {
 		if slices.Contains(accepted, b.Name) {
@@ -213,8 +211,7 @@ func checkSpace(in *checkInput, r *Report) {
 	r.add("space", level, "%s", text)
 }
 
-// checkMetadata: a filesystem with no room for metadata refuses every change,
-// however much space is free for data.
+// checkMetadata: a filesystem with no room for metadata refuses every change, however much space is free for data.
 func checkMetadata(in *checkInput, r *Report) {
 	used, room := metadataRoom(in.spaces, in.devices)
 	level := facts.CheckOK
@@ -234,9 +231,8 @@ func checkMetadata(in *checkInput, r *Report) {
 	r.add("metadata", level, "%s", text)
 }
 
-// metadataRoom adds what is free in the block groups for metadata, less the
-// reserve the kernel keeps for itself, and what is not allocated yet, in as
-// many copies as metadata has.
+// metadataRoom adds what is free in the block groups for metadata, less the reserve the kernel keeps for itself, and
+// what is not allocated yet, in as many copies as metadata has.
 func metadataRoom(spaces []btrfs.Space, devices []btrfs.Device) (used, room uint64) {
 	var free, reserve, unallocated uint64
 	copies := uint64(1)
@@ -306,8 +302,7 @@ func deviceErrors(d btrfs.Device) string {
 	return strings.Join(parts, ", ")
 }
 
-// checkMount tells a mount that is meant to be read-only from a filesystem
-// that went read-only under it, on an error.
+// checkMount tells a mount that is meant to be read-only from a filesystem that went read-only under it, on an error.
 func checkMount(in *checkInput, r *Report) {
 	const name = "mount"
 	switch m := in.mount; {

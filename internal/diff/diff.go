@@ -1,10 +1,8 @@
 // Diff: what changed from one backup to another.
 //
-// Both ways of finding out, the kernel's change stream (diffstream.go) and the
-// two-sided walk (difftree.go), only find candidates: names that are not where
-// they were, and files whose inode was touched. What became of them is decided
-// in one place (diffmatch.go, diffcheck.go) from the two backups as they are,
-// so both ways give the same answer.
+// Both ways of finding out, the kernel's change stream (diffstream.go) and the two-sided walk (difftree.go), only find
+// candidates: names that are not where they were, and files whose inode was touched. What became of them is decided in
+// one place (diffmatch.go, diffcheck.go) from the two backups as they are, so both ways give the same answer.
 
 package diff
 
@@ -155,8 +153,8 @@ func (d *differ) close() {
 	}
 }
 
-// explain puts a backup that was deleted meanwhile in the place of what came of
-// it: files that seemed to be gone, or an error.
+// explain puts a backup that was deleted meanwhile in the place of what came of it: files that seemed to be gone, or an
+// error.
 func (d *differ) explain(s *store.Store, err error) error {
 	for _, side := range []*diffSide{d.a, d.b} {
 		gone := s.Gone(side.snap)
@@ -260,8 +258,7 @@ func (d *differ) add(e facts.DiffEntry) {
 	d.entries = append(d.entries, e)
 }
 
-// report adds the entry for a file that is a in the first and b in the second
-// backup, either of which may be nil.
+// report adds the entry for a file that is a in the first and b in the second backup, either of which may be nil.
 func (d *differ) report(kind facts.DiffKind, a, b *diffLink, changed []facts.DiffChange) {
 	e := facts.DiffEntry{Kind: kind, Changed: changed}
 	if a != nil {

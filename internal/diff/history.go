@@ -56,9 +56,8 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	return nil, fail.Step("look up", noPath("%q is in no backup of %s%s", path, s.Path, h.link))
 }
 
-// history visits all backups, and once more if one of them was deleted
-// meanwhile: what was found in that may be wrong, and the next one was compared
-// with it.
+// history visits all backups, and once more if one of them was deleted meanwhile: what was found in that may be wrong,
+// and the next one was compared with it.
 func history(s *store.Store, ctx context.Context, path string) (*historian, error) {
 	for {
 		st, err := s.ReadState(time.Local)
@@ -114,8 +113,8 @@ func (h *historian) unread() error {
 	return fail.Step("compare", fail.Kindf(facts.ErrNotCompared, "%s could not be made: %w", say.Plural(len(h.failed), "comparison"), h.failed[0]))
 }
 
-// skip notes that something could not be read and goes on: it is when data is
-// damaged that the versions of a file are asked for.
+// skip notes that something could not be read and goes on: it is when data is damaged that the versions of a file are
+// asked for.
 func (h *historian) skip(err error) error {
 	if err == nil || !at.IsUnreadable(err) {
 		return err

@@ -17,11 +17,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/replay"
 )
 
-// match accounts for every loose name, the surest relation first: the same file
-// in the same directory, the same file elsewhere, another file of the same
-// name, what lies in a directory that was renamed at the source, an equal file of
-// another name. The cost of each step grows with the names, not with the pairs of
-// them that are possible.
+// match accounts for every loose name, the surest relation first: the same file in the same directory, the same file
+// elsewhere, another file of the same name, what lies in a directory that was renamed at the source, an equal file of
+// another name. The cost of each step grows with the names, not with the pairs of them that are possible.
 func (d *differ) match() error {
 	a, b := sortedLinks(d.a.loose), sortedLinks(d.b.loose)
 	if d.related {
@@ -84,8 +82,8 @@ func partnerDirs(a, b []*diffLink) {
 	}
 }
 
-// translate finds the place on the other side of what is at p on this one.
-// There is none in a directory without a partner.
+// translate finds the place on the other side of what is at p on this one. There is none in a directory without a
+// partner.
 func translate(loose map[string]*diffLink, top, p string) (string, bool) {
 	if p == top {
 		return p, true
@@ -100,8 +98,7 @@ func translate(loose map[string]*diffLink, top, p string) (string, bool) {
 	return path.Join(dir, path.Base(p)), ok
 }
 
-// opposite is the loose name in the same place on the other side, if any. The
-// top of a comparison has no parent in it.
+// opposite is the loose name in the same place on the other side, if any. The top of a comparison has no parent in it.
 func (d *differ) opposite(l *diffLink) *diffLink {
 	place := l.path
 	if l.path != d.inside {
@@ -143,8 +140,8 @@ func (d *differ) matchMoved(a, b []*diffLink) error {
 	return d.pairUp(lost, unmatched(b), func(l *diffLink) (any, string) { return l.st.ID, l.path }, false)
 }
 
-// matchReplaced pairs different files of the same name. It goes from the top,
-// so directories found to belong together give their entries a place.
+// matchReplaced pairs different files of the same name. It goes from the top, so directories found to belong together
+// give their entries a place.
 func (d *differ) matchReplaced(a []*diffLink) error {
 	for _, l := range unmatched(a) {
 		other := d.opposite(l)
@@ -162,8 +159,7 @@ func (d *differ) matchReplaced(a []*diffLink) error {
 	return nil
 }
 
-// copyKey is what a copy by rsync has in common with the original before its
-// bytes are looked at.
+// copyKey is what a copy by rsync has in common with the original before its bytes are looked at.
 type copyKey struct {
 	size  int64
 	mtime unix.StatxTimestamp
@@ -173,8 +169,7 @@ func keyOf(l *diffLink) copyKey { return copyKey{l.st.Size, l.st.MTime} }
 
 type copies struct{ gone, come []*diffLink }
 
-// matchCopied finds files that were renamed at the source: rsync has made a new
-// file and removed the old one.
+// matchCopied finds files that were renamed at the source: rsync has made a new file and removed the old one.
 func (d *differ) matchCopied(a, b []*diffLink) error {
 	groups := map[copyKey]*copies{}
 	for _, l := range unmatched(a) {

@@ -4,8 +4,7 @@ package diff
 
 import "github.com/rsbtbackup/rsbtbackup/facts"
 
-// queues hold names by what they have in common, to be taken once each: by a
-// second criterion as well, or in order.
+// queues hold names by what they have in common, to be taken once each: by a second criterion as well, or in order.
 type queues struct {
 	all   map[any][]*diffLink
 	named map[namedKey][]*diffLink
@@ -23,8 +22,7 @@ func (q *queues) add(key any, name string, l *diffLink) {
 	q.named[namedKey{key, name}] = append(q.named[namedKey{key, name}], l)
 }
 
-// next takes what is not done yet, or nil. Whatever is passed over is not looked
-// at again.
+// next takes what is not done yet, or nil. Whatever is passed over is not looked at again.
 func next(queue []*diffLink) (*diffLink, []*diffLink) {
 	for i, l := range queue {
 		if !l.done {
@@ -46,8 +44,8 @@ func (q *queues) takeNamed(key any, name string) *diffLink {
 	return l
 }
 
-// pairUp takes for each of come one of gone with the same key: one of the same
-// name if there is any left, then in order.
+// pairUp takes for each of come one of gone with the same key: one of the same name if there is any left, then in
+// order.
 func (d *differ) pairUp(gone *queues, come []*diffLink, describe func(*diffLink) (any, string), sameData bool) error {
 	for _, sameName := range []bool{true, false} {
 		for _, l := range unmatched(come) {

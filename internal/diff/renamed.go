@@ -10,9 +10,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/replay"
 )
 
-// matchRenamedDirs finds directories that were renamed at the source, by the files
-// in them that have kept name, size and time, and accounts for what has kept its
-// place in one. Nothing is read for that: what has another content is modified.
+// matchRenamedDirs finds directories that were renamed at the source, by the files in them that have kept name, size
+// and time, and accounts for what has kept its place in one. Nothing is read for that: what has another content is
+// modified.
 func (d *differ) matchRenamedDirs(a, b []*diffLink) error {
 	gone, come := dirsAmong(a), dirsAmong(b)
 	if len(gone) == 0 || len(come) == 0 {
@@ -60,8 +60,8 @@ type dirVotes struct {
 	size map[string]int // how many entries tell, even if that they are gone
 }
 
-// voteKey is what a file keeps in a directory that is renamed: its name, and where
-// that is not unique the name of its directory.
+// voteKey is what a file keeps in a directory that is renamed: its name, and where that is not unique the name of its
+// directory.
 type voteKey struct {
 	copyKey
 	name string
@@ -112,8 +112,8 @@ func (v *dirVotes) add(from, to string) {
 	}
 }
 
-// elect returns what l was renamed to, if at least half of what could have told
-// went there, and most of what did. It is a vote for the directories around them.
+// elect returns what l was renamed to, if at least half of what could have told went there, and most of what did. It is
+// a vote for the directories around them.
 func (v *dirVotes) elect(l *diffLink, gone, come map[string]*diffLink) *diffLink {
 	if gone[l.path] == nil {
 		return nil

@@ -15,8 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// pair compares two versions of a file and reports how they differ, if they do.
-// With sameData its bytes are known to be the same.
+// pair compares two versions of a file and reports how they differ, if they do. With sameData its bytes are known to be
+// the same.
 func (d *differ) pair(kind facts.DiffKind, a, b *diffLink, sameData bool) error {
 	changed, err := d.changes(a, b, sameData)
 	unread := err != nil
@@ -46,8 +46,8 @@ func (d *differ) changes(a, b *diffLink, sameData bool) ([]facts.DiffChange, err
 	if a.st.Format() != b.st.Format() {
 		return []facts.DiffChange{facts.ChangedType}, nil
 	}
-	// Nobody can set the ctime, and every change does. It is as coarse as the
-	// timer, 4 ms: two backups are further apart.
+	// Nobody can set the ctime, and every change does. It is as coarse as the timer, 4 ms: two backups are further
+	// apart.
 	if d.related && a.st == b.st && a.st.ID.Known() {
 		return nil, nil
 	}
@@ -126,16 +126,14 @@ func (d *differ) readBoth(pathA, pathB string) (bool, error) {
 	return err == nil && !same, err
 }
 
-// shareAll tells whether both files are known to have the same data without
-// reading it, as after a touch: what is damaged need not be read then. The
-// change stream goes by the same. Only root is told.
+// shareAll tells whether both files are known to have the same data without reading it, as after a touch: what is
+// damaged need not be read then. The change stream goes by the same. Only root is told.
 func (d *differ) shareAll(a, b *os.File) bool {
 	if !d.a.readOnly || !d.b.readOnly {
 		return false
 	}
 	for _, f := range []*os.File{a, b} {
-		// A subvolume can be made read-only before what was written to it has its
-		// place on the disk.
+		// A subvolume can be made read-only before what was written to it has its place on the disk.
 		if err := at.Retry(func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
 			return false
 		}

@@ -1,9 +1,8 @@
 // Finding differences by the kernel's change stream.
 //
-// The stream tells a receiver that has the first backup how to make the second
-// out of it. It is played here on a tree of names that begins as the first
-// backup and is filled in as names come up. What counts in the end is which
-// names were taken or given, and which files touched: all the rest is looked up.
+// The stream tells a receiver that has the first backup how to make the second out of it. It is played here on a tree
+// of names that begins as the first backup and is filled in as names come up. What counts in the end is which names
+// were taken or given, and which files touched: all the rest is looked up.
 
 package diff
 
@@ -76,8 +75,8 @@ func (d *differ) play() (*replay.Tree, error) {
 	return played, nil
 }
 
-// takeLoose looks up the names that were taken or given. It is false when the
-// directory that was asked for lies below one that moved.
+// takeLoose looks up the names that were taken or given. It is false when the directory that was asked for lies below
+// one that moved.
 func (d *differ) takeLoose(played *replay.Tree) (bool, error) {
 	before, after := played.Names()
 	all := [2]map[string]*diffLink{{}, {}}
@@ -113,8 +112,8 @@ func isBelow(p, dir string) bool {
 	return dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
 }
 
-// expand takes in what is below directories that came from, or went to, outside
-// of the part that is compared: for that part all of it is new, or gone.
+// expand takes in what is below directories that came from, or went to, outside of the part that is compared: for that
+// part all of it is new, or gone.
 func (d *differ) expand(side *diffSide, elsewhere map[string]*diffLink, other *diffSide) error {
 	outside := map[at.FileID]bool{}
 	for p, l := range elsewhere {
@@ -131,8 +130,8 @@ func (d *differ) expand(side *diffSide, elsewhere map[string]*diffLink, other *d
 	return nil
 }
 
-// pairTouched compares files that are where they were but were touched, under
-// each of their names: the stream speaks of one.
+// pairTouched compares files that are where they were but were touched, under each of their names: the stream speaks of
+// one.
 func (d *differ) pairTouched(played *replay.Tree) error {
 	seen := map[string]bool{}
 	for _, t := range played.TouchedFiles() {

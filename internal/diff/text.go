@@ -24,8 +24,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// maxText bounds the files TextDiff compares: finding the shortest difference
-// takes time that grows with the square of what changed.
+// maxText bounds the files TextDiff compares: finding the shortest difference takes time that grows with the square of
+// what changed.
 const maxText = 1 << 20
 
 // errNotLines: one of two is no file at all.
@@ -74,9 +74,8 @@ func sameReason(a, b error) bool {
 	})
 }
 
-// patchName is a name as git and GNU patch have it in the header of a
-// difference: one that could be taken for more than a name is in double quotes,
-// with C's escapes.
+// patchName is a name as git and GNU patch have it in the header of a difference: one that could be taken for more than
+// a name is in double quotes, with C's escapes.
 func patchName(name string) string {
 	odd := func(r rune) bool { return r == '"' || r == '\\' || r == utf8.RuneError || !unicode.IsPrint(r) }
 	if !strings.ContainsFunc(name, odd) {
@@ -129,8 +128,8 @@ func (s *diffSide) text(path string) (string, error) {
 	return string(content), nil
 }
 
-// noText gives the reason why what is at path cannot be opened to be read, if
-// it is not the one in err: a symlink, socket or device is no file.
+// noText gives the reason why what is at path cannot be opened to be read, if it is not the one in err: a symlink,
+// socket or device is no file.
 func (s *diffSide) noText(path string, err error) error {
 	st, lookErr := at.LookInside(s.root, path)
 	if lookErr != nil || st.IsFile() || st.IsDir() {

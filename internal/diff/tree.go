@@ -28,8 +28,8 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// pairWalker goes through two directories that belong together. Names that are
-// the same on both sides are compared at once, the others become loose.
+// pairWalker goes through two directories that belong together. Names that are the same on both sides are compared at
+// once, the others become loose.
 type pairWalker struct {
 	*differ
 	crew  *walk.Crew
@@ -46,8 +46,7 @@ func (d *differ) walkBoth(a, b *diffLink) error {
 	return w.first.Get()
 }
 
-// meet looks at what is at p on either side; name is its path below the
-// directories given.
+// meet looks at what is at p on either side; name is its path below the directories given.
 func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) error {
 	if a == nil || b == nil || !w.together(a, b) {
 		return errors.Join(w.looseTree(w.a, dirA, name, a), w.looseTree(w.b, dirB, name, b))
@@ -67,8 +66,8 @@ func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) erro
 	return nil
 }
 
-// together: names of one file, or where that cannot be known of the same kind.
-// The tops belong together whatever they are.
+// together: names of one file, or where that cannot be known of the same kind. The tops belong together whatever they
+// are.
 func (w *pairWalker) together(a, b *diffLink) bool {
 	switch {
 	case a.path == w.inside:
@@ -102,8 +101,7 @@ func (w *pairWalker) read(a, b *os.File, p string) {
 	}
 }
 
-// readAdded finds the names that are only in b. To count them is cheaper than
-// to look each up.
+// readAdded finds the names that are only in b. To count them is cheaper than to look each up.
 func (w *pairWalker) readAdded(a, b *os.File, p string, both int) error {
 	err := w.each(b, func(string) error { both--; return nil })
 	if err != nil || both >= 0 {

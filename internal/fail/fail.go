@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Step wraps err, if any, and lets a full disk or quota be recognised by
-// errors.Is(err, ErrNoSpace) whichever call met it.
+// Step wraps err, if any, and lets a full disk or quota be recognised by errors.Is(err, ErrNoSpace) whichever call met
+// it.
 func Step(name string, err error) error {
 	if err == nil {
 		return nil
@@ -21,8 +21,7 @@ func Step(name string, err error) error {
 	return &facts.StepError{Step: name, Err: err}
 }
 
-// A kindError files a cause under one of the sentinels above without
-// repeating the sentinel's text.
+// A kindError files a cause under one of the sentinels above without repeating the sentinel's text.
 type kindError struct{ kind, err error }
 
 func (e kindError) Error() string { return e.err.Error() }

@@ -44,7 +44,8 @@ func nestedBelow(home *os.File, rel string, leftOut []string) ([]nested, error) 
 	return below, nil
 }
 
-// mayLeaveOut refuses a snapshot that would silently lack what the source shows: mounts below it, and nested subvolumes.
+// mayLeaveOut refuses a snapshot that would silently lack what the source shows: mounts below it, and nested
+// subvolumes.
 func mayLeaveOut(src *source.Source, children []nested, o Options) error {
 	var mounted, lost []string
 	for _, m := range src.Mounts {
@@ -64,8 +65,8 @@ func mayLeaveOut(src *source.Source, children []nested, o Options) error {
 	return nil
 }
 
-// appeared refuses a snapshot between whose two lists a subvolume came to be: it may be a stub there, which looks like an
-// empty directory.
+// appeared refuses a snapshot between whose two lists a subvolume came to be: it may be a stub there, which looks like
+// an empty directory.
 func appeared(before, after []nested, o Options) error {
 	for _, c := range after {
 		if !c.own && !o.OneFileSystem && !slices.Contains(before, c) {
@@ -76,8 +77,8 @@ func appeared(before, after []nested, o Options) error {
 }
 
 // place puts in the place of the stub of c in snap, a snapshot of live, what the live one has there: a snapshot of the
-// subvolume with all that is nested in it, or an empty directory of the same mode, owner and times. A stub has none of its
-// own: it shows the time at which it is looked at (Linux 6.18). Of what is not the user's nothing is left.
+// subvolume with all that is nested in it, or an empty directory of the same mode, owner and times. A stub has none of
+// its own: it shows the time at which it is looked at (Linux 6.18). Of what is not the user's nothing is left.
 func (s *Snapshot) place(live, snap *os.File, c nested, whole bool) error {
 	parent, err := at.OpenInside(snap, filepath.Dir(c.path))
 	if err != nil {

@@ -86,7 +86,8 @@ const (
 	lockPoll = 50 * time.Millisecond
 )
 
-// lockHome keeps other runs from taking a snapshot that has no lock yet for one that nobody uses. It is held only briefly.
+// lockHome keeps other runs from taking a snapshot that has no lock yet for one that nobody uses. It is held only
+// briefly.
 func (s *Snapshot) lockHome(ctx context.Context) error {
 	for deadline := time.Now().Add(lockWait); ; {
 		err := flock(s.home, unix.LOCK_EX|unix.LOCK_NB)
@@ -108,8 +109,8 @@ func flock(f *os.File, how int) error {
 	return at.Error("flock", f, "", at.Retry(func() error { return unix.Flock(int(f.Fd()), how) }))
 }
 
-// keepTime gives the directory that ours is made in, or removed from, the time back that it had, unless somebody else has
-// changed it meanwhile. Who may not do that has lost nothing but a time.
+// keepTime gives the directory that ours is made in, or removed from, the time back that it had, unless somebody else
+// has changed it meanwhile. Who may not do that has lost nothing but a time.
 func keepTime(home *os.File, ours string, do func() error) error {
 	st, err := at.StatFile(home)
 	before, namesErr := namesBut(home, ours)

@@ -54,8 +54,8 @@ func (s *Snapshot) Origins() map[string]string {
 	return s.origins
 }
 
-// Take makes a snapshot of the subvolume that a local source lies in, if that is asked for, and returns the source as it is
-// there. If it fails that is the source as it was.
+// Take makes a snapshot of the subvolume that a local source lies in, if that is asked for, and returns the source as
+// it is there. If it fails that is the source as it was.
 func Take(ctx context.Context, src *source.Source, o Options) (*source.Source, *Snapshot, error) {
 	if !o.Asked {
 		return src, nil, nil
@@ -94,8 +94,8 @@ func refused(format string, args ...any) error {
 	return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Err: fmt.Errorf(format, args...)})
 }
 
-// findHome opens the root of the subvolume that the source lies in, and tells where in it that is. All that is on the way
-// up has the device number of the subvolume, which no other one has.
+// findHome opens the root of the subvolume that the source lies in, and tells where in it that is. All that is on the
+// way up has the device number of the subvolume, which no other one has.
 func findHome(src *source.Source) (home *os.File, rel string, err error) {
 	if !src.Local() {
 		return nil, "", refused("SRC %s is on another machine, and a snapshot is taken of what is here", src.Shown)

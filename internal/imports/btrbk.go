@@ -73,8 +73,8 @@ func btrbkTree(d *Draft, text string) *section {
 	return root
 }
 
-// known are options that are read, or that are about btrbk's own way: its snapshots of the source, its transfer of them,
-// its log and lock.
+// known are options that are read, or that are about btrbk's own way: its snapshots of the source, its transfer of
+// them, its log and lock.
 func known(key string) bool {
 	for _, prefix := range []string{"snapshot_", "target_preserve", "ssh_", "incremental", "timestamp_format", "lockfile", "transaction_", "stream_", "btrfs_", "backend", "cache_dir", "warn_unknown_targets", "noauto", "preserve_"} {
 		if strings.HasPrefix(key, prefix) {

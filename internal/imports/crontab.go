@@ -11,8 +11,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Crontab reads lines that run "rsbtbackup backup", of a crontab of the system (with a user) or of a user. Others are not
-// its concern, and not named; of those it knows, what has no key is.
+// Crontab reads lines that run "rsbtbackup backup", of a crontab of the system (with a user) or of a user. Others are
+// not its concern, and not named; of those it knows, what has no key is.
 func Crontab(text string) Draft {
 	d := &Draft{}
 	lines(text, func(n int, line string) {

@@ -1,5 +1,5 @@
-// Package imports makes a config of what other programs, and lines of crontab, say. What has no counterpart is left out and
-// named; nothing is guessed.
+// Package imports makes a config of what other programs, and lines of crontab, say. What has no counterpart is left out
+// and named; nothing is guessed.
 //
 //	draft.go      jobs as keys and values, and how they become a config
 //	rsnapshot.go  rsnapshot.conf

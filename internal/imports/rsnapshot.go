@@ -9,8 +9,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// rsnapshot is what a file has said so far, for the backup lines after it; rsnapshot too reads it all before it begins, so
-// the jobs are made at the end.
+// rsnapshot is what a file has said so far, for the backup lines after it; rsnapshot too reads it all before it begins,
+// so the jobs are made at the end.
 type rsnapshot struct {
 	draft   Draft
 	root    string
@@ -26,8 +26,8 @@ type backupLine struct {
 	source, dest, options string
 }
 
-// Rsnapshot reads rsnapshot.conf. Each backup line becomes a job; its DEST is snapshot_root with the directory of the line
-// and the path of the source, as rsnapshot itself puts it.
+// Rsnapshot reads rsnapshot.conf. Each backup line becomes a job; its DEST is snapshot_root with the directory of the
+// line and the path of the source, as rsnapshot itself puts it.
 func Rsnapshot(text string) Draft {
 	r := &rsnapshot{}
 	levels := []Value{}

@@ -48,9 +48,8 @@ func run(name string, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// scriptPath looks beside this source file first, so that a test may change its directory; the
-// path in a binary built with -trimpath is of no use, then it is found from the working directory,
-// which go test sets to that of the package.
+// scriptPath looks beside this source file first, so that a test may change its directory; the path in a binary built
+// with -trimpath is of no use, then it is found from the working directory, which go test sets to that of the package.
 func scriptPath() (string, error) {
 	_, source, _, _ := runtime.Caller(0)
 	dir := filepath.Dir(source)
@@ -96,8 +95,8 @@ func outerSize(t testing.TB, size string) string {
 	return fmt.Sprint(3*n + 1<<30)
 }
 
-// sweep takes down what dead owners left. What it cannot take down, because
-// some stray process holds it, is another test's failure, not this one's.
+// sweep takes down what dead owners left. What it cannot take down, because some stray process holds it, is another
+// test's failure, not this one's.
 func sweep(t testing.TB) {
 	t.Helper()
 	if _, err := runScript(t, "sweep"); err != nil {

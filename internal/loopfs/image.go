@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Image is a mounted image file. Its methods fail the test they are given and return nothing else:
-// no test can go on without its file system.
+// Image is a mounted image file. Its methods fail the test they are given and return nothing else: no test can go on
+// without its file system.
 type Image struct {
 	Dir   string // what mkloopfs.sh was given
 	Image string // the image file; there is none for tmpfs
@@ -25,9 +25,9 @@ func (i *Image) Unmount(t testing.TB) {
 	script(t, "unmount", i.Mount)
 }
 
-// Remount unmounts the image if it is mounted, and mounts it with the given options, or with those
-// of the first time when there are none. The mount is a new one with a new mount id, as after a
-// reboot; open files of the old one make it fail.
+// Remount unmounts the image if it is mounted, and mounts it with the given options, or with those of the first time
+// when there are none. The mount is a new one with a new mount id, as after a reboot; open files of the old one make it
+// fail.
 func (i *Image) Remount(t testing.TB, mountOpts ...string) {
 	t.Helper()
 	if mounted(t, i.Mount) {
@@ -40,18 +40,17 @@ func (i *Image) Remount(t testing.TB, mountOpts ...string) {
 	mountImage(t, i.fstype, options, i.Image, i.Mount)
 }
 
-// SetOptions changes options of the running mount, such as "ro" or "commit=1", under the feet of
-// whoever uses it. It is the same mount with the same mount id.
+// SetOptions changes options of the running mount, such as "ro" or "commit=1", under the feet of whoever uses it. It is
+// the same mount with the same mount id.
 func (i *Image) SetOptions(t testing.TB, mountOpts ...string) {
 	t.Helper()
 	command(t, "mount", "-o", strings.Join(append([]string{"remount"}, mountOpts...), ","), "--", i.Mount)
 }
 
-// CrashCopy mounts what a power cut at this instant would leave, and returns the mount point. It
-// stays until t ends; the image itself is not disturbed. The copy is a reflink of the image file
-// taken while it is mounted: it has every block the file system has written so far, flushed or
-// not, and nothing that is only in memory. Linux 6.18 mounts a btrfs beside its clone under a
-// temporary file system id; kernels before 6.7 refuse.
+// CrashCopy mounts what a power cut at this instant would leave, and returns the mount point. It stays until t ends;
+// the image itself is not disturbed. The copy is a reflink of the image file taken while it is mounted: it has every
+// block the file system has written so far, flushed or not, and nothing that is only in memory. Linux 6.18 mounts a
+// btrfs beside its clone under a temporary file system id; kernels before 6.7 refuse.
 //
 // The image must come from [NewNested].
 func (i *Image) CrashCopy(t testing.TB) string {

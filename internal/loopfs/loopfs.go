@@ -1,18 +1,18 @@
-// Package loopfs gives a test a real file system of its own: an image file, mounted through a loop
-// device by scripts/mkloopfs.sh and taken down when the test ends. It is for _test.go files only.
+// Package loopfs gives a test a real file system of its own: an image file, mounted through a loop device by
+// scripts/mkloopfs.sh and taken down when the test ends. It is for _test.go files only.
 //
-// [New] is what most tests want: the mount point of an empty btrfs. [NewFS] makes another type,
-// [NewImage] an image that can be unmounted and mounted again, [NewNested] one of which
-// [Image.CrashCopy] shows what a power cut at this instant would leave.
+// [New] is what most tests want: the mount point of an empty btrfs. [NewFS] makes another type, [NewImage] an image
+// that can be unmounted and mounted again, [NewNested] one of which [Image.CrashCopy] shows what a power cut at this
+// instant would leave.
 //
 // Images lie in memory where there is room, unless TMPDIR says where: most of the time of a test is otherwise spent
 // waiting for commits.
 //
-// All of it needs root, loop devices and the mkfs program. What is missing fails the test with the
-// command that mends the machine; nothing is skipped, because a skipped test proves nothing.
+// All of it needs root, loop devices and the mkfs program. What is missing fails the test with the command that mends
+// the machine; nothing is skipped, because a skipped test proves nothing.
 //
-// A test process that is killed leaves its mounts behind. The first image of each process sweeps:
-// it takes down every file system whose owner is dead, also those of other checkouts.
+// A test process that is killed leaves its mounts behind. The first image of each process sweeps: it takes down every
+// file system whose owner is dead, also those of other checkouts.
 package loopfs
 
 import (
@@ -31,10 +31,9 @@ const dirPrefix = "rsbtbackup-loopfs."
 // sweepOnce is per process because sweeping costs as much as making an image.
 var sweepOnce sync.Once
 
-// New returns the mount point of a fresh, empty btrfs, owned by root with mode 0755. The size is
-// what truncate(1) takes ("256M", "1G"); the image is sparse, so a big one costs nothing. Below
-// 109 MiB the file system has mixed block groups. Each mount option is one of mount(8), such as
-// "commit=1" or "user_subvol_rm_allowed".
+// New returns the mount point of a fresh, empty btrfs, owned by root with mode 0755. The size is what truncate(1) takes
+// ("256M", "1G"); the image is sparse, so a big one costs nothing. Below 109 MiB the file system has mixed block
+// groups. Each mount option is one of mount(8), such as "commit=1" or "user_subvol_rm_allowed".
 func New(t testing.TB, size string, mountOpts ...string) string {
 	t.Helper()
 	return NewFS(t, size, "btrfs", mountOpts...)
@@ -56,8 +55,8 @@ func NewImage(t testing.TB, size, fstype string, mountOpts ...string) *Image {
 	return up(t, dir, size, fstype, mountOpts)
 }
 
-// NewNested makes a btrfs of the given size whose image lies on an outer btrfs that has room for
-// it and for as many changed blocks again. Only such an image can be crash-copied.
+// NewNested makes a btrfs of the given size whose image lies on an outer btrfs that has room for it and for as many
+// changed blocks again. Only such an image can be crash-copied.
 func NewNested(t testing.TB, size string, mountOpts ...string) *Image {
 	t.Helper()
 	outer := NewImage(t, outerSize(t, size), "btrfs")
@@ -73,8 +72,8 @@ func requireRoot(t testing.TB) {
 	}
 }
 
-// makeDir does not use t.TempDir: that is removed recursively, and would take along the content of
-// a file system that could not be unmounted.
+// makeDir does not use t.TempDir: that is removed recursively, and would take along the content of a file system that
+// could not be unmounted.
 func makeDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(place(), dirPrefix)

@@ -22,8 +22,8 @@ const (
 	OfData                 // a disk, or a share
 )
 
-// classOfKind is pure. What a container, a login or a package mounts goes with
-// its directory; there are many of these in a backup of /.
+// classOfKind is pure. What a container, a login or a package mounts goes with its directory; there are many of these
+// in a backup of /.
 func classOfKind(kind string) Class {
 	switch kind {
 	case "proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "configfs", "pstore", "bpf",
@@ -39,9 +39,8 @@ func classOfKind(kind string) Class {
 	return OfData
 }
 
-// MountsBelow returns what is mounted below dir, which has no symlinks, and can
-// be seen there. Shares and FUSE are known by their source: to look at one of a
-// host that is gone would hang.
+// MountsBelow returns what is mounted below dir, which has no symlinks, and can be seen there. Shares and FUSE are
+// known by their source: to look at one of a host that is gone would hang.
 func (t Table) MountsBelow(dir string) []facts.SourceMount {
 	mounts := []facts.SourceMount{}
 	for _, m := range t {
@@ -83,8 +82,8 @@ func Find(mounts []facts.SourceMount, path string) *facts.SourceMount {
 	return &mounts[i]
 }
 
-// Moved tells whether what was mounted as m is mounted at another path now, where
-// it was not. tmpfs is not known by its source.
+// Moved tells whether what was mounted as m is mounted at another path now, where it was not. tmpfs is not known by its
+// source.
 func Moved(m facts.SourceMount, was, is []facts.SourceMount) bool {
 	return ClassOf(m) == OfData && slices.ContainsFunc(is, func(n facts.SourceMount) bool {
 		before := Find(was, n.Rel())

@@ -11,9 +11,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// SameFS tells whether both are one filesystem, and of btrfs one subvolume or
-// snapshots of one. It goes by the best that both know: device numbers, which
-// f_fsid is made of on many filesystems, are given anew at each boot. Records of
+// SameFS tells whether both are one filesystem, and of btrfs one subvolume or snapshots of one. It goes by the best
+// that both know: device numbers, which f_fsid is made of on many filesystems, are given anew at each boot. Records of
 // older versions have f_fsid alone.
 func SameFS(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	switch {
@@ -44,8 +43,8 @@ func SameDir(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 // program (FUSE, 9p), made of several filesystems (overlay) or comes over a network may give one number to several.
 func TrueInodes(fsType int64) bool { return keepsInodes(fsType) || fsType == unix.TMPFS_MAGIC }
 
-// keepsInodes tells of the common filesystems on disks that a file has one
-// inode number for ever; others make them up at each mount.
+// keepsInodes tells of the common filesystems on disks that a file has one inode number for ever; others make them up
+// at each mount.
 func keepsInodes(fsType int64) bool {
 	switch fsType {
 	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
@@ -71,11 +70,9 @@ func IdentifyPath(path string) (*facts.SourceIdentity, error) {
 	return Identify(dir)
 }
 
-// Identify asks the kernel which filesystem dir is on. Of the second word of
-// f_fsid btrfs makes the subvolume id (fs/btrfs/super.c), and snapshots of a source
-// are meant to be backed up in turn, so only the first counts there. Filesystems
-// without a disk make it up at mount time; XFS, FAT, exFAT, F2FS and squashfs take
-// the device number.
+// Identify asks the kernel which filesystem dir is on. Of the second word of f_fsid btrfs makes the subvolume id
+// (fs/btrfs/super.c), and snapshots of a source are meant to be backed up in turn, so only the first counts there.
+// Filesystems without a disk make it up at mount time; XFS, FAT, exFAT, F2FS and squashfs take the device number.
 func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	var fs unix.Statfs_t
 	if err := at.Retry(func() error { return unix.Fstatfs(int(dir.Fd()), &fs) }); err != nil {

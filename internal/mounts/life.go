@@ -14,9 +14,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// Life names the time from the first mount of the btrfs that dir is on to its last unmount, and what is mounted below dir.
-// As long as both stay, transactions have only been added. It is empty where that is not known. points are the mount points
-// below dir, relative to it.
+// Life names the time from the first mount of the btrfs that dir is on to its last unmount, and what is mounted below
+// dir. As long as both stay, transactions have only been added. It is empty where that is not known. points are the
+// mount points below dir, relative to it.
 func Life(dir *os.File) (life string, points []string, err error) {
 	boot, err := BootID()
 	inode := SysInode(dir)
@@ -66,10 +66,9 @@ func (t Table) hash() string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-// SysInode returns the inode of the directory that the filesystem of dir
-// has in sys from its first mount to its last unmount, or 0 if that is not
-// known. sysfs gives inode numbers in turn, and none twice within a boot where
-// they have 64 bits (Linux 5.5).
+// SysInode returns the inode of the directory that the filesystem of dir has in sys from its first mount to its last
+// unmount, or 0 if that is not known. sysfs gives inode numbers in turn, and none twice within a boot where they have
+// 64 bits (Linux 5.5).
 func SysInode(dir *os.File) uint64 {
 	uuid, err := btrfs.FilesystemUUID(dir)
 	if err != nil {

@@ -1,7 +1,6 @@
-// Mounts: the paths at which one directory can be seen. A bind mount, or a
-// second mount of the filesystem, shows DEST where no path between SRC and DEST
-// leads. What is mounted is read from the kernel's table only: to look at a
-// mount of a host that is gone would hang.
+// Mounts: the paths at which one directory can be seen. A bind mount, or a second mount of the filesystem, shows DEST
+// where no path between SRC and DEST leads. What is mounted is read from the kernel's table only: to look at a mount of
+// a host that is gone would hang.
 
 package mounts
 
@@ -113,8 +112,7 @@ func layers(options string) string {
 
 func hasOption(options, want string) bool { return slices.Contains(strings.Split(options, ","), want) }
 
-// unescapeOctal takes back what the kernel does to space, tab, newline and
-// backslash: \040 and so on.
+// unescapeOctal takes back what the kernel does to space, tab, newline and backslash: \040 and so on.
 func unescapeOctal(field string) string {
 	if !strings.Contains(field, `\`) {
 		return field
@@ -133,9 +131,8 @@ func unescapeOctal(field string) string {
 	return b.String()
 }
 
-// at finds the mount that a path without symlinks leads into. Each mount on the
-// way hides what the one before has below its mount point. It is false if the
-// table does not tell: in a chroot it lacks the mount that / lies in.
+// at finds the mount that a path without symlinks leads into. Each mount on the way hides what the one before has below
+// its mount point. It is false if the table does not tell: in a chroot it lacks the mount that / lies in.
 func (t Table) at(path string) (Mount, bool) {
 	var on *Mount
 	for range t { // each mount is entered once
@@ -176,12 +173,11 @@ func (m Mount) inside(path string) string {
 	return filepath.Join(m.root, strings.TrimPrefix(path, m.Point))
 }
 
-// On is the mount that path, without symlinks, leads into. It is false if the table
-// does not tell.
+// On is the mount that path, without symlinks, leads into. It is false if the table does not tell.
 func (t Table) On(path string) (Mount, bool) { return t.at(path) }
 
-// PathsOf returns all paths that lead to the directory that path, which has no
-// symlinks, leads to. ok is false if the table does not tell.
+// PathsOf returns all paths that lead to the directory that path, which has no symlinks, leads to. ok is false if the
+// table does not tell.
 func (t Table) PathsOf(path string) (paths []string, ok bool) {
 	m, ok := t.at(path)
 	if !ok {
@@ -200,9 +196,8 @@ func (t Table) PathsOf(path string) (paths []string, ok bool) {
 	return paths, true
 }
 
-// Below is the path by which dir has what path leads to, both without symlinks
-// and by whatever mount: "." for dir itself. It is false if dir does not have
-// it, or the table does not tell.
+// Below is the path by which dir has what path leads to, both without symlinks and by whatever mount: "." for dir
+// itself. It is false if dir does not have it, or the table does not tell.
 func (t Table) Below(dir, path string) (rel string, ok bool) {
 	d, ok := t.at(dir)
 	if !ok {
@@ -216,8 +211,8 @@ func (t Table) Below(dir, path string) (rel string, ok bool) {
 	return rel, err == nil
 }
 
-// filesystemUUID is in hexadecimal, lower case and without dashes, or empty if
-// the filesystem that dir is on, in mount m, has none or it may not be known to us.
+// filesystemUUID is in hexadecimal, lower case and without dashes, or empty if the filesystem that dir is on, in mount
+// m, has none or it may not be known to us.
 func filesystemUUID(dir *os.File, m Mount) string {
 	if uuid, err := btrfs.FilesystemUUID(dir); err == nil && m.Kind == "btrfs" { // on older kernels too
 		return uuidText(uuid[:])
@@ -283,9 +278,8 @@ func linkedUUID(dir string, device uint64) string {
 // superblocks is as much of a disk as superblockUUID looks at.
 const superblocks = 1 << 20
 
-// superblockUUID is pure. It knows filesystems as libblkid does: by a mark at an
-// offset, with the UUID at another. squashfs has none, but never changes: what it
-// begins with stands for it.
+// superblockUUID is pure. It knows filesystems as libblkid does: by a mark at an offset, with the UUID at another.
+// squashfs has none, but never changes: what it begins with stands for it.
 func superblockUUID(blocks []byte) string {
 	for _, fs := range []struct {
 		mark     string

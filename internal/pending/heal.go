@@ -13,9 +13,9 @@ import (
 )
 
 // RemoveUnreadable reads every file below root, which nobody else changes, from the disk, removes those that cannot be
-// read and returns their names, so that rsync copies them anew. Neither comparing nor writing would do: rsync substitutes
-// zeros for blocks it cannot read, so damaged zeros compare equal, and a write into part of a damaged block fails, since
-// btrfs reads the rest of it first (Linux 6.18).
+// read and returns their names, so that rsync copies them anew. Neither comparing nor writing would do: rsync
+// substitutes zeros for blocks it cannot read, so damaged zeros compare equal, and a write into part of a damaged block
+// fails, since btrfs reads the rest of it first (Linux 6.18).
 func RemoveUnreadable(ctx context.Context, root *os.File) ([]string, error) {
 	var mu sync.Mutex
 	var damaged []string

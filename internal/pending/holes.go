@@ -1,10 +1,8 @@
 // Holes: keeping sparse files sparse in later backups.
 //
-// rsync --sparse makes holes in files it writes anew, but together with
-// --inplace it rewrites unchanged blocks of files that are there (4 KiB changed
-// in 512 MiB cost 764 KiB instead of 28, rsync 3.5.0). So later backups go
-// without it, and the zeros it wrote are taken out afterwards, where the
-// kernel says that something new was written.
+// rsync --sparse makes holes in files it writes anew, but together with --inplace it rewrites unchanged blocks of files
+// that are there (4 KiB changed in 512 MiB cost 764 KiB instead of 28, rsync 3.5.0). So later backups go without it,
+// and the zeros it wrote are taken out afterwards, where the kernel says that something new was written.
 
 package pending
 
@@ -27,14 +25,13 @@ import (
 )
 
 const (
-	// holeRange is the smallest new range that is looked at, holeUnit what is
-	// read of it at once, holeBlock the block of the filesystem.
+	// holeRange is the smallest new range that is looked at, holeUnit what is read of it at once, holeBlock the block
+	// of the filesystem.
 	holeRange = 128 << 10
 	holeUnit  = 64 << 10
 	holeBlock = 4 << 10
-	// holeShare is the part of a range, one in so many bytes, that must be
-	// zeros. btrfs keeps an extent while any of it is used, so what is not
-	// zeros is written again, and that must be worth it.
+	// holeShare is the part of a range, one in so many bytes, that must be zeros. btrfs keeps an extent while any of it
+	// is used, so what is not zeros is written again, and that must be worth it.
 	holeShare = 4
 )
 
@@ -52,9 +49,8 @@ type puncher struct {
 	buf   []byte
 }
 
-// PunchHoles looks at every range written since a generation and tells
-// whether it changed anything. All of pending must have been written out. The
-// kernel lists ranges to root only; for others holes stay zeros.
+// PunchHoles looks at every range written since a generation and tells whether it changed anything. All of pending must
+// have been written out. The kernel lists ranges to root only; for others holes stay zeros.
 func PunchHoles(ctx context.Context, pending *os.File, src *source.Source, since uint64, begin func() error) (changed bool, err error) {
 	p := &puncher{pending: pending, src: src, begin: begin, buf: make([]byte, holeUnit)}
 	defer func() { err = errors.Join(err, p.done()) }()
@@ -163,8 +159,7 @@ func (p *puncher) punch(offset, length int64) error {
 	return p.pieces(offset, end, p.rewrite)
 }
 
-// rewrite makes a hole of zeros and writes anything else once more, so that
-// nothing uses the old extent any longer.
+// rewrite makes a hole of zeros and writes anything else once more, so that nothing uses the old extent any longer.
 func (p *puncher) rewrite(pos int64, data []byte, zero bool) error {
 	if !zero {
 		_, err := p.file.WriteAt(data, pos)
@@ -178,8 +173,8 @@ func (p *puncher) rewrite(pos int64, data []byte, zero bool) error {
 	return nil
 }
 
-// pieces reads a range unit by unit, each up to the next multiple of holeUnit,
-// and shows the zeros at both ends of a unit apart from what lies between.
+// pieces reads a range unit by unit, each up to the next multiple of holeUnit, and shows the zeros at both ends of a
+// unit apart from what lies between.
 func (p *puncher) pieces(offset, end int64, visit func(at int64, data []byte, zero bool) error) error {
 	for at := offset; at < end; {
 		data := p.buf[:min(holeUnit-at%holeUnit, end-at)]
@@ -203,8 +198,7 @@ func (p *puncher) pieces(offset, end int64, visit func(at int64, data []byte, ze
 	return nil
 }
 
-// trim returns where the blocks that are not zeros begin and end; both are
-// len(data) if all are.
+// trim returns where the blocks that are not zeros begin and end; both are len(data) if all are.
 func trim(data []byte) (first, last int) {
 	first, last = 0, len(data)
 	for first < last && isZero(data[first:min(first+holeBlock, last)]) {
@@ -220,8 +214,7 @@ func trim(data []byte) (first, last int) {
 	return first, last
 }
 
-// isZero compares data with itself moved by one byte, which the runtime does
-// with wide instructions.
+// isZero compares data with itself moved by one byte, which the runtime does with wide instructions.
 func isZero(data []byte) bool {
 	return len(data) == 0 || data[0] == 0 && bytes.Equal(data[1:], data[:len(data)-1])
 }

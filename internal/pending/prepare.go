@@ -1,13 +1,10 @@
 // Preparing pending for a transfer: splitting hard links, removing stubs.
 //
-// rsync -H --inplace writes wrong bytes, and exits 0, when two names that were
-// one file in the last backup are separate files at the source now: both
-// updates go into the one inode (rsync issue 537, still so in 3.5.0). So every
-// file with more than one name, unless it is proved to be the same one file at
-// the source, is given an inode of its own first, by a reflink copy renamed
-// over the name; rsync links again what is still linked.
-// Whole files need it too: rsync lets names stay linked that it finds up to
-// date, and gives both the mode and owner of one.
+// rsync -H --inplace writes wrong bytes, and exits 0, when two names that were one file in the last backup are separate
+// files at the source now: both updates go into the one inode (rsync issue 537, still so in 3.5.0). So every file with
+// more than one name, unless it is proved to be the same one file at the source, is given an inode of its own first, by
+// a reflink copy renamed over the name; rsync links again what is still linked. Whole files need it too: rsync lets
+// names stay linked that it finds up to date, and gives both the mode and owner of one.
 
 package pending
 
@@ -45,9 +42,8 @@ type How struct {
 	Source *os.File
 }
 
-// Prepare walks the tree below root, which nobody else changes, and makes
-// it what rsync can be trusted to bring up to date. Stubs are removed and hard
-// links split.
+// Prepare walks the tree below root, which nobody else changes, and makes it what rsync can be trusted to bring up to
+// date. Stubs are removed and hard links split.
 func Prepare(ctx context.Context, root *os.File, how How) (*Prepared, error) {
 	p := &Prepared{}
 	links := &linkGroups{root: root, source: how.Source, groups: map[uint64]*linkGroup{}}
@@ -119,15 +115,14 @@ func (p *Prepared) split(dir *os.File, name string, st unix.Stat_t) (err error) 
 	if err != nil || st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
 		return err
 	}
-	// rsync 3.5.0 --acls sets the group's own entry to nothing when a file
-	// that has such a bit is given an ACL; rsync sets the bit again.
+	// rsync 3.5.0 --acls sets the group's own entry to nothing when a file that has such a bit is given an ACL; rsync
+	// sets the bit again.
 	return at.Chmod(dir, name, st.Mode&0o1777)
 }
 
-// splitOther removes, of what is neither file nor directory, what rsync cannot
-// see a change of: a name that was a link of another one and stays linked,
-// and a device, of which rsync compares the number and not the kind. It costs
-// nothing to make them again.
+// splitOther removes, of what is neither file nor directory, what rsync cannot see a change of: a name that was a link
+// of another one and stays linked, and a device, of which rsync compares the number and not the kind. It costs nothing
+// to make them again.
 func splitOther(dir *os.File, name string, st unix.Stat_t) error {
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFCHR && kind != unix.S_IFBLK && st.Nlink < 2 {
@@ -136,12 +131,10 @@ func splitOther(dir *os.File, name string, st unix.Stat_t) error {
 	return at.Unlink(dir, name, 0)
 }
 
-// distrust makes sure that what is read of a file is what the disk holds. A
-// file whose data the disk refused says so to the first fsync, also when
-// somebody else's syncfs took the report for the filesystem; it is removed, so
-// that rsync copies it again. Only the first name could ask, so of several
-// names all but the last are removed unasked. Of what is left the clean pages
-// leave the cache.
+// distrust makes sure that what is read of a file is what the disk holds. A file whose data the disk refused says so to
+// the first fsync, also when somebody else's syncfs took the report for the filesystem; it is removed, so that rsync
+// copies it again. Only the first name could ask, so of several names all but the last are removed unasked. Of what is
+// left the clean pages leave the cache.
 func distrust(dir *os.File, name string, links uint64) error {
 	if links > 1 {
 		return at.Unlink(dir, name, 0)
@@ -158,9 +151,8 @@ func distrust(dir *os.File, name string, links uint64) error {
 	return at.Error("fadvise", dir, name, err)
 }
 
-// enterOwn opens a directory of pending. Where the base had a subvolume nested
-// in it, its snapshot has a stub nobody can write into; it is removed, so that
-// rsync can make a directory of that name.
+// enterOwn opens a directory of pending. Where the base had a subvolume nested in it, its snapshot has a stub nobody
+// can write into; it is removed, so that rsync can make a directory of that name.
 func enterOwn(dir *os.File, name string) (*os.File, error) {
 	sub, err := at.OpenOwn(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -205,9 +197,8 @@ func splitFile(dir *os.File, name string) (err error) {
 	return nil
 }
 
-// cloneWithMetadata makes dst, which is temp in dir, what src is, times
-// included, so that rsync finds nothing to do but the link. Owner before mode
-// and attributes: chown clears set-id bits and capabilities.
+// cloneWithMetadata makes dst, which is temp in dir, what src is, times included, so that rsync finds nothing to do but
+// the link. Owner before mode and attributes: chown clears set-id bits and capabilities.
 func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
@@ -216,8 +207,7 @@ func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 	if err := cloneOrCopy(dst, src); err != nil {
 		return err
 	}
-	// An ordinary user may have left the group the file belongs to; rsync
-	// then does for it what it can.
+	// An ordinary user may have left the group the file belongs to; rsync then does for it what it can.
 	err := unix.Fchown(int(dst.Fd()), int(st.Uid), int(st.Gid))
 	if err != nil && !errors.Is(err, unix.EPERM) {
 		return &os.PathError{Op: "chown", Path: dst.Name(), Err: err}
@@ -233,8 +223,8 @@ func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 	return at.Error("utimens", dir, temp, err)
 }
 
-// cloneOrCopy shares the blocks where it can: not between a file with checksums
-// and one without (EINVAL), which a mount option may have made them.
+// cloneOrCopy shares the blocks where it can: not between a file with checksums and one without (EINVAL), which a mount
+// option may have made them.
 func cloneOrCopy(dst, src *os.File) error {
 	err := btrfs.CloneFile(dst, src)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {

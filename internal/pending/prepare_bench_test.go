@@ -16,10 +16,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
-// BenchmarkHardLinks measures what the protection of hard links adds to an
-// unchanged run over 200,000 files of which 1,000 have two names (promised: at
-// most a tenth): to prepare a fresh snapshot and run rsync onto it, against
-// rsync alone onto another, which is as quick and can be wrong.
+// BenchmarkHardLinks measures what the protection of hard links adds to an unchanged run over 200,000 files of which
+// 1,000 have two names (promised: at most a tenth): to prepare a fresh snapshot and run rsync onto it, against rsync
+// alone onto another, which is as quick and can be wrong.
 func BenchmarkHardLinks(b *testing.B) {
 	fs := loopfs.New(b, "4G")
 	src := b.TempDir()
@@ -42,8 +41,7 @@ func BenchmarkHardLinks(b *testing.B) {
 	b.ReportMetric(float64(ours)/float64(peer), "ratio")
 }
 
-// unchangedRun starts with nothing left to write and no inode of the snapshot
-// in memory, and leaves none behind.
+// unchangedRun starts with nothing left to write and no inode of the snapshot in memory, and leaves none behind.
 func unchangedRun(b *testing.B, root *os.File, src, name string, protect bool) time.Duration {
 	b.Helper()
 	if err := btrfs.CreateSnapshot(root, name, benchDir(b, filepath.Join(root.Name(), "base")), btrfs.SnapshotOptions{}); err != nil {
@@ -87,8 +85,7 @@ func benchDir(b *testing.B, path string) *os.File {
 	return d
 }
 
-// linkedFiles makes n small files, a hundred in each directory, the first
-// links of which have a second name.
+// linkedFiles makes n small files, a hundred in each directory, the first links of which have a second name.
 func linkedFiles(b *testing.B, dir string, n, links int) {
 	b.Helper()
 	data := strings.Repeat("some text of a file ", 200)

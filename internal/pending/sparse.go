@@ -1,8 +1,8 @@
 // Sparse: files with holes at a local source, copied before rsync runs.
 //
-// rsync reads holes as zeros, and in place (holes.go says why it must write so) it also writes them: a file of 3 GiB with
-// nothing in it needs 3 GiB of space, and minutes. Here only data is read, and only what differs is written. rsync then
-// finds such a file with the size and time of the source, and gives it the rest of its metadata.
+// rsync reads holes as zeros, and in place (holes.go says why it must write so) it also writes them: a file of 3 GiB
+// with nothing in it needs 3 GiB of space, and minutes. Here only data is read, and only what differs is written. rsync
+// then finds such a file with the size and time of the source, and gives it the rest of its metadata.
 
 package pending
 

@@ -12,8 +12,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// Decide is pure: it asks the policy about every backup, newest first. What is
-// decided about a backup goes by its name, as its deletion does.
+// Decide is pure: it asks the policy about every backup, newest first. What is decided about a backup goes by its name,
+// as its deletion does.
 func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []facts.Decision {
 	if policy.IsEmpty() {
 		return keepAll(backups)
@@ -135,9 +135,8 @@ func remaining(decisions []facts.Decision) []facts.Snapshot {
 	return left
 }
 
-// expendable returns the index of the oldest backup that may go for the sake
-// of space, or -1: pinned ones, the newest and the newest complete one stay, and
-// so do keepMin complete ones. It is pure; left is oldest first.
+// expendable returns the index of the oldest backup that may go for the sake of space, or -1: pinned ones, the newest
+// and the newest complete one stay, and so do keepMin complete ones. It is pure; left is oldest first.
 func expendable(left []facts.Snapshot, keepMin int) int {
 	complete := 0
 	for _, b := range left {
@@ -156,8 +155,7 @@ func expendable(left []facts.Snapshot, keepMin int) int {
 	return -1
 }
 
-// mark lets one that is kept go. What goes above it was measured against it, and
-// has to be measured again.
+// mark lets one that is kept go. What goes above it was measured against it, and has to be measured again.
 func mark(decisions []facts.Decision, name string) {
 	i := slices.IndexFunc(decisions, func(d facts.Decision) bool { return d.Name == name })
 	decisions[i].Keep, decisions[i].Reasons = false, []string{"space was needed"}

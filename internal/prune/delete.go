@@ -1,5 +1,4 @@
-// Delete: taking single backups away, and the one path by which every backup
-// goes, whichever verb asked for it.
+// Delete: taking single backups away, and the one path by which every backup goes, whichever verb asked for it.
 
 package prune
 
@@ -120,9 +119,8 @@ func findAll(st *store.State, refs []string) ([]facts.Snapshot, error) {
 	return found, nil
 }
 
-// checkDoomed is pure. The newest of all is the base of the next backup, and
-// stands in where none is complete; the newest complete one is what there is to
-// restore.
+// checkDoomed is pure. The newest of all is the base of the next backup, and stands in where none is complete; the
+// newest complete one is what there is to restore.
 func checkDoomed(doomed []facts.Snapshot, st *store.State) error {
 	all := st.All()
 	newest, complete := &all[len(all)-1], st.NewestComplete()

@@ -1,5 +1,5 @@
-// Held: what min-free has deleted gives no space back while a program has
-// something open in it. What others delete on the same filesystem is theirs.
+// Held: what min-free has deleted gives no space back while a program has something open in it. What others delete on
+// the same filesystem is theirs.
 
 package prune
 
@@ -22,9 +22,8 @@ func (p pruned) heldUp(dest string, o Options, ours map[uint64]string) (pruned, 
 	return p, fail.Step("min-free", &facts.HeldError{Backup: name, Text: fmt.Sprintf("%s, less than %v, but the space of %s, which is deleted, is still to come: a program has something open in it; so nothing more is deleted", p.text(dest), o.MinFree, name)})
 }
 
-// ownHeld returns, with the names they had, those of held that this run has
-// deleted, or that held up an earlier one. Any other may be a container's and
-// stay for ever. A filesystem never uses a subvolume id twice.
+// ownHeld returns, with the names they had, those of held that this run has deleted, or that held up an earlier one.
+// Any other may be a container's and stay for ever. A filesystem never uses a subvolume id twice.
 func ownHeld(s *store.Store, held []uint64, p pruned) map[uint64]string {
 	names := readHeld(s)
 	for _, d := range p.decisions {
@@ -46,8 +45,8 @@ func readHeld(s *store.Store) map[uint64]string {
 	return names
 }
 
-// noteHeld is for the next run, which must not delete more in their place. A
-// note that cannot be written costs no more than that.
+// noteHeld is for the next run, which must not delete more in their place. A note that cannot be written costs no more
+// than that.
 func noteHeld(c *store.Locked, ours map[uint64]string) {
 	data, err := json.Marshal(ours)
 	if err == nil {

@@ -17,10 +17,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// forSpace deletes one backup after the other, oldest first, and looks at the
-// real free space each time the cleaner is done, also with what was deleted
-// before this run: what a deletion frees cannot be told from sizes. It deletes
-// none where even the whole history would not do.
+// forSpace deletes one backup after the other, oldest first, and looks at the real free space each time the cleaner is
+// done, also with what was deleted before this run: what a deletion frees cannot be told from sizes. It deletes none
+// where even the whole history would not do.
 func forSpace(ctx context.Context, c *store.Locked, o Options, p pruned) (pruned, error) {
 	left := remaining(p.decisions)
 	m := &space.Measurer{Store: c.Store}
@@ -100,8 +99,7 @@ func deleteOne(ctx context.Context, c *store.Locked, o Options, p pruned, b fact
 	return p, err
 }
 
-// attempt is the first deletion where the sizes are but an upper bound: what it
-// gives back tells whether to go on.
+// attempt is the first deletion where the sizes are but an upper bound: what it gives back tells whether to go on.
 type attempt struct {
 	name         string
 	frees, begun uint64 // bytes; what it is to free, and what was free before
@@ -114,8 +112,8 @@ func begin(ctx context.Context, m *space.Measurer, name string, p pruned) (attem
 	return attempt{name, frees, p.free}, err
 }
 
-// inVain is pure. Less than half is more than what others write meanwhile, and than
-// what compression and rounding make of it.
+// inVain is pure. Less than half is more than what others write meanwhile, and than what compression and rounding make
+// of it.
 func (a attempt) inVain(free uint64) bool {
 	return a.name != "" && free < a.begun+a.frees/2
 }
@@ -143,14 +141,13 @@ func (p pruned) outOfReach(dest string, o Options, free uint64) (pruned, error) 
 	return p, fail.Step("min-free", fail.Kindf(facts.ErrNoSpace, "%s would have about %s of %s free, less than %v, with every backup deleted that may go, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(p.total), o.MinFree))
 }
 
-// sizesUnknown: what a hidden backup shares with those that may go is not known,
-// nor whether they are the ones to go.
+// sizesUnknown: what a hidden backup shares with those that may go is not known, nor whether they are the ones to go.
 func (p pruned) sizesUnknown(dest string, o Options, hidden []string) (pruned, error) {
 	return p.fallsShort(dest, o, "a backup is hidden", fmt.Sprintf("but something is mounted on %s: what a deletion would free cannot be told, so none is deleted for it", say.SomeNames(hidden)))
 }
 
-// unreachable says what MinFree comes to once all that may go is gone. Of what
-// stays, nothing but a rule of this run is to blame.
+// unreachable says what MinFree comes to once all that may go is gone. Of what stays, nothing but a rule of this run is
+// to blame.
 func (p pruned) unreachable(dest string, o Options) (pruned, error) {
 	return p.fallsShort(dest, o, "keep-min", "with every backup deleted that may go")
 }

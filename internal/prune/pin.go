@@ -20,15 +20,14 @@ type PinOptions struct {
 	Logger   *slog.Logger
 }
 
-// Pin protects the backup ref names, as in Delete, and returns it. It does not
-// wait for a running backup. Errors match ErrNoBackup, ErrAmbiguous or ErrLocked.
+// Pin protects the backup ref names, as in Delete, and returns it. It does not wait for a running backup. Errors match
+// ErrNoBackup, ErrAmbiguous or ErrLocked.
 func Pin(ctx context.Context, dest, ref string, o PinOptions) (facts.Snapshot, error) {
 	b, _, err := changePin(ctx, dest, ref, &facts.PinInfo{At: store.Now(o.Now).UTC(), Note: o.Note}, o)
 	return b, err
 }
 
-// Unpin takes the protection away again and tells whether there was one; a
-// backup that is not pinned stays as it is.
+// Unpin takes the protection away again and tells whether there was one; a backup that is not pinned stays as it is.
 func Unpin(ctx context.Context, dest, ref string, o PinOptions) (b facts.Snapshot, was bool, err error) {
 	return changePin(ctx, dest, ref, nil, o)
 }
@@ -53,8 +52,7 @@ func changePin(ctx context.Context, dest, ref string, pin *facts.PinInfo, o PinO
 	if pin == nil && !was && b.RecordError == "" {
 		return b, false, nil
 	}
-	// The log first: it refuses a DEST of somebody else, who could not read a
-	// record we write there.
+	// The log first: it refuses a DEST of somebody else, who could not read a record we write there.
 	sink, log, err := s.OpenLog(o.Logger)
 	if err != nil {
 		return b, was, err

@@ -54,9 +54,8 @@ func foresee(ctx context.Context, s *store.Store, o Options) (p pruned, refused 
 	return p, refused, err
 }
 
-// foreseeSpace guesses, from the file data that would go, what forSpace would
-// delete: nothing, and ErrNoSpace, if all of it is too little. Without root
-// nothing is known of that, and nothing is guessed.
+// foreseeSpace guesses, from the file data that would go, what forSpace would delete: nothing, and ErrNoSpace, if all
+// of it is too little. Without root nothing is known of that, and nothing is guessed.
 func foreseeSpace(ctx context.Context, s *store.Store, m *space.Measurer, o Options, p pruned, hidden []string) (pruned, error) {
 	if len(hidden) > 0 && !p.reached(o.MinFree) {
 		return p.sizesUnknown(s.Path, o, hidden)
@@ -88,8 +87,8 @@ func foreseeSpace(ctx context.Context, s *store.Store, m *space.Measurer, o Opti
 	}
 }
 
-// unused is what is free, or, where that is 0 and may be so for lack of metadata
-// alone, what is not in use: to delete gives metadata back.
+// unused is what is free, or, where that is 0 and may be so for lack of metadata alone, what is not in use: to delete
+// gives metadata back.
 func unused(s *store.Store, free uint64) (uint64, error) {
 	if free > 0 {
 		return free, nil

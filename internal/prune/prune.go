@@ -97,8 +97,7 @@ func deleteAll(ctx context.Context, c *store.Locked, p pruned, doomed []facts.Sn
 	return p, err
 }
 
-// waitForSpace waits for that of what was deleted, and tells of what does not
-// give it back.
+// waitForSpace waits for that of what was deleted, and tells of what does not give it back.
 func waitForSpace(ctx context.Context, c *store.Locked, deleted []facts.Snapshot) error {
 	held, err := btrfs.WaitDeleted(ctx, c.Store.Dir)
 	if err != nil {

@@ -36,8 +36,7 @@ func TestExpendable(t *testing.T) {
 	}
 }
 
-// Two names that the kernel gives one id are decided about apart: what is said
-// of one must not delete the other.
+// Two names that the kernel gives one id are decided about apart: what is said of one must not delete the other.
 func TestDecideGoesByName(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	backups := []facts.Snapshot{
@@ -56,8 +55,7 @@ func TestDecideGoesByName(t *testing.T) {
 	}
 }
 
-// What is above one that is marked has to be measured anew, up to the next that
-// stays.
+// What is above one that is marked has to be measured anew, up to the next that stays.
 func TestMarkForgetsWhatWasMeasuredAgainstIt(t *testing.T) {
 	frees := uint64(1)
 	decisions := []facts.Decision{ // newest first

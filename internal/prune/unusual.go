@@ -14,21 +14,20 @@ import (
 )
 
 const (
-	// longAbsence is a jump of the clock after which nothing goes for it: a machine
-	// may be off for a weekend, or for a holiday.
+	// longAbsence is a jump of the clock after which nothing goes for it: a machine may be off for a weekend, or for a
+	// holiday.
 	longAbsence = 14 * 24 * time.Hour
 	// veryLong: whatever the habit was, that is asked about.
 	veryLong = 366 * 24 * time.Hour
-	// trusted is how many backups have to be made after a jump for it to be the
-	// time: a run each night makes them in a week.
+	// trusted is how many backups have to be made after a jump for it to be the time: a run each night makes them in a
+	// week.
 	trusted = 7
 	// few backups are no habit.
 	few = 4
 )
 
-// unusual refuses to delete by the policy what goes only because the clock has
-// jumped, by the order of backups that is in doubt, or nearly all of them although
-// the prune before deleted few. It is pure.
+// unusual refuses to delete by the policy what goes only because the clock has jumped, by the order of backups that is
+// in doubt, or nearly all of them although the prune before deleted few. It is pure.
 func unusual(st *store.State, o Options, now time.Time, before *note) error {
 	backups := st.Backups
 	doomed := doomedBy(backups, o.Policy, now)
@@ -76,10 +75,9 @@ func doomedBy(backups []facts.Snapshot, policy retention.Policy, now time.Time) 
 	return names
 }
 
-// largestGap returns the largest step forward of the clock among the last ones,
-// the one to now included, and the index of the backup before it. A step that was
-// taken back counts no more, nor does one that takes another back: it is from the
-// latest time before to the earliest after.
+// largestGap returns the largest step forward of the clock among the last ones, the one to now included, and the index
+// of the backup before it. A step that was taken back counts no more, nor does one that takes another back: it is from
+// the latest time before to the earliest after.
 func largestGap(backups []facts.Snapshot, now time.Time) (at int, gap time.Duration) {
 	latest := make([]time.Time, len(backups))
 	for i, b := range backups {

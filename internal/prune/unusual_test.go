@@ -32,8 +32,7 @@ func nightly(n int, last time.Duration) []time.Duration {
 	return ages
 }
 
-// TestUnusualDeletions is what stops a prune, and what a healthy machine does that
-// must not.
+// TestUnusualDeletions is what stops a prune, and what a healthy machine does that must not.
 func TestUnusualDeletions(t *testing.T) {
 	now := time.Date(2026, 11, 28, 3, 0, 0, 0, time.UTC)
 	within30, age30, last3 := retention.Policy{Within: retention.Span{Days: 30}}, retention.Policy{Age: retention.Span{Days: 30}}, retention.Policy{Last: 3}

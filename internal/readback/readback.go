@@ -1,5 +1,4 @@
-// Reading the files of one backup in parallel, in bounded memory, from the
-// disk and not from the page cache.
+// Reading the files of one backup in parallel, in bounded memory, from the disk and not from the page cache.
 
 package readback
 
@@ -21,8 +20,7 @@ import (
 
 const (
 	defaultJobs = 4
-	// pieceSize is what one goroutine reads of a file before another may take
-	// over: a large file is read by several.
+	// pieceSize is what one goroutine reads of a file before another may take over: a large file is read by several.
 	pieceSize = 8 << 20
 	// readSize is one read, which is also the memory each goroutine has.
 	readSize = 1 << 20
@@ -30,10 +28,9 @@ const (
 	BlockSize = 4096
 )
 
-// Pool reads pieces of files. Reads are direct (O_DIRECT), which on btrfs
-// go to the device and check the checksum even where the page cache has the
-// data, and cost no copy; compressed and inline data falls back to buffered
-// reads, before which the cache of the file is dropped (tried on Linux 6.18).
+// Pool reads pieces of files. Reads are direct (O_DIRECT), which on btrfs go to the device and check the checksum even
+// where the page cache has the data, and cost no copy; compressed and inline data falls back to buffered reads, before
+// which the cache of the file is dropped (tried on Linux 6.18).
 type Pool struct {
 	ctx    context.Context
 	pieces chan piece
@@ -81,8 +78,7 @@ func NewPool(ctx context.Context, jobs int, read func(int64), done func(*File)) 
 	return p, nil
 }
 
-// alignedBuffer returns readSize bytes at the start of a page, as direct reads
-// want them.
+// alignedBuffer returns readSize bytes at the start of a page, as direct reads want them.
 func alignedBuffer() ([]byte, error) {
 	buf, err := unix.Mmap(-1, 0, readSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	return buf, os.NewSyscallError("mmap", err)
@@ -177,8 +173,7 @@ func (f *File) addBad(offset, length int64) {
 	f.Bad = append(f.Bad, facts.DamagedRange{Offset: offset, Length: min(length, f.size-offset)})
 }
 
-// readRange reads in strides, and halves the stride where a read fails until
-// it is down to the block that is damaged.
+// readRange reads in strides, and halves the stride where a read fails until it is down to the block that is damaged.
 func (p *Pool) readRange(f *File, buf []byte, offset, end, stride int64) error {
 	for offset < end {
 		want := min(stride, RoundUp(end-offset))
@@ -190,8 +185,7 @@ func (p *Pool) readRange(f *File, buf []byte, offset, end, stride int64) error {
 			offset += int64(n)
 			p.read(int64(n))
 		case errors.Is(err, unix.EINVAL):
-			// The last read ended, short, inside a block: no direct read
-			// starts there.
+			// The last read ended, short, inside a block: no direct read starts there.
 			if cleared, clearErr := clearDirect(f.File); clearErr != nil || !cleared {
 				return errors.Join(err, clearErr)
 			}

@@ -18,8 +18,8 @@ func Entries(s facts.ReflinkStats) int64 {
 	return s.Files + s.Directories + s.Symlinks + s.Specials + s.HardLinks
 }
 
-// ShareBlocks tells whether both are on one btrfs, and what is made in dst
-// inherits nothing (default ACLs, btrfs properties) that a copy must not have.
+// ShareBlocks tells whether both are on one btrfs, and what is made in dst inherits nothing (default ACLs, btrfs
+// properties) that a copy must not have.
 func ShareBlocks(dst, src *os.File) (bool, error) {
 	a, err := mounts.Identify(dst)
 	if err != nil || a.FSType != unix.BTRFS_SUPER_MAGIC {
@@ -35,10 +35,9 @@ func ShareBlocks(dst, src *os.File) (bool, error) {
 	return cloneReaches(dst, src)
 }
 
-// cloneReaches tells whether a file in dst can share blocks with one in src.
-// Before Linux 5.19 it cannot where they are reached by two mounts, be it of one
-// filesystem: the kernel says EXDEV before it looks at what it is given, and
-// EISDIR after that.
+// cloneReaches tells whether a file in dst can share blocks with one in src. Before Linux 5.19 it cannot where they are
+// reached by two mounts, be it of one filesystem: the kernel says EXDEV before it looks at what it is given, and EISDIR
+// after that.
 func cloneReaches(dst, src *os.File) (bool, error) {
 	probe, err := at.Open(dst, ".", unix.O_TMPFILE|unix.O_WRONLY, 0o600)
 	if err != nil {

@@ -1,5 +1,4 @@
-// The reflink copy of a tree: its directories, several at a time, and what they
-// get when everything is in them.
+// The reflink copy of a tree: its directories, several at a time, and what they get when everything is in them.
 
 package reflink
 
@@ -60,8 +59,7 @@ type cloner struct {
 	left   atomic.Bool // something was left out
 	// umask of the process, all ones where it cannot be read.
 	umask uint32
-	// chownAll: what is made in the target may get another group than 0, that of
-	// the target (set-group-id) or ours.
+	// chownAll: what is made in the target may get another group than 0, that of the target (set-group-id) or ours.
 	chownAll bool
 
 	mu       sync.Mutex // of what follows
@@ -89,8 +87,8 @@ type firstLink struct {
 	more uint64
 }
 
-// clonedDir is a directory being copied. Its attributes are set when
-// everything in it is there, since each new entry changes its time.
+// clonedDir is a directory being copied. Its attributes are set when everything in it is there, since each new entry
+// changes its time.
 type clonedDir struct {
 	src, dst *os.File
 	up       *clonedDir // nil: the target itself
@@ -153,8 +151,7 @@ func (c *cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
 	return dir
 }
 
-// leave is for what rsync will have to look at. A full disk and
-// cancellation end the copy.
+// leave is for what rsync will have to look at. A full disk and cancellation end the copy.
 func (c *cloner) leave(err error) {
 	calledOff := c.ctx.Err() != nil
 	if calledOff {

@@ -1,5 +1,5 @@
-// Package remote runs a command on another host, by ssh or what stands in for it, with its standard input and output
-// as streams. It is the one place that starts a program for it.
+// Package remote runs a command on another host, by ssh or what stands in for it, with its standard input and output as
+// streams. It is the one place that starts a program for it.
 package remote
 
 import (

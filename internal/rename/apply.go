@@ -20,8 +20,8 @@ import (
 // prefix begins the names that are used on the way. What is left under one, rsync deletes.
 const prefix = ".rsbtbackup-moved-"
 
-// Apply does what p says below root, and tells how many moves it made. What does not fit is left as it is, or removed, for
-// rsync to copy. An error means that the tree is of no use.
+// Apply does what p says below root, and tells how many moves it made. What does not fit is left as it is, or removed,
+// for rsync to copy. An error means that the tree is of no use.
 func (p Plan) Apply(ctx context.Context, root *os.File) (made int, err error) {
 	if len(p.Take) == 0 {
 		return 0, nil
@@ -100,8 +100,8 @@ func put(root, aside *os.File, m Move, slot string) (bool, error) {
 	return done(renameat(aside, slot, dir, name, unix.RENAME_NOREPLACE))
 }
 
-// clear makes room for what is to be called name. A directory gets another name: to delete it is rsync's business, which
-// may be told to delete no more than so much.
+// clear makes room for what is to be called name. A directory gets another name: to delete it is rsync's business,
+// which may be told to delete no more than so much.
 func clear(dir *os.File, name string) error {
 	st, err := at.Stat(dir, name)
 	switch {

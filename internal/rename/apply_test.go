@@ -22,7 +22,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// tree makes a directory of these names; those that end in a slash are directories, the others files that hold their name.
+// tree makes a directory of these names; those that end in a slash are directories, the others files that hold their
+// name.
 func tree(t *testing.T, names ...string) *os.File {
 	t.Helper()
 	root := t.TempDir()
@@ -109,8 +110,8 @@ func TestFilesOfSeveralNamesStay(t *testing.T) {
 	}
 }
 
-// A tree is renamed at random, and its copy by moves that are told from the inodes: the copy must be the tree, whatever was
-// swapped, chained or turned inside out.
+// A tree is renamed at random, and its copy by moves that are told from the inodes: the copy must be the tree, whatever
+// was swapped, chained or turned inside out.
 func TestRandomRenames(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 3))

@@ -24,8 +24,8 @@ type Plan struct {
 	Put  []Move // the same ones, each into its new place
 }
 
-// NewPlan orders moves. listed tells of a directory, by its new path, whether rsync will list it; what comes into another
-// one is left out, and so is what is said to come from, or to go to, one place twice.
+// NewPlan orders moves. listed tells of a directory, by its new path, whether rsync will list it; what comes into
+// another one is left out, and so is what is said to come from, or to go to, one place twice.
 func NewPlan(moves []Move, listed func(dir string) bool) Plan {
 	from, to := map[string]int{}, map[string]int{}
 	for _, m := range moves {

@@ -22,8 +22,7 @@ type Tree struct {
 	nodes []*node // all of them
 }
 
-// node is a name. Names of the first backup come into being when they
-// are spoken of.
+// node is a name. Names of the first backup come into being when they are spoken of.
 type node struct {
 	origin   string // path in the first backup
 	old      bool   // there is such a path
@@ -195,8 +194,7 @@ func (n *node) final() (string, bool) {
 	return path.Join(dir, n.name), ok
 }
 
-// Names lists, as paths in the first and in the second backup, all names that
-// changed hands.
+// Names lists, as paths in the first and in the second backup, all names that changed hands.
 func (r *Tree) Names() (before, after []string) {
 	for _, n := range r.nodes {
 		dir, alive := n.final()

@@ -1,7 +1,5 @@
-// Reflink: filling an empty target on the filesystem of DEST with copies that
-// share their blocks with the backup. It is only ever a head start for rsync:
-// whatever it cannot do is left out and told, and rsync then does it or says
-// why not.
+// Reflink: filling an empty target on the filesystem of DEST with copies that share their blocks with the backup. It is
+// only ever a head start for rsync: whatever it cannot do is left out and told, and rsync then does it or says why not.
 
 package restore
 
@@ -15,9 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// reflinkFits tells whether the target can be filled by reflink. Only root can
-// set every owner, a filter is best left to who wrote its rules, and so
-// are owners that stand in attributes.
+// reflinkFits tells whether the target can be filled by reflink. Only root can set every owner, a filter is best left
+// to who wrote its rules, and so are owners that stand in attributes.
 func (x aimed) reflinkFits() bool {
 	o := x.o
 	if o.NoReflink || o.DryRun || x.target.remote != nil || !x.target.empty || os.Geteuid() != 0 || len(o.Exclude) > 0 || o.Bwlimit != "" || x.stored.FakeSuper {
@@ -44,8 +41,8 @@ func (x aimed) reflink(ctx context.Context) (reflink.Result, error) {
 	return reflink.Copy(ctx, x.view.Root, x.target.dir, o)
 }
 
-// reflinkProgress turns counts into rsync's way of telling. How much there is
-// to do is known only for a whole backup, from its record.
+// reflinkProgress turns counts into rsync's way of telling. How much there is to do is known only for a whole backup,
+// from its record.
 func (x aimed) reflinkProgress() func(facts.ReflinkStats) {
 	var files, bytes int64
 	if rec := x.view.Snap.Record; len(x.paths) == 0 && rec != nil && rec.Stats != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// checkDelete refuses to delete by a backup that may lack what its source had:
-// what could not be read when it was made, or was left out by a rule.
+// checkDelete refuses to delete by a backup that may lack what its source had: what could not be read when it was made,
+// or was left out by a rule.
 func (x opened) checkDelete() error {
 	b := x.view.Snap
 	if b.Status == facts.Incomplete {
@@ -38,9 +38,8 @@ func (x opened) checkDelete() error {
 	return fail.Kind(facts.ErrGuard, why)
 }
 
-// lacks is nil if everything that is not in b was not in its source either, or
-// is spared by exclude. Patterns that were excluded can be given again. Another
-// rule cannot, --one-file-system among them: what it left out may be on the
+// lacks is nil if everything that is not in b was not in its source either, or is spared by exclude. Patterns that were
+// excluded can be given again. Another rule cannot, --one-file-system among them: what it left out may be on the
 // filesystem of the target.
 func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 	if b.Status == facts.Incomplete {
@@ -65,13 +64,12 @@ func rsyncRules(rules []string) []string {
 	return slices.DeleteFunc(slices.Clone(rules), source.IsMark)
 }
 
-// linksKept is the first rsync that does not write below a symlink which stands
-// in the target where the backup has a directory, if it must not replace it;
-// 3.2.7 does.
+// linksKept is the first rsync that does not write below a symlink which stands in the target where the backup has a
+// directory, if it must not replace it; 3.2.7 does.
 var linksKept = rsyncexec.Version{Major: 3, Minor: 5}
 
-// checkNever refuses to leave what is there to an rsync that would follow it. Of
-// a remote target it is the rsync over there that counts, which nobody knows.
+// checkNever refuses to leave what is there to an rsync that would follow it. Of a remote target it is the rsync over
+// there that counts, which nobody knows.
 func (x opened) checkNever(ctx context.Context, t *target) error {
 	if x.o.Overwrite != facts.OverwriteNever || t.empty {
 		return nil
@@ -95,8 +93,7 @@ func (x opened) checkNever(ctx context.Context, t *target) error {
 	return fail.Kind(facts.ErrUsage, fail.Kindf(rsyncexec.ErrTooOld, "%s", why))
 }
 
-// spareDests keeps --delete out of every directory with backups below the
-// target that rsync could enter.
+// spareDests keeps --delete out of every directory with backups below the target that rsync could enter.
 func (x opened) spareDests(ctx context.Context, t *target) error {
 	if !x.o.Delete || t.empty {
 		return nil
@@ -111,9 +108,8 @@ func (x opened) spareDests(ctx context.Context, t *target) error {
 	return err
 }
 
-// destsBelow returns the directories below dir that hold backups, relative to
-// it, as far as rsync comes: with --one-file-system it does not leave the
-// filesystem of dir, but each of paths can be on another. What cannot be looked
+// destsBelow returns the directories below dir that hold backups, relative to it, as far as rsync comes: with
+// --one-file-system it does not leave the filesystem of dir, but each of paths can be on another. What cannot be looked
 // into, rsync cannot empty.
 func destsBelow(ctx context.Context, dir *os.File, paths []string) ([]string, error) {
 	var mu sync.Mutex

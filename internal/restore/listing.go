@@ -1,5 +1,4 @@
-// What is in the way in a remote target, as far as rsync lists it: kinds, and times
-// in whole seconds.
+// What is in the way in a remote target, as far as rsync lists it: kinds, and times in whole seconds.
 
 package restore
 
@@ -21,8 +20,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// listing compares what a remote target has with the backup as it is listed, and
-// keeps none of it.
+// listing compares what a remote target has with the backup as it is listed, and keeps none of it.
 type listing struct {
 	o *overwriting
 	// dirs are directories where the backup has none; their content follows.
@@ -35,8 +33,7 @@ type bothSides struct {
 	full           bool
 }
 
-// listTheWay asks nothing where nothing is protected. What cannot be listed is
-// left to rsync's own options.
+// listTheWay asks nothing where nothing is protected. What cannot be listed is left to rsync's own options.
 func (x aimed) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error) {
 	if o.mode != facts.OverwriteNever && o.mode != facts.OverwriteIfNewer {
 		return inTheWay{}, nil
@@ -128,8 +125,7 @@ func (o *overwriting) inBackup(path string) (unix.Stat_t, error) {
 	return at.Stat(dir, filepath.Base(path))
 }
 
-// onlyPaths are the rules by which rsync lists paths, what is below them, and the
-// directories on the way there.
+// onlyPaths are the rules by which rsync lists paths, what is below them, and the directories on the way there.
 func onlyPaths(paths []string) []string {
 	if len(paths) == 0 {
 		return nil

@@ -54,8 +54,7 @@ func (o Options) check() ([]string, error) {
 	return cleanPaths(o.Paths)
 }
 
-// cleanPaths leaves out what lies below another path. None means everything,
-// and so does the root.
+// cleanPaths leaves out what lies below another path. None means everything, and so does the root.
 func cleanPaths(paths []string) ([]string, error) {
 	var clean []string
 	for _, path := range paths {

@@ -1,9 +1,7 @@
-// What the overwrite modes promise, made true before rsync runs. rsync's own
-// options do not keep it (3.5.0): --update goes by whole seconds less one, and
-// not at all for symlinks, special files and further names of a hard link;
-// --ignore-existing never ends where something stands in the way of a directory
-// with such a name; and what is one file in the target but several in the backup
-// stays one where size and time are right. part.go parts such files.
+// What the overwrite modes promise, made true before rsync runs. rsync's own options do not keep it (3.5.0): --update
+// goes by whole seconds less one, and not at all for symlinks, special files and further names of a hard link;
+// --ignore-existing never ends where something stands in the way of a directory with such a name; and what is one file
+// in the target but several in the backup stays one where size and time are right. part.go parts such files.
 
 package restore
 
@@ -29,9 +27,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// stays tells whether mode leaves an entry of the target alone that stands under
-// the name of one of the backup. A directory is its own only where both are one:
-// then it is no file, and what is in it is asked about by itself.
+// stays tells whether mode leaves an entry of the target alone that stands under the name of one of the backup. A
+// directory is its own only where both are one: then it is no file, and what is in it is asked about by itself.
 func stays(mode facts.Overwrite, backup, target unix.Stat_t) bool {
 	if isDir(backup) && isDir(target) {
 		return false
@@ -58,13 +55,11 @@ func isFile(st unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFREG }
 type inTheWay struct {
 	// stay are the paths that rsync must be kept away from, each with all below it.
 	stay []string
-	// closed are those where the backup has a directory, and those that were asked
-	// for themselves.
+	// closed are those where the backup has a directory, and those that were asked for themselves.
 	closed []string
-	// barred are messages about what stays and is in the way of more: what is no
-	// directory where the backup has one with files, and a directory with files, as
-	// nothing is to be deleted, where the backup has none. rsync 3.5.0 gives up, or
-	// never ends, at these if hard links are among the files of the backup.
+	// barred are messages about what stays and is in the way of more: what is no directory where the backup has one
+	// with files, and a directory with files, as nothing is to be deleted, where the backup has none. rsync 3.5.0 gives
+	// up, or never ends, at these if hard links are among the files of the backup.
 	barred []string
 	// part are the names that need a file of their own.
 	part []string
@@ -79,8 +74,7 @@ func (f inTheWay) sorted() inTheWay {
 	return f
 }
 
-// overwriting compares the target with the backup, name by name, and reads no
-// file.
+// overwriting compares the target with the backup, name by name, and reads no file.
 type overwriting struct {
 	mode   facts.Overwrite
 	delete bool
@@ -149,9 +143,8 @@ func isAsked(path string, paths []string) bool {
 	return len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") })
 }
 
-// meet compares one entry of the backup with what has its name in the target,
-// and tells whether both are directories. Where nothing is protected, a file with
-// one name in the place of another needs no second look.
+// meet compares one entry of the backup with what has its name in the target, and tells whether both are directories.
+// Where nothing is protected, a file with one name in the place of another needs no second look.
 func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDirs bool, err error) {
 	target, err := at.Stat(o.target, path)
 	if err != nil {
@@ -180,8 +173,7 @@ func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDi
 	return isDir(backup) && isDir(target), nil
 }
 
-// decide is about one name. full is asked of a directory where the other side has
-// none.
+// decide is about one name. full is asked of a directory where the other side has none.
 func (o *overwriting) decide(path string, backup, target unix.Stat_t, full bool) {
 	switch {
 	case isDir(backup) && isDir(target):
@@ -233,8 +225,7 @@ func isDevice(st unix.Stat_t) bool {
 	return kind == unix.S_IFCHR || kind == unix.S_IFBLK
 }
 
-// ignoreUnseen: what the caller cannot look at, rsync, with the same rights,
-// cannot write to.
+// ignoreUnseen: what the caller cannot look at, rsync, with the same rights, cannot write to.
 func ignoreUnseen(err error) error {
 	for _, kind := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG} {
 		if errors.Is(err, kind) {
@@ -244,9 +235,8 @@ func ignoreUnseen(err error) error {
 	return err
 }
 
-// upToDate tells whether rsync will do no more to the target than to set
-// attributes, which all its names share. What was made with --fake-super is of
-// a kind that only rsync can tell.
+// upToDate tells whether rsync will do no more to the target than to set attributes, which all its names share. What
+// was made with --fake-super is of a kind that only rsync can tell.
 func (o *overwriting) upToDate(backup, target unix.Stat_t, path string) bool {
 	switch kind := target.Mode & unix.S_IFMT; {
 	case isFile(target):
@@ -294,9 +284,9 @@ func (x aimed) prepare(ctx context.Context) (cleared, error) {
 	return way, nil
 }
 
-// goesRound is x for another run of rsync, away from what ended it: 3.5.0 gives up at a
-// directory that it cannot empty if a hard link was to come in its place. Each run knows
-// more of them; ok is false if this one does not, or something else ended it.
+// goesRound is x for another run of rsync, away from what ended it: 3.5.0 gives up at a directory that it cannot empty
+// if a hard link was to come in its place. Each run knows more of them; ok is false if this one does not, or something
+// else ended it.
 func (x cleared) goesRound(end transfer.End) (around cleared, ok bool) {
 	var exit *rsyncexec.ExitError
 	if !errors.As(end.Err, &exit) || exit.Code != rsyncexec.ExitProtocol || x.o.DryRun {
@@ -312,9 +302,8 @@ func (x cleared) goesRound(end transfer.End) (around cleared, ok bool) {
 	return around, len(around.stay) > len(x.stay)
 }
 
-// stayRules is a pipe, for rsync to inherit, with the rules that keep it away
-// from what stays; nil if there is none. Whoever closes it waits for done. rsync
-// 3.5.0 resolves the path of a file of rules, which one without a name has not.
+// stayRules is a pipe, for rsync to inherit, with the rules that keep it away from what stays; nil if there is none.
+// Whoever closes it waits for done. rsync 3.5.0 resolves the path of a file of rules, which one without a name has not.
 func (x cleared) stayRules() (rules *os.File, done <-chan struct{}, err error) {
 	if len(x.stay) == 0 {
 		return nil, nil, nil

@@ -20,8 +20,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/reflink"
 )
 
-// linkedNames are the names of one file of the target that rsync will find up
-// to date.
+// linkedNames are the names of one file of the target that rsync will find up to date.
 type linkedNames struct {
 	target unix.Stat_t
 	names  []linkedName
@@ -42,9 +41,8 @@ func (o *overwriting) link(path string, backup, target unix.Stat_t) {
 	l.names = append(l.names, linkedName{path, mounts.Inode{Dev: uint64(backup.Dev), Ino: backup.Ino}})
 }
 
-// toPart returns the names that must not stay linked: those of another file of
-// the backup than the rest, and those that will be given other attributes while
-// the file has a name which must keep the old ones. What rsync is told to exclude,
+// toPart returns the names that must not stay linked: those of another file of the backup than the rest, and those that
+// will be given other attributes while the file has a name which must keep the old ones. What rsync is told to exclude,
 // only rsync knows: any name may be one.
 func (o *overwriting) toPart() ([]string, error) {
 	var paths []string
@@ -72,8 +70,7 @@ func (o *overwriting) toPart() ([]string, error) {
 	return paths, nil
 }
 
-// sameAttributes tells whether rsync has none to set. Of a backup made with
-// --fake-super nobody else knows.
+// sameAttributes tells whether rsync has none to set. Of a backup made with --fake-super nobody else knows.
 func (o *overwriting) sameAttributes(path string) (bool, error) {
 	if o.fake {
 		return false, nil
@@ -123,8 +120,7 @@ func (x aimed) makeWay(ctx context.Context, found inTheWay) error {
 	return nil
 }
 
-// partName replaces a name by a copy of its file, of which others have the old
-// one. It is there at every moment.
+// partName replaces a name by a copy of its file, of which others have the old one. It is there at every moment.
 func partName(root *os.File, path string) error {
 	dir, err := at.OpenBeneath(root, filepath.Dir(path))
 	if err != nil {

@@ -1,5 +1,4 @@
-// Restore: putting a backup, or parts of it, back with rsync, after a reflink
-// copy of whatever shares the filesystem.
+// Restore: putting a backup, or parts of it, back with rsync, after a reflink copy of whatever shares the filesystem.
 
 package restore
 
@@ -96,8 +95,7 @@ func run(ctx context.Context, o Options) (got outcome, err error) {
 	return aimed{opened, target}.restore(ctx)
 }
 
-// restore copies, and asks whether the disk took it all: rsync is content with
-// what the page cache took.
+// restore copies, and asks whether the disk took it all: rsync is content with what the page cache took.
 func (x aimed) restore(ctx context.Context) (copied, error) {
 	done, err := x.copy(ctx)
 	if err == nil || errors.Is(err, facts.ErrIncomplete) {
@@ -117,8 +115,7 @@ func (x aimed) restore(ctx context.Context) (copied, error) {
 	return done, fail.Step("flush", refused)
 }
 
-// copy copies by reflink what it can and lets rsync do the rest, which
-// includes telling what went wrong.
+// copy copies by reflink what it can and lets rsync do the rest, which includes telling what went wrong.
 func (x aimed) copy(ctx context.Context) (copied, error) {
 	done := copied{cleared: cleared{aimed: x, open: x.paths}}
 	if x.reflinkFits() {
@@ -168,8 +165,8 @@ func storedAs(b facts.Snapshot) rsyncexec.Stored {
 	return rsyncexec.ParseStored(rsyncRules(b.Record.Rules), err != nil || spec.Kind == rsyncexec.Local)
 }
 
-// checkPaths looks each path up without following a symlink: what it leads to
-// has another path, and rsync would restore it under this one.
+// checkPaths looks each path up without following a symlink: what it leads to has another path, and rsync would restore
+// it under this one.
 func (x opened) checkPaths() error {
 	for _, path := range x.paths {
 		dir, err := at.OpenBeneath(x.view.Root, filepath.Dir(path))

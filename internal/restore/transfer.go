@@ -116,8 +116,7 @@ func (x copied) complaints() []string {
 // failed is how many files are not restored, as far as they are named.
 func (x copied) failed() int { return x.end.Failed + len(x.end.Skipped) + len(x.barred) }
 
-// judge is what the end of rsync means. Exit 24 can only mean that the backup went
-// away, which is asked for by itself.
+// judge is what the end of rsync means. Exit 24 can only mean that the backup went away, which is asked for by itself.
 func (x copied) judge() error {
 	end := x.end
 	var exit *rsyncexec.ExitError

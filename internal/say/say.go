@@ -48,8 +48,7 @@ func Plural(n int, noun string) string {
 // maxSkipped bounds how many left-out directories are named to the user.
 const maxSkipped = 20
 
-// QuoteSome names paths, quoted where one could be taken for several, or for
-// part of the sentence.
+// QuoteSome names paths, quoted where one could be taken for several, or for part of the sentence.
 func QuoteSome(paths []string) string {
 	var names []string
 	for _, path := range paths[:min(len(paths), maxSkipped)] {

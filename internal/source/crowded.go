@@ -7,12 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxNames is how many names of one file rsync is to make: btrfs can hold
-// 65,535, and one that is replaced has two for a moment.
+// maxNames is how many names of one file rsync is to make: btrfs can hold 65,535, and one that is replaced has two for
+// a moment.
 const maxNames = 65_000
 
-// Crowded are the files with more names than that. It is filled by several
-// goroutines.
+// Crowded are the files with more names than that. It is filled by several goroutines.
 type Crowded struct {
 	mu    sync.Mutex
 	names map[[2]uint64][]string // by device and inode

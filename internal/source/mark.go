@@ -1,5 +1,5 @@
-// Views of DEST that no table of mounts explains: through FUSE, a share of this
-// machine, overlayfs. There DEST is known by what the run has just written in it.
+// Views of DEST that no table of mounts explains: through FUSE, a share of this machine, overlayfs. There DEST is known
+// by what the run has just written in it.
 
 package source
 
@@ -14,8 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// Mark names two files in DEST: one that is there for good, and one that who has
-// the lock has written.
+// Mark names two files in DEST: one that is there for good, and one that who has the lock has written.
 type Mark struct{ Marker, Holder string }
 
 // mark is what they have.
@@ -36,8 +35,8 @@ func (m Mark) read(dest string) mark {
 	return is
 }
 
-// isAt tells whether path shows DEST. A copy has the marker, but not what has been
-// written since; a view may show that some moments late.
+// isAt tells whether path shows DEST. A copy has the marker, but not what has been written since; a view may show that
+// some moments late.
 func (m mark) isAt(path string) bool {
 	const moment, moments = 300 * time.Millisecond, 5
 	if m.marker == nil || m.holder == "" {
@@ -69,8 +68,8 @@ func (s *Source) isInView(path, point string) bool {
 	return false
 }
 
-// isOpaque tells of filesystems that can show what another one has. Of those of
-// another host nothing is asked: it may be gone, and that would hang.
+// isOpaque tells of filesystems that can show what another one has. Of those of another host nothing is asked: it may
+// be gone, and that would hang.
 func isOpaque(m mounts.Mount) bool {
 	if !strings.HasPrefix(m.Kind, "fuse") && !slices.Contains([]string{"overlay", "nfs", "nfs4", "9p", "virtiofs", "ecryptfs"}, m.Kind) {
 		return false

@@ -81,8 +81,8 @@ type marked struct {
 	names []string
 }
 
-// FindMarked looks for marked directories, which rsync has no rule for: it is given two for each of them. What is marked
-// from then on is so for the next backup.
+// FindMarked looks for marked directories, which rsync has no rule for: it is given two for each of them. What is
+// marked from then on is so for the next backup.
 func (s *Source) FindMarked(ctx context.Context, oneFS bool, m Marks) error {
 	if !m.any() {
 		return nil
@@ -176,8 +176,8 @@ func isBelow(found map[string][]string, dir string) bool {
 	return false
 }
 
-// MarkedRules are filter rules of rsync. A directory that is marked stays, with the files that mark it: what is restored
-// is marked again.
+// MarkedRules are filter rules of rsync. A directory that is marked stays, with the files that mark it: what is
+// restored is marked again.
 func (s *Source) MarkedRules() (rules []string) {
 	for _, m := range s.marked {
 		for _, name := range m.names {

@@ -1,5 +1,4 @@
-// The mounts below SRC: an unmounted disk leaves a directory that looks like one
-// that was emptied, at any depth.
+// The mounts below SRC: an unmounted disk leaves a directory that looks like one that was emptied, at any depth.
 
 package source
 
@@ -22,8 +21,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 )
 
-// ChangedMount is a path below SRC at which another filesystem is mounted than at
-// the last backup, or none where one was, or one where none was.
+// ChangedMount is a path below SRC at which another filesystem is mounted than at the last backup, or none where one
+// was, or one where none was.
 type ChangedMount struct {
 	Path    string
 	was     string // source of what was mounted there; empty for nothing
@@ -35,9 +34,8 @@ type ChangedMount struct {
 // Lost tells that it is not the same files that are there now.
 func (c ChangedMount) Lost() bool { return c.kept*2 < c.entries }
 
-// ChangedMounts compares what is mounted below SRC with what was, as far as the
-// last backup, base, has something there. What goes with its directory, and what
-// is mounted at another path now, does not count.
+// ChangedMounts compares what is mounted below SRC with what was, as far as the last backup, base, has something there.
+// What goes with its directory, and what is mounted at another path now, does not count.
 func ChangedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]ChangedMount, error) {
 	var changed []ChangedMount
 	for _, path := range mountPaths(was, is) {
@@ -83,8 +81,8 @@ func IsDirectory(path string) bool {
 	return err == nil && st.IsDir()
 }
 
-// count looks for the first entries that base has at the path in now, the same
-// directory of SRC. A symlink that has taken its place was meant.
+// count looks for the first entries that base has at the path in now, the same directory of SRC. A symlink that has
+// taken its place was meant.
 func (c *ChangedMount) count(base *os.File, now string) error {
 	dir, err := at.OpenBeneath(base, c.Path)
 	if at.IsNoDir(err) || errors.Is(err, unix.ELOOP) {
@@ -111,8 +109,8 @@ func (c *ChangedMount) count(base *os.File, now string) error {
 	return nil
 }
 
-// LeaveOut forgets the mounts that a backup does not go into. With one filesystem
-// those that hold data are noted as Beyond.
+// LeaveOut forgets the mounts that a backup does not go into. With one filesystem those that hold data are noted as
+// Beyond.
 func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 	inside := []facts.SourceMount{}
 	s.Beyond = nil
@@ -130,8 +128,8 @@ func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 	}
 }
 
-// onSameDevice tells of a bind mount, which rsync takes for the same filesystem.
-// Of shares, which are known by their source alone, nothing is asked.
+// onSameDevice tells of a bind mount, which rsync takes for the same filesystem. Of shares, which are known by their
+// source alone, nothing is asked.
 func (s *Source) onSameDevice(m facts.SourceMount) bool {
 	var st unix.Stat_t
 	return m.FSType != 0 && unix.Lstat(filepath.Join(s.Spec.Path, m.Rel()), &st) == nil && uint64(st.Dev) == s.dev

@@ -113,8 +113,8 @@ func (o *Oddities) Empty() []string {
 	return o.empty
 }
 
-// Apart are the names, sorted, of files that share an inode number and are not one file: more than it says it has, or of
-// another size, time, time of birth or content. What the kernel knows as one file by itself is not read.
+// Apart are the names, sorted, of files that share an inode number and are not one file: more than it says it has, or
+// of another size, time, time of birth or content. What the kernel knows as one file by itself is not read.
 func (o *Oddities) Apart(ctx context.Context, root *os.File) ([]string, error) {
 	var apart []string
 	for id, paths := range o.links {
@@ -218,8 +218,8 @@ func sameContent(ctx context.Context, a, b *os.File) (bool, error) {
 	}
 }
 
-// ShownByOthers tells whether the source, or what is mounted below it, is a filesystem that may say of files what is not
-// so: then all of it is looked at in each run.
+// ShownByOthers tells whether the source, or what is mounted below it, is a filesystem that may say of files what is
+// not so: then all of it is looked at in each run.
 func (s *Source) ShownByOthers() bool {
 	return s.Identity != nil && trustOf(s.Identity.FSType) == shown ||
 		slices.ContainsFunc(s.Mounts, func(m facts.SourceMount) bool { return trustOf(m.FSType) == shown })

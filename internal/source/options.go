@@ -9,14 +9,12 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Inherited is the path of the first descriptor rsync inherits. Given as its
-// destination it needs no lookup of DEST: whatever is renamed or replaced on
-// the way there meanwhile, rsync writes into the directory we opened.
+// Inherited is the path of the first descriptor rsync inherits. Given as its destination it needs no lookup of DEST:
+// whatever is renamed or replaced on the way there meanwhile, rsync writes into the directory we opened.
 const Inherited = "/proc/self/fd/3"
 
-// RemoteTimeout ends a transfer in which a remote peer has been silent for so
-// long: it is gone, or means harm. Not so where contents are compared: rsync
-// says nothing while it reads a file for its checksum, however large (3.5.0).
+// RemoteTimeout ends a transfer in which a remote peer has been silent for so long: it is gone, or means harm. Not so
+// where contents are compared: rsync says nothing while it reads a file for its checksum, however large (3.5.0).
 const RemoteTimeout = 30 * time.Minute
 
 // Reading says what of a source is read, and how.

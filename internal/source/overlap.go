@@ -1,5 +1,4 @@
-// Overlap: how SRC and DEST lie to each other. Paths do not tell, since
-// symlinks and mounts give one directory many.
+// Overlap: how SRC and DEST lie to each other. Paths do not tell, since symlinks and mounts give one directory many.
 
 package source
 
@@ -69,8 +68,8 @@ func (s *Source) compare(dest string, destDir *os.File) error {
 	return err
 }
 
-// findViews returns the paths below SRC that lead to DEST. What the table of
-// mounts says is confirmed by inode, so that nothing is refused by mistake.
+// findViews returns the paths below SRC that lead to DEST. What the table of mounts says is confirmed by inode, so that
+// nothing is refused by mistake.
 func (s *Source) findViews(mounts mounts.Table, real, dest string) ([]DestView, error) {
 	rels, err := s.maybeViews(mounts, real, dest)
 	if err != nil {
@@ -89,9 +88,8 @@ func (s *Source) findViews(mounts mounts.Table, real, dest string) ([]DestView, 
 	return views, nil
 }
 
-// maybeViews returns the paths, relative to SRC, at which DEST may be seen. In a
-// chroot the table lacks what / lies in, and so does not tell where else DEST
-// is: then any end of its path may lead to it, from any btrfs mounted in SRC.
+// maybeViews returns the paths, relative to SRC, at which DEST may be seen. In a chroot the table lacks what / lies in,
+// and so does not tell where else DEST is: then any end of its path may lead to it, from any btrfs mounted in SRC.
 func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, error) {
 	var rels []string
 	add := func(dir, path string) {
@@ -130,8 +128,8 @@ func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, er
 	return rels, err
 }
 
-// follow goes down from SRC to rel, the way rsync would, and tells whether DEST
-// is there. What this user may not reach, rsync cannot either.
+// follow goes down from SRC to rel, the way rsync would, and tells whether DEST is there. What this user may not reach,
+// rsync cannot either.
 func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 	view = DestView{Rel: rel, SameFS: true}
 	path := s.Spec.Path
@@ -150,9 +148,8 @@ func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 	return view, mounts.InodeOf(&st) == s.dest || s.mark.isAt(path), nil
 }
 
-// CheckLeftOut makes sure that DEST was left out. The rules of the user come
-// between ours: after a "!", which may stand in a file of rules, an include lets
-// DEST in again.
+// CheckLeftOut makes sure that DEST was left out. The rules of the user come between ours: after a "!", which may stand
+// in a file of rules, an include lets DEST in again.
 func (s *Source) CheckLeftOut(pending *os.File) error {
 	for _, v := range s.Views {
 		dir, err := at.OpenBeneath(pending, v.Rel)
@@ -182,8 +179,7 @@ func (s *Source) viewPaths() []string {
 	return paths
 }
 
-// isInside tells whether SRC lies in DEST: on the way up from it, or in a mount
-// of something in DEST.
+// isInside tells whether SRC lies in DEST: on the way up from it, or in a mount of something in DEST.
 func (s *Source) isInside(table mounts.Table, real, dest string, destDir *os.File) (bool, error) {
 	up, err := mounts.AncestorIs(real, s.dest.Dev, s.dest.Ino)
 	if up != "" || err != nil {
@@ -201,9 +197,8 @@ func (s *Source) isInside(table mounts.Table, real, dest string, destDir *os.Fil
 	return err == nil && mounts.InodeOf(&st) == mounts.Inode{Dev: s.dev, Ino: s.ino}, nil
 }
 
-// holdsOnly tells whether there is nothing in dir but paths, which are relative
-// to it, and the directories on the way to them. What cannot be looked into
-// counts as something.
+// holdsOnly tells whether there is nothing in dir but paths, which are relative to it, and the directories on the way
+// to them. What cannot be looked into counts as something.
 func holdsOnly(dir string, paths []string) (bool, error) {
 	below := map[string][]string{}
 	for _, path := range paths {

@@ -16,8 +16,8 @@ import (
 // maxRules is as much of a file of rules as is looked at.
 const maxRules = 1 << 20
 
-// Misplaced warns of patterns that begin with SRC's own path, or with "./": rsync
-// compares them with paths that begin at SRC, so they fit nothing.
+// Misplaced warns of patterns that begin with SRC's own path, or with "./": rsync compares them with paths that begin
+// at SRC, so they fit nothing.
 func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []string {
 	patterns := rsyncexec.ExcludePatterns(filter, exclude, extra)
 	for _, name := range excludeFrom {
@@ -34,8 +34,7 @@ func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []strin
 	return warnings
 }
 
-// ownPaths are what SRC may be called in a pattern, without those that it has in
-// itself as well.
+// ownPaths are what SRC may be called in a pattern, without those that it has in itself as well.
 func (s *Source) ownPaths() []string {
 	paths := []string{s.Spec.Path}
 	if s.Local() {

@@ -18,8 +18,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// CheckRules refuses rules that would make a backup no copy, and files of rules
-// that cannot be read: rsync would say so only when pending has been made.
+// CheckRules refuses rules that would make a backup no copy, and files of rules that cannot be read: rsync would say so
+// only when pending has been made.
 func CheckRules(filter, excludeFrom, extra []string) error {
 	if err := rsyncexec.CheckRules(filter, excludeFrom); err != nil {
 		return fail.Kind(facts.ErrUsage, err)

@@ -15,8 +15,8 @@ import (
 // snapshotPrefix begins the names of the snapshots that a run reads a source from; see package freeze.
 const snapshotPrefix = ".rsbtbackup-snapshot-"
 
-// NewSnapshotName is a name for a snapshot of a subvolume. Its end is made of the rest and of the subvolume, so that nobody
-// has something of that name by chance.
+// NewSnapshotName is a name for a snapshot of a subvolume. Its end is made of the rest and of the subvolume, so that
+// nobody has something of that name by chance.
 func NewSnapshotName(of btrfs.UUID) string {
 	text := strings.ToLower(rand.Text()[:16])
 	return snapshotPrefix + text + "-" + proof(of, text)

@@ -15,8 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Source is SRC as a run sees it. The fields below spec are for local
-// sources only.
+// Source is SRC as a run sees it. The fields below spec are for local sources only.
 type Source struct {
 	Spec     rsyncexec.Source
 	Shown    string // as recorded and logged
@@ -38,9 +37,8 @@ type Source struct {
 
 func (s *Source) Local() bool { return s.Spec.Kind == rsyncexec.Local }
 
-// Root names the directory for the note about pending, which is of this boot.
-// Each snapshot of btrfs has a device number of its own, and so has each mount
-// of some filesystems without an id.
+// Root names the directory for the note about pending, which is of this boot. Each snapshot of btrfs has a device
+// number of its own, and so has each mount of some filesystems without an id.
 func (s *Source) Root() string {
 	switch {
 	case s.Identity == nil:
@@ -53,8 +51,8 @@ func (s *Source) Root() string {
 	return fmt.Sprintf("%x-%d-%d", s.Identity.FSType, s.dev, s.ino)
 }
 
-// Describe parses src and looks at a local one. dest is the real path
-// of DEST, destDir its descriptor, own what tells it from all others.
+// Describe parses src and looks at a local one. dest is the real path of DEST, destDir its descriptor, own what tells
+// it from all others.
 func Describe(src, dest string, destDir *os.File, own Mark) (*Source, error) {
 	spec, err := rsyncexec.ParseSource(src)
 	if err != nil {
@@ -108,9 +106,8 @@ func (s *Source) look() error {
 	return err
 }
 
-// StillThere tells whether a local source is the directory it was when the
-// run began. rsync ends with 0 or 24 when a disk is unmounted, or the whole
-// source removed, under its hands. A remote source cannot be asked.
+// StillThere tells whether a local source is the directory it was when the run began. rsync ends with 0 or 24 when a
+// disk is unmounted, or the whole source removed, under its hands. A remote source cannot be asked.
 func (s *Source) StillThere() error {
 	if !s.Local() {
 		return nil

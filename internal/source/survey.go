@@ -1,5 +1,4 @@
-// Surveying a local source before a transfer: how much it holds, and what
-// --one-file-system leaves out.
+// Surveying a local source before a transfer: how much it holds, and what --one-file-system leaves out.
 
 package source
 
@@ -19,8 +18,8 @@ import (
 // sparseFrom is how much less than its size a file has on disk if its holes are worth keeping.
 const sparseFrom = 128 << 10
 
-// Survey is what a walk of the source found, told by several goroutines. Rules that exclude are not
-// applied, and what cannot be read is left to rsync to complain of.
+// Survey is what a walk of the source found, told by several goroutines. Rules that exclude are not applied, and what
+// cannot be read is left to rsync to complain of.
 type Survey struct {
 	Bytes   atomic.Uint64 // on disk
 	Entries atomic.Int64  // all kinds of files, the root too
@@ -61,8 +60,8 @@ func (v *Survey) see(dir int, path string, st *unix.Stat_t) {
 	v.found(dir, path, st)
 }
 
-// Look walks a local source, on one filesystem only if oneFS is set, where nobody else does. It is a forecast: what cannot
-// be read does not count.
+// Look walks a local source, on one filesystem only if oneFS is set, where nobody else does. It is a forecast: what
+// cannot be read does not count.
 func (v *Survey) Look(ctx context.Context, src *Source, oneFS bool) error {
 	root, err := os.OpenFile(src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -116,8 +115,8 @@ func (v *Survey) skip(path string, mount bool) {
 	}
 }
 
-// isMountPoint tells a mount from a subvolume, which has a device number of its
-// own too (Linux 5.8; before that it is not known).
+// isMountPoint tells a mount from a subvolume, which has a device number of its own too (Linux 5.8; before that it is
+// not known).
 func isMountPoint(dir *os.File, name string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(int(dir.Fd()), name, unix.AT_NO_AUTOMOUNT|unix.AT_SYMLINK_NOFOLLOW, 0, &st)

@@ -26,12 +26,12 @@ func goingOf(decisions []facts.Decision) Going {
 	return going
 }
 
-// maxAsked bounds how many extents one measurement asks about, the largest of each
-// backup first: 70 microseconds each on a busy machine (Linux 6.18).
+// maxAsked bounds how many extents one measurement asks about, the largest of each backup first: 70 microseconds each
+// on a busy machine (Linux 6.18).
 const maxAsked = 200_000
 
-// heldByNothingElse is the size of the extents that no subvolume has but those that
-// are going. Past maxAsked, and where the kernel cannot tell, it is at most that.
+// heldByNothingElse is the size of the extents that no subvolume has but those that are going. Past maxAsked, and where
+// the kernel cannot tell, it is at most that.
 func (m *Measurer) heldByNothingElse(ctx context.Context, extents *btrfs.ExtentSet, going Going) (uint64, error) {
 	if err := m.findAlive(); err != nil {
 		return 0, err

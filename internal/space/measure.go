@@ -1,8 +1,6 @@
-// Measuring what deletions would free, from the extents the kernel lists. As
-// backups descend from each other, what came after the making of one and is not
-// in the next is in no other either: about that little the kernel is asked who
-// else has it, such as a file copied from a backup by reflink. Without root the
-// kernel tells neither (EPERM).
+// Measuring what deletions would free, from the extents the kernel lists. As backups descend from each other, what came
+// after the making of one and is not in the next is in no other either: about that little the kernel is asked who else
+// has it, such as a file copied from a backup by reflink. Without root the kernel tells neither (EPERM).
 
 package space
 
@@ -19,15 +17,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Measurer keeps the extents of the backup it has read as the next of another,
-// whose turn it mostly is then: to read a backup takes as long as it has files.
+// Measurer keeps the extents of the backup it has read as the next of another, whose turn it mostly is then: to read a
+// backup takes as long as it has files.
 type Measurer struct {
 	Store *store.Store
-	// hidden are backups that something is mounted on: nobody knows what the
-	// others share with them, so nothing is known of any.
+	// hidden are backups that something is mounted on: nobody knows what the others share with them, so nothing is
+	// known of any.
 	Hidden []string
-	// AtMost is set when not all of what was asked for is known to be held by
-	// nothing else.
+	// AtMost is set when not all of what was asked for is known to be held by nothing else.
 	AtMost bool
 	held   map[extentsOf]*btrfs.ExtentSet
 	alive  map[uint64]bool // the subvolumes there are
@@ -57,8 +54,7 @@ func (m *Measurer) add(set *btrfs.ExtentSet, of extentsOf) error {
 	return set.Add(f, of.since)
 }
 
-// madeIn is the generation that nothing in b was younger than when it was made;
-// 0 if b is nil.
+// madeIn is the generation that nothing in b was younger than when it was made; 0 if b is nil.
 func madeIn(b *facts.Snapshot) uint64 {
 	if b == nil {
 		return 0
@@ -74,8 +70,8 @@ func (m *Measurer) later(b *facts.Snapshot) (*btrfs.ExtentSet, error) {
 	return m.read(extentsOf{b.Name, b.Made})
 }
 
-// Sizes tells how much of b is in no backup up to older, and of that how much
-// goes with all of going, b among them. Both neighbours may be nil.
+// Sizes tells how much of b is in no backup up to older, and of that how much goes with all of going, b among them.
+// Both neighbours may be nil.
 func (m *Measurer) Sizes(ctx context.Context, b, older, newer *facts.Snapshot, going Going) (added, freed uint64, err error) {
 	since := madeIn(older)
 	own, err := m.read(extentsOf{b.Name, since})
@@ -103,8 +99,8 @@ func (m *Measurer) Sizes(ctx context.Context, b, older, newer *facts.Snapshot, g
 	return own.Bytes(later), freed, err
 }
 
-// Measure fills in Frees where it is missing. What deletions free together is
-// the sum: what several of them share counts for the last.
+// Measure fills in Frees where it is missing. What deletions free together is the sum: what several of them share
+// counts for the last.
 func (m *Measurer) Measure(ctx context.Context, decisions []facts.Decision) error {
 	if len(m.Hidden) > 0 {
 		return nil
@@ -140,9 +136,8 @@ func (m *Measurer) Measure(ctx context.Context, decisions []facts.Decision) erro
 	return nil
 }
 
-// Total is what measure would find in all, for much less: of backups in a row
-// that go, only the first is read in full, and of the others what each has
-// added. It is not known without root, or when a backup is hidden, or deleted
+// Total is what measure would find in all, for much less: of backups in a row that go, only the first is read in full,
+// and of the others what each has added. It is not known without root, or when a backup is hidden, or deleted
 // meanwhile.
 func (m *Measurer) Total(ctx context.Context, decisions []facts.Decision) (bytes uint64, known bool, err error) {
 	if len(m.Hidden) > 0 {

@@ -1,5 +1,5 @@
-// Removing subvolumes: by name below the descriptor of DEST, so nothing is
-// followed, and as an ordinary user by emptying them.
+// Removing subvolumes: by name below the descriptor of DEST, so nothing is followed, and as an ordinary user by
+// emptying them.
 
 package subvol
 
@@ -19,10 +19,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Remove deletes the subvolume name in dir with everything in it,
-// subvolumes nested in it included. Without root, on a filesystem not mounted
-// with user_subvol_rm_allowed, the kernel refuses the ioctl (EPERM) but lets
-// an owner empty a subvolume and remove it as a directory.
+// Remove deletes the subvolume name in dir with everything in it, subvolumes nested in it included. Without root, on a
+// filesystem not mounted with user_subvol_rm_allowed, the kernel refuses the ioctl (EPERM) but lets an owner empty a
+// subvolume and remove it as a directory.
 func Remove(ctx context.Context, dir *os.File, name string) error {
 	err := btrfs.DeleteSubvolume(dir, name)
 	if errors.Is(err, unix.ENOTEMPTY) {
@@ -37,16 +36,14 @@ func Remove(ctx context.Context, dir *os.File, name string) error {
 	return removeAsOwner(ctx, dir, name)
 }
 
-// Refused tells whether the caller lacks the right to delete by ioctl, or,
-// privileged, whether the subvolume is in use: a send reads it, it holds an
-// active swap file, or it is the default subvolume.
+// Refused tells whether the caller lacks the right to delete by ioctl, or, privileged, whether the subvolume is in use:
+// a send reads it, it holds an active swap file, or it is the default subvolume.
 func Refused(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)
 }
 
-// Privileged asks the kernel with a call that has the same condition as
-// deletion: CAP_SYS_ADMIN outside of any user namespace, which neither the user
-// id nor the capabilities of a process in a container tell.
+// Privileged asks the kernel with a call that has the same condition as deletion: CAP_SYS_ADMIN outside of any user
+// namespace, which neither the user id nor the capabilities of a process in a container tell.
 func Privileged(dir *os.File) bool {
 	for _, err := range btrfs.TreeSearch(dir, btrfs.AllItems(0)) {
 		return err == nil
@@ -91,8 +88,8 @@ func removeChild(ctx context.Context, sub *os.File, c btrfs.Child) error {
 	return errors.Join(Remove(ctx, parent, filepath.Base(c.Path)), parent.Close())
 }
 
-// removeAsOwner is how an owner without privileges makes a subvolume go: it
-// must be writable, then it can be emptied and removed as a directory.
+// removeAsOwner is how an owner without privileges makes a subvolume go: it must be writable, then it can be emptied
+// and removed as a directory.
 func removeAsOwner(ctx context.Context, dir *os.File, name string) error {
 	sub, err := openWide(dir, name)
 	if err != nil {
@@ -112,9 +109,8 @@ func removeAsOwner(ctx context.Context, dir *os.File, name string) error {
 	return at.Unlink(dir, name, unix.AT_REMOVEDIR)
 }
 
-// MayEmpty asks the kernel, with a call that changes nothing, whether the
-// caller may do what removeAsOwner begins with: the owner of a subvolume may set
-// its flag, also to what it is.
+// MayEmpty asks the kernel, with a call that changes nothing, whether the caller may do what removeAsOwner begins with:
+// the owner of a subvolume may set its flag, also to what it is.
 func MayEmpty(dir *os.File, name string) error {
 	sub, err := openWide(dir, name)
 	if err != nil {
@@ -137,8 +133,7 @@ func makeWritable(sub *os.File) error {
 	return btrfs.SetReadOnly(sub, false)
 }
 
-// Empty removes everything below dir through descriptors, following
-// nothing.
+// Empty removes everything below dir through descriptors, following nothing.
 func Empty(ctx context.Context, dir *os.File) error {
 	if err := Widen(dir); err != nil {
 		return err
@@ -195,8 +190,7 @@ func emptyNested(ctx context.Context, dir *os.File) error {
 	return Empty(ctx, dir)
 }
 
-// openWide opens a directory whose mode, copied from the source, may keep out
-// even its owner.
+// openWide opens a directory whose mode, copied from the source, may keep out even its owner.
 func openWide(dir *os.File, name string) (*os.File, error) {
 	f, err := at.OpenInside(dir, name)
 	if !errors.Is(err, unix.EACCES) {

@@ -31,8 +31,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, os.Chmod(dir, 0o755)
 })
 
-// Path returns the command, built once for each test process. TestMain
-// calls Main to delete it again.
+// Path returns the command, built once for each test process. TestMain calls Main to delete it again.
 func Path(t testing.TB) string {
 	t.Helper()
 	path, err := build()
@@ -42,8 +41,7 @@ func Path(t testing.TB) string {
 	return path
 }
 
-// Main runs the tests of a package, removes what Path built and returns the
-// exit code.
+// Main runs the tests of a package, removes what Path built and returns the exit code.
 func Main(m *testing.M) int {
 	code := m.Run()
 	if built.Load() {

@@ -95,9 +95,9 @@ func (m *Machine) start(t testing.TB, dir string, o Options) *exec.Cmd {
 }
 
 // script makes the root and becomes systemd. Only what systemd asks of a container is there; see
-// https://systemd.io/CONTAINER_INTERFACE. cgroup2 without controllers is enough to keep processes apart, and a
-// machine that has version 1 mounted lets go of no more. A device in a new tmpfs cannot be opened in a user
-// namespace, so they are bound.
+// https://systemd.io/CONTAINER_INTERFACE. cgroup2 without controllers is enough to keep processes apart, and a machine
+// that has version 1 mounted lets go of no more. A device in a new tmpfs cannot be opened in a user namespace, so they
+// are bound.
 const script = `
 set -euo pipefail
 dir=$1; shift

@@ -1,5 +1,5 @@
-// Package testserver runs the servers that tests reach: an sshd, an rsync daemon and an smbd, each on a free port of the
-// loopback addresses.
+// Package testserver runs the servers that tests reach: an sshd, an rsync daemon and an smbd, each on a free port of
+// the loopback addresses.
 package testserver
 
 import (

@@ -128,9 +128,8 @@ func (end End) Failure(text string) error {
 	return errors.New(text)
 }
 
-// ConnectionLost lists the ends that, with a remote source, mean it could not
-// be reached or was lost: the remote shell's own (124 and more), a refused or
-// timed-out daemon (5, 10, 30, 35), a stream that broke (2, 12, 14: a remote
+// ConnectionLost lists the ends that, with a remote source, mean it could not be reached or was lost: the remote
+// shell's own (124 and more), a refused or timed-out daemon (5, 10, 30, 35), a stream that broke (2, 12, 14: a remote
 // shell that ends at once gives one or the other by chance).
 func ConnectionLost(code int) bool {
 	switch code {
@@ -144,15 +143,14 @@ func ConnectionLost(code int) bool {
 // with --files-from (rsync 3.5.0).
 var connectedMessage = regexp.MustCompile(`^(sending|receiving|building) (incremental )?file list`)
 
-// saysNoSpace tells whether a line of rsync's says that DEST is full. An attribute
-// larger than a metadata block (16 KiB) does not fit btrfs at all, which it
-// says with the same errno.
+// saysNoSpace tells whether a line of rsync's says that DEST is full. An attribute larger than a metadata block (16
+// KiB) does not fit btrfs at all, which it says with the same errno.
 func saysNoSpace(line string) bool {
 	return noSpaceMessage.MatchString(line) && !strings.Contains(line, "setxattr(")
 }
 
-// noSpaceMessage matches the end of an rsync message about the destination.
-// Exit 23 with metadata full, and 11 with data full, both say it this way.
+// noSpaceMessage matches the end of an rsync message about the destination. Exit 23 with metadata full, and 11 with
+// data full, both say it this way.
 var noSpaceMessage = regexp.MustCompile(`(No space left on device \(28\)|Disk quota exceeded \(122\))$`)
 
 // MaxLogged bounds how many messages of one rsync go to the log.
@@ -175,10 +173,9 @@ func addUp(first, second *rsyncexec.Stats) *rsyncexec.Stats {
 	return &sum
 }
 
-// FalseAlarm tells whether rsync complained of nothing but a fault of its own:
-// with --hard-links and --acls, 3.5.0 asks for the default ACL of what was a
-// directory until it made it a further name of a file, and exits 23 although
-// all is copied. A second run finds nothing to do, or what is really wrong.
+// FalseAlarm tells whether rsync complained of nothing but a fault of its own: with --hard-links and --acls, 3.5.0 asks
+// for the default ACL of what was a directory until it made it a further name of a file, and exits 23 although all is
+// copied. A second run finds nothing to do, or what is really wrong.
 func FalseAlarm(end End) bool {
 	if !end.Partial() {
 		return false
@@ -199,8 +196,8 @@ func (end End) Vanished() bool {
 	return errors.As(end.Err, &exit) && exit.Code == rsyncexec.ExitVanished && end.Useful()
 }
 
-// Partial tells whether rsync ended by itself with exit 23, and nothing graver
-// hides behind that: only then a second run is of use.
+// Partial tells whether rsync ended by itself with exit 23, and nothing graver hides behind that: only then a second
+// run is of use.
 func (end End) Partial() bool {
 	var exit *rsyncexec.ExitError
 	return errors.As(end.Err, &exit) && exit.Code == rsyncexec.ExitPartial &&

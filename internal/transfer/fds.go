@@ -1,5 +1,4 @@
 package transfer
 
-// SourceFD is where rsync finds the root of the backup: it inherits the target
-// first, then this.
+// SourceFD is where rsync finds the root of the backup: it inherits the target first, then this.
 const SourceFD = "/proc/self/fd/4"

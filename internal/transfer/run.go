@@ -119,8 +119,8 @@ func (l *listener) hearError(line string) bool {
 	return true
 }
 
-// readOnlyMessage is what a daemon says of a module that may not be written to
-// (3.0 to 3.5.0); it ends with the code of a wrong option.
+// readOnlyMessage is what a daemon says of a module that may not be written to (3.0 to 3.5.0); it ends with the code of
+// a wrong option.
 var readOnlyMessage = regexp.MustCompile(`^(@ERROR: |ERROR: )?module is read only$`)
 
 // messages passes what one rsync says on to the log, MaxLogged lines at most.

@@ -1,11 +1,9 @@
 // Sticky directories: what rsync's --acls does wrong with them.
 //
-// When a directory gets the sticky bit and an ACL in one run, rsync (3.5.0, and
-// every version since 3.0) first sets the ACL without any rights for group and
-// others, so that nobody deletes in it meanwhile, and then the mode. Of an ACL
-// with a mask the mode sets the mask and not the owning group's own entry,
-// which stays empty. To a directory that is sticky already rsync gives the
-// whole ACL, so a second run puts it right.
+// When a directory gets the sticky bit and an ACL in one run, rsync (3.5.0, and every version since 3.0) first sets the
+// ACL without any rights for group and others, so that nobody deletes in it meanwhile, and then the mode. Of an ACL
+// with a mask the mode sets the mask and not the owning group's own entry, which stays empty. To a directory that is
+// sticky already rsync gives the whole ACL, so a second run puts it right.
 
 package transfer
 
@@ -27,8 +25,8 @@ import (
 
 const aclAccess = "system.posix_acl_access"
 
-// GroupsLost tells whether a run has left in pending a sticky directory whose group may
-// do nothing and for which that is new: rsync may have done it. base is nil for a first backup.
+// GroupsLost tells whether a run has left in pending a sticky directory whose group may do nothing and for which that
+// is new: rsync may have done it. base is nil for a first backup.
 func GroupsLost(ctx context.Context, pending, base *os.File) (bool, error) {
 	return anySticky(ctx, pending, nil, func(path string, acl []byte) bool {
 		return groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path))
@@ -60,8 +58,8 @@ func hasLostGroup(dir, base *os.File, path string) (bool, error) {
 	return err == nil && acl != nil && groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path)), err
 }
 
-// GroupsAtRisk tells whether a sticky directory of a backup, on the way to paths or below
-// them, has an ACL that restoring it once may have changed.
+// GroupsAtRisk tells whether a sticky directory of a backup, on the way to paths or below them, has an ACL that
+// restoring it once may have changed.
 func GroupsAtRisk(ctx context.Context, backup *os.File, paths []string) (bool, error) {
 	return anySticky(ctx, backup, paths, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
 }
@@ -83,9 +81,8 @@ func aclBeneath(dir *os.File, path string) []byte {
 	return acl
 }
 
-// anySticky tells whether pick is true of the access ACL of any sticky
-// directory from root down: on the way to paths and below them, or everywhere
-// if there are none. Directories that cannot be read do not count.
+// anySticky tells whether pick is true of the access ACL of any sticky directory from root down: on the way to paths
+// and below them, or everywhere if there are none. Directories that cannot be read do not count.
 func anySticky(ctx context.Context, root *os.File, paths []string, pick func(path string, acl []byte) bool) (bool, error) {
 	var found atomic.Bool
 	look := func(dir *os.File, path string) error {
@@ -150,9 +147,8 @@ func accessACL(dir *os.File) ([]byte, error) {
 	}
 }
 
-// groupEntry returns the rights that the owning group's entry of an ACL gives
-// (linux/posix_acl_xattr.h: a version, then tag, rights and id of each entry).
-// An ACL with no mask has none that differs from the mode: -1.
+// groupEntry returns the rights that the owning group's entry of an ACL gives (linux/posix_acl_xattr.h: a version, then
+// tag, rights and id of each entry). An ACL with no mask has none that differs from the mode: -1.
 func groupEntry(acl []byte) int {
 	const groupObj, mask = 0x04, 0x10
 	rights, masked := -1, false

@@ -39,8 +39,8 @@ func (u *Unread) note(line string) {
 	}
 }
 
-// Spares tells whether path, below the source, must not be deleted: it could not be read itself, lies in what could not,
-// or leads to it. root is where the source lies, "" if that is not known.
+// Spares tells whether path, below the source, must not be deleted: it could not be read itself, lies in what could
+// not, or leads to it. root is where the source lies, "" if that is not known.
 func (u Unread) Spares(root, path string) bool {
 	for _, unread := range u.Paths {
 		if root != "" {
