@@ -76,21 +76,26 @@ func notExecutable(program string) string {
 	return ""
 }
 
-// askVersion gives up after ten seconds and reads no more than the first lines, whatever the program is.
+// askVersion gives up after a while and reads no more than the first lines, whatever the program is. The limits are
+// for a program that hangs: on a busy machine the start of rsync alone can take many seconds.
 func askVersion(ctx context.Context, path string) (Version, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	const limit, drain = time.Minute, 10 * time.Second
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it did not answer within %v", limit))
 	defer cancel()
 	out := &tail{max: 8 << 10}
 	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Env = childEnv(os.LookupEnv)
 	cmd.Stdout = &head{max: 8 << 10, to: out}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = drain
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return Version{}, fmt.Errorf("%s --version: %w", path, context.Cause(ctx))
 	}
 	v, ok := ParseVersion(out.String())
 	switch {
+	// It ended well and told its version. That something it started holds its output open does not matter.
+	case errors.Is(err, exec.ErrWaitDelay) && ok:
+		return v, nil
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		return Version{}, fmt.Errorf("%w: %w", ErrNotExecutable, err)
 	case err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOEXEC)):

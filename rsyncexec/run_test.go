@@ -287,3 +287,15 @@ func TestProbe(t *testing.T) {
 		})
 	}
 }
+
+// A wrapper may start something that keeps its output open, such as an agent. The version it told still counts.
+func TestProbeOfAWrapperThatLeavesSomethingRunning(t *testing.T) {
+	t.Parallel()
+	wrapper := filepath.Join(t.TempDir(), "rsync")
+	if err := os.WriteFile(wrapper, []byte("#!/bin/sh\nsleep 20 &\necho rsync  version 3.2.7\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, v, err := Probe(t.Context(), wrapper); err != nil || v != (Version{3, 2, 7}) {
+		t.Errorf("version %v, error %v", v, err)
+	}
+}
