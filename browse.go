@@ -13,19 +13,20 @@ import (
 type Listing struct {
 	Dest    string     `json:"dest"`
 	Backups []Snapshot `json:"backups"` // oldest first
-	// Pending tells that an unfinished backup lies there: one that is being made, or one that was interrupted and will
-	// be resumed or removed.
+	// Pending reports an unfinished backup: one that is being made, or one that was interrupted and will be resumed or
+	// removed.
 	Pending bool `json:"pending"`
-	// Running tells that it is being made.
+	// Running reports that it is being made.
 	Running bool `json:"running"`
-	// Foreign are the other entries of DEST; they are never touched.
+	// Foreign lists the other entries of DEST; they are never touched.
 	Foreign []string `json:"foreign"`
-	// Hidden are those of them that are called like a backup and are, or hide, one, as something is mounted on them.
+	// Hidden lists those entries of Foreign that have a backup's name and hide a backup, or are one, because something
+	// is mounted on them.
 	Hidden []string `json:"hidden"`
-	// AtMost tells that Exclusive is an upper bound: there is too much to ask the kernel who else has each part of it,
-	// or it cannot tell.
+	// AtMost reports that Exclusive is an upper bound: the kernel cannot tell who shares the data, or it would have to
+	// be asked too often.
 	AtMost bool   `json:"at_most,omitempty"`
-	Free   uint64 `json:"free"`  // bytes, as statfs tells an ordinary user
+	Free   uint64 `json:"free"`  // bytes, as statfs reports to an ordinary user
 	Total  uint64 `json:"total"` // bytes
 }
 
@@ -39,8 +40,8 @@ func List(ctx context.Context, dest string) (*Listing, error) {
 }
 
 // ListSizes is List with Exclusive filled in for each backup, and Added where the record does not have it. It looks at
-// every extent that a backup does not share with the one before it, so it takes longer the more has changed. Both stay
-// nil for everybody but root, as only root may query this, and while something is mounted on a backup.
+// every extent that a backup does not share with the one before it, so it takes longer the more has changed. Only root
+// may query this: for others both stay nil, and also while something is mounted on a backup.
 func ListSizes(ctx context.Context, dest string) (*Listing, error) {
 	l, err := browse.ListSizes(ctx, dest)
 	return (*Listing)(l), err
@@ -48,26 +49,25 @@ func ListSizes(ctx context.Context, dest string) (*Listing, error) {
 
 // LsOptions are the options of Ls.
 type LsOptions struct {
-	Recursive bool // what is in subdirectories, too
-	// Pick is given the sorted names in a directory and returns those to list: one that is not listed costs next to
-	// nothing. Nil: all.
+	Recursive bool // also list subdirectories
+	// Pick gets the sorted names in a directory and returns those to list. A name that is not listed costs next to
+	// nothing. Nil lists all.
 	Pick func(names []string) []string
 }
 
-// Ls calls emit for what stands at path in a backup of dest: of a directory each entry, sorted by name, of anything
-// else that alone. With Recursive the entries of a directory come right after it. Symlinks on the way to path are
-// followed as in Open; one at its end is shown, unless path ends in a slash. An error of emit ends the listing and is
-// returned.
+// Ls calls emit for each entry of the directory at path in a backup of dest, sorted by name, or for path itself if it
+// is not a directory. With Recursive the entries of a directory come right after it. Symlinks on the way to path are
+// followed as in Open; a symlink at its end is listed itself, unless path ends in a slash. An error of emit ends the
+// listing and is returned.
 //
-// The memory used is that of the largest directory on the way. Errors are those of Open.
+// The memory needed depends on the largest directory listed. Errors are those of Open.
 func Ls(ctx context.Context, dest, backup, path string, o LsOptions, emit func(Entry) error) error {
 	return browse.Ls(ctx, dest, backup, path, browse.LsOptions(o), emit)
 }
 
-// Open opens the regular file at path in a backup of dest for reading. The backup is named as find does it: by name,
-// unique prefix, "latest" or "latest~N". path is relative to the root of the backup; a leading slash means that root.
-// Symlinks are followed while they stay inside the backup; ".." and symlinks never lead out. Nothing but a regular file
-// is ever opened.
+// Open opens the regular file at path in a backup of dest for reading. The backup is given as a name, a unique prefix,
+// "latest" or "latest~N". path is relative to the root of the backup; a leading slash means that root. Symlinks are
+// followed inside the backup; ".." and symlinks never lead out of it. Only regular files are opened.
 //
 // A block that fails its checksum gives EIO from Read.
 //

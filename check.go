@@ -11,17 +11,17 @@ import (
 
 // CheckOptions are the options of Check. The zero value is usable.
 type CheckOptions struct {
-	// MaxAge of the newest complete backup, counted from the end of its transfer or else from its name; 0 means 26
-	// hours.
+	// MaxAge is the allowed age of the newest complete backup, counted from the end of its transfer, or else from the
+	// time in its name; 0 means 26 hours.
 	MaxAge time.Duration
-	// MinFree is the least space that must be free; the zero value means 5 %. Below twice as much it warns.
+	// MinFree is the space that must be free; the zero value means 5 %. Below twice this, Check warns.
 	MinFree MinFree
-	// MinMetadata is the least room for metadata, in bytes; 0 means 128 MiB, or a 64th of a filesystem below 8 GiB.
-	// Below twice as much it warns.
+	// MinMetadata is the space, in bytes, that must be free for metadata; 0 means 128 MiB, or a 64th of a filesystem
+	// smaller than 8 GiB. Below twice this, Check warns.
 	MinMetadata uint64
-	// AcceptDamaged are the names of backups whose damage is known and accepted: it is told, and fails no check.
+	// AcceptDamaged names backups whose damage is known and accepted: it is reported, but fails no check.
 	AcceptDamaged []string
-	Now           time.Time // zero is the present
+	Now           time.Time // zero means now
 }
 
 // CheckReport has the answers, always in the same order.
@@ -31,9 +31,8 @@ type CheckReport struct {
 	Results []CheckResult `json:"results"`
 }
 
-// Check looks at DEST and reports on each of the questions in CheckResult. It takes no lock, not even for an instant,
-// so a backup can run or start meanwhile, and it works on a read-only mount. It needs no more than read access to DEST
-// and .log.
+// Check answers each of the questions in CheckResult about DEST. It never takes a lock, so a backup can run or start
+// meanwhile, and it works on a read-only mount. It needs only read access to DEST and .log.
 //
 // Errors match ErrCheck if any result is CheckFail, or are those of List. The report is valid with any error.
 func Check(ctx context.Context, dest string, o CheckOptions) (*CheckReport, error) {

@@ -14,10 +14,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// ErrArchive: what comes in is neither an archive of Send nor a btrfs send stream, or it is damaged, or cut off.
+// ErrArchive: the input is neither an archive of Send nor a btrfs send stream, or it is damaged or cut off.
 var ErrArchive = facts.ErrArchive
 
-// CopyInfo says where a backup was copied from, and when.
+// CopyInfo says from where and when a backup was copied.
 //
 // Its fields: go doc rsbtbackup/facts.CopyInfo
 type CopyInfo = facts.CopyInfo
@@ -26,46 +26,46 @@ type CopyInfo = facts.CopyInfo
 type CopyOptions struct {
 	// SSH is the command that connects to another host, with its arguments; nil is ssh.
 	SSH []string
-	// Program is what rsbtbackup is called over there; "" is rsbtbackup.
+	// Program is the name or path of rsbtbackup on the other host; "" means rsbtbackup.
 	Program string
-	// Decompress sends decompressed what DEST has compressed: for a target whose filesystem has blocks of another size.
-	// On this host it is done where needed.
+	// Decompress sends compressed data of DEST decompressed, for a target whose filesystem has another block size. For
+	// a target on this host this is done automatically where it is needed.
 	Decompress bool
-	// Bwlimit is how much may be sent in a second, as rsync's --bwlimit: "500k", "10m".
+	// Bwlimit limits the bytes sent per second, in the form of rsync's --bwlimit: "500k", "10m".
 	Bwlimit string
-	// Keep is what target keeps: when it has all, Copy deletes there what no rule keeps, as Prune does, and what would
-	// be deleted at once is not sent. On another host "rsbtbackup receive --stdio" does so, if that is what it was
-	// started with: a command that the key is bound to has rules of its own, and with others Copy is refused.
+	// Keep is the retention policy of target. After copying, Copy deletes in target what no rule keeps, as Prune does;
+	// what would be deleted at once is not sent. On another host "rsbtbackup receive --stdio" does the deleting, with
+	// the rules it was started with. If the key there is bound to a command with other rules, Copy is refused.
 	Keep retention.Policy
 
-	// Force copies into a target that holds backups of another source, which is ErrGuard otherwise.
+	// Force also copies into a target that holds backups of another source; without it that is ErrGuard.
 	Force bool
 
 	DryRun   bool
 	LockWait time.Duration // how long to wait for another run on the target; 0 fails at once
-	Now      time.Time     // zero is the present
+	Now      time.Time     // zero means now
 	Logger   *slog.Logger
 	// Progress is called, from another goroutine, as bytes are sent.
 	Progress func(CopyProgress)
 }
 
-// CopyProgress is how far Copy is.
+// CopyProgress says how far Copy is.
 type CopyProgress struct {
 	Backup  string
-	Index   int    // of Backup, from 0, among those that are copied
+	Index   int    // of Backup, from 0, among those to be copied
 	Backups int    // to be copied
 	Bytes   uint64 // sent of Backup
 }
 
-// CopyResult is what became of one backup.
+// CopyResult says what Copy did with one backup.
 type CopyResult string
 
 // The results of CopiedBackup.
 const (
 	Copied      CopyResult = "copied"
-	CopyHad     CopyResult = "had"     // it was there already
-	CopyWould   CopyResult = "would"   // in a dry run: it would be copied
-	CopyUnkept  CopyResult = "unkept"  // the rules of target would delete it at once
+	CopyHad     CopyResult = "had"     // target had it already
+	CopyWould   CopyResult = "would"   // in a dry run: would be copied
+	CopyUnkept  CopyResult = "unkept"  // not copied: the rules of target would delete it at once
 	CopyRefused CopyResult = "refused" // Error says why; nothing was tried
 	CopyFailed  CopyResult = "failed"  // Error says why; the copy ended there
 )
@@ -74,8 +74,8 @@ const (
 type CopiedBackup struct {
 	Name   string     `json:"name"`
 	Result CopyResult `json:"result"`
-	As     string     `json:"as,omitempty"`     // its name over there, if that is another
-	Parent string     `json:"parent,omitempty"` // it was sent as an increment of
+	As     string     `json:"as,omitempty"`     // its name in target, if it differs
+	Parent string     `json:"parent,omitempty"` // the backup it was sent as an increment of
 	Bytes  uint64     `json:"bytes,omitempty"`  // sent
 	Error  string     `json:"error,omitempty"`
 }
@@ -94,19 +94,18 @@ type CopyReport struct {
 	Ended   time.Time      `json:"ended"`             // UTC
 }
 
-// Copy copies the backups that refs name, as in Delete, or all without any, as far as target does not have them: oldest
-// first, each as an increment of the nearest one that both have. target is a directory that Init has prepared, on
-// another btrfs, or HOST:PATH, where "rsbtbackup receive --stdio" is run over ssh. A copy has the name, the record and
-// the pin of its backup, and cur names the newest complete one over there, so that everything can be done with it that
-// can be done with the first; what Verify found is kept as Record.Copied, since it says nothing of another disk.
-// Nothing is deleted over there, but by o.Keep.
+// Copy copies the backups that refs name (as in Delete; none means all) and that target lacks: oldest first, each as an
+// increment of the nearest backup that both sides have. target is a directory that Init has prepared on another btrfs,
+// or HOST:PATH, where "rsbtbackup receive --stdio" is run over ssh. A copy has the name, the record and the pin of its
+// backup, and cur in target names the newest complete copy, so every verb works on target too. What Verify found is
+// moved to Record.Copied, because it says nothing about another disk. Nothing is deleted in target, except by o.Keep.
 //
-// A backup appears whole or not at all. One that was cut off is sent anew by the next run. dest is not locked; a backup
-// cannot be deleted while it is sent.
+// A backup appears in target whole or not at all. An interrupted one is sent again from its start by the next run. dest
+// is not locked; a backup cannot be deleted while it is sent.
 //
 // Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrTarget (the host cannot be reached), ErrLocked, ErrNoSpace,
-// ErrArchive, ErrUnusual (see PruneOptions.Force), ErrGuard (target holds backups of another source), or what opening
-// dest or target gives. The report is valid with any error.
+// ErrArchive, ErrUnusual (see PruneOptions.Force), ErrGuard (target holds backups of another source), or those of
+// opening dest or target. The report is valid with any error.
 func Copy(ctx context.Context, dest, target string, refs []string, o CopyOptions) (*CopyReport, error) {
 	r, err := replica.Copy(ctx, dest, target, refs, replica.Options{
 		SSH: o.SSH, Program: o.Program, Decompress: o.Decompress, Bwlimit: o.Bwlimit, Keep: o.Keep, Force: o.Force, DryRun: o.DryRun, LockWait: o.LockWait, Now: o.Now, Logger: o.Logger,
@@ -131,9 +130,9 @@ func copyProgress(f func(CopyProgress)) func(replica.Progress) {
 
 // SendOptions are the options of Send. The zero value is usable.
 type SendOptions struct {
-	// Parent is a backup of the same DEST that the receiver has: only what differs from it is sent.
+	// Parent is a backup in the same DEST that the receiver has too: only the difference from it is sent.
 	Parent string
-	Now    time.Time // zero is the present
+	Now    time.Time // zero means now
 }
 
 // SendReport says what Send wrote.
@@ -145,11 +144,11 @@ type SendReport struct {
 	Bytes  uint64     `json:"bytes"` // written
 }
 
-// Send writes a backup to w as an archive, which Receive makes a backup of again: a line of JSON that says what it is,
-// a btrfs send stream, and a line of JSON with the SHA-256 of all before it.
+// Send writes a backup to w as an archive that Receive can read: one line of JSON that describes it, a btrfs send
+// stream, and one line of JSON with the SHA-256 of everything before.
 //
-// Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrUsage (it can be written to, or an increment cannot build on
-// Parent), ErrBackupGone, what w returned, or what opening dest gives. The report is valid with any error.
+// Root only. Errors match ErrNoBackup, ErrAmbiguous, ErrUsage (the backup is writable, or Parent cannot be the base of
+// an increment), ErrBackupGone, the errors of w, or those of opening dest. The report is valid with any error.
 func Send(ctx context.Context, dest, backup string, o SendOptions, w io.Writer) (*SendReport, error) {
 	r, err := replica.Send(ctx, dest, backup, replica.SendOptions(o), w)
 	return (*SendReport)(r), err
@@ -159,10 +158,10 @@ func Send(ctx context.Context, dest, backup string, o SendOptions, w io.Writer) 
 type ReceiveOptions struct {
 	// Name of the backup; "" is the one in the archive.
 	Name string
-	// Keep is what to keep: in the end the others are deleted, as by Prune. Empty: all.
+	// Keep is the retention policy: after the backup was received, others are deleted as by Prune. Empty keeps all.
 	Keep     retention.Policy
 	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
-	Now      time.Time     // zero is the present
+	Now      time.Time     // zero means now
 	Logger   *slog.Logger
 }
 
@@ -171,37 +170,38 @@ type ReceiveReport struct {
 	Dest    string     `json:"dest"`
 	Backup  string     `json:"backup"`
 	UUID    btrfs.UUID `json:"uuid"`              // of the backup it is a copy of
-	Parent  string     `json:"parent,omitempty"`  // what it was made from, in Dest
+	Parent  string     `json:"parent,omitempty"`  // the backup in Dest it builds on
 	Checked bool       `json:"checked"`           // its SHA-256 was compared; a bare stream has none
 	Deleted []string   `json:"deleted,omitempty"` // by Keep
 	Notices []string   `json:"notices,omitempty"`
 	Repairs []string   `json:"repairs,omitempty"`
 }
 
-// Receive makes a backup in dest of an archive that Send has written, or of a stream of "btrfs send" whose subvolume is
-// called like a backup. It appears whole, with every checksum right and on the disk, or not at all. What an increment
-// builds on must be in dest, unchanged.
+// Receive makes a backup in dest from an archive that Send has written, or from a stream of "btrfs send" whose
+// subvolume has a backup's name. The backup appears whole, with every checksum compared and all data on the disk, or
+// not at all. The backup that an increment builds on must be in dest, unchanged.
 //
-// Root only. Errors match ErrArchive, ErrNoBackup (what it builds on), ErrUsage (there is one of that name, or that can
-// be none), ErrLocked, ErrNoSpace, what r returned, or what opening dest gives. The report is valid with any error.
+// Root only. Errors match ErrArchive, ErrNoBackup (the one it builds on is missing), ErrUsage (the name is taken, or is
+// not a name for a backup), ErrLocked, ErrNoSpace, the errors of r, or those of opening dest. The report is valid with
+// any error.
 func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*ReceiveReport, error) {
 	got, err := replica.Receive(ctx, dest, r, replica.ReceiveOptions(o))
 	return (*ReceiveReport)(got), err
 }
 
-// ServeSend is the sending side of a Copy from HOST:PATH. It says on w which backups dest has and sends those that are
-// asked for on r, as Send does. Nothing else can be had of it, and it changes nothing.
+// ServeSend is the sending side of a Copy from HOST:PATH. It lists on w the backups in dest, and sends those that r
+// asks for, as Send does. It does nothing else and changes nothing.
 //
-// Root only. Errors are those of Send; they have been told on w.
+// Root only. Errors are those of Send; they have also been reported on w.
 func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error {
 	return replica.ServeSend(ctx, dest, r, w)
 }
 
-// ServeCopy is the receiving side of a Copy to HOST:PATH. It says on w which backups dest has and makes backups of the
-// archives that come in on r. Nothing else can be had of it: it deletes, renames and reads nothing for whoever is at
-// the other end. o.Name is ignored.
+// ServeCopy is the receiving side of a Copy to HOST:PATH. It lists on w the backups in dest, and makes backups from the
+// archives that come in on r. It does nothing else: the other end cannot make it delete, rename or read anything.
+// o.Name is ignored.
 //
-// Root only. Errors are those of Receive; they have been told on w.
+// Root only. Errors are those of Receive; they have also been reported on w.
 func ServeCopy(ctx context.Context, dest string, r io.Reader, w io.Writer, o ReceiveOptions) error {
 	return replica.Serve(ctx, dest, r, w, replica.ReceiveOptions(o))
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/diff"
 )
 
-// DiffOptions of Diff. The zero value compares everything, the fastest way.
+// DiffOptions are the options of Diff. The zero value compares everything, in the fastest way.
 type DiffOptions struct {
-	// Path limits it to what is at or below, relative to the root of the backups. What moved in or out across that line
-	// is added or removed.
+	// Path, relative to the root of the backups, limits the comparison to this path and what is below it. What moved
+	// into or out of it counts as added or removed.
 	Path   string
 	Method DiffMethod
 }
@@ -33,13 +33,14 @@ type Difference struct {
 // lock and changes nothing.
 //
 // Modified means that the content differs: a file rewritten with the same bytes is no difference. A file is the same as
-// before, under whatever name, if its inode number and time of birth are: snapshots keep both. As rsync makes a new
-// file of one that was renamed at the source, a file that is gone and a new one are a rename too if size, modification
-// time to the nanosecond and content agree. Of what could not be read nothing is said, and data that both backups have
-// in one place on the disk need not be read, if root asks. Subvolumes nested in a backup are not looked into.
+// before, even under another name, if its inode number and time of birth are: snapshots keep both. rsync makes a new
+// file from one that was renamed at the source, so a file that is gone and a new one also count as a rename if size,
+// modification time to the nanosecond and content agree. Nothing is said about what could not be read. If the caller is
+// root, data that both backups have at the same place on the disk is not read. Subvolumes nested in a backup are not
+// compared.
 //
-// With DiffSend the time is proportional to what changed, with DiffWalk to what is there; memory in either case to what
-// changed.
+// The time needed is proportional to what changed with DiffSend, and to the size of the trees with DiffWalk. The memory
+// needed is proportional to what changed.
 //
 // Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrNoBackup, ErrAmbiguous, ErrBackupGone, ErrUsage for a path
 // that leaves the backup, ErrNoPath (and fs.ErrNotExist) for one that is in neither, and ErrNotCompared, with which the
@@ -50,10 +51,10 @@ func Diff(ctx context.Context, dest, from, to string, o DiffOptions) (*Differenc
 }
 
 // TextDiff returns the unified difference of one file between two backups, "" if there is none. The file may be missing
-// in one of them. Text is UTF-8 without NUL, of at most 1 MiB. In the header a name that is not plain is in double
-// quotes, as git has it.
+// in one of them. Text is UTF-8 without NUL, of at most 1 MiB. In the header a name with special characters is in
+// double quotes, as in git.
 //
-// Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for what is no regular file.
+// Errors are those of Diff, and ErrBinary, ErrTooLarge, and ErrUsage for a path that is not a regular file.
 func TextDiff(ctx context.Context, dest, from, to, path string) (string, error) {
 	return diff.Text(ctx, dest, from, to, path)
 }
@@ -66,19 +67,18 @@ type PathHistory struct {
 	Versions []Version `json:"-"`       // oldest first
 	// Unread says what could not be looked up or compared, and why.
 	Unread []string `json:"unread,omitempty"`
-	// Passed are backups that cannot be opened at all: what they had is not here.
+	// Passed lists backups that cannot be opened at all, so their versions are missing here.
 	Passed []string `json:"passed,omitempty"`
 }
 
 // History goes through all backups, oldest first, and lists the distinct versions of path, which is relative to their
 // roots and never leaves them.
 //
-// A version ends where type, content, mode, owner, modification time or extended attributes differ, or where that
-// cannot be told since something cannot be read. Content is read only where inode, ctime, size and, for root, its place
-// on the disk do not settle it. A backup in which the path cannot be looked up is passed over, and so is one that
-// cannot be opened at all. Of a directory it is the directory itself that is meant, whose modification time tells that
-// names in it came or went, not what happened to the files in it. It takes no lock; a backup that is deleted meanwhile
-// is left out.
+// A new version begins where type, content, mode, owner, modification time or extended attributes differ, or where
+// something cannot be read and so cannot be compared. Content is read only if inode, ctime, size and, for root, the
+// place on the disk do not decide. A backup in which the path cannot be looked up, or that cannot be opened at all, is
+// skipped. The history of a directory is that of the directory itself: its modification time changes when names in it
+// come or go, not when files in it change. History takes no lock; a backup that is deleted meanwhile is left out.
 //
 // Errors match ErrDest, ErrNotBtrfs, ErrNotInitialized, ErrUsage for a path that would leave the backup, ErrNoPath (and
 // fs.ErrNotExist) for one that no backup has, fs.ErrPermission, and ErrNotCompared, with which the PathHistory, if

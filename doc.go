@@ -1,6 +1,6 @@
 // Package rsbtbackup makes incremental backups with rsync into btrfs snapshots. Every finished backup is a complete,
-// browsable, read-only directory that shares unchanged blocks with the others. All btrfs work is done by ioctl; the
-// only program run is rsync, and the ssh that rsync starts.
+// browsable, read-only directory that shares unchanged blocks with the others. btrfs is controlled by ioctls. The only
+// programs run are rsync, and ssh for remote sources and copies.
 //
 //	_, err := rsbtbackup.Init(ctx, "/backup/etc", rsbtbackup.InitOptions{})
 //	report, err := rsbtbackup.Backup(ctx, rsbtbackup.BackupOptions{Source: "/etc", Dest: "/backup/etc"})
@@ -8,18 +8,18 @@
 //
 // # How a backup runs
 //
-// Each step of Backup is in the file named after it:
+// Package internal/backup makes a backup in these steps, each in the file named after it:
 //
-//	open and lock DEST     store.go, lock.go
-//	read what is there     state.go, record.go, worknote.go
-//	refuse what is unsafe  guard.go, source.go
-//	decide                 plan.go, name.go
-//	repair leftovers       repair.go
-//	fill pending           prepare.go, transfer.go
-//	judge rsync's exit     judge.go
-//	keep holes             holes.go
-//	publish                commit.go
-//	say what was done      report.go, log.go
+//	check the options        options.go
+//	open and lock DEST       package internal/store
+//	read SRC and DEST        read.go
+//	refuse what is unsafe    guard.go
+//	decide what to do        plan.go
+//	prepare pending          fill.go, scan.go
+//	run rsync                transfer.go
+//	judge rsync's exit       judge.go
+//	publish                  publish.go
+//	report what was done     report.go
 //
 // # On disk
 //
@@ -34,10 +34,11 @@
 //
 // # Privileges
 //
-// Root keeps owners, devices and every attribute. An ordinary user can do all of it with files of their own.
+// A backup made by root keeps owners, devices and every attribute. Ordinary users can back up and restore their own
+// files.
 //
 // # Errors
 //
-// Every error wraps its cause. Test with errors.Is against the Err variables of this package; the text names operation,
-// path and cause.
+// Every error wraps its cause. Test for the Err variables of this package with errors.Is. The text names operation, path
+// and cause.
 package rsbtbackup

@@ -27,14 +27,15 @@ var (
 	// ErrOtherFilesystem: at SRC, or below it, another filesystem is mounted than on record, or none. It comes with
 	// ErrGuard.
 	ErrOtherFilesystem = facts.ErrOtherFilesystem
-	// ErrUnusual: far more would be deleted than was before, or the clock has jumped. It comes with ErrGuard.
+	// ErrUnusual: far more would be deleted than earlier prunes deleted, or the clock has jumped. It comes with
+	// ErrGuard.
 	ErrUnusual = facts.ErrUnusual
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = facts.ErrNoSpace
 	// ErrIncomplete: the backup is published, but rsync could not read everything (exit 23). The report that comes with
 	// it is valid.
 	ErrIncomplete = facts.ErrIncomplete
-	// ErrInTheWay: something in the target stays, and is in the way of what was to be restored. It goes with
+	// ErrInTheWay: something in the target is kept and blocks a file that should be restored there. It comes with
 	// ErrIncomplete.
 	ErrInTheWay = facts.ErrInTheWay
 	// ErrUsage: the options contradict each other or the layout.
@@ -43,7 +44,7 @@ var (
 	ErrNoBackup = facts.ErrNoBackup
 	// ErrAmbiguous: a prefix fits several backups.
 	ErrAmbiguous = facts.ErrAmbiguous
-	// ErrDamaged: Verify found what the disk no longer gives back.
+	// ErrDamaged: Verify found data that the disk can no longer return as it was written.
 	ErrDamaged = facts.ErrDamaged
 	// ErrUnread: Verify could not read something for another reason, such as a missing right, and so does not know
 	// whether it is damaged.
@@ -52,33 +53,34 @@ var (
 	ErrNotVerified = facts.ErrNotVerified
 	// ErrDiffers: a backup and a source are not the same.
 	ErrDiffers = facts.ErrDiffers
-	// ErrCheck: Check found something that somebody must look at.
+	// ErrCheck: Check found something that needs action.
 	ErrCheck = facts.ErrCheck
-	// ErrNotCompared: the comparison is good but for what could not be read.
+	// ErrNotCompared: something could not be read; the rest of the comparison is valid.
 	ErrNotCompared = facts.ErrNotCompared
-	// ErrBinary: one of two files is no text.
+	// ErrBinary: one of the two files is not text.
 	ErrBinary = facts.ErrBinary
-	// ErrTooLarge: one of two files is too large to be compared by lines.
+	// ErrTooLarge: one of the two files is too large to be compared by lines.
 	ErrTooLarge = facts.ErrTooLarge
 	// ErrTarget: the target of a restore is missing, unusable or out of reach.
 	ErrTarget = facts.ErrTarget
-	// ErrNotEmpty: something is in the target and nothing says what may happen to it. It goes with ErrGuard.
+	// ErrNotEmpty: the target is not empty and Overwrite is not set. It comes with ErrGuard.
 	ErrNotEmpty = facts.ErrNotEmpty
 )
 
-// A DestInsideError is the guard that DEST lies inside SRC, which may not be what was meant. It comes with ErrGuard.
+// A DestInsideError refuses a DEST inside SRC that no rule excludes. It comes with ErrGuard.
 //
 // Its fields: go doc rsbtbackup/facts.DestInsideError
 type DestInsideError = facts.DestInsideError
 
-// A LacksError is the guard that a restore would delete what its backup may lack. It comes with ErrGuard;
+// A LacksError refuses a restore with Delete from a backup that may lack files of its source. It comes with ErrGuard;
 // RestoreOptions.Force overrides it.
 //
 // Its fields: go doc rsbtbackup/facts.LacksError
 type LacksError = facts.LacksError
 
-// A FakeSuperError refuses to make a subvolume of a backup that was made with rsync's --fake-super: all its files
-// belong to who made it, and what they had stands in attributes. Restore reads those. It comes with ErrUsage.
+// A FakeSuperError refuses to clone a backup that was made with rsync's --fake-super: its files belong to the user who
+// made it, and their real owners and modes are in extended attributes. Restore reads those; a clone would not. It comes
+// with ErrUsage.
 //
 // Its fields: go doc rsbtbackup/facts.FakeSuperError
 type FakeSuperError = facts.FakeSuperError
@@ -88,13 +90,13 @@ type FakeSuperError = facts.FakeSuperError
 // Its fields: go doc rsbtbackup/facts.SnapshotError
 type SnapshotError = facts.SnapshotError
 
-// A StepError says in which step of a verb Err happened.
+// A StepError says in which step of a verb Err occurred.
 //
 // Its fields: go doc rsbtbackup/facts.StepError
 type StepError = facts.StepError
 
-// A HeldError: a deleted backup gives its space back when the last program that has something open in it, or has
-// mounted it, lets go.
+// A HeldError: the space of a deleted backup is not free yet, because a program has a file in it open, or it is
+// mounted.
 //
 // Its fields: go doc rsbtbackup/facts.HeldError
 type HeldError = facts.HeldError

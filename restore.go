@@ -22,38 +22,37 @@ type RestoreOptions struct {
 	// of the backup.
 	Paths []string
 
-	// Target is a local directory, made if only its last element is missing, or a remote one in any form that
+	// Target is a local directory, created if only its last element is missing, or a remote one in any form that
 	// BackupOptions.Source has.
 	Target string
-	// InPlace restores to where the backup was made from, as its record says.
+	// InPlace restores to the source of the backup, as its record names it.
 	InPlace bool
 
-	// Overwrite may be empty when the target is local and empty, or in a dry run, where it then means
-	// OverwriteIfChanged.
+	// Overwrite may be empty if the target is local and empty, or in a dry run, where it then means OverwriteIfChanged.
 	Overwrite Overwrite
 	// Delete removes from the target what the backup does not have: below the Paths, if there are any, otherwise
 	// everywhere.
 	Delete bool
 	// Exclude are patterns as rsync(1) reads them. What matches is neither restored nor deleted.
 	Exclude []string
-	// Force lets Delete go by a backup that may lack something its source had, and write into another directory with
+	// Force allows Delete with a backup that may lack files of its source, and a target that is another directory with
 	// backups.
 	Force bool
-	// NoReflink reads and writes all data even where it could be shared.
+	// NoReflink copies all data, even where blocks could be shared.
 	NoReflink bool
 
 	Bwlimit      string        // as rsync's --bwlimit
 	Rsh          string        // as rsync's --rsh
-	Timeout      time.Duration // without any transfer; 0 is 30 minutes for a remote target, no limit for a local one
+	Timeout      time.Duration // without any transfer; 0 means 30 minutes for a remote target, no limit for a local one
 	RsyncProgram string        // empty looks it up in PATH
 
-	// DryRun compares, tells Changes and changes nothing.
+	// DryRun compares, calls Changes and changes nothing.
 	DryRun bool
 	// Changes, if set, is called for every entry that rsync changes. Entries copied by reflink are counted in the
 	// report only.
 	Changes  func(rsyncexec.Change)
 	Progress func(rsyncexec.Progress)
-	Logger   *slog.Logger // nil is silence
+	Logger   *slog.Logger // nil logs nothing
 }
 
 // RestoreReport is what a restore did.
@@ -72,32 +71,32 @@ type RestoreReport struct {
 	RsyncVersion string           `json:"rsync_version,omitempty"`
 	RsyncExit    int              `json:"rsync_exit"`
 	Stats        *rsyncexec.Stats `json:"stats,omitempty"`
-	// Complaints are the first messages of rsync; they name each file that could not be read.
+	// Complaints are rsync's first messages; they name each file that could not be read.
 	Complaints []string `json:"complaints,omitempty"`
-	// Failed is how many files rsync names that are not restored, or not as they were. What is in a directory that
-	// could not be made, or read, it does not name. Stats count them as well, and twice what was tried twice.
+	// Failed is how many files rsync reports as not restored, or not fully. Files in a directory that could not be
+	// created or read are not counted. Stats count failed files too, and twice those that were tried twice.
 	Failed  int      `json:"failed,omitempty"`
 	Notices []string `json:"notices,omitempty"`
 }
 
-// Restore puts a backup, or the paths named, back. Contents and all metadata are those of the backup: owners, modes,
-// times to the nanosecond, hard links, ACLs, extended attributes, holes, devices; an ordinary user gets what the kernel
-// lets them set. Nothing in DEST is changed and DEST is not locked, so it may be mounted read-only.
+// Restore restores a backup, or the given paths of it. Contents and all metadata are those of the backup: owners,
+// modes, times to the nanosecond, hard links, ACLs, extended attributes, holes, devices; an ordinary user gets what the
+// kernel lets them set. Nothing in DEST is changed and DEST is not locked, so it may be mounted read-only.
 //
 // The path of the target is resolved once. Below it no symlink is followed: one that stands where the backup has a
 // directory is replaced by it.
 //
-// When Restore returns without an error, what it wrote to the filesystem of a local target survives a power cut. Of
-// other filesystems that are mounted below it, and of a remote target, nothing is known.
+// When Restore returns without an error, all that it wrote to the filesystem of a local target survives a power cut.
+// This does not hold for other filesystems mounted below the target, nor for a remote target.
 //
-// An empty local target on the same btrfs is filled, by root, with files that share their blocks with the backup. No
-// data is read then, so damage is not noticed, unless Verify has found it before: such a backup is read.
+// If root restores to an empty local target on the same btrfs, the restored files share their blocks with the backup.
+// No data is read then, so damage is not noticed. A backup in which Verify has found damage is read.
 //
-// A target that is not empty, or remote, is refused with ErrNotEmpty unless Overwrite or DryRun is set, and one inside
-// DEST always is (ErrGuard). If DEST lies inside the target it is left out. With ErrIncomplete some files could not be
-// read or written, everything else is restored, and RestoreReport.Complaints names them. Other errors match ErrUsage,
-// ErrTarget, ErrNoPath, ErrNoBackup, ErrAmbiguous, ErrBackupGone, ErrNoSpace, context.Cause(ctx), those of List, or
-// carry an *rsyncexec.ExitError. The report is never nil.
+// A target that is not empty, or remote, is refused with ErrNotEmpty unless Overwrite or DryRun is set. A target inside
+// DEST is always refused (ErrGuard). If DEST lies inside the target it is left out. With ErrIncomplete some files could
+// not be read or written, and RestoreReport.Complaints names them; everything else is restored. Other errors match
+// ErrUsage, ErrTarget, ErrNoPath, ErrNoBackup, ErrAmbiguous, ErrBackupGone, ErrNoSpace, context.Cause(ctx), those of
+// List, or carry an *rsyncexec.ExitError. The report is never nil.
 func Restore(ctx context.Context, o RestoreOptions) (*RestoreReport, error) {
 	r, err := restore.Run(ctx, restore.Options(o))
 	return (*RestoreReport)(r), err
@@ -108,7 +107,7 @@ type CloneReport struct {
 	Dest   string `json:"dest"`
 	Backup string `json:"backup,omitempty"`
 	Path   string `json:"path"` // of the new subvolume
-	// Notices say that Verify has found damage in the backup, which the subvolume then has too.
+	// Notices say that Verify has found damage in the backup. The new subvolume has it too.
 	Notices []string `json:"notices,omitempty"`
 }
 

@@ -1,4 +1,4 @@
-// What a caller may want to know of rsync, without a second package to import.
+// The parts of package rsyncexec that a caller may need, without importing it.
 
 package rsbtbackup
 
@@ -16,13 +16,13 @@ var (
 	ErrRsyncTooOld = rsyncexec.ErrTooOld
 )
 
-// RsyncExitError is how an rsync that was started failed.
+// RsyncExitError says how an rsync that was started failed.
 type RsyncExitError = rsyncexec.ExitError
 
-// RsyncOptionError is a further option for rsync that is refused; its Hint says what to do instead.
+// RsyncOptionError is an option in BackupOptions.RsyncArgs that is refused; its Hint says what to do instead.
 type RsyncOptionError = rsyncexec.ExtraError
 
-// CheckRsyncArgs tells whether args may be BackupOptions.RsyncArgs. The error is a *RsyncOptionError.
+// CheckRsyncArgs checks whether args are allowed as BackupOptions.RsyncArgs. The error is a *RsyncOptionError.
 func CheckRsyncArgs(args []string) error { return rsyncexec.CheckExtra(args) }
 
 // FindRsync returns the path and the version of the rsync that Backup would run; an empty program looks it up in PATH.
@@ -35,16 +35,16 @@ func FindRsync(ctx context.Context, program string) (path, version string, err e
 	return path, v.String(), nil
 }
 
-// TrySource finds out whether rsync reaches o.Source and can list it, with the Rsh, RsyncProgram, RsyncArgs and Timeout
-// of o. Nothing is transferred; it needs no DEST. Errors match ErrSource, ErrUsage, ErrRsyncNotFound, ErrRsyncTooOld,
-// or context.Cause(ctx).
+// TrySource checks whether rsync can reach and list o.Source, with the Rsh, RsyncProgram, RsyncArgs and Timeout of o.
+// Nothing is transferred; it needs no DEST. Errors match ErrSource, ErrUsage, ErrRsyncNotFound, ErrRsyncTooOld, or
+// context.Cause(ctx).
 func TrySource(ctx context.Context, o BackupOptions) error {
 	_, err := ReachSource(ctx, o)
 	return err
 }
 
-// ReachSource is TrySource, and tells which version of rsync's protocol both ends have agreed on; 0 where there is no
-// other end, or it was not reached. The rsync before 3.1, whose times are whole seconds, has 30.
+// ReachSource is TrySource, and returns the version of the rsync protocol that both ends have agreed on; 0 if the
+// source is local or was not reached. rsync before 3.1, which sends times as whole seconds, has 30.
 func ReachSource(ctx context.Context, o BackupOptions) (protocol int, err error) {
 	err = source.Try(ctx, o.Source, rsyncexec.Options{
 		Program: o.RsyncProgram, Rsh: o.Rsh, Timeout: o.Timeout, Extra: o.RsyncArgs,

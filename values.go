@@ -1,4 +1,4 @@
-// The nouns of the library. They are declared in package facts, since several verbs speak of them; go doc shows their
+// The nouns of the library. They are declared in package facts, because several verbs use them; go doc shows their
 // fields there.
 
 package rsbtbackup
@@ -14,37 +14,37 @@ import (
 // Its fields: go doc rsbtbackup/facts.Decision
 type Decision = facts.Decision
 
-// Status tells whether a backup holds everything its source had.
+// Status says whether a backup holds everything its source had.
 //
 // Its fields: go doc rsbtbackup/facts.Status
 type Status = facts.Status
 
-// Record is what is kept about one backup. It is written, durably, before the backup is published, so an incomplete
-// backup can never be taken for a complete one. Backups made by RsbtBackup or rsyncbtrfs have none.
+// Record is what is stored about one backup. It is written durably before the backup is published, so an incomplete
+// backup is never mistaken for a complete one. Backups made by RsbtBackup or rsyncbtrfs have none.
 //
 // Its fields: go doc rsbtbackup/facts.Record
 type Record = facts.Record
 
-// Scan says how a run found out what had changed in its source.
+// Scan says how a run found the changes in its source.
 //
 // Its fields: go doc rsbtbackup/facts.Scan
 type Scan = facts.Scan
 
 // The values of BackupOptions.Scan, and of Scan.Mode.
 const (
-	// ScanAuto walks a local source, where that tells what has changed, and lets rsync look at that alone. Of a btrfs
-	// source root walks only what btrfs says is new. Every 10th run, and one more than 7 days after the last such one,
-	// everything is compared, and the scan with it.
+	// ScanAuto walks a local source where that is reliable, and lets rsync look only at what has changed. If root backs
+	// up a btrfs source, only what btrfs reports as new is walked. In every 10th run, and in the first run more than 7
+	// days after the last one of these, rsync compares everything, and the result of the walk is checked against it.
 	ScanAuto = backup.ScanAuto
-	// ScanFull lets rsync compare everything, and checks what a walk would have found.
+	// ScanFull lets rsync compare everything, and checks the result of a walk against it.
 	ScanFull = facts.ScanFull
-	// ScanWalk is ScanAuto without the full runs in between, and without asking btrfs.
+	// ScanWalk is ScanAuto without the regular full runs, and without asking btrfs.
 	ScanWalk = facts.ScanWalk
-	// ScanGeneration is only told, of a run in which btrfs was asked.
+	// ScanGeneration appears only in reports: btrfs was asked what is new.
 	ScanGeneration = facts.ScanGeneration
 )
 
-// UnchangedInfo says until when a source was what a backup holds. Its fields: go doc rsbtbackup/facts.UnchangedInfo
+// UnchangedInfo says until when a source was known to equal a backup. Its fields: go doc rsbtbackup/facts.UnchangedInfo
 type UnchangedInfo = facts.UnchangedInfo
 
 // PinInfo says since when a backup is protected from every prune, and why.
@@ -52,8 +52,8 @@ type UnchangedInfo = facts.UnchangedInfo
 // Its fields: go doc rsbtbackup/facts.PinInfo
 type PinInfo = facts.PinInfo
 
-// SourceIdentity tells one filesystem from another, so that the empty mount point left by an unmounted disk is noticed,
-// and one directory from another that stands at the same path.
+// SourceIdentity identifies the filesystem and the directory of a source, so that an empty mount point of an unmounted
+// disk, or another directory at the same path, is noticed.
 //
 // Its fields: go doc rsbtbackup/facts.SourceIdentity
 type SourceIdentity = facts.SourceIdentity
@@ -68,7 +68,7 @@ type SourceMount = facts.SourceMount
 // Its fields: go doc rsbtbackup/facts.Snapshot
 type Snapshot = facts.Snapshot
 
-// CheckLevel is how bad it is.
+// CheckLevel is the severity of a CheckResult.
 //
 // Its fields: go doc rsbtbackup/facts.CheckLevel
 type CheckLevel = facts.CheckLevel
@@ -83,7 +83,7 @@ type CheckResult = facts.CheckResult
 // Its fields: go doc rsbtbackup/facts.DiffMethod
 type DiffMethod = facts.DiffMethod
 
-// DiffKind is what became of a file.
+// DiffKind is what happened to a file.
 //
 // Its fields: go doc rsbtbackup/facts.DiffKind
 type DiffKind = facts.DiffKind
@@ -93,13 +93,13 @@ type DiffKind = facts.DiffKind
 // Its fields: go doc rsbtbackup/facts.DiffChange
 type DiffChange = facts.DiffChange
 
-// DiffEntry is one difference. Of a file with several names each that is concerned has an entry. What merely lies in a
-// directory that was renamed has none; what was added, or removed, with its directory has.
+// DiffEntry is one difference. A file with several names has an entry for each name that differs. Files in a renamed
+// directory have no entries of their own; files in an added or removed directory have.
 //
 // Its fields: go doc rsbtbackup/facts.DiffEntry
 type DiffEntry = facts.DiffEntry
 
-// Version is a path as it was in one or more backups in a row.
+// Version is the state of a path in one or more consecutive backups.
 //
 // Its fields: go doc rsbtbackup/facts.Version
 type Version = facts.Version
@@ -119,7 +119,7 @@ type Entry = facts.Entry
 // Its fields: go doc rsbtbackup/facts.ReflinkStats
 type ReflinkStats = facts.ReflinkStats
 
-// Overwrite says what a restore does with a file that is in the target already.
+// Overwrite says what a restore does with a file that already exists in the target.
 //
 // Its fields: go doc rsbtbackup/facts.Overwrite
 type Overwrite = facts.Overwrite
@@ -134,12 +134,12 @@ type MinFree = facts.MinFree
 // Its fields: go doc rsbtbackup/facts.AgainstChange
 type AgainstChange = facts.AgainstChange
 
-// DamageKind tells what is damaged.
+// DamageKind says what is damaged.
 //
 // Its fields: go doc rsbtbackup/facts.DamageKind
 type DamageKind = facts.DamageKind
 
-// Damage is a file or directory that cannot be read to its end.
+// Damage is a file or directory that cannot be read completely.
 //
 // Its fields: go doc rsbtbackup/facts.Damage
 type Damage = facts.Damage
@@ -149,17 +149,18 @@ type Damage = facts.Damage
 // Its fields: go doc rsbtbackup/facts.DamagedFile
 type DamagedFile = facts.DamagedFile
 
-// VerifyProgress is how far Verify is.
+// VerifyProgress says how far Verify is.
 //
 // Its fields: go doc rsbtbackup/facts.VerifyProgress
 type VerifyProgress = facts.VerifyProgress
 
-// VerifyResult is what reading a backup led to.
+// VerifyResult is the outcome of reading a backup.
 //
 // Its fields: go doc rsbtbackup/facts.VerifyResult
 type VerifyResult = facts.VerifyResult
 
-// Verification is the part of a record that says when Verify last read the backup, and what it found: Clean or Damaged.
+// Verification is the part of a record that says when Verify last read the backup, and what it found: Clean, Damaged or
+// NotVerified.
 //
 // Its fields: go doc rsbtbackup/facts.Verification
 type Verification = facts.Verification
@@ -174,7 +175,7 @@ type VerifiedBackup = facts.VerifiedBackup
 // Its fields: go doc rsbtbackup/facts.DamagedRange
 type DamagedRange = facts.DamagedRange
 
-// Progress is how far the transfer is; see rsyncexec.Progress.
+// Progress says how far the transfer is; see rsyncexec.Progress.
 type Progress = rsyncexec.Progress
 
 // Change is an entry of the target that a restore changes; see rsyncexec.Change.

@@ -1,21 +1,21 @@
 package facts
 
-// CheckLevel is how bad it is.
+// CheckLevel is the severity of a CheckResult.
 type CheckLevel string
 
 const (
 	// CheckOK: as it should be.
 	CheckOK CheckLevel = "ok"
-	// CheckWarn: worth a look, but backups go on and can be restored.
+	// CheckWarn: should be looked at, but backups still run and can be restored.
 	CheckWarn CheckLevel = "warn"
-	// CheckFail: somebody must do something.
+	// CheckFail: needs action.
 	CheckFail CheckLevel = "fail"
 )
 
 // CheckResult is the answer to one question.
 type CheckResult struct {
-	// Name is backup, cur, pending, records, verified, space, metadata, devices, mount or log; or open, which then is
-	// the only one.
+	// Name is backup, cur, pending, records, verified, space, metadata, devices, mount or log; or open, if DEST could
+	// not be opened; then it is the only result.
 	Name  string     `json:"name"`
 	Level CheckLevel `json:"level"`
 	Text  string     `json:"text"`

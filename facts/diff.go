@@ -10,24 +10,24 @@ type DiffMethod string
 const (
 	// DiffAuto is the fastest that works.
 	DiffAuto DiffMethod = ""
-	// DiffSend asks the kernel. It takes root, two read-only backups, and that one descends from the other or both from
-	// a third.
+	// DiffSend asks the kernel. It needs root and two read-only backups, of which one descends from the other, or both
+	// from a third.
 	DiffSend DiffMethod = "send"
 	// DiffWalk looks at every file in both.
 	DiffWalk DiffMethod = "walk"
 )
 
-// DiffKind is what became of a file.
+// DiffKind is what happened to a file.
 type DiffKind string
 
 // The kinds of DiffEntry.
 const (
 	DiffAdded    DiffKind = "added"
 	DiffRemoved  DiffKind = "removed"
-	DiffModified DiffKind = "modified" // another content, target, device or type
-	DiffRenamed  DiffKind = "renamed"  // and possibly more, see Changed
-	DiffMetadata DiffKind = "metadata" // mode, owner, mtime or attributes alone
-	DiffUnread   DiffKind = "unread"   // Changed, and perhaps more: not all of it could be read
+	DiffModified DiffKind = "modified" // content, target, device or type differ
+	DiffRenamed  DiffKind = "renamed"  // possibly with other changes, see Changed
+	DiffMetadata DiffKind = "metadata" // only mode, owner, mtime or attributes differ
+	DiffUnread   DiffKind = "unread"   // not all of it could be read: there may be more changes than Changed
 )
 
 // DiffChange is one thing that differs between two versions of a file.
@@ -35,16 +35,16 @@ type DiffChange string
 
 // The changes of DiffEntry, in the order they come in.
 const (
-	ChangedType    DiffChange = "type"    // nothing else is compared then
+	ChangedType    DiffChange = "type"    // if the type differs, nothing else is compared
 	ChangedContent DiffChange = "content" // bytes of a file, target of a symlink, device number
 	ChangedMode    DiffChange = "mode"
 	ChangedOwner   DiffChange = "owner" // or group
-	ChangedMtime   DiffChange = "mtime" // not of a directory: it follows from what is in it
+	ChangedMtime   DiffChange = "mtime" // not of a directory: it only follows from changes in it
 	ChangedXattrs  DiffChange = "xattrs"
 )
 
-// DiffEntry is one difference. Of a file with several names each that is concerned has an entry. What merely lies in a
-// directory that was renamed has none; what was added, or removed, with its directory has.
+// DiffEntry is one difference. A file with several names has an entry for each name that differs. Files in a renamed
+// directory have no entries of their own; files in an added or removed directory have.
 type DiffEntry struct {
 	Kind    DiffKind     `json:"change"`
 	Path    string       `json:"path"`               // in the second backup; of what was removed, in the first
@@ -56,14 +56,14 @@ type DiffEntry struct {
 	OldSize int64        `json:"old_size"` // of a file, in the first
 }
 
-// Version is a path as it was in one or more backups in a row.
+// Version is the state of a path in one or more consecutive backups.
 type Version struct {
-	First string `json:"first"` // the oldest backup that has it like this
-	Last  string `json:"last"`  // the newest, the next of which has it otherwise or not at all
-	// Take is the one to restore it from: the newest complete one that is not known to be damaged, or else the next
+	First string `json:"first"` // the oldest backup with this version
+	Last  string `json:"last"`  // the newest backup with this version
+	// Take is the backup to restore this version from: the newest complete one without known damage, or else the next
 	// best.
 	Take    string `json:"take"`
-	Backups int    `json:"backups"` // how many have it like this
+	Backups int    `json:"backups"` // how many backups have this version
 	// Vanished is the backup after Last, if that lacks the path.
 	Vanished string       `json:"vanished,omitempty"`
 	Type     string       `json:"kind"` // as of Entry
@@ -72,7 +72,7 @@ type Version struct {
 	UID      uint32       `json:"uid"`
 	GID      uint32       `json:"gid"`
 	ModTime  time.Time    `json:"mtime"`
-	Changed  []DiffChange `json:"changed,omitempty"` // against the version before; nothing if it appears
-	// Unread: there may be more changes than Changed, or none at all, since something could not be read.
+	Changed  []DiffChange `json:"changed,omitempty"` // compared with the version before; empty for the first, or if the path was missing before
+	// Unread: something could not be read, so there may be more changes than Changed, or none at all.
 	Unread bool `json:"unread,omitempty"`
 }

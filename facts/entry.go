@@ -30,7 +30,7 @@ type Entry struct {
 	MTime time.Time   `json:"mtime"`
 	Links uint64      `json:"links"` // names of the inode
 	Inode uint64      `json:"inode"`
-	// Link is what a symlink says, as it is.
+	// Link is the target of a symlink, unchanged.
 	Link string `json:"link,omitempty"`
 	// Device is major:minor of a device.
 	Device string `json:"device,omitempty"`

@@ -21,16 +21,16 @@ var (
 	ErrBackupGone = errors.New("deleted while it was read")
 )
 
-// ErrCheck: Check found something that somebody must look at.
+// ErrCheck: Check found something that needs action.
 var ErrCheck = errors.New("check failed")
 
-// ErrNotCompared: the comparison is good but for what could not be read.
+// ErrNotCompared: something could not be read; the rest of the comparison is valid.
 var ErrNotCompared = errors.New("not everything could be compared")
 
-// ErrBinary: one of two files is no text.
+// ErrBinary: one of the two files is not text.
 var ErrBinary = errors.New("not a text file")
 
-// ErrTooLarge: one of two files is too large to be compared by lines.
+// ErrTooLarge: one of the two files is too large to be compared by lines.
 var ErrTooLarge = errors.New("too large to be compared by lines")
 
 var (
@@ -52,14 +52,15 @@ var (
 	// ErrOtherFilesystem: at SRC, or below it, another filesystem is mounted than on record, or none. It comes with
 	// ErrGuard.
 	ErrOtherFilesystem = errors.New("not the filesystem on record")
-	// ErrUnusual: far more would be deleted than was before, or the clock has jumped. It comes with ErrGuard.
+	// ErrUnusual: far more would be deleted than earlier prunes deleted, or the clock has jumped. It comes with
+	// ErrGuard.
 	ErrUnusual = errors.New("not what was deleted before")
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = errors.New("no space left")
 	// ErrIncomplete: the backup is published, but rsync could not read everything (exit 23). The report that comes with
 	// it is valid.
 	ErrIncomplete = errors.New("published, but incomplete")
-	// ErrInTheWay: something in the target stays, and is in the way of what was to be restored. It goes with
+	// ErrInTheWay: something in the target is kept and blocks a file that should be restored there. It comes with
 	// ErrIncomplete.
 	ErrInTheWay = errors.New("something is in the way")
 	// ErrUsage: the options contradict each other or the layout.
@@ -70,16 +71,16 @@ var (
 	ErrAmbiguous = errors.New("ambiguous backup name")
 )
 
-// A DestInsideError is the guard that DEST lies inside SRC, which may not be what was meant. It comes with ErrGuard.
+// A DestInsideError refuses a DEST inside SRC that no rule excludes. It comes with ErrGuard.
 type DestInsideError struct {
 	Source string
-	// Paths below Source lead to DEST; there are several where bind mounts, or a second mount of the filesystem, show
-	// it again.
+	// Paths below Source lead to DEST. There are several if DEST is also visible through a bind mount or a second mount
+	// of its filesystem.
 	Paths []string
-	// Exclude is what to add to BackupOptions.Exclude to leave DEST out at each of Paths.
+	// Exclude is what to add to BackupOptions.Exclude to exclude DEST at each of Paths.
 	Exclude []string
-	// OtherFilesystem: DEST is on another one than SRC, so that OneFileSystem leaves it out too, with all else that is
-	// mounted below SRC.
+	// OtherFilesystem: DEST is on another filesystem than SRC, so OneFileSystem also leaves it out, with everything
+	// else that is mounted below SRC.
 	OtherFilesystem bool
 }
 
@@ -87,13 +88,14 @@ func (e *DestInsideError) Error() string {
 	return "DEST lies inside SRC " + e.Source + ", at " + say.QuoteSome(e.Paths)
 }
 
-// A LacksError is the guard that a restore would delete what its backup may lack. It comes with ErrGuard;
+// A LacksError refuses a restore with Delete from a backup that may lack files of its source. It comes with ErrGuard;
 // RestoreOptions.Force overrides it.
 type LacksError struct {
 	Backup     string
-	Incomplete bool     // what could not be read is not in it
-	Rules      []string // that may have left something out, as options
-	// Exclude is what to add to RestoreOptions.Exclude to spare what was left out; nil if that is not enough.
+	Incomplete bool     // files that could not be read are not in it
+	Rules      []string // options that may have left something out
+	// Exclude is what to add to RestoreOptions.Exclude so that files left out of the backup are not deleted; nil if
+	// that is not enough.
 	Exclude []string
 }
 
@@ -104,8 +106,9 @@ func (e *LacksError) Error() string {
 	return fmt.Sprintf("%s was made with %s: to delete what it does not have would delete what that left out", e.Backup, strings.Join(e.Rules, " "))
 }
 
-// A FakeSuperError refuses to make a subvolume of a backup that was made with rsync's --fake-super: all its files
-// belong to who made it, and what they had stands in attributes. Restore reads those. It comes with ErrUsage.
+// A FakeSuperError refuses to clone a backup that was made with rsync's --fake-super: its files belong to the user who
+// made it, and their real owners and modes are in extended attributes. Restore reads those; a clone would not. It comes
+// with ErrUsage.
 type FakeSuperError struct {
 	Backup string
 }
@@ -116,8 +119,8 @@ func (e *FakeSuperError) Error() string {
 
 // A SnapshotError refuses to back up a snapshot of the source. It comes with ErrUsage.
 type SnapshotError struct {
-	Nested  []string // subvolumes in the source's one that the snapshot would lack
-	Mounted []string // paths below the source that it would lack
+	Nested  []string // subvolumes nested in that of the source that the snapshot would lack
+	Mounted []string // mounted filesystems below the source that the snapshot would lack
 	Err     error
 }
 
@@ -126,7 +129,7 @@ func (e *SnapshotError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *SnapshotError) Unwrap() error { return e.Err }
 
-// A StepError says in which step of a verb Err happened.
+// A StepError says in which step of a verb Err occurred.
 type StepError struct {
 	Step string // such as "open", "lock", "transfer", "publish"
 	Err  error
@@ -137,8 +140,8 @@ func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *StepError) Unwrap() error { return e.Err }
 
-// A HeldError: a deleted backup gives its space back when the last program that has something open in it, or has
-// mounted it, lets go.
+// A HeldError: the space of a deleted backup is not free yet, because a program has a file in it open, or it is
+// mounted.
 type HeldError struct {
 	Backup string // the name it had
 	Text   string
@@ -146,20 +149,20 @@ type HeldError struct {
 
 func (e *HeldError) Error() string { return e.Text }
 
-// Unwrap files it under ErrNoSpace.
+// Unwrap returns ErrNoSpace.
 func (e *HeldError) Unwrap() error { return ErrNoSpace }
 
-// ErrArchive: what comes in is neither an archive nor a send stream, or it is damaged, or cut off.
+// ErrArchive: the input is neither an archive nor a send stream, or it is damaged or cut off.
 var ErrArchive = errors.New("not a backup that can be received")
 
 // ErrTarget: the target of a restore is missing, unusable or out of reach.
 var ErrTarget = errors.New("target not available")
 
-// ErrNotEmpty: something is in the target and nothing says what may happen to it. It goes with ErrGuard.
+// ErrNotEmpty: the target is not empty and Overwrite is not set. It comes with ErrGuard.
 var ErrNotEmpty = errors.New("target not empty")
 
 var (
-	// ErrDamaged: Verify found what the disk no longer gives back.
+	// ErrDamaged: Verify found data that the disk can no longer return as it was written.
 	ErrDamaged = errors.New("damaged")
 	// ErrUnread: Verify could not read something for another reason, such as a missing right, and so does not know
 	// whether it is damaged.

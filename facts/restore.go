@@ -10,21 +10,21 @@ type ReflinkStats struct {
 	Bytes       int64 `json:"bytes"` // sizes of the files
 }
 
-// Overwrite says what a restore does with a file that is in the target already.
+// Overwrite says what a restore does with a file that already exists in the target.
 type Overwrite string
 
 const (
 	// OverwriteAlways writes every file (rsync --ignore-times).
 	OverwriteAlways Overwrite = "always"
 	// OverwriteIfChanged writes a file whose size or time, to the nanosecond, differs from that in the backup (rsync's
-	// own way).
+	// default).
 	OverwriteIfChanged Overwrite = "if-changed"
-	// OverwriteIfNewer is OverwriteIfChanged, but what is newer in the target, to the nanosecond, stays: files of every
-	// kind, and whatever is of another kind than in the backup, with all below it.
+	// OverwriteIfNewer is OverwriteIfChanged, but keeps what is newer in the target, to the nanosecond: files of every
+	// kind, and entries of another kind than in the backup, with everything below them.
 	OverwriteIfNewer Overwrite = "if-newer"
-	// OverwriteNever leaves every file that is there, and where the backup has a directory in its place all of that is
-	// left out; directories that both have get their attributes back. It takes rsync 3.5.0 at the target, unless that
-	// is empty: older ones follow a symlink there that stands where the backup has a directory. A local one that is
-	// older is refused (ErrUsage, ErrRsyncTooOld).
+	// OverwriteNever keeps every file that exists in the target. If the backup has a directory in its place, that
+	// directory is not restored. Directories that both have get the attributes they have in the backup. Unless the
+	// target is empty, it needs rsync 3.5.0 there: older versions follow a symlink in the target where the backup has a
+	// directory. An older local rsync is refused (ErrUsage, ErrRsyncTooOld).
 	OverwriteNever Overwrite = "never"
 )

@@ -12,7 +12,7 @@ type MinFree struct {
 	Percent float64 // 0 to 100
 }
 
-// String is as a user would say it.
+// String is the value as a user would write it.
 func (m MinFree) String() string {
 	if m.Percent > 0 {
 		return fmt.Sprintf("%g %%", m.Percent)

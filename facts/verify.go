@@ -10,18 +10,18 @@ type AgainstChange struct {
 	Path string `json:"path"`
 }
 
-// DamageKind tells what is damaged.
+// DamageKind says what is damaged.
 type DamageKind string
 
 const (
 	// DataDamage: parts of a file.
 	DataDamage DamageKind = "data"
-	// MetadataDamage: the inode of a file, the list of where its data is (the Ranges cannot be found then), or a
-	// directory and all below it.
+	// MetadataDamage: the inode of a file, its list of extents (then the Ranges are not known), or a directory and
+	// everything below it.
 	MetadataDamage DamageKind = "metadata"
 )
 
-// Damage is a file or directory that cannot be read to its end.
+// Damage is a file or directory that cannot be read completely.
 type Damage struct {
 	Backup string     `json:"backup"`
 	Path   string     `json:"path"` // in the backup; the root is ""
@@ -30,11 +30,11 @@ type Damage struct {
 	Ranges []DamagedRange `json:"ranges,omitempty"`
 	Bytes  int64          `json:"bytes,omitempty"`
 	Error  string         `json:"error"`
-	// Shared lists the other files that hold the same damaged blocks, in this and in other backups, oldest backup
-	// first, and other names of this file. Without root only files under the same path are found. Of metadata nothing
-	// is known.
+	// Shared lists the other files that have the same damaged blocks, in this and in other backups, oldest backup
+	// first, and other names of this file. Without root only files under the same path are found. For damaged metadata
+	// it is not known.
 	Shared []DamagedFile `json:"shared,omitempty"`
-	// Elsewhere is how many files outside of the backups hold them too.
+	// Elsewhere is how many files outside of the backups have them too.
 	Elsewhere int `json:"elsewhere,omitempty"`
 	// Intact is the nearest older backup in which the path can be read whole; empty if there is none.
 	Intact string `json:"intact,omitempty"`
@@ -46,18 +46,18 @@ type DamagedFile struct {
 	Path   string `json:"path"`
 }
 
-// VerifyProgress is how far Verify is.
+// VerifyProgress says how far Verify is.
 type VerifyProgress struct {
 	Backup  string
 	Index   int   // of Backup, from 0
 	Backups int   // to be read
 	Files   int64 // read so far, in all backups
 	Bytes   int64
-	// Total is the sum of Bytes to expect when Backup is done; 0 if nobody knows.
+	// Total is the expected Bytes when Backup is done; 0 if unknown.
 	Total int64
 }
 
-// VerifyResult is what reading a backup led to.
+// VerifyResult is the outcome of reading a backup.
 type VerifyResult string
 
 const (
@@ -67,7 +67,7 @@ const (
 	Damaged VerifyResult = "damaged"
 	// Unread: some of it could not be read for other reasons.
 	Unread VerifyResult = "unread"
-	// NotVerified: some of it has no checksums, so that nothing tells whether it is what was written.
+	// NotVerified: some data has no checksums, so it cannot be verified.
 	NotVerified VerifyResult = "not verified"
 )
 
@@ -76,14 +76,14 @@ const (
 type Verification struct {
 	At     time.Time    `json:"at"` // UTC
 	Result VerifyResult `json:"result"`
-	// Metadata tells that metadata is damaged, perhaps with data: no backup must be based on this one.
+	// Metadata reports damaged metadata, perhaps with damaged data: no backup may be based on this one.
 	Metadata bool `json:"metadata,omitempty"`
 }
 
 // VerifiedBackup is one backup that was read.
 type VerifiedBackup struct {
 	Name string `json:"name"`
-	// Since is the backup with which it shares what was not read; empty if all of it was read.
+	// Since is the backup that shares the data that was not read; empty if everything was read.
 	Since  string       `json:"since,omitempty"`
 	Result VerifyResult `json:"result"`
 	Files  int64        `json:"files"`
