@@ -5,7 +5,7 @@ import "fmt"
 // Unlimited as a count keeps every backup of its kind.
 const Unlimited = -1
 
-// Policy is a set of rules; the package comment says what each keeps. A zero field is no rule.
+// Policy is a set of rules; the package comment says what each keeps. A zero field is not a rule.
 type Policy struct {
 	// The newest N backups, and the newest of each of the last N hours, days, ... A count is positive, 0 for no rule,
 	// or Unlimited.
@@ -19,7 +19,7 @@ type Policy struct {
 	Age Span
 }
 
-// IsEmpty reports whether the policy has no rules. Apply then keeps everything; a command had better refuse it.
+// IsEmpty reports whether the policy has no rules. Apply then keeps everything; a command should refuse it.
 func (p Policy) IsEmpty() bool { return p == Policy{} }
 
 // Validate returns an error naming a count below Unlimited or a negative span.

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// owner is whom a log may belong to beside ourselves, and whom a new one is given to: root works in the directories of
-// others, who must be able to go on with the log. For everybody else it is nobody but themselves.
+// owner is the user, besides the caller, who may own a log, and who gets a new one: root works in directories of other
+// users, who must be able to continue the log. For other callers it is the caller.
 type owner struct{ uid, gid int }
 
 func ownerIn(dir *os.File) (owner, error) {
@@ -39,7 +39,7 @@ func openLog(dir *os.File, name string, perm uint32) (*os.File, error) {
 		fd, err := openAt(dir, name, 0, 0)
 		if err == unix.ENOENT {
 			fd, err = createAt(dir, name, perm, owner)
-			if err == unix.EEXIST { // somebody else was first
+			if err == unix.EEXIST { // another process was first
 				continue
 			}
 		}
@@ -65,8 +65,7 @@ func openLog(dir *os.File, name string, perm uint32) (*os.File, error) {
 	return nil, &fs.PathError{Op: "open log", Path: path, Err: errReplaced}
 }
 
-// createAt makes a log that is not there and gives it away only if it made it: what others have put there stays whose
-// it is.
+// createAt creates a missing log, and changes its owner only if it created it.
 func createAt(dir *os.File, name string, perm uint32, owner owner) (fd int, err error) {
 	fd, err = openAt(dir, name, unix.O_CREAT|unix.O_EXCL, perm)
 	if err != nil || owner.uid == os.Geteuid() {
@@ -79,7 +78,7 @@ func createAt(dir *os.File, name string, perm uint32, owner owner) (fd int, err 
 	return fd, nil
 }
 
-// openAt does not wait for the other end of a FIFO (O_NONBLOCK) and does not make a terminal ours (O_NOCTTY).
+// openAt does not wait for the other end of a FIFO (O_NONBLOCK) and does not take over a terminal (O_NOCTTY).
 func openAt(dir *os.File, name string, more int, perm uint32) (fd int, err error) {
 	const flags = unix.O_RDWR | unix.O_APPEND |
 		unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
@@ -90,8 +89,8 @@ func openAt(dir *os.File, name string, more int, perm uint32) (fd int, err error
 	return fd, err
 }
 
-// explain names what open(2) refused by itself: ELOOP is O_NOFOLLOW's answer to a symbolic link, EISDIR and ENXIO those
-// to a directory and to a socket.
+// explain names what open(2) has refused: with O_NOFOLLOW it returns ELOOP for a symbolic link, and it returns EISDIR
+// for a directory and ENXIO for a socket.
 func explain(err error) error {
 	switch err {
 	case unix.ELOOP:
@@ -132,7 +131,7 @@ func kind(mode uint32) string {
 	return "special file"
 }
 
-// isNamed reports whether the name below dir is this very file.
+// isNamed reports whether the name below dir is this file.
 func isNamed(log, dir *os.File, name string) (bool, error) {
 	var open, named unix.Stat_t
 	if err := control(log, func(fd int) error { return unix.Fstat(fd, &open) }); err != nil {
@@ -148,8 +147,8 @@ func isNamed(log, dir *os.File, name string) (bool, error) {
 	return open.Dev == named.Dev && open.Ino == named.Ino, nil
 }
 
-// renameLog replaces whatever newname is, a symbolic link included, and follows nothing; only a directory there makes
-// it fail.
+// renameLog replaces newname even if it is a symbolic link, which it does not follow. It fails only if newname is a
+// directory.
 func renameLog(dir *os.File, oldname, newname string) error {
 	err := control(dir, func(fd int) error { return unix.Renameat(fd, oldname, fd, newname) })
 	return linkError("renameat", dir, oldname, newname, err)
@@ -205,8 +204,8 @@ func duplicate(dir *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(own), dir.Name()), nil
 }
 
-// control runs call on the file's descriptor, which cannot be closed or recycled meanwhile, and repeats it when a
-// signal came in between.
+// control runs call on the file's descriptor, which cannot be closed or reused meanwhile, and repeats it when a signal
+// interrupts it.
 func control(f *os.File, call func(fd int) error) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

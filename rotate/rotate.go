@@ -3,12 +3,11 @@
 //
 // One Write is one record of whole lines. A record is never split over the two files, and several processes and
 // goroutines may write the same log at once: every write happens under an exclusive flock on the log file itself, so
-// there is no lock file to go stale, and a writer that finds its file rotated away moves on to the new one before it
-// writes.
+// there is no lock file that can go stale. A writer whose file was rotated away writes to the new one.
 //
-// The directory a log lives in may be open to other users, so whatever sits at NAME is checked after it is opened and
-// is never followed or trusted: it must be a regular file of ours with a single name. Root may also write the log of
-// the owner of the directory, and gives that user a log it makes there.
+// The directory a log lives in may be open to other users, so NAME is checked after it is opened, and a symbolic link
+// is not followed: it must be a regular file of ours with a single name. Root may also write the log of the owner of
+// the directory, and gives that user a log it makes there.
 //
 // Lines are not synced to disk one by one. After a power cut the end of the log may be missing or torn; the next record
 // then starts on a line of its own.
@@ -29,8 +28,8 @@ const (
 	defaultMaxSize = 1_000_000
 	defaultPerm    = fs.FileMode(0o600)
 
-	// Each retry means that another writer rotated in between, so reaching this many says that something other than
-	// this package keeps replacing the file.
+	// Each retry means that another writer rotated in between, so after this many, something other than this package
+	// keeps replacing the file.
 	maxReopens = 10_000
 )
 
@@ -64,8 +63,8 @@ type File struct {
 }
 
 // OpenAt opens or creates the log name in the open directory dir. The name is a single path component; dir may be
-// closed afterwards. It needs write permission on the directory and ownership of the log, or for root that of both by
-// one user.
+// closed afterwards. The caller needs write permission on the directory and must own the log; for root one user must
+// own both.
 //
 // Errors are *fs.PathError, and match ErrUnsafe when the file was refused.
 func OpenAt(dir *os.File, name string, o Options) (*File, error) {
@@ -205,8 +204,8 @@ func (f *File) rotate() error {
 
 func (f *File) path(name string) string { return filepath.Join(f.dir.Name(), name) }
 
-// appendLines adds lines to the locked log, on a line of their own even when a killed writer left the last line torn.
-// What a failed write left is removed.
+// appendLines adds lines to the locked log, on a line of their own even if a killed writer left the last line
+// incomplete. The part written by a failed write is removed.
 func appendLines(log *os.File, lines []byte) error {
 	size, err := sizeOf(log)
 	if err != nil {

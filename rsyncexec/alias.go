@@ -26,9 +26,9 @@ func (e *AliasError) Error() string {
 
 // checkAliases looks for what popt, rsync's option parser, reads before the command line: /etc/popt, /etc/popt.d/* and
 // ~/.popt can redefine any option ("rsync alias -a -r" makes -a lose times, owners and links: rsync 3.5.0 with popt
-// 1.19), and neither an option nor the environment turns that off short of a false HOME, which a remote shell needs. A
-// line is let pass when it concerns an option not in argv, or keeps the option and adds only what CheckExtra allows,
-// such as "rsync alias -a -a@-1" from rsync(1).
+// 1.19), and no option or environment variable turns that off, except a false HOME, but a remote shell needs HOME. A
+// line is accepted if it concerns an option not in argv, or keeps the option and adds only what CheckExtra allows, such
+// as "rsync alias -a -a@-1" from rsync(1).
 func checkAliases(argv []string, home string) error {
 	files := []string{"/etc/popt"}
 	more, err := filepath.Glob("/etc/popt.d/*")
@@ -48,8 +48,7 @@ func checkAliases(argv []string, home string) error {
 	return nil
 }
 
-// checkAliasFile passes over a file that is not there for this user: rsync, running as the same one, does not see it
-// either.
+// checkAliasFile skips a file that this user cannot see: rsync, running as the same user, does not see it either.
 func checkAliasFile(file string, used map[string]bool) error {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
@@ -103,14 +102,14 @@ func harmfulAlias(line string, used map[string]bool) (option string, harmful boo
 	return words[2], !kept || CheckExtra(added) != nil
 }
 
-// forRsync counts a pattern that cannot be read as one that fits.
+// forRsync is true also for an invalid pattern.
 func forRsync(pattern string) bool {
 	fits, err := path.Match(pattern, "rsync")
 	return fits || err != nil
 }
 
-// optionNames is the set of options in argv up to "--", short ones of a cluster one by one. A cluster's value may add
-// letters that are none; that only makes the check stricter.
+// optionNames is the set of options in argv up to "--", with the letters of a cluster as separate options. The value in
+// a cluster may add letters that are no options; that only makes the check stricter.
 func optionNames(argv []string) map[string]bool {
 	used := map[string]bool{}
 	for _, arg := range argv {

@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// Change is one entry that rsync changes. Code is as rsync(1) has it under --itemize-changes, such as ">f.st......", or
-// "*deleting". Path is relative to the destination, byte for byte; a directory's ends in a slash.
+// Change is one entry that rsync changes. Code is that of rsync(1) under --itemize-changes, such as ">f.st......", or
+// "*deleting". Path is relative to the destination, byte for byte; that of a directory ends in a slash.
 type Change struct {
 	Code string
 	Path string
 }
 
 const (
-	// changePrefix begins no message of rsync's: a file's name must not pass for one, nor one for a change.
+	// changePrefix is the beginning of no message of rsync, so that a file name is not mistaken for a message, or a
+	// message for a change.
 	changePrefix = "change: "
 	changeFormat = changePrefix + "%i %n"
 	changeWidth  = 11 // of a code
@@ -41,8 +42,8 @@ func ParseChange(line string) (Change, bool) {
 //
 //	skipping non-regular file "dev/null"
 //
-// which is all that rsync says, with exit code 0, of a device that it may not make: what stood in its place stays. It
-// is false for any other line.
+// which is all that rsync prints, with exit code 0, about a device that it may not create: an existing file in its
+// place is kept. It is false for any other line.
 func ParseSkipped(line string) (path string, ok bool) {
 	path, ok = strings.CutPrefix(line, `skipping non-regular file "`)
 	if !ok {
@@ -56,7 +57,7 @@ func ParseSkipped(line string) (path string, ok bool) {
 //
 //	could not make way for new regular file: etc/old
 //
-// which rsync says of a directory that it could not empty. It is false for any other line.
+// which rsync prints about a directory that it could not empty. It is false for any other line.
 func ParseBlocked(line string) (path string, ok bool) {
 	line, ok = strings.CutPrefix(line, "could not make way for new ")
 	if !ok {
@@ -84,7 +85,7 @@ func ParseProtocol(line string) (version int, ok bool) {
 	return version, ok && err == nil && version > 0
 }
 
-// Unescape takes back what rsync does to names it prints: every byte that is not printable in the C locale, and a
+// Unescape reverses the escapes in names that rsync prints: every byte that is not printable in the C locale, and a
 // backslash that would be mistaken for such an escape, is written as \#ooo, in octal.
 func Unescape(name string) string {
 	if !strings.Contains(name, `\#`) {

@@ -1,5 +1,5 @@
-// Package rsyncexec runs one rsync child: options become an argument vector, the child is run to its very end, and what
-// it said comes back as progress, statistics and one error. It knows nothing about backups.
+// Package rsyncexec runs one rsync child: it turns options into an argument vector, runs the child until all of its
+// processes have ended, and returns its output as progress, statistics and one error. It knows nothing about backups.
 //
 //	ParseSource, CheckExtra   what a user typed, checked before anything is started  (source.go, extra.go, extratable.go)
 //	Options.Argv              the argument vector, pure                              (options.go)

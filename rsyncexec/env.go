@@ -8,8 +8,8 @@ import (
 
 // childEnv is the environment of rsync and of the remote shell it starts: messages in English, and of the caller's
 // environment only what ssh needs to find its keys and to ask for a passphrase, and what rsync(1) documents for
-// connections. Everything else stays out, RSYNC_OLD_ARGS, RSYNC_PARTIAL_DIR and the like above all: they change how the
-// options we pass are understood.
+// connections. Everything else is left out, above all RSYNC_OLD_ARGS, RSYNC_PARTIAL_DIR and the like, because they
+// change the meaning of the options we pass.
 func childEnv(lookup func(string) (string, bool)) []string {
 	names := []string{
 		"HOME", "USER", "LOGNAME", "TERM", "TZ",

@@ -137,8 +137,7 @@ func (e *ExitError) reason() string {
 		}
 	}
 	if e.Code == ExitSyntax {
-		// What is wrong with a filter rule it says without a prefix, before there is another side that could say
-		// anything.
+		// Errors in filter rules have no prefix. rsync prints them before it connects to the other side.
 		for line := range strings.SplitSeq(e.Tail, "\n") {
 			if line = cleanLine(line); line != "" && !isSummary(line) {
 				return line
@@ -151,7 +150,8 @@ func (e *ExitError) reason() string {
 	return ""
 }
 
-// shellSaid is the last line of the remote shell, or of what it ran: banners and warnings come before the reason.
+// shellSaid is the last line that the remote shell, or the command it ran, printed: banners and warnings come before
+// the reason.
 func (e *ExitError) shellSaid() string {
 	said := ""
 	for line := range strings.SplitSeq(e.Tail, "\n") {
@@ -162,13 +162,13 @@ func (e *ExitError) shellSaid() string {
 	return said
 }
 
-// isRemark tells of a line that is no reason: a warning of ssh, its advice on the key exchange (OpenSSH 10.1), and
-// where rsync sends the reader.
+// isRemark reports a line that is not a reason: a warning of ssh, its advice on the key exchange (OpenSSH 10.1), or a
+// pointer to rsync's manual.
 func isRemark(line string) bool {
 	return strings.HasPrefix(line, "Warning: ") || strings.HasPrefix(line, "** ") || strings.HasPrefix(line, "(see the rsync man")
 }
 
-// isSummary tells of the line with which rsync ends: little but the exit code, by name.
+// isSummary reports rsync's last line, which only names the exit code.
 func isSummary(line string) bool { return strings.HasPrefix(line, "rsync error:") }
 
 func (e *ExitError) connection() bool {
@@ -180,7 +180,8 @@ func (e *ExitError) connection() bool {
 	}
 }
 
-// cleanLine makes a line of stderr fit to stand in an error: rsync escapes what it prints, a remote shell does not.
+// cleanLine makes a line of stderr safe for an error message: rsync escapes control characters, a remote shell does
+// not.
 func cleanLine(line string) string {
 	line = strings.TrimSpace(line)
 	return strings.Map(func(r rune) rune {

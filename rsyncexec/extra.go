@@ -20,9 +20,9 @@ func (e *ExtraError) Error() string {
 
 // CheckExtra checks further options for rsync, those a user gives after "--". It refuses what would change the source,
 // write outside the destination, or make a destination that is not a copy of the source; anything that is not an
-// option; and any option it does not know, abbreviated ones too, for rsync takes none. Options that leave out what they
-// name (--exclude, --one-file-system, --no-acls) pass. Options that take a value are known, so a value is not mistaken
-// for something else. The error is an *ExtraError.
+// option; and any unknown option, also an abbreviated one, because rsync does not accept abbreviations. Options that
+// only leave something out (--exclude, --one-file-system, --no-acls) are accepted. Options that take a value are known,
+// so a value is not mistaken for something else. The error is an *ExtraError.
 func CheckExtra(args []string) error {
 	for len(args) > 0 {
 		found, rest, err := nextOptions(args)
@@ -39,23 +39,23 @@ func CheckExtra(args []string) error {
 	return nil
 }
 
-// DryRunAsked tells whether -n or --dry-run is among the options, also in a cluster such as -vn.
+// DryRunAsked reports whether -n or --dry-run is among the options, also in a cluster such as -vn.
 func DryRunAsked(args []string) bool { return asked(args, "dry-run") }
 
-// ChecksumAsked tells whether -c or --checksum is among the options.
+// ChecksumAsked reports whether -c or --checksum is among the options.
 func ChecksumAsked(args []string) bool { return asked(args, "checksum") }
 
-// ComparesAll tells whether -c or -I is among the options: files of equal size and time are not passed over then.
+// ComparesAll reports whether -c or -I is among the options: files of equal size and time are not skipped then.
 func ComparesAll(args []string) bool { return ChecksumAsked(args) || asked(args, "ignore-times") }
 
-// RemoteOptionAsked tells whether -M or --remote-option is among the options.
+// RemoteOptionAsked reports whether -M or --remote-option is among the options.
 func RemoteOptionAsked(args []string) bool { return asked(args, "remote-option") }
 
 func asked(args []string, long string) bool {
 	return slices.ContainsFunc(options(args), func(o given) bool { return o.rule.long == long })
 }
 
-// options returns all options in args, none if they are not such as CheckExtra lets pass.
+// options returns all options in args, or none if CheckExtra would refuse them.
 func options(args []string) []given {
 	var all []given
 	for len(args) > 0 {
@@ -85,12 +85,12 @@ func (g given) check() error {
 	return nil
 }
 
-// nextOptions takes the options of the first argument, with the value from the second one where needed.
+// nextOptions reads the options in the first argument, with the value from the second one where needed.
 func nextOptions(args []string) (found []given, rest []string, err error) {
 	arg, rest := args[0], args[1:]
 	switch {
 	case arg == "--":
-		return nil, nil, &ExtraError{Arg: arg, Reason: "the operands are ours to give", Hint: "leave out the second \"--\""}
+		return nil, nil, &ExtraError{Arg: arg, Reason: "source and destination are given by this program", Hint: "leave out the second \"--\""}
 	case strings.HasPrefix(arg, "--"):
 		return longOption(arg, rest)
 	case len(arg) > 1 && arg[0] == '-':
@@ -145,12 +145,13 @@ func takeValue(found []given, option given, rest []string) ([]given, []string, e
 }
 
 func unknownOption(arg string) error {
-	return &ExtraError{Arg: arg, Reason: "it is not known here, so what it does to the backup is not known either"}
+	return &ExtraError{Arg: arg, Reason: "it is unknown, and so is its effect on the backup"}
 }
 
-// checkRemoteOption lets pass what is known to be harmless when only the other side gets it. That side reads the source
-// (or writes, in a local copy), and an option the two do not share makes them disagree: with -M--dry-run it sends
-// nothing, and rsync 3.5.0 ends with 0. With -M--no-super the receiver of a local copy sets no owners, and ends so too.
+// checkRemoteOption accepts options that are known to be harmless if only the other side gets them. That side reads the
+// source (or writes, in a local copy), and most options must be the same on both sides: with -M--dry-run the other side
+// sends nothing, and rsync 3.5.0 exits with 0. With -M--no-super the receiver of a local copy sets no owners, and rsync
+// exits with 0 too.
 func checkRemoteOption(g given) error {
 	switch g.value {
 	case "--fake-super", "--super":
@@ -159,5 +160,5 @@ func checkRemoteOption(g given) error {
 	if strings.HasPrefix(g.value, "--bwlimit=") {
 		return nil
 	}
-	return &ExtraError{Arg: g.arg + " " + g.value, Reason: "the two ends would not do the same", Hint: "only --bwlimit, --fake-super and --super can be sent to the other end alone"}
+	return &ExtraError{Arg: g.arg + " " + g.value, Reason: "the two ends would disagree", Hint: "only --bwlimit, --fake-super and --super can be given to the other end alone"}
 }

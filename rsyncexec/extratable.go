@@ -44,12 +44,12 @@ const (
 	keepsStale    = "files that changed would keep their old content in the backup"
 	hidesFailure  = "a source that is missing or unreadable would not be noticed"
 	copiesNothing = "rsync would only print something, and copy nothing"
-	ourFlag       = "it is decided by our own options"
-	breaksParsing = "it would change or hide the progress and statistics read here"
+	ourFlag       = "this program's own options decide it"
+	breaksParsing = "it would change or hide the progress and statistics that this program reads"
 	unsafeLinks   = "it would let links lead out of the tree"
 	notAClient    = "it is for the other end of a connection, or for a daemon"
 	unprotected   = "special characters in the source's path would reach the remote shell"
-	saysNames     = "a file's name in what it prints could pass for a message of rsync's"
+	saysNames     = "a file name in its output could be mistaken for a message of rsync"
 	rawBytes      = "file names could send control characters to the terminal and the log"
 )
 
@@ -59,19 +59,19 @@ const showChanges = "to see what would change: --dry-run; to see what did: rsbtb
 
 const useOurFlag = "use the option of this program, if it has one"
 
-// rules lists every option of rsync 3.5.0, those in its help and those that are not, and the deprecated spellings.
+// rules lists every option of rsync 3.5.0, including undocumented ones and deprecated spellings.
 func rules() []rule {
 	return append(append(allowedRules(), refusedRules()...), negatedRules()...)
 }
 
 func allowedRules() []rule {
 	return []rule{
-		// what is said
+		// output
 		{long: "motd"},
 		{long: "stats"},
 		{long: "outbuf", value: true},
 
-		// what is compared
+		// comparison
 		{long: "checksum", short: 'c'},
 		{long: "ignore-times", short: 'I'},
 		{long: "checksum-choice", value: true},
@@ -204,14 +204,14 @@ func refusedRules() []rule {
 		{long: "chown", value: true, refuse: altersOwners, hint: changeRestored},
 		{long: "usermap", value: true, refuse: altersOwners, hint: changeRestored},
 		{long: "groupmap", value: true, refuse: altersOwners, hint: changeRestored},
-		{long: "copy-as", value: true, refuse: altersOwners}, // in a local copy it takes root from the receiver as well
+		{long: "copy-as", value: true, refuse: altersOwners}, // in a local copy the receiver loses root, too
 		{long: "omit-dir-times", short: 'O', refuse: altersTimes},
 		{long: "omit-link-times", short: 'J', refuse: altersTimes},
 		// Up to protocol 30 times are whole seconds; rsync 3.5.0 then copies them without their fraction and exits with
 		// 0.
 		{long: "protocol", value: true, refuse: altersTimes, hint: "rsync agrees with an older one by itself"},
 		{long: "iconv", value: true, refuse: altersNames, hint: changeRestored},
-		// The receiver leaves such a link out but does not delete what stood in its place before.
+		// The receiver skips such a link but does not delete an older entry in its place.
 		{long: "safe-links", refuse: "symlinks would be missing, or stay as they were in the last backup", hint: "exclude them by name"},
 
 		{long: "existing", refuse: notACopy},
@@ -270,9 +270,9 @@ func refusedRules() []rule {
 	}
 }
 
-// negatedRules lists the --no-OPTION forms. What the other side may lack can be switched off: ACLs, xattrs, hard links,
-// devices and specials. Permissions, owners and times cannot: every file has them, and unchanged files are known by
-// their times.
+// negatedRules lists the --no-OPTION forms. Features that the other side may lack can be switched off: ACLs, xattrs,
+// hard links, devices and specials. Permissions, owners and times cannot: every file has them, and unchanged files are
+// recognised by their times.
 func negatedRules() []rule {
 	refused := []struct{ reason, names string }{
 		{altersPerms, "no-perms no-p"},
@@ -280,7 +280,7 @@ func negatedRules() []rule {
 		{notACopy, "no-recursive no-r no-links no-l"},
 		{keepsStale + ", or be sent again every time", "no-times no-t"},
 		{"a resumed backup may have to be compared by checksum", "no-checksum no-c"},
-		{keepsStale, "no-D no-devices no-specials"}, // a file that became a device stays what it was
+		{keepsStale, "no-D no-devices no-specials"}, // a file that became a device would stay a file
 		{ourFlag, "no-inplace no-whole-file no-W no-one-file-system no-x"},
 		{unprotected, "no-secluded-args no-protect-args no-s"},
 		{breaksParsing, "no-progress"},

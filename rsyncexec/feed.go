@@ -8,14 +8,14 @@ import (
 	"os/exec"
 )
 
-// ErrListUnread says that rsync has ended well without having read all of Options.FilesFrom: a wrapper may have taken
-// its stdin away, as a shell does to what it runs in the background. What rsync was to look at it has not looked at.
+// ErrListUnread says that rsync exited with 0 without reading all of Options.FilesFrom, so not all files on the list
+// were compared. A wrapper may have replaced its stdin, as a shell does for commands in the background.
 var ErrListUnread = errors.New("rsync did not read the list of files on its stdin")
 
-// fed is a list on its way to rsync.
+// fed is a list that is being sent to rsync.
 type fed struct{ rest *os.File }
 
-// feed lets cmd read data on stdin; nil data is none, and leaves stdin alone.
+// feed lets cmd read data on stdin; with nil data stdin is not changed.
 func feed(cmd *exec.Cmd, data []byte) (fed, error) {
 	if data == nil {
 		return fed{}, nil
@@ -26,14 +26,14 @@ func feed(cmd *exec.Cmd, data []byte) (fed, error) {
 	}
 	cmd.Stdin = r
 	go func() {
-		// It fails when nobody reads any more, which end finds out.
+		// It fails if rsync stops reading; end notices that.
 		_, _ = w.Write(data)
 		_ = w.Close()
 	}()
 	return fed{r}, nil
 }
 
-// end takes what was not read, when rsync is gone.
+// end counts what rsync has not read, after it has ended.
 func (f fed) end() error {
 	if f.rest == nil {
 		return nil

@@ -4,9 +4,9 @@ import (
 	"strings"
 )
 
-// CheckRules checks Options.Filter and Options.ExcludeFrom as CheckExtra does what is given by rsync's own options. It
-// refuses rules that keep in the backup what is gone from the source, and to read rules from an open file, of which
-// rsync inherits none. Rules in files are not looked at. The error is an *ExtraError.
+// CheckRules checks Options.Filter and Options.ExcludeFrom, as CheckExtra checks rsync's own options. It refuses rules
+// that protect files in the backup that are gone from the source, and rules read from a file descriptor, because rsync
+// inherits none. Rules in files are not checked. The error is an *ExtraError.
 func CheckRules(filter, excludeFrom []string) error {
 	for _, rule := range filter {
 		if err := checkFilter(given{arg: "--filter", value: rule}); err != nil {
@@ -21,8 +21,8 @@ func CheckRules(filter, excludeFrom []string) error {
 	return nil
 }
 
-// RuleFiles returns the files that rsync reads rules from before it does anything: those of Options.ExcludeFrom, and
-// what is merged by Options.Filter and Options.Extra.
+// RuleFiles returns the files from which rsync reads rules at its start: those of Options.ExcludeFrom, and those that
+// Options.Filter and Options.Extra merge.
 func RuleFiles(filter, excludeFrom, extra []string) []string {
 	var files []string
 	for _, rule := range filter {
@@ -40,7 +40,7 @@ func RuleFiles(filter, excludeFrom, extra []string) []string {
 	return files
 }
 
-// DirRuleFiles returns the names of the files that rsync reads rules from in each directory of the source: those of
+// DirRuleFiles returns the names of the files from which rsync reads rules in each directory of the source: those of
 // dir-merge rules in Options.Filter and Options.Extra, and of -F. A name may be a path, such as "/../.rules".
 func DirRuleFiles(filter, extra []string) []string {
 	var names []string
@@ -70,7 +70,7 @@ func DirRuleFiles(filter, extra []string) []string {
 
 // filterRule is a rule as --filter takes it: "exclude,s PATTERN", "-s PATTERN", "-,s_PATTERN".
 type filterRule struct {
-	name      string // the short one, of one character, where it has one
+	name      string // the short name of one character, if there is one
 	modifiers string
 	pattern   string
 }
@@ -91,13 +91,13 @@ func parseFilter(rule string) filterRule {
 	return filterRule{head[:1], strings.TrimPrefix(head[1:], ","), pattern}
 }
 
-// protects tells whether a rule keeps what it fits from being deleted. One that excludes does so with the modifier "r"
-// only: --delete-excluded lets the others hold on the sender's side alone.
+// protects reports whether a rule protects matching files from deletion. An exclude rule does so only with the modifier
+// "r": with --delete-excluded the others apply only to the sender.
 func (r filterRule) protects() bool {
 	return r.name == "P" || strings.Contains("-.:", r.name) && r.name != "" && strings.Contains(r.modifiers, "r")
 }
 
-// merged is the file that a rule merges, if it does.
+// merged is the file that a rule merges, if any.
 func merged(rule string) []string {
 	if r := parseFilter(rule); r.name == "." && r.pattern != "" {
 		return []string{r.pattern}
@@ -107,7 +107,7 @@ func merged(rule string) []string {
 
 func checkFilter(g given) error {
 	if parseFilter(g.value).protects() {
-		return &ExtraError{Arg: g.arg + "=" + g.value, Reason: "what is gone from the source would stay in the backup"}
+		return &ExtraError{Arg: g.arg + "=" + g.value, Reason: "files that are gone from the source would stay in the backup"}
 	}
 	for _, file := range merged(g.value) {
 		if err := checkRuleFile(given{arg: g.arg, value: file}); err != nil {
@@ -117,14 +117,14 @@ func checkFilter(g given) error {
 	return nil
 }
 
-// checkRuleFile: standard input is /dev/null for rsync, which then has no rule, without a word.
+// checkRuleFile: rsync's standard input is /dev/null, so it would silently read no rule.
 func checkRuleFile(g given) error {
 	open := g.value == "-" || g.value == "/dev/stdin"
 	for _, dir := range []string{"/dev/fd/", "/proc/self/fd/"} {
 		open = open || strings.HasPrefix(g.value, dir)
 	}
 	if open {
-		return &ExtraError{Arg: g.arg + " " + g.value, Reason: "rsync has no standard input here, nor another open file", Hint: "write the rules to a file, and name that"}
+		return &ExtraError{Arg: g.arg + " " + g.value, Reason: "rsync runs without standard input and other open files", Hint: "write the rules to a file, and name that"}
 	}
 	return nil
 }

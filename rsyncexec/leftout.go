@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// LeftOut returns what rules leave out by name: the paths, relative to the source, of anchored patterns without
+// LeftOut returns the paths that rules exclude explicitly: those, relative to the source, of anchored patterns without
 // wildcards, such as --exclude=/backup or --filter='- /mnt/b\[1]'. The rules are those of Options.Filter,
-// Options.Exclude and Options.Extra. Whether another rule before includes such a path is not looked at: to have named
-// it is what counts.
+// Options.Exclude and Options.Extra. It does not matter whether an earlier rule includes such a path: the user has
+// named it.
 func LeftOut(filter, exclude, extra []string) []string {
 	filter, exclude = withExtra(filter, exclude, extra)
 	var paths []string
@@ -23,7 +23,7 @@ func LeftOut(filter, exclude, extra []string) []string {
 	return paths
 }
 
-// withExtra adds what is given by rsync's own options.
+// withExtra adds the rules given as rsync's own options.
 func withExtra(filter, exclude, extra []string) (allFilter, allExclude []string) {
 	for _, option := range options(extra) {
 		switch option.rule.long {
@@ -43,7 +43,7 @@ func appendNamed(paths []string, pattern string) []string {
 	return paths
 }
 
-// namedPath is the one path that a pattern fits. rsync takes a backslash for an escape only in a pattern with a
+// namedPath is the one path that a pattern matches. rsync treats a backslash as an escape only in a pattern with a
 // wildcard, escaped or not.
 func namedPath(pattern string) (string, bool) {
 	named, anchored := strings.CutPrefix(pattern, "/")
@@ -57,7 +57,7 @@ func namedPath(pattern string) (string, bool) {
 	return named, anchored && path.Clean("/"+named) == "/"+named && named != ""
 }
 
-// unescapeWildcards is false if a wildcard is left that is one.
+// unescapeWildcards is false if the pattern has an unescaped wildcard.
 func unescapeWildcards(pattern string) (string, bool) {
 	var b strings.Builder
 	for i := 0; i < len(pattern); i++ {

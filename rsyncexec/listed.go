@@ -7,7 +7,7 @@ import (
 
 // Listed is one entry of a source, as rsync lists it.
 type Listed struct {
-	Kind  byte      // f file, d directory, L symlink, D device, S special file, as rsync(1) has them under --itemize-changes
+	Kind  byte      // f file, d directory, L symlink, D device, S special file, as in rsync(1) under --itemize-changes
 	Mtime time.Time // whole seconds
 	Path  string    // relative to the source, byte for byte
 }

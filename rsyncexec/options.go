@@ -16,20 +16,20 @@ import (
 type Options struct {
 	// Program is the rsync to run: "" looks up "rsync" in PATH, a name is looked up, a path must be absolute.
 	Program string
-	// Version of Program, if Probe has told it and its path; else Run asks, which takes some 10 ms.
+	// Version of Program, if Probe returned it and its path; else Run asks rsync, which takes some 10 ms.
 	Version Version
 	// Source from ParseSource; a Local path must be absolute. The contents of the directory are copied.
 	Source Source
-	// Paths, if any, are all that is copied: files and directories below a Local Source, clean and relative. Each lands
-	// in Dest under its whole path, and the directories on the way get their metadata too (--relative).
+	// Paths, if any, are all that is copied: files and directories below a Local Source, clean and relative. Each is
+	// copied to Dest under its whole path, and its parent directories get their metadata too (--relative).
 	Paths []string
-	// FilesFrom, unless nil, is all that is looked at below a Local Source: paths with a NUL after each, given to rsync
-	// on stdin; see ErrListUnread. Each path must begin with "./", for rsync drops others that begin with "#" or ";",
-	// and be shorter than 4096 bytes, for rsync cuts longer ones off (3.5.0). One that ends with "/" is a directory
-	// that is listed anew, one level deep: with Delete, what is gone in it is deleted, and a directory that is new in
-	// it is made, empty. With Recursive it is listed with all below it. A path that is missing is no error, and nothing
-	// is deleted for it. The attributes of all directories on the way are copied, and rules are not asked about them,
-	// nor symlinks among them noticed.
+	// FilesFrom, unless nil, lists all paths that rsync looks at below a Local Source, each followed by a NUL. rsync
+	// reads them on stdin; see ErrListUnread. Each path must begin with "./", because rsync skips others that begin
+	// with "#" or ";", and be shorter than 4096 bytes, because rsync truncates longer ones (3.5.0). A path that ends
+	// with "/" is a directory that is listed one level deep: with Delete, entries that are gone from it are deleted,
+	// and a new directory in it is created empty. With Recursive everything below it is listed. A missing path is no
+	// error, and nothing is deleted for it. The attributes of all parent directories are copied; filter rules do not
+	// apply to them, and symlinks among them are not noticed.
 	FilesFrom []byte
 	Recursive bool
 	// Dest is an absolute directory path, typically "/proc/self/fd/3" with the directory as ExtraFiles[0].
@@ -42,9 +42,9 @@ type Options struct {
 	Xattrs     bool // --xattrs
 	NumericIDs bool // --numeric-ids
 	Atimes     bool // --atimes
-	// UserXattrs leaves the attributes in a local copy at user.*, which are all that an ordinary user may write. Of
-	// those it may not even read rsync makes an error, and leaves out the whole file: btrfs lists trusted.* to
-	// everybody.
+	// UserXattrs restricts extended attributes in a local copy to user.*, the only ones that an ordinary user may
+	// write. btrfs lists trusted.* to everybody; if rsync may not read an attribute, it reports an error and skips the
+	// whole file.
 	UserXattrs bool
 	// SourceFakeSuper: the local source was written with --fake-super, so owners, modes and devices are read from its
 	// attributes. Privileged says whether a local destination can be given them.
@@ -54,13 +54,14 @@ type Options struct {
 	Inplace bool
 	// WholeFile sends changed files whole instead of comparing blocks.
 	WholeFile bool
-	// Delete removes from Dest what is not in Source, excluded files too. When is left to rsync: during the transfer,
-	// directory by directory, which needs no second scan and no list in memory; after a read error rsync stops deleting
-	// in any mode. One of the --delete-WHEN options in Extra changes it.
+	// Delete removes from Dest what is not in Source, excluded files too. rsync deletes during the transfer, directory
+	// by directory, which needs no second scan and no list in memory. After a read error rsync stops deleting in any
+	// mode. One of the --delete-WHEN options in Extra changes it.
 	Delete bool
-	// KeepExcluded lets Delete spare what is excluded.
+	// KeepExcluded makes Delete keep excluded files.
 	KeepExcluded bool
-	// IgnoreErrors lets Delete go on after the sender could not read something: what was in it is deleted too.
+	// IgnoreErrors lets Delete continue after the sender could not read something: files in an unreadable directory are
+	// then deleted too.
 	IgnoreErrors bool
 	// MaxDelete is how many deletions rsync may make before it stops (exit 25); nil is no limit.
 	MaxDelete *int64
@@ -68,17 +69,17 @@ type Options struct {
 	Sparse bool
 	// IgnoreTimes copies every file, whatever its size and time say.
 	IgnoreTimes bool
-	// Update leaves files alone that are newer in Dest.
+	// Update keeps files that are newer in Dest.
 	Update bool
-	// IgnoreExisting leaves everything alone that is in Dest, but for the attributes of directories.
+	// IgnoreExisting keeps everything that exists in Dest; only attributes of directories are updated.
 	IgnoreExisting bool
 	Checksum       bool // --checksum: compare contents, not size and time
 	DryRun         bool // --dry-run
 	OneFileSystem  bool // --one-file-system
 
 	// Protect, Filter, Exclude and ExcludeFrom are given to rsync in this order; the first rule that matches decides.
-	// The rules in Protect are given again at the end, as another one may be "!", which clears all before it: an
-	// include after that still comes first.
+	// The rules in Protect are given again at the end, because another rule may be "!", which clears all rules before
+	// it. An include after that "!" still comes first.
 	Protect     []string
 	Filter      []string
 	Exclude     []string
@@ -90,30 +91,32 @@ type Options struct {
 	// Rsh is the remote shell with its arguments, as rsync's -e. For a Daemon source it means a daemon started through
 	// that shell.
 	Rsh string
-	// Timeout ends the run when nothing moved for so long; rounded up to whole seconds, 0 is no limit.
+	// Timeout ends the run when nothing was transferred for this long. It is rounded up to whole seconds; 0 means no
+	// limit.
 	Timeout time.Duration
 	// Extra holds further options of rsync; they come after ours and must pass CheckExtra.
 	Extra []string
 
 	// ExtraFiles are inherited by rsync and all its children as file descriptors 3, 4, ...
 	ExtraFiles []*os.File
-	// Progress receives what --info=progress2 prints; nil does not ask for it.
+	// Progress receives what --info=progress2 prints; nil turns that off.
 	Progress func(Progress)
-	// FileList asks for a line on stdout, for Line, when the file list begins: both ends run then, and have agreed.
+	// FileList asks for a line on stdout, for Line, when the file list begins: both ends run then, and have agreed on a
+	// protocol.
 	FileList bool
 	// Protocol asks for a line on stdout, for Line, that ParseProtocol reads.
 	Protocol bool
-	// Changes receives each entry that is changed, or with DryRun would be; nil does not ask for it.
+	// Changes receives each entry that is changed, or with DryRun would be; nil turns that off.
 	Changes func(Change)
-	// Listed receives, in place of Changes, each entry that the destination has not; with a DryRun to one that is
-	// missing, all of the source.
+	// Listed receives, instead of Changes, each entry that the destination lacks; with a DryRun to a missing
+	// destination, these are all of the source.
 	Listed func(Listed)
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
-	// escapes control characters in file names, a remote shell's messages are as they came. nil drops them. Progress,
-	// Changes and Line are never called at the same time, and rsync waits while they run.
+	// escapes control characters in file names, messages of a remote shell are passed unchanged. nil drops them.
+	// Progress, Changes and Line are never called at the same time, and rsync waits while they run.
 	Line func(stream, line string)
-	// KillGrace is how long a cancelled rsync may take to end before it is killed, and how long Run waits for what
-	// rsync started to end after it; 0 means 10 seconds.
+	// KillGrace is how long a cancelled rsync may take to end before it is killed, and how long Run then waits for the
+	// processes that rsync started; 0 means 10 seconds.
 	KillGrace time.Duration
 }
 
@@ -140,7 +143,7 @@ func (o Options) Argv() ([]string, error) {
 	return append(append(argv, o.sources()...), o.target()), nil
 }
 
-// sources: with --relative the path behind "/./" is what rsync makes anew in the destination.
+// sources: with --relative rsync creates the path after "/./" in the destination.
 func (o Options) sources() []string {
 	if len(o.Paths) == 0 {
 		return []string{o.Source.Operand()}
@@ -202,10 +205,10 @@ func (o Options) check() error {
 	return CheckExtra(o.Extra)
 }
 
-// maxListed is the longest path that rsync takes from a list (MAXPATHLEN less the NUL).
+// maxListed is the longest path that rsync reads from a list (MAXPATHLEN without the NUL).
 const maxListed = 4095
 
-// checkFilesFrom refuses what rsync would drop, cut off, or look for outside the source.
+// checkFilesFrom refuses paths that rsync would skip, truncate, or look for outside the source.
 func checkFilesFrom(list []byte) error {
 	if len(list) > 0 && list[len(list)-1] != 0 {
 		return fmt.Errorf("%w: the list of files is cut off", ErrOptions)
@@ -219,19 +222,20 @@ func checkFilesFrom(list []byte) error {
 	return nil
 }
 
-// fakeSuper tells whether one end keeps attributes of its own in those xattrs.
+// fakeSuper reports whether one end stores owners and modes in extended attributes.
 func (o Options) fakeSuper() bool {
 	asked := func(arg string) bool { return strings.Contains(arg, "fake-super") }
 	return o.SourceFakeSuper || slices.ContainsFunc(o.Extra, asked)
 }
 
-// attributeArgs: the quick check of rsync compares whole seconds, so a change of the same size within a second would be
-// missed for ever; a negative --modify-window compares nanoseconds.
+// attributeArgs: the quick check of rsync compares whole seconds, so a change that keeps the size within the same
+// second would never be noticed; a negative --modify-window compares nanoseconds.
 func (o Options) attributeArgs() []string {
 	args := when(o.HardLinks, "--hard-links")
 	args = append(args, when(o.ACLs, "--acls")...)
 	args = append(args, when(o.Xattrs, "--xattrs")...)
-	// Given once, rsync leaves out user.rsync.%stat and its like, which a source written with --fake-super is made of.
+	// With a single --xattrs rsync skips user.rsync.%stat and the like, which hold owners and modes in a source written
+	// with --fake-super.
 	args = append(args, when(o.Xattrs && !o.fakeSuper(), "--xattrs")...)
 	args = append(args, when(o.Xattrs && o.UserXattrs && o.Source.Kind == Local && o.RemoteDest == nil, "--filter=-xsr! user.*")...)
 	args = append(args, when(o.NumericIDs, "--numeric-ids")...)
@@ -240,7 +244,7 @@ func (o Options) attributeArgs() []string {
 	return append(args, "--modify-window=-1")
 }
 
-// fakeSourceArgs: in a local copy --fake-super counts for both ends, so the other end is told otherwise.
+// fakeSourceArgs: in a local copy --fake-super counts for both ends, so the other end is told --super or --no-super.
 func (o Options) fakeSourceArgs() []string {
 	switch {
 	case !o.SourceFakeSuper:
@@ -253,7 +257,8 @@ func (o Options) fakeSourceArgs() []string {
 	return []string{"--fake-super", "-M--no-super"}
 }
 
-// transferArgs names --no-inplace and --no-whole-file openly: rsync's own default differs between local and remote.
+// transferArgs passes --no-inplace and --no-whole-file explicitly, because rsync's default differs between local and
+// remote.
 func (o Options) transferArgs() []string {
 	args := []string{"--no-inplace", "--no-whole-file"}
 	if o.Inplace {

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Bounds on what is kept of the child's output, whatever it prints.
+// Limits on how much of the child's output is kept.
 const (
 	maxLine       = 16 << 10
 	maxTail       = 8 << 10
@@ -20,7 +20,7 @@ type tail struct {
 	buf []byte
 }
 
-// Write never fails. The buffer grows to twice max before it is cut, so that a byte is moved at most once.
+// Write never fails. The buffer grows to twice max before it is truncated, so that each byte is moved at most once.
 func (t *tail) Write(p []byte) (int, error) {
 	n := len(p)
 	if n > t.max {
@@ -35,7 +35,7 @@ func (t *tail) Write(p []byte) (int, error) {
 
 func (t *tail) String() string { return string(t.buf[max(0, len(t.buf)-t.max):]) }
 
-// head passes on the first max bytes and swallows the rest.
+// head passes on the first max bytes and drops the rest.
 type head struct {
 	max int
 	to  io.Writer
@@ -50,8 +50,8 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lines cuts a stream at newlines and carriage returns (progress ends in the latter) and hands over lines that are not
-// empty, at most maxLine bytes of each.
+// lines splits a stream at newlines and carriage returns (progress lines end in the latter) and passes on lines that
+// are not empty, at most maxLine bytes of each.
 type lines struct {
 	buf  []byte
 	emit func(string)
@@ -75,7 +75,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// flush hands over what stands in the buffer: a line, or the end of a stream without a newline.
+// flush passes on the contents of the buffer: a line, or the end of a stream without a newline.
 func (l *lines) flush() {
 	if len(l.buf) > 0 {
 		l.emit(string(l.buf))

@@ -2,8 +2,8 @@ package rsyncexec
 
 import "strings"
 
-// ExcludePatterns returns the patterns of Options.Filter, Options.Exclude and Options.Extra that leave something out,
-// as they were given. Those in files of rules are not among them.
+// ExcludePatterns returns the exclude patterns in Options.Filter, Options.Exclude and Options.Extra, as they were
+// given; not those in files of rules.
 func ExcludePatterns(filter, exclude, extra []string) []string {
 	filter, exclude = withExtra(filter, exclude, extra)
 	var patterns []string
@@ -18,7 +18,7 @@ func ExcludePatterns(filter, exclude, extra []string) []string {
 	return patterns
 }
 
-// FilePatterns returns the patterns that leave something out of a file as Options.ExcludeFrom names it.
+// FilePatterns returns the exclude patterns in the text of a file for Options.ExcludeFrom.
 func FilePatterns(text string) []string {
 	var patterns []string
 	for line := range strings.Lines(text) {

@@ -39,7 +39,7 @@ func Probe(ctx context.Context, program string) (path string, v Version, err err
 	return path, v, nil
 }
 
-// lookup is exec.LookPath with its refusals told apart. A path with a slash must be absolute.
+// lookup is exec.LookPath with a distinct error for each reason. A path with a slash must be absolute.
 func lookup(program string) (string, error) {
 	if program == "" {
 		program = "rsync"
@@ -62,7 +62,7 @@ func lookup(program string) (string, error) {
 	return "", fmt.Errorf("%w: %w", ErrNotFound, err)
 }
 
-// notExecutable finds what LookPath skips over without a word: a file of that name that lacks the x bit.
+// notExecutable finds a file of that name without the x bit, which LookPath skips silently.
 func notExecutable(program string) string {
 	if strings.Contains(program, "/") {
 		return ""
@@ -76,8 +76,8 @@ func notExecutable(program string) string {
 	return ""
 }
 
-// askVersion gives up after a while and reads no more than the first lines, whatever the program is. The limits are
-// for a program that hangs: on a busy machine the start of rsync alone can take many seconds.
+// askVersion reads only the first lines, because the program may be anything. It gives up after a while: the limits are
+// for a program that hangs, since on a busy machine the start of rsync alone can take many seconds.
 func askVersion(ctx context.Context, path string) (Version, error) {
 	const limit, drain = time.Minute, 10 * time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it did not answer within %v", limit))

@@ -8,9 +8,9 @@ import (
 )
 
 // Progress is one line of --info=progress2. Lines printed while a file is being sent carry ETA, lines printed after a
-// file carry Elapsed, Transferred, ToCheck and Total; what a line does not carry is zero.
+// file carry Elapsed, Transferred, ToCheck and Total; fields that a line does not carry are zero.
 type Progress struct {
-	Bytes       int64         // of the files dealt with so far, matched or sent
+	Bytes       int64         // of the files processed so far, matched or sent
 	Percent     int           // 0..100, of the size of all files known so far
 	Rate        float64       // bytes per second
 	ETA         time.Duration // whole seconds
@@ -19,7 +19,7 @@ type Progress struct {
 	ToCheck     int64         // files still to be looked at
 	Total       int64         // files known so far
 	Scanning    bool          // rsync is still reading the source, Total will grow
-	Expected    int64         // files there will be, roughly, where a caller has counted; rsync tells nothing of it
+	Expected    int64         // rough number of files, if the caller has counted; not from rsync
 }
 
 // ParseProgress reads a line such as

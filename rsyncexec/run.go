@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Result is what a run left behind. Started is zero when rsync could not be started; then only Program and Version may
-// be set.
+// Result is the outcome of a run. Started is zero when rsync could not be started; then only Program and Version may be
+// set.
 type Result struct {
 	ExitCode   int      // -1 when killed by a signal
 	Stats      Stats    // only when HaveStats
@@ -23,20 +23,20 @@ type Result struct {
 	Program    string   // absolute path
 	Version    Version
 	Started    time.Time
-	Ended      time.Time // when all of rsync was gone
+	Ended      time.Time // when all processes of rsync had ended
 }
 
-// ErrStillRunning says that something rsync started outlives it: it may still write into the destination.
+// ErrStillRunning says that a process started by rsync still runs and may still write into the destination.
 var ErrStillRunning = errors.New("a process started by rsync is still running")
 
 // Run runs rsync and returns when it and all processes it started have ended.
 //
 // The error is nil when rsync exited 0. Otherwise it matches *ExitError for a child that ran, context.Cause(ctx) when
 // ctx ended the run (then perhaps *ExitError as well), ErrStillRunning, one of the errors of Probe, *AliasError, or
-// those of Options.Argv. Result is filled as far as things went, in every case.
+// those of Options.Argv. Result is always filled as far as the run got.
 //
 // When ctx is done rsync gets SIGTERM, on which it removes its temporary files, and SIGKILL after KillGrace. When the
-// calling process dies, however it dies, the kernel sends rsync SIGTERM.
+// calling process dies for any reason, the kernel sends rsync SIGTERM.
 func Run(ctx context.Context, o Options) (Result, error) {
 	argv, err := o.Argv()
 	if err != nil {
@@ -97,7 +97,8 @@ func both(a, b error) error {
 	}
 }
 
-// child is one rsync: its two output pipes, and a third one that tells when everything rsync started is gone.
+// child is one rsync: its two output pipes, and a third pipe whose end shows that all processes rsync started have
+// ended.
 type child struct {
 	ctx            context.Context
 	grace          time.Duration
@@ -118,7 +119,7 @@ func (c *child) pipes() error {
 	return nil
 }
 
-// close is the last resort for an early return; every end is closed where its time has come, closing twice is harmless.
+// close is for an early return; normally each end is closed earlier. Closing twice is harmless.
 func (c *child) close() {
 	for _, p := range []pipe{c.stdout, c.stderr, c.alive} {
 		for _, f := range []*os.File{p.r, p.w} {
@@ -135,11 +136,11 @@ func (c *child) command(program string, argv []string, extra []*os.File) *exec.C
 	cmd := exec.CommandContext(c.ctx, program, argv...)
 	cmd.Env = childEnv(os.LookupEnv)
 	if c.out.listed != nil {
-		cmd.Env = append(cmd.Env, "TZ=UTC0") // of the last of its name, exec takes the value
+		cmd.Env = append(cmd.Env, "TZ=UTC0") // exec takes the last value of a name
 	}
 	cmd.Stdout, cmd.Stderr = c.stdout.w, c.stderr.w
 	if _, err := os.Getwd(); err != nil {
-		cmd.Dir = "/" // rsync (3.5.0) ends with 3 in a directory that was deleted; no relative path can be meant there
+		cmd.Dir = "/" // rsync (3.5.0) exits with 3 in a deleted directory; no path here is relative
 	}
 	cmd.ExtraFiles = append(append([]*os.File(nil), extra...), c.alive.w)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -151,8 +152,7 @@ func (c *child) command(program string, argv []string, extra []*os.File) *exec.C
 // runToTheEnd starts rsync, waits for it, then for its descendants, then for the rest of its output.
 //
 // The kernel sends the parent-death signal when the thread that forked ends, not the process (prctl(2),
-// PR_SET_PDEATHSIG), and the Go runtime ends idle threads it no longer wants; so the thread is held until the child is
-// reaped.
+// PR_SET_PDEATHSIG), and the Go runtime ends idle threads; so the thread is locked until the child is reaped.
 func (c *child) runToTheEnd(cmd *exec.Cmd) (ran bool, waitErr, aliveErr error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -183,7 +183,7 @@ func (c *child) startError(err error) error {
 	return fmt.Errorf("rsync: %w", err)
 }
 
-// read drains a stream so that rsync never waits for us longer than a callback takes.
+// read drains a stream so that rsync never waits longer than a callback takes.
 func (c *child) read(r *os.File, emit func(string), done chan<- struct{}) {
 	l := &lines{emit: emit}
 	_, err := io.Copy(onlyWriter{l}, r)
@@ -197,9 +197,10 @@ func (c *child) read(r *os.File, emit func(string), done chan<- struct{}) {
 // onlyWriter keeps io.Copy to its fixed buffer.
 type onlyWriter struct{ io.Writer }
 
-// awaitDescendants waits until nobody holds the write end of the liveness pipe. rsync's receiver and generator hold it,
-// and so does a remote shell, except that ssh closes inherited descriptors above 2: a connection that ssh keeps for
-// later use (ControlPersist) is not waited for. It holds our stderr, so the end of that proves nothing.
+// awaitDescendants waits until no process holds the write end of the liveness pipe. rsync's receiver and generator hold
+// it, and so does a remote shell, except that ssh closes inherited descriptors above 2: a connection that ssh keeps for
+// later use (ControlPersist) is not waited for. Such a connection holds our stderr, so the end of stderr proves
+// nothing.
 func (c *child) awaitDescendants() error {
 	if err := c.alive.r.SetReadDeadline(time.Now().Add(c.grace)); err != nil {
 		return fmt.Errorf("rsync: liveness pipe: %w", err)
@@ -214,14 +215,15 @@ func (c *child) awaitDescendants() error {
 	return nil
 }
 
-// endOutput bounds the wait for output whose writers are gone. What is in the pipes already is still read.
+// endOutput limits the wait for output after its writers have ended. Data already in the pipes is still read.
 func (c *child) endOutput() {
 	for _, r := range []*os.File{c.stdout.r, c.stderr.r} {
 		_ = r.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // a pipe of os.Pipe always takes a deadline
 	}
 }
 
-// drain takes what a pipe holds without waiting: at most its capacity, since whoever still writes may never stop.
+// drain reads what a pipe holds without waiting: at most its capacity, because a process that still writes may never
+// stop.
 func drain(r *os.File, l *lines) {
 	raw, err := r.SyscallConn()
 	if err != nil || r.SetReadDeadline(time.Time{}) != nil {
@@ -256,7 +258,7 @@ func (c *child) verdict(state *os.ProcessState, waitErr error, result Result) er
 	return exit
 }
 
-// interrupted matches both the cause and what became of rsync, if anything did; one line.
+// interrupted matches the cause, and the error of rsync if there is one; one line.
 func interrupted(cause, exit error) error {
 	if exit == nil {
 		return fmt.Errorf("rsync: interrupted: %w", cause)

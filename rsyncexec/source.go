@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Kind tells how rsync reaches a source.
+// Kind says how rsync reaches a source.
 type Kind int
 
 const (
@@ -36,8 +36,8 @@ func sourceError(s, reason string) error {
 }
 
 // ParseSource reads a source in any of rsync's forms: a local path, [user@]host:path, [user@]host::module[/path],
-// rsync://[user@]host[:port]/module[/path]; an IPv6 host stands in brackets. As in rsync a colon before any slash makes
-// a source remote, so a local a:b is written ./a:b. A local path may hold any byte but NUL.
+// rsync://[user@]host[:port]/module[/path]; an IPv6 host is in brackets. As in rsync a colon before any slash makes a
+// source remote, so a local a:b is written ./a:b. A local path may hold any byte but NUL.
 //
 // Stricter than rsync, because host and user become arguments of ssh: a user is made of letters, digits, ".-_+", a host
 // of letters, digits, ".-_" (in brackets: an IPv6 address, with or without zone); neither may begin with "-".
@@ -115,7 +115,7 @@ func (src *Source) setUserHost(s, head string) error {
 		inner, bracket = strings.CutSuffix(inner, "]")
 		addr, err := netip.ParseAddr(inner)
 		if !bracket || err != nil || !addr.Is6() || !plainName(inner, ".-_:%") {
-			return sourceError(s, "what stands in brackets is not an IPv6 address")
+			return sourceError(s, "the host in brackets is not an IPv6 address")
 		}
 		src.Host = inner
 		return nil
@@ -145,7 +145,7 @@ func (src Source) daemon(s, path string) (Source, error) {
 	src.Kind = Daemon
 	src.Module, src.Path, _ = strings.Cut(strings.TrimLeft(path, "/"), "/")
 	if src.Module == "" {
-		return Source{}, sourceError(s, "it names no module of the daemon")
+		return Source{}, sourceError(s, "no module of the daemon is given")
 	}
 	if src.Module[0] == '-' || strings.ContainsFunc(src.Module, func(r rune) bool { return r < 0x20 || r == 0x7f }) ||
 		strings.ContainsAny(src.Module, `*?[\`) {
@@ -245,10 +245,11 @@ func withSlash(path string) string {
 }
 
 // CheckDest refuses a remote source as a destination when its path has wildcards. The other rsync expands them, escaped
-// or not, to whatever fits; when nothing does, it makes a directory of that name with the escapes in it (rsync 3.5.0).
+// or not, to whatever matches; if nothing does, it creates a directory of that name with the escapes in it (rsync
+// 3.5.0).
 func (src Source) CheckDest() error {
 	if src.Kind != Local && strings.ContainsAny(src.Path, wildcards) {
-		return fmt.Errorf("remote destination %q: the rsync over there would expand the characters %s in it", src.String(), wildcards)
+		return fmt.Errorf("remote destination %q: the remote rsync would expand the characters %s in it", src.String(), wildcards)
 	}
 	return nil
 }
@@ -272,9 +273,9 @@ func escapeWildcards(path string) string {
 
 var escaper = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
 
-// needsSecludedArgs tells whether the remote path has characters that mean something to a shell. Such a path is sent
-// through the protocol (-s). Not always: rrsync, the usual guard of a backup account, refuses -s, and without special
-// characters nothing needs protecting, in any version.
+// needsSecludedArgs reports whether the remote path has characters that are special to a shell. Such a path is sent
+// through the protocol (-s). Other paths are not, because rrsync, which often restricts a backup account, refuses -s,
+// and no version needs it for them.
 func (src Source) needsSecludedArgs() bool {
 	return src.Kind == Shell && strings.ContainsFunc(src.Path, func(r rune) bool {
 		return !strings.ContainsRune("/._-+,:@%=", r) && !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')

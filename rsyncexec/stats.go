@@ -145,8 +145,8 @@ func parseCount(digits string) (int64, bool) {
 	return n, err == nil
 }
 
-// statsLine tells whether a line of stdout belongs to the block that --stats prints. The block is the last thing rsync
-// prints and is read from its last beginning.
+// statsLine reports whether a line of stdout belongs to the block that --stats prints. The block is the last thing
+// rsync prints and is read from its last beginning.
 func statsLine(line string) bool {
 	name, _, ok := strings.Cut(line, ": ")
 	if ok {

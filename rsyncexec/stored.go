@@ -2,19 +2,19 @@ package rsyncexec
 
 import "strings"
 
-// Stored says how a destination holds what its source had, as far as options decide it. Whoever copies it back must
-// know: an attribute that was not kept is not one the source did not have.
+// Stored says how a destination stores what its source had, as far as options decide. A restore needs this: a missing
+// attribute may not have been stored, and the source may have had it.
 type Stored struct {
-	FakeSuper   bool // owners, modes and devices stand in the attribute user.rsync.%stat
+	FakeSuper   bool // owners, modes and devices are in the attribute user.rsync.%stat
 	Atimes      bool // times of access were kept
 	NoACLs      bool
 	NoXattrs    bool
 	NoHardLinks bool // each name is a file of its own
 }
 
-// ParseStored reads options that CheckExtra lets pass, of a run that had --hard-links, --acls and --xattrs before them;
-// the last one that speaks of a thing decides. In a local copy an option for the other end (-M) is one for the
-// destination; else that end is the source.
+// ParseStored reads options that CheckExtra accepts, of a run that had --hard-links, --acls and --xattrs before them.
+// The last option about an attribute decides. In a local copy the other end (-M) is the destination, otherwise the
+// source.
 func ParseStored(args []string, localSource bool) Stored {
 	var s Stored
 	remote := "" // of the options for the other end, the last that counts
@@ -42,7 +42,7 @@ func ParseStored(args []string, localSource bool) Stored {
 	return s
 }
 
-// is tells whether an option is one of names, or --no- and one of them.
+// is reports whether an option is one of names, or --no- and one of them.
 func (g given) is(names ...string) bool {
 	for _, name := range names {
 		if g.rule.long == name || g.rule.long == "no-"+name {
@@ -52,9 +52,8 @@ func (g given) is(names ...string) bool {
 	return false
 }
 
-// Excluded returns what options that CheckExtra lets pass, or Options has, leave out: the patterns of --exclude and of
-// plain rules that exclude, such as --exclude can have, and whether another one may leave something out, or take
-// something in again.
+// Excluded returns what options leave out: the patterns of --exclude and of plain exclude rules. otherwise reports that
+// another option may leave something out, or include something again.
 func Excluded(args []string) (patterns []string, otherwise bool) {
 	for _, o := range options(args) {
 		filter := parseFilter(o.value)
@@ -70,10 +69,10 @@ func Excluded(args []string) (patterns []string, otherwise bool) {
 	return patterns, otherwise
 }
 
-// takesIn tells of a pattern of --exclude that it is none: it includes, or clears all rules before it.
+// takesIn reports that a pattern of --exclude does not exclude: it includes, or clears all rules before it.
 func takesIn(pattern string) bool { return strings.HasPrefix(pattern, "+ ") || pattern == "!" }
 
-// copiesAll tells of an option that it leaves no file out.
+// copiesAll reports that an option leaves out no file.
 func (g given) copiesAll() bool {
 	name := strings.TrimPrefix(g.rule.long, "no-")
 	if name == "" {

@@ -21,7 +21,7 @@ func MinVersion() Version { return Version{Major: 3, Minor: 1, Patch: 3} }
 // String is "3.5.0".
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
-// Less tells whether v was released before w.
+// Less reports whether v was released before w.
 func (v Version) Less(w Version) bool {
 	if v.Major != w.Major {
 		return v.Major < w.Major

@@ -55,7 +55,7 @@ func OpenDir(dir *os.File, name string) (*os.File, error) {
 	return Open(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 }
 
-// Names lists dir through a descriptor of its own, so that neither the offset of dir nor a reader beside us matters.
+// Names lists dir through a new descriptor, so that the offset of dir and other readers do not matter.
 func Names(dir *os.File) ([]string, error) {
 	d, err := OpenDir(dir, ".")
 	if err != nil {
@@ -65,7 +65,7 @@ func Names(dir *os.File) ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// IsEmpty tells whether dir has no entry at all.
+// IsEmpty reports whether dir has no entry.
 func IsEmpty(dir *os.File) (bool, error) {
 	d, err := OpenDir(dir, ".")
 	if err != nil {
@@ -115,8 +115,8 @@ func Mkdir(dir *os.File, name string, perm uint32) error {
 	return Error("mkdir", dir, name, err)
 }
 
-// Stamp tells one state of a file from every other: whoever replaces the file changes its inode number, which btrfs
-// uses once, and whoever writes into it its ctime.
+// Stamp identifies one state of a file: replacing the file changes its inode number, which btrfs uses only once, and
+// writing into it changes its ctime.
 type Stamp struct {
 	ino   uint64
 	ctime unix.Timespec
@@ -130,7 +130,7 @@ func ReadFile(dir *os.File, name string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// ReadStamped is readFileAt that also tells which state it read.
+// ReadStamped is ReadFile, and also returns which state it read.
 func ReadStamped(dir *os.File, name string, limit int64) ([]byte, Stamp, error) {
 	// A bare descriptor: an *os.File costs as many system calls again, and a list reads thousands of records.
 	var fd int
@@ -176,7 +176,7 @@ func readRegular(fd int, limit int64) ([]byte, Stamp, error) {
 
 // WriteFile replaces name whole or not at all: a new file, mode 0600, is written beside it and renamed over it. With
 // durable set the content and the name survive a power cut on return. Callers hold the lock that guards dir, so the
-// temporary name is free but for a run that died.
+// temporary name is free, unless a run crashed.
 func WriteFile(dir *os.File, name string, data []byte, durable bool) (err error) {
 	temp := TempPrefix + name
 	if err := Unlink(dir, temp, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -214,8 +214,8 @@ func WriteFile(dir *os.File, name string, data []byte, durable bool) (err error)
 	return nil
 }
 
-// GiveToOwner lets a file root makes in somebody's directory belong to them: else the owner of a DEST could not read a
-// record root has touched.
+// GiveToOwner gives a file that root makes to the owner of the directory. Otherwise the owner of a DEST could not read
+// a record that root has written.
 func GiveToOwner(f, dir *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -234,8 +234,8 @@ func IgnoreNotExist(err error) error {
 	return err
 }
 
-// Openat2 resolves path as resolve demands, RESOLVE_BENEATH and the like of linux/openat2.h (Linux 5.6). The caller
-// names the path in the error.
+// Openat2 resolves path with the flags in resolve, such as RESOLVE_BENEATH, of linux/openat2.h (Linux 5.6). The caller
+// adds the path to the error.
 func Openat2(dirfd int, path string, flags, resolve uint64) (fd int, err error) {
 	err = Retry(func() (err error) {
 		fd, err = unix.Openat2(dirfd, path, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: resolve})
@@ -244,13 +244,13 @@ func Openat2(dirfd int, path string, flags, resolve uint64) (fd int, err error) 
 	return fd, err
 }
 
-// isNoDir: there is no directory under the name that was opened without following a symlink.
+// IsNoDir reports that the name opened without following a symlink is not a directory.
 func IsNoDir(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// CheckTimes refuses an inode whose times the calls used here cannot carry to another: on 32-bit platforms, fstat64
-// cuts off what is beyond 2038, and says nothing (Linux 6.18).
+// CheckTimes refuses an inode whose times cannot be copied with the calls used here: on 32-bit platforms fstat64
+// silently truncates times after 2038 (Linux 6.18).
 func CheckTimes(fd int) error {
 	if strconv.IntSize == 64 {
 		return nil

@@ -16,10 +16,10 @@ func StatFile(f *os.File) (unix.Stat_t, error) {
 	return st, Error("stat", f, "", err)
 }
 
-// ProcPath is a path to what f has open, whatever its own path is by now.
+// ProcPath is a path to the open file f that stays valid when f is renamed.
 func ProcPath(f *os.File) string { return ProcFD + strconv.Itoa(int(f.Fd())) }
 
-// ProcFD and the number of a descriptor are a path to what it has open.
+// ProcFD followed by the number of a descriptor is a path to the file that it has open.
 const ProcFD = "/proc/self/fd/"
 
 // KindOf names the kind of a file by its mode.
@@ -41,8 +41,8 @@ func KindOf(mode uint32) string {
 	return "character device"
 }
 
-// Chmod changes the mode of what may not be possible to open: fchmodat2 (Linux 6.6) follows no symlink, before that
-// /proc stands in for it.
+// Chmod changes the mode of a file that perhaps cannot be opened, without following a symlink: with fchmodat2 (Linux
+// 6.6), before that through /proc.
 func Chmod(dir *os.File, name string, mode uint32) error {
 	err := unix.Fchmodat(int(dir.Fd()), name, mode, unix.AT_SYMLINK_NOFOLLOW)
 	if err != unix.EOPNOTSUPP && err != unix.ENOSYS {

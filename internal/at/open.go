@@ -28,8 +28,9 @@ func CmpOrDot(path string) string {
 
 const TempPrefix = ".new-" // a file about to be renamed over its final name
 
-// OpenOwn opens name; an ordinary user's backup has files and directories whose copied mode keeps out even their owner,
-// so that mode is widened for the owner. rsync, which does the same, puts it right in the transfer.
+// OpenOwn opens name. A backup made by an ordinary user may have files and directories whose copied mode denies access
+// even to their owner. OpenOwn then widens the mode for the owner. rsync does the same, and restores the mode in the
+// transfer.
 func OpenOwn(dir *os.File, name string, flags int) (*os.File, error) {
 	f, err := Open(dir, name, flags, 0)
 	if !errors.Is(err, unix.EACCES) {
@@ -53,7 +54,7 @@ func CreateOwn(dir *os.File, name string) (*os.File, error) {
 	return Open(dir, name, flags, 0o600)
 }
 
-// OpenInside is openBeneath that enters no mount either: what is mounted in a backup is not part of it. It does enter
+// OpenInside is OpenBeneath without crossing mount points: what is mounted in a backup is not part of it. It does enter
 // subvolumes.
 func OpenInside(dir *os.File, path string) (*os.File, error) {
 	f, err := OpenResolved(dir, path, unix.O_DIRECTORY, unix.RESOLVE_NO_XDEV)
@@ -77,7 +78,7 @@ func OpenResolved(dir *os.File, path string, flags, resolve uint64) (*os.File, e
 	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), path)), nil
 }
 
-// UnlinkBeneath removes what is at path below root; flags are those of unlinkat(2).
+// UnlinkBeneath removes path below root; flags are those of unlinkat(2).
 func UnlinkBeneath(root *os.File, path string, flags int) error {
 	dir, err := OpenBeneath(root, filepath.Dir(path))
 	if err != nil {
@@ -89,7 +90,7 @@ func UnlinkBeneath(root *os.File, path string, flags int) error {
 
 var ErrNotRegular = errors.New("not a regular file")
 
-// OpenRegular opens a file of a backup for direct reads, without following anything out of it.
+// OpenRegular opens a file of a backup for direct reads, without following symlinks out of it.
 func OpenRegular(dir *os.File, path string) (*os.File, unix.Stat_t, error) {
 	f, err := OpenBelow(dir, path, unix.O_RDONLY|unix.O_DIRECT|unix.O_NONBLOCK)
 	if errors.Is(err, unix.ELOOP) {
@@ -109,7 +110,7 @@ func OpenRegular(dir *os.File, path string) (*os.File, unix.Stat_t, error) {
 	return f, st, nil
 }
 
-// OpenBelow opens path below dir; no symlink and no mount point is passed.
+// OpenBelow opens path below dir, without following symlinks or crossing mount points.
 func OpenBelow(dir *os.File, path string, flags uint64) (*os.File, error) {
 	return OpenResolved(dir, path, flags|unix.O_NOFOLLOW, unix.RESOLVE_NO_XDEV)
 }

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// IsWithin tells whether path is dir or below it; both are clean and absolute.
+// IsWithin reports whether path is dir or below it; both are clean and absolute.
 func IsWithin(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// LeadsTo tells whether dir is one of paths or on the way to it.
+// LeadsTo reports whether dir is one of paths or a parent of one.
 func LeadsTo(dir string, paths []string) bool {
 	return slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(path+"/", dir+"/") })
 }
 
-// Absolute makes a path absolute without changing what it names: above a symlink, "link/.." is not the directory link
-// is in, as filepath.Clean has it.
+// Absolute makes a path absolute without changing what it names: if link is a symlink, "link/.." is not the directory
+// that link is in, as filepath.Clean assumes.
 func Absolute(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		wd, err := os.Getwd()
@@ -35,7 +35,7 @@ func Absolute(path string) (string, error) {
 	return filepath.Clean(path), nil
 }
 
-// AbsoluteNew is absolute for what need not be there yet.
+// AbsoluteNew is Absolute for a path that need not exist yet.
 func AbsoluteNew(path string) (string, error) {
 	whole, err := Absolute(path)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// SameBytes reads both files, from where they stand, to the first difference. An error is that of a read, or why ctx
-// ended.
+// SameBytes reads both files from their current offsets to the first difference. An error is that of a read, or the
+// cause of ctx.
 func SameBytes(ctx context.Context, a, b *os.File) (bool, error) {
 	const step = 128 << 10
 	bufA, bufB := make([]byte, step), make([]byte, step)

@@ -1,4 +1,4 @@
-// What a comparison needs to know of a file, found without following anything.
+// What a comparison needs to know about a file, without following symlinks.
 
 package at
 
@@ -15,13 +15,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 )
 
-// FileID tells files in related snapshots apart. The number alone does not: btrfs gives one out again after a remount.
+// FileID identifies a file in related snapshots. The inode number alone does not: btrfs reuses numbers after a remount.
 type FileID struct {
 	Inode uint64
 	birth unix.StatxTimestamp
 }
 
-// Known is false where the kernel tells no time of birth.
+// Known is false if the kernel returns no time of birth.
 func (id FileID) Known() bool { return id.birth.Sec != 0 || id.birth.Nsec != 0 }
 
 type Info struct {
@@ -41,7 +41,7 @@ func (st Info) IsDir() bool { return st.Format() == unix.S_IFDIR }
 
 func (st Info) IsFile() bool { return st.Format() == unix.S_IFREG }
 
-// isBoundary: a nested subvolume, or the stub a snapshot has in its place.
+// IsBoundary reports a nested subvolume, or the stub that a snapshot has in its place.
 func (st Info) IsBoundary() bool {
 	const rootInode = 256
 	return st.IsDir() && (st.ID.Inode == btrfs.StubInode || st.ID.Inode == rootInode)
@@ -80,9 +80,9 @@ func InfoOf(dir *os.File, name string) (Info, error) {
 	return st, nil
 }
 
-// OpenPathInside opens what is at path below dir, which may be of any kind. The kernel neither follows a symlink nor
-// leaves dir (openat2, Linux 5.6). The last name is opened apart: RESOLVE_NO_SYMLINKS does not let O_PATH have a
-// symlink itself.
+// OpenPathInside opens path below dir, which may be of any kind. The kernel neither follows a symlink nor leaves dir
+// (openat2, Linux 5.6). The last name is opened separately, because RESOLVE_NO_SYMLINKS also refuses to open a symlink
+// itself with O_PATH.
 func OpenPathInside(dir *os.File, path string, flags int) (*os.File, error) {
 	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
 	parent, err := Openat2(int(dir.Fd()), filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY, resolve)
@@ -101,7 +101,7 @@ func OpenPathInside(dir *os.File, path string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), filepath.Join(dir.Name(), path)), nil
 }
 
-// LookInside describes what is at path below root; "" is root.
+// LookInside describes path below root; "" is root.
 func LookInside(root *os.File, path string) (Info, error) {
 	if path == "" {
 		return InfoOf(root, "")
@@ -114,8 +114,8 @@ func LookInside(root *os.File, path string) (Info, error) {
 	return InfoOf(f, "")
 }
 
-// ThroughSymlink says, for a path that is not there, that a symlink is on the way: ls and cat follow those. It is empty
-// if there is none.
+// ThroughSymlink is a hint for a path that does not exist: that one of its parents is a symlink, which ls and cat would
+// follow. It is empty if none is.
 func ThroughSymlink(root *os.File, path string) string {
 	for i, c := range path {
 		if c != '/' {
@@ -128,12 +128,12 @@ func ThroughSymlink(root *os.File, path string) string {
 	return ""
 }
 
-// isAbsent: nothing has that path, or something on the way to it is no directory of this backup.
+// IsAbsent reports that the path does not exist, or that one of its parents is not a directory of this backup.
 func IsAbsent(err error) bool {
 	return IsNoDir(err) || errors.Is(err, unix.EXDEV)
 }
 
-// isUnreadable: of the file, not of the comparison.
+// IsUnreadable reports an error of the file, not of the comparison.
 func IsUnreadable(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || btrfs.IsDamage(err)
 }

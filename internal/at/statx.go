@@ -2,8 +2,8 @@ package at
 
 import "golang.org/x/sys/unix"
 
-// StatOf is what stat(2) says where statx(2) was asked for STATX_BASIC_STATS. The fields of a Stat_t differ from one
-// architecture to the next.
+// StatOf converts the result of statx(2) with STATX_BASIC_STATS to that of stat(2). The types of the fields of a Stat_t
+// differ between architectures.
 func StatOf(x *unix.Statx_t) (st unix.Stat_t) {
 	set(&st.Dev, unix.Mkdev(x.Dev_major, x.Dev_minor))
 	set(&st.Rdev, unix.Mkdev(x.Rdev_major, x.Rdev_minor))

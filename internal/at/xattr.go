@@ -17,7 +17,7 @@ import (
 const XattrMax = 64 << 10
 
 // Xattrs is a file by its descriptor, for calls on its extended attributes. The descriptor may have been opened with
-// O_PATH, which the calls take by way of /proc only (EBADF otherwise, Linux 6.18).
+// O_PATH, which the calls accept only through /proc (EBADF otherwise, Linux 6.18).
 type Xattrs int
 
 func (x Xattrs) proc() string { return ProcFD + strconv.Itoa(int(x)) }
@@ -62,8 +62,8 @@ func (x Xattrs) set(name string, value []byte) error {
 	return err
 }
 
-// CopyTo copies every attribute the caller may see, and tells how many there are; ACLs and capabilities are attributes
-// too.
+// CopyTo copies every attribute that the caller may read, and returns how many there are; ACLs and capabilities are
+// attributes too.
 func (x Xattrs) CopyTo(dst Xattrs) (int, error) {
 	names, err := x.List()
 	if err != nil {
@@ -107,8 +107,8 @@ func ListXattrs(f *os.File) ([]string, error) {
 	return names, Error("listxattr", f, "", err)
 }
 
-// XattrsInside is all extended attributes as one string, a value that the caller may not see left open; hidden says
-// which is one. btrfs lists trusted.* to everybody, and denies an ordinary user the value with ENODATA (Linux 6.18).
+// XattrsInside returns all extended attributes as one string. hidden names those whose value the caller may not read:
+// btrfs lists trusted.* to everybody, but returns ENODATA for the value to an ordinary user (Linux 6.18).
 func XattrsInside(root *os.File, path string) (all string, hidden, err error) {
 	f, err := OpenPathInside(root, CmpOrDot(path), unix.O_PATH)
 	if err != nil {

@@ -1,2 +1,2 @@
-// Package fail files errors under the kinds that package facts has, and says in which step they came up.
+// Package fail marks errors with one of the kinds of package facts, and with the step in which they occurred.
 package fail

@@ -8,20 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Step wraps err, if any, and lets a full disk or quota be recognised by errors.Is(err, ErrNoSpace) whichever call met
-// it.
+// Step wraps err, if any. A full disk or quota, from any call, then matches ErrNoSpace.
 func Step(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	// A source cannot make DEST full.
+	// An error of the source does not mean that DEST is full.
 	if IsFull(err) && !errors.Is(err, facts.ErrNoSpace) && !errors.Is(err, facts.ErrSource) {
 		err = kindError{facts.ErrNoSpace, err}
 	}
 	return &facts.StepError{Step: name, Err: err}
 }
 
-// A kindError files a cause under one of the sentinels above without repeating the sentinel's text.
+// A kindError makes a cause match one of the kinds without repeating the text of the kind.
 type kindError struct{ kind, err error }
 
 func (e kindError) Error() string { return e.err.Error() }
@@ -33,10 +32,10 @@ func Kindf(kind error, format string, args ...any) error {
 	return kindError{kind, fmt.Errorf(format, args...)}
 }
 
-// Kind files err under one of the kinds of facts, which errors.Is then finds.
+// Kind makes err match one of the kinds of package facts.
 func Kind(kind, err error) error { return kindError{kind, err} }
 
-// IsFull tells that there is no room, or no quota, left.
+// IsFull reports that there is no space, or no quota, left.
 func IsFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }

@@ -1,4 +1,6 @@
-// Package machine tells what this machine runs on: mains or battery, a link that is paid by volume or not.
+// Package machine finds out whether this machine runs on mains or battery, and whether its network connection is
+// metered.
 //
-// What is not known is no reason to leave a backup out: then it is mains, and not paid by volume.
+// If it cannot find out, it assumes mains and an unmetered connection, so that no backup is skipped for lack of
+// knowledge.
 package machine

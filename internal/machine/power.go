@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// OnBattery asks the kernel.
+// OnBattery asks the kernel whether this machine runs on battery.
 func OnBattery() bool { return onBattery(os.DirFS("/sys/class/power_supply")) }
 
-// onBattery: no supply from outside is online, and there is a battery that is being discharged, or an unplugged supply
-// beside one, for a battery may also be "Not charging" or "Unknown". A supply of a laptop may be of type USB. Batteries
-// of mice and the like do not count: their scope is Device.
+// onBattery: no external supply is online, and there is a battery that is discharging, or a battery and an unplugged
+// supply, because the battery may also be "Not charging" or "Unknown". The supply of a laptop may be of type USB.
+// Batteries of mice and other devices do not count: their scope is Device.
 func onBattery(supplies fs.FS) bool {
 	entries, err := fs.ReadDir(supplies, ".")
 	if err != nil {

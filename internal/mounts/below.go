@@ -13,17 +13,17 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// Class says what it means that a mount is gone.
+// Class says what a missing mount means.
 type Class int
 
 const (
-	OfKernel  Class = iota // no files of anybody: not looked at
-	OfSession              // comes and goes with its directory: missing only where that is still there
+	OfKernel  Class = iota // holds no user files: ignored
+	OfSession              // comes and goes with its directory: missing only if the directory still exists
 	OfData                 // a disk, or a share
 )
 
-// classOfKind is pure. What a container, a login or a package mounts goes with its directory; there are many of these
-// in a backup of /.
+// classOfKind is pure. Mounts of a container, a login or a package are removed with their directory; there are many of
+// these in a backup of /.
 func classOfKind(kind string) Class {
 	switch kind {
 	case "proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "configfs", "pstore", "bpf",
@@ -39,8 +39,8 @@ func classOfKind(kind string) Class {
 	return OfData
 }
 
-// MountsBelow returns what is mounted below dir, which has no symlinks, and can be seen there. Shares and FUSE are
-// known by their source: to look at one of a host that is gone would hang.
+// MountsBelow returns the visible mounts below dir, which has no symlinks. Network shares and FUSE are identified by
+// their source, because a stat on a mount of an unreachable host would hang.
 func (t Table) MountsBelow(dir string) []facts.SourceMount {
 	mounts := []facts.SourceMount{}
 	for _, m := range t {
@@ -55,7 +55,7 @@ func (t Table) MountsBelow(dir string) []facts.SourceMount {
 		if m.Kind == "btrfs" || !strings.HasPrefix(m.Device, "0:") {
 			var st unix.Stat_t
 			if id, err = IdentifyPath(m.Point); err != nil || unix.Stat(m.Point, &st) != nil {
-				continue // of a file, or not for us to look at
+				continue // of a file, or not accessible
 			}
 			KeepInode(id, &st)
 		}
@@ -67,7 +67,7 @@ func (t Table) MountsBelow(dir string) []facts.SourceMount {
 
 func sourceText(m Mount) string { return strings.ToValidUTF8(m.Kind+" "+m.Source, "?") }
 
-// ClassOf tells it by the type that is on record.
+// ClassOf returns the class of a recorded mount, by its type.
 func ClassOf(m facts.SourceMount) Class {
 	kind, _, _ := strings.Cut(m.Source, " ")
 	return classOfKind(kind)
@@ -82,8 +82,8 @@ func Find(mounts []facts.SourceMount, path string) *facts.SourceMount {
 	return &mounts[i]
 }
 
-// Moved tells whether what was mounted as m is mounted at another path now, where it was not. tmpfs is not known by its
-// source.
+// Moved reports whether the filesystem mounted as m is now mounted at another path, where it was not before. A tmpfs
+// cannot be identified by its source.
 func Moved(m facts.SourceMount, was, is []facts.SourceMount) bool {
 	return ClassOf(m) == OfData && slices.ContainsFunc(is, func(n facts.SourceMount) bool {
 		before := Find(was, n.Rel())

@@ -1,2 +1,2 @@
-// Package mounts reads the table of mounts and tells one filesystem from another.
+// Package mounts reads the table of mounts and identifies filesystems.
 package mounts

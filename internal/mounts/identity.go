@@ -11,9 +11,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// SameFS tells whether both are one filesystem, and of btrfs one subvolume or snapshots of one. It goes by the best
-// that both know: device numbers, which f_fsid is made of on many filesystems, are given anew at each boot. Records of
-// older versions have f_fsid alone.
+// SameFS reports whether both are one filesystem, and on btrfs one subvolume or snapshots of one. It compares the best
+// identifier that both have: f_fsid is made from the device number on many filesystems, and device numbers may change
+// at each boot. Records of older versions have only f_fsid.
 func SameFS(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	switch {
 	case i.FSType != j.FSType:
@@ -26,7 +26,7 @@ func SameFS(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	return i.FSID == j.FSID && akin(i, j)
 }
 
-// akin: a source that is a new snapshot for each backup is meant to be the same.
+// akin reports related subvolumes: a source that is a new snapshot for each backup counts as the same.
 func akin(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	if i.Subvolume == "" || j.Subvolume == "" || i.Subvolume == j.Subvolume {
 		return true
@@ -34,17 +34,17 @@ func akin(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	return i.Subvolume == j.Parent || i.Parent == j.Subvolume || i.Parent != "" && i.Parent == j.Parent
 }
 
-// SameDir tells whether both can be the same directory.
+// SameDir reports whether both can be the same directory.
 func SameDir(i facts.SourceIdentity, j facts.SourceIdentity) bool {
 	return SameFS(i, j) && (i.Inode == j.Inode || i.Inode == 0 || j.Inode == 0)
 }
 
-// TrueInodes tells of filesystems on which names of one inode number are one file for sure. What is shown by another
-// program (FUSE, 9p), made of several filesystems (overlay) or comes over a network may give one number to several.
+// TrueInodes reports filesystems on which names with one inode number are certainly one file. FUSE, 9p, overlay and
+// network filesystems may give one number to several files.
 func TrueInodes(fsType int64) bool { return keepsInodes(fsType) || fsType == unix.TMPFS_MAGIC }
 
-// keepsInodes tells of the common filesystems on disks that a file has one inode number for ever; others make them up
-// at each mount.
+// keepsInodes reports the common disk filesystems, on which the inode number of a file never changes; other filesystems
+// make new numbers at each mount.
 func keepsInodes(fsType int64) bool {
 	switch fsType {
 	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
@@ -53,7 +53,7 @@ func keepsInodes(fsType int64) bool {
 	return false
 }
 
-// KeepInode notes the inode number of the directory, where it says something.
+// KeepInode stores the inode number of the directory, if the filesystem keeps inode numbers.
 func KeepInode(i *facts.SourceIdentity, st *unix.Stat_t) {
 	if keepsInodes(i.FSType) {
 		i.Inode = st.Ino
@@ -70,15 +70,16 @@ func IdentifyPath(path string) (*facts.SourceIdentity, error) {
 	return Identify(dir)
 }
 
-// Identify asks the kernel which filesystem dir is on. Of the second word of f_fsid btrfs makes the subvolume id
-// (fs/btrfs/super.c), and snapshots of a source are meant to be backed up in turn, so only the first counts there.
-// Filesystems without a disk make it up at mount time; XFS, FAT, exFAT, F2FS and squashfs take the device number.
+// Identify asks the kernel which filesystem dir is on. On btrfs the second word of f_fsid depends on the subvolume id
+// (fs/btrfs/super.c), and different snapshots of a source may be backed up one after the other, so only the first word
+// counts. Filesystems without a disk make a new f_fsid at each mount; XFS, FAT, exFAT, F2FS and squashfs use the device
+// number.
 func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	var fs unix.Statfs_t
 	if err := at.Retry(func() error { return unix.Fstatfs(int(dir.Fd()), &fs) }); err != nil {
 		return nil, &os.PathError{Op: "statfs", Path: dir.Name(), Err: err}
 	}
-	id := &facts.SourceIdentity{FSType: int64(uint32(fs.Type))} // the magic numbers have 32 bits, and so has the field on 32-bit machines
+	id := &facts.SourceIdentity{FSType: int64(uint32(fs.Type))} // magic numbers have 32 bits, like the field on 32-bit machines
 	m := ReadMount(dir)
 	if m.Kind != "" {
 		id.Source = sourceText(m)
@@ -102,7 +103,7 @@ func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	return id, nil
 }
 
-// lastingFSID tells of filesystems whose f_fsid is made of what is on the disk.
+// lastingFSID reports filesystems whose f_fsid is computed from data on the disk.
 func lastingFSID(fsType int64) bool {
 	switch fsType {
 	case unix.EXT4_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Inode tells one file of this machine from another.
+// Inode identifies a file on this machine.
 type Inode struct{ Dev, Ino uint64 }
 
 func InodeOf(st *unix.Stat_t) Inode { return Inode{uint64(st.Dev), st.Ino} }
@@ -30,7 +30,7 @@ func AncestorIs(path string, dev, ino uint64) (string, error) {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		var st unix.Stat_t
 		if err := unix.Stat(dir, &st); err != nil {
-			// An ancestor we may not look at is none we were asked to back up.
+			// An ancestor that we may not look at cannot be the source.
 			if errors.Is(err, unix.EACCES) {
 				return "", nil
 			}

@@ -14,9 +14,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// Life names the time from the first mount of the btrfs that dir is on to its last unmount, and what is mounted below
-// dir. As long as both stay, transactions have only been added. It is empty where that is not known. points are the
-// mount points below dir, relative to it.
+// Life identifies the time from the first mount of the btrfs that dir is on to its last unmount, and the mounts below
+// dir. While it stays the same, transactions have only been added. It is empty if unknown. points are the mount points
+// below dir, relative to it.
 func Life(dir *os.File) (life string, points []string, err error) {
 	boot, err := BootID()
 	inode := SysInode(dir)
@@ -41,13 +41,13 @@ func Life(dir *os.File) (life string, points []string, err error) {
 	return fmt.Sprintf("%s-%d-%s", boot, inode, table.below(path).hash()), points, nil
 }
 
-// BootID is what the kernel calls the time since it was started.
+// BootID is the kernel's random id of the current boot.
 func BootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id)), err
 }
 
-// below is what is mounted below a directory.
+// below returns the mounts below a directory.
 func (t Table) below(dir string) (below Table) {
 	for _, m := range t {
 		if m.Point != dir && at.IsWithin(m.Point, dir) {
@@ -57,7 +57,7 @@ func (t Table) below(dir string) (below Table) {
 	return below
 }
 
-// hash is of what is mounted, and where.
+// hash is a checksum of what is mounted where.
 func (t Table) hash() string {
 	sum := sha256.New()
 	for _, m := range t {
@@ -66,9 +66,9 @@ func (t Table) hash() string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-// SysInode returns the inode of the directory that the filesystem of dir has in sys from its first mount to its last
-// unmount, or 0 if that is not known. sysfs gives inode numbers in turn, and none twice within a boot where they have
-// 64 bits (Linux 5.5).
+// SysInode returns the inode number of the directory in /sys that exists for the filesystem of dir from its first mount
+// to its last unmount, or 0 if unknown. sysfs numbers inodes consecutively, and never uses a 64-bit number twice within
+// a boot (Linux 5.5).
 func SysInode(dir *os.File) uint64 {
 	uuid, err := btrfs.FilesystemUUID(dir)
 	if err != nil {
@@ -81,7 +81,7 @@ func SysInode(dir *os.File) uint64 {
 	defer d.Close()
 	var fs unix.Statfs_t
 	var st unix.Stat_t
-	// What somebody mounted over /sys may have any inode numbers.
+	// Another filesystem mounted over /sys may have any inode numbers.
 	if unix.Fstatfs(int(d.Fd()), &fs) != nil || fs.Type != unix.SYSFS_MAGIC || unix.Fstat(int(d.Fd()), &st) != nil {
 		return 0
 	}

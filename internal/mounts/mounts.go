@@ -1,6 +1,6 @@
-// Mounts: the paths at which one directory can be seen. A bind mount, or a second mount of the filesystem, shows DEST
-// where no path between SRC and DEST leads. What is mounted is read from the kernel's table only: to look at a mount of
-// a host that is gone would hang.
+// Mounts: the paths at which one directory can be seen. A bind mount, or a second mount of the filesystem, makes DEST
+// visible at further paths. Only the kernel's table is read, because a stat on a mount of an unreachable host would
+// hang.
 
 package mounts
 
@@ -52,11 +52,11 @@ func Read() (Table, error) {
 	return table, nil
 }
 
-// parseMounts reads lines as proc(5) has them:
+// parseMounts reads lines in the format of proc(5):
 //
 //	36 35 0:39 /sub /mnt\040two rw,noatime shared:1 - btrfs /dev/sda rw,ssd
 //
-// A root that was removed ends in "//deleted", which no path fits.
+// A root that was removed ends in "//deleted", which matches no path.
 func parseMounts(text string) (Table, error) {
 	var table Table
 	for line := range strings.SplitSeq(text, "\n") {
@@ -99,7 +99,7 @@ func parseMount(line string) (m Mount, err error) {
 	return m, nil
 }
 
-// layers are the options that tell one overlay from another: its source says nothing.
+// layers are the options that identify an overlay: its source does not.
 func layers(options string) string {
 	var dirs []string
 	for option := range strings.SplitSeq(options, ",") {
@@ -112,7 +112,7 @@ func layers(options string) string {
 
 func hasOption(options, want string) bool { return slices.Contains(strings.Split(options, ","), want) }
 
-// unescapeOctal takes back what the kernel does to space, tab, newline and backslash: \040 and so on.
+// unescapeOctal reverses the kernel's escapes of space, tab, newline and backslash: \040 and so on.
 func unescapeOctal(field string) string {
 	if !strings.Contains(field, `\`) {
 		return field
@@ -131,8 +131,8 @@ func unescapeOctal(field string) string {
 	return b.String()
 }
 
-// at finds the mount that a path without symlinks leads into. Each mount on the way hides what the one before has below
-// its mount point. It is false if the table does not tell: in a chroot it lacks the mount that / lies in.
+// at finds the mount that a path without symlinks is on. Each mount hides what is below its mount point. It is false if
+// the table does not have it: in a chroot the mount of / is missing.
 func (t Table) at(path string) (Mount, bool) {
 	var on *Mount
 	for range t { // each mount is entered once
@@ -163,21 +163,21 @@ func (t Table) entered(on *Mount, path string) *Mount {
 	return first
 }
 
-// isTop tells of a mount that is in no other of the table.
+// isTop reports a mount that is not below any other in the table.
 func (t Table) isTop(m *Mount) bool {
 	return m.parent == m.id || !slices.ContainsFunc(t, func(n Mount) bool { return n.id == m.parent })
 }
 
-// inside is what path, which leads into m, is called in its filesystem.
+// inside is path, which is on m, as a path in the filesystem of m.
 func (m Mount) inside(path string) string {
 	return filepath.Join(m.root, strings.TrimPrefix(path, m.Point))
 }
 
-// On is the mount that path, without symlinks, leads into. It is false if the table does not tell.
+// On is the mount that path, without symlinks, is on. It is false if the table does not have it.
 func (t Table) On(path string) (Mount, bool) { return t.at(path) }
 
-// PathsOf returns all paths that lead to the directory that path, which has no symlinks, leads to. ok is false if the
-// table does not tell.
+// PathsOf returns all paths at which the directory at path, which has no symlinks, is visible. ok is false if the table
+// does not have it.
 func (t Table) PathsOf(path string) (paths []string, ok bool) {
 	m, ok := t.at(path)
 	if !ok {
@@ -196,8 +196,8 @@ func (t Table) PathsOf(path string) (paths []string, ok bool) {
 	return paths, true
 }
 
-// Below is the path by which dir has what path leads to, both without symlinks and by whatever mount: "." for dir
-// itself. It is false if dir does not have it, or the table does not tell.
+// Below is the path, relative to dir, at which the directory at path is visible through any mount: "." for dir itself.
+// Both have no symlinks. It is false if it is not visible below dir, or the table does not have it.
 func (t Table) Below(dir, path string) (rel string, ok bool) {
 	d, ok := t.at(dir)
 	if !ok {
@@ -211,8 +211,8 @@ func (t Table) Below(dir, path string) (rel string, ok bool) {
 	return rel, err == nil
 }
 
-// filesystemUUID is in hexadecimal, lower case and without dashes, or empty if the filesystem that dir is on, in mount
-// m, has none or it may not be known to us.
+// filesystemUUID is the UUID of the filesystem that dir is on, in mount m: in hexadecimal, lower case and without
+// dashes. It is empty if there is none or the caller may not read it.
 func filesystemUUID(dir *os.File, m Mount) string {
 	if uuid, err := btrfs.FilesystemUUID(dir); err == nil && m.Kind == "btrfs" { // on older kernels too
 		return uuidText(uuid[:])
@@ -260,7 +260,7 @@ func deviceUUID(name string, device uint64) string {
 	return superblockUUID(blocks[:n])
 }
 
-// linkedUUID finds what udev calls the disk, in dir.
+// linkedUUID finds udev's name for the disk, in dir.
 func linkedUUID(dir string, device uint64) string {
 	links, err := os.ReadDir(dir)
 	if err != nil {
@@ -278,8 +278,8 @@ func linkedUUID(dir string, device uint64) string {
 // superblocks is as much of a disk as superblockUUID looks at.
 const superblocks = 1 << 20
 
-// superblockUUID is pure. It knows filesystems as libblkid does: by a mark at an offset, with the UUID at another.
-// squashfs has none, but never changes: what it begins with stands for it.
+// superblockUUID is pure. It identifies filesystems as libblkid does: by a magic number at one offset, with the UUID at
+// another. squashfs has no UUID, but never changes: its superblock is used instead.
 func superblockUUID(blocks []byte) string {
 	for _, fs := range []struct {
 		mark     string
@@ -310,7 +310,7 @@ func superblockUUID(blocks []byte) string {
 	return ""
 }
 
-// ReadMount is the zero value where /proc does not tell.
+// ReadMount is the zero value if /proc does not have it.
 func ReadMount(dir *os.File) Mount {
 	var st unix.Statx_t
 	if err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {

@@ -1,2 +1,2 @@
-// Package readback reads files from the disk, past the page cache, and tells which ranges are damaged.
+// Package readback reads files from the disk, bypassing the page cache, and finds damaged ranges.
 package readback

@@ -20,17 +20,17 @@ import (
 
 const (
 	defaultJobs = 4
-	// pieceSize is what one goroutine reads of a file before another may take over: a large file is read by several.
+	// pieceSize is how much of a file one goroutine reads: a large file is read by several.
 	pieceSize = 8 << 20
-	// readSize is one read, which is also the memory each goroutine has.
+	// readSize is the size of one read, and of the buffer of each goroutine.
 	readSize = 1 << 20
 	// blockSize is the smallest unit that has a checksum of its own.
 	BlockSize = 4096
 )
 
-// Pool reads pieces of files. Reads are direct (O_DIRECT), which on btrfs go to the device and check the checksum even
-// where the page cache has the data, and cost no copy; compressed and inline data falls back to buffered reads, before
-// which the cache of the file is dropped (tried on Linux 6.18).
+// Pool reads pieces of files. Reads are direct (O_DIRECT): btrfs then reads from the device and checks the checksum
+// even if the page cache has the data, and does not copy it. For compressed and inline data btrfs falls back to
+// buffered reads; the cache of the file is dropped before (tried on Linux 6.18).
 type Pool struct {
 	ctx    context.Context
 	pieces chan piece
@@ -49,11 +49,11 @@ type File struct {
 	*os.File
 	Path string // in the backup
 	size int64
-	left atomic.Int32 // pieces not read yet, and one for whoever still adds some
+	left atomic.Int32 // pieces not read yet, plus one while pieces are added
 
 	mu  sync.Mutex
 	Bad []facts.DamagedRange
-	Err error // the first that is no damage
+	Err error // the first error that is not damage
 }
 
 func NewPool(ctx context.Context, jobs int, read func(int64), done func(*File)) (*Pool, error) {
@@ -78,7 +78,7 @@ func NewPool(ctx context.Context, jobs int, read func(int64), done func(*File)) 
 	return p, nil
 }
 
-// alignedBuffer returns readSize bytes at the start of a page, as direct reads want them.
+// alignedBuffer returns readSize bytes that begin at a page boundary, as direct reads require.
 func alignedBuffer() ([]byte, error) {
 	buf, err := unix.Mmap(-1, 0, readSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	return buf, os.NewSyscallError("mmap", err)
@@ -98,11 +98,11 @@ func (p *Pool) work(buf []byte) {
 	_ = unix.Munmap(buf) // it is ours, and a whole mapping
 }
 
-// Hold opens the account of a file; release closes it.
+// Hold begins to count the pieces of a file; Release ends it.
 func (p *Pool) Hold(f *os.File, path string, size int64) *File {
 	file := &File{File: f, Path: path, size: size}
 	file.left.Store(1)
-	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // only advice: a direct read does without
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // only advice: a direct read does not need it
 	return file
 }
 
@@ -115,7 +115,7 @@ func (p *Pool) Add(file *File, offset, end int64) {
 	}
 }
 
-// AddData leaves out holes and preallocated space.
+// AddData queues the data of a file, without holes and preallocated space.
 func (p *Pool) AddData(file *File, st unix.Stat_t) error {
 	if st.Blocks*512 >= st.Size {
 		p.Add(file, 0, st.Size)
@@ -173,7 +173,7 @@ func (f *File) addBad(offset, length int64) {
 	f.Bad = append(f.Bad, facts.DamagedRange{Offset: offset, Length: min(length, f.size-offset)})
 }
 
-// readRange reads in strides, and halves the stride where a read fails until it is down to the block that is damaged.
+// readRange reads stride bytes at a time. If a read fails, it halves the stride until it has found the damaged block.
 func (p *Pool) readRange(f *File, buf []byte, offset, end, stride int64) error {
 	for offset < end {
 		want := min(stride, RoundUp(end-offset))
@@ -185,7 +185,7 @@ func (p *Pool) readRange(f *File, buf []byte, offset, end, stride int64) error {
 			offset += int64(n)
 			p.read(int64(n))
 		case errors.Is(err, unix.EINVAL):
-			// The last read ended, short, inside a block: no direct read starts there.
+			// The last read was short and ended inside a block, where no direct read can start.
 			if cleared, clearErr := clearDirect(f.File); clearErr != nil || !cleared {
 				return errors.Join(err, clearErr)
 			}
@@ -215,7 +215,7 @@ func preadFile(f *os.File, buf []byte, offset int64) (n int, err error) {
 	return n, at.Error("read", f, "", err)
 }
 
-// clearDirect turns direct reads into buffered ones; it is false if they are.
+// clearDirect switches from direct to buffered reads; it is false if they are buffered already.
 func clearDirect(f *os.File) (bool, error) {
 	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_DIRECT == 0 {
@@ -225,7 +225,7 @@ func clearDirect(f *os.File) (bool, error) {
 	return true, at.Error("fcntl", f, "", err)
 }
 
-// mergeRanges joins sorted ranges that touch.
+// mergeRanges joins adjacent sorted ranges.
 func mergeRanges(ranges []facts.DamagedRange) []facts.DamagedRange {
 	var merged []facts.DamagedRange
 	for _, r := range ranges {
@@ -253,7 +253,7 @@ func (p *Pool) AddOwn(dir *os.File, name, path string) error {
 	return p.AddData(file, st)
 }
 
-// ReadWhole reads f as Verify does, closes it, and tells whether all was well.
+// ReadWhole reads f as Verify does, closes it, and reports whether all of it could be read.
 func ReadWhole(ctx context.Context, f *os.File, size int64) bool {
 	good := false
 	pool, err := NewPool(ctx, 1, func(int64) {}, func(f *File) { good = f.Err == nil && len(f.Bad) == 0 })

@@ -1,5 +1,5 @@
-// Package remote runs a command on another host, by ssh or what stands in for it, with its standard input and output as
-// streams. It is the one place that starts a program for it.
+// Package remote runs a command on another host, by ssh or a replacement for it, with standard input and output as
+// streams. It is the only place that starts ssh.
 package remote
 
 import (
@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// ErrHost: the name of a host that ssh would take for an option, or none.
+// ErrHost: the name of a host is empty, or ssh would read it as an option.
 var ErrHost = errors.New("not the name of a host")
 
-// Session is a command that runs over there.
+// Session is a command that runs on the other host.
 type Session struct {
 	Stdin  io.WriteCloser
 	Stdout io.Reader
@@ -26,11 +26,11 @@ type Session struct {
 	said   *tail
 }
 
-// endWait is how long a command may take to end once nobody talks to it any more.
+// endWait is how long a command may take to end after its input was closed.
 const endWait = 30 * time.Second
 
-// Start begins it. shell is the program with its arguments; none is ssh. The words of command are quoted for the shell
-// over there. It ends with ctx.
+// Start starts it. shell is the program with its arguments; none means ssh. The words of command are quoted for the
+// remote shell. It ends with ctx.
 func Start(ctx context.Context, shell []string, host string, command []string) (*Session, error) {
 	if host == "" || strings.HasPrefix(host, "-") {
 		return nil, fmt.Errorf("%w: %q", ErrHost, host)
@@ -55,10 +55,10 @@ func Start(ctx context.Context, shell []string, host string, command []string) (
 	return s, s.cmd.Start()
 }
 
-// quote keeps a word as it is in a POSIX shell.
+// quote protects a word from a POSIX shell.
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// Wait returns when the command has ended, after all of Stdout has been read. The error has what it said last.
+// Wait returns when the command has ended, after all of Stdout has been read. The error has its last message.
 func (s *Session) Wait() error {
 	err := s.cmd.Wait()
 	if err == nil {
@@ -88,7 +88,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// last is the last line that says anything.
+// last is the last line that is not empty.
 func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,3 +1,3 @@
-// Package replay plays a send stream without data on a tree of names, and tells which names and files it touches. It is
-// pure.
+// Package replay applies a send stream without data to a tree of names, and finds which names and files it touches. It
+// is pure.
 package replay

@@ -16,24 +16,24 @@ func ParentOf(p string) string {
 	return p[:i]
 }
 
-// Tree is the tree the stream is played on.
+// Tree is the tree that the stream is applied to.
 type Tree struct {
 	root  *node
 	nodes []*node // all of them
 }
 
-// node is a name. Names of the first backup come into being when they are spoken of.
+// node is a name. Names of the first backup are added when a command mentions them.
 type node struct {
 	origin   string // path in the first backup
 	old      bool   // there is such a path
 	parent   *node
 	name     string
-	children map[string]*node    // nil for a name that was taken away
-	changed  map[string]struct{} // names in it that were taken or given
+	children map[string]*node    // nil for a removed name
+	changed  map[string]struct{} // names in it that were removed or added
 	file     *file
 }
 
-// file is what several names may have in common.
+// file is an inode, which may have several names.
 type file struct {
 	nodes         []*node
 	old           bool
@@ -92,7 +92,7 @@ func (r *Tree) Do(command sendstream.Command) error {
 	case sendstream.EnableVerity:
 		return r.touch(c.Path, false)
 	}
-	return nil // what begins and ends a stream
+	return nil // the first and last command of a stream
 }
 
 func (r *Tree) resolve(p string) (*node, error) {
@@ -121,7 +121,7 @@ func (n *node) set(name string, child *node) {
 	n.children[name] = child
 }
 
-// change gives the name to child, or to nobody.
+// change points the name to child, or removes it.
 func (n *node) change(name string, child *node) {
 	n.set(name, child)
 	if n.changed == nil {
@@ -182,7 +182,7 @@ func (r *Tree) touch(p string, data bool) error {
 	return nil
 }
 
-// final is where the node is in the end, if it still is.
+// final is the last path of the node, if it still exists.
 func (n *node) final() (string, bool) {
 	if n.parent == nil {
 		return "", n.old
@@ -194,7 +194,7 @@ func (n *node) final() (string, bool) {
 	return path.Join(dir, n.name), ok
 }
 
-// Names lists, as paths in the first and in the second backup, all names that changed hands.
+// Names lists, as paths in the first and in the second backup, all names that refer to another file than before.
 func (r *Tree) Names() (before, after []string) {
 	for _, n := range r.nodes {
 		dir, alive := n.final()

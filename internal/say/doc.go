@@ -1,2 +1,2 @@
-// Package say has the words that messages share.
+// Package say has the phrases that messages share.
 package say

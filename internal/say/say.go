@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// ShortAge is to the minute, or to the second below one.
+// ShortAge is rounded to the minute, or below one minute to the second.
 func ShortAge(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%ds", d/time.Second)
@@ -48,7 +48,7 @@ func Plural(n int, noun string) string {
 // maxSkipped bounds how many left-out directories are named to the user.
 const maxSkipped = 20
 
-// QuoteSome names paths, quoted where one could be taken for several, or for part of the sentence.
+// QuoteSome lists paths, quoted if one could be mistaken for several, or for part of the sentence.
 func QuoteSome(paths []string) string {
 	var names []string
 	for _, path := range paths[:min(len(paths), maxSkipped)] {
@@ -64,7 +64,7 @@ func QuoteSome(paths []string) string {
 	return text
 }
 
-// AndMore counts the files that rsync complained of, but for the first.
+// AndMore counts the files that rsync complained about, without the first.
 func AndMore(failed int) string {
 	switch {
 	case failed < 2:

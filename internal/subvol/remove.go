@@ -36,14 +36,14 @@ func Remove(ctx context.Context, dir *os.File, name string) error {
 	return removeAsOwner(ctx, dir, name)
 }
 
-// Refused tells whether the caller lacks the right to delete by ioctl, or, privileged, whether the subvolume is in use:
-// a send reads it, it holds an active swap file, or it is the default subvolume.
+// Refused reports whether the caller lacks the right to delete by ioctl, or, for a privileged caller, whether the
+// subvolume is in use: by a send, for an active swap file, or as the default subvolume.
 func Refused(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS)
 }
 
 // Privileged asks the kernel with a call that has the same condition as deletion: CAP_SYS_ADMIN outside of any user
-// namespace, which neither the user id nor the capabilities of a process in a container tell.
+// namespace. In a container neither the user id nor the capabilities of the process show that.
 func Privileged(dir *os.File) bool {
 	for _, err := range btrfs.TreeSearch(dir, btrfs.AllItems(0)) {
 		return err == nil
@@ -58,7 +58,7 @@ func removeNested(ctx context.Context, dir *os.File, name string) error {
 		return err
 	}
 	defer sub.Close()
-	// A read-only subvolume does not let go of its children (EROFS).
+	// The children of a read-only subvolume cannot be deleted (EROFS).
 	if err := makeWritable(sub); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func removeNested(ctx context.Context, dir *os.File, name string) error {
 
 func removeChild(ctx context.Context, sub *os.File, c btrfs.Child) error {
 	if c.Path == "" {
-		return nil // gone since, or out of sight: what is left says ENOTEMPTY
+		return nil // deleted meanwhile, or not visible: if it is still there, the next call returns ENOTEMPTY
 	}
 	parent, err := at.OpenInside(sub, filepath.Dir(c.Path))
 	if err != nil {
@@ -88,8 +88,8 @@ func removeChild(ctx context.Context, sub *os.File, c btrfs.Child) error {
 	return errors.Join(Remove(ctx, parent, filepath.Base(c.Path)), parent.Close())
 }
 
-// removeAsOwner is how an owner without privileges makes a subvolume go: it must be writable, then it can be emptied
-// and removed as a directory.
+// removeAsOwner removes a subvolume as an owner without privileges: it makes it writable, empties it and removes it as
+// a directory.
 func removeAsOwner(ctx context.Context, dir *os.File, name string) error {
 	sub, err := openWide(dir, name)
 	if err != nil {
@@ -99,7 +99,7 @@ func removeAsOwner(ctx context.Context, dir *os.File, name string) error {
 	if err := makeWritable(sub); err != nil {
 		return err
 	}
-	// With user_subvol_rm_allowed the read-only flag was all that was in the way.
+	// With user_subvol_rm_allowed only the read-only flag prevented the deletion.
 	if err := btrfs.DeleteSubvolume(dir, name); err == nil || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -110,7 +110,7 @@ func removeAsOwner(ctx context.Context, dir *os.File, name string) error {
 }
 
 // MayEmpty asks the kernel, with a call that changes nothing, whether the caller may do what removeAsOwner begins with:
-// the owner of a subvolume may set its flag, also to what it is.
+// the owner of a subvolume may set its read-only flag, also to its current value.
 func MayEmpty(dir *os.File, name string) error {
 	sub, err := openWide(dir, name)
 	if err != nil {
@@ -133,7 +133,7 @@ func makeWritable(sub *os.File) error {
 	return btrfs.SetReadOnly(sub, false)
 }
 
-// Empty removes everything below dir through descriptors, following nothing.
+// Empty removes everything below dir through descriptors, without following symlinks.
 func Empty(ctx context.Context, dir *os.File) error {
 	if err := Widen(dir); err != nil {
 		return err
@@ -161,7 +161,7 @@ func removeEntry(ctx context.Context, dir *os.File, e fs.DirEntry) error {
 	if !e.IsDir() {
 		return at.Unlink(dir, e.Name(), 0)
 	}
-	// A directory that is empty, a stub or an empty subvolume goes at once.
+	// An empty directory, a stub or an empty subvolume can be removed immediately.
 	err := at.Unlink(dir, e.Name(), unix.AT_REMOVEDIR)
 	if !errors.Is(err, unix.ENOTEMPTY) {
 		return err
@@ -190,7 +190,7 @@ func emptyNested(ctx context.Context, dir *os.File) error {
 	return Empty(ctx, dir)
 }
 
-// openWide opens a directory whose mode, copied from the source, may keep out even its owner.
+// openWide opens a directory whose mode, copied from the source, may deny access even to its owner.
 func openWide(dir *os.File, name string) (*os.File, error) {
 	f, err := at.OpenInside(dir, name)
 	if !errors.Is(err, unix.EACCES) {

@@ -17,7 +17,7 @@ type Crew struct {
 // NewCrew has walkers goroutines, the caller's included.
 func NewCrew() *Crew { return &Crew{token: make(chan struct{}, walkers-1)} }
 
-// TryGo hands f to an idle goroutine, if there is one.
+// TryGo runs f in an idle goroutine, if there is one.
 func (c *Crew) TryGo(f func()) bool {
 	select {
 	case c.token <- struct{}{}:
@@ -31,7 +31,7 @@ func (c *Crew) TryGo(f func()) bool {
 	}
 }
 
-// Do hands f to an idle goroutine or runs it here.
+// Do runs f in an idle goroutine or in this one.
 func (c *Crew) Do(f func()) {
 	if !c.TryGo(f) {
 		f()
