@@ -402,7 +402,7 @@ func TestMinFreeAsAnOrdinaryUser(t *testing.T) {
 	wantNames(t, dest, made[1:]...)
 	wantTidy(t, dest)
 	mustAsOwner(t, "pin", dest, made[1])
-	wantRefused(t, asOwner(t, "prune", dest, "--min-free=99%", "--keep-min=3", "-q"), 14, "with every backup deleted that may go")
+	wantRefused(t, asOwner(t, "prune", dest, "--min-free=99%", "--keep-min=3", "-q"), 14, "although all backups are deleted that may be deleted")
 	wantNames(t, dest, made[1], made[3], made[4])
 	wantCur(t, dest, made[4])
 	wantTidy(t, dest)

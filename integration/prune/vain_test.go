@@ -33,7 +33,7 @@ func TestAKernelThatDoesNotTellWhoShares(t *testing.T) {
 			goal := fmt.Sprintf("--min-free=%d", free(t, dest)+size+size/2)
 			r := testbin.Finish(t, withoutIoctl(t, 0xc038943b, "prune", dest, goal, "-q")) // BTRFS_IOC_LOGICAL_INO_V2
 			if shared {
-				wantRefused(t, r, 14, "something else has its data too, so nothing more is deleted")
+				wantRefused(t, r, 14, "other files seem to share its data, so nothing more is deleted")
 				wantNames(t, dest, made[1:]...)
 				return
 			}

@@ -1,4 +1,4 @@
-// Browsing: one backup held open, and listing and reading what is in it. The kernel confines every lookup to the
+// Browsing: listing and reading the files of one backup, which is held open. The kernel confines every lookup to the
 // backup.
 
 package browse
@@ -39,7 +39,7 @@ func Open(ctx context.Context, dest, backup, path string) (*os.File, error) {
 	return f, ctx.Err()
 }
 
-// openFile looks before it opens: opening a device or a fifo has effects.
+// openFile calls stat before it opens: opening a device or a fifo has side effects.
 func openFile(v *store.View, path string) (*os.File, error) {
 	pos, err := v.Lookup(path, unix.O_PATH)
 	if err != nil {
@@ -64,7 +64,7 @@ func openFile(v *store.View, path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), pos.Name()), nil
 }
 
-// LsOptions are those of rsbtbackup.LsOptions, where each field has its comment.
+// LsOptions are rsbtbackup.LsOptions, where each field has its comment.
 type LsOptions struct {
 	Recursive bool
 	Pick      func(names []string) []string
@@ -93,7 +93,7 @@ type lister struct {
 	emit      func(facts.Entry) error
 }
 
-// list opens what stands at path as a directory if it is one.
+// list opens path as a directory if it is one.
 func (l *lister) list(path string, follow bool) error {
 	flags := uint64(unix.O_PATH)
 	if !follow {
@@ -122,7 +122,7 @@ func (l *lister) list(path string, follow bool) error {
 	return l.directory(dir, path)
 }
 
-// directory lists dir, which is closed before its subdirectories are entered but for one descriptor to reach them by.
+// directory lists dir. Before it enters subdirectories it closes dir, except for one descriptor to reach them.
 func (l *lister) directory(dir *os.File, path string) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)

@@ -17,7 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Listing is that of rsbtbackup.Listing, where each field has its comment.
+// Listing is rsbtbackup.Listing, where each field has its comment.
 type Listing struct {
 	Dest    string
 	Backups []facts.Snapshot
@@ -67,8 +67,8 @@ func list(s *store.Store) (*Listing, error) {
 	return l, fail.Step("read", err)
 }
 
-// measureEach measures every backup on its own, against its two neighbours: what neither of them has, no other has
-// either, since each descends from the one before it. With one of them hidden that is not so.
+// measureEach measures every backup against its two neighbours: data that neither of them has is in no other backup,
+// because each descends from the one before it. This does not hold if one of them is hidden.
 func measureEach(s *store.Store, ctx context.Context, l *Listing) error {
 	if len(l.Hidden) > 0 {
 		return nil
@@ -96,7 +96,7 @@ func measureEach(s *store.Store, ctx context.Context, l *Listing) error {
 		case errors.Is(err, unix.EPERM):
 			return nil
 		case errors.Is(err, fs.ErrNotExist):
-			continue // deleted while we look: nothing is locked
+			continue // deleted meanwhile: nothing is locked
 		case err != nil:
 			return err
 		}

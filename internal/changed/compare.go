@@ -16,14 +16,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Part is what may differ, where that is not everything; paths are relative to the root.
+// Part is the part of the tree that may differ; paths are relative to the root.
 type Part struct {
-	Dirs  []string // with what is in them, one level deep
+	Dirs  []string // with their entries, one level deep
 	Names []string
 }
 
-// Compare tells how work differs from base, of which it was a snapshot: the first difference that was found, or "". A
-// nil part is everything. What cannot be compared differs.
+// Compare returns the first difference found between work and base, of which work is a snapshot, or "". A nil part
+// means everything. What cannot be compared counts as a difference.
 func Compare(ctx context.Context, base, work *os.File, part *Part) string {
 	c := &comparison{ctx: ctx, base: base, work: work, was: map[uint64]uint64{}, is: map[uint64]uint64{}}
 	var err error
@@ -41,7 +41,7 @@ func Compare(ctx context.Context, base, work *os.File, part *Part) string {
 	return "it cannot be compared with the last backup: " + err.Error()
 }
 
-// difference is one, as an error, so that it ends a walk.
+// difference is an error, so that it ends a walk.
 type difference struct{ path, what string }
 
 func (d difference) Error() string { return fmt.Sprintf("%q has another %s", d.path, d.what) }
@@ -51,11 +51,11 @@ type comparison struct {
 	base, work *os.File
 
 	mu sync.Mutex
-	// was and is pair the inodes of files with several names: of base with work, and back.
+	// was and is map the inodes of files with several names from base to work, and back.
 	was, is map[uint64]uint64
 }
 
-// all compares everything: each name of base, and how many there are.
+// all compares everything: each name of base, and the number of names.
 func (c *comparison) all() error {
 	var had, has atomic.Int64
 	if err := c.entry("."); err != nil {
@@ -135,7 +135,7 @@ func (c *comparison) dir(rel string) error {
 	return nil
 }
 
-// names are those in a directory; none if there is no such directory.
+// names returns the names in a directory; none if there is no such directory.
 func names(root *os.File, rel string) ([]string, error) {
 	dir, err := at.OpenBeneath(root, rel)
 	if at.IsNoDir(err) {
@@ -148,7 +148,7 @@ func names(root *os.File, rel string) ([]string, error) {
 	return at.Names(dir)
 }
 
-// entry compares what is at a path in both.
+// entry compares a path in both.
 func (c *comparison) entry(rel string) error {
 	was, wasErr := look(c.base, rel)
 	is, isErr := look(c.work, rel)
@@ -163,8 +163,8 @@ func (c *comparison) entry(rel string) error {
 	if err := c.links(rel, was, is); err != nil {
 		return err
 	}
-	// Nobody can set a ctime, and every change does: what has the one of base is what it was when it became part of
-	// work.
+	// The ctime cannot be set by programs, and every change sets it: a file with the ctime of base has not changed
+	// since the snapshot.
 	if was == is && was.ID.Known() {
 		return nil
 	}
@@ -240,7 +240,7 @@ func (c *comparison) sameTarget(rel string) (bool, error) {
 	return was == is, err
 }
 
-// sameContent reads both, unless their data is known to be the same: that of what was split is.
+// sameContent reads both, unless they share all extents, as files do that were split from a hard link.
 func (c *comparison) sameContent(rel string) (same bool, err error) {
 	was, err := at.OpenPathInside(c.base, rel, unix.O_RDONLY)
 	if err != nil {
@@ -252,7 +252,7 @@ func (c *comparison) sameContent(rel string) (same bool, err error) {
 		return false, err
 	}
 	defer is.Close()
-	// What was just written has its place on the disk only afterwards. Only root is told of extents.
+	// Data just written is allocated on the disk only after a sync. Only root may query extents.
 	if is.Sync() == nil {
 		if same, err := btrfs.SameExtents(was, is); err == nil && same {
 			return true, nil

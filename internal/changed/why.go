@@ -7,7 +7,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Run is what is known of a run when rsync has ended, or had nothing to do.
+// Run is what is known about a run after rsync has ended, or had nothing to do.
 type Run struct {
 	Base        *facts.Snapshot // what pending was made from, the newest backup that can be read; nil for a first backup
 	Resumed     bool            // pending holds the work of an earlier run
@@ -21,7 +21,7 @@ type Run struct {
 	Doubt       bool            // the newest backup is not known for certain, or a newer one is damaged
 }
 
-// Why tells why a backup is to be published although it may hold nothing new; empty if nothing speaks for it yet.
+// Why says why a backup must be published although it may hold nothing new; empty if there is no reason yet.
 func Why(r Run) string {
 	b := r.Base
 	switch {

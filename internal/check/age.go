@@ -8,7 +8,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 )
 
-// ageOf is the age of a backup, and how to say it: since its transfer ended, or since a later run found nothing new.
+// ageOf is the age of a backup and a text for it: since its transfer ended, or since a later run found nothing new.
 func ageOf(b *facts.Snapshot, now time.Time) (age time.Duration, is string) {
 	at := b.Time
 	if b.Record != nil && !b.Record.Ended.IsZero() {

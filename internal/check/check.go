@@ -1,4 +1,4 @@
-// Check: is DEST as it should be? For monitoring: it asks, and changes nothing.
+// Check: the state of DEST, for monitoring. It changes nothing.
 
 package check
 
@@ -34,12 +34,12 @@ func rank(l facts.CheckLevel) int {
 
 const (
 	defaultMaxAge = 26 * time.Hour
-	// The least free space, in percent, and the least room for metadata.
+	// The default for the free space, in percent, and for the free metadata space.
 	defaultMinFree     = 5
 	defaultMinMetadata = 128 << 20
 )
 
-// Options are those of rsbtbackup.CheckOptions, where each field has its comment.
+// Options are rsbtbackup.CheckOptions, where each field has its comment.
 type Options struct {
 	MaxAge        time.Duration
 	MinFree       facts.MinFree
@@ -48,7 +48,7 @@ type Options struct {
 	Now           time.Time
 }
 
-// Report is that of rsbtbackup.CheckReport, where each field has its comment.
+// Report is rsbtbackup.CheckReport, where each field has its comment.
 type Report struct {
 	Dest    string
 	Level   facts.CheckLevel
@@ -65,7 +65,7 @@ func (r *Report) add(name string, level facts.CheckLevel, format string, args ..
 // Count is the number of results of that level.
 func (r *Report) Count(level facts.CheckLevel) int { return len(r.texts(level)) }
 
-// texts are the results of that level, each with its name.
+// texts returns the results of that level, each with its name.
 func (r *Report) texts(level facts.CheckLevel) []string {
 	var texts []string
 	for _, c := range r.Results {
@@ -103,7 +103,7 @@ func Run(ctx context.Context, dest string, o Options) (*Report, error) {
 	return report, report.failure()
 }
 
-// withoutPlace is err without what a line about dest says already.
+// withoutPlace is err without the path of dest, which the line already has.
 func withoutPlace(err error, dest string) error {
 	var failed *facts.StepError
 	if errors.As(err, &failed) && failed.Step == "DEST" {
@@ -116,7 +116,7 @@ func withoutPlace(err error, dest string) error {
 	return err
 }
 
-// checkInput is all that the checks judge, read once. They are pure.
+// checkInput is everything that the checks need, read once. The checks are pure.
 type checkInput struct {
 	dest        string
 	now         time.Time
@@ -134,11 +134,11 @@ type checkInput struct {
 	devices     []btrfs.Device
 	devicesErr  error
 	mount       mounts.Mount
-	unsummed    string // why what is written has no checksums
+	unsummed    string // why new data has no checksums
 	log         store.LogState
 }
 
-// look reads everything. What only one check needs and cannot be read is that check's to tell.
+// look reads everything. If something cannot be read that only one check needs, that check reports it.
 func look(ctx context.Context, dest string, o Options) (in *checkInput, err error) {
 	s, err := store.Open(dest)
 	if err != nil {
@@ -146,7 +146,7 @@ func look(ctx context.Context, dest string, o Options) (in *checkInput, err erro
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	in = &checkInput{dest: s.Path, now: store.Now(o.Now).UTC(), maxAge: o.MaxAge, minFree: o.MinFree, minMetadata: o.MinMetadata, accepted: o.AcceptDamaged}
-	// The lock first: a run that ends while we look has then left nothing behind.
+	// The lock first: a run that ends while look reads then leaves no unfinished state.
 	in.mount = mounts.ReadMount(s.Dir)
 	in.running = s.RunningNow(in.mount)
 	if in.state, err = s.ReadState(time.Local); err != nil {
@@ -154,7 +154,7 @@ func look(ctx context.Context, dest string, o Options) (in *checkInput, err erro
 	}
 	in.unsummed = s.WithoutChecksums(in.state)
 	if in.running == nil {
-		in.running = s.RunningNow(in.mount) // one that began while we looked
+		in.running = s.RunningNow(in.mount) // a run that began meanwhile
 	}
 	if in.free, in.total, err = s.Space(); err != nil {
 		return nil, fail.Step("read", err)

@@ -1,4 +1,4 @@
-// The single checks: from what was read of DEST to a verdict and a line for a person. All are pure.
+// The checks: each turns what was read into a level and a line of text. All are pure.
 
 package check
 
@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// newestUndamaged also counts a complete backup that is merely not for the caller.
+// newestUndamaged also counts a complete backup that only the caller cannot open.
 func newestUndamaged(st *store.State) *facts.Snapshot {
 	return store.NewestComplete(slices.DeleteFunc(st.All(), func(b facts.Snapshot) bool { return btrfs.IsDamage(b.WhyNot) }))
 }
@@ -46,7 +46,7 @@ func checkBackup(in *checkInput, r *Report) {
 	}
 }
 
-// leftOut tells of what the backup was told to lack.
+// leftOut names what --one-file-system left out of the backup.
 func leftOut(b *facts.Snapshot) string {
 	if b.Record == nil || len(b.Record.LeftOut) == 0 {
 		return ""
@@ -59,7 +59,7 @@ func checkCur(in *checkInput, r *Report) {
 	b := newestUndamaged(in.state)
 	level := facts.CheckFail
 	if in.running != nil {
-		level = facts.CheckWarn // between two steps of the run, perhaps
+		level = facts.CheckWarn // the run may be between two steps
 	}
 	switch st := in.state; {
 	case st.CurHidden():
@@ -102,7 +102,7 @@ func checkPending(in *checkInput, r *Report) {
 	}
 }
 
-// checkRecords is lenient while a run is between writing a record and publishing.
+// checkRecords tolerates a record without a backup while a run is active: it writes the record before it publishes.
 func checkRecords(in *checkInput, r *Report) {
 	const name = "records"
 	var unreadable, lost, writable []string
@@ -111,7 +111,7 @@ func checkRecords(in *checkInput, r *Report) {
 		switch {
 		case b.RecordError != "":
 			unreadable = append(unreadable, b.Name)
-		case store.NamedByUs(b.Name) && (b.Record == nil || b.Record.Started.IsZero()): // pin and verify write some of one
+		case store.NamedByUs(b.Name) && (b.Record == nil || b.Record.Started.IsZero()): // pin and verify write only a part of a record
 			lost = append(lost, b.Name)
 		case b.Record == nil:
 			without++
@@ -124,7 +124,7 @@ func checkRecords(in *checkInput, r *Report) {
 	case len(unreadable) > 0:
 		r.add(name, facts.CheckFail, "%s missing or not readable: %s", say.Plural(len(unreadable), "record"), say.SomeNames(unreadable))
 	case len(lost) > 0:
-		r.add(name, facts.CheckWarn, "%s missing: %s; nobody knows whether it lacks something", say.Plural(len(lost), "record"), say.SomeNames(lost))
+		r.add(name, facts.CheckWarn, "%s missing: %s; whether the backup is complete is not known", say.Plural(len(lost), "record"), say.SomeNames(lost))
 	case len(st.Orphans) > 0 && in.running == nil:
 		r.add(name, facts.CheckWarn, "%s without a backup: %s; the next run removes them", say.Plural(len(st.Orphans), "record"), say.SomeNames(st.Orphans))
 	case len(st.Trash) > 0 && in.running == nil:
@@ -138,8 +138,8 @@ func checkRecords(in *checkInput, r *Report) {
 	}
 }
 
-// lostOf parts the backups that cannot be opened into those that are damaged and those that are not for this user, but
-// for those that are accepted as they are.
+// lostOf splits the backups that cannot be opened into damaged ones and those this user has no rights to, without those
+// whose damage is accepted.
 func lostOf(broken []facts.Snapshot, accepted []string) (lost, closed []string) {
 	for _, b := range broken {
 		if slices.Contains(accepted, b.Name) {
@@ -211,7 +211,7 @@ func checkSpace(in *checkInput, r *Report) {
 	r.add("space", level, "%s", text)
 }
 
-// checkMetadata: a filesystem with no room for metadata refuses every change, however much space is free for data.
+// checkMetadata: a filesystem without free metadata space refuses every change, even if there is free space for data.
 func checkMetadata(in *checkInput, r *Report) {
 	used, room := metadataRoom(in.spaces, in.devices)
 	level := facts.CheckOK
@@ -231,8 +231,8 @@ func checkMetadata(in *checkInput, r *Report) {
 	r.add("metadata", level, "%s", text)
 }
 
-// metadataRoom adds what is free in the block groups for metadata, less the reserve the kernel keeps for itself, and
-// what is not allocated yet, in as many copies as metadata has.
+// metadataRoom is the free space in the block groups for metadata, without the kernel's reserve, plus the unallocated
+// space divided by the number of copies of metadata.
 func metadataRoom(spaces []btrfs.Space, devices []btrfs.Device) (used, room uint64) {
 	var free, reserve, unallocated uint64
 	copies := uint64(1)
@@ -302,7 +302,7 @@ func deviceErrors(d btrfs.Device) string {
 	return strings.Join(parts, ", ")
 }
 
-// checkMount tells a mount that is meant to be read-only from a filesystem that went read-only under it, on an error.
+// checkMount distinguishes a read-only mount from a filesystem that went read-only after an error.
 func checkMount(in *checkInput, r *Report) {
 	const name = "mount"
 	switch m := in.mount; {
@@ -311,7 +311,7 @@ func checkMount(in *checkInput, r *Report) {
 	case m.SuperReadOnly || m.ReadOnly:
 		r.add(name, facts.CheckWarn, "mounted read-only: no backup can be made")
 	case len(in.state.Hidden) > 0:
-		r.add(name, facts.CheckWarn, "something is mounted on %s, and hides what is there: no backup is read or deleted there meanwhile", say.SomeNames(in.state.Hidden))
+		r.add(name, facts.CheckWarn, "something is mounted on %s: the hidden backup is neither read nor deleted", say.SomeNames(in.state.Hidden))
 	case in.unsummed != "":
 		r.add(name, facts.CheckWarn, "%s", in.unsummed)
 	default:

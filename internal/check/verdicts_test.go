@@ -83,7 +83,7 @@ func TestChecks(t *testing.T) {
 		},
 		"a backup is hidden": {
 			checkMount, checkInput{state: &store.State{Hidden: []string{"2026-11-23-08:30"}}},
-			facts.CheckResult{Name: "mount", Level: facts.CheckWarn, Text: "something is mounted on 2026-11-23-08:30, and hides what is there: no backup is read or deleted there meanwhile"},
+			facts.CheckResult{Name: "mount", Level: facts.CheckWarn, Text: "something is mounted on 2026-11-23-08:30: the hidden backup is neither read nor deleted"},
 		},
 		"cur is a directory": {
 			checkCur, checkInput{state: &store.State{Cur: store.Directory, Backups: []facts.Snapshot{{Name: b.Name, Status: facts.Complete}}}},
@@ -181,7 +181,7 @@ func TestChecks(t *testing.T) {
 		},
 		"record lost": {
 			checkRecords, checkInput{state: &store.State{Backups: []facts.Snapshot{b}}},
-			facts.CheckResult{Name: "records", Level: facts.CheckWarn, Text: "1 record missing: 2026-11-23-08:00; nobody knows whether it lacks something"},
+			facts.CheckResult{Name: "records", Level: facts.CheckWarn, Text: "1 record missing: 2026-11-23-08:00; whether the backup is complete is not known"},
 		},
 		"record without a backup": {
 			checkRecords, checkInput{state: &store.State{Orphans: []string{"x"}}},

@@ -1,8 +1,8 @@
 // Diff: what changed from one backup to another.
 //
-// Both ways of finding out, the kernel's change stream (diffstream.go) and the two-sided walk (difftree.go), only find
-// candidates: names that are not where they were, and files whose inode was touched. What became of them is decided in
-// one place (diffmatch.go, diffcheck.go) from the two backups as they are, so both ways give the same answer.
+// Both methods, the kernel's change stream (stream.go) and the walk of both trees (tree.go), only find candidates:
+// names that are not where they were, and files whose inode was touched. What happened to them is decided in one place
+// (match.go, same.go) from the two backups themselves, so both methods give the same answer.
 
 package diff
 
@@ -25,13 +25,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Options are those of rsbtbackup.DiffOptions, where each field has its comment.
+// Options are rsbtbackup.DiffOptions, where each field has its comment.
 type Options struct {
 	Path   string
 	Method facts.DiffMethod
 }
 
-// Difference is that of rsbtbackup.Difference, where each field has its comment.
+// Difference is rsbtbackup.Difference, where each field has its comment.
 type Difference struct {
 	Dest    string
 	From    string
@@ -42,7 +42,7 @@ type Difference struct {
 	Unread  []string
 }
 
-// maxUnread bounds Difference.Unread.
+// maxUnread limits Difference.Unread.
 const maxUnread = 1000
 
 // Run is rsbtbackup.Diff.
@@ -78,7 +78,7 @@ func Run(ctx context.Context, dest, from, to string, o Options) (*Difference, er
 	return found, nil
 }
 
-// noPath is fs.ErrNotExist as well.
+// noPath returns an ErrNoPath that also matches fs.ErrNotExist.
 func noPath(format string, args ...any) error {
 	return fail.Kind(facts.ErrNoPath, fail.Kindf(fs.ErrNotExist, format, args...))
 }
@@ -87,7 +87,7 @@ func compareEntries(a, b facts.DiffEntry) int {
 	return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.OldPath, b.OldPath), cmp.Compare(a.Kind, b.Kind))
 }
 
-// differ compares two backups, or what is at inside in both.
+// differ compares two backups, or the path inside in both.
 type differ struct {
 	ctx     context.Context
 	a, b    *diffSide
@@ -115,8 +115,8 @@ type diffSide struct {
 type diffLink struct {
 	path    string
 	st      at.Info
-	partner *diffLink // of a directory: what it is on the other side
-	done    bool      // accounted for
+	partner *diffLink // of a directory: the same directory on the other side
+	done    bool      // already in an entry
 }
 
 func newDiffer(s *store.Store, from, to, inside string) (*differ, error) {
@@ -153,8 +153,8 @@ func (d *differ) close() {
 	}
 }
 
-// explain puts a backup that was deleted meanwhile in the place of what came of it: files that seemed to be gone, or an
-// error.
+// explain returns ErrBackupGone if a backup was deleted meanwhile, instead of the consequences: missing files, or
+// another error.
 func (d *differ) explain(s *store.Store, err error) error {
 	for _, side := range []*diffSide{d.a, d.b} {
 		gone := s.Gone(side.snap)
@@ -165,7 +165,7 @@ func (d *differ) explain(s *store.Store, err error) error {
 	return err
 }
 
-// run finds the candidates one way or the other and judges them.
+// run finds the candidates with one of the methods, and pairs them.
 func (d *differ) run(method facts.DiffMethod) (facts.DiffMethod, error) {
 	a, errA := at.LookInside(d.a.root, d.inside)
 	b, errB := at.LookInside(d.b.root, d.inside)
@@ -186,7 +186,7 @@ func (d *differ) run(method facts.DiffMethod) (facts.DiffMethod, error) {
 		ok, err := d.trySend(tops && (d.inside == "" || a.ID == b.ID))
 		switch {
 		case btrfs.IsDamage(err) && method == facts.DiffAuto:
-			d.forget() // the kernel gives up at what a walk goes round
+			d.forget() // the kernel fails at damage that a walk can skip
 		case ok || err != nil:
 			return facts.DiffSend, err
 		}
@@ -200,7 +200,7 @@ func (d *differ) run(method facts.DiffMethod) (facts.DiffMethod, error) {
 	return facts.DiffWalk, d.match()
 }
 
-// forget makes the differ as good as new.
+// forget resets the differ.
 func (d *differ) forget() {
 	clear(d.a.loose)
 	clear(d.b.loose)
@@ -225,7 +225,7 @@ func (d *differ) relate() error {
 	return err
 }
 
-// skip notes what could not be read, once, and goes on.
+// skip notes an error once, so that the comparison continues.
 func (d *differ) skip(err error) error {
 	if err == nil || !at.IsUnreadable(err) {
 		return err

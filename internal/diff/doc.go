@@ -1,5 +1,5 @@
-// Package diff tells what changed between two backups, and which versions of a path there are.
+// Package diff finds what changed between two backups, and the versions of a path.
 //
 // stream.go finds the differences by the send stream of the kernel, tree.go by walking both; match.go pairs names,
-// same.go proves that two files are one.
+// same.go decides whether two files are the same.
 package diff

@@ -19,7 +19,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// PathHistory is that of rsbtbackup.PathHistory, where each field has its comment.
+// PathHistory is rsbtbackup.PathHistory, where each field has its comment.
 type PathHistory struct {
 	Dest     string
 	Path     string
@@ -56,7 +56,7 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	return nil, fail.Step("look up", noPath("%q is in no backup of %s%s", path, s.Path, h.link))
 }
 
-// history visits all backups, and once more if one of them was deleted meanwhile: what was found in that may be wrong,
+// history visits all backups, and visits them again if one was deleted meanwhile: what was found in it may be wrong,
 // and the next one was compared with it.
 func history(s *store.Store, ctx context.Context, path string) (*historian, error) {
 	for {
@@ -91,21 +91,21 @@ func texts(errs []error) []string {
 	return all
 }
 
-// historian holds on to the last backup that was looked at.
+// historian keeps the last visited backup open.
 type historian struct {
 	ctx      context.Context
 	path     string
 	versions []facts.Version
 	last     *diffSide
-	seen     *diffLink // what last has; nil for nothing
-	rank     int       // that of Take of the last version
+	seen     *diffLink // the file in last; nil if there is none
+	rank     int       // rank of Take in the last version
 	failed   []error   // what could not be looked up or compared
 	backups  int       // how many there are
 	passed   []string  // of these, those that cannot be opened
-	link     string    // that a symlink is on the way to the path, in the last one that has one there
+	link     string    // a hint that a parent of the path is a symlink, from the last backup where one is
 }
 
-// unread tells the first of what could not be looked up or compared.
+// unread returns the first error.
 func (h *historian) unread() error {
 	if len(h.failed) == 0 {
 		return nil
@@ -113,8 +113,8 @@ func (h *historian) unread() error {
 	return fail.Step("compare", fail.Kindf(facts.ErrNotCompared, "%s could not be made: %w", say.Plural(len(h.failed), "comparison"), h.failed[0]))
 }
 
-// skip notes that something could not be read and goes on: it is when data is damaged that the versions of a file are
-// asked for.
+// skip notes an error and lets the history continue: especially when data is damaged, users look for the versions of a
+// file.
 func (h *historian) skip(err error) error {
 	if err == nil || !at.IsUnreadable(err) {
 		return err
@@ -157,7 +157,7 @@ func (h *historian) visit(dest *os.File, backup facts.Snapshot) error {
 	return nil
 }
 
-// rankOf is how good a backup is to restore from.
+// rankOf says how well a backup is suited to restore from.
 func rankOf(b facts.Snapshot) int {
 	rank := 0
 	if !b.Damaged() {
@@ -201,7 +201,7 @@ func (h *historian) compare(side *diffSide, now *diffLink, rank int) error {
 	return nil
 }
 
-// changes are those that are known; with an error there may be more.
+// changes returns the known changes; with an error there may be more.
 func (h *historian) changes(side *diffSide, now *diffLink) ([]facts.DiffChange, error) {
 	d := &differ{ctx: h.ctx, a: h.last, b: side, same: map[[2]at.FileID]bool{}}
 	if err := d.relate(); err != nil {

@@ -1,4 +1,4 @@
-// Making differences out of names that are not where they were.
+// Turning names that are not where they were into differences.
 
 package diff
 
@@ -17,9 +17,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/replay"
 )
 
-// match accounts for every loose name, the surest relation first: the same file in the same directory, the same file
-// elsewhere, another file of the same name, what lies in a directory that was renamed at the source, an equal file of
-// another name. The cost of each step grows with the names, not with the pairs of them that are possible.
+// match pairs every loose name, the surest relation first: the same file in the same directory, the same file
+// elsewhere, another file of the same name, a file in a directory that was renamed at the source, an equal file of
+// another name. The cost of each step is proportional to the number of names, not to that of possible pairs.
 func (d *differ) match() error {
 	a, b := sortedLinks(d.a.loose), sortedLinks(d.b.loose)
 	if d.related {
@@ -49,7 +49,7 @@ func (d *differ) match() error {
 	return nil
 }
 
-// sortedLinks has a directory before what is in it.
+// sortedLinks returns each directory before its entries.
 func sortedLinks(loose map[string]*diffLink) []*diffLink {
 	links := make([]*diffLink, 0, len(loose))
 	for _, p := range slices.Sorted(maps.Keys(loose)) {
@@ -82,8 +82,7 @@ func partnerDirs(a, b []*diffLink) {
 	}
 }
 
-// translate finds the place on the other side of what is at p on this one. There is none in a directory without a
-// partner.
+// translate returns the path on the other side that corresponds to p. There is none in a directory without a partner.
 func translate(loose map[string]*diffLink, top, p string) (string, bool) {
 	if p == top {
 		return p, true
@@ -98,7 +97,7 @@ func translate(loose map[string]*diffLink, top, p string) (string, bool) {
 	return path.Join(dir, path.Base(p)), ok
 }
 
-// opposite is the loose name in the same place on the other side, if any. The top of a comparison has no parent in it.
+// opposite is the loose name at the same path on the other side, if any. The top of a comparison has no parent in it.
 func (d *differ) opposite(l *diffLink) *diffLink {
 	place := l.path
 	if l.path != d.inside {
@@ -114,7 +113,7 @@ func (d *differ) opposite(l *diffLink) *diffLink {
 	return nil
 }
 
-// matchKept finds what moved only with the directory it is in.
+// matchKept finds files that moved only with their directory.
 func (d *differ) matchKept(a []*diffLink) error {
 	for _, l := range a {
 		other := d.opposite(l)
@@ -129,7 +128,7 @@ func (d *differ) matchKept(a []*diffLink) error {
 	return nil
 }
 
-// matchMoved pairs the names a file has lost with those it has gained.
+// matchMoved pairs the names that a file has lost with those that it has gained.
 func (d *differ) matchMoved(a, b []*diffLink) error {
 	lost := newQueues()
 	for _, l := range unmatched(a) {
@@ -140,8 +139,8 @@ func (d *differ) matchMoved(a, b []*diffLink) error {
 	return d.pairUp(lost, unmatched(b), func(l *diffLink) (any, string) { return l.st.ID, l.path }, false)
 }
 
-// matchReplaced pairs different files of the same name. It goes from the top, so directories found to belong together
-// give their entries a place.
+// matchReplaced pairs different files of the same name, from the top: once two directories are paired, their entries
+// have the same path.
 func (d *differ) matchReplaced(a []*diffLink) error {
 	for _, l := range unmatched(a) {
 		other := d.opposite(l)
@@ -159,7 +158,7 @@ func (d *differ) matchReplaced(a []*diffLink) error {
 	return nil
 }
 
-// copyKey is what a copy by rsync has in common with the original before its bytes are looked at.
+// copyKey is what a copy made by rsync has in common with the original, apart from the content.
 type copyKey struct {
 	size  int64
 	mtime unix.StatxTimestamp

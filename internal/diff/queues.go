@@ -4,7 +4,7 @@ package diff
 
 import "github.com/rsbtbackup/rsbtbackup/facts"
 
-// queues hold names by what they have in common, to be taken once each: by a second criterion as well, or in order.
+// queues hold names by key. Each is taken once: by key and name, or by key in order.
 type queues struct {
 	all   map[any][]*diffLink
 	named map[namedKey][]*diffLink
@@ -22,7 +22,7 @@ func (q *queues) add(key any, name string, l *diffLink) {
 	q.named[namedKey{key, name}] = append(q.named[namedKey{key, name}], l)
 }
 
-// next takes what is not done yet, or nil. Whatever is passed over is not looked at again.
+// next takes the first name that is not done yet, or nil. It drops the names before it.
 func next(queue []*diffLink) (*diffLink, []*diffLink) {
 	for i, l := range queue {
 		if !l.done {
@@ -44,8 +44,8 @@ func (q *queues) takeNamed(key any, name string) *diffLink {
 	return l
 }
 
-// pairUp takes for each of come one of gone with the same key: one of the same name if there is any left, then in
-// order.
+// pairUp pairs each of come with one of gone that has the same key: preferably one of the same name, otherwise the
+// first.
 func (d *differ) pairUp(gone *queues, come []*diffLink, describe func(*diffLink) (any, string), sameData bool) error {
 	for _, sameName := range []bool{true, false} {
 		for _, l := range unmatched(come) {

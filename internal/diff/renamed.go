@@ -10,16 +10,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/replay"
 )
 
-// matchRenamedDirs finds directories that were renamed at the source, by the files in them that have kept name, size
-// and time, and accounts for what has kept its place in one. Nothing is read for that: what has another content is
-// modified.
+// matchRenamedDirs finds directories that were renamed at the source, by files in them with the same name, size and
+// time, and pairs what has the same path in them. It reads no content: a file with another content is modified.
 func (d *differ) matchRenamedDirs(a, b []*diffLink) error {
 	gone, come := dirsAmong(a), dirsAmong(b)
 	if len(gone) == 0 || len(come) == 0 {
 		return nil
 	}
 	votes := countVotes(unmatched(a), unmatched(b), gone, come)
-	for _, l := range slices.Backward(unmatched(a)) { // what is in a directory before the directory
+	for _, l := range slices.Backward(unmatched(a)) { // entries of a directory before the directory
 		if other := votes.elect(l, gone, come); other != nil {
 			l.partner, other.partner = other, l
 		}
@@ -41,7 +40,7 @@ func (d *differ) matchRenamedDirs(a, b []*diffLink) error {
 	return d.matchReplaced(a)
 }
 
-// dirsAmong are those not accounted for, by path.
+// dirsAmong are those not already in an entry, by path.
 func dirsAmong(links []*diffLink) map[string]*diffLink {
 	dirs := map[string]*diffLink{}
 	for _, l := range unmatched(links) {
@@ -52,22 +51,22 @@ func dirsAmong(links []*diffLink) map[string]*diffLink {
 	return dirs
 }
 
-// dirVotes tell for directories that are gone which new ones have their entries.
+// dirVotes count, for directories that are gone, which new directories have their entries.
 type dirVotes struct {
-	from map[string]map[string]int // by path, how many entries have moved where
-	best map[string]string         // of a new one, the one most came from
+	from map[string]map[string]int // by path, how many entries moved to which directory
+	best map[string]string         // of a new one, the directory that most entries came from
 	most map[string]int
-	size map[string]int // how many entries tell, even if that they are gone
+	size map[string]int // how many entries vote, including entries that are gone
 }
 
-// voteKey is what a file keeps in a directory that is renamed: its name, and where that is not unique the name of its
-// directory.
+// voteKey is what a file keeps when its directory is renamed: its name, and if that is not unique, the name of its
+// directory too.
 type voteKey struct {
 	copyKey
 	name string
 }
 
-// countVotes goes by files that there is one of on either side.
+// countVotes counts files whose key is unique on both sides.
 func countVotes(a, b []*diffLink, gone, come map[string]*diffLink) *dirVotes {
 	v := &dirVotes{from: map[string]map[string]int{}, best: map[string]string{}, most: map[string]int{}, size: map[string]int{}}
 	for _, name := range []func(string) string{path.Base, baseOfTwo} {
@@ -90,7 +89,7 @@ func countVotes(a, b []*diffLink, gone, come map[string]*diffLink) *dirVotes {
 
 func baseOfTwo(p string) string { return path.Join(path.Base(replay.ParentOf(p)), path.Base(p)) }
 
-// bySignature leaves out what is in no directory that could have been renamed.
+// bySignature skips files that are in no directory that could have been renamed.
 func bySignature(links []*diffLink, dirs map[string]*diffLink, name func(string) string) map[voteKey][]*diffLink {
 	found := map[voteKey][]*diffLink{}
 	for _, l := range links {
@@ -112,8 +111,8 @@ func (v *dirVotes) add(from, to string) {
 	}
 }
 
-// elect returns what l was renamed to, if at least half of what could have told went there, and most of what did. It is
-// a vote for the directories around them.
+// elect returns the directory that l was renamed to, if at least half of all voters and most of those that moved are
+// there. It also counts as a vote for the parent directories.
 func (v *dirVotes) elect(l *diffLink, gone, come map[string]*diffLink) *diffLink {
 	if gone[l.path] == nil {
 		return nil

@@ -15,8 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// pair compares two versions of a file and reports how they differ, if they do. With sameData its bytes are known to be
-// the same.
+// pair compares two versions of a file and reports how they differ, if they do. With sameData their bytes are known to
+// be equal.
 func (d *differ) pair(kind facts.DiffKind, a, b *diffLink, sameData bool) error {
 	changed, err := d.changes(a, b, sameData)
 	unread := err != nil
@@ -41,13 +41,13 @@ func (d *differ) pair(kind facts.DiffKind, a, b *diffLink, sameData bool) error 
 	return nil
 }
 
-// changes are those that are known; with an error there may be more.
+// changes returns the known changes; with an error there may be more.
 func (d *differ) changes(a, b *diffLink, sameData bool) ([]facts.DiffChange, error) {
 	if a.st.Format() != b.st.Format() {
 		return []facts.DiffChange{facts.ChangedType}, nil
 	}
-	// Nobody can set the ctime, and every change does. It is as coarse as the timer, 4 ms: two backups are further
-	// apart.
+	// The ctime cannot be set by programs, and every change sets it. Its resolution is that of the timer, 4 ms: two
+	// backups are further apart.
 	if d.related && a.st == b.st && a.st.ID.Known() {
 		return nil, nil
 	}
@@ -126,20 +126,20 @@ func (d *differ) readBoth(pathA, pathB string) (bool, error) {
 	return err == nil && !same, err
 }
 
-// shareAll tells whether both files are known to have the same data without reading it, as after a touch: what is
-// damaged need not be read then. The change stream goes by the same. Only root is told.
+// shareAll reports whether both files are known to have the same extents, as after a touch, so that even damaged data
+// need not be read. The change stream uses the same test. Only root may query this.
 func (d *differ) shareAll(a, b *os.File) bool {
 	if !d.a.readOnly || !d.b.readOnly {
 		return false
 	}
 	for _, f := range []*os.File{a, b} {
-		// A subvolume can be made read-only before what was written to it has its place on the disk.
+		// A subvolume can be made read-only before the data written to it has been allocated on the disk.
 		if err := at.Retry(func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
 			return false
 		}
 	}
 	same, err := btrfs.SameExtents(a, b)
-	return err == nil && same // otherwise to read them tells
+	return err == nil && same // otherwise reading both decides
 }
 
 func (d *differ) targetsDiffer(pathA, pathB string) (bool, error) {
@@ -151,7 +151,7 @@ func (d *differ) targetsDiffer(pathA, pathB string) (bool, error) {
 	return err == nil && a != b, err
 }
 
-// xattrsDiffer tells what is known; with an error there may be more.
+// xattrsDiffer reports known differences; with an error there may be more.
 func (d *differ) xattrsDiffer(pathA, pathB string) (bool, error) {
 	a, hiddenA, err := at.XattrsInside(d.a.root, pathA)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Finding differences by the kernel's change stream.
 //
-// The stream tells a receiver that has the first backup how to make the second out of it. It is played here on a tree
-// of names that begins as the first backup and is filled in as names come up. What counts in the end is which names
-// were taken or given, and which files touched: all the rest is looked up.
+// The stream tells a receiver that has the first backup how to make the second from it. Here it is applied to a tree of
+// names that begins as the first backup and is filled in when commands mention names. The result is only which names
+// were removed or added, and which files were touched. All the rest is looked up in the backups.
 
 package diff
 
@@ -21,7 +21,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 )
 
-// trySend is false when the kernel cannot be asked, or not for this.
+// trySend is false if the kernel cannot be asked, or cannot answer for this path.
 func (d *differ) trySend(tops bool) (bool, error) {
 	if !tops || !d.related || !d.a.readOnly || !d.b.readOnly {
 		return false, nil
@@ -75,8 +75,8 @@ func (d *differ) play() (*replay.Tree, error) {
 	return played, nil
 }
 
-// takeLoose looks up the names that were taken or given. It is false when the directory that was asked for lies below
-// one that moved.
+// takeLoose looks up the names that were removed or added. It is false if the directory to compare is below one that
+// moved.
 func (d *differ) takeLoose(played *replay.Tree) (bool, error) {
 	before, after := played.Names()
 	all := [2]map[string]*diffLink{{}, {}}
@@ -107,13 +107,13 @@ func (d *differ) takeLoose(played *replay.Tree) (bool, error) {
 	return true, errors.Join(d.expand(d.a, all[1], d.b), d.expand(d.b, all[0], d.a))
 }
 
-// isBelow tells whether p is dir or in it.
+// isBelow reports whether p is dir or below it.
 func isBelow(p, dir string) bool {
 	return dir == "" || p == dir || strings.HasPrefix(p, dir+"/")
 }
 
-// expand takes in what is below directories that came from, or went to, outside of the part that is compared: for that
-// part all of it is new, or gone.
+// expand adds everything below directories that moved into or out of the part that is compared: for that part all of it
+// is new, or gone.
 func (d *differ) expand(side *diffSide, elsewhere map[string]*diffLink, other *diffSide) error {
 	outside := map[at.FileID]bool{}
 	for p, l := range elsewhere {
@@ -130,8 +130,7 @@ func (d *differ) expand(side *diffSide, elsewhere map[string]*diffLink, other *d
 	return nil
 }
 
-// pairTouched compares files that are where they were but were touched, under each of their names: the stream speaks of
-// one.
+// pairTouched compares files that were touched but not moved, under each of their names: the stream mentions only one.
 func (d *differ) pairTouched(played *replay.Tree) error {
 	seen := map[string]bool{}
 	for _, t := range played.TouchedFiles() {

@@ -24,11 +24,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// maxText bounds the files TextDiff compares: finding the shortest difference takes time that grows with the square of
-// what changed.
+// maxText limits the size of the files that TextDiff compares: the time to find the shortest difference is quadratic in
+// the size of the changes.
 const maxText = 1 << 20
 
-// errNotLines: one of two is no file at all.
+// errNotLines: one of the two is not a regular file.
 var errNotLines = errors.New("not a file")
 
 // Text is rsbtbackup.TextDiff.
@@ -67,15 +67,15 @@ func Text(ctx context.Context, dest, from, to, path string) (string, error) {
 	return udiff.Unified(patchName(d.a.name+"/"+inside), patchName(d.b.name+"/"+inside), a, b), ctx.Err()
 }
 
-// sameReason: one of two such errors says it all.
+// sameReason: both errors say the same, so one is enough.
 func sameReason(a, b error) bool {
 	return slices.ContainsFunc([]error{facts.ErrTooLarge, facts.ErrBinary, errNotLines}, func(kind error) bool {
 		return errors.Is(a, kind) && errors.Is(b, kind)
 	})
 }
 
-// patchName is a name as git and GNU patch have it in the header of a difference: one that could be taken for more than
-// a name is in double quotes, with C's escapes.
+// patchName is a name as git and GNU patch write it in the header of a difference: with special characters it is in
+// double quotes, with the escapes of C.
 func patchName(name string) string {
 	odd := func(r rune) bool { return r == '"' || r == '\\' || r == utf8.RuneError || !unicode.IsPrint(r) }
 	if !strings.ContainsFunc(name, odd) {
@@ -128,8 +128,8 @@ func (s *diffSide) text(path string) (string, error) {
 	return string(content), nil
 }
 
-// noText gives the reason why what is at path cannot be opened to be read, if it is not the one in err: a symlink,
-// socket or device is no file.
+// noText returns a better reason than err why path cannot be read, if there is one: a symlink, socket or device is not
+// a regular file.
 func (s *diffSide) noText(path string, err error) error {
 	st, lookErr := at.LookInside(s.root, path)
 	if lookErr != nil || st.IsFile() || st.IsDir() {

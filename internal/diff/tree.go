@@ -28,8 +28,8 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// pairWalker goes through two directories that belong together. Names that are the same on both sides are compared at
-// once, the others become loose.
+// pairWalker walks two paired directories. Names that exist on both sides are compared at once, the others become
+// loose.
 type pairWalker struct {
 	*differ
 	crew  *walk.Crew
@@ -46,7 +46,7 @@ func (d *differ) walkBoth(a, b *diffLink) error {
 	return w.first.Get()
 }
 
-// meet looks at what is at p on either side; name is its path below the directories given.
+// meet compares p on both sides; name is its path below the directories given.
 func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) error {
 	if a == nil || b == nil || !w.together(a, b) {
 		return errors.Join(w.looseTree(w.a, dirA, name, a), w.looseTree(w.b, dirB, name, b))
@@ -66,8 +66,8 @@ func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) erro
 	return nil
 }
 
-// together: names of one file, or where that cannot be known of the same kind. The tops belong together whatever they
-// are.
+// together reports names of one file, or, if that cannot be known, files of the same kind. The tops always belong
+// together.
 func (w *pairWalker) together(a, b *diffLink) bool {
 	switch {
 	case a.path == w.inside:
@@ -101,7 +101,7 @@ func (w *pairWalker) read(a, b *os.File, p string) {
 	}
 }
 
-// readAdded finds the names that are only in b. To count them is cheaper than to look each up.
+// readAdded finds the names that are only in b. Counting first is cheaper than looking each up.
 func (w *pairWalker) readAdded(a, b *os.File, p string, both int) error {
 	err := w.each(b, func(string) error { both--; return nil })
 	if err != nil || both >= 0 {
@@ -136,7 +136,7 @@ func (w *pairWalker) look(here, there *os.File, p, name string) (*diffLink, *dif
 	return link, &diffLink{path: link.path, st: other}, err
 }
 
-// inBackup leaves out nested subvolumes: to the backup they are nothing.
+// inBackup skips nested subvolumes: they are not part of the backup.
 func inBackup(l *diffLink) *diffLink {
 	if l == nil || l.st.IsBoundary() {
 		return nil
@@ -168,7 +168,7 @@ func (w *pairWalker) each(dir *os.File, do func(name string) error) error {
 	}
 }
 
-// looseTree notes link, which is name in dir, and all that is below it.
+// looseTree notes link, which is name in dir, and everything below it.
 func (w *pairWalker) looseTree(side *diffSide, dir *os.File, name string, link *diffLink) error {
 	if link == nil {
 		return nil

@@ -1,4 +1,4 @@
-// Deciding: which backups go, by policy and for space. Pure.
+// Decisions: which backups are deleted, by policy and for space. Pure.
 
 package prune
 
@@ -12,8 +12,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// Decide is pure: it asks the policy about every backup, newest first. What is decided about a backup goes by its name,
-// as its deletion does.
+// Decide is pure: it applies the policy to every backup, newest first. Decisions are matched to backups by name, as
+// deletions are.
 func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []facts.Decision {
 	if policy.IsEmpty() {
 		return keepAll(backups)
@@ -35,7 +35,7 @@ func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []
 	return decisions
 }
 
-// Foresee is Decide with a next backup there that is not made yet. It is pure.
+// Foresee is Decide as if the next backup were already made. It is pure.
 func Foresee(backups []facts.Snapshot, next facts.Snapshot, policy retention.Policy, now time.Time) []facts.Decision {
 	backups = slices.Clone(backups)
 	next.ID, next.Order, next.Current = math.MaxUint64, math.MaxInt, next.Status == facts.Complete
@@ -46,10 +46,10 @@ func Foresee(backups []facts.Snapshot, next facts.Snapshot, policy retention.Pol
 	return slices.DeleteFunc(decisions, func(d facts.Decision) bool { return d.Name == next.Name })
 }
 
-// notNeeded: space is all that was asked for, and there is enough.
+// notNeeded: only space was asked for, and there is enough.
 const notNeeded = "space suffices"
 
-// keepAll is what happens to the backups without a policy.
+// keepAll keeps every backup: there is no policy.
 func keepAll(backups []facts.Snapshot) []facts.Decision {
 	var decisions []facts.Decision
 	complete := store.NewestComplete(backups)
@@ -68,7 +68,7 @@ func keepAll(backups []facts.Snapshot) []facts.Decision {
 	return decisions
 }
 
-// sum adds up what the deletions free; known is false if that of any is not.
+// sum adds up what the deletions free; known is false if any of them is unknown.
 func sum(decisions []facts.Decision) (frees uint64, known bool) {
 	known = true
 	for _, d := range decisions {
@@ -83,8 +83,8 @@ func sum(decisions []facts.Decision) (frees uint64, known bool) {
 	return frees, known
 }
 
-// stop is what happens to the decisions when less may go than was asked for: reason says so of what is kept, though not
-// because space suffices.
+// stop returns the decisions if not all may be deleted that would have to be: reason becomes the reason of backups that
+// are kept, except those kept because space suffices.
 func stop(decisions []facts.Decision, reason string) []facts.Decision {
 	stopped := slices.Clone(decisions)
 	for i := range stopped {
@@ -95,7 +95,7 @@ func stop(decisions []facts.Decision, reason string) []facts.Decision {
 	return stopped
 }
 
-// spare corrects the decisions on backups that were pinned after they were made.
+// spare corrects the decisions about backups that were pinned after the decision.
 func spare(decisions []facts.Decision, pinned []string) []facts.Decision {
 	spared := slices.Clone(decisions)
 	for i := range spared {
@@ -106,14 +106,14 @@ func spare(decisions []facts.Decision, pinned []string) []facts.Decision {
 	return spared
 }
 
-// letGo is decisions with one more backup going, for space.
+// letGo returns decisions with one more backup to delete, for space.
 func letGo(decisions []facts.Decision, name string) []facts.Decision {
 	next := slices.Clone(decisions)
 	mark(next, name)
 	return next
 }
 
-// doomedOf returns what goes, oldest first.
+// doomedOf returns the backups to delete, oldest first.
 func doomedOf(decisions []facts.Decision) []facts.Snapshot {
 	var doomed []facts.Snapshot
 	for _, d := range slices.Backward(decisions) {
@@ -124,7 +124,7 @@ func doomedOf(decisions []facts.Decision) []facts.Snapshot {
 	return doomed
 }
 
-// remaining returns what is kept so far, oldest first.
+// remaining returns the backups kept so far, oldest first.
 func remaining(decisions []facts.Decision) []facts.Snapshot {
 	var left []facts.Snapshot
 	for _, d := range slices.Backward(decisions) {
@@ -135,8 +135,8 @@ func remaining(decisions []facts.Decision) []facts.Snapshot {
 	return left
 }
 
-// expendable returns the index of the oldest backup that may go for the sake of space, or -1: pinned ones, the newest
-// and the newest complete one stay, and so do keepMin complete ones. It is pure; left is oldest first.
+// expendable returns the index of the oldest backup that may be deleted for space, or -1. Pinned backups, the newest,
+// the newest complete one and keepMin complete ones are kept. It is pure; left is oldest first.
 func expendable(left []facts.Snapshot, keepMin int) int {
 	complete := 0
 	for _, b := range left {
@@ -155,7 +155,8 @@ func expendable(left []facts.Snapshot, keepMin int) int {
 	return -1
 }
 
-// mark lets one that is kept go. What goes above it was measured against it, and has to be measured again.
+// mark changes one decision to delete. The newer backups to delete were measured with it kept, and have to be measured
+// again.
 func mark(decisions []facts.Decision, name string) {
 	i := slices.IndexFunc(decisions, func(d facts.Decision) bool { return d.Name == name })
 	decisions[i].Keep, decisions[i].Reasons = false, []string{"space was needed"}

@@ -1,4 +1,4 @@
-// Delete: taking single backups away, and the one path by which every backup goes, whichever verb asked for it.
+// Delete: deleting single backups.
 
 package prune
 
@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// DeleteOptions are those of rsbtbackup.DeleteOptions, where each field has its comment.
+// DeleteOptions are rsbtbackup.DeleteOptions, where each field has its comment.
 type DeleteOptions struct {
 	Force bool
 	Wait  bool
@@ -26,7 +26,7 @@ type DeleteOptions struct {
 	Progress func(done, total int)
 }
 
-// DeleteReport is that of rsbtbackup.DeleteReport, where each field has its comment.
+// DeleteReport is rsbtbackup.DeleteReport, where each field has its comment.
 type DeleteReport struct {
 	Dest    string
 	DryRun  bool
@@ -119,8 +119,8 @@ func findAll(st *store.State, refs []string) ([]facts.Snapshot, error) {
 	return found, nil
 }
 
-// checkDoomed is pure. The newest of all is the base of the next backup, and stands in where none is complete; the
-// newest complete one is what there is to restore.
+// checkDoomed is pure. It refuses to delete the newest backup, which is the base of the next one, and the newest
+// complete one, which is the best to restore from.
 func checkDoomed(doomed []facts.Snapshot, st *store.State) error {
 	all := st.All()
 	newest, complete := &all[len(all)-1], st.NewestComplete()

@@ -1,2 +1,2 @@
-// Package prune decides which backups go, and lets them go: by policy, for space, by name. It keeps pins.
+// Package prune decides which backups to delete, and deletes them: by policy, for space, by name. It also sets pins.
 package prune

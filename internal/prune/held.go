@@ -1,5 +1,5 @@
-// Held: what min-free has deleted gives no space back while a program has something open in it. What others delete on
-// the same filesystem is theirs.
+// Held: the space of a backup that min-free has deleted is not free while a program has a file in it open. Subvolumes
+// that other programs deleted on the same filesystem do not count.
 
 package prune
 
@@ -15,15 +15,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// heldUp stops before more goes than it takes: how much is to come is not known.
+// heldUp stops min-free before it deletes too much: how much space will still become free is not known.
 func (p pruned) heldUp(dest string, o Options, ours map[uint64]string) (pruned, error) {
-	p.decisions = stop(p.decisions, "what is deleted has not given its space back")
+	p.decisions = stop(p.decisions, "the space of deleted backups is not free yet")
 	name := ours[slices.Min(slices.Collect(maps.Keys(ours)))]
-	return p, fail.Step("min-free", &facts.HeldError{Backup: name, Text: fmt.Sprintf("%s, less than %v, but the space of %s, which is deleted, is still to come: a program has something open in it; so nothing more is deleted", p.text(dest), o.MinFree, name)})
+	return p, fail.Step("min-free", &facts.HeldError{Backup: name, Text: fmt.Sprintf("%s, less than %v, but the space of %s, which is deleted, is not free yet: a program has a file in it open; so nothing more is deleted", p.text(dest), o.MinFree, name)})
 }
 
-// ownHeld returns, with the names they had, those of held that this run has deleted, or that held up an earlier one.
-// Any other may be a container's and stay for ever. A filesystem never uses a subvolume id twice.
+// ownHeld returns, with the names they had, the subvolumes in held that this run or an earlier one has deleted. Others
+// may belong to a container and be held forever. A filesystem never reuses a subvolume id.
 func ownHeld(s *store.Store, held []uint64, p pruned) map[uint64]string {
 	names := readHeld(s)
 	for _, d := range p.decisions {
@@ -35,7 +35,7 @@ func ownHeld(s *store.Store, held []uint64, p pruned) map[uint64]string {
 	return names
 }
 
-// readHeld returns no names where there is no note that can be read.
+// readHeld returns no names if there is no readable note.
 func readHeld(s *store.Store) map[uint64]string {
 	names := map[uint64]string{}
 	data, err := at.ReadFile(s.Log, store.HeldName, 64<<10)
@@ -45,14 +45,14 @@ func readHeld(s *store.Store) map[uint64]string {
 	return names
 }
 
-// noteHeld is for the next run, which must not delete more in their place. A note that cannot be written costs no more
-// than that.
+// noteHeld writes a note for the next run, which must not delete others instead. If it cannot be written, the next run
+// may delete too much.
 func noteHeld(c *store.Locked, ours map[uint64]string) {
 	data, err := json.Marshal(ours)
 	if err == nil {
 		err = at.WriteFile(c.Store.Log, store.HeldName, data, false)
 	}
 	if err != nil {
-		c.Log.Warn("what is in use is not noted for the next run", "error", err)
+		c.Log.Warn("cannot note for the next run which deleted backups are in use", "error", err)
 	}
 }

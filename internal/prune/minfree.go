@@ -17,9 +17,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// forSpace deletes one backup after the other, oldest first, and looks at the real free space each time the cleaner is
-// done, also with what was deleted before this run: what a deletion frees cannot be told from sizes. It deletes none
-// where even the whole history would not do.
+// forSpace deletes one backup after the other, oldest first. Each time it waits for the kernel's cleaner, also for
+// subvolumes deleted before this run, and then reads the free space, because sizes do not tell exactly what a deletion
+// frees. It deletes none if deleting all would not be enough.
 func forSpace(ctx context.Context, c *store.Locked, o Options, p pruned) (pruned, error) {
 	left := remaining(p.decisions)
 	m := &space.Measurer{Store: c.Store}
@@ -64,7 +64,7 @@ func forSpace(ctx context.Context, c *store.Locked, o Options, p pruned) (pruned
 	return p, err
 }
 
-// settle waits until what was deleted has given its space back, as far as it does.
+// settle waits until the space of deleted backups is free, except of those that are held.
 func settle(ctx context.Context, c *store.Locked, o Options, p pruned, asked bool) (pruned, error) {
 	held, err := btrfs.WaitDeleted(ctx, c.Store.Dir)
 	if err != nil {
@@ -87,7 +87,7 @@ func settle(ctx context.Context, c *store.Locked, o Options, p pruned, asked boo
 }
 
 func deleteOne(ctx context.Context, c *store.Locked, o Options, p pruned, b facts.Snapshot) (pruned, error) {
-	if err := c.Store.CheckUnchanged(b); err != nil { // minutes may have gone by
+	if err := c.Store.CheckUnchanged(b); err != nil { // minutes may have passed
 		return p, fail.Step("delete", err)
 	}
 	c.Log.Info("not enough space is free", "free", p.free, "total", p.total, "next", b.Name)
@@ -99,10 +99,11 @@ func deleteOne(ctx context.Context, c *store.Locked, o Options, p pruned, b fact
 	return p, err
 }
 
-// attempt is the first deletion where the sizes are but an upper bound: what it gives back tells whether to go on.
+// attempt is the first deletion when sizes are only an upper bound: the space that it frees decides whether to
+// continue.
 type attempt struct {
 	name         string
-	frees, begun uint64 // bytes; what it is to free, and what was free before
+	frees, begun uint64 // bytes; what it should free, and what was free before
 }
 
 func begin(ctx context.Context, m *space.Measurer, name string, p pruned) (attempt, error) {
@@ -112,15 +113,15 @@ func begin(ctx context.Context, m *space.Measurer, name string, p pruned) (attem
 	return attempt{name, frees, p.free}, err
 }
 
-// inVain is pure. Less than half is more than what others write meanwhile, and than what compression and rounding make
-// of it.
+// inVain is pure. It reports that less than half was freed: more than other writers, compression and rounding can
+// explain.
 func (a attempt) inVain(free uint64) bool {
 	return a.name != "" && free < a.begun+a.frees/2
 }
 
 const outOfReach = "min-free is out of reach"
 
-// fallsShort ends a prune with less free than was asked for. why comes after how much that is.
+// fallsShort ends a prune with less free space than was asked for. why follows the amount in the message.
 func (p pruned) fallsShort(dest string, o Options, reason, why string) (pruned, error) {
 	p.decisions = stop(p.decisions, reason)
 	return p, fail.Step("min-free", fail.Kindf(facts.ErrNoSpace, "%s, less than %v, %s", p.text(dest), o.MinFree, why))
@@ -130,24 +131,23 @@ func (p pruned) text(dest string) string {
 	return fmt.Sprintf("%s has %s of %s free", dest, humanize.Bytes(p.free), humanize.Bytes(p.total))
 }
 
-// inVain: something else has what the backups have.
+// inVain: other files share the data of the backups.
 func (p pruned) inVain(dest string, o Options, name string) (pruned, error) {
-	return p.fallsShort(dest, o, "deletions free less than was to be seen", fmt.Sprintf("and the deletion of %s has freed less than half of what it has alone, as far as can be told: something else has its data too, so nothing more is deleted", name))
+	return p.fallsShort(dest, o, "deletions free less than expected", fmt.Sprintf("but deleting %s has freed less than half of the space expected: other files seem to share its data, so nothing more is deleted", name))
 }
 
-// outOfReach says what MinFree would come to if all that may go went. None does.
+// outOfReach says how much would be free if all backups that may be deleted were. None is deleted.
 func (p pruned) outOfReach(dest string, o Options, free uint64) (pruned, error) {
 	p.decisions = stop(p.decisions, outOfReach)
-	return p, fail.Step("min-free", fail.Kindf(facts.ErrNoSpace, "%s would have about %s of %s free, less than %v, with every backup deleted that may go, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(p.total), o.MinFree))
+	return p, fail.Step("min-free", fail.Kindf(facts.ErrNoSpace, "%s would have about %s of %s free, less than %v, even with all backups deleted that may be deleted, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(p.total), o.MinFree))
 }
 
-// sizesUnknown: what a hidden backup shares with those that may go is not known, nor whether they are the ones to go.
+// sizesUnknown: what a hidden backup shares with the others is not known, nor which backups to delete.
 func (p pruned) sizesUnknown(dest string, o Options, hidden []string) (pruned, error) {
-	return p.fallsShort(dest, o, "a backup is hidden", fmt.Sprintf("but something is mounted on %s: what a deletion would free cannot be told, so none is deleted for it", say.SomeNames(hidden)))
+	return p.fallsShort(dest, o, "a backup is hidden", fmt.Sprintf("but something is mounted on %s: what a deletion would free is not known, so none is deleted for it", say.SomeNames(hidden)))
 }
 
-// unreachable says what MinFree comes to once all that may go is gone. Of what stays, nothing but a rule of this run is
-// to blame.
+// unreachable says how much is free after all backups were deleted that may be.
 func (p pruned) unreachable(dest string, o Options) (pruned, error) {
-	return p.fallsShort(dest, o, "keep-min", "with every backup deleted that may go")
+	return p.fallsShort(dest, o, "keep-min", "although all backups are deleted that may be deleted")
 }

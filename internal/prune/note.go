@@ -1,4 +1,4 @@
-// The note on the prune before.
+// The note about the last prune.
 
 package prune
 
@@ -10,14 +10,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// note is what the prune before has done.
+// note is what the last prune did.
 type note struct {
 	Version int `json:"version"` // 1
-	Of      int `json:"of"`      // so many backups
+	Of      int `json:"of"`      // number of backups before it
 	Deleted int `json:"deleted"`
 }
 
-// readNote returns nil if nothing is known of a prune before.
+// readNote returns nil if nothing is known about an earlier prune.
 func readNote(s *store.Store) *note {
 	var p note
 	data, err := at.ReadFile(s.Log, store.PrunedName, 4096)
@@ -27,7 +27,7 @@ func readNote(s *store.Store) *note {
 	return &p
 }
 
-// writeNote is for the next run; without the note it has one clue less.
+// writeNote is for the next run, which compares its deletions with those of this one.
 func writeNote(c *store.Locked, p note) {
 	p.Version = 1
 	data, err := json.Marshal(p)
@@ -35,6 +35,6 @@ func writeNote(c *store.Locked, p note) {
 		err = at.WriteFile(c.Store.Log, store.PrunedName, data, false)
 	}
 	if err != nil {
-		c.Log.Warn("what was deleted is not noted for the next run", "error", fmt.Errorf("write %s: %w", store.PrunedName, err))
+		c.Log.Warn("cannot note for the next run how many backups were deleted", "error", fmt.Errorf("write %s: %w", store.PrunedName, err))
 	}
 }

@@ -39,7 +39,7 @@ type Report struct {
 	AtMost    bool
 }
 
-// Check refuses what makes no sense, or would delete everything.
+// Check refuses invalid options, and those that would delete everything.
 func (o *Options) Check() error {
 	if o.Policy.IsEmpty() && space.IsZero(o.MinFree) {
 		return fail.Kindf(facts.ErrUsage, "nothing says what to keep: an empty policy would delete every backup")
@@ -47,7 +47,7 @@ func (o *Options) Check() error {
 	if err := o.Policy.Validate(); err != nil {
 		return fail.Kind(facts.ErrUsage, err)
 	}
-	if o.MinFree.Bytes < 0 || !(o.MinFree.Percent >= 0 && o.MinFree.Percent < 100) { // NaN fits nothing
+	if o.MinFree.Bytes < 0 || !(o.MinFree.Percent >= 0 && o.MinFree.Percent < 100) { // NaN is refused
 		return fail.Kindf(facts.ErrUsage, "--min-free: want a number of bytes, or a percentage from 0 to below 100")
 	}
 	if o.KeepMin < 0 {

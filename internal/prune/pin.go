@@ -27,7 +27,7 @@ func Pin(ctx context.Context, dest, ref string, o PinOptions) (facts.Snapshot, e
 	return b, err
 }
 
-// Unpin takes the protection away again and tells whether there was one; a backup that is not pinned stays as it is.
+// Unpin removes the protection and reports whether there was one. A backup that is not pinned is not changed.
 func Unpin(ctx context.Context, dest, ref string, o PinOptions) (b facts.Snapshot, was bool, err error) {
 	return changePin(ctx, dest, ref, nil, o)
 }
@@ -52,7 +52,7 @@ func changePin(ctx context.Context, dest, ref string, pin *facts.PinInfo, o PinO
 	if pin == nil && !was && b.RecordError == "" {
 		return b, false, nil
 	}
-	// The log first: it refuses a DEST of somebody else, who could not read a record we write there.
+	// The log first: it refuses a DEST that belongs to another user, who could not read a record written by this one.
 	sink, log, err := s.OpenLog(o.Logger)
 	if err != nil {
 		return b, was, err

@@ -25,7 +25,7 @@ func preview(ctx context.Context, dest string, o Options) (*Report, error) {
 	return report, err
 }
 
-// foresee decides as prune does. refused says why nothing would be deleted without Force.
+// foresee decides as prune does. refused says why a run without Force would delete nothing.
 func foresee(ctx context.Context, s *store.Store, o Options) (p pruned, refused string, err error) {
 	now := store.Now(o.Now)
 	has, err := measureRoom(s)
@@ -54,8 +54,8 @@ func foresee(ctx context.Context, s *store.Store, o Options) (p pruned, refused 
 	return p, refused, err
 }
 
-// foreseeSpace guesses, from the file data that would go, what forSpace would delete: nothing, and ErrNoSpace, if all
-// of it is too little. Without root nothing is known of that, and nothing is guessed.
+// foreseeSpace estimates, from the sizes of file data, what forSpace would delete: nothing, with ErrNoSpace, if all of
+// it is too little. Without root sizes are unknown, and there is no estimate.
 func foreseeSpace(ctx context.Context, s *store.Store, m *space.Measurer, o Options, p pruned, hidden []string) (pruned, error) {
 	if len(hidden) > 0 && !p.reached(o.MinFree) {
 		return p.sizesUnknown(s.Path, o, hidden)
@@ -87,8 +87,8 @@ func foreseeSpace(ctx context.Context, s *store.Store, m *space.Measurer, o Opti
 	}
 }
 
-// unused is what is free, or, where that is 0 and may be so for lack of metadata alone, what is not in use: to delete
-// gives metadata back.
+// unused is the free space. If that is 0, perhaps only because there is no space for metadata, it is the space not in
+// use: deleting frees metadata.
 func unused(s *store.Store, free uint64) (uint64, error) {
 	if free > 0 {
 		return free, nil
@@ -97,7 +97,7 @@ func unused(s *store.Store, free uint64) (uint64, error) {
 	return fs.Bfree * uint64(fs.Bsize), err
 }
 
-// inReach guesses whether it helps to delete all that may go.
+// inReach estimates whether deleting all backups that may be deleted frees enough.
 func inReach(ctx context.Context, m *space.Measurer, o Options, free uint64, p pruned) (pruned, error) {
 	all := slices.Clone(p.decisions)
 	left := remaining(all)
@@ -112,7 +112,7 @@ func inReach(ctx context.Context, m *space.Measurer, o Options, free uint64, p p
 	return p, fail.Step("measure", err)
 }
 
-// undeleted is p without what has been deleted.
+// undeleted is p without the backups already deleted.
 func (p pruned) undeleted() pruned {
 	p.decisions = slices.DeleteFunc(slices.Clone(p.decisions), func(d facts.Decision) bool { return !d.Keep })
 	return p

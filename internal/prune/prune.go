@@ -14,15 +14,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// pruned is how far a prune is. Each step takes one and returns the next.
+// pruned is the state of a prune. Each step takes one and returns the next.
 type pruned struct {
 	decisions []facts.Decision
 	deleted   []string
 	room
-	atMost bool // what the decisions free is an upper bound
+	atMost bool // Frees in the decisions is an upper bound
 }
 
-// room is how much is free in DEST, in bytes.
+// room is the free space in DEST, in bytes.
 type room struct{ free, total uint64 }
 
 func measureRoom(s *store.Store) (room, error) {
@@ -89,7 +89,7 @@ func byPolicy(ctx context.Context, c *store.Locked, o Options) (pruned, error) {
 	return p, err
 }
 
-// deleteAll deletes backups; those that were pinned meanwhile are spared.
+// deleteAll deletes backups; those that were pinned meanwhile are kept.
 func deleteAll(ctx context.Context, c *store.Locked, p pruned, doomed []facts.Snapshot, progress func(done, total int)) (pruned, error) {
 	var pinned []string
 	gone, err := c.DeleteAll(ctx, doomed, store.Removal{Spared: func(b facts.Snapshot) { pinned = append(pinned, b.Name) }, Progress: progress})
@@ -97,7 +97,7 @@ func deleteAll(ctx context.Context, c *store.Locked, p pruned, doomed []facts.Sn
 	return p, err
 }
 
-// waitForSpace waits for that of what was deleted, and tells of what does not give it back.
+// waitForSpace waits until the space of deleted backups is free, and warns about those that are held.
 func waitForSpace(ctx context.Context, c *store.Locked, deleted []facts.Snapshot) error {
 	held, err := btrfs.WaitDeleted(ctx, c.Store.Dir)
 	if err != nil {
@@ -105,7 +105,7 @@ func waitForSpace(ctx context.Context, c *store.Locked, deleted []facts.Snapshot
 	}
 	for _, b := range deleted {
 		if slices.Contains(held, b.ID) {
-			c.Log.Warn("its space is not free before every program that uses it lets go", "backup", b.Name)
+			c.Log.Warn("its space is not free until every program that uses it has closed it", "backup", b.Name)
 		}
 	}
 	return nil

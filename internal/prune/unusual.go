@@ -1,4 +1,4 @@
-// Unusual deletions: nothing goes on the word of one clock.
+// Unusual deletions: nothing is deleted only because a clock may be wrong.
 
 package prune
 
@@ -14,20 +14,18 @@ import (
 )
 
 const (
-	// longAbsence is a jump of the clock after which nothing goes for it: a machine may be off for a weekend, or for a
-	// holiday.
+	// longAbsence: a longer jump of the clock deletes nothing. A machine may be off for a weekend, or for a holiday.
 	longAbsence = 14 * 24 * time.Hour
-	// veryLong: whatever the habit was, that is asked about.
+	// veryLong: a jump longer than this is always refused, even if earlier steps were long.
 	veryLong = 366 * 24 * time.Hour
-	// trusted is how many backups have to be made after a jump for it to be the time: a run each night makes them in a
-	// week.
+	// trusted is how many backups must be made after a jump until the new time is believed: one week of nightly runs.
 	trusted = 7
-	// few backups are no habit.
+	// few: with fewer backups there is no usual number of deletions.
 	few = 4
 )
 
-// unusual refuses to delete by the policy what goes only because the clock has jumped, by the order of backups that is
-// in doubt, or nearly all of them although the prune before deleted few. It is pure.
+// unusual refuses deletions by policy if the clock has jumped and they happen only for that, if the order of backups is
+// in doubt, or if nearly all backups would be deleted although the last prune deleted few. It is pure.
 func unusual(st *store.State, o Options, now time.Time, before *note) error {
 	backups := st.Backups
 	doomed := doomedBy(backups, o.Policy, now)
@@ -35,7 +33,7 @@ func unusual(st *store.State, o Options, now time.Time, before *note) error {
 	case len(doomed) == 0:
 		return nil
 	case st.Doubt != "":
-		return refuse("which backups are the older ones is in doubt: %s", st.Doubt)
+		return refuse("the order of the backups is in doubt: %s", st.Doubt)
 	}
 	at, gap := largestGap(backups, now)
 	jump := max(0, gap-usualGap(backups, at))
@@ -44,14 +42,14 @@ func unusual(st *store.State, o Options, now time.Time, before *note) error {
 	switch {
 	case len(jumped) == 0:
 	case gap > veryLong, gap > longAbsence && gap > 4*usualGap(backups, at) && nearlyAll(len(jumped), len(backups)):
-		return refuse("the clock is %s ahead of the backup before, %s, and %s would be deleted for that: is it right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
+		return refuse("the clock is %s ahead of the last backup, %s, and %s would be deleted for that: is the clock right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
 	}
 	rest := len(doomed)
 	if gap <= longAbsence {
-		rest -= len(jumped) // so much time may pass
+		rest -= len(jumped) // this much time may pass
 	}
 	if before != nil && !nearlyAll(before.Deleted, before.Of) && rest >= few && nearlyAll(rest, len(backups)) {
-		return refuse("%d of %d backups would be deleted, and the prune before deleted %d of %d", len(doomed), len(backups), before.Deleted, before.Of)
+		return refuse("%d of %d backups would be deleted, but the last prune deleted %d of %d", len(doomed), len(backups), before.Deleted, before.Of)
 	}
 	return nil
 }
@@ -62,7 +60,7 @@ func refuse(format string, args ...any) error {
 
 func days(d time.Duration) string { return say.Plural(int(d/(24*time.Hour)), "day") }
 
-// nearlyAll is four of five.
+// nearlyAll is at least four of five.
 func nearlyAll(n, of int) bool { return n > 0 && n*5 >= of*4 }
 
 func doomedBy(backups []facts.Snapshot, policy retention.Policy, now time.Time) []string {
@@ -75,9 +73,9 @@ func doomedBy(backups []facts.Snapshot, policy retention.Policy, now time.Time) 
 	return names
 }
 
-// largestGap returns the largest step forward of the clock among the last ones, the one to now included, and the index
-// of the backup before it. A step that was taken back counts no more, nor does one that takes another back: it is from
-// the latest time before to the earliest after.
+// largestGap returns the largest step forward of the clock among the last steps, including the one to now, and the
+// index of the backup before it. A step is measured from the latest time before it to the earliest after it, so steps
+// that were undone later do not count.
 func largestGap(backups []facts.Snapshot, now time.Time) (at int, gap time.Duration) {
 	latest := make([]time.Time, len(backups))
 	for i, b := range backups {
@@ -98,7 +96,7 @@ func largestGap(backups []facts.Snapshot, now time.Time) (at int, gap time.Durat
 	return at, gap
 }
 
-// withoutJump moves what comes after the backup at to where it would be without.
+// withoutJump moves the times after backup at back by the jump.
 func withoutJump(backups []facts.Snapshot, at int, jump time.Duration) []facts.Snapshot {
 	moved := slices.Clone(backups)
 	for i := at + 1; i < len(moved); i++ {
@@ -107,7 +105,7 @@ func withoutJump(backups []facts.Snapshot, at int, jump time.Duration) []facts.S
 	return moved
 }
 
-// usualGap is the median of the steps there are, but for the one after the backup at, which is in question.
+// usualGap is the median of all steps, without the one after backup at, which is in question.
 func usualGap(backups []facts.Snapshot, at int) time.Duration {
 	var gaps []time.Duration
 	for i := 1; i < len(backups); i++ {

@@ -1,5 +1,5 @@
-// Reflink: filling an empty target on the filesystem of DEST with copies that share their blocks with the backup. It is
-// only ever a head start for rsync: whatever it cannot do is left out and told, and rsync then does it or says why not.
+// Reflink: filling an empty target on the filesystem of DEST with copies that share their blocks with the backup. It
+// only saves rsync work: whatever cannot be copied this way is skipped, and rsync copies it or says why it cannot.
 
 package restore
 
@@ -13,8 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// reflinkFits tells whether the target can be filled by reflink. Only root can set every owner, a filter is best left
-// to who wrote its rules, and so are owners that stand in attributes.
+// reflinkFits reports whether the target can be filled by reflink. Only root can set every owner. Filter rules, and
+// owners stored in attributes (--fake-super), are left to rsync, which knows their meaning.
 func (x aimed) reflinkFits() bool {
 	o := x.o
 	if o.NoReflink || o.DryRun || x.target.remote != nil || !x.target.empty || os.Geteuid() != 0 || len(o.Exclude) > 0 || o.Bwlimit != "" || x.stored.FakeSuper {
@@ -25,14 +25,14 @@ func (x aimed) reflinkFits() bool {
 		x.tell.Log.Debug("no reflink copy", "error", err)
 	}
 	if fits && store.KnownDamaged(&x.view.Snap) {
-		// A copy would be as damaged, and nothing would tell.
+		// A reflink copy would be damaged too, and nobody would notice.
 		x.tell.Notice(x.view.Snap.Name + " is known to be damaged: all of it is read, to name what is lost")
 		return false
 	}
 	return fits
 }
 
-// reflink copies the paths, or everything. An error is one that rsync would meet as well.
+// reflink copies the paths, or everything. It returns only errors that rsync would have as well.
 func (x aimed) reflink(ctx context.Context) (reflink.Result, error) {
 	o := reflink.Options{Paths: x.paths, Log: x.tell.Log}
 	if x.o.Progress != nil {
@@ -41,8 +41,8 @@ func (x aimed) reflink(ctx context.Context) (reflink.Result, error) {
 	return reflink.Copy(ctx, x.view.Root, x.target.dir, o)
 }
 
-// reflinkProgress turns counts into rsync's way of telling. How much there is to do is known only for a whole backup,
-// from its record.
+// reflinkProgress converts counts to rsync's kind of progress. The total is known only for a whole backup, from its
+// record.
 func (x aimed) reflinkProgress() func(facts.ReflinkStats) {
 	var files, bytes int64
 	if rec := x.view.Snap.Record; len(x.paths) == 0 && rec != nil && rec.Stats != nil {

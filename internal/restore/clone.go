@@ -1,4 +1,4 @@
-// Clone: a whole backup as a writable subvolume, in no time and no space.
+// Clone: a whole backup as a writable subvolume, at once and without using space.
 
 package restore
 
@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// CloneReport is that of rsbtbackup.CloneReport, where each field has its comment.
+// CloneReport is rsbtbackup.CloneReport, where each field has its comment.
 type CloneReport struct {
 	Dest    string
 	Backup  string

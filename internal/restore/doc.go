@@ -1,2 +1,2 @@
-// Package restore puts a backup, or parts of it, back: by reflink where that can be, otherwise by rsync.
+// Package restore restores a backup, or parts of it: by reflink where possible, otherwise by rsync.
 package restore

@@ -1,4 +1,4 @@
-// Guards of a restore: what it refuses to delete or to write into.
+// Guards of a restore: what it refuses to delete and where it refuses to write.
 
 package restore
 
@@ -20,12 +20,12 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// checkDelete refuses to delete by a backup that may lack what its source had: what could not be read when it was made,
-// or was left out by a rule.
+// checkDelete refuses Delete with a backup that may lack files of its source: files that could not be read when it was
+// made, or that a rule left out.
 func (x opened) checkDelete() error {
 	b := x.view.Snap
 	if b.Status == facts.Incomplete {
-		x.tell.Notice(b.Name + " is incomplete: what could not be read when it was made is not in it")
+		x.tell.Notice(b.Name + " is incomplete: it lacks what could not be read when it was made")
 	}
 	why := lacks(b, x.o.Exclude)
 	if !x.o.Delete || x.o.Force || why == nil {
@@ -38,9 +38,9 @@ func (x opened) checkDelete() error {
 	return fail.Kind(facts.ErrGuard, why)
 }
 
-// lacks is nil if everything that is not in b was not in its source either, or is spared by exclude. Patterns that were
-// excluded can be given again. Another rule cannot, --one-file-system among them: what it left out may be on the
-// filesystem of the target.
+// lacks is nil if everything that is not in b was not in its source either, or is protected by exclude. Exclude
+// patterns of the backup can be given again in a restore. Other rules cannot: what --one-file-system left out may be on
+// the filesystem of the target.
 func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 	if b.Status == facts.Incomplete {
 		return &facts.LacksError{Backup: b.Name, Incomplete: true}
@@ -59,23 +59,23 @@ func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 	return &facts.LacksError{Backup: b.Name, Rules: b.Record.Rules, Exclude: missing}
 }
 
-// rsyncRules are those that rsync knows.
+// rsyncRules are those rules that are options of rsync.
 func rsyncRules(rules []string) []string {
 	return slices.DeleteFunc(slices.Clone(rules), source.IsMark)
 }
 
-// linksKept is the first rsync that does not write below a symlink which stands in the target where the backup has a
-// directory, if it must not replace it; 3.2.7 does.
+// linksKept is the first rsync that does not follow a symlink in the target where the backup has a directory, if it
+// must not replace the symlink; 3.2.7 does follow it.
 var linksKept = rsyncexec.Version{Major: 3, Minor: 5}
 
-// checkNever refuses to leave what is there to an rsync that would follow it. Of a remote target it is the rsync over
-// there that counts, which nobody knows.
+// checkNever refuses overwrite=never with an rsync that would follow symlinks in the target. For a remote target the
+// rsync there decides, and its version is not known.
 func (x opened) checkNever(ctx context.Context, t *target) error {
 	if x.o.Overwrite != facts.OverwriteNever || t.empty {
 		return nil
 	}
 	if t.remote != nil {
-		x.tell.Notice(fmt.Sprintf("an rsync before %v at the target follows symlinks there that stand where the backup has a directory", linksKept))
+		x.tell.Notice(fmt.Sprintf("an rsync before %v at the target follows symlinks there where the backup has a directory", linksKept))
 		return nil
 	}
 	_, version, err := rsyncexec.Probe(ctx, x.o.RsyncProgram)
@@ -93,7 +93,7 @@ func (x opened) checkNever(ctx context.Context, t *target) error {
 	return fail.Kind(facts.ErrUsage, fail.Kindf(rsyncexec.ErrTooOld, "%s", why))
 }
 
-// spareDests keeps --delete out of every directory with backups below the target that rsync could enter.
+// spareDests protects every directory with backups below the target from --delete.
 func (x opened) spareDests(ctx context.Context, t *target) error {
 	if !x.o.Delete || t.empty {
 		return nil
@@ -108,9 +108,9 @@ func (x opened) spareDests(ctx context.Context, t *target) error {
 	return err
 }
 
-// destsBelow returns the directories below dir that hold backups, relative to it, as far as rsync comes: with
-// --one-file-system it does not leave the filesystem of dir, but each of paths can be on another. What cannot be looked
-// into, rsync cannot empty.
+// destsBelow returns the directories below dir that hold backups, relative to it, as far as rsync can get: with
+// --one-file-system it does not leave the filesystem of dir, but each of paths can be on another one. A directory that
+// cannot be read is ignored: rsync cannot empty it either.
 func destsBelow(ctx context.Context, dir *os.File, paths []string) ([]string, error) {
 	var mu sync.Mutex
 	var found []string

@@ -1,4 +1,4 @@
-// In place: a restore to where the backup came from, if that is still mounted.
+// In place: a restore to the source of the backup, if its filesystem is mounted.
 
 package restore
 
@@ -15,7 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
-// checkInPlace refuses to write where another filesystem is mounted than the backup was made from, or none any more.
+// checkInPlace refuses to write if another filesystem is mounted there than when the backup was made, or none.
 func (x opened) checkInPlace(path string) error {
 	if !x.o.InPlace || x.o.Force || x.view.Snap.Record == nil {
 		return nil
@@ -33,7 +33,7 @@ func (x opened) checkInPlace(path string) error {
 	return fail.Kind(facts.ErrGuard, fail.Kindf(facts.ErrOtherFilesystem, "%s", why))
 }
 
-// misplaced is empty if the filesystems at path and below, as far as this restore writes there, are those on record.
+// misplaced is empty if the filesystems at and below path that this restore writes to are those in the record.
 func (x opened) misplaced(path string, record *facts.Record) (string, error) {
 	path, err := at.AbsoluteNew(path)
 	if err != nil {

@@ -1,4 +1,4 @@
-// What is in the way in a remote target, as far as rsync lists it: kinds, and times in whole seconds.
+// Obstacles in a remote target, as far as rsync lists them: kinds, and times in whole seconds.
 
 package restore
 
@@ -20,10 +20,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// listing compares what a remote target has with the backup as it is listed, and keeps none of it.
+// listing compares a remote target with the backup while rsync lists it, and does not store the list.
 type listing struct {
 	o *overwriting
-	// dirs are directories where the backup has none; their content follows.
+	// dirs are directories of the target where the backup has none; their entries are listed after them.
 	dirs map[string]*bothSides
 	err  error
 }
@@ -33,7 +33,8 @@ type bothSides struct {
 	full           bool
 }
 
-// listTheWay asks nothing where nothing is protected. What cannot be listed is left to rsync's own options.
+// listTheWay lists a remote target, unless the mode protects nothing. If it cannot be listed, rsync's own options must
+// do.
 func (x aimed) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error) {
 	if o.mode != facts.OverwriteNever && o.mode != facts.OverwriteIfNewer {
 		return inTheWay{}, nil
@@ -53,7 +54,7 @@ func (x aimed) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error)
 		return inTheWay{}, context.Cause(ctx)
 	case errors.As(err, &exit) && exit.Code == rsyncexec.ExitPartial, err == nil:
 	case errors.As(err, &exit) && !transfer.ConnectionLost(exit.Code):
-		x.tell.Notice("what is in " + x.target.shown + " cannot be listed, so rsync's own options have to protect it: " + exit.Error())
+		x.tell.Notice("the contents of " + x.target.shown + " cannot be listed, so only rsync's own options protect them: " + exit.Error())
 	}
 	for path, d := range l.dirs {
 		o.decide(path, d.backup, d.target, d.full && !o.delete)
@@ -61,7 +62,7 @@ func (x aimed) listTheWay(ctx context.Context, o *overwriting) (inTheWay, error)
 	return o.found.sorted(), l.err
 }
 
-// take is called for each entry; directories come before what is in them.
+// take is called for each entry; a directory comes before its entries.
 func (l *listing) take(e rsyncexec.Listed) {
 	if d := l.dirs[filepath.Dir(e.Path)]; d != nil {
 		d.full = true
@@ -75,7 +76,7 @@ func (l *listing) take(e rsyncexec.Listed) {
 		l.err = ignoreUnseen(err)
 		return
 	}
-	mtime, err := unix.TimeToTimespec(e.Mtime) // fails for years that 32-bit machines do not have
+	mtime, err := unix.TimeToTimespec(e.Mtime) // fails for years that 32-bit machines cannot represent
 	if err != nil {
 		l.err = fmt.Errorf("time of %q in the target: %w", e.Path, err)
 		return
@@ -93,7 +94,7 @@ func (l *listing) take(e rsyncexec.Listed) {
 	}
 }
 
-// kindOf: which kind of device, or of special file, is not listed.
+// kindOf returns the kind of a listed entry. rsync does not list which kind of device or special file it is.
 func kindOf(listed byte, backup unix.Stat_t) uint32 {
 	kind := backup.Mode & unix.S_IFMT
 	switch listed {
@@ -115,7 +116,7 @@ func kindOf(listed byte, backup unix.Stat_t) uint32 {
 	return unix.S_IFIFO
 }
 
-// inBackup follows no symlink: what rsync lists is below real directories.
+// inBackup follows no symlink, because rsync lists only entries below real directories.
 func (o *overwriting) inBackup(path string) (unix.Stat_t, error) {
 	dir, err := at.OpenBeneath(o.backup, filepath.Dir(path))
 	if err != nil {
@@ -125,7 +126,7 @@ func (o *overwriting) inBackup(path string) (unix.Stat_t, error) {
 	return at.Stat(dir, filepath.Base(path))
 }
 
-// onlyPaths are the rules by which rsync lists paths, what is below them, and the directories on the way there.
+// onlyPaths are filter rules with which rsync lists only paths, everything below them, and their parents.
 func onlyPaths(paths []string) []string {
 	if len(paths) == 0 {
 		return nil

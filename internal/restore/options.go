@@ -38,11 +38,11 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// check refuses what makes no sense, and returns the paths asked for, clean, none below another.
+// check refuses invalid options, and returns the paths, clean, without paths below others.
 func (o Options) check() ([]string, error) {
 	switch {
 	case o.InPlace && o.Target != "":
-		return nil, fail.Kindf(facts.ErrUsage, "a target and in place are both given")
+		return nil, fail.Kindf(facts.ErrUsage, "both a target and in place are given")
 	case !o.InPlace && o.Target == "":
 		return nil, fail.Kindf(facts.ErrUsage, "no target is given")
 	}
@@ -54,7 +54,7 @@ func (o Options) check() ([]string, error) {
 	return cleanPaths(o.Paths)
 }
 
-// cleanPaths leaves out what lies below another path. None means everything, and so does the root.
+// cleanPaths drops paths below other paths. None means everything, and so does the root.
 func cleanPaths(paths []string) ([]string, error) {
 	var clean []string
 	for _, path := range paths {

@@ -1,7 +1,7 @@
-// What the overwrite modes promise, made true before rsync runs. rsync's own options do not keep it (3.5.0): --update
-// goes by whole seconds less one, and not at all for symlinks, special files and further names of a hard link;
-// --ignore-existing never ends where something stands in the way of a directory with such a name; and what is one file
-// in the target but several in the backup stays one where size and time are right. part.go parts such files.
+// The promises of the overwrite modes, prepared before rsync runs. rsync's own options do not keep them (3.5.0):
+// --update compares whole seconds less one, and ignores symlinks, special files and further names of a hard link.
+// --ignore-existing never ends if an entry blocks a directory that contains such a name. Names that are one file in the
+// target but several in the backup stay one file if size and time are equal; part.go separates them.
 
 package restore
 
@@ -27,8 +27,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// stays tells whether mode leaves an entry of the target alone that stands under the name of one of the backup. A
-// directory is its own only where both are one: then it is no file, and what is in it is asked about by itself.
+// stays reports whether mode keeps an entry of the target that has the name of one in the backup. Two directories are
+// merged: their entries are decided one by one.
 func stays(mode facts.Overwrite, backup, target unix.Stat_t) bool {
 	if isDir(backup) && isDir(target) {
 		return false
@@ -36,7 +36,7 @@ func stays(mode facts.Overwrite, backup, target unix.Stat_t) bool {
 	return mode == facts.OverwriteNever || mode == facts.OverwriteIfNewer && later(target.Mtim, backup.Mtim)
 }
 
-// rsyncSees tells whether rsync's own option leaves alone what stays.
+// rsyncSees reports whether rsync's own option keeps an entry that stays.
 func rsyncSees(mode facts.Overwrite, backup, target unix.Stat_t) bool {
 	if mode == facts.OverwriteNever {
 		return backup.Mode&unix.S_IFMT == target.Mode&unix.S_IFMT
@@ -51,19 +51,19 @@ func isDir(st unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 func isFile(st unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFREG }
 
-// inTheWay is what was found in a target that is not empty.
+// inTheWay is the result of comparing a target that is not empty with the backup.
 type inTheWay struct {
-	// stay are the paths that rsync must be kept away from, each with all below it.
+	// stay are the paths that rsync must not touch, each with everything below it.
 	stay []string
-	// closed are those where the backup has a directory, and those that were asked for themselves.
+	// closed are those of stay where the backup has a directory, and those that the user asked for.
 	closed []string
-	// barred are messages about what stays and is in the way of more: what is no directory where the backup has one
-	// with files, and a directory with files, as nothing is to be deleted, where the backup has none. rsync 3.5.0 gives
-	// up, or never ends, at these if hard links are among the files of the backup.
+	// barred are messages about entries that stay and block more than themselves: a non-directory where the backup has
+	// a directory with files, and a directory with files (nothing may be deleted) where the backup has none. rsync
+	// 3.5.0 fails, or never ends, at these if the backup has hard links.
 	barred []string
-	// part are the names that need a file of their own.
+	// part are the names that must become separate files.
 	part []string
-	// devices have the right number and the wrong kind, which rsync does not see.
+	// devices have the right number but the wrong kind, which rsync does not notice.
 	devices []string
 }
 
@@ -78,14 +78,14 @@ func (f inTheWay) sorted() inTheWay {
 type overwriting struct {
 	mode   facts.Overwrite
 	delete bool
-	// excludes: some names that were found are left alone.
+	// excludes: some of the names found are excluded.
 	excludes bool
 	fake     bool // see rsyncexec.Stored
 	backup   *os.File
 	target   *os.File
 	shown    string // the target
 	paths    []string
-	spared   []string // below the target, never looked into
+	spared   []string // directories with backups below the target, never entered
 
 	mu     sync.Mutex
 	found  inTheWay
@@ -104,7 +104,7 @@ func (x aimed) lookInTheWay(ctx context.Context) (inTheWay, error) {
 	if x.target.remote != nil {
 		return x.listTheWay(ctx, o)
 	}
-	w := walk.Walker{Visit: o.visit, Enter: o.enter, Unreadable: func(*os.File, error) error { return nil }} // rsync names it
+	w := walk.Walker{Visit: o.visit, Enter: o.enter, Unreadable: func(*os.File, error) error { return nil }} // rsync reports it
 	if err := w.Walk(ctx, x.view.Root); err != nil {
 		return inTheWay{}, err
 	}
@@ -133,18 +133,18 @@ func (o *overwriting) enter(up *os.File, name string) (*os.File, error) {
 	}
 	dir, err := at.OpenDir(up, name)
 	if err != nil {
-		return nil, nil // rsync names it
+		return nil, nil // rsync reports it
 	}
 	return dir, nil
 }
 
-// isAsked tells whether path is one of paths or lies in one; none is everything.
+// isAsked reports whether path is one of paths or below one; no paths mean everything.
 func isAsked(path string, paths []string) bool {
 	return len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") })
 }
 
-// meet compares one entry of the backup with what has its name in the target, and tells whether both are directories.
-// Where nothing is protected, a file with one name in the place of another needs no second look.
+// meet compares one entry of the backup with the entry of that name in the target, and reports whether both are
+// directories. If the mode protects nothing, two files with one name each need no further comparison.
 func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDirs bool, err error) {
 	target, err := at.Stat(o.target, path)
 	if err != nil {
@@ -155,7 +155,7 @@ func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDi
 	}
 	backup, err := at.Stat(dir, name)
 	if err != nil {
-		return false, nil // rsync names it
+		return false, nil // rsync reports it
 	}
 	full := false
 	switch {
@@ -173,7 +173,7 @@ func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDi
 	return isDir(backup) && isDir(target), nil
 }
 
-// decide is about one name. full is asked of a directory where the other side has none.
+// decide decides about one name. full says whether a directory has entries, if the other side is not a directory.
 func (o *overwriting) decide(path string, backup, target unix.Stat_t, full bool) {
 	switch {
 	case isDir(backup) && isDir(target):
@@ -197,12 +197,12 @@ func (o *overwriting) decide(path string, backup, target unix.Stat_t, full bool)
 	}
 }
 
-// bar says why, with the words that rsync has for it.
+// bar adds a message with the reason, in rsync's words.
 func (o *overwriting) bar(path, how, why string) {
 	o.found.barred = append(o.found.barred, fmt.Sprintf("%s %s: %s", filepath.Join(o.shown, path), how, why))
 }
 
-// noDirectory is what the kernel says of a path through st.
+// noDirectory is the kernel's error for a path through st.
 func noDirectory(st unix.Stat_t) string {
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return "Too many levels of symbolic links (40)"
@@ -225,7 +225,8 @@ func isDevice(st unix.Stat_t) bool {
 	return kind == unix.S_IFCHR || kind == unix.S_IFBLK
 }
 
-// ignoreUnseen: what the caller cannot look at, rsync, with the same rights, cannot write to.
+// ignoreUnseen drops the error of an entry that the caller cannot look at: rsync has the same rights and cannot write
+// there.
 func ignoreUnseen(err error) error {
 	for _, kind := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.EACCES, unix.ENAMETOOLONG} {
 		if errors.Is(err, kind) {
@@ -235,8 +236,8 @@ func ignoreUnseen(err error) error {
 	return err
 }
 
-// upToDate tells whether rsync will do no more to the target than to set attributes, which all its names share. What
-// was made with --fake-super is of a kind that only rsync can tell.
+// upToDate reports whether rsync will only set attributes of the target, which all its names share. The real kind of a
+// file made with --fake-super is known only to rsync.
 func (o *overwriting) upToDate(backup, target unix.Stat_t, path string) bool {
 	switch kind := target.Mode & unix.S_IFMT; {
 	case isFile(target):
@@ -262,7 +263,7 @@ func readlinkBeneath(root *os.File, path string) (string, error) {
 	return at.Readlink(dir, filepath.Base(path))
 }
 
-// prepare makes the target such that rsync does what the mode promises.
+// prepare changes the target so that rsync does what the mode promises.
 func (x aimed) prepare(ctx context.Context) (cleared, error) {
 	found, err := x.lookInTheWay(ctx)
 	if err != nil {
@@ -284,9 +285,9 @@ func (x aimed) prepare(ctx context.Context) (cleared, error) {
 	return way, nil
 }
 
-// goesRound is x for another run of rsync, away from what ended it: 3.5.0 gives up at a directory that it cannot empty
-// if a hard link was to come in its place. Each run knows more of them; ok is false if this one does not, or something
-// else ended it.
+// goesRound is x for another run of rsync, without the paths that made this one fail: 3.5.0 fails at a directory that
+// it cannot empty if a hard link should replace it. Each run finds more of these paths. ok is false if this one found
+// none, or failed for another reason.
 func (x cleared) goesRound(end transfer.End) (around cleared, ok bool) {
 	var exit *rsyncexec.ExitError
 	if !errors.As(end.Err, &exit) || exit.Code != rsyncexec.ExitProtocol || x.o.DryRun {
@@ -302,8 +303,8 @@ func (x cleared) goesRound(end transfer.End) (around cleared, ok bool) {
 	return around, len(around.stay) > len(x.stay)
 }
 
-// stayRules is a pipe, for rsync to inherit, with the rules that keep it away from what stays; nil if there is none.
-// Whoever closes it waits for done. rsync 3.5.0 resolves the path of a file of rules, which one without a name has not.
+// stayRules is a pipe for rsync with the rules that protect what stays; nil if nothing does. After closing it, wait for
+// done. A deleted file would not do: rsync 3.5.0 resolves the path of a file of rules.
 func (x cleared) stayRules() (rules *os.File, done <-chan struct{}, err error) {
 	if len(x.stay) == 0 {
 		return nil, nil, nil
@@ -319,7 +320,7 @@ func (x cleared) stayRules() (rules *os.File, done <-chan struct{}, err error) {
 		w := bufio.NewWriter(into)
 		for _, rule := range hiding(x.stay) {
 			if _, err := w.WriteString(rule + "\x00"); err != nil {
-				return // rsync has ended before it read them, and says why
+				return // rsync ended before it read them, and reports why
 			}
 		}
 		if err := w.Flush(); err != nil {

@@ -1,4 +1,4 @@
-// Names that are one file in the target, and are to be several.
+// Names that are one file in the target but several files in the backup.
 
 package restore
 
@@ -20,7 +20,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/reflink"
 )
 
-// linkedNames are the names of one file of the target that rsync will find up to date.
+// linkedNames are the names of one file in the target that rsync will consider up to date.
 type linkedNames struct {
 	target unix.Stat_t
 	names  []linkedName
@@ -41,9 +41,9 @@ func (o *overwriting) link(path string, backup, target unix.Stat_t) {
 	l.names = append(l.names, linkedName{path, mounts.Inode{Dev: uint64(backup.Dev), Ino: backup.Ino}})
 }
 
-// toPart returns the names that must not stay linked: those of another file of the backup than the rest, and those that
-// will be given other attributes while the file has a name which must keep the old ones. What rsync is told to exclude,
-// only rsync knows: any name may be one.
+// toPart returns the names that must be separated: names that belong to different files in the backup, and names that
+// get new attributes while another name of the file must keep the old ones. Only rsync knows which names are excluded,
+// so any name may be.
 func (o *overwriting) toPart() ([]string, error) {
 	var paths []string
 	for _, l := range o.linked {
@@ -70,7 +70,7 @@ func (o *overwriting) toPart() ([]string, error) {
 	return paths, nil
 }
 
-// sameAttributes tells whether rsync has none to set. Of a backup made with --fake-super nobody else knows.
+// sameAttributes reports whether rsync has no attributes to set. For a backup made with --fake-super only rsync knows.
 func (o *overwriting) sameAttributes(path string) (bool, error) {
 	if o.fake {
 		return false, nil
@@ -93,11 +93,11 @@ func attributesOf(root *os.File, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	xattrs, _, err := at.XattrsInside(root, path) // a value that may not be seen is one that rsync does not set
+	xattrs, _, err := at.XattrsInside(root, path) // rsync does not set values that the caller may not read
 	return fmt.Sprintf("%o %d:%d %d.%09d\n%s", st.Mode, st.Uid, st.Gid, st.Mtim.Sec, st.Mtim.Nsec, xattrs), err
 }
 
-// makeWay does to the target what rsync would not.
+// makeWay makes the changes to the target that rsync would not make.
 func (x aimed) makeWay(ctx context.Context, found inTheWay) error {
 	for _, path := range found.devices {
 		if err := at.UnlinkBeneath(x.target.dir, path, 0); err != nil {
@@ -110,7 +110,7 @@ func (x aimed) makeWay(ctx context.Context, found inTheWay) error {
 		}
 		err := partName(x.target.dir, path)
 		if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
-			x.tell.Notice(filepath.Join(x.target.shown, path) + " is not yours to copy, and stays a hard link")
+			x.tell.Notice(filepath.Join(x.target.shown, path) + " belongs to another user and cannot be copied, so it stays a hard link")
 			continue
 		}
 		if err != nil {
@@ -120,7 +120,7 @@ func (x aimed) makeWay(ctx context.Context, found inTheWay) error {
 	return nil
 }
 
-// partName replaces a name by a copy of its file, of which others have the old one. It is there at every moment.
+// partName replaces a name by a copy of its file; the other names keep the old file. The name exists at every moment.
 func partName(root *os.File, path string) error {
 	dir, err := at.OpenBeneath(root, filepath.Dir(path))
 	if err != nil {
@@ -172,7 +172,7 @@ func copyEntry(dir *os.File, name string, src *os.File) error {
 	return reflink.CopyAttributes(dir, name, dst, src)
 }
 
-// copyData shares the blocks where it can.
+// copyData shares blocks where possible.
 func copyData(dir *os.File, name string, src *os.File) error {
 	from, err := os.Open(at.ProcPath(src))
 	if err != nil {

@@ -25,7 +25,7 @@ type Report struct {
 	Notices      []string
 }
 
-// The report of a restore is what the value it got to has to say.
+// The report of a restore is made from the last value that it reached.
 
 func (x asked) report() Report {
 	return Report{Dest: x.o.Dest, Target: x.o.Target, DryRun: x.o.DryRun, Paths: x.paths, Notices: x.tell.Notices}

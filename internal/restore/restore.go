@@ -1,4 +1,5 @@
-// Restore: putting a backup, or parts of it, back with rsync, after a reflink copy of whatever shares the filesystem.
+// Restore: restoring a backup, or parts of it, with rsync, after a reflink copy if the target is on the filesystem of
+// DEST.
 
 package restore
 
@@ -23,9 +24,9 @@ import (
 )
 
 // A restore is a chain of values. Each step takes the value of the step before it and makes the next one; the report is
-// made of the value the restore got to.
+// made from the last value.
 type (
-	// asked is what the user wants. paths are clean, none below another; none is everything.
+	// asked is what the user wants. paths are clean, none below another; no paths mean everything.
 	asked struct {
 		o     Options
 		paths []string
@@ -37,17 +38,17 @@ type (
 		view   *store.View
 		stored rsyncexec.Stored
 	}
-	// aimed is where it goes.
+	// aimed adds the target.
 	aimed struct {
 		opened
 		target *target
 	}
-	// cleared is the target as rsync may be let on it: what must stay is told, what is in the way is gone.
+	// cleared is a target that is ready for rsync: what must stay is known, obstacles are removed.
 	cleared struct {
 		aimed
-		open   []string // the paths that are left to rsync
-		stay   []string // below the target, what rsync must be kept away from
-		barred []string // those of them that are in the way of more, as messages
+		open   []string // the paths that rsync restores
+		stay   []string // below the target, what rsync must not touch
+		barred []string // those of them that block more than themselves, as messages
 	}
 	// copied is what was restored.
 	copied struct {
@@ -57,7 +58,7 @@ type (
 	}
 )
 
-// outcome is the value a restore got to.
+// outcome is the last value of a restore.
 type outcome interface{ report() Report }
 
 // Run restores; see rsbtbackup.Restore. The report is never nil.
@@ -95,7 +96,7 @@ func run(ctx context.Context, o Options) (got outcome, err error) {
 	return aimed{opened, target}.restore(ctx)
 }
 
-// restore copies, and asks whether the disk took it all: rsync is content with what the page cache took.
+// restore copies, and then asks whether the data has reached the disk: rsync only writes to the page cache.
 func (x aimed) restore(ctx context.Context) (copied, error) {
 	done, err := x.copy(ctx)
 	if err == nil || errors.Is(err, facts.ErrIncomplete) {
@@ -110,12 +111,12 @@ func (x aimed) restore(ctx context.Context) (copied, error) {
 		return done, err
 	}
 	if err != nil {
-		refused = fmt.Errorf("%w; before that: %v", refused, err) // no part is restored for sure
+		refused = fmt.Errorf("%w; before that: %v", refused, err) // nothing is certainly restored
 	}
 	return done, fail.Step("flush", refused)
 }
 
-// copy copies by reflink what it can and lets rsync do the rest, which includes telling what went wrong.
+// copy copies by reflink what it can. rsync does the rest, and reports what failed.
 func (x aimed) copy(ctx context.Context) (copied, error) {
 	done := copied{cleared: cleared{aimed: x, open: x.paths}}
 	if x.reflinkFits() {
@@ -135,7 +136,7 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	if err != nil {
 		return done, fail.Step("compare with the target", x.view.Explain(err))
 	}
-	if len(way.open) == 0 && len(x.paths) > 0 { // nothing is left for rsync
+	if len(way.open) == 0 && len(x.paths) > 0 { // rsync has nothing to do
 		if len(way.barred) == 0 || x.o.DryRun {
 			return done, nil
 		}
@@ -144,7 +145,7 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	way, end, lookErr := way.transfer(ctx)
 	done.cleared, done.end = way, end
 	if end.WholeSeconds() {
-		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which leaves out fractions of seconds: --overwrite=if-changed will take each such file for changed", x.target.shown, end.Protocol))
+		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: --overwrite=if-changed will consider each such file changed", x.target.shown, end.Protocol))
 	}
 	if text := end.UnheldText(); text != "" {
 		x.tell.Notice(text)
@@ -156,7 +157,7 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	return done, errors.Join(fail.Step("transfer", err), fail.Step("look at ACLs", x.view.Explain(lookErr)))
 }
 
-// storedAs tells how b holds what its source had, from the options on record.
+// storedAs says how b stores owners, modes and other attributes, from the recorded options.
 func storedAs(b facts.Snapshot) rsyncexec.Stored {
 	if b.Record == nil {
 		return rsyncexec.Stored{}
@@ -165,8 +166,8 @@ func storedAs(b facts.Snapshot) rsyncexec.Stored {
 	return rsyncexec.ParseStored(rsyncRules(b.Record.Rules), err != nil || spec.Kind == rsyncexec.Local)
 }
 
-// checkPaths looks each path up without following a symlink: what it leads to has another path, and rsync would restore
-// it under this one.
+// checkPaths looks each path up without following symlinks: a file behind a symlink has another path, and rsync would
+// restore it under this one.
 func (x opened) checkPaths() error {
 	for _, path := range x.paths {
 		dir, err := at.OpenBeneath(x.view.Root, filepath.Dir(path))
@@ -177,7 +178,7 @@ func (x opened) checkPaths() error {
 		switch {
 		case err == nil:
 		case errors.Is(err, unix.ELOOP):
-			return fail.Kindf(facts.ErrNoPath, "%q in %s: a symlink is on the way; name the path it leads to", path, x.view.Snap.Name)
+			return fail.Kindf(facts.ErrNoPath, "%q in %s: one of its parents is a symlink; give the path that it leads to", path, x.view.Snap.Name)
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 			return x.view.Explain(fail.Kindf(facts.ErrNoPath, "%q is not in %s", path, x.view.Snap.Name))
 		default:

@@ -1,4 +1,4 @@
-// The target of a restore: where it is, whether it may be written to, and what in it must stay alone.
+// The target of a restore: where it is, whether it may be written to, and what in it must not be touched.
 
 package restore
 
@@ -22,13 +22,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// target is where a restore writes. A local one is held open; whatever is renamed or replaced on the way there, it is
-// this directory that is written.
+// target is where a restore writes. A local one is held open, so that the restore writes to this directory even if its
+// path changes.
 type target struct {
 	shown  string
 	remote *rsyncexec.Source // nil: local
 	dir    *os.File          // local only
-	// missing is the last element of a target that is not there, in a dry run; dir is its parent then.
+	// missing is the last element of a target that does not exist, in a dry run; dir is then its parent.
 	missing string
 	empty   bool
 	spared  []string // directories with backups, below it
@@ -41,14 +41,14 @@ func (t *target) close() error {
 	return t.dir.Close()
 }
 
-// flush waits until the disk has all that was written to the filesystem of a local target. It was open before the first
-// write, so it reports every write that the disk refused; see store.flush.
+// flush waits until everything written to the filesystem of a local target is on the disk. The target was opened before
+// the first write, so flush reports every write that the disk refused; see store.flush.
 func (t *target) flush() error {
 	if t.remote != nil {
 		return nil
 	}
 	if err := btrfs.SyncFS(t.dir); err != nil {
-		return fmt.Errorf("the disk of %s refused data of this restore; what is there cannot be trusted: %w", t.shown, err)
+		return fmt.Errorf("the disk of %s refused data of this restore; the files there cannot be trusted: %w", t.shown, err)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (x opened) openTarget(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
-// recordedSource is where the backup came from. A local path means the machine that made it.
+// recordedSource is the source of the backup. A local path is on the machine that made it.
 func recordedSource(b facts.Snapshot) (string, error) {
 	if b.Record == nil || b.Record.Source == "" {
 		return "", fail.Kindf(facts.ErrUsage, "it is not recorded where %s was made from; name a target", b.Name)
@@ -113,7 +113,7 @@ func recordedSource(b facts.Snapshot) (string, error) {
 	return b.Record.SourceName(), nil
 }
 
-// openLocalTarget resolves path once. allow is asked before anything is made.
+// openLocalTarget resolves path once. allow is called before anything is created.
 func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path string) ([]string, error)) (*target, error) {
 	path, err := at.AbsoluteNew(path)
 	if err != nil {
@@ -139,8 +139,7 @@ func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path str
 	return t, nil
 }
 
-// openTargetDir opens a path that has been resolved: a symlink that has got into it since is an error (openat2, Linux
-// 5.6).
+// openTargetDir opens a resolved path: a symlink in it, put there meanwhile, is an error (openat2, Linux 5.6).
 func openTargetDir(path string) (*os.File, error) {
 	fd, err := at.Openat2(unix.AT_FDCWD, path, unix.O_DIRECTORY, unix.RESOLVE_NO_SYMLINKS)
 	if err != nil {
@@ -149,8 +148,8 @@ func openTargetDir(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// openParent is for a target that is not there: it is made in its parent, for its owner only, unless this is a dry run.
-// A dangling symlink under its name is not followed.
+// openParent creates a target that does not exist, with mode 0700, unless this is a dry run. A dangling symlink of its
+// name is not followed.
 func (t *target) openParent(dryRun bool, allow func(dir *os.File, path string) ([]string, error)) error {
 	parent, err := filepath.EvalSymlinks(filepath.Dir(t.shown))
 	if err != nil {
@@ -179,8 +178,8 @@ func (t *target) openParent(dryRun bool, allow func(dir *os.File, path string) (
 	return nil
 }
 
-// checkOverlap refuses a target in DEST, and keeps DEST out of one around it. path is that of the target, dir the
-// target or, before it is made, its parent.
+// checkOverlap refuses a target in DEST, and excludes a DEST in the target. path is that of the target, dir the target
+// or, before it is created, its parent.
 func (x opened) checkOverlap(dir *os.File, path string) ([]string, error) {
 	if err := store.CheckOutside(x.view.Store, path); err != nil {
 		return nil, err
@@ -205,10 +204,10 @@ func (x opened) checkOverlap(dir *os.File, path string) ([]string, error) {
 	return []string{rel}, nil
 }
 
-// checkEmpty requires --overwrite where files are there already. What a remote target holds is not known.
+// checkEmpty requires --overwrite if the target has files, or is remote and so may have.
 func (x opened) checkEmpty(t *target) error {
 	if len(t.spared) > 0 {
-		x.tell.Notice(x.view.Store.Path + " lies inside " + t.shown + " and is left alone")
+		x.tell.Notice(x.view.Store.Path + " lies inside " + t.shown + " and is not touched")
 	}
 	if t.empty || x.o.Overwrite != "" {
 		return nil
@@ -226,7 +225,7 @@ func (x opened) checkEmpty(t *target) error {
 	return fail.Kind(facts.ErrNotEmpty, fail.Kindf(facts.ErrGuard, "%s is not empty; say what may happen to the files in it", t.shown))
 }
 
-// pathsAreFree tells whether nothing is in the way of what is asked for: then nothing can be overwritten.
+// pathsAreFree reports whether none of the paths exists in the target, so that nothing can be overwritten.
 func (x opened) pathsAreFree(t *target) (bool, error) {
 	if len(x.paths) == 0 || t.dir == nil {
 		return false, nil
@@ -240,7 +239,7 @@ func (x opened) pathsAreFree(t *target) (bool, error) {
 	return true, nil
 }
 
-// isFree tells whether neither path is in dir nor anything but directories stands on the way there.
+// isFree reports whether path does not exist in dir and those of its parents that exist are directories.
 func isFree(dir *os.File, path string) (bool, error) {
 	for up := range ancestors(path) {
 		parent, err := at.OpenBeneath(dir, filepath.Dir(up))

@@ -1,4 +1,4 @@
-// Times: what a target made of those of the files, where it keeps less of them than the backup has.
+// Times: whether a target stores the times of files with less precision than the backup.
 
 package restore
 
@@ -17,11 +17,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// sampledTimes is how many files are looked at: the first whose time was cut short tells of all.
+// sampledTimes is how many files are looked at: one whose time was truncated is enough to warn about all.
 const sampledTimes = 20_000
 
-// noticeTimes says it if the filesystem of a local target cuts times short. rsync says nothing of it, and takes each
-// file for changed from then on.
+// noticeTimes warns if the filesystem of a local target truncates times. rsync does not, and later considers each such
+// file changed.
 func (x cleared) noticeTimes(ctx context.Context) error {
 	if x.target.remote != nil || x.o.DryRun {
 		return nil
@@ -36,7 +36,7 @@ func (x cleared) noticeTimes(ctx context.Context) error {
 			return err
 		}
 		if s.found != "" {
-			x.tell.Notice(fmt.Sprintf("%s %s: --overwrite=if-changed will take each such file for changed", x.target.shown, s.found))
+			x.tell.Notice(fmt.Sprintf("%s %s: --overwrite=if-changed will consider each such file changed", x.target.shown, s.found))
 			return nil
 		}
 	}
@@ -68,7 +68,7 @@ func (s *timeSample) look(ctx context.Context, path string) error {
 	}
 	top, err := at.OpenDir(dir, filepath.Base(path))
 	if err != nil {
-		return nil // which the restore has complained of
+		return nil // the restore has already reported it
 	}
 	defer top.Close()
 	w := walk.Walker{
@@ -94,7 +94,7 @@ func (s *timeSample) look(ctx context.Context, path string) error {
 	return w.Walk(ctx, top)
 }
 
-// compare ends the walk once it has found something, or has looked for long enough.
+// compare ends the walk when it has found a truncated time, or has looked at enough files.
 func (s *timeSample) compare(path string, want unix.Stat_t) error {
 	dir, err := at.OpenBeneath(s.target, filepath.Dir(path))
 	if err != nil {
@@ -116,11 +116,11 @@ func (s *timeSample) compare(path string, want unix.Stat_t) error {
 	return nil
 }
 
-// timeUnits are those that filesystems count in: NTFS, UDF, exFAT, ext3, FAT.
+// timeUnits are the resolutions of file times: NTFS, UDF, exFAT, ext3, FAT.
 var timeUnits = []time.Duration{100 * time.Nanosecond, time.Microsecond, time.Millisecond, 10 * time.Millisecond, time.Second, 2 * time.Second}
 
-// lostOfTime says what a filesystem has made of want, if got is what it keeps of it; it is empty if they are equal, or
-// differ for another reason.
+// lostOfTime says how a filesystem has truncated want to got; it is empty if they are equal, or differ for another
+// reason.
 func lostOfTime(want, got time.Time) string {
 	first, last := time.Unix(-1<<31, 0), time.Unix(1<<31, 0)
 	fits := func(t time.Time) bool { return !t.Before(first) && t.Before(last) }

@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// rulesFD is the third of them: what stays in the target, if anything does.
+// rulesFD is the third inherited file: the rules about what stays in the target, if anything does.
 const rulesFD = "/proc/self/fd/5"
 
 func (x cleared) rsyncOptions() rsyncexec.Options {
@@ -30,7 +30,7 @@ func (x cleared) rsyncOptions() rsyncexec.Options {
 		NumericIDs: true, Atimes: x.stored.Atimes, Sparse: true,
 		SourceFakeSuper: x.stored.FakeSuper, Privileged: os.Geteuid() == 0,
 		WholeFile: x.target.remote == nil, Delete: o.Delete, KeepExcluded: true, DryRun: o.DryRun,
-		OneFileSystem:  o.Delete, // what is mounted below the target was not in the source, or has a backup of its own
+		OneFileSystem:  o.Delete, // filesystems mounted below the target were not in the source, or have backups of their own
 		IgnoreTimes:    o.Overwrite == facts.OverwriteAlways,
 		Update:         o.Overwrite == facts.OverwriteIfNewer,
 		IgnoreExisting: o.Overwrite == facts.OverwriteNever,
@@ -48,7 +48,7 @@ func (x cleared) rsyncOptions() rsyncexec.Options {
 	return opts
 }
 
-// hiding are the rules that keep rsync away from paths below the target.
+// hiding are the rules that hide paths below the target from rsync.
 func hiding(paths []string) []string {
 	var rules []string
 	for _, path := range paths {
@@ -57,8 +57,8 @@ func hiding(paths []string) []string {
 	return rules
 }
 
-// transfer runs rsync, and once more where that is known to help. It returns with x what rsync met in its way. err says
-// why it is not known whether another run would help.
+// transfer runs rsync, and again where that is known to help. It adds to x what blocked rsync. err says why it is not
+// known whether another run would help.
 func (x cleared) transfer(ctx context.Context) (way cleared, end transfer.End, err error) {
 	opts := x.rsyncOptions()
 	end = x.rsync(ctx, opts)
@@ -79,16 +79,16 @@ func (x cleared) transfer(ctx context.Context) (way cleared, end transfer.End, e
 	return x, end, err
 }
 
-// again runs rsync once more over what first has restored.
+// again runs rsync once more after first.
 func (x cleared) again(ctx context.Context, opts rsyncexec.Options, first transfer.End) transfer.End {
 	if first.Err == nil || transfer.FalseAlarm(first) {
-		opts.IgnoreTimes = false // all is written
+		opts.IgnoreTimes = false // everything has been written
 	}
 	opts.Changes = nil
 	return x.rsync(ctx, opts).After(first)
 }
 
-// rsync runs one. Its messages name our descriptors; people are told the paths.
+// rsync runs rsync once. In its messages, paths through our descriptors are replaced by those the user knows.
 func (x cleared) rsync(ctx context.Context, opts rsyncexec.Options) transfer.End {
 	rules, written, err := x.stayRules()
 	if err != nil {
@@ -108,21 +108,22 @@ func (x cleared) rsync(ctx context.Context, opts rsyncexec.Options) transfer.End
 	})
 }
 
-// complaints are the first messages about what is not restored.
+// complaints are the first messages about files that are not restored.
 func (x copied) complaints() []string {
 	return slices.Concat(x.barred, x.end.Result.Complaints)
 }
 
-// failed is how many files are not restored, as far as they are named.
+// failed is how many files are known not to be restored.
 func (x copied) failed() int { return x.end.Failed + len(x.end.Skipped) + len(x.barred) }
 
-// judge is what the end of rsync means. Exit 24 can only mean that the backup went away, which is asked for by itself.
+// judge decides from rsync's exit status. Exit 24 can only mean that the backup was deleted, which is checked
+// separately.
 func (x copied) judge() error {
 	end := x.end
 	var exit *rsyncexec.ExitError
 	switch {
 	case errors.Is(end.Err, rsyncexec.ErrStillRunning):
-		return end.Err // whatever it exited with: something still writes
+		return end.Err // a process still writes, whatever the exit status
 	case end.NoSpace:
 		return fail.Kindf(facts.ErrNoSpace, "%s is full: %w", x.target.shown, end.Failure("rsync: no space left on device"))
 	case end.Err == nil && len(end.Skipped) > 0:

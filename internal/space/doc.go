@@ -1,2 +1,2 @@
-// Package space measures what backups hold on disk alone, so that one can tell what their deletion would free.
+// Package space measures the data that only certain backups hold, and so what their deletion would free.
 package space

@@ -1,4 +1,4 @@
-// Who else holds an extent, in DEST or outside.
+// Which other subvolumes hold an extent, in DEST or outside.
 
 package space
 
@@ -13,7 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
-// Going are the ids of the backups that are to go.
+// Going are the ids of the backups that are to be deleted.
 type Going map[uint64]bool
 
 func goingOf(decisions []facts.Decision) Going {
@@ -26,12 +26,12 @@ func goingOf(decisions []facts.Decision) Going {
 	return going
 }
 
-// maxAsked bounds how many extents one measurement asks about, the largest of each backup first: 70 microseconds each
+// maxAsked limits how many extents one measurement asks about, the largest of each backup first: 70 microseconds each
 // on a busy machine (Linux 6.18).
 const maxAsked = 200_000
 
-// heldByNothingElse is the size of the extents that no subvolume has but those that are going. Past maxAsked, and where
-// the kernel cannot tell, it is at most that.
+// heldByNothingElse is the size of the extents that only the subvolumes in going hold. Beyond maxAsked, or if the
+// kernel cannot tell, it is an upper bound.
 func (m *Measurer) heldByNothingElse(ctx context.Context, extents *btrfs.ExtentSet, going Going) (uint64, error) {
 	if err := m.findAlive(); err != nil {
 		return 0, err
@@ -48,7 +48,7 @@ func (m *Measurer) heldByNothingElse(ctx context.Context, extents *btrfs.ExtentS
 		m.asked++
 		holders, err := btrfs.ExtentHolders(m.Store.Dir, address)
 		switch {
-		case errors.Is(err, unix.ENOENT): // gone while we look
+		case errors.Is(err, unix.ENOENT): // deleted meanwhile
 			bytes -= size
 		case btrfs.IsDamage(err), errors.Is(err, unix.ENOTTY):
 			m.AtMost = true
@@ -61,7 +61,7 @@ func (m *Measurer) heldByNothingElse(ctx context.Context, extents *btrfs.ExtentS
 	return bytes, nil
 }
 
-// findAlive leaves out what is deleted: it holds its extents until it is cleaned up.
+// findAlive skips deleted subvolumes, which hold their extents until the cleaner has run.
 func (m *Measurer) findAlive() error {
 	if m.alive != nil {
 		return nil

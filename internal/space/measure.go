@@ -1,6 +1,6 @@
-// Measuring what deletions would free, from the extents the kernel lists. As backups descend from each other, what came
-// after the making of one and is not in the next is in no other either: about that little the kernel is asked who else
-// has it, such as a file copied from a backup by reflink. Without root the kernel tells neither (EPERM).
+// Measuring what deletions would free, from the extents that the kernel lists. Backups descend from each other, so data
+// newer than one backup that is not in the next is in no other backup. For this small rest the kernel is asked which
+// other files hold it, such as a reflink copy of a file in a backup. Only root may query this (EPERM).
 
 package space
 
@@ -17,21 +17,20 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// Measurer keeps the extents of the backup it has read as the next of another, whose turn it mostly is then: to read a
-// backup takes as long as it has files.
+// Measurer keeps the extents of the backup that it read as the successor of another, because that is mostly measured
+// next. Reading a backup takes time proportional to its files.
 type Measurer struct {
 	Store *store.Store
-	// hidden are backups that something is mounted on: nobody knows what the others share with them, so nothing is
-	// known of any.
+	// Hidden are backups that something is mounted on. What the others share with them is not known, so no size is.
 	Hidden []string
-	// AtMost is set when not all of what was asked for is known to be held by nothing else.
+	// AtMost is set if sizes are upper bounds: other files may hold some of the data.
 	AtMost bool
 	held   map[extentsOf]*btrfs.ExtentSet
-	alive  map[uint64]bool // the subvolumes there are
-	asked  int             // about how many extents
+	alive  map[uint64]bool // the existing subvolumes
+	asked  int             // how many extents were asked about
 }
 
-// extentsOf names the extents in a backup that are younger than a generation.
+// extentsOf selects the extents in a backup that are newer than a generation.
 type extentsOf struct {
 	name  string
 	since uint64
@@ -54,7 +53,7 @@ func (m *Measurer) add(set *btrfs.ExtentSet, of extentsOf) error {
 	return set.Add(f, of.since)
 }
 
-// madeIn is the generation that nothing in b was younger than when it was made; 0 if b is nil.
+// madeIn is the generation in which b was made: nothing in it was newer then; 0 if b is nil.
 func madeIn(b *facts.Snapshot) uint64 {
 	if b == nil {
 		return 0
@@ -62,7 +61,7 @@ func madeIn(b *facts.Snapshot) uint64 {
 	return b.Made
 }
 
-// later is what somebody put into b when it had been made; most often nothing.
+// later returns the extents written into b after it was made; usually none.
 func (m *Measurer) later(b *facts.Snapshot) (*btrfs.ExtentSet, error) {
 	if b == nil || !b.Touched {
 		return &btrfs.ExtentSet{}, nil
@@ -70,8 +69,8 @@ func (m *Measurer) later(b *facts.Snapshot) (*btrfs.ExtentSet, error) {
 	return m.read(extentsOf{b.Name, b.Made})
 }
 
-// Sizes tells how much of b is in no backup up to older, and of that how much goes with all of going, b among them.
-// Both neighbours may be nil.
+// Sizes returns how much of b is in no backup up to older, and how much of that is freed by deleting all of going, b
+// among them. Both neighbours may be nil.
 func (m *Measurer) Sizes(ctx context.Context, b, older, newer *facts.Snapshot, going Going) (added, freed uint64, err error) {
 	since := madeIn(older)
 	own, err := m.read(extentsOf{b.Name, since})
@@ -99,14 +98,14 @@ func (m *Measurer) Sizes(ctx context.Context, b, older, newer *facts.Snapshot, g
 	return own.Bytes(later), freed, err
 }
 
-// Measure fills in Frees where it is missing. What deletions free together is the sum: what several of them share
+// Measure fills in Frees where it is missing. The sum is what all deletions free: data that several of them share
 // counts for the last.
 func (m *Measurer) Measure(ctx context.Context, decisions []facts.Decision) error {
 	if len(m.Hidden) > 0 {
 		return nil
 	}
 	going := goingOf(decisions)
-	var older *facts.Snapshot // the nearest that is kept
+	var older *facts.Snapshot // the nearest backup that is kept
 	for i, d := range slices.Backward(decisions) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -127,7 +126,7 @@ func (m *Measurer) Measure(ctx context.Context, decisions []facts.Decision) erro
 		case errors.Is(err, unix.EPERM):
 			return nil
 		case errors.Is(err, fs.ErrNotExist):
-			continue // deleted while we look: nothing is locked
+			continue // deleted meanwhile: nothing is locked
 		case err != nil:
 			return err
 		}
@@ -136,9 +135,9 @@ func (m *Measurer) Measure(ctx context.Context, decisions []facts.Decision) erro
 	return nil
 }
 
-// Total is what measure would find in all, for much less: of backups in a row that go, only the first is read in full,
-// and of the others what each has added. It is not known without root, or when a backup is hidden, or deleted
-// meanwhile.
+// Total is the sum that Measure would find, at a lower cost: of consecutive backups that are deleted only the first is
+// read completely, and of the others what each has added. It is not known without root, or if a backup is hidden or
+// deleted meanwhile.
 func (m *Measurer) Total(ctx context.Context, decisions []facts.Decision) (bytes uint64, known bool, err error) {
 	if len(m.Hidden) > 0 {
 		return 0, false, nil
@@ -151,7 +150,7 @@ func (m *Measurer) Total(ctx context.Context, decisions []facts.Decision) (bytes
 }
 
 func (m *Measurer) sumRows(ctx context.Context, decisions []facts.Decision) (bytes uint64, err error) {
-	var older *facts.Snapshot // the nearest that is kept
+	var older *facts.Snapshot // the nearest backup that is kept
 	var row []facts.Snapshot
 	going := goingOf(decisions)
 	end := func(next *facts.Snapshot) error {
@@ -169,7 +168,7 @@ func (m *Measurer) sumRows(ctx context.Context, decisions []facts.Decision) (byt
 	return bytes, end(nil)
 }
 
-// row is what goes with all of row, between older and newer, which stay.
+// row is what deleting all of row frees, between older and newer, which are kept.
 func (m *Measurer) row(ctx context.Context, row []facts.Snapshot, older, newer *facts.Snapshot, going Going) (freed uint64, err error) {
 	if len(row) == 0 {
 		return 0, nil
@@ -181,7 +180,7 @@ func (m *Measurer) row(ctx context.Context, row []facts.Snapshot, older, newer *
 			return 0, context.Cause(ctx)
 		}
 		from := since
-		if i > 0 && !row[i-1].Touched { // else that one may have lost what this one inherited
+		if i > 0 && !row[i-1].Touched { // otherwise that one may have lost data that this one inherited
 			from = row[i-1].Made
 		}
 		if err := m.add(&all, extentsOf{b.Name, from}); err != nil {

@@ -9,7 +9,7 @@ import (
 
 func IsZero(m facts.MinFree) bool { return m == facts.MinFree{} }
 
-// Possible refuses what no deletion could reach.
+// Possible refuses an amount that no deletion could reach.
 func Possible(m facts.MinFree, total uint64) error {
 	if m.Bytes > 0 && uint64(m.Bytes) > total {
 		return fail.Kindf(facts.ErrUsage, "--min-free: %v is more than the filesystem has, %s", m, humanize.Bytes(total))
