@@ -17,13 +17,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
-// nested is a subvolume nested in the source's one.
+// nested is a subvolume nested in that of the source.
 type nested struct {
-	path string // relative to the root of that
-	own  bool   // a snapshot that another run has made
+	path string // relative to the root of the source's subvolume
+	own  bool   // a snapshot made by another run
 }
 
-// nestedBelow returns the subvolumes nested in home at or below rel, but for those that rules leave out.
+// nestedBelow returns the subvolumes nested in home at or below rel, without those that rules exclude.
 func nestedBelow(home *os.File, rel string, leftOut []string) ([]nested, error) {
 	children, err := btrfs.Children(home)
 	if err != nil {
@@ -44,8 +44,7 @@ func nestedBelow(home *os.File, rel string, leftOut []string) ([]nested, error) 
 	return below, nil
 }
 
-// mayLeaveOut refuses a snapshot that would silently lack what the source shows: mounts below it, and nested
-// subvolumes.
+// mayLeaveOut refuses a snapshot that would silently lack mounts below the source, or nested subvolumes.
 func mayLeaveOut(src *source.Source, children []nested, o Options) error {
 	var mounted, lost []string
 	for _, m := range src.Mounts {
@@ -58,27 +57,27 @@ func mayLeaveOut(src *source.Source, children []nested, o Options) error {
 	}
 	switch {
 	case len(mounted) > 0:
-		return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Mounted: mounted, Err: fmt.Errorf("a snapshot of SRC %s does not hold what is mounted below it, at %s", src.Shown, say.QuoteSome(mounted))})
+		return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Mounted: mounted, Err: fmt.Errorf("a snapshot of SRC %s does not contain the filesystems mounted below it, at %s", src.Shown, say.QuoteSome(mounted))})
 	case len(lost) > 0:
-		return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Nested: lost, Err: fmt.Errorf("a snapshot of SRC %s does not hold the subvolumes nested in it, at %s", src.Shown, say.QuoteSome(lost))})
+		return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Nested: lost, Err: fmt.Errorf("a snapshot of SRC %s does not contain the subvolumes nested in it, at %s", src.Shown, say.QuoteSome(lost))})
 	}
 	return nil
 }
 
-// appeared refuses a snapshot between whose two lists a subvolume came to be: it may be a stub there, which looks like
-// an empty directory.
+// appeared refuses a snapshot if a subvolume was created between the lists before and after it: the snapshot may have a
+// stub in its place, which looks like an empty directory.
 func appeared(before, after []nested, o Options) error {
 	for _, c := range after {
 		if !c.own && !o.OneFileSystem && !slices.Contains(before, c) {
-			return fail.Kindf(facts.ErrSource, "subvolume %q came to be while the snapshot was made", c.path)
+			return fail.Kindf(facts.ErrSource, "subvolume %q was created while the snapshot was made", c.path)
 		}
 	}
 	return nil
 }
 
-// place puts in the place of the stub of c in snap, a snapshot of live, what the live one has there: a snapshot of the
-// subvolume with all that is nested in it, or an empty directory of the same mode, owner and times. A stub has none of
-// its own: it shows the time at which it is looked at (Linux 6.18). Of what is not the user's nothing is left.
+// place replaces the stub of c in snap, which is a snapshot of live, by a snapshot of the subvolume with everything
+// nested in it, or by an empty directory of the same mode, owner and times. A stub has no times of its own: it shows
+// the current time (Linux 6.18). A subvolume that is not the user's is removed.
 func (s *Snapshot) place(live, snap *os.File, c nested, whole bool) error {
 	parent, err := at.OpenInside(snap, filepath.Dir(c.path))
 	if err != nil {
@@ -136,7 +135,7 @@ func (s *Snapshot) placeSnapshot(from, parent *os.File, name string) error {
 	}
 	for _, c := range after {
 		if !slices.Contains(children, c) {
-			return fail.Kindf(facts.ErrSource, "subvolume %q in %s came to be while the snapshot was made", c.Path, from.Name())
+			return fail.Kindf(facts.ErrSource, "subvolume %q in %s was created while the snapshot was made", c.Path, from.Name())
 		}
 	}
 	if err := s.note(snap, info.UUID); err != nil || len(children) == 0 {
@@ -144,7 +143,7 @@ func (s *Snapshot) placeSnapshot(from, parent *os.File, name string) error {
 	}
 	for _, c := range children {
 		if c.Path == "" {
-			return fmt.Errorf("a subvolume nested in %s is out of sight", from.Name())
+			return fmt.Errorf("a subvolume nested in %s is not visible", from.Name())
 		}
 		if err := s.place(from, snap, nested{c.Path, source.IsSnapshotName(c.Path, info.UUID)}, true); err != nil {
 			return err
@@ -184,7 +183,7 @@ func setTimes(dir *os.File, st unix.Stat_t) error {
 	return at.Error("utimens", dir, "", unix.UtimesNanoAt(int(dir.Fd()), "", times, unix.AT_EMPTY_PATH))
 }
 
-// note remembers which subvolume snap stands for.
+// note stores which subvolume snap is a snapshot of.
 func (s *Snapshot) note(snap *os.File, origin btrfs.UUID) error {
 	info, err := btrfs.SubvolumeInfo(snap)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
 )
 
-// Remove removes the snapshot, if there is one, and lets go of the source.
+// Remove removes the snapshot, if there is one, and closes the source.
 func (s *Snapshot) Remove(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -33,7 +33,7 @@ func (s *Snapshot) Remove(ctx context.Context) error {
 	return errors.Join(err, s.home.Close())
 }
 
-// sweep removes the snapshots of runs that died: those of our name, of this subvolume, that no run has a lock on.
+// sweep removes the snapshots of crashed runs: those with our kind of name, of this subvolume, and without a lock.
 func (s *Snapshot) sweep(ctx context.Context, home btrfs.UUID, log *slog.Logger) error {
 	names, err := at.Names(s.home)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Snapshot) sweep(ctx context.Context, home btrfs.UUID, log *slog.Logger)
 	return nil
 }
 
-// isDead tells whether name is a snapshot of home that no run uses.
+// isDead reports whether name is a snapshot of home that no run uses.
 func isDead(dir *os.File, name string, home btrfs.UUID) (bool, error) {
 	snap, err := btrfs.OpenDirAt(dir, name)
 	if err != nil {
@@ -86,8 +86,7 @@ const (
 	lockPoll = 50 * time.Millisecond
 )
 
-// lockHome keeps other runs from taking a snapshot that has no lock yet for one that nobody uses. It is held only
-// briefly.
+// lockHome keeps other runs from removing a snapshot that has no lock yet. It is held only briefly.
 func (s *Snapshot) lockHome(ctx context.Context) error {
 	for deadline := time.Now().Add(lockWait); ; {
 		err := flock(s.home, unix.LOCK_EX|unix.LOCK_NB)
@@ -109,8 +108,8 @@ func flock(f *os.File, how int) error {
 	return at.Error("flock", f, "", at.Retry(func() error { return unix.Flock(int(f.Fd()), how) }))
 }
 
-// keepTime gives the directory that ours is made in, or removed from, the time back that it had, unless somebody else
-// has changed it meanwhile. Who may not do that has lost nothing but a time.
+// keepTime restores the time of the directory in which ours is created or removed, unless somebody else has changed the
+// directory meanwhile. Without the right to do so the time stays changed.
 func keepTime(home *os.File, ours string, do func() error) error {
 	st, err := at.StatFile(home)
 	before, namesErr := namesBut(home, ours)
@@ -129,11 +128,11 @@ func namesBut(dir *os.File, name string) ([]string, error) {
 	return slices.DeleteFunc(names, func(n string) bool { return n == name }), err
 }
 
-// cannot explains why the kernel makes no snapshot.
+// cannot explains why the kernel has refused a snapshot.
 func cannot(of *os.File, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return refused("a snapshot of %s can be taken by its owner and by root alone: %w", of.Name(), err)
+		return refused("only root and the owner of %s can make a snapshot of it: %w", of.Name(), err)
 	case errors.Is(err, unix.EROFS):
 		return refused("%s is mounted read-only, so no snapshot can be made in it: %w", of.Name(), err)
 	}

@@ -18,13 +18,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
-// Options say how a snapshot is taken.
+// Options say how to take a snapshot.
 type Options struct {
-	Asked         bool     // for a snapshot: otherwise the source is read as it is
-	Nested        bool     // of the subvolumes nested below the source too
-	OneFileSystem bool     // what is nested is left out
+	Asked         bool     // a snapshot was asked for; otherwise the source itself is read
+	Nested        bool     // also take snapshots of subvolumes nested below the source
+	OneFileSystem bool     // nested subvolumes are left out
 	LeftOut       []string // paths below the source that rules leave out
-	// Before and After, if set, are called around the instant. After is called whenever Before was.
+	// Before and After, if set, are called right before and after the snapshot is made. After is called whenever Before
+	// was.
 	Before, After func(ctx context.Context) error
 	Log           *slog.Logger
 }
@@ -34,11 +35,11 @@ type Snapshot struct {
 	at      time.Time
 	origins map[string]string
 	home    *os.File // the root of the source's subvolume
-	name    string   // empty: nothing is there to be removed
-	held    *os.File // the snapshot, with the lock on it
+	name    string   // empty: nothing needs to be removed
+	held    *os.File // the locked snapshot
 }
 
-// At is right before the instant; the zero time of no snapshot.
+// At is the time right before the snapshot was made; zero without a snapshot.
 func (s *Snapshot) At() time.Time {
 	if s == nil {
 		return time.Time{}
@@ -46,7 +47,7 @@ func (s *Snapshot) At() time.Time {
 	return s.at
 }
 
-// Origins are, by the UUIDs of the subvolumes that were made, those of the subvolumes that they stand for.
+// Origins maps the UUIDs of the snapshots to those of their subvolumes.
 func (s *Snapshot) Origins() map[string]string {
 	if s == nil {
 		return nil
@@ -54,8 +55,8 @@ func (s *Snapshot) Origins() map[string]string {
 	return s.origins
 }
 
-// Take makes a snapshot of the subvolume that a local source lies in, if that is asked for, and returns the source as
-// it is there. If it fails that is the source as it was.
+// Take makes a snapshot of the subvolume that a local source is in, if asked for, and returns the source in the
+// snapshot. If it fails, it returns src.
 func Take(ctx context.Context, src *source.Source, o Options) (*source.Source, *Snapshot, error) {
 	if !o.Asked {
 		return src, nil, nil
@@ -73,7 +74,7 @@ func Take(ctx context.Context, src *source.Source, o Options) (*source.Source, *
 	return frozen, s, nil
 }
 
-// Foresee refuses what Take would for what the source is and holds, and changes nothing.
+// Foresee refuses what Take would refuse, and changes nothing.
 func Foresee(src *source.Source, o Options) (err error) {
 	if !o.Asked {
 		return nil
@@ -94,11 +95,11 @@ func refused(format string, args ...any) error {
 	return fail.Kind(facts.ErrUsage, &facts.SnapshotError{Err: fmt.Errorf(format, args...)})
 }
 
-// findHome opens the root of the subvolume that the source lies in, and tells where in it that is. All that is on the
-// way up has the device number of the subvolume, which no other one has.
+// findHome opens the root of the subvolume that the source is in, and returns the path of the source in it. All
+// directories on the way up have the device number of the subvolume, which is unique.
 func findHome(src *source.Source) (home *os.File, rel string, err error) {
 	if !src.Local() {
-		return nil, "", refused("SRC %s is on another machine, and a snapshot is taken of what is here", src.Shown)
+		return nil, "", refused("SRC %s is on another machine, and snapshots can be made only on this one", src.Shown)
 	}
 	real, err := filepath.EvalSymlinks(src.Spec.Path)
 	if err != nil {
@@ -118,9 +119,9 @@ func findHome(src *source.Source) (home *os.File, rel string, err error) {
 		top, err := btrfs.IsSubvolume(f)
 		switch {
 		case dir == real && !on:
-			err = refused("SRC %s is not on btrfs, so no snapshot of it can be taken", src.Shown)
+			err = refused("SRC %s is not on btrfs, so no snapshot of it can be made", src.Shown)
 		case dir != real && uint64(st.Dev) != device, dir == "/" && !top:
-			err = refused("SRC %s: the root of its subvolume is not mounted above it, so no snapshot of it can be taken", src.Shown)
+			err = refused("SRC %s: the root of its subvolume is not mounted above it, so no snapshot of it can be made", src.Shown)
 		case err == nil && top:
 			rel, err = filepath.Rel(dir, real)
 			return f, rel, err
@@ -132,7 +133,7 @@ func findHome(src *source.Source) (home *os.File, rel string, err error) {
 	}
 }
 
-// writable returns the UUID of the source's subvolume, which no snapshot is needed of if it is read-only.
+// writable returns the UUID of the source's subvolume. It refuses a read-only one, which needs no snapshot.
 func writable(home *os.File, src *source.Source) (btrfs.UUID, error) {
 	info, err := btrfs.SubvolumeInfo(home)
 	if err != nil {
@@ -144,7 +145,7 @@ func writable(home *os.File, src *source.Source) (btrfs.UUID, error) {
 	return info.UUID, nil
 }
 
-// list tells what is nested below the source, unless a snapshot would lack some of it.
+// list returns the subvolumes nested below the source, or an error if a snapshot would lack some of them.
 func list(home *os.File, src *source.Source, rel string, o Options) ([]nested, error) {
 	children, err := nestedBelow(home, rel, o.LeftOut)
 	if err != nil {
@@ -153,7 +154,7 @@ func list(home *os.File, src *source.Source, rel string, o Options) ([]nested, e
 	return children, mayLeaveOut(src, children, o)
 }
 
-// take makes the snapshot. What it has made when it fails, Remove removes.
+// take makes the snapshot. If it fails, Remove removes what it has made.
 func (s *Snapshot) take(ctx context.Context, src *source.Source, rel string, o Options) (*source.Source, error) {
 	home, err := writable(s.home, src)
 	if err != nil {
@@ -178,7 +179,8 @@ func (s *Snapshot) take(ctx context.Context, src *source.Source, rel string, o O
 	return src.Elsewhere(filepath.Join(s.home.Name(), s.name, rel))
 }
 
-// create makes the snapshot between the two calls around the instant. list tells what is nested below the source.
+// create makes the snapshot, with Before and After called around it. list returns the subvolumes nested below the
+// source.
 func (s *Snapshot) create(ctx context.Context, home btrfs.UUID, list func() ([]nested, error), o Options) (err error) {
 	if o.After != nil {
 		defer func() { err = errors.Join(err, fail.Step("after the snapshot", o.After(context.WithoutCancel(ctx)))) }()

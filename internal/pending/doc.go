@@ -1,2 +1,2 @@
-// Package pending makes pending safe to be written by rsync, and puts right afterwards what rsync does not.
+// Package pending prepares pending so that rsync can safely write to it, and corrects afterwards what rsync does not.
 package pending

@@ -13,12 +13,12 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// RemoveGone removes files and directories below root, and tells how many. Directories that are not empty afterwards
-// stay. The directories above keep their times, which rsync has set.
+// RemoveGone removes files and directories below root, and returns how many. Directories that are not empty then are
+// kept. Their parents keep the times that rsync has set.
 func RemoveGone(ctx context.Context, root *os.File, paths []string) (removed int64, err error) {
 	paths = slices.Clone(paths)
 	slices.Sort(paths)
-	for _, path := range slices.Backward(paths) { // what is in a directory comes before it
+	for _, path := range slices.Backward(paths) { // the entries of a directory come before it
 		if ctx.Err() != nil {
 			return removed, context.Cause(ctx)
 		}

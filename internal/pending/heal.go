@@ -1,4 +1,4 @@
-// Heal: what Verify found damaged in the newest backup must not be in the next.
+// Heal: files that Verify found damaged in the newest backup must not be in the next one.
 
 package pending
 
@@ -12,10 +12,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// RemoveUnreadable reads every file below root, which nobody else changes, from the disk, removes those that cannot be
-// read and returns their names, so that rsync copies them anew. Neither comparing nor writing would do: rsync
-// substitutes zeros for blocks it cannot read, so damaged zeros compare equal, and a write into part of a damaged block
-// fails, since btrfs reads the rest of it first (Linux 6.18).
+// RemoveUnreadable reads every file below root from the disk, removes those that cannot be read and returns their
+// names, so that rsync copies them again. Nobody else changes the tree. To let rsync compare or write these files would
+// not do: it substitutes zeros for blocks it cannot read, so they equal zeros at the source, and a write into part of a
+// damaged block fails, because btrfs reads the rest of it first (Linux 6.18).
 func RemoveUnreadable(ctx context.Context, root *os.File) ([]string, error) {
 	var mu sync.Mutex
 	var damaged []string

@@ -1,8 +1,8 @@
 // Holes: keeping sparse files sparse in later backups.
 //
 // rsync --sparse makes holes in files it writes anew, but together with --inplace it rewrites unchanged blocks of files
-// that are there (4 KiB changed in 512 MiB cost 764 KiB instead of 28, rsync 3.5.0). So later backups go without it,
-// and the zeros it wrote are taken out afterwards, where the kernel says that something new was written.
+// that exist (4 KiB changed in 512 MiB cost 764 KiB instead of 28, rsync 3.5.0). So later backups do not use it, and
+// the zeros that rsync wrote are replaced by holes afterwards, in the ranges that the kernel reports as newly written.
 
 package pending
 
@@ -25,17 +25,17 @@ import (
 )
 
 const (
-	// holeRange is the smallest new range that is looked at, holeUnit what is read of it at once, holeBlock the block
-	// of the filesystem.
+	// holeRange is the smallest new range that is examined, holeUnit how much of it is read at once, holeBlock the
+	// block of the filesystem.
 	holeRange = 128 << 10
 	holeUnit  = 64 << 10
 	holeBlock = 4 << 10
-	// holeShare is the part of a range, one in so many bytes, that must be zeros. btrfs keeps an extent while any of it
-	// is used, so what is not zeros is written again, and that must be worth it.
+	// holeShare: at least one in this many bytes of a range must be zero. btrfs keeps an extent while any part of it is
+	// used, so the other bytes are written again, and the gain must be worth it.
 	holeShare = 4
 )
 
-// puncher takes zeros out of the files of pending that a transfer changed.
+// puncher replaces zeros by holes in the files of pending that a transfer changed.
 type puncher struct {
 	pending *os.File
 	src     *source.Source
@@ -43,14 +43,14 @@ type puncher struct {
 	begun   bool
 
 	inode uint64
-	file  *os.File // of inode; nil: not worth looking at
+	file  *os.File // of inode; nil: not worth examining
 	stat  unix.Stat_t
 	dirty bool
 	buf   []byte
 }
 
-// PunchHoles looks at every range written since a generation and tells whether it changed anything. All of pending must
-// have been written out. The kernel lists ranges to root only; for others holes stay zeros.
+// PunchHoles examines every range written since a generation and reports whether it changed anything. All of pending
+// must have been flushed. Only root may query ranges; for others holes stay zeros.
 func PunchHoles(ctx context.Context, pending *os.File, src *source.Source, since uint64, begin func() error) (changed bool, err error) {
 	p := &puncher{pending: pending, src: src, begin: begin, buf: make([]byte, holeUnit)}
 	defer func() { err = errors.Join(err, p.done()) }()
@@ -72,7 +72,7 @@ func PunchHoles(ctx context.Context, pending *os.File, src *source.Source, since
 		}
 		err := p.punch(int64(r.Offset), int64(r.Length))
 		if fail.IsFull(err) {
-			return p.begun, nil // every byte is there; only no room is won
+			return p.begun, nil // the data is complete; only no space is saved
 		}
 		if err != nil {
 			return p.begun, err
@@ -81,7 +81,7 @@ func PunchHoles(ctx context.Context, pending *os.File, src *source.Source, since
 	return p.begun, nil
 }
 
-// open moves on to another file, if it may have holes at all.
+// open continues with another file, if it may have holes.
 func (p *puncher) open(inode uint64) error {
 	if p.inode == inode {
 		return nil
@@ -115,7 +115,7 @@ func (p *puncher) open(inode uint64) error {
 	if at.CheckTimes(int(f.Fd())) != nil {
 		return f.Close() // its holes stay zeros
 	}
-	// Any write takes a file's capabilities away (file_remove_privs).
+	// Any write removes the capabilities of a file (file_remove_privs).
 	_, err = unix.Fgetxattr(int(f.Fd()), "security.capability", nil)
 	if !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return f.Close()
@@ -124,7 +124,7 @@ func (p *puncher) open(inode uint64) error {
 	return nil
 }
 
-// denseAtSource asks a local source whether the file has holes there.
+// denseAtSource reports whether the file has no holes at a local source.
 func (p *puncher) denseAtSource(path string) (bool, error) {
 	if !p.src.Local() {
 		return false, nil
@@ -132,7 +132,7 @@ func (p *puncher) denseAtSource(path string) (bool, error) {
 	var st unix.Stat_t
 	err := unix.Lstat(filepath.Join(p.src.Spec.Path, path), &st)
 	if err != nil {
-		return false, nil // it has changed meanwhile
+		return false, nil // it was changed meanwhile
 	}
 	return st.Blocks*512 >= st.Size, nil
 }
@@ -159,7 +159,7 @@ func (p *puncher) punch(offset, length int64) error {
 	return p.pieces(offset, end, p.rewrite)
 }
 
-// rewrite makes a hole of zeros and writes anything else once more, so that nothing uses the old extent any longer.
+// rewrite replaces zeros by a hole and writes other data again, so that nothing uses the old extent any more.
 func (p *puncher) rewrite(pos int64, data []byte, zero bool) error {
 	if !zero {
 		_, err := p.file.WriteAt(data, pos)
@@ -173,8 +173,8 @@ func (p *puncher) rewrite(pos int64, data []byte, zero bool) error {
 	return nil
 }
 
-// pieces reads a range unit by unit, each up to the next multiple of holeUnit, and shows the zeros at both ends of a
-// unit apart from what lies between.
+// pieces reads a range unit by unit, each up to the next multiple of holeUnit, and visits the zeros at both ends of a
+// unit and the data between them separately.
 func (p *puncher) pieces(offset, end int64, visit func(at int64, data []byte, zero bool) error) error {
 	for at := offset; at < end; {
 		data := p.buf[:min(holeUnit-at%holeUnit, end-at)]
@@ -214,7 +214,7 @@ func trim(data []byte) (first, last int) {
 	return first, last
 }
 
-// isZero compares data with itself moved by one byte, which the runtime does with wide instructions.
+// isZero compares data with itself shifted by one byte, which the runtime does with wide instructions.
 func isZero(data []byte) bool {
 	return len(data) == 0 || data[0] == 0 && bytes.Equal(data[1:], data[:len(data)-1])
 }
@@ -228,7 +228,7 @@ func (p *puncher) change() error {
 	return p.begin()
 }
 
-// done gives the file its times back and closes it.
+// done restores the times of the file and closes it.
 func (p *puncher) done() error {
 	if p.file == nil {
 		return nil
@@ -245,7 +245,7 @@ func (p *puncher) done() error {
 	return errors.Join(err, f.Close())
 }
 
-// restoreTimes goes by way of /proc, which names the open file itself.
+// restoreTimes uses /proc, which names the open file itself.
 func restoreTimes(f *os.File, st *unix.Stat_t) error {
 	path := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{st.Atim, st.Mtim}, 0)

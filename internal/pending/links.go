@@ -1,8 +1,9 @@
-// Links: which files with several names are still one file at a local source, so that they can stay as they are.
+// Links: which files with several names are still one file at a local source, so that they need not be split.
 //
-// All names of such a file must lead to one inode there, with the same size, times, mode and owner. What is proved
-// before rsync runs may be untrue when it reads the source: a name is replaced meanwhile, and rsync writes into the
-// inode that the others share. Then the inode has another ctime afterwards, and Touched says so.
+// All names of such a file must lead to one inode there, with the same size, times, mode and owner. This is checked
+// before rsync runs, and may have changed when rsync reads the source: a name may be replaced meanwhile, and rsync then
+// writes into the inode that the other names share. The inode then has another ctime afterwards, and Touched reports
+// it.
 
 package pending
 
@@ -18,21 +19,21 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// linkGroups are the files of pending with several names.
+// linkGroups are the files in pending with several names.
 type linkGroups struct {
 	root   *os.File // of pending
-	source *os.File // nil: nothing can be proved
+	source *os.File // nil: nothing can be checked
 
 	mu     sync.Mutex
 	groups map[uint64]*linkGroup // by inode number in pending
 }
 
-// linkGroup is one of them.
+// linkGroup is one file with several names.
 type linkGroup struct {
 	names    uint64 // met so far
 	links    uint64 // that the inode has
 	dev, ino uint64 // at the source
-	changed  bool   // some name is not what it was, or nothing is known of it
+	changed  bool   // some name has changed, or is unknown
 	ctime    unix.Timespec
 	path     string // of the first name, below root
 }
@@ -44,7 +45,7 @@ type keptFile struct {
 	ctime unix.Timespec
 }
 
-// meet notes one name of a file that has several.
+// meet adds one name of a file with several names.
 func (l *linkGroups) meet(dir *os.File, name string, st unix.Stat_t) {
 	path := walk.Below(l.root, dir, name)
 	src, same := l.unchanged(dir, name, path, st)
@@ -62,7 +63,7 @@ func (l *linkGroups) meet(dir *os.File, name string, st unix.Stat_t) {
 	g.changed = g.changed || !same || g.dev != uint64(src.Dev) || g.ino != src.Ino
 }
 
-// unchanged tells whether the source has, under the same path, what pending has; contents aside.
+// unchanged reports whether the file at the source equals that in pending, apart from the content.
 func (l *linkGroups) unchanged(dir *os.File, name, path string, st unix.Stat_t) (src unix.Stat_t, same bool) {
 	if l.source == nil {
 		return src, false
@@ -99,7 +100,7 @@ func sameLink(source *os.File, path string, dir *os.File, name string) bool {
 	return err == nil && here == there
 }
 
-// decide returns the files that keep their names. What is left in l.groups is to be split.
+// decide returns the files that stay linked. The rest, in l.groups, must be split.
 func (l *linkGroups) decide() []keptFile {
 	var kept []keptFile
 	for ino, g := range l.groups {
@@ -111,7 +112,7 @@ func (l *linkGroups) decide() []keptFile {
 	return kept
 }
 
-// Touched tells whether rsync has changed a file that kept its names, or may have.
+// Touched reports whether rsync has changed, or may have changed, a file that stayed linked.
 func (p *Prepared) Touched(root *os.File) (bool, error) {
 	for _, f := range p.kept {
 		dir, err := at.OpenBeneath(root, filepath.Dir(f.path))
@@ -138,5 +139,5 @@ func (p *Prepared) Touched(root *os.File) (bool, error) {
 	return false, nil
 }
 
-// Kept is how many files with several names stay as they are.
+// Kept is how many files with several names stay linked.
 func (p *Prepared) Kept() int { return len(p.kept) }

@@ -16,13 +16,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Listed is what rsync is asked about where that is not everything; paths are relative to the root of pending.
+// Listed is the part of the tree that rsync looks at; paths are relative to the root of pending.
 type Listed struct {
 	Dirs  []string // one level deep each
 	Names []string // single entries
 }
 
-// Has tells of directories whether rsync lists what is in them.
+// Has returns a function that reports whether rsync lists the entries of a directory.
 func (l Listed) Has() func(dir string) bool {
 	dirs := map[string]bool{}
 	for _, dir := range l.Dirs {
@@ -31,7 +31,7 @@ func (l Listed) Has() func(dir string) bool {
 	return func(dir string) bool { return dirs[dir] }
 }
 
-// PrepareListed is Prepare for what is listed alone. What is not there needs nothing.
+// PrepareListed is Prepare for the listed paths only. Missing paths are ignored.
 func PrepareListed(ctx context.Context, root *os.File, l Listed) (*Prepared, error) {
 	p := &Prepared{}
 	for _, dir := range l.Dirs {
@@ -54,7 +54,7 @@ func PrepareListed(ctx context.Context, root *os.File, l Listed) (*Prepared, err
 	return p, nil
 }
 
-// within opens the directory at rel below root, as an ordinary user too, and all on the way to it.
+// within opens the directory at rel below root and its parents, widening their modes for an ordinary user.
 func within(root *os.File, rel string, do func(dir *os.File) error) error {
 	dir, err := at.OpenDir(root, ".")
 	if err != nil {
@@ -71,14 +71,14 @@ func within(root *os.File, rel string, do func(dir *os.File) error) error {
 			return err
 		}
 		if next == nil {
-			return nil // a stub, which is gone now
+			return nil // a stub, which has been removed
 		}
 		dir = next
 	}
 	return errors.Join(do(dir), dir.Close())
 }
 
-// prepareDir prepares what is in dir, one level deep.
+// prepareDir prepares the entries of dir, one level deep.
 func (p *Prepared) prepareDir(dir *os.File) error {
 	for {
 		entries, err := dir.ReadDir(walk.ReadBatch)
@@ -111,7 +111,7 @@ func (p *Prepared) prepareEntry(dir *os.File, name string) error {
 	return nil
 }
 
-// Doubt gives files another time, so that rsync, which would go by size and time, compares their contents.
+// Doubt changes the time of files, so that rsync compares their content instead of trusting size and time.
 func Doubt(root *os.File, names []string) error {
 	for _, name := range names {
 		err := within(root, path.Dir(name), func(dir *os.File) error { return doubt(dir, path.Base(name)) })

@@ -6,8 +6,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// MadeFor tells of changes to what is made different here itself, for rsync to put right: links, devices, bits of the
-// mode, and the times of directories they are in.
+// MadeFor reports changes by rsync that only undo what was prepared here: links, devices, bits of the mode, and the
+// times of their directories.
 func MadeFor(c rsyncexec.Change) bool {
 	if strings.HasPrefix(c.Code, "h") {
 		return true

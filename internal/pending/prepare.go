@@ -1,10 +1,10 @@
 // Preparing pending for a transfer: splitting hard links, removing stubs.
 //
 // rsync -H --inplace writes wrong bytes, and exits 0, when two names that were one file in the last backup are separate
-// files at the source now: both updates go into the one inode (rsync issue 537, still so in 3.5.0). So every file with
-// more than one name, unless it is proved to be the same one file at the source, is given an inode of its own first, by
-// a reflink copy renamed over the name; rsync links again what is still linked. Whole files need it too: rsync lets
-// names stay linked that it finds up to date, and gives both the mode and owner of one.
+// files at the source now: both updates are written into the one inode (rsync issue 537, still so in 3.5.0). So every
+// name of a file with several names, unless they are known to be one file at the source, first gets an inode of its
+// own: a reflink copy is renamed over the name. rsync links again what is still linked. This is needed for whole files
+// too: rsync leaves names linked that it finds up to date, and gives both the mode and owner of one.
 
 package pending
 
@@ -25,9 +25,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Prepared is what prepareTree found and did.
+// Prepared is what Prepare found and did.
 type Prepared struct {
-	Entries atomic.Int64 // in the tree, the root left out
+	Entries atomic.Int64 // in the tree, without the root
 	Split   atomic.Int64 // names that got an inode of their own
 	Bytes   atomic.Int64 // on disk, of its files
 	kept    []keptFile
@@ -35,15 +35,15 @@ type Prepared struct {
 
 // How says what Prepare may rely on.
 type How struct {
-	// Doubtful: files are made to show what the disk holds.
+	// Doubtful: pending may differ from the disk; the files are checked and removed from the page cache.
 	Doubtful bool
-	// Source is the root of a local source that rsync is about to read, comparing by size and time, with --hard-links.
-	// Files with several names that are unchanged there are left alone. nil splits them all.
+	// Source is the root of a local source that rsync will compare by size and time, with --hard-links. Files with
+	// several names that are unchanged there stay linked. With nil all are split.
 	Source *os.File
 }
 
-// Prepare walks the tree below root, which nobody else changes, and makes it what rsync can be trusted to bring up to
-// date. Stubs are removed and hard links split.
+// Prepare walks the tree below root and changes it so that rsync updates it correctly: it removes stubs and splits hard
+// links. Nobody else changes the tree meanwhile.
 func Prepare(ctx context.Context, root *os.File, how How) (*Prepared, error) {
 	p := &Prepared{}
 	links := &linkGroups{root: root, source: how.Source, groups: map[uint64]*linkGroup{}}
@@ -66,7 +66,7 @@ func Prepare(ctx context.Context, root *os.File, how How) (*Prepared, error) {
 	return p, p.splitAll(ctx, root, links.groups)
 }
 
-// prepare does all that can be done when one name of a file is seen.
+// prepare does what can be done with one name of a file.
 func (p *Prepared) prepare(dir *os.File, e os.DirEntry, doubtful bool, links *linkGroups) error {
 	name := e.Name()
 	st, err := at.Stat(dir, name)
@@ -103,7 +103,7 @@ func (p *Prepared) splitAll(ctx context.Context, root *os.File, groups map[uint6
 	return w.Walk(ctx, root)
 }
 
-// split makes one name a file that rsync can be trusted with.
+// split makes one name a separate file that rsync updates correctly.
 func (p *Prepared) split(dir *os.File, name string, st unix.Stat_t) (err error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return splitOther(dir, name, st)
@@ -115,14 +115,13 @@ func (p *Prepared) split(dir *os.File, name string, st unix.Stat_t) (err error) 
 	if err != nil || st.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
 		return err
 	}
-	// rsync 3.5.0 --acls sets the group's own entry to nothing when a file that has such a bit is given an ACL; rsync
-	// sets the bit again.
+	// rsync 3.5.0 --acls clears the entry of the owning group when a file with such a bit gets an ACL. rsync sets the
+	// bit again.
 	return at.Chmod(dir, name, st.Mode&0o1777)
 }
 
-// splitOther removes, of what is neither file nor directory, what rsync cannot see a change of: a name that was a link
-// of another one and stays linked, and a device, of which rsync compares the number and not the kind. It costs nothing
-// to make them again.
+// splitOther removes special files whose changes rsync does not notice: a hard link to another special file, and a
+// device, because rsync compares its number but not its kind. rsync creates them again at almost no cost.
 func splitOther(dir *os.File, name string, st unix.Stat_t) error {
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFCHR && kind != unix.S_IFBLK && st.Nlink < 2 {
@@ -131,10 +130,10 @@ func splitOther(dir *os.File, name string, st unix.Stat_t) error {
 	return at.Unlink(dir, name, 0)
 }
 
-// distrust makes sure that what is read of a file is what the disk holds. A file whose data the disk refused says so to
-// the first fsync, also when somebody else's syncfs took the report for the filesystem; it is removed, so that rsync
-// copies it again. Only the first name could ask, so of several names all but the last are removed unasked. Of what is
-// left the clean pages leave the cache.
+// distrust makes sure that reads of a file return what is on the disk. If the disk refused data of the file, the first
+// fsync reports it, even after a syncfs of another program has consumed the report for the filesystem. The file is then
+// removed, so that rsync copies it again. Only the first fsync gets the report, so of several names all but the last
+// are removed without it. The clean pages of the remaining files are dropped from the page cache.
 func distrust(dir *os.File, name string, links uint64) error {
 	if links > 1 {
 		return at.Unlink(dir, name, 0)
@@ -151,8 +150,8 @@ func distrust(dir *os.File, name string, links uint64) error {
 	return at.Error("fadvise", dir, name, err)
 }
 
-// enterOwn opens a directory of pending. Where the base had a subvolume nested in it, its snapshot has a stub nobody
-// can write into; it is removed, so that rsync can make a directory of that name.
+// enterOwn opens a directory of pending. If the base had a nested subvolume, its snapshot has a stub that nobody can
+// write to. It is removed, so that rsync can create a directory of that name.
 func enterOwn(dir *os.File, name string) (*os.File, error) {
 	sub, err := at.OpenOwn(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -166,7 +165,7 @@ func enterOwn(dir *os.File, name string) (*os.File, error) {
 		return nil, errors.Join(at.Unlink(dir, name, unix.AT_REMOVEDIR), sub.Close())
 	}
 	if os.Geteuid() != 0 {
-		// What can be opened may still not be searched, or written in.
+		// A directory that can be opened may still not be searchable or writable.
 		if err := subvol.Widen(sub); err != nil {
 			return nil, errors.Join(err, sub.Close())
 		}
@@ -197,7 +196,7 @@ func splitFile(dir *os.File, name string) (err error) {
 	return nil
 }
 
-// cloneWithMetadata makes dst, which is temp in dir, what src is, times included, so that rsync finds nothing to do but
+// cloneWithMetadata copies src with all metadata and times to dst, which is temp in dir, so that rsync only has to make
 // the link. Owner before mode and attributes: chown clears set-id bits and capabilities.
 func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 	var st unix.Stat_t
@@ -207,7 +206,7 @@ func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 	if err := cloneOrCopy(dst, src); err != nil {
 		return err
 	}
-	// An ordinary user may have left the group the file belongs to; rsync then does for it what it can.
+	// An ordinary user may no longer be in the group of the file; rsync then does what it can.
 	err := unix.Fchown(int(dst.Fd()), int(st.Uid), int(st.Gid))
 	if err != nil && !errors.Is(err, unix.EPERM) {
 		return &os.PathError{Op: "chown", Path: dst.Name(), Err: err}
@@ -223,8 +222,8 @@ func cloneWithMetadata(dir *os.File, temp string, dst, src *os.File) error {
 	return at.Error("utimens", dir, temp, err)
 }
 
-// cloneOrCopy shares the blocks where it can: not between a file with checksums and one without (EINVAL), which a mount
-// option may have made them.
+// cloneOrCopy shares blocks where possible. It is not possible between a file with checksums and one without (EINVAL),
+// which a mount option may cause.
 func cloneOrCopy(dst, src *os.File) error {
 	err := btrfs.CloneFile(dst, src)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {

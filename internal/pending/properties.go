@@ -13,11 +13,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Properties are what btrfs keeps in attributes of a file or directory, such as btrfs.compression; a directory hands
-// them down to what is made in it.
+// Properties are the btrfs properties of a file or directory, such as btrfs.compression. New entries inherit them from
+// their directory.
 type Properties map[string]string
 
-// PropertiesOf reads those of DEST: how its owner wants it to be stored.
+// PropertiesOf reads those of DEST, which say how its owner wants data to be stored.
 func PropertiesOf(dir *os.File) (Properties, error) {
 	names, err := at.ListXattrs(dir)
 	if err != nil {
@@ -41,8 +41,8 @@ func PropertiesOf(dir *os.File) (Properties, error) {
 	return found, nil
 }
 
-// HandDown gives pending, and each directory in it, those properties that its root lacks: a base that was made before
-// DEST had them does not have them either. It tells how many directories got one.
+// HandDown sets those properties that the root of pending lacks in all its directories: a base made before DEST had the
+// properties lacks them too. It returns how many directories it changed.
 func (p Properties) HandDown(ctx context.Context, root *os.File) (changed int64, err error) {
 	missing := Properties{}
 	for name, value := range p {
@@ -80,7 +80,7 @@ func (p Properties) HandDown(ctx context.Context, root *os.File) (changed int64,
 	return count.Load() + 1, err
 }
 
-// set is false where dir cannot hold them: of a file without checksums btrfs compresses nothing (EINVAL).
+// set is false if dir cannot have them: btrfs does not compress files without checksums (EINVAL).
 func (p Properties) set(dir *os.File) (held bool, err error) {
 	for name, value := range p {
 		err := unix.Fsetxattr(int(dir.Fd()), name, []byte(value), 0)

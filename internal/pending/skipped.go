@@ -11,7 +11,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
 )
 
-// RemoveSkipped removes what the base has under names that are devices in the source, which rsync leaves as it is.
+// RemoveSkipped removes entries of the base whose names are devices in the source. rsync skips the devices and leaves
+// the old entries.
 func RemoveSkipped(ctx context.Context, pending *os.File, paths []string) error {
 	for _, path := range paths {
 		if err := EmptySkipped(ctx, pending, path); err != nil {
@@ -28,7 +29,8 @@ func RemoveSkipped(ctx context.Context, pending *os.File, paths []string) error 
 	return nil
 }
 
-// EmptySkipped removes what the base has below a directory that the transfer leaves out: rsync deletes nothing there.
+// EmptySkipped removes everything below a directory of the base that the transfer leaves out: rsync deletes nothing
+// there.
 func EmptySkipped(ctx context.Context, pending *os.File, path string) error {
 	dir, err := at.OpenBeneath(pending, path)
 	if at.IsNoDir(err) {

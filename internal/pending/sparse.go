@@ -1,8 +1,8 @@
 // Sparse: files with holes at a local source, copied before rsync runs.
 //
-// rsync reads holes as zeros, and in place (holes.go says why it must write so) it also writes them: a file of 3 GiB
-// with nothing in it needs 3 GiB of space, and minutes. Here only data is read, and only what differs is written. rsync
-// then finds such a file with the size and time of the source, and gives it the rest of its metadata.
+// rsync reads holes as zeros, and with --inplace (holes.go says why it is used) it also writes the zeros: a file of 3
+// GiB without data needs 3 GiB of space, and minutes. Here only data is read, and only differences are written. rsync
+// then finds the file with the size and time of the source, and only sets the rest of its metadata.
 
 package pending
 
@@ -24,20 +24,20 @@ import (
 )
 
 const (
-	// sparseUnit is what is read at once, of both sides.
+	// sparseUnit is how much is read at once, on both sides.
 	sparseUnit = 1 << 20
-	// settled is how long ago a file must have been changed for the time of its change to tell later changes from it: a
-	// clock tick of the kernel is 10 ms at most.
+	// settled is how long ago a file must have been changed so that a later change gets another time: a clock tick of
+	// the kernel is at most 10 ms.
 	settled = 25 * time.Millisecond
 )
 
 // SparseCopied is what CopySparse did.
 type SparseCopied struct {
 	Files, Created int64
-	Size, Written  int64 // bytes: of the files, and of what was written of them
+	Size, Written  int64 // bytes: the sizes of the files, and how much was written
 }
 
-// errUnread: a source file cannot be read as far as its size says.
+// errUnread: a source file is shorter than its size says.
 var errUnread = errors.New("not read to the end")
 
 // sparseCopier copies files from one tree into the other.
@@ -54,13 +54,13 @@ type linkedCopy struct {
 	stat unix.Stat_t // of the source
 }
 
-// MayBeSparse tells whether a file has so much less on disk than its size says that its holes are worth a look.
+// MayBeSparse reports whether a file uses so much less space than its size that its holes are worth keeping.
 func MayBeSparse(st *unix.Stat_t) bool {
 	holes := st.Size - st.Blocks*512
 	return st.Mode&unix.S_IFMT == unix.S_IFREG && holes >= holeBlock && (holes >= holeUnit || holes*holeShare >= st.Size)
 }
 
-// Lacks tells whether pending has no file of that size and time at path, so that rsync would write one.
+// Lacks reports whether pending has no file of that size and time at path, so that rsync would write it.
 func Lacks(pending *os.File, path string, st *unix.Stat_t) bool {
 	dir, err := at.OpenBeneath(pending, filepath.Dir(path))
 	if err != nil {
@@ -71,9 +71,9 @@ func Lacks(pending *os.File, path string, st *unix.Stat_t) bool {
 	return err != nil || have.Mode&unix.S_IFMT != unix.S_IFREG || have.Size != st.Size || have.Mtim != st.Mtim
 }
 
-// CopySparse brings the contents of files up to date, below pending, with those of equal path below source. What it
-// cannot finish it leaves to rsync, which then tells why, by a time that differs from the source's; so where pending is
-// full, of which it says nothing. The error is about pending, or that of ctx.
+// CopySparse updates the content of files below pending from those of the same path below source. A file that it cannot
+// finish gets another time than at the source, so that rsync copies it and reports what is wrong. This includes a full
+// pending, which CopySparse does not report. An error is about pending, or that of ctx.
 func CopySparse(ctx context.Context, source, pending *os.File, paths []string) (SparseCopied, error) {
 	c := &sparseCopier{source: source, pending: pending, from: make([]byte, sparseUnit), to: make([]byte, sparseUnit), links: map[[2]uint64]linkedCopy{}}
 	for _, path := range paths {
@@ -89,7 +89,7 @@ func CopySparse(ctx context.Context, source, pending *os.File, paths []string) (
 func (c *sparseCopier) copy(ctx context.Context, path string) error {
 	from, st, err := openSparse(c.source, path)
 	if from == nil || err != nil {
-		return nil // rsync says why
+		return nil // rsync reports why
 	}
 	defer from.Close()
 	dir, err := makeDirs(c.pending, filepath.Dir(path))
@@ -112,7 +112,7 @@ func (c *sparseCopier) copy(ctx context.Context, path string) error {
 	}
 	now, err := at.StatFile(from)
 	if err != nil || now.Size != st.Size || now.Mtim != st.Mtim || at.CheckTimes(int(from.Fd())) != nil {
-		return nil // it changes: rsync compares it
+		return nil // it is being changed: rsync compares it
 	}
 	if err := restoreTimes(to, &st); err != nil {
 		return err
@@ -127,14 +127,14 @@ func (c *sparseCopier) copy(ctx context.Context, path string) error {
 	return nil
 }
 
-// sharesInodes tells of filesystems on which an equal inode number is the same file for sure.
+// sharesInodes reports filesystems on which an equal inode number certainly means the same file.
 func sharesInodes(f *os.File) bool {
 	var st unix.Statfs_t
 	return at.Retry(func() error { return unix.Fstatfs(int(f.Fd()), &st) }) == nil &&
 		mounts.TrueInodes(int64(uint32(st.Type)))
 }
 
-// openSparse opens a source file whose time will tell later changes from what is read now; nil if it has no holes.
+// openSparse opens a source file whose time shows later changes; nil if it has no holes.
 func openSparse(root *os.File, path string) (*os.File, unix.Stat_t, error) {
 	var st unix.Stat_t
 	dir, err := at.OpenBeneath(root, filepath.Dir(path))
@@ -164,8 +164,8 @@ func openSparse(root *os.File, path string) (*os.File, unix.Stat_t, error) {
 	return nil, st, errors.Join(err, f.Close())
 }
 
-// makeDirs opens a directory below root and makes what is missing on the way; rsync gives it its metadata. It is nil
-// where something else stands in the way.
+// makeDirs opens a directory below root and creates missing parents; rsync sets their metadata. It is nil if another
+// entry is in the way.
 func makeDirs(root *os.File, path string) (*os.File, error) {
 	dir, err := at.OpenDir(root, ".")
 	if err != nil || path == "." {
@@ -192,7 +192,7 @@ func makeDirs(root *os.File, path string) (*os.File, error) {
 	return dir, nil
 }
 
-// openSparseCopy is nil where name is something else than a file of its own.
+// openSparseCopy is nil if name is not a regular file with one name.
 func openSparseCopy(dir *os.File, name string) (f *os.File, created bool, err error) {
 	st, err := at.Stat(dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -207,7 +207,7 @@ func openSparseCopy(dir *os.File, name string) (f *os.File, created bool, err er
 	return f, false, err
 }
 
-// fill gives to the contents of from and tells how much it wrote. Its time is that of the last write then.
+// fill copies the content of from into to and returns how much it wrote. It does not set the time.
 func (c *sparseCopier) fill(ctx context.Context, to, from *os.File, path string, st *unix.Stat_t) (written int64, err error) {
 	if twin, ok := c.links[[2]uint64{uint64(st.Dev), st.Ino}]; ok && twin.stat.Size == st.Size && twin.stat.Mtim == st.Mtim {
 		return 0, c.share(to, twin.path)
@@ -236,7 +236,7 @@ func (c *sparseCopier) fill(ctx context.Context, to, from *os.File, path string,
 	return written, nil
 }
 
-// share makes to a copy of what is at path in pending already.
+// share makes to a reflink copy of path in pending.
 func (c *sparseCopier) share(to *os.File, path string) error {
 	dir, err := at.OpenBeneath(c.pending, filepath.Dir(path))
 	if err != nil {

@@ -1,4 +1,4 @@
-// The data of a sparse file: where it is, and what of it is written.
+// The data of a sparse file: where it is, and which parts are written.
 
 package pending
 
@@ -28,7 +28,7 @@ func nextData(f *os.File, offset, size int64) (data, hole int64) {
 	return data, min(hole, size)
 }
 
-// punchData makes a hole of a range of f, if there is data in it.
+// punchData replaces a range of f by a hole, if there is data in it.
 func punchData(f *os.File, from, end int64) error {
 	for from < end {
 		data, hole := nextData(f, from, end)
@@ -45,7 +45,7 @@ func punchData(f *os.File, from, end int64) error {
 	return nil
 }
 
-// update copies what differs in a range of data. From had on, to is a hole.
+// update copies the differences in a range of data. From offset had on, to is a hole.
 func (c *sparseCopier) update(ctx context.Context, to, from *os.File, offset, end, had int64) (written int64, err error) {
 	for offset < end {
 		if ctx.Err() != nil {
@@ -69,7 +69,7 @@ func (c *sparseCopier) update(ctx context.Context, to, from *os.File, offset, en
 	return written, nil
 }
 
-// have reads what is in to; nil are zeros.
+// have reads data of to; nil means zeros.
 func (c *sparseCopier) have(to *os.File, offset int64, length int, had int64) ([]byte, error) {
 	if offset >= had {
 		return nil, nil
@@ -83,8 +83,8 @@ func (c *sparseCopier) have(to *os.File, offset int64, length int, had int64) ([
 	return have, nil
 }
 
-// writeDifferent writes the blocks of data that are not in have, those side by side at once. In what is new zeros stay
-// holes only in larger units: small ones would cost more metadata than they save.
+// writeDifferent writes the blocks of data that differ from have, adjacent ones together. In new data only larger runs
+// of zeros stay holes: small holes would cost more metadata than they save.
 func writeDifferent(to *os.File, offset int64, data, have []byte) (written int64, err error) {
 	block := holeBlock
 	if have == nil {

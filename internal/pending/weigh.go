@@ -15,12 +15,12 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Weight is how many entries there are of each kind, and the size of files and symlinks, as rsync counts them.
+// Weight is the number of entries of each kind, and the size of files and symlinks, as rsync counts them.
 type Weight struct {
 	Files, Dirs, Links, Devices, Specials, Size atomic.Int64
 }
 
-// Growth is what pending has more than base, which it was made from, where only what is listed can differ.
+// Growth is how much more pending has than its base, if only the listed paths can differ.
 func Growth(ctx context.Context, base, work *os.File, l Listed) (*Weight, error) {
 	w := &Weight{}
 	for _, dir := range l.Dirs {
@@ -39,7 +39,7 @@ func Growth(ctx context.Context, base, work *os.File, l Listed) (*Weight, error)
 	return w, nil
 }
 
-// compareDir counts what is in a directory, and all below those in it that are gone.
+// compareDir counts the entries of a directory, and everything below its deleted subdirectories.
 func (w *Weight) compareDir(ctx context.Context, base, work *os.File, rel string) error {
 	was, err := w.addDir(base, rel, -1)
 	if err != nil {
@@ -60,7 +60,7 @@ func (w *Weight) compareDir(ctx context.Context, base, work *os.File, rel string
 	return nil
 }
 
-// addDir counts what is in the directory at rel, and returns the directories among it.
+// addDir counts the entries of the directory at rel, and returns its subdirectories.
 func (w *Weight) addDir(root *os.File, rel string, sign int64) (map[string]bool, error) {
 	dir, err := at.OpenBeneath(root, rel)
 	if at.IsNoDir(err) {
@@ -111,7 +111,7 @@ func (w *Weight) addName(root *os.File, name string, sign int64) error {
 	return nil
 }
 
-// removeBelow takes off all that is below a directory of base.
+// removeBelow subtracts everything below a directory of base.
 func (w *Weight) removeBelow(ctx context.Context, base *os.File, rel string) error {
 	dir, err := at.OpenBeneath(base, rel)
 	if err != nil {

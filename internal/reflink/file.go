@@ -13,8 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// file works on bare descriptors: for each of very many small files an os.File would cost more calls than the copy
-// itself.
+// file uses bare descriptors: for very many small files an os.File would need more system calls than the copy itself.
 func (c *cloner) file(dir *clonedDir, name string) error {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	src, err := bareOpen(dir.src, name, flags, 0)
@@ -43,9 +42,9 @@ func bareOpen(dir *os.File, name string, flags int, perm uint32) (fd int, err er
 	return fd, at.Error("open", dir, name, err)
 }
 
-// cloneFile leaves a whole file or none. Data without checksums cannot be shared with a file that has some, or the
-// other way round (EINVAL): rsync copies that. A file is made with its final mode where that is known to stick, and
-// owned by root until it has another owner.
+// cloneFile makes a whole file or none. A file without checksums cannot share data with one that has them (EINVAL):
+// rsync copies such a file. The file is created with its final mode if the umask and ACLs do not change it, and belongs
+// to root until its owner is set.
 func (c *cloner) cloneFile(dir *clonedDir, name string, src int, st unix.Stat_t) error {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	perm := uint32(0o600)
@@ -57,7 +56,7 @@ func (c *cloner) cloneFile(dir *clonedDir, name string, src int, st unix.Stat_t)
 		return err
 	}
 	err = c.fill(dir, name, dst, src, st, perm)
-	// The descriptor is gone whatever close says.
+	// The descriptor is closed even if close fails.
 	if err = errors.Join(err, at.Error("close", dir.dst, name, unix.Close(dst))); err != nil {
 		return errors.Join(err, at.IgnoreNotExist(at.Unlink(dir.dst, name, 0)))
 	}
@@ -66,7 +65,7 @@ func (c *cloner) cloneFile(dir *clonedDir, name string, src int, st unix.Stat_t)
 	return nil
 }
 
-// fill gives a new file its data and attributes; for the order see copyAttributes.
+// fill copies data and attributes to a new file; for the order see CopyAttributes.
 func (c *cloner) fill(dir *clonedDir, name string, dst, src int, st unix.Stat_t, perm uint32) error {
 	if st.Size > 0 {
 		if err := at.Retry(func() error { return unix.IoctlFileClone(dst, src) }); err != nil {
@@ -98,8 +97,7 @@ func setTimes(dir *os.File, name string, st unix.Stat_t) error {
 	return at.Error("utimens", dir, name, err)
 }
 
-// once makes the copy of an inode, or another name for it. Memory is needed only for inodes that have names still to
-// come.
+// once copies an inode, or makes another name for its copy. Only inodes with further names to come need memory.
 func (c *cloner) once(dir *clonedDir, name string, st unix.Stat_t, make func() error) error {
 	if st.Nlink < 2 {
 		return make()
@@ -125,7 +123,7 @@ func (c *cloner) once(dir *clonedDir, name string, st unix.Stat_t, make func() e
 	return nil
 }
 
-// link follows no symlink on the way to the first name.
+// link follows no symlink in the path of the first name.
 func (c *cloner) link(path string, dir *os.File, name string) error {
 	parent, err := at.OpenBeneath(c.target, filepath.Dir(path))
 	if err != nil {
@@ -146,7 +144,7 @@ func (c *cloner) link(path string, dir *os.File, name string) error {
 	return nil
 }
 
-// special copies a symlink, device, fifo or socket. It is opened with O_PATH, which does nothing to it.
+// special copies a symlink, device, fifo or socket. It is opened with O_PATH, which has no side effects.
 func (c *cloner) special(dir *clonedDir, name string) error {
 	src, err := at.Open(dir.src, name, unix.O_PATH, 0)
 	if err != nil {
@@ -203,8 +201,8 @@ func (c *cloner) makeSpecial(dir *os.File, name string, src *os.File, st unix.St
 	return nil
 }
 
-// checkNew makes sure that f is what has just been made under its name: who may write to the directory can put
-// something else there, and must not have us change its owner and mode.
+// checkNew makes sure that f is the file just created under its name: a user who may write to the directory can replace
+// it, and we must not change owner and mode of another file.
 func checkNew(f *os.File, mode uint32) error {
 	st, err := at.StatFile(f)
 	if err != nil {
@@ -217,9 +215,9 @@ func checkNew(f *os.File, mode uint32) error {
 	return nil
 }
 
-// CopyAttributes gives dst, which is name in dir, what src has. Owner before mode and attributes: chown clears set-id
-// bits and capabilities. Both may have been opened with O_PATH; the paths in /proc lead to just what is open, a symlink
-// included.
+// CopyAttributes copies the attributes of src to dst, which is name in dir. Owner before mode and attributes: chown
+// clears set-id bits and capabilities. Both may have been opened with O_PATH; the paths in /proc lead to the open file
+// itself, even if it is a symlink.
 func CopyAttributes(dir *os.File, name string, dst, src *os.File) error {
 	st, err := at.StatFile(src)
 	if err == nil {

@@ -13,12 +13,12 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// Entries is how many there are in all.
+// Entries is the total number of entries.
 func Entries(s facts.ReflinkStats) int64 {
 	return s.Files + s.Directories + s.Symlinks + s.Specials + s.HardLinks
 }
 
-// ShareBlocks tells whether both are on one btrfs, and what is made in dst inherits nothing (default ACLs, btrfs
+// ShareBlocks reports whether both are on one btrfs, and files created in dst inherit nothing (default ACLs, btrfs
 // properties) that a copy must not have.
 func ShareBlocks(dst, src *os.File) (bool, error) {
 	a, err := mounts.Identify(dst)
@@ -35,9 +35,8 @@ func ShareBlocks(dst, src *os.File) (bool, error) {
 	return cloneReaches(dst, src)
 }
 
-// cloneReaches tells whether a file in dst can share blocks with one in src. Before Linux 5.19 it cannot where they are
-// reached by two mounts, be it of one filesystem: the kernel says EXDEV before it looks at what it is given, and EISDIR
-// after that.
+// cloneReaches reports whether a file in dst can share blocks with one in src. Before Linux 5.19 it cannot if they are
+// on two mounts, even of one filesystem: the kernel then returns EXDEV, and otherwise EISDIR for these directories.
 func cloneReaches(dst, src *os.File) (bool, error) {
 	probe, err := at.Open(dst, ".", unix.O_TMPFILE|unix.O_WRONLY, 0o600)
 	if err != nil {
@@ -51,9 +50,9 @@ func cloneReaches(dst, src *os.File) (bool, error) {
 	return true, nil
 }
 
-// readUmask asks /proc: umask(2) can only be read by changing it.
+// readUmask reads /proc, because umask(2) can only return the umask by changing it.
 func readUmask() uint32 {
-	status, err := os.ReadFile("/proc/self/status") // has it since Linux 4.7
+	status, err := os.ReadFile("/proc/self/status") // since Linux 4.7
 	if err != nil {
 		return 0o777
 	}

@@ -1,4 +1,4 @@
-// The reflink copy of a tree: its directories, several at a time, and what they get when everything is in them.
+// The reflink copy of a tree: its directories, several in parallel, and their attributes, which are set last.
 
 package reflink
 
@@ -23,19 +23,19 @@ import (
 
 // Options say what to copy and how. Progress and Log may be nil.
 type Options struct {
-	Paths    []string // below the root; none is everything
+	Paths    []string // below the root; none means everything
 	Log      *slog.Logger
 	Progress func(facts.ReflinkStats)
 }
 
-// Result is what was copied. Left tells that something was left out.
+// Result is what was copied. Left reports that something was not.
 type Result struct {
 	Stats facts.ReflinkStats
 	Left  bool
 }
 
-// Copy fills target, an empty directory on the btrfs of root, with a copy of what is below root that shares its blocks.
-// It takes CAP_SYS_ADMIN's kin: root. What it cannot copy it leaves out; an error is one that ended it.
+// Copy fills target, an empty directory on the btrfs of root, with a copy of everything below root that shares its
+// blocks. Only root may do this. It skips what it cannot copy; an error is one the error that ended the copy.
 func Copy(ctx context.Context, root, target *os.File, o Options) (Result, error) {
 	top, err := at.StatFile(target)
 	if err != nil {
@@ -49,21 +49,22 @@ func Copy(ctx context.Context, root, target *os.File, o Options) (Result, error)
 	return Result{c.stats.load(), c.left.Load()}, c.err
 }
 
-// cloner is one copy under way.
+// cloner is a copy in progress.
 type cloner struct {
 	ctx    context.Context
 	log    *slog.Logger
 	target *os.File
 	crew   *walk.Crew
 	stats  counters
-	left   atomic.Bool // something was left out
-	// umask of the process, all ones where it cannot be read.
+	left   atomic.Bool // something was not copied
+	// umask of the process; all ones if it cannot be read.
 	umask uint32
-	// chownAll: what is made in the target may get another group than 0, that of the target (set-group-id) or ours.
+	// chownAll: new files in the target may get another group than 0: that of the target (set-group-id) or of the
+	// process.
 	chownAll bool
 
 	mu       sync.Mutex // of what follows
-	err      error      // that ended the copy
+	err      error      // the error that ended the copy
 	progress func(facts.ReflinkStats)
 
 	linkMu sync.Mutex // held while a file with several names is copied
@@ -81,25 +82,25 @@ func (n *counters) load() facts.ReflinkStats {
 	}
 }
 
-// firstLink is the copy of an inode of which more names will come.
+// firstLink is the copy of an inode with further names to come.
 type firstLink struct {
 	path string // below the target
 	more uint64
 }
 
-// clonedDir is a directory being copied. Its attributes are set when everything in it is there, since each new entry
-// changes its time.
+// clonedDir is a directory being copied. Its attributes are set after its last entry, because each new entry changes
+// its time.
 type clonedDir struct {
 	src, dst *os.File
 	up       *clonedDir // nil: the target itself
 	path     string     // below the target
-	keep     bool       // has attributes of its own: the target, when only paths are copied
+	keep     bool       // keeps its attributes: the target, if only paths are copied
 	open     atomic.Int32
 }
 
 const reflinkProgressEvery = 256 // entries
 
-// copy goes through what is below root, and returns when all of it is done.
+// copy copies everything below root, and returns when all is done.
 func (c *cloner) copy(root *os.File, paths []string) {
 	top := &clonedDir{keep: len(paths) > 0}
 	top.open.Store(1)
@@ -133,7 +134,7 @@ func (c *cloner) copy(root *os.File, paths []string) {
 	c.crew.Wait()
 }
 
-// parent returns the copy of a directory on the way to a path.
+// parent returns the copy of a parent directory of a path.
 func (c *cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
 	if dir, ok := above[path]; ok {
 		return dir
@@ -151,11 +152,11 @@ func (c *cloner) parent(above map[string]*clonedDir, path string) *clonedDir {
 	return dir
 }
 
-// leave is for what rsync will have to look at. A full disk and cancellation end the copy.
+// leave notes that rsync must copy the rest. A full disk and cancellation end the copy.
 func (c *cloner) leave(err error) {
 	calledOff := c.ctx.Err() != nil
 	if calledOff {
-		err = context.Cause(c.ctx) // whatever failed since
+		err = context.Cause(c.ctx) // the failure follows from it
 	}
 	if calledOff || fail.IsFull(err) {
 		c.mu.Lock()
@@ -204,7 +205,7 @@ func (c *cloner) read(dir *clonedDir) {
 	}
 }
 
-// take copies one entry of which nothing is known.
+// take copies one entry of unknown kind.
 func (c *cloner) take(dir *clonedDir, name string) {
 	st, err := at.Stat(dir.src, name)
 	switch {
@@ -217,7 +218,7 @@ func (c *cloner) take(dir *clonedDir, name string) {
 	}
 }
 
-// enter hands a directory to an idle goroutine or reads it itself.
+// enter reads a directory in an idle goroutine or in this one.
 func (c *cloner) enter(dir *clonedDir, name string) {
 	sub, err := c.makeDir(dir, name)
 	if err != nil {
@@ -227,7 +228,7 @@ func (c *cloner) enter(dir *clonedDir, name string) {
 	c.crew.Do(func() { c.read(sub) })
 }
 
-// makeDir makes a directory, closed to others until it is complete.
+// makeDir creates a directory, not accessible to others until it is complete.
 func (c *cloner) makeDir(up *clonedDir, name string) (*clonedDir, error) {
 	dir := &clonedDir{up: up, path: filepath.Join(up.path, name)}
 	dir.open.Store(1)
@@ -276,7 +277,7 @@ func (c *cloner) count(n *atomic.Int64) {
 	}
 }
 
-// takeOther copies what is not a directory.
+// takeOther copies an entry that is not a directory.
 func (c *cloner) takeOther(dir *clonedDir, name string, regular bool) {
 	var err error
 	if regular {

@@ -17,11 +17,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
 )
 
-// prefix begins the names that are used on the way. What is left under one, rsync deletes.
+// prefix begins temporary names. rsync deletes whatever is left under one.
 const prefix = ".rsbtbackup-moved-"
 
-// Apply does what p says below root, and tells how many moves it made. What does not fit is left as it is, or removed,
-// for rsync to copy. An error means that the tree is of no use.
+// Apply makes the moves of p below root, and returns how many it made. An entry that does not fit is not moved, or
+// removed, and rsync copies it. After an error the tree must not be used.
 func (p Plan) Apply(ctx context.Context, root *os.File) (made int, err error) {
 	if len(p.Take) == 0 {
 		return 0, nil
@@ -64,7 +64,7 @@ func (p Plan) Apply(ctx context.Context, root *os.File) (made int, err error) {
 	return made, at.Unlink(root, name, unix.AT_REMOVEDIR)
 }
 
-// take is false for what is not there as m says.
+// take is false if From is not what m says.
 func take(root, aside *os.File, m Move, slot string) (bool, error) {
 	dir, err := enter(root, parent(m.From), false)
 	if dir == nil || err != nil {
@@ -86,7 +86,7 @@ func take(root, aside *os.File, m Move, slot string) (bool, error) {
 	return done(renameat(dir, name, aside, slot, unix.RENAME_NOREPLACE))
 }
 
-// put is false for what has no place.
+// put is false if To cannot be used.
 func put(root, aside *os.File, m Move, slot string) (bool, error) {
 	dir, err := enter(root, parent(m.To), true)
 	if dir == nil || err != nil {
@@ -100,8 +100,8 @@ func put(root, aside *os.File, m Move, slot string) (bool, error) {
 	return done(renameat(aside, slot, dir, name, unix.RENAME_NOREPLACE))
 }
 
-// clear makes room for what is to be called name. A directory gets another name: to delete it is rsync's business,
-// which may be told to delete no more than so much.
+// clear frees a name. A directory gets another name, because rsync must delete it: the number of deletions may be
+// limited.
 func clear(dir *os.File, name string) error {
 	st, err := at.Stat(dir, name)
 	switch {
@@ -117,7 +117,7 @@ func clear(dir *os.File, name string) error {
 	return renameat(dir, name, dir, prefix+rand.Text(), unix.RENAME_NOREPLACE)
 }
 
-// done: what the caller may not do, an ordinary user, is left to rsync.
+// done leaves to rsync what an ordinary user has no right to do.
 func done(err error) (bool, error) {
 	if os.Geteuid() != 0 && errors.Is(err, fs.ErrPermission) {
 		return false, nil
@@ -130,8 +130,8 @@ func renameat(from *os.File, old string, to *os.File, name string, flags uint) e
 	return at.Error("rename", from, old, err)
 }
 
-// enter opens a directory below root. What is missing on the way is made, if asked, and what else stands there removed:
-// rsync finds a directory in its place at the source. It is nil where there is none.
+// enter opens a directory below root, or returns nil if there is none. With create it creates missing directories, and
+// removes other entries in their place: at the source there is a directory.
 func enter(root *os.File, path string, create bool) (*os.File, error) {
 	dir, err := at.OpenDir(root, ".")
 	if err != nil || path == "." {
@@ -169,7 +169,7 @@ func enterOne(dir *os.File, name string, create bool) (*os.File, error) {
 	if err != nil || os.Geteuid() == 0 {
 		return sub, err
 	}
-	if err := subvol.Widen(sub); err != nil { // what can be opened may still not be written in
+	if err := subvol.Widen(sub); err != nil { // a directory that can be opened may still not be writable
 		return nil, errors.Join(err, sub.Close())
 	}
 	return sub, nil

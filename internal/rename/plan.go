@@ -1,9 +1,9 @@
-// Package rename does in the copy of a tree what was renamed in the tree, so that what only moved is not copied again.
+// Package rename repeats renames of a tree in its copy, so that files that only moved are not copied again.
 //
 // Everything that moved is first taken out of its old place, the deepest first, and then put into its new one, the
-// topmost first. That handles what swapped places, chains, and a directory that is now inside of what was in it. What
-// comes of it need not be right: rsync compares all of it afterwards. But nothing may be lost from its view, so only
-// directories are written to that it will list.
+// topmost first. This handles swapped names, chains, and a directory that is now inside one of its former children. The
+// result need not be right, because rsync compares all of it afterwards. But rsync must see all of it, so only
+// directories that rsync will list are changed.
 package rename
 
 import (
@@ -12,20 +12,20 @@ import (
 	"strings"
 )
 
-// Move says that what was at From is at To. Both are paths below the root of the tree.
+// Move says that the entry at From has moved to To. Both are paths below the root of the tree.
 type Move struct {
 	From, To string
-	Dir      bool // else it is a file of one name
+	Dir      bool // otherwise it is a file with one name
 }
 
-// Plan is what is to be done, in this order.
+// Plan is a list of moves, in this order.
 type Plan struct {
 	Take []Move // each out of its old place
 	Put  []Move // the same ones, each into its new place
 }
 
-// NewPlan orders moves. listed tells of a directory, by its new path, whether rsync will list it; what comes into
-// another one is left out, and so is what is said to come from, or to go to, one place twice.
+// NewPlan orders moves. listed reports whether rsync will list a directory, given by its new path. Moves into other
+// directories are dropped, and so are two moves from or to one path.
 func NewPlan(moves []Move, listed func(dir string) bool) Plan {
 	from, to := map[string]int{}, map[string]int{}
 	for _, m := range moves {
@@ -44,7 +44,7 @@ func NewPlan(moves []Move, listed func(dir string) bool) Plan {
 	return p
 }
 
-// isBelow: the root itself stays where it is.
+// isBelow is false for the root itself, which cannot move.
 func isBelow(path string) bool { return path != "" && path != "." }
 
 func depth(path string) int { return strings.Count(path, "/") }

@@ -7,17 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxNames is how many names of one file rsync is to make: btrfs can hold 65,535, and one that is replaced has two for
-// a moment.
+// maxNames is how many names of one file rsync may make: btrfs allows 65,535, and a name that is being replaced counts
+// twice for a moment.
 const maxNames = 65_000
 
-// Crowded are the files with more names than that. It is filled by several goroutines.
+// Crowded are the files with more than maxNames names. Several goroutines fill it.
 type Crowded struct {
 	mu    sync.Mutex
 	names map[[2]uint64][]string // by device and inode
 }
 
-// Look notes one.
+// Look adds one name.
 func (c *Crowded) Look(path string, st *unix.Stat_t) {
 	if st.Nlink <= maxNames || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return
@@ -31,7 +31,7 @@ func (c *Crowded) Look(path string, st *unix.Stat_t) {
 	c.names[id] = append(c.names[id], path)
 }
 
-// Beyond are the names beyond the limit, the same ones in every run.
+// Beyond returns the names beyond the limit, the same ones in every run.
 func (c *Crowded) Beyond() []string {
 	var beyond []string
 	for _, names := range c.names {

@@ -6,16 +6,16 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Forecast is what is known of the space that a first backup takes, in bytes.
+// Forecast is what is known about the space that a first backup needs, in bytes.
 type Forecast struct {
-	Need       uint64 // by all that is in SRC
-	Have       uint64 // of this, in what an interrupted run has copied
+	Need       uint64 // for everything in SRC
+	Have       uint64 // already copied by an interrupted run
 	Free       uint64 // in DEST
-	Rules      bool   // some of it is left out
-	Compressed bool   // DEST stores it compressed
+	Rules      bool   // rules leave something out
+	Compressed bool   // DEST compresses
 }
 
-// Text warns where it looks as if the backup will not fit, or is empty.
+// Text warns if the backup seems not to fit, or is empty.
 func (f Forecast) Text(src, dest string) string {
 	need := f.Need - min(f.Have, f.Need)
 	if need <= f.Free {

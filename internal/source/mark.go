@@ -1,5 +1,5 @@
-// Views of DEST that no table of mounts explains: through FUSE, a share of this machine, overlayfs. There DEST is known
-// by what the run has just written in it.
+// Views of DEST that the table of mounts does not show: through FUSE, a network share of this machine, overlayfs. There
+// DEST is recognised by files that the run has just written in it.
 
 package source
 
@@ -14,10 +14,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// Mark names two files in DEST: one that is there for good, and one that who has the lock has written.
+// Mark names two files in DEST: a permanent one, and one written by the holder of the lock.
 type Mark struct{ Marker, Holder string }
 
-// mark is what they have.
+// mark is the content of these files.
 type mark struct {
 	Mark
 	marker os.FileInfo // nil if there is none
@@ -35,8 +35,8 @@ func (m Mark) read(dest string) mark {
 	return is
 }
 
-// isAt tells whether path shows DEST. A copy has the marker, but not what has been written since; a view may show that
-// some moments late.
+// isAt reports whether path shows DEST. A copy of DEST has the marker, but not the file just written; a view may show
+// that one with a delay.
 func (m mark) isAt(path string) bool {
 	const moment, moments = 300 * time.Millisecond, 5
 	if m.marker == nil || m.holder == "" {
@@ -55,7 +55,7 @@ func (m mark) isAt(path string) bool {
 	return false
 }
 
-// isInView tells whether path is DEST or lies in it, in a mount at point.
+// isInView reports whether path is DEST or below it, in a mount at point.
 func (s *Source) isInView(path, point string) bool {
 	for dir := path; at.IsWithin(dir, point); dir = filepath.Dir(dir) {
 		if s.mark.isAt(dir) {
@@ -68,8 +68,8 @@ func (s *Source) isInView(path, point string) bool {
 	return false
 }
 
-// isOpaque tells of filesystems that can show what another one has. Of those of another host nothing is asked: it may
-// be gone, and that would hang.
+// isOpaque reports filesystems that can show files of another one. Filesystems of another host are not asked: if the
+// host is gone, that would hang.
 func isOpaque(m mounts.Mount) bool {
 	if !strings.HasPrefix(m.Kind, "fuse") && !slices.Contains([]string{"overlay", "nfs", "nfs4", "9p", "virtiofs", "ecryptfs"}, m.Kind) {
 		return false

@@ -1,4 +1,4 @@
-// Directories that say by a file in them that they need not be backed up.
+// Directories that are marked, by a file in them, as not to be backed up.
 
 package source
 
@@ -23,28 +23,28 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// cacheTag and how it begins: https://bford.info/cachedir/
+// cacheTag and its signature: https://bford.info/cachedir/
 const (
 	cacheTag       = "CACHEDIR.TAG"
 	cacheSignature = "Signature: 8a477f597d28d172789f06886806bc55"
 )
 
-// maxMarked bounds the rules that rsync is given for marked directories, in bytes. They are words of its command line,
-// each twice, of which Linux takes 2 MiB.
+// maxMarked limits the rules for marked directories, in bytes. Each is twice on rsync's command line, which may have 2
+// MiB on Linux.
 const maxMarked = 512 << 10
 
-// Marks are the files by which a directory is left out.
+// Marks are the files that mark a directory to be left out.
 type Marks struct {
 	Caches  bool     // CACHEDIR.TAG with its signature
-	Present []string // names: whatever has one of them, of any kind
+	Present []string // names: an entry of any kind with one of them marks its directory
 }
 
 func (m Marks) any() bool { return m.Caches || len(m.Present) > 0 }
 
-// Check refuses what is no name of a file, and any mark for a source on another machine.
+// Check refuses invalid file names, and any mark for a remote source.
 func (m Marks) Check(src rsyncexec.Source) error {
 	if m.any() && src.Kind != rsyncexec.Local {
-		return fail.Kindf(facts.ErrUsage, "directories are left out by a file in them only if SRC is on this machine, as rsync has no such rule: leave them out by --exclude")
+		return fail.Kindf(facts.ErrUsage, "rsync has no rule for marked directories, so they can be left out only if SRC is on this machine: use --exclude")
 	}
 	for _, name := range m.Present {
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
@@ -59,7 +59,7 @@ const (
 	presentOption = "--exclude-if-present="
 )
 
-// Options are the marks as options, for the record.
+// Options returns the marks as options, for the record.
 func (m Marks) Options() (options []string) {
 	if m.Caches {
 		options = append(options, cachesOption)
@@ -70,19 +70,19 @@ func (m Marks) Options() (options []string) {
 	return options
 }
 
-// IsMark tells such an option from those of rsync.
+// IsMark reports whether an option is one of these, not one of rsync.
 func IsMark(option string) bool {
 	return option == cachesOption || strings.HasPrefix(option, presentOption)
 }
 
-// marked is a directory that is left out but for itself and the files that say so.
+// marked is a directory whose contents are left out, except for the files that mark it.
 type marked struct {
 	dir   string // relative to SRC, "." for itself
 	names []string
 }
 
-// FindMarked looks for marked directories, which rsync has no rule for: it is given two for each of them. What is
-// marked from then on is so for the next backup.
+// FindMarked finds marked directories. rsync has no rule for them, so it gets two filter rules for each. Directories
+// that are marked later are left out by the next backup.
 func (s *Source) FindMarked(ctx context.Context, oneFS bool, m Marks) error {
 	if !m.any() {
 		return nil
@@ -98,12 +98,12 @@ func (s *Source) FindMarked(ctx context.Context, oneFS bool, m Marks) error {
 	}
 	s.marked = outermost(found)
 	if size := s.markedSize(); size > maxMarked {
-		return fail.Kindf(facts.ErrUsage, "%d directories in %s are marked, too many to tell rsync of each: leave out what they are in by --exclude", len(s.marked), s.Shown)
+		return fail.Kindf(facts.ErrUsage, "%d directories in %s are marked, too many for rsync's command line: leave out their parent directories with --exclude", len(s.marked), s.Shown)
 	}
 	return nil
 }
 
-// walkMarked returns the files that mark a directory, by directory. What cannot be read marks nothing.
+// walkMarked returns the files that mark a directory, by directory. Unreadable directories are not marked.
 func (s *Source) walkMarked(ctx context.Context, root *os.File, oneFS bool, m Marks) (map[string][]string, error) {
 	var mu sync.Mutex
 	found := map[string][]string{}
@@ -128,7 +128,7 @@ func (s *Source) walkMarked(ctx context.Context, root *os.File, oneFS bool, m Ma
 			}
 			sub, err := at.OpenDir(dir, name)
 			if err != nil {
-				return nil, nil // rsync complains of it
+				return nil, nil // rsync reports it
 			}
 			return sub, nil
 		},
@@ -137,7 +137,7 @@ func (s *Source) walkMarked(ctx context.Context, root *os.File, oneFS bool, m Ma
 	return found, w.Walk(ctx, root)
 }
 
-// isCacheTag follows no symlink, as the rules for that file say, and waits for no fifo.
+// isCacheTag follows no symlink, as the specification says, and does not wait for a fifo.
 func isCacheTag(dir *os.File) bool {
 	f, err := at.Open(dir, cacheTag, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -152,7 +152,7 @@ func isCacheTag(dir *os.File) bool {
 	return err == nil && bytes.Equal(head, []byte(cacheSignature))
 }
 
-// outermost leaves out what is in another marked directory, and sorts.
+// outermost sorts, and drops directories inside other marked ones.
 func outermost(found map[string][]string) []marked {
 	var all []marked
 	for dir, names := range found {
@@ -176,8 +176,8 @@ func isBelow(found map[string][]string, dir string) bool {
 	return false
 }
 
-// MarkedRules are filter rules of rsync. A directory that is marked stays, with the files that mark it: what is
-// restored is marked again.
+// MarkedRules are filter rules of rsync. A marked directory and the files that mark it are backed up, so that a
+// restored directory is marked again.
 func (s *Source) MarkedRules() (rules []string) {
 	for _, m := range s.marked {
 		for _, name := range m.names {

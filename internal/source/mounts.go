@@ -1,4 +1,4 @@
-// The mounts below SRC: an unmounted disk leaves a directory that looks like one that was emptied, at any depth.
+// The mounts below SRC: an unmounted disk, at any depth, leaves a directory that looks as if it had been emptied.
 
 package source
 
@@ -27,15 +27,15 @@ type ChangedMount struct {
 	Path    string
 	was     string // source of what was mounted there; empty for nothing
 	is      string
-	entries int // that the last backup has there, of the first few
-	kept    int // of these, how many SRC has there
+	entries int // how many of the first few entries the last backup has there
+	kept    int // how many of these SRC still has
 }
 
-// Lost tells that it is not the same files that are there now.
+// Lost reports that other files are there now.
 func (c ChangedMount) Lost() bool { return c.kept*2 < c.entries }
 
-// ChangedMounts compares what is mounted below SRC with what was, as far as the last backup, base, has something there.
-// What goes with its directory, and what is mounted at another path now, does not count.
+// ChangedMounts compares the mounts below SRC with those at the last backup, base, as far as base has files there.
+// Mounts that were removed with their directory, or that moved to another path, do not count.
 func ChangedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]ChangedMount, error) {
 	var changed []ChangedMount
 	for _, path := range mountPaths(was, is) {
@@ -48,7 +48,7 @@ func ChangedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]Ch
 		case old != nil && now == nil && (mounts.Moved(*old, was, is) || mounts.ClassOf(*old) != mounts.OfData && !IsDirectory(filepath.Join(src, path))):
 			continue
 		case old != nil && now == nil && !IsDirectory(filepath.Dir(filepath.Join(src, path))):
-			continue // somebody has removed more than the mount point
+			continue // not only the mount point was removed
 		}
 		c := ChangedMount{Path: path}
 		if old != nil {
@@ -81,8 +81,8 @@ func IsDirectory(path string) bool {
 	return err == nil && st.IsDir()
 }
 
-// count looks for the first entries that base has at the path in now, the same directory of SRC. A symlink that has
-// taken its place was meant.
+// count looks for the first entries that base has at the path in now, the same directory of SRC. If a symlink has
+// replaced the directory, the change was intended.
 func (c *ChangedMount) count(base *os.File, now string) error {
 	dir, err := at.OpenBeneath(base, c.Path)
 	if at.IsNoDir(err) || errors.Is(err, unix.ELOOP) {
@@ -109,8 +109,7 @@ func (c *ChangedMount) count(base *os.File, now string) error {
 	return nil
 }
 
-// LeaveOut forgets the mounts that a backup does not go into. With one filesystem those that hold data are noted as
-// Beyond.
+// LeaveOut removes the mounts that a backup does not enter. With oneFS those that hold data are listed in Beyond.
 func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 	inside := []facts.SourceMount{}
 	s.Beyond = nil
@@ -128,18 +127,18 @@ func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 	}
 }
 
-// onSameDevice tells of a bind mount, which rsync takes for the same filesystem. Of shares, which are known by their
-// source alone, nothing is asked.
+// onSameDevice reports a bind mount, which rsync considers the same filesystem. Network shares, which are identified
+// only by their source, are not asked.
 func (s *Source) onSameDevice(m facts.SourceMount) bool {
 	var st unix.Stat_t
 	return m.FSType != 0 && unix.Lstat(filepath.Join(s.Spec.Path, m.Rel()), &st) == nil && uint64(st.Dev) == s.dev
 }
 
-// mountsStay tells whether each disk below a local source is still mounted.
+// mountsStay checks that each disk below a local source is still mounted.
 func (s *Source) mountsStay() error {
 	real, err := filepath.EvalSymlinks(s.Spec.Path)
 	if err != nil {
-		return fail.Kindf(facts.ErrSource, "%s went away during the backup: %w", s.Shown, err)
+		return fail.Kindf(facts.ErrSource, "%s disappeared during the backup: %w", s.Shown, err)
 	}
 	table, err := mounts.Read()
 	if err != nil {
@@ -155,16 +154,16 @@ func (s *Source) mountsStay() error {
 	return nil
 }
 
-// LostMount says what a mount that is missing, or another one, would cost.
+// LostMount is the error for a missing or different mount.
 func LostMount(c ChangedMount, src string, newest *facts.Snapshot) error {
 	path := filepath.Join(src, c.Path)
 	switch {
 	case c.is == "":
-		return otherMount("%s was mounted at %s at the last backup, %s, and is not now: the backup would lose what is on it", Device(c.was), path, newest.Name)
+		return otherMount("%s was mounted at %s at the last backup, %s, and is not now: the backup would lose its files", Device(c.was), path, newest.Name)
 	case c.was == "":
-		return otherMount("%s is mounted at %s since the last backup, %s, and hides most of what that has there", Device(c.is), path, newest.Name)
+		return otherMount("%s is mounted at %s since the last backup, %s, and hides most of the files that it has there", Device(c.is), path, newest.Name)
 	}
-	return otherMount("another filesystem is mounted at %s than at the last backup, %s, and lacks most of what that has there", path, newest.Name)
+	return otherMount("another filesystem is mounted at %s than at the last backup, %s, and lacks most of the files that it has there", path, newest.Name)
 }
 
 func otherMount(format string, args ...any) error {
@@ -180,16 +179,16 @@ func Device(source string) string {
 	return name
 }
 
-// MountChanges is a notice on those that are not refused.
+// MountChanges is a notice about changed mounts that are not refused.
 func MountChanges(changed []ChangedMount) string {
 	var paths []string
 	for _, c := range changed {
 		paths = append(paths, c.Path)
 	}
-	return fmt.Sprintf("other filesystems than at the last backup are at %s: contents are compared", say.QuoteSome(paths))
+	return fmt.Sprintf("other filesystems than at the last backup are mounted at %s: contents are compared", say.QuoteSome(paths))
 }
 
-// IsLeftOut tells whether path is one of leftOut, or below it.
+// IsLeftOut reports whether path is one of leftOut, or below one.
 func IsLeftOut(path string, leftOut []string) bool {
 	return slices.ContainsFunc(leftOut, func(out string) bool {
 		return path == out || strings.HasPrefix(path, out+"/")

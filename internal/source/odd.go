@@ -1,4 +1,5 @@
-// Oddities: what filesystems that another program shows (FUSE, 9p, network, overlay) may say of files, and is not so.
+// Oddities: wrong information about files on filesystems implemented implemented by another program (FUSE, 9p, network,
+// overlay).
 
 package source
 
@@ -18,31 +19,31 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// maxEmpty bounds how many files are remembered that say they are empty.
+// maxEmpty limits how many files of size 0 are remembered.
 const maxEmpty = 10_000
 
-// Oddities gathers them while a source is walked, from several goroutines. The zero value is ready.
+// Oddities collects oddities while a source is walked, from several goroutines. The zero value is ready to use.
 type Oddities struct {
 	mu    sync.Mutex
 	trust map[uint64]trust // by device
 	links map[numbered][]string
-	more  map[numbered]uint64 // the links that such a file says it has
+	more  map[numbered]uint64 // the link count of such a file
 	empty []string
 }
 
-// numbered is what tells one file from another, where that is to be relied on.
+// numbered identifies a file, where inode numbers are reliable.
 type numbered struct{ dev, ino uint64 }
 
-// trust is how far a filesystem is believed.
+// trust says how far the information of a filesystem is reliable.
 type trust int
 
 const (
 	trusted trust = iota
-	shown         // by another program
-	pseudo        // nothing has a size
+	shown         // implemented by another program
+	pseudo        // sizes are always 0
 )
 
-// Look takes in one file, in the open directory dir; path is relative to the source.
+// Look adds one file in the open directory dir; path is relative to the source.
 func (o *Oddities) Look(dir int, path string, st *unix.Stat_t) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink < 2 && st.Size > 0 {
 		return
@@ -93,10 +94,10 @@ func trustOf(fsType int64) trust {
 	case unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC:
 		return shown
 	}
-	return trusted // by the kernel itself
+	return trusted // implemented by the kernel
 }
 
-// hasContent reads a byte of a file that says it is empty.
+// hasContent tries to read a byte of a file of size 0.
 func hasContent(dir int, name string) bool {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -107,14 +108,14 @@ func hasContent(dir int, name string) bool {
 	return n > 0
 }
 
-// Empty are the files that say they are empty, and have content: rsync copies none of it.
+// Empty returns the files of size 0 that have content: rsync copies none of it.
 func (o *Oddities) Empty() []string {
 	slices.Sort(o.empty)
 	return o.empty
 }
 
-// Apart are the names, sorted, of files that share an inode number and are not one file: more than it says it has, or
-// of another size, time, time of birth or content. What the kernel knows as one file by itself is not read.
+// Apart returns the sorted names that share an inode number but are not one file: there are more names than the link
+// count, or size, time, time of birth or content differ. Names that are one inode for the kernel are not read.
 func (o *Oddities) Apart(ctx context.Context, root *os.File) ([]string, error) {
 	var apart []string
 	for id, paths := range o.links {
@@ -136,7 +137,7 @@ func (o *Oddities) Apart(ctx context.Context, root *os.File) ([]string, error) {
 func allSame(ctx context.Context, root *os.File, paths []string, links uint64) (bool, error) {
 	first, err := openNamed(root, paths[0])
 	if err != nil {
-		return true, nil // gone meanwhile, or rsync complains of it
+		return true, nil // gone meanwhile, or rsync reports it
 	}
 	defer first.close()
 	oneFile := true
@@ -150,11 +151,11 @@ func allSame(ctx context.Context, root *os.File, paths []string, links uint64) (
 	return oneFile || uint64(len(paths)) <= links, nil
 }
 
-// named is an open file with what tells it from others.
+// named is an open file with what identifies it.
 type named struct {
 	file   *os.File
 	stat   unix.Statx_t
-	handle []byte // empty where the filesystem gives none
+	handle []byte // empty if the filesystem has none
 }
 
 func openNamed(root *os.File, path string) (named, error) {
@@ -182,7 +183,7 @@ func openNamed(root *os.File, path string) (named, error) {
 
 func (n named) close() { _ = n.file.Close() } // it was only read
 
-// sameAs compares with another name. node is that the kernel has one inode for both.
+// sameAs compares with another name. node reports that the kernel has one inode for both.
 func (n named) sameAs(ctx context.Context, root *os.File, path string) (same, node bool, err error) {
 	other, err := openNamed(root, path)
 	if err != nil {
@@ -218,8 +219,8 @@ func sameContent(ctx context.Context, a, b *os.File) (bool, error) {
 	}
 }
 
-// ShownByOthers tells whether the source, or what is mounted below it, is a filesystem that may say of files what is
-// not so: then all of it is looked at in each run.
+// ShownByOthers reports whether the source, or a mount below it, is a filesystem whose information about files may be
+// wrong: then each run looks at all files.
 func (s *Source) ShownByOthers() bool {
 	return s.Identity != nil && trustOf(s.Identity.FSType) == shown ||
 		slices.ContainsFunc(s.Mounts, func(m facts.SourceMount) bool { return trustOf(m.FSType) == shown })

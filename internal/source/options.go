@@ -1,4 +1,4 @@
-// Options: how rsync reads a source, whatever it then does with it.
+// Options: how rsync reads a source.
 
 package source
 
@@ -9,20 +9,20 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Inherited is the path of the first descriptor rsync inherits. Given as its destination it needs no lookup of DEST:
-// whatever is renamed or replaced on the way there meanwhile, rsync writes into the directory we opened.
+// Inherited is the path of the first descriptor rsync inherits. As its destination it needs no lookup of DEST: even if
+// the path of DEST changes meanwhile, rsync writes into the directory that we opened.
 const Inherited = "/proc/self/fd/3"
 
-// RemoteTimeout ends a transfer in which a remote peer has been silent for so long: it is gone, or means harm. Not so
-// where contents are compared: rsync says nothing while it reads a file for its checksum, however large (3.5.0).
+// RemoteTimeout ends a transfer in which a remote peer has been silent for this long. It is not used if contents are
+// compared, because rsync is silent while it reads a file for its checksum, however large (3.5.0).
 const RemoteTimeout = 30 * time.Minute
 
-// Reading says what of a source is read, and how.
+// Reading says which part of a source is read, and how.
 type Reading struct {
 	OneFS                               bool
 	Filter, Exclude, ExcludeFrom, Extra []string
-	Marks                               Marks // that FindMarked has looked for
-	UserXattrs                          bool  // as of rsyncexec.Options: for who is not root
+	Marks                               Marks // those given to FindMarked
+	UserXattrs                          bool  // as in rsyncexec.Options: for an ordinary user
 	Checksum                            bool  // by content, not by size and time
 	Rsh                                 string
 	Timeout                             time.Duration
@@ -30,7 +30,7 @@ type Reading struct {
 	Progress                            func(rsyncexec.Progress)
 }
 
-// Rules are the options by which a backup may lack something its source has. Any further option for rsync may be one.
+// Rules returns the options that may leave something out of a backup. Any further option for rsync may be one.
 func (r Reading) Rules() []string {
 	var rules []string
 	if r.OneFS {
@@ -48,7 +48,7 @@ func (r Reading) Rules() []string {
 	return append(append(rules, r.Marks.Options()...), r.Extra...)
 }
 
-// ReadOptions is pure. rsync deletes, and writes to the first descriptor it inherits, unless told otherwise.
+// ReadOptions is pure. By default rsync deletes, and writes to the first descriptor that it inherits.
 func (s *Source) ReadOptions(r Reading) rsyncexec.Options {
 	opts := rsyncexec.Options{
 		Program: r.Program, Source: s.Spec, Dest: Inherited,
@@ -68,19 +68,20 @@ func (s *Source) ReadOptions(r Reading) rsyncexec.Options {
 	return opts
 }
 
-// Protected are the paths below SRC where DEST shows up, or a snapshot that another run has made, which are left out.
+// Protected returns the paths below SRC that are always excluded: those at which DEST is visible, and snapshots that
+// other runs have made.
 func (s *Source) Protected(oneFS bool) (paths []string) {
 	paths = append(paths, s.snapshots...)
 	for _, v := range s.Views {
 		if oneFS && !v.SameFS {
-			continue // rsync makes an empty directory of its mount point, as of others
+			continue // rsync makes an empty directory for its mount point, as for others
 		}
 		paths = append(paths, v.Rel)
 	}
 	return paths
 }
 
-// EscapePattern makes rsync take a path literally in a filter rule.
+// EscapePattern escapes a path so that it is literal in a filter rule of rsync.
 func EscapePattern(path string) string {
 	if !strings.ContainsAny(path, `*?[`) {
 		return path
@@ -88,5 +89,5 @@ func EscapePattern(path string) string {
 	return escape.Replace(path)
 }
 
-// escape is for a pattern with a wildcard: in others a backslash is itself.
+// escape is for patterns with a wildcard: in others a backslash is literal.
 var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)

@@ -1,4 +1,5 @@
-// Overlap: how SRC and DEST lie to each other. Paths do not tell, since symlinks and mounts give one directory many.
+// Overlap: whether SRC and DEST contain each other. Paths are not enough, because with symlinks and mounts one
+// directory has many.
 
 package source
 
@@ -19,7 +20,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// overlap is how SRC and DEST lie to each other.
+// overlap says whether SRC and DEST contain each other.
 type overlap int
 
 const (
@@ -32,10 +33,10 @@ const (
 // DestView is a path below SRC that leads to DEST.
 type DestView struct {
 	Rel    string
-	SameFS bool // one gets there without leaving the filesystem of SRC
+	SameFS bool // it is reached without leaving the filesystem of SRC
 }
 
-// compare finds out how a local SRC and DEST overlap, by whatever mounts.
+// compare finds out how a local SRC and DEST overlap, through all mounts.
 func (s *Source) compare(dest string, destDir *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(destDir.Fd()), &st); err != nil {
@@ -68,8 +69,8 @@ func (s *Source) compare(dest string, destDir *os.File) error {
 	return err
 }
 
-// findViews returns the paths below SRC that lead to DEST. What the table of mounts says is confirmed by inode, so that
-// nothing is refused by mistake.
+// findViews returns the paths below SRC that lead to DEST. Each path from the table of mounts is confirmed by inode
+// number, so that nothing is refused by mistake.
 func (s *Source) findViews(mounts mounts.Table, real, dest string) ([]DestView, error) {
 	rels, err := s.maybeViews(mounts, real, dest)
 	if err != nil {
@@ -88,8 +89,9 @@ func (s *Source) findViews(mounts mounts.Table, real, dest string) ([]DestView, 
 	return views, nil
 }
 
-// maybeViews returns the paths, relative to SRC, at which DEST may be seen. In a chroot the table lacks what / lies in,
-// and so does not tell where else DEST is: then any end of its path may lead to it, from any btrfs mounted in SRC.
+// maybeViews returns the paths, relative to SRC, at which DEST may be visible. In a chroot the table lacks the mount of
+// /, and so does not show where else DEST is: then any trailing part of its path may lead to it, from any btrfs mounted
+// in SRC.
 func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, error) {
 	var rels []string
 	add := func(dir, path string) {
@@ -128,8 +130,8 @@ func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, er
 	return rels, err
 }
 
-// follow goes down from SRC to rel, the way rsync would, and tells whether DEST is there. What this user may not reach,
-// rsync cannot either.
+// follow goes down from SRC to rel, as rsync would, and reports whether DEST is there. Directories that this user
+// cannot reach, rsync cannot reach either.
 func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 	view = DestView{Rel: rel, SameFS: true}
 	path := s.Spec.Path
@@ -148,8 +150,8 @@ func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 	return view, mounts.InodeOf(&st) == s.dest || s.mark.isAt(path), nil
 }
 
-// CheckLeftOut makes sure that DEST was left out. The rules of the user come between ours: after a "!", which may stand
-// in a file of rules, an include lets DEST in again.
+// CheckLeftOut makes sure that DEST was left out. The user's rules come between ours: after a "!", which may be in a
+// file of rules, an include rule can include DEST again.
 func (s *Source) CheckLeftOut(pending *os.File) error {
 	for _, v := range s.Views {
 		dir, err := at.OpenBeneath(pending, v.Rel)
@@ -165,7 +167,7 @@ func (s *Source) CheckLeftOut(pending *os.File) error {
 			return err
 		}
 		if !empty {
-			return fail.Kindf(facts.ErrGuard, "the rules take DEST, at %q in SRC %s, into the backup", v.Rel, s.Shown)
+			return fail.Kindf(facts.ErrGuard, "the rules include DEST, at %q in SRC %s, in the backup", v.Rel, s.Shown)
 		}
 	}
 	return nil
@@ -179,7 +181,7 @@ func (s *Source) viewPaths() []string {
 	return paths
 }
 
-// isInside tells whether SRC lies in DEST: on the way up from it, or in a mount of something in DEST.
+// isInside reports whether SRC is in DEST: DEST is one of its parents, or SRC is in a mount of something in DEST.
 func (s *Source) isInside(table mounts.Table, real, dest string, destDir *os.File) (bool, error) {
 	up, err := mounts.AncestorIs(real, s.dest.Dev, s.dest.Ino)
 	if up != "" || err != nil {
@@ -197,8 +199,8 @@ func (s *Source) isInside(table mounts.Table, real, dest string, destDir *os.Fil
 	return err == nil && mounts.InodeOf(&st) == mounts.Inode{Dev: s.dev, Ino: s.ino}, nil
 }
 
-// holdsOnly tells whether there is nothing in dir but paths, which are relative to it, and the directories on the way
-// to them. What cannot be looked into counts as something.
+// holdsOnly reports whether dir has only paths, which are relative to it, and their parents. An unreadable directory
+// counts as another entry.
 func holdsOnly(dir string, paths []string) (bool, error) {
 	below := map[string][]string{}
 	for _, path := range paths {

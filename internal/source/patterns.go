@@ -1,4 +1,4 @@
-// Patterns that leave nothing out although they were meant to.
+// Patterns that exclude nothing by mistake.
 
 package source
 
@@ -13,11 +13,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// maxRules is as much of a file of rules as is looked at.
+// maxRules is how much of a file of rules is read.
 const maxRules = 1 << 20
 
 // Misplaced warns of patterns that begin with SRC's own path, or with "./": rsync compares them with paths that begin
-// at SRC, so they fit nothing.
+// at SRC, so they match nothing.
 func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []string {
 	patterns := rsyncexec.ExcludePatterns(filter, exclude, extra)
 	for _, name := range excludeFrom {
@@ -28,13 +28,13 @@ func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []strin
 	var warnings []string
 	for _, pattern := range patterns {
 		if right, wrong := misplaced(pattern, s.ownPaths()); wrong {
-			warnings = append(warnings, fmt.Sprintf("the pattern %s leaves nothing out, as patterns begin at SRC: %s", pattern, right))
+			warnings = append(warnings, fmt.Sprintf("the pattern %s excludes nothing, because patterns begin at SRC: %s", pattern, right))
 		}
 	}
 	return warnings
 }
 
-// ownPaths are what SRC may be called in a pattern, without those that it has in itself as well.
+// ownPaths are the paths by which a pattern may mean SRC, without those that also exist below SRC.
 func (s *Source) ownPaths() []string {
 	paths := []string{s.Spec.Path}
 	if s.Local() {
@@ -58,7 +58,7 @@ func (s *Source) ownPaths() []string {
 	return own
 }
 
-// misplaced is pure. right is what to give instead.
+// misplaced is pure. right says what to use instead.
 func misplaced(pattern string, own []string) (right string, wrong bool) {
 	if rest, ok := strings.CutPrefix(pattern, "./"); ok {
 		return "give /" + rest, true

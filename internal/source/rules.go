@@ -18,8 +18,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// CheckRules refuses rules that would make a backup no copy, and files of rules that cannot be read: rsync would say so
-// only when pending has been made.
+// CheckRules refuses rules with which a backup would not be a copy, and unreadable files of rules: rsync would report
+// these only after pending was made.
 func CheckRules(filter, excludeFrom, extra []string) error {
 	if err := rsyncexec.CheckRules(filter, excludeFrom); err != nil {
 		return fail.Kind(facts.ErrUsage, err)
@@ -37,9 +37,9 @@ func CheckRules(filter, excludeFrom, extra []string) error {
 	return nil
 }
 
-var errNotRegular = errors.New("not a regular file: rsync would wait for whoever writes to it")
+var errNotRegular = errors.New("not a regular file: rsync would wait until someone writes to it")
 
-// readable tells whether rsync can read rules from a file of this kind, and come to their end.
+// readable checks that rsync can read rules from a file of this kind, to their end.
 func readable(mode uint32) error {
 	switch mode & unix.S_IFMT {
 	case unix.S_IFDIR:
@@ -50,8 +50,8 @@ func readable(mode uint32) error {
 	return nil
 }
 
-// CheckDirRules looks, in a local source, at each file that rules have rsync read in the directories it comes to. One
-// that is a fifo would hold rsync, and the lock, for ever. It walks the source only where there are such rules.
+// CheckDirRules checks, in a local source, each file of rules that rsync would read in its directories. A fifo would
+// block rsync, and keep the lock, forever. It walks the source only if there are such rules.
 func (s *Source) CheckDirRules(ctx context.Context, oneFS bool, filter, extra []string) error {
 	names := rsyncexec.DirRuleFiles(filter, extra)
 	if !s.Local() || len(names) == 0 {
@@ -86,7 +86,7 @@ func (s *Source) CheckDirRules(ctx context.Context, oneFS bool, filter, extra []
 			}
 			sub, err := at.OpenDir(dir, name)
 			if err != nil {
-				return nil, nil // rsync complains of it
+				return nil, nil // rsync reports it
 			}
 			return sub, nil
 		},
@@ -98,7 +98,7 @@ func (s *Source) CheckDirRules(ctx context.Context, oneFS bool, filter, extra []
 	return s.checkAbove(names, check)
 }
 
-// checkAbove looks into the directories above SRC: rules of a name with a slash are read there too.
+// checkAbove checks the directories above SRC: rsync also reads rule files there if their name has a slash.
 func (s *Source) checkAbove(names []string, check func(dir *os.File, name string) error) error {
 	for up := s.Spec.Path; up != "/"; {
 		up = filepath.Dir(up)

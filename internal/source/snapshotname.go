@@ -15,14 +15,14 @@ import (
 // snapshotPrefix begins the names of the snapshots that a run reads a source from; see package freeze.
 const snapshotPrefix = ".rsbtbackup-snapshot-"
 
-// NewSnapshotName is a name for a snapshot of a subvolume. Its end is made of the rest and of the subvolume, so that
-// nobody has something of that name by chance.
+// NewSnapshotName is a name for a snapshot of a subvolume. Its end is a checksum of the rest and of the subvolume, so
+// that no other file has such a name by chance.
 func NewSnapshotName(of btrfs.UUID) string {
 	text := strings.ToLower(rand.Text()[:16])
 	return snapshotPrefix + text + "-" + proof(of, text)
 }
 
-// IsSnapshotName tells whether a name was made for a snapshot of that subvolume.
+// IsSnapshotName reports whether a name was made for a snapshot of that subvolume.
 func IsSnapshotName(name string, of btrfs.UUID) bool {
 	rest, ok := strings.CutPrefix(name, snapshotPrefix)
 	text, end, cut := strings.Cut(rest, "-")
@@ -34,11 +34,11 @@ func proof(of btrfs.UUID, text string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// snapshotsIn are the snapshots that other runs have made, or left, in the root of the subvolume that a source is.
+// snapshotsIn returns the snapshots that other runs have made, or left, in a source that is the root of a subvolume.
 func snapshotsIn(dir *os.File, subvolume string) ([]string, error) {
 	var of btrfs.UUID
 	if err := of.UnmarshalText([]byte(subvolume)); err != nil {
-		return nil, nil // none of btrfs
+		return nil, nil // not on btrfs
 	}
 	names, err := at.Names(dir)
 	return slices.DeleteFunc(names, func(name string) bool { return !IsSnapshotName(name, of) }), err

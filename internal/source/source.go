@@ -1,4 +1,4 @@
-// The source: what the user's SRC means, and which directory it is now.
+// The source: the user's SRC, and the directory that it is now.
 
 package source
 
@@ -25,20 +25,20 @@ type Source struct {
 	Empty    bool
 	Overlap  overlap
 	dest     mounts.Inode // DEST
-	Views    []DestView   // DEST as SRC shows it; with destInside only
+	Views    []DestView   // paths in SRC that lead to DEST; only with DestInside
 	Mounts   []facts.SourceMount
 	Beyond   []string       // paths below SRC at which --one-file-system leaves data out
-	Changed  []ChangedMount // since the newest backup, by mounts below SRC
+	Changed  []ChangedMount // mounts below SRC that changed since the newest backup
 	mark     mark
-	marked   []marked // directories that are left out, for a file in them
-	// snapshots are in SRC and of no backup: other runs read SRC from them, or have left them.
+	marked   []marked // directories that are left out because of a file in them
+	// snapshots in SRC are not backed up: other runs read SRC from them, or have left them.
 	snapshots []string
 }
 
 func (s *Source) Local() bool { return s.Spec.Kind == rsyncexec.Local }
 
-// Root names the directory for the note about pending, which is of this boot. Each snapshot of btrfs has a device
-// number of its own, and so has each mount of some filesystems without an id.
+// Root identifies the directory in the note about pending, within this boot. Each btrfs snapshot has its own device
+// number, and so has each mount of some filesystems without an id.
 func (s *Source) Root() string {
 	switch {
 	case s.Identity == nil:
@@ -51,8 +51,8 @@ func (s *Source) Root() string {
 	return fmt.Sprintf("%x-%d-%d", s.Identity.FSType, s.dev, s.ino)
 }
 
-// Describe parses src and looks at a local one. dest is the real path of DEST, destDir its descriptor, own what tells
-// it from all others.
+// Describe parses src and examines a local one. dest is the real path of DEST, destDir its descriptor, own what
+// identifies it.
 func Describe(src, dest string, destDir *os.File, own Mark) (*Source, error) {
 	spec, err := rsyncexec.ParseSource(src)
 	if err != nil {
@@ -80,7 +80,7 @@ func Describe(src, dest string, destDir *os.File, own Mark) (*Source, error) {
 	return s, nil
 }
 
-// look opens a local source: only that tells whether it can be read.
+// look opens a local source: only that shows whether it can be read.
 func (s *Source) look() error {
 	dir, err := os.OpenFile(s.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -106,21 +106,21 @@ func (s *Source) look() error {
 	return err
 }
 
-// StillThere tells whether a local source is the directory it was when the run began. rsync ends with 0 or 24 when a
-// disk is unmounted, or the whole source removed, under its hands. A remote source cannot be asked.
+// StillThere checks that a local source is still the directory that it was when the run began. rsync exits with 0 or 24
+// if a disk is unmounted, or the whole source removed, while it runs. A remote source cannot be checked.
 func (s *Source) StillThere() error {
 	if !s.Local() {
 		return nil
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(s.Spec.Path, &st); err != nil {
-		return fail.Kindf(facts.ErrSource, "%s went away during the backup: %w", s.Shown, err)
+		return fail.Kindf(facts.ErrSource, "%s disappeared during the backup: %w", s.Shown, err)
 	}
 	replaced := uint64(st.Dev) != s.dev || st.Ino != s.ino
-	if !replaced && s.Identity != nil { // device and inode are those of any XFS that was attached in its place
+	if !replaced && s.Identity != nil { // another XFS attached in its place has the same device and inode number
 		now, err := mounts.IdentifyPath(s.Spec.Path)
 		if err != nil {
-			return fail.Kindf(facts.ErrSource, "%s went away during the backup: %w", s.Shown, err)
+			return fail.Kindf(facts.ErrSource, "%s disappeared during the backup: %w", s.Shown, err)
 		}
 		replaced = !mounts.SameFS(*s.Identity, *now)
 	}
@@ -130,7 +130,7 @@ func (s *Source) StillThere() error {
 	return s.mountsStay()
 }
 
-// Elsewhere is the source as it is in a snapshot of it, at path. It keeps its name and its identity.
+// Elsewhere is the source in a snapshot of it, at path. It keeps its name and its identity.
 func (s *Source) Elsewhere(path string) (*Source, error) {
 	var st unix.Stat_t
 	if err := at.Retry(func() error { return unix.Lstat(path, &st) }); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Ino != s.ino {
@@ -141,7 +141,7 @@ func (s *Source) Elsewhere(path string) (*Source, error) {
 	return &e, nil
 }
 
-// Renames are pairs for strings.NewReplacer: from the paths that rsync is given to those that people know.
+// Renames returns pairs for strings.NewReplacer: from the paths given to rsync to those that the user knows.
 func (s *Source) Renames() []string {
 	if !s.Local() || s.Spec.Path == s.Shown {
 		return nil

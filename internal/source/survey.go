@@ -1,4 +1,4 @@
-// Surveying a local source before a transfer: how much it holds, and what --one-file-system leaves out.
+// Surveying a local source before a transfer: its size, and what --one-file-system leaves out.
 
 package source
 
@@ -15,11 +15,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// sparseFrom is how much less than its size a file has on disk if its holes are worth keeping.
+// sparseFrom is how much smaller on disk than its size a file must be for its holes to be worth keeping.
 const sparseFrom = 128 << 10
 
-// Survey is what a walk of the source found, told by several goroutines. Rules that exclude are not applied, and what
-// cannot be read is left to rsync to complain of.
+// Survey is what a walk of the source found; several goroutines fill it. Exclude rules are not applied, and unreadable
+// files are left to rsync to report.
 type Survey struct {
 	Bytes   atomic.Uint64 // on disk
 	Entries atomic.Int64  // all kinds of files, the root too
@@ -29,16 +29,16 @@ type Survey struct {
 	found func(dir int, path string, st *unix.Stat_t)
 
 	mu sync.Mutex
-	// What is on another filesystem, relative to SRC.
+	// Mounts and nested subvolumes, relative to SRC.
 	Mounts, Subvolumes []string
 }
 
-// NewSurvey begins one.
+// NewSurvey returns an empty survey.
 func NewSurvey(found func(dir int, path string, st *unix.Stat_t)) *Survey {
 	return &Survey{found: found}
 }
 
-// See takes in what is no directory, or a directory that is not entered.
+// See adds an entry that is not a directory, or a directory that is not entered.
 func (v *Survey) See(dir int, path string, stx *unix.Statx_t) {
 	v.Entries.Add(1)
 	if stx.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -49,7 +49,7 @@ func (v *Survey) See(dir int, path string, stx *unix.Statx_t) {
 	v.see(dir, path, &st)
 }
 
-// SeeDir takes in a directory.
+// SeeDir adds a directory.
 func (v *Survey) SeeDir(string) { v.Entries.Add(1) }
 
 func (v *Survey) see(dir int, path string, st *unix.Stat_t) {
@@ -60,8 +60,8 @@ func (v *Survey) see(dir int, path string, st *unix.Stat_t) {
 	v.found(dir, path, st)
 }
 
-// Look walks a local source, on one filesystem only if oneFS is set, where nobody else does. It is a forecast: what
-// cannot be read does not count.
+// Look walks a local source, on one filesystem only if oneFS is set. The result is a forecast: unreadable files do not
+// count.
 func (v *Survey) Look(ctx context.Context, src *Source, oneFS bool) error {
 	root, err := os.OpenFile(src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -79,7 +79,7 @@ func (v *Survey) Look(ctx context.Context, src *Source, oneFS bool) error {
 		},
 		Enter: func(dir *os.File, name string) (*os.File, error) {
 			v.Entries.Add(1)
-			// Opening a directory mounts what autofs keeps there; looking at it does not (since Linux 4.14).
+			// Opening a directory triggers an automount; stat does not (since Linux 4.14).
 			st, err := at.Stat(dir, name)
 			if err != nil {
 				return nil, nil
@@ -95,7 +95,7 @@ func (v *Survey) Look(ctx context.Context, src *Source, oneFS bool) error {
 			if unix.Fstat(int(sub.Fd()), &st) != nil || oneFS && uint64(st.Dev) != src.dev {
 				return nil, sub.Close() // something was mounted here meanwhile
 			}
-			if mounts.InodeOf(&st) == src.dest { // left out by whatever path
+			if mounts.InodeOf(&st) == src.dest { // left out at any path
 				return nil, sub.Close()
 			}
 			return sub, nil
@@ -115,8 +115,7 @@ func (v *Survey) skip(path string, mount bool) {
 	}
 }
 
-// isMountPoint tells a mount from a subvolume, which has a device number of its own too (Linux 5.8; before that it is
-// not known).
+// isMountPoint distinguishes a mount from a subvolume, which has its own device number too (Linux 5.8; unknown before).
 func isMountPoint(dir *os.File, name string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(int(dir.Fd()), name, unix.AT_NO_AUTOMOUNT|unix.AT_SYMLINK_NOFOLLOW, 0, &st)

@@ -10,8 +10,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Try lets rsync list src, with the program, shell, timeout and further options of o, and nothing below it. Both ends
-// have to run and agree for that; nothing is transferred.
+// Try lets rsync list src, without anything below it, with the program, shell, timeout and further options of o. This
+// needs both ends to run and agree; nothing is transferred.
 func Try(ctx context.Context, src string, o rsyncexec.Options) (err error) {
 	if o.Source, err = rsyncexec.ParseSource(src); err != nil {
 		return fail.Kindf(facts.ErrUsage, "SRC: %w", err)

@@ -1,3 +1,3 @@
-// Package transfer knows rsync as a partner: what its messages and its end mean, and which of its faults need a second
+// Package transfer runs rsync and interprets its messages and exit status. It knows which faults of rsync need a second
 // run.
 package transfer

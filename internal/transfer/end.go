@@ -11,61 +11,62 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// End is how one rsync ended, complete: nothing is added to it later.
+// End is how one rsync ended. It is complete: nothing is added later.
 type End struct {
 	Result rsyncexec.Result
 	Err    error            // from rsyncexec.Run
-	Stats  *rsyncexec.Stats // nil if rsync gave none; of two runs that belong together, what both did
-	// NoSpace: some message said so, whatever the exit code.
+	Stats  *rsyncexec.Stats // nil if rsync printed none; the sum if two runs belong together
+	// NoSpace: a message said that no space is left, whatever the exit code.
 	NoSpace bool
-	// Stopped: --max-delete was met, which exit 23 and 24 hide.
+	// Stopped: the limit of --max-delete was reached, which exit 23 and 24 hide.
 	Stopped bool
-	// TooManyLinks counts the names that DEST could not hold as further names of a file.
+	// TooManyLinks counts the hard links that DEST could not hold.
 	TooManyLinks int
-	// Unheld are attributes that belong to a filesystem and that the destination cannot hold. Where rsync complained of
+	// Unheld are attributes specific to another filesystem that the destination cannot store. If rsync complained about
 	// nothing else, Err is nil.
 	Unheld []string
-	// Protocol is the version that rsync speaks with a remote peer, 0 if it was not asked or did not get so far.
+	// Protocol is the version of the protocol with a remote peer; 0 if rsync was not asked for it or did not connect.
 	Protocol int
 	// Unread is what the sender could not read.
 	Unread Unread
-	// Kept: what is gone from the source is still there, as it could not be told from what was not read.
+	// Kept: files that are gone from the source were not deleted, because they could not be distinguished from
+	// unreadable ones.
 	Kept bool
-	// ReadOnly: the daemon at the target takes nothing.
+	// ReadOnly: the daemon at the target accepts no writes.
 	ReadOnly bool
 	// Connected: both rsyncs ran and agreed on a file list. Before that nothing is written.
 	Connected bool
-	// Skipped are the devices that rsync could not make.
+	// Skipped are the devices that rsync could not create.
 	Skipped []string
 	// Blocked are the paths where a directory could not be emptied.
 	Blocked []string
-	// Failed is how many files rsync complained of by name.
+	// Failed is how many files rsync complained about by name.
 	Failed int
 }
 
-// After is the end of a run and of the one before it that it repeats.
+// After combines the end of a run with that of the run before, which it repeats.
 func (end End) After(first End) End {
 	end.Connected = end.Connected || first.Connected
 	end.Stats = addUp(first.Stats, end.Stats)
 	return end
 }
 
-// stoppedMessage is what rsync says of a met --max-delete, once, on stderr.
+// stoppedMessage is what rsync prints once on stderr when it reaches --max-delete.
 var stoppedMessage = regexp.MustCompile(`^Deletions stopped due to --max-delete limit`)
 
-// tooManyLinks is what rsync says of a name that would be one too many of its file: btrfs holds 65,535 of them, and
-// without extended inode references as many in one directory as fit into a block.
+// tooManyLinks is what rsync prints when a file has too many names: btrfs allows 65,535, and without extended inode
+// references in one directory only as many as fit into a block.
 var tooManyLinks = regexp.MustCompile(`^rsync: \[\w+\] (?:link|rename) ".* failed: Too many links \(31\)$`)
 
-// LinksLeft tells whether rsync could not make all hard links. Where such names are files of their own already it does
-// not only complain (23) but gives up (13): "Hlink node data for 2 already has path" (3.5.0).
+// LinksLeft reports whether rsync could not make all hard links. If such names already are separate files, rsync does
+// not only complain (23) but fails (13): "Hlink node data for 2 already has path" (3.5.0).
 func (end End) LinksLeft() bool {
 	var exit *rsyncexec.ExitError
 	return end.TooManyLinks > 0 && errors.As(end.Err, &exit) && !end.NoSpace && !end.Stopped &&
 		(exit.Code == rsyncexec.ExitPartial || exit.Code == rsyncexec.ExitDiagnostics) && !errors.Is(end.Err, rsyncexec.ErrStillRunning)
 }
 
-// unheldMessage is what rsync says of an attribute that the destination cannot hold.
+// unheldMessage is what rsync prints about an attribute that the destination cannot store.
 var unheldMessage = regexp.MustCompile(`^rsync: (?:\[\w+\] )?rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: (?:Operation not supported \(95\)|Invalid argument \(22\))$`)
 
 func unheldName(line string) (name string, ok bool) {
@@ -76,15 +77,15 @@ func unheldName(line string) (name string, ok bool) {
 	return m[1], true
 }
 
-// UnheldText says what is missing, or is empty.
+// UnheldText says which attributes are missing, or is empty.
 func (end End) UnheldText() string {
 	if len(end.Unheld) == 0 {
 		return ""
 	}
-	return "attributes that only their own filesystem can hold are left out: " + say.QuoteSome(end.Unheld)
+	return "attributes that only another type of filesystem can store are left out: " + say.QuoteSome(end.Unheld)
 }
 
-// WholeSeconds tells whether the other rsync is so old that times lose their fractions on the way.
+// WholeSeconds reports whether the other rsync is so old that times lose their fractions.
 func (end End) WholeSeconds() bool { return end.Protocol > 0 && end.Protocol < rsyncexec.NanoProtocol }
 
 // LeftOut says which devices are missing.
@@ -92,7 +93,7 @@ func (end End) LeftOut() string {
 	return "only root can make devices, these are left out: " + say.QuoteSome(end.Skipped)
 }
 
-// Unstarted tells whether rsync never ran.
+// Unstarted reports whether rsync never ran.
 func (end End) Unstarted() bool {
 	var alias *rsyncexec.AliasError
 	for _, kind := range []error{rsyncexec.ErrNotFound, rsyncexec.ErrNotExecutable, rsyncexec.ErrRelative, rsyncexec.ErrNotRsync, rsyncexec.ErrTooOld, rsyncexec.ErrOptions} {
@@ -103,8 +104,8 @@ func (end End) Unstarted() bool {
 	return errors.As(end.Err, &alias)
 }
 
-// Useful tells whether rsync copied what it could: all, or all but what it could not read or what vanished. Only then
-// is a second run of use.
+// Useful reports whether rsync copied all that it could: everything except unreadable and vanished files. Only then a
+// second run is useful.
 func (end End) Useful() bool {
 	var exit *rsyncexec.ExitError
 	switch {
@@ -120,7 +121,7 @@ func (end End) Useful() bool {
 	return exit.Code == rsyncexec.ExitVanished
 }
 
-// Failure returns rsync's error, or text when rsync ended well.
+// Failure returns rsync's error, or text if rsync exited with 0.
 func (end End) Failure(text string) error {
 	if end.Err != nil {
 		return end.Err
@@ -128,9 +129,9 @@ func (end End) Failure(text string) error {
 	return errors.New(text)
 }
 
-// ConnectionLost lists the ends that, with a remote source, mean it could not be reached or was lost: the remote
-// shell's own (124 and more), a refused or timed-out daemon (5, 10, 30, 35), a stream that broke (2, 12, 14: a remote
-// shell that ends at once gives one or the other by chance).
+// ConnectionLost reports exit codes that, with a remote source, mean that it could not be reached or the connection was
+// lost: those of the remote shell (124 and more), a refused or timed-out daemon (5, 10, 30, 35), a stream that broke
+// (2, 12, 14: a remote shell that ends at once gives any of these).
 func ConnectionLost(code int) bool {
 	switch code {
 	case 2, 5, 10, 12, 14, 30, 35:
@@ -143,20 +144,20 @@ func ConnectionLost(code int) bool {
 // with --files-from (rsync 3.5.0).
 var connectedMessage = regexp.MustCompile(`^(sending|receiving|building) (incremental )?file list`)
 
-// saysNoSpace tells whether a line of rsync's says that DEST is full. An attribute larger than a metadata block (16
-// KiB) does not fit btrfs at all, which it says with the same errno.
+// saysNoSpace reports whether a line of rsync says that DEST is full. btrfs returns the same errno for an attribute
+// larger than a metadata block (16 KiB), which it cannot store.
 func saysNoSpace(line string) bool {
 	return noSpaceMessage.MatchString(line) && !strings.Contains(line, "setxattr(")
 }
 
-// noSpaceMessage matches the end of an rsync message about the destination. Exit 23 with metadata full, and 11 with
-// data full, both say it this way.
+// noSpaceMessage matches the end of an rsync message about the destination. It comes with exit 23 if metadata space is
+// full, and with 11 if data space is.
 var noSpaceMessage = regexp.MustCompile(`(No space left on device \(28\)|Disk quota exceeded \(122\))$`)
 
-// MaxLogged bounds how many messages of one rsync go to the log.
+// MaxLogged limits how many messages of one rsync are logged.
 const MaxLogged = 200
 
-// addUp is what two runs of rsync did, and what there was at the end.
+// addUp adds what two runs of rsync did, and takes the totals of the second.
 func addUp(first, second *rsyncexec.Stats) *rsyncexec.Stats {
 	if first == nil || second == nil {
 		return cmp.Or(second, first)
@@ -173,9 +174,9 @@ func addUp(first, second *rsyncexec.Stats) *rsyncexec.Stats {
 	return &sum
 }
 
-// FalseAlarm tells whether rsync complained of nothing but a fault of its own: with --hard-links and --acls, 3.5.0 asks
-// for the default ACL of what was a directory until it made it a further name of a file, and exits 23 although all is
-// copied. A second run finds nothing to do, or what is really wrong.
+// FalseAlarm reports whether rsync's only complaint is due to its own bug: with --hard-links and --acls, 3.5.0 reads
+// the default ACL of a path that it has just changed from a directory to a hard link, and exits with 23 although
+// everything is copied. A second run finds nothing to do, or the real fault.
 func FalseAlarm(end End) bool {
 	if !end.Partial() {
 		return false
@@ -190,14 +191,13 @@ func FalseAlarm(end End) bool {
 
 var falseAlarmMessage = regexp.MustCompile(`^rsync: \[generator\] get_acl: sys_acl_get_file\(.*, ACL_TYPE_DEFAULT\): Permission denied \(13\)$|^rsync error: some files/attrs were not transferred`)
 
-// Vanished tells whether rsync copied all that was still there when it came to it.
+// Vanished reports whether rsync copied everything except files that vanished meanwhile.
 func (end End) Vanished() bool {
 	var exit *rsyncexec.ExitError
 	return errors.As(end.Err, &exit) && exit.Code == rsyncexec.ExitVanished && end.Useful()
 }
 
-// Partial tells whether rsync ended by itself with exit 23, and nothing graver hides behind that: only then a second
-// run is of use.
+// Partial reports whether rsync exited with 23 and that hides no graver error: only then a second run is useful.
 func (end End) Partial() bool {
 	var exit *rsyncexec.ExitError
 	return errors.As(end.Err, &exit) && exit.Code == rsyncexec.ExitPartial &&

@@ -1,5 +1,5 @@
-// Which files a restore did not bring back: rsync names them, some of them several times, since it tries once more what
-// it could not verify.
+// Which files a restore did not restore: rsync names them, some of them several times, because it tries again what it
+// could not verify.
 
 package transfer
 
@@ -32,7 +32,7 @@ var (
 	failedCheck = regexp.MustCompile(`^ERROR: (.*) failed verification -- update discarded\.$`)
 )
 
-// failedName returns the file a message of rsync's (3.5.0) is about, below the backup or the target.
+// failedName returns the file that a message of rsync (3.5.0) is about, below the backup or the target.
 func failedName(line string) (string, bool) {
 	if m := failedCheck.FindStringSubmatch(line); m != nil {
 		return m[1], true

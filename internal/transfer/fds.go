@@ -1,4 +1,4 @@
 package transfer
 
-// SourceFD is where rsync finds the root of the backup: it inherits the target first, then this.
+// SourceFD is the path at which rsync finds the root of the backup: the second file that it inherits, after the target.
 const SourceFD = "/proc/self/fd/4"

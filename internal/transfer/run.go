@@ -16,22 +16,22 @@ import (
 // Job is one rsync to run.
 type Job struct {
 	Options rsyncexec.Options // all but Line
-	Names   *strings.Replacer // from the paths of our descriptors to those that people know
+	Names   *strings.Replacer // from the paths of our descriptors to those that the user knows
 	Log     *slog.Logger
-	// Peer, if set, is what an error is about.
+	// Peer, if set, names the other end in errors.
 	Peer string
-	// Devices: rsync cannot make them, and those it skips are listed in End.
+	// Devices: rsync cannot create devices, and those that it skips are listed in End.
 	Devices bool
-	// Aloud passes on what rsync says on stdout as well: the answers of a dry run.
+	// Aloud also passes on rsync's stdout: the output of a dry run.
 	Aloud bool
 }
 
-// Run runs one rsync to its end, and listens to what it says.
+// Run runs one rsync to its end, and reads its messages.
 func Run(ctx context.Context, j Job) End {
 	l := &listener{job: j, said: messages{log: j.Log, names: j.Names}, failed: newFailedFiles()}
 	opts := j.Options
 	opts.Line = func(stream, line string) {
-		// What rsync says of being stopped is no news.
+		// rsync's messages about being stopped are not logged.
 		if l.hear(stream, line) && ctx.Err() == nil {
 			l.said.line(line)
 		}
@@ -40,16 +40,16 @@ func Run(ctx context.Context, j Job) End {
 	return l.end(result, err)
 }
 
-// listener is what one rsync has said so far.
+// listener collects the messages of one rsync.
 type listener struct {
 	job    Job
 	said   messages
 	failed *failedFiles
 	heard  End
-	wrong  int // messages of something else than attributes that cannot be held
+	wrong  int // messages that are not about attributes that cannot be stored
 }
 
-// end is all that was heard, with how rsync ended.
+// end returns everything collected, with how rsync ended.
 func (l *listener) end(result rsyncexec.Result, err error) End {
 	end := l.heard
 	end.Result, end.Err = result, err
@@ -67,7 +67,7 @@ func (l *listener) end(result rsyncexec.Result, err error) End {
 	return end
 }
 
-// hear takes one line and tells whether people should see it.
+// hear takes one line and reports whether the user should see it.
 func (l *listener) hear(stream, line string) bool {
 	l.heard.Unread.note(line)
 	if stream == "stderr" {
@@ -77,9 +77,9 @@ func (l *listener) hear(stream, line string) bool {
 	case connectedMessage.MatchString(line):
 		l.heard.Connected = true
 		return false
-	case strings.HasPrefix(line, "created directory "+source.Inherited): // which in a dry run it has not
+	case strings.HasPrefix(line, "created directory "+source.Inherited): // not true in a dry run
 		return false
-	case skippedDeletions.MatchString(line): // said in the verdict
+	case skippedDeletions.MatchString(line): // part of the verdict
 		return false
 	}
 	if version, ok := rsyncexec.ParseProtocol(line); ok {
@@ -95,7 +95,7 @@ func (l *listener) hear(stream, line string) bool {
 func (l *listener) hearError(line string) bool {
 	if tooManyLinks.MatchString(line) {
 		l.heard.TooManyLinks++
-		return false // a second run makes files of them
+		return false // a second run makes separate files of them
 	}
 	if name, ok := unheldName(line); ok {
 		if !slices.Contains(l.heard.Unheld, name) {
@@ -114,16 +114,16 @@ func (l *listener) hearError(line string) bool {
 	l.heard.ReadOnly = l.heard.ReadOnly || readOnlyMessage.MatchString(line)
 	if l.job.Options.MaxDelete != nil && stoppedMessage.MatchString(line) {
 		l.heard.Stopped = true
-		return false // the guard says it in the user's words
+		return false // the message of the guard is clearer
 	}
 	return true
 }
 
-// readOnlyMessage is what a daemon says of a module that may not be written to (3.0 to 3.5.0); it ends with the code of
-// a wrong option.
+// readOnlyMessage is what a daemon prints about a read-only module (3.0 to 3.5.0); it exits with the code for a wrong
+// option.
 var readOnlyMessage = regexp.MustCompile(`^(@ERROR: |ERROR: )?module is read only$`)
 
-// messages passes what one rsync says on to the log, MaxLogged lines at most.
+// messages passes on messages of one rsync to the log, at most MaxLogged lines.
 type messages struct {
 	log   *slog.Logger
 	names *strings.Replacer
@@ -135,11 +135,11 @@ func (s *messages) line(text string) {
 	case s.lines <= MaxLogged:
 		s.log.Warn("rsync", "says", s.names.Replace(text))
 	case s.lines == MaxLogged+1:
-		s.log.Warn("further messages of rsync are left out")
+		s.log.Warn("further messages of rsync are not logged")
 	}
 }
 
-// rename puts paths for descriptors in what rsync said, also in its error.
+// rename replaces the paths of descriptors in rsync's messages and error.
 func (end *End) rename(names *strings.Replacer) {
 	res := &end.Result
 	for i, line := range res.Complaints {

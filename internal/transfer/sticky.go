@@ -1,9 +1,9 @@
-// Sticky directories: what rsync's --acls does wrong with them.
+// Sticky directories: a bug of rsync's --acls.
 //
 // When a directory gets the sticky bit and an ACL in one run, rsync (3.5.0, and every version since 3.0) first sets the
-// ACL without any rights for group and others, so that nobody deletes in it meanwhile, and then the mode. Of an ACL
-// with a mask the mode sets the mask and not the owning group's own entry, which stays empty. To a directory that is
-// sticky already rsync gives the whole ACL, so a second run puts it right.
+// ACL without any rights for group and others, so that nobody deletes files in it meanwhile, and then the mode. If the
+// ACL has a mask, the mode sets the mask and not the entry of the owning group, which stays empty. For a directory that
+// is already sticky rsync sets the whole ACL, so a second run corrects it.
 
 package transfer
 
@@ -25,21 +25,20 @@ import (
 
 const aclAccess = "system.posix_acl_access"
 
-// GroupsLost tells whether a run has left in pending a sticky directory whose group may do nothing and for which that
-// is new: rsync may have done it. base is nil for a first backup.
+// GroupsLost reports whether pending has a sticky directory whose group has no rights, but has them in base: rsync's
+// bug may be the cause. base is nil for a first backup.
 func GroupsLost(ctx context.Context, pending, base *os.File) (bool, error) {
 	return anySticky(ctx, pending, nil, func(path string, acl []byte) bool {
 		return groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path))
 	})
 }
 
-// GroupsLostIn is GroupsLost for some directories alone, with paths relative to pending. One that is not there does not
-// count.
+// GroupsLostIn is GroupsLost for some directories, with paths relative to pending. A missing directory does not count.
 func GroupsLostIn(pending, base *os.File, dirs []string) (bool, error) {
 	for _, path := range dirs {
 		dir, err := at.OpenBeneath(pending, path)
 		if err != nil {
-			continue // it is not there, or rsync has complained of it
+			continue // it is missing, or rsync has complained about it
 		}
 		lost, err := hasLostGroup(dir, base, path)
 		if err := errors.Join(err, dir.Close()); err != nil || lost {
@@ -58,8 +57,8 @@ func hasLostGroup(dir, base *os.File, path string) (bool, error) {
 	return err == nil && acl != nil && groupEntry(acl) == 0 && !bytes.Equal(acl, aclBeneath(base, path)), err
 }
 
-// GroupsAtRisk tells whether a sticky directory of a backup, on the way to paths or below them, has an ACL that
-// restoring it once may have changed.
+// GroupsAtRisk reports whether a sticky directory of a backup, above or below paths, has an ACL that the bug may damage
+// in a restore.
 func GroupsAtRisk(ctx context.Context, backup *os.File, paths []string) (bool, error) {
 	return anySticky(ctx, backup, paths, func(_ string, acl []byte) bool { return groupEntry(acl) > 0 })
 }
@@ -81,8 +80,8 @@ func aclBeneath(dir *os.File, path string) []byte {
 	return acl
 }
 
-// anySticky tells whether pick is true of the access ACL of any sticky directory from root down: on the way to paths
-// and below them, or everywhere if there are none. Directories that cannot be read do not count.
+// anySticky reports whether pick is true for the access ACL of any sticky directory: root, directories above and below
+// paths, or all if there are no paths. Directories that cannot be read do not count.
 func anySticky(ctx context.Context, root *os.File, paths []string, pick func(path string, acl []byte) bool) (bool, error) {
 	var found atomic.Bool
 	look := func(dir *os.File, path string) error {
@@ -121,14 +120,14 @@ func anySticky(ctx context.Context, root *os.File, paths []string, pick func(pat
 	return found.Load(), err
 }
 
-// OnTheWay tells whether dir leads to one of paths or lies in it.
+// OnTheWay reports whether dir is above, at or below one of paths.
 func OnTheWay(dir string, paths []string) bool {
 	return len(paths) == 0 || at.LeadsTo(dir, paths) || slices.ContainsFunc(paths, func(path string) bool {
 		return strings.HasPrefix(dir, path+"/")
 	})
 }
 
-// accessACL returns nil where there is none.
+// accessACL returns nil if there is none.
 func accessACL(dir *os.File) ([]byte, error) {
 	buf := make([]byte, 4+8*64)
 	for {
@@ -147,8 +146,8 @@ func accessACL(dir *os.File) ([]byte, error) {
 	}
 }
 
-// groupEntry returns the rights that the owning group's entry of an ACL gives (linux/posix_acl_xattr.h: a version, then
-// tag, rights and id of each entry). An ACL with no mask has none that differs from the mode: -1.
+// groupEntry returns the rights of the owning group in an ACL (linux/posix_acl_xattr.h: a version, then tag, rights and
+// id of each entry). It is -1 for an ACL without a mask, in which they equal the mode.
 func groupEntry(acl []byte) int {
 	const groupObj, mask = 0x04, 0x10
 	rights, masked := -1, false

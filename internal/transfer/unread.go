@@ -8,15 +8,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// maxUnread bounds how many paths are remembered that could not be read.
+// maxUnread limits how many unreadable paths are remembered.
 const maxUnread = 10_000
 
-// Unread is what a sender could not list or open: then rsync deletes nothing, as it cannot tell what is gone from what
-// was not seen.
+// Unread is what a sender could not list or open. rsync then deletes nothing, because it cannot distinguish deleted
+// files from unseen ones.
 type Unread struct {
-	DeletionsSkipped bool     // rsync says that it left out deletions
-	Paths            []string // as the sender names them, absolute but for a daemon
-	Unclear          bool     // it complained of something else too, or of too much
+	DeletionsSkipped bool     // rsync says that it skipped deletions
+	Paths            []string // as the sender names them, absolute except for a daemon
+	Unclear          bool     // it complained about something else too, or about too many files
 }
 
 var (
@@ -25,7 +25,7 @@ var (
 	otherSide        = regexp.MustCompile(`^rsync: \[(?:receiver|generator|Receiver|client|Client)\] `)
 )
 
-// note reads one line of rsync's.
+// note reads one line of rsync's output.
 func (u *Unread) note(line string) {
 	switch m := unreadPath.FindStringSubmatch(line); {
 	case skippedDeletions.MatchString(line):
@@ -39,8 +39,8 @@ func (u *Unread) note(line string) {
 	}
 }
 
-// Spares tells whether path, below the source, must not be deleted: it could not be read itself, lies in what could
-// not, or leads to it. root is where the source lies, "" if that is not known.
+// Spares reports whether path, below the source, must not be deleted: it is unreadable, or below or above something
+// unreadable. root is the path of the source, "" if unknown.
 func (u Unread) Spares(root, path string) bool {
 	for _, unread := range u.Paths {
 		if root != "" {
@@ -51,7 +51,7 @@ func (u Unread) Spares(root, path string) bool {
 			continue
 		}
 		unread = "/" + strings.Trim(unread, "/")
-		for up := path; up != ""; { // any of them may be what is named
+		for up := path; up != ""; { // any of them may be the unreadable path
 			if strings.HasSuffix(unread, "/"+up) || strings.Contains(unread, "/"+path+"/") {
 				return true
 			}
@@ -62,7 +62,7 @@ func (u Unread) Spares(root, path string) bool {
 	return false
 }
 
-// And is what two runs could not read.
+// And combines what two runs could not read.
 func (u Unread) And(other Unread) Unread {
 	return Unread{
 		DeletionsSkipped: u.DeletionsSkipped || other.DeletionsSkipped,

@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// AgainstOptions are those of rsbtbackup.AgainstOptions, where each field has its comment.
+// AgainstOptions are rsbtbackup.AgainstOptions, where each field has its comment.
 type AgainstOptions struct {
 	Backup        string
 	Source        string
@@ -38,7 +38,7 @@ type AgainstOptions struct {
 	Found        func(rsyncexec.Change)
 }
 
-// AgainstReport is that of rsbtbackup.AgainstReport, where each field has its comment.
+// AgainstReport is rsbtbackup.AgainstReport, where each field has its comment.
 type AgainstReport struct {
 	Dest        string
 	Backup      string
@@ -71,8 +71,8 @@ func Against(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport
 	return report, err
 }
 
-// readAgain reads the backup without rsync, which substitutes zeros for blocks it cannot read, and reports that of the
-// source alone.
+// readAgain reads the backup without rsync: rsync substitutes zeros for blocks it cannot read, and reports that only
+// for the source.
 func readAgain(ctx context.Context, dest string, o AgainstOptions, report *AgainstReport) error {
 	log := store.LoggerOrSilence(o.Logger)
 	read, err := Run(ctx, dest, Options{Backup: report.Backup, Logger: o.Logger, Found: func(d facts.Damage) {
@@ -122,7 +122,7 @@ func entries(n int) string {
 	return fmt.Sprintf("%d entries", n)
 }
 
-// againstOptions are those of the backup, in a dry run that reads everything.
+// againstOptions are the options of the backup, for a dry run that reads everything.
 func againstOptions(v *store.View, o AgainstOptions, src *source.Source, report *AgainstReport) rsyncexec.Options {
 	opts := src.ReadOptions(source.Reading{
 		UserXattrs: os.Geteuid() != 0,

@@ -1,5 +1,4 @@
-// Damage: which backups a damaged block is in, and where to find an older
-// version that is not damaged.
+// Damage: which backups have a damaged block, and which older one has an intact version.
 
 package verify
 
@@ -19,8 +18,8 @@ import (
 
 const (
 	maxRanges = 100
-	// maxProbes bounds how many blocks of one file the kernel is asked about.
-	// Others may share what lies past that: the next backup is read whole.
+	// maxProbes limits how many blocks of one file the kernel is asked about. Other files may share further blocks, so
+	// the next backup is then read whole.
 	maxProbes = 256
 )
 
@@ -50,8 +49,8 @@ func (r *backupReader) locate(f *readback.File) facts.Damage {
 	return d
 }
 
-// damagedAddresses returns where the damaged blocks are on the filesystem, those
-// left out for which that is lost as well, and the error that told so.
+// damagedAddresses returns the addresses of the damaged blocks in the filesystem. Blocks whose address is lost too are
+// left out, and the error says why.
 func damagedAddresses(f *readback.File) ([]uint64, error) {
 	var addresses []uint64
 	var lost error
@@ -85,7 +84,7 @@ func appendBlocks(addresses []uint64, e btrfs.Extent, bad facts.DamagedRange) []
 	return addresses
 }
 
-// share fills in who else holds the blocks: other names of the file as well.
+// share fills in which other files have the blocks, including other names of the file.
 func (r *backupReader) share(d *facts.Damage, addresses []uint64) error {
 	users, err := r.run.users(addresses)
 	if errors.Is(err, unix.EPERM) {
@@ -116,7 +115,7 @@ func (r *backupReader) share(d *facts.Damage, addresses []uint64) error {
 	return nil
 }
 
-// users are the inodes that hold one of the blocks, without their offsets.
+// users returns the inodes that have one of the blocks, without offsets.
 func (v *verifying) users(addresses []uint64) (map[btrfs.InodeRef]bool, error) {
 	users := map[btrfs.InodeRef]bool{}
 	for _, address := range addresses {
@@ -130,7 +129,7 @@ func (v *verifying) users(addresses []uint64) (map[btrfs.InodeRef]bool, error) {
 	}
 	for user := range users {
 		_, err := btrfs.InodePath(v.store.Dir, user.Root, user.Inode)
-		if errors.Is(err, unix.ENOENT) { // of a subvolume that is deleted, and not cleaned up yet
+		if errors.Is(err, unix.ENOENT) { // of a deleted subvolume that the cleaner has not removed yet
 			delete(users, user)
 		} else if err != nil && !btrfs.IsDamage(err) { // of one that is damaged itself
 			return nil, err
@@ -139,7 +138,7 @@ func (v *verifying) users(addresses []uint64) (map[btrfs.InodeRef]bool, error) {
 	return users, nil
 }
 
-// names are those of an inode in b, none if that was deleted meanwhile.
+// names returns the names of an inode in b; none if b was deleted meanwhile.
 func (v *verifying) names(b facts.Snapshot, inode uint64) ([]string, error) {
 	root, err := btrfs.OpenDirAt(v.store.Dir, b.Name)
 	if err != nil {
@@ -164,8 +163,7 @@ func (r *backupReader) sortFiles(files map[facts.DamagedFile]bool) []facts.Damag
 	return sorted
 }
 
-// shareByPath looks, for who is not root, at the same path in every other
-// backup.
+// shareByPath, for an ordinary user, looks at the same path in every other backup.
 func (r *backupReader) shareByPath(path string, addresses []uint64) []facts.DamagedFile {
 	var shared []facts.DamagedFile
 	for _, b := range r.run.state.Backups {
@@ -179,8 +177,7 @@ func (r *backupReader) shareByPath(path string, addresses []uint64) []facts.Dama
 	return shared
 }
 
-// holds tells whether the file at path in b has one of the blocks. Who may not
-// look does not know, and says no.
+// holds reports whether the file at path in b has one of the blocks. Without the rights to find out it is false.
 func (v *verifying) holds(b facts.Snapshot, path string, addresses []uint64) bool {
 	root, err := btrfs.OpenDirAt(v.store.Dir, b.Name)
 	if err != nil {
@@ -211,8 +208,8 @@ func (v *verifying) holds(b facts.Snapshot, path string, addresses []uint64) boo
 	return false
 }
 
-// intact returns the nearest older backup in which path can be read whole. One
-// that has a damaged block in it need not be read for that.
+// intact returns the nearest older backup in which path can be read completely. A version that has one of the damaged
+// blocks is not read.
 func (r *backupReader) intact(path string, addresses []uint64) string {
 	for i := r.run.byID[r.snap.ID] - 1; i >= 0; i-- {
 		if r.run.ctx.Err() != nil {
@@ -226,7 +223,7 @@ func (r *backupReader) intact(path string, addresses []uint64) string {
 	return ""
 }
 
-// readable reads all that path is in b.
+// readable reports whether all of path in b can be read.
 func (v *verifying) readable(b facts.Snapshot, path string) bool {
 	root, err := btrfs.OpenDirAt(v.store.Dir, b.Name)
 	if err != nil {
@@ -255,7 +252,7 @@ func (v *verifying) readable(b facts.Snapshot, path string) bool {
 	return true
 }
 
-// kindBelow looks before anything is opened: opening a device has effects.
+// kindBelow calls stat before path is opened: opening a device has side effects.
 func kindBelow(root *os.File, path string) (uint32, error) {
 	pos, err := at.OpenBelow(root, path, unix.O_PATH)
 	if err != nil {
@@ -267,8 +264,7 @@ func kindBelow(root *os.File, path string) (uint32, error) {
 	return st.Mode & unix.S_IFMT, at.Error("stat", root, path, err)
 }
 
-// countDeviceErrors sums every error the devices have counted; 0 where the
-// kernel does not tell.
+// countDeviceErrors is the sum of all errors that the devices have counted; 0 if unknown.
 func countDeviceErrors(dir *os.File) uint64 {
 	devices, err := btrfs.DeviceStats(dir)
 	if err != nil {

@@ -1,3 +1,3 @@
-// Package verify reads backups back from the disk, tells what is damaged and who shares it, and compares a
-// backup with a source.
+// Package verify reads backups from the disk, reports damage and which files share it, and compares a backup with a
+// source.
 package verify

@@ -22,14 +22,14 @@ type findings struct {
 	progress         facts.VerifyProgress
 	backups          []facts.VerifiedBackup
 	damages          []facts.Damage // the first
-	files            int            // that are damaged
+	files            int            // damaged
 	unread           int
 	unreads          []string // the first
 	notVerified      int
 	notVerifiedFiles []facts.DamagedFile // the first
 	notices          []string
 	damaged          map[string]bool // backups
-	metadata         map[string]bool // those of them whose metadata is
+	metadata         map[string]bool // those with damaged metadata
 	unsure           map[string]bool // backups with data that has no checksums
 	reported         map[facts.DamagedFile]bool
 }
@@ -41,7 +41,7 @@ func newFindings(o Options) *findings {
 	}
 }
 
-// report is all that was found. A damage may turn up in a backup that was read before.
+// report returns everything found. Damage may be found later in a backup that was already read.
 func (f *findings) report(dest string) Report {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,21 +60,21 @@ func (f *findings) report(dest string) Report {
 	return r
 }
 
-// expect tells how many backups are to be read.
+// expect sets how many backups will be read.
 func (f *findings) expect(backups int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.progress.Backups = backups
 }
 
-// add notes a backup that was not read.
+// add adds a backup that was not read.
 func (f *findings) add(done facts.VerifiedBackup) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.backups = append(f.backups, done)
 }
 
-// begin tells which backup is read; all tells that nothing of it is left out.
+// begin sets the backup that is read next; all says that all of it is read.
 func (f *findings) begin(i int, b facts.Snapshot, all bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -84,8 +84,8 @@ func (f *findings) begin(i int, b facts.Snapshot, all bool) {
 	}
 }
 
-// expectedSize is what rsync said all files have together, or 0. Hard links
-// and holes are in it, so less than that may be read.
+// expectedSize is the total size of all files according to rsync, or 0. It includes hard links and holes, so less may
+// be read.
 func expectedSize(b facts.Snapshot) int64 {
 	if b.Record == nil || b.Record.Stats == nil {
 		return 0
@@ -93,7 +93,7 @@ func expectedSize(b facts.Snapshot) int64 {
 	return b.Record.Stats.TotalSize
 }
 
-// end notes what became of a backup that was read.
+// end stores the result of a backup that was read.
 func (f *findings) end(b facts.Snapshot, r *backupReader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,7 +107,7 @@ func (f *findings) end(b facts.Snapshot, r *backupReader) {
 	case r.unread.Load() > 0:
 		done.Result = facts.Unread
 	case f.unsure[b.Name], r.base != nil && f.unsure[r.base.Name]:
-		done.Result, f.unsure[b.Name] = facts.NotVerified, true // it shares what was read with its base
+		done.Result, f.unsure[b.Name] = facts.NotVerified, true // it shares unverified data with its base
 	}
 	f.backups = append(f.backups, done)
 }
@@ -118,7 +118,7 @@ func (f *findings) notice(text string) {
 	f.notices = append(f.notices, text)
 }
 
-// addUnread notes what could not be read for another reason than damage.
+// addUnread notes a file that could not be read for another reason than damage.
 func (f *findings) addUnread(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,7 +143,7 @@ func (f *findings) addDamage(d facts.Damage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	file := facts.DamagedFile{Backup: d.Backup, Path: d.Path}
-	if f.reported[file] { // a backup that is read once more
+	if f.reported[file] { // the backup is read a second time
 		return
 	}
 	f.reported[file] = true

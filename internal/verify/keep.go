@@ -1,4 +1,4 @@
-// Keeping: what was found goes into the record of each backup.
+// Keeping: the result is written to the record of each backup.
 
 package verify
 
@@ -15,7 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// keep writes down what was found, also of backups that were not read, but hold a block that is damaged.
+// keep writes the result to the records, also to those of backups that were not read but have a damaged block.
 func (v *verifying) keep(r Report) {
 	results := map[string]facts.VerifyResult{}
 	for _, b := range r.Backups {
@@ -24,14 +24,14 @@ func (v *verifying) keep(r Report) {
 	for name := range v.damaged {
 		results[name] = facts.Damaged
 	}
-	// One that was stopped keeps what it found, if it need not wait for that.
+	// A cancelled run keeps its result only if it need not wait for the lock.
 	ctx, wait := v.ctx, v.store.Patience()
 	if ctx.Err() != nil {
 		ctx, wait = context.WithoutCancel(ctx), 0
 	}
 	sink, log, err := v.openLog()
 	if err != nil {
-		v.notice("what was found is not kept: " + err.Error())
+		v.notice("the result is not stored in the records: " + err.Error())
 		return
 	}
 	for _, b := range v.state.All() {
@@ -41,9 +41,9 @@ func (v *verifying) keep(r Report) {
 		}
 		err := v.store.WriteVerified(ctx, wait, b, facts.Verification{At: store.Now(v.o.Now).UTC(), Result: result, Metadata: v.metadata[b.Name]})
 		if err != nil && !errors.Is(err, facts.ErrNoBackup) {
-			v.notice("what was found is not kept: " + err.Error())
+			v.notice("the result is not stored in the records: " + err.Error())
 			if b.RecordError == "" {
-				break // it is not this record alone
+				break // further records would fail too
 			}
 		}
 	}
@@ -53,8 +53,8 @@ func (v *verifying) keep(r Report) {
 	}
 }
 
-// openLog comes before any record is written: it refuses a DEST of somebody
-// else, who could not read them any more. On a read-only mount there is no log.
+// openLog is called before any record is written: it refuses a DEST of another user, who could not read the records any
+// more. On a read-only mount there is no log.
 func (v *verifying) openLog() (*store.ActivityLog, *slog.Logger, error) {
 	sink, log, err := v.store.OpenLog(v.o.Logger)
 	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
@@ -63,7 +63,7 @@ func (v *verifying) openLog() (*store.ActivityLog, *slog.Logger, error) {
 	return sink, log, err
 }
 
-// verdict is the error that a report comes with.
+// verdict is the error for a report.
 func verdict(r Report) error {
 	var damaged, unread, unsure error
 	if n := r.Damaged; n > 0 {
@@ -74,7 +74,7 @@ func verdict(r Report) error {
 	}
 	if n := r.NotVerified; n > 0 {
 		first := r.NotVerifiedFiles[0]
-		unsure = fail.Kindf(facts.ErrNotVerified, "%s not verified, as data without checksums cannot be, the first: %q in %s", say.Plural(n, "file"), first.Path, first.Backup)
+		unsure = fail.Kindf(facts.ErrNotVerified, "%s without checksums, and so not verified, the first: %q in %s", say.Plural(n, "file"), first.Path, first.Backup)
 	}
 	return errors.Join(damaged, unread, unsure)
 }

@@ -1,5 +1,4 @@
-// What to read of one backup: everything in its tree, or the parts of its
-// files that its base does not have.
+// What to read of one backup: everything in its tree, or only data that its base does not have.
 
 package verify
 
@@ -24,13 +23,13 @@ import (
 type backupReader struct {
 	run  *verifying
 	snap *facts.Snapshot
-	base *facts.Snapshot // shares with snap what is not read; nil if all is
+	base *facts.Snapshot // the backup that has the data that is not read; nil if all is read
 	root *os.File
 	pool *readback.Pool
 
 	files, bytes, unread atomic.Int64
-	metadata             atomic.Int64 // damaged directories and inodes: what is below them is not read
-	unshared             atomic.Bool  // who shares some of the damage was not found out
+	metadata             atomic.Int64 // damaged directories and inodes: nothing below them is read
+	unshared             atomic.Bool  // which files share some of the damage is not known
 
 	mu    sync.Mutex
 	links map[uint64]bool // inodes with several names that were read
@@ -44,8 +43,8 @@ func (v *verifying) newBackupReader(b, base *facts.Snapshot) (*backupReader, err
 		}
 		return nil, err
 	}
-	// What changed after it was made, by hand or by deduplication, or still may,
-	// can have lost what the next one inherited.
+	// A base that was changed after it was made, by hand or by deduplication, or is still writable, may have lost data
+	// that the next backup inherited.
 	if base != nil && (!base.ReadOnly || base.Touched) {
 		base = nil
 	}
@@ -54,7 +53,7 @@ func (v *verifying) newBackupReader(b, base *facts.Snapshot) (*backupReader, err
 
 func (r *backupReader) close() error { return r.root.Close() }
 
-// whole tells whether the next backup may leave out what it shares with this.
+// whole reports whether the next backup may skip data that it shares with this one.
 func (r *backupReader) whole() bool {
 	return r.unread.Load() == 0 && r.metadata.Load() == 0 && !r.unshared.Load()
 }
@@ -68,13 +67,13 @@ func (r *backupReader) read() error {
 	lost, err := r.readParts()
 	pool.Wait()
 	if lost != nil && r.metadata.Load() == 0 {
-		r.failAt("", lost) // whatever it was that only the kernel has met
+		r.failAt("", lost) // damage that only the kernel has found
 	}
 	return err
 }
 
-// readParts reads what the base does not have, or everything. Where the list of
-// that is damaged, lost says how.
+// readParts reads the data that the base does not have, or everything. If the list of that data is damaged, lost is the
+// error.
 func (r *backupReader) readParts() (lost, err error) {
 	if r.base == nil {
 		return nil, r.readTree()
@@ -98,7 +97,7 @@ func (r *backupReader) count(bytes int64) {
 	r.run.advance(0, bytes)
 }
 
-// finish takes a file all of which was read.
+// finish takes a file that was read completely.
 func (r *backupReader) finish(f *readback.File) {
 	r.files.Add(1)
 	r.run.advance(1, 0)
@@ -108,7 +107,7 @@ func (r *backupReader) finish(f *readback.File) {
 	if len(f.Bad) > 0 {
 		r.run.addDamage(r.locate(f))
 	}
-	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // leaves the cache to those who need it
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // frees the page cache for others
 }
 
 // fail counts something that cannot be read.
@@ -117,8 +116,7 @@ func (r *backupReader) fail(err error) {
 	r.run.addUnread(err)
 }
 
-// failAt sorts an error met at path, outside of file data: damage, or else
-// something that was not read. The walk goes on.
+// failAt classifies an error at path, outside of file data: damage, or something that was not read. The walk continues.
 func (r *backupReader) failAt(path string, err error) {
 	if !btrfs.IsDamage(err) {
 		r.fail(err)
@@ -145,7 +143,7 @@ func (r *backupReader) unreadable(dir *os.File, err error) error {
 	return nil
 }
 
-// enter opens a directory. What something is mounted on cannot be read.
+// enter opens a directory. A directory that something is mounted on cannot be read.
 func (r *backupReader) enter(dir *os.File, name string) (*os.File, error) {
 	sub, err := at.OpenBelow(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -158,9 +156,8 @@ func (r *backupReader) enter(dir *os.File, name string) (*os.File, error) {
 	return sub, nil
 }
 
-// readAttributes lets the kernel read the extended attributes of what is called
-// name: to say how long the list of their names is, it has to read all the blocks
-// they are in.
+// readAttributes makes the kernel read all blocks with extended attributes of name: it needs them to compute the length
+// of the list of names.
 func readAttributes(dir *os.File, name string) error {
 	err := at.Retry(func() error {
 		_, err := unix.Llistxattr(at.ProcPath(dir)+"/"+name, nil)
@@ -169,8 +166,7 @@ func readAttributes(dir *os.File, name string) error {
 	return at.Error("listxattr", dir, name, err)
 }
 
-// visit queues a regular file. Of anything else the inode, its attributes and, of
-// a symlink, the target are all there is to read.
+// visit queues a regular file. For other entries it reads the inode, the attributes and the target of a symlink.
 func (r *backupReader) visit(dir *os.File, e os.DirEntry) error {
 	var err error
 	switch {
@@ -217,11 +213,10 @@ func (r *backupReader) seen(inode uint64) bool {
 	return false
 }
 
-// readChanged reads the data that the base does not have, file by file. It fails
-// before it has read anything if the kernel does not tell, and after some of it
-// if that part of the tree is damaged. A backup descends from the one before,
-// and that has not changed, so what is older than that one was in it as well,
-// unless it came by reflink or deduplication.
+// readChanged reads the data that the base does not have, file by file. It fails before it has read anything if the
+// kernel cannot list that data, and later if that part of the tree is damaged. A backup is a snapshot of the one
+// before, which has not changed since, so data older than that one was in it too, unless it came by reflink or
+// deduplication.
 func (r *backupReader) readChanged() error {
 	base, err := btrfs.OpenDirAt(r.run.store.Dir, r.base.Name)
 	if err != nil {
@@ -258,14 +253,14 @@ func (r *backupReader) readChanged() error {
 	return nil
 }
 
-// holdInode is nil, without an error, for what cannot be opened.
+// holdInode is nil, without an error, for an inode that cannot be opened.
 func (r *backupReader) holdInode(inode uint64) (*readback.File, error) {
 	path, err := btrfs.InodePath(r.root, 0, inode)
 	if err != nil {
 		return nil, err
 	}
 	f, st, err := at.OpenRegular(r.root, path)
-	if errors.Is(err, at.ErrNotRegular) { // a symlink has data as well, and the search has read it
+	if errors.Is(err, at.ErrNotRegular) { // a symlink has data too, which the search has read
 		return nil, nil
 	}
 	if err != nil {
@@ -278,8 +273,8 @@ func (r *backupReader) holdInode(inode uint64) (*readback.File, error) {
 	return r.pool.Hold(f, path, st.Size), nil
 }
 
-// noteChecksums counts a file if it has data without checksums. For who is not
-// root, the way it is mounted has to do where the file itself says nothing.
+// noteChecksums counts a file if it has data without checksums. For an ordinary user the mount options decide if the
+// file itself does not show it.
 func (r *backupReader) noteChecksums(f *os.File, st unix.Stat_t, path string) error {
 	if st.Size == 0 || st.Blocks == 0 {
 		return nil

@@ -72,13 +72,13 @@ func run(ctx context.Context, dest string, o Options) (report Report, err error)
 	return report, errors.Join(fail.Step("verify", err), verdict(report))
 }
 
-// verifying is DEST as it was when the reading began, and what is found in it.
+// verifying is the state of DEST when verify began, and what was found since.
 type verifying struct {
 	ctx      context.Context
 	o        Options
 	store    *store.Store
 	state    *store.State
-	unsummed bool           // mounted so that what is written has no checksums
+	unsummed bool           // mounted so that new data has no checksums
 	byID     map[uint64]int // index into state.Backups
 	*findings
 }
@@ -102,8 +102,8 @@ func open(ctx context.Context, dest string, o Options) (*verifying, error) {
 	return &verifying{ctx, o, s, st, s.Unsummed(), byID, newFindings(o)}, nil
 }
 
-// targets returns what to read, oldest first, and the backup that is known to
-// be clean: what the first one shares with it is left out.
+// targets returns the backups to read, oldest first, and a backup known to be clean: data that the first one shares
+// with it is skipped.
 func (v *verifying) targets() (targets []facts.Snapshot, base *facts.Snapshot, err error) {
 	all := v.state.All()
 	end := len(all)
@@ -126,8 +126,7 @@ func (v *verifying) targets() (targets []facts.Snapshot, base *facts.Snapshot, e
 	return all[start:end], base, nil
 }
 
-// sortOut notes what became of those that cannot be opened, of all if no backup
-// was named, and returns the other targets.
+// sortOut reports the backups that cannot be opened, if no backup was named, and returns the other targets.
 func (v *verifying) sortOut(targets []facts.Snapshot) []facts.Snapshot {
 	rest := slices.DeleteFunc(slices.Clone(targets), func(b facts.Snapshot) bool { return b.Unreadable != "" })
 	if v.o.Backup == "" {
@@ -149,8 +148,7 @@ func (v *verifying) sortOut(targets []facts.Snapshot) []facts.Snapshot {
 	return rest
 }
 
-// readAll reads one backup after the other. Each is the base of the next one
-// as long as all of it was read.
+// readAll reads one backup after the other. Each is the base of the next one if all of it was read.
 func (v *verifying) readAll(targets []facts.Snapshot, base *facts.Snapshot) error {
 	for i := range targets {
 		if v.ctx.Err() != nil {
@@ -168,8 +166,7 @@ func (v *verifying) readAll(targets []facts.Snapshot, base *facts.Snapshot) erro
 	return nil
 }
 
-// readOne is whole when everything in b is known to have been read, in b or
-// in the backups it shares it with.
+// readOne is whole if everything in b is known to have been read, in b or in the backups that share it.
 func (v *verifying) readOne(i int, b, base *facts.Snapshot) (whole bool, err error) {
 	r, err := v.newBackupReader(b, base)
 	if errors.Is(err, facts.ErrBackupGone) && v.o.Backup == "" {
@@ -184,7 +181,7 @@ func (v *verifying) readOne(i int, b, base *facts.Snapshot) (whole bool, err err
 	if v.ctx.Err() != nil {
 		return false, context.Cause(v.ctx)
 	}
-	if gone := v.store.Gone(*b); gone != nil { // what could not be read says nothing then
+	if gone := v.store.Gone(*b); gone != nil { // read errors say nothing about damage then
 		if errors.Is(gone, facts.ErrBackupGone) && v.o.Backup == "" {
 			v.notice(gone.Error())
 			return false, nil
@@ -192,7 +189,7 @@ func (v *verifying) readOne(i int, b, base *facts.Snapshot) (whole bool, err err
 		return false, gone
 	}
 	if err != nil {
-		return false, err // nothing is known of what was not looked at
+		return false, err // what was not read is unknown
 	}
 	v.end(*b, r)
 	return r.whole(), nil

@@ -4,8 +4,8 @@ package walk
 
 import "sync"
 
-// walkers is the number of directories read at a time. A walk is bound by
-// the kernel reading inodes; what it read, rsync finds in the cache.
+// walkers is the number of directories read at a time. A walk is bound by the kernel reading inodes; what it read,
+// rsync finds in the cache.
 const walkers = 4
 
 // Crew is a few goroutines that share one piece of work.

@@ -18,20 +18,18 @@ import (
 const (
 	// ReadBatch bounds the memory for one directory however large it is.
 	ReadBatch = 512
-	// heldLevels is how many directories each goroutine keeps open on its way
-	// down. Below that it closes a directory before it goes into the next one,
-	// so that the depth of a tree is not limited by that of open files.
+	// heldLevels is how many directories each goroutine keeps open on its way down. Below that it closes a directory
+	// before it goes into the next one, so that the depth of a tree is not limited by that of open files.
 	heldLevels = 8
 )
 
-// Walker goes through a tree. Visit is called for everything but directories,
-// Enter for each directory: it returns it opened, or nil to leave it out.
-// Both are called from several goroutines.
+// Walker goes through a tree. Visit is called for everything but directories, Enter for each directory: it returns it
+// opened, or nil to leave it out. Both are called from several goroutines.
 type Walker struct {
 	Visit func(dir *os.File, e os.DirEntry) error
 	Enter func(dir *os.File, name string) (*os.File, error)
-	// Unreadable, if set, is asked about a directory that cannot be read to
-	// its end: without an error of its own the walk goes on with the others.
+	// Unreadable, if set, is asked about a directory that cannot be read to its end: without an error of its own the
+	// walk goes on with the others.
 	Unreadable func(dir *os.File, err error) error
 
 	ctx   context.Context
@@ -70,8 +68,8 @@ func (w *Walker) finish(dir *os.File) {
 	}
 }
 
-// read goes through dir, keeping up to levels directories open. It returns dir,
-// which may have been closed and opened again on the way, or nil if it was lost.
+// read goes through dir, keeping up to levels directories open. It returns dir, which may have been closed and opened
+// again on the way, or nil if it was lost.
 func (w *Walker) read(dir *os.File, levels int) *os.File {
 	var later []string // subdirectories that wait until dir is read
 	for !w.stopped() {
@@ -118,8 +116,7 @@ func (w *Walker) failed(dir *os.File, err error) {
 	}
 }
 
-// descend hands a subdirectory to an idle goroutine or reads it itself. It
-// returns dir as read does.
+// descend hands a subdirectory to an idle goroutine or reads it itself. It returns dir as read does.
 func (w *Walker) descend(dir *os.File, name string, levels int) *os.File {
 	sub, err := w.Enter(dir, name)
 	if err != nil {
