@@ -95,7 +95,8 @@ func (c *comparer) isRacy(old Entry) bool {
 }
 
 // doubtful tells of a changed file that rsync would take for unchanged: size and time are those of what had the name
-// before. Either that was another file, or neither mode, owner nor links tell why its ctime is not as it was.
+// before. Either that was another file, or its ctime is not as it was: a new mode, owner or link does not tell that nothing
+// was written as well.
 func (c *comparer) doubtful(old, now Entry) bool {
 	if !isTrusted(now.FS) || !old.isFile() || !now.isFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
@@ -108,7 +109,7 @@ func (c *comparer) doubtful(old, now Entry) bool {
 		// ticks in seconds, or a snapshot was read that was made within the tick.
 		return now.Change.Nsec == 0 || !now.Change.before(c.known.Header.Started.minus(tick))
 	}
-	return !sameThing(old, now) || old.Mode == now.Mode && old.UID == now.UID && old.GID == now.GID && old.Links == now.Links
+	return true
 }
 
 // advance reads the next directory of the catalog.

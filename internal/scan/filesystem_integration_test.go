@@ -41,6 +41,21 @@ func TestChangesAreSeen(t *testing.T) {
 		{"write through a mapping, and the time put back", func(root string) error {
 			return restoreTime(root+"/d/f", func() error { return writeMapped(root + "/d/f") })
 		}, "d/f"},
+		{"write and chmod, and the time put back", func(root string) error {
+			return restoreTime(root+"/d/f", func() error {
+				return errors.Join(os.WriteFile(root+"/d/f", []byte("a"), 0o644), os.Chmod(root+"/d/f", 0o640))
+			})
+		}, "d/f"},
+		{"write and chown, and the time put back", func(root string) error {
+			return restoreTime(root+"/d/f", func() error {
+				return errors.Join(os.WriteFile(root+"/d/f", []byte("b"), 0o644), os.Lchown(root+"/d/f", 3, 4))
+			})
+		}, "d/f"},
+		{"write through another name, and the time put back", func(root string) error {
+			return restoreTime(root+"/d/f", func() error {
+				return errors.Join(os.Link(root+"/d/f", root+"/e/other"), os.WriteFile(root+"/e/other", []byte("c"), 0o644))
+			})
+		}, "d/f"},
 		{"truncate", func(root string) error { return os.Truncate(root+"/d/f", 1<<20) }, "d/f"},
 		{"touch", func(root string) error { return os.Chtimes(root+"/d/f", time.Now(), time.Unix(1, 0)) }, "d/f"},
 		{"chmod", func(root string) error { return os.Chmod(root+"/d/f", 0o600) }, "d/f"},
