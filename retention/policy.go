@@ -1,6 +1,9 @@
 package retention
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Unlimited as a count keeps every backup of its kind.
 const Unlimited = -1
@@ -22,27 +25,68 @@ type Policy struct {
 // IsEmpty reports whether the policy has no rules. Apply then keeps everything; a command should refuse it.
 func (p Policy) IsEmpty() bool { return p == Policy{} }
 
+// Rule is one rule of a policy, as text.
+type Rule struct {
+	Name  string // last, hourly, ..., within, within-hourly, ..., age
+	Value string // a count, "unlimited", or a span as ParseSpan reads it
+}
+
+// Rules returns the rules that are set, in the order of their fields.
+func (p Policy) Rules() (rules []Rule) {
+	for _, c := range p.counts() {
+		switch {
+		case c.count == Unlimited:
+			rules = append(rules, Rule{c.name, "unlimited"})
+		case c.count != 0:
+			rules = append(rules, Rule{c.name, strconv.Itoa(c.count)})
+		}
+	}
+	for _, s := range p.spans() {
+		if !s.span.IsZero() {
+			rules = append(rules, Rule{s.name, s.span.String()})
+		}
+	}
+	return rules
+}
+
 // Validate returns an error naming a count below Unlimited or a negative span.
 func (p Policy) Validate() error {
-	for _, c := range []struct {
-		name  string
-		count int
-	}{
+	for _, c := range p.counts() {
+		if c.count < Unlimited {
+			return fmt.Errorf("retention policy: %s is negative: %d", c.name, c.count)
+		}
+	}
+	for _, s := range p.spans() {
+		if err := s.span.validate(); err != nil {
+			return fmt.Errorf("retention policy: %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+type namedCount struct {
+	name  string
+	count int
+}
+
+func (p Policy) counts() []namedCount {
+	return []namedCount{
 		{"last", p.Last},
 		{"hourly", p.Hourly},
 		{"daily", p.Daily},
 		{"weekly", p.Weekly},
 		{"monthly", p.Monthly},
 		{"yearly", p.Yearly},
-	} {
-		if c.count < Unlimited {
-			return fmt.Errorf("retention policy: %s is negative: %d", c.name, c.count)
-		}
 	}
-	for _, s := range []struct {
-		name string
-		span Span
-	}{
+}
+
+type namedSpan struct {
+	name string
+	span Span
+}
+
+func (p Policy) spans() []namedSpan {
+	return []namedSpan{
 		{"within", p.Within},
 		{"within-hourly", p.WithinHourly},
 		{"within-daily", p.WithinDaily},
@@ -50,12 +94,7 @@ func (p Policy) Validate() error {
 		{"within-monthly", p.WithinMonthly},
 		{"within-yearly", p.WithinYearly},
 		{"age", p.Age},
-	} {
-		if err := s.span.validate(); err != nil {
-			return fmt.Errorf("retention policy: %s: %w", s.name, err)
-		}
 	}
-	return nil
 }
 
 func (p Policy) hasWithin() bool {

@@ -1,6 +1,7 @@
 package retention_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,5 +50,24 @@ func TestIsEmpty(t *testing.T) {
 	}
 	if (retention.Policy{Age: retention.Span{Hours: 1}}).IsEmpty() {
 		t.Error("a policy with an age is empty")
+	}
+}
+
+func TestRules(t *testing.T) {
+	if got := (Policy{}).Rules(); got != nil {
+		t.Errorf("an empty policy has the rules %v", got)
+	}
+	p := Policy{
+		Last: 1, Hourly: 2, Daily: 3, Weekly: 4, Monthly: 5, Yearly: Unlimited, Within: Span{Days: 6}, WithinHourly: Span{Hours: 7},
+		WithinDaily: Span{Days: 8}, WithinWeekly: Span{Days: 9}, WithinMonthly: Span{Months: 10}, WithinYearly: Span{Years: 11, Months: 1},
+		Age: Span{Days: 12},
+	}
+	want := []Rule{
+		{"last", "1"}, {"hourly", "2"}, {"daily", "3"}, {"weekly", "4"}, {"monthly", "5"}, {"yearly", "unlimited"}, {"within", "6d"},
+		{"within-hourly", "7h"}, {"within-daily", "8d"}, {"within-weekly", "9d"}, {"within-monthly", "10m"}, {"within-yearly", "11y1m"},
+		{"age", "12d"},
+	}
+	if got := p.Rules(); !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }

@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"strconv"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
@@ -46,32 +45,12 @@ func pruneTo(ctx context.Context, c *store.Locked, keep retention.Policy) ([]str
 	return report.Deleted, fail.Step("prune", err)
 }
 
-// keepFlags are the flags of a policy for the other side.
+// keepFlags are the flags of a policy for the other side. There is none for Age, so samePolicy refuses a policy with it.
 func keepFlags(p retention.Policy) []string {
+	p.Age = retention.Span{}
 	var flags []string
-	for _, c := range []struct {
-		name string
-		n    int
-	}{
-		{"last", p.Last}, {"hourly", p.Hourly}, {"daily", p.Daily}, {"weekly", p.Weekly}, {"monthly", p.Monthly}, {"yearly", p.Yearly},
-	} {
-		switch {
-		case c.n == retention.Unlimited:
-			flags = append(flags, "--keep-"+c.name+"=unlimited")
-		case c.n != 0:
-			flags = append(flags, "--keep-"+c.name+"="+strconv.Itoa(c.n))
-		}
-	}
-	for _, w := range []struct {
-		name string
-		span retention.Span
-	}{
-		{"within", p.Within}, {"within-hourly", p.WithinHourly}, {"within-daily", p.WithinDaily},
-		{"within-weekly", p.WithinWeekly}, {"within-monthly", p.WithinMonthly}, {"within-yearly", p.WithinYearly},
-	} {
-		if !w.span.IsZero() {
-			flags = append(flags, "--keep-"+w.name+"="+w.span.String())
-		}
+	for _, rule := range p.Rules() {
+		flags = append(flags, "--keep-"+rule.Name+"="+rule.Value)
 	}
 	return flags
 }
