@@ -35,13 +35,64 @@ func TestExportedNames(t *testing.T) {
 	}
 }
 
-// TestExportedNamesAreExplained: every exported type, function, method and value has a comment of its own or of its
-// group, and so has every type that the library takes from a package below.
+// TestExportedNamesAreExplained: go doc of every exported name of a public package shows a comment: every type, function,
+// method and value has one of its own or of its group.
 func TestExportedNamesAreExplained(t *testing.T) {
-	for dir, names := range map[string]map[string]bool{".": undocumented(t, "."), "facts": undocumented(t, "facts")} {
-		for name := range names {
+	for _, dir := range []string{".", "facts", "btrfs", "rsyncexec", "retention", "rotate", "sendstream"} {
+		for name := range undocumented(t, dir) {
 			t.Errorf("%s: %s has no comment", dir, name)
 		}
+	}
+}
+
+// TestOptionsAreExplained: every field of the options of a verb has a comment.
+func TestOptionsAreExplained(t *testing.T) {
+	fields := 0
+	for _, f := range packageFiles(t, ".") {
+		ast.Inspect(f, func(node ast.Node) bool {
+			s, ok := node.(*ast.TypeSpec)
+			if !ok || !strings.HasSuffix(s.Name.Name, "Options") {
+				return true
+			}
+			for _, field := range s.Type.(*ast.StructType).Fields.List {
+				fields++
+				if field.Doc == nil && field.Comment == nil {
+					t.Errorf("%s.%s has no comment", s.Name, field.Names[0])
+				}
+			}
+			return false
+		})
+	}
+	if fields < 50 {
+		t.Errorf("%d fields were found", fields)
+	}
+}
+
+// TestAliasesSayWhereTheirFieldsAre: go doc shows an alias without the fields of its type (golang/go#44905), so the
+// comment of each alias of facts says where they are.
+func TestAliasesSayWhereTheirFieldsAre(t *testing.T) {
+	aliases := 0
+	for _, f := range packageFiles(t, ".") {
+		for _, declaration := range f.Decls {
+			d, ok := declaration.(*ast.GenDecl)
+			if !ok || d.Tok != token.TYPE {
+				continue
+			}
+			for _, spec := range d.Specs {
+				s := spec.(*ast.TypeSpec)
+				x, ok := s.Type.(*ast.SelectorExpr)
+				if !ok || !s.Assign.IsValid() || x.X.(*ast.Ident).Name != "facts" {
+					continue
+				}
+				aliases++
+				if !strings.Contains(d.Doc.Text(), "go doc rsbtbackup/facts."+x.Sel.Name) {
+					t.Errorf("the comment of %s does not name facts.%s", s.Name, x.Sel.Name)
+				}
+			}
+		}
+	}
+	if aliases < 20 {
+		t.Errorf("%d aliases were found", aliases)
 	}
 }
 
@@ -175,7 +226,7 @@ func undocumented(t *testing.T, dir string) map[string]bool {
 			switch d := declaration.(type) {
 			case *ast.FuncDecl:
 				// What Error and Unwrap do is known.
-				if d.Name.IsExported() && d.Doc == nil && d.Name.Name != "Error" && d.Name.Name != "Unwrap" {
+				if d.Name.IsExported() && isShown(d) && d.Doc == nil && d.Name.Name != "Error" && d.Name.Name != "Unwrap" {
 					missing[d.Name.Name] = true
 				}
 			case *ast.GenDecl:
@@ -195,4 +246,16 @@ func undocumented(t *testing.T, dir string) map[string]bool {
 		}
 	}
 	return missing
+}
+
+// isShown: go doc shows no method of a type that is not exported.
+func isShown(d *ast.FuncDecl) bool {
+	if d.Recv == nil {
+		return true
+	}
+	recv := d.Recv.List[0].Type
+	if star, ok := recv.(*ast.StarExpr); ok {
+		recv = star.X
+	}
+	return recv.(*ast.Ident).IsExported()
 }

@@ -36,9 +36,9 @@ type BackupOptions struct {
 	// ExcludeIfPresent leaves out the contents of each directory that has an entry with one of these names. The
 	// directory itself and the marking entry are backed up. Both need a local Source.
 	ExcludeCaches    bool
-	ExcludeIfPresent []string
-	Bwlimit          string // as rsync's --bwlimit
-	Rsh              string // as rsync's --rsh
+	ExcludeIfPresent []string // see ExcludeCaches
+	Bwlimit          string   // as rsync's --bwlimit
+	Rsh              string   // as rsync's --rsh
 	// Timeout ends the run when nothing was transferred for this long. 0 means 30 minutes for a remote source whose
 	// files are compared by size and time, and no limit otherwise, because rsync is silent while it reads a file to
 	// compare it.
@@ -87,9 +87,9 @@ type BackupOptions struct {
 	// minute, and for at least ten minutes when publishing.
 	LockWait time.Duration
 
-	Now      time.Time    // the time the backup is named after; zero means now
-	Logger   *slog.Logger // nil logs nothing; activity.log is always written
-	Progress func(rsyncexec.Progress)
+	Now      time.Time                // the time the backup is named after; zero means now
+	Logger   *slog.Logger             // nil logs nothing; activity.log is always written
+	Progress func(rsyncexec.Progress) // called while rsync runs
 	// Version of the calling program, for the record.
 	Version string
 }

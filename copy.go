@@ -41,10 +41,10 @@ type CopyOptions struct {
 	// Force also copies into a target that holds backups of another source; without it that is ErrGuard.
 	Force bool
 
-	DryRun   bool
+	DryRun   bool          // report what would be copied and change nothing
 	LockWait time.Duration // how long to wait for another run on the target; 0 fails at once
 	Now      time.Time     // zero means now
-	Logger   *slog.Logger
+	Logger   *slog.Logger  // nil logs nothing
 	// Progress is called, from another goroutine, as bytes are sent.
 	Progress func(CopyProgress)
 }
@@ -162,7 +162,7 @@ type ReceiveOptions struct {
 	Keep     retention.Policy
 	LockWait time.Duration // how long to wait for another run to finish; 0 fails at once
 	Now      time.Time     // zero means now
-	Logger   *slog.Logger
+	Logger   *slog.Logger  // nil logs nothing
 }
 
 // ReceiveReport says what Receive made.

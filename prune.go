@@ -31,9 +31,9 @@ type PruneOptions struct {
 
 	// DryRun reports the plan and the space it would free, and changes nothing.
 	DryRun   bool
-	LockWait time.Duration
-	Now      time.Time // zero means now
-	Logger   *slog.Logger
+	LockWait time.Duration // how long to wait for another run; 0 fails at once
+	Now      time.Time     // zero means now
+	Logger   *slog.Logger  // nil logs nothing; activity.log is always written
 	// Progress is called after each deletion. total is 0 if the number is not known beforehand: while MinFree deletes.
 	Progress func(done, total int)
 }
@@ -73,9 +73,9 @@ type DeleteOptions struct {
 
 	// DryRun reports what would be deleted and the space this would free, and changes nothing.
 	DryRun   bool
-	LockWait time.Duration
-	Now      time.Time // zero means now
-	Logger   *slog.Logger
+	LockWait time.Duration // how long to wait for another run; 0 fails at once
+	Now      time.Time     // zero means now
+	Logger   *slog.Logger  // nil logs nothing; activity.log is always written
 	// Progress is called after each deletion.
 	Progress func(done, total int)
 }
@@ -108,8 +108,8 @@ type PinOptions struct {
 	Note string // why; kept in the record
 	// LockWait is how long to wait for another process that changes records; 0 is a minute.
 	LockWait time.Duration
-	Now      time.Time // zero means now
-	Logger   *slog.Logger
+	Now      time.Time    // zero means now
+	Logger   *slog.Logger // nil logs nothing; activity.log is always written
 }
 
 // Pin protects the backup ref names, as in Delete, and returns it. It does not wait for a running backup. Errors match

@@ -51,8 +51,8 @@ type RestoreOptions struct {
 	// Changes, if set, is called for every entry that rsync changes. Entries copied by reflink are counted in the
 	// report only.
 	Changes  func(rsyncexec.Change)
-	Progress func(rsyncexec.Progress)
-	Logger   *slog.Logger // nil logs nothing
+	Progress func(rsyncexec.Progress) // called while files are copied
+	Logger   *slog.Logger             // nil logs nothing
 }
 
 // RestoreReport is what a restore did.

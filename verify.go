@@ -21,8 +21,8 @@ type VerifyOptions struct {
 	NewOnly bool
 	// Jobs is the number of parallel reads; 0 means 4. With a single spinning disk 1 may be faster.
 	Jobs   int
-	Now    time.Time // zero means now
-	Logger *slog.Logger
+	Now    time.Time    // zero means now
+	Logger *slog.Logger // nil logs nothing
 	// Progress and Found are called from several goroutines, one at a time.
 	Progress func(VerifyProgress)
 	Found    func(Damage) // each damage as it is found
@@ -73,20 +73,18 @@ func Verify(ctx context.Context, dest string, o VerifyOptions) (*VerifyReport, e
 type AgainstOptions struct {
 	Backup string // as in Delete; "" is the newest one
 	// Source is what to compare with, as in BackupOptions.
-	Source        string
-	OneFileSystem bool
-	Filter        []string
-	Exclude       []string
-	ExcludeFrom   []string
+	Source string
 
-	ExcludeCaches    bool
-	ExcludeIfPresent []string
+	OneFileSystem                bool     // as in BackupOptions
+	Filter, Exclude, ExcludeFrom []string // as in BackupOptions
+	ExcludeCaches                bool     // as in BackupOptions
+	ExcludeIfPresent             []string // as in BackupOptions
 
-	Rsh          string
-	Timeout      time.Duration
-	RsyncProgram string
-	Logger       *slog.Logger
-	Progress     func(rsyncexec.Progress)
+	Rsh          string                   // as rsync's --rsh
+	Timeout      time.Duration            // without any transfer; 0 means no limit
+	RsyncProgram string                   // empty looks it up in PATH
+	Logger       *slog.Logger             // nil logs nothing
+	Progress     func(rsyncexec.Progress) // called while rsync compares
 	// Found is called for each difference: what rsync would do to the backup to make it equal to the source.
 	// "*deleting" marks what only the backup has.
 	Found func(rsyncexec.Change)
