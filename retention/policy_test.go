@@ -54,15 +54,15 @@ func TestIsEmpty(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	if got := (Policy{}).Rules(); got != nil {
+	if got := (retention.Policy{}).Rules(); got != nil {
 		t.Errorf("an empty policy has the rules %v", got)
 	}
-	p := Policy{
-		Last: 1, Hourly: 2, Daily: 3, Weekly: 4, Monthly: 5, Yearly: Unlimited, Within: Span{Days: 6}, WithinHourly: Span{Hours: 7},
-		WithinDaily: Span{Days: 8}, WithinWeekly: Span{Days: 9}, WithinMonthly: Span{Months: 10}, WithinYearly: Span{Years: 11, Months: 1},
-		Age: Span{Days: 12},
+	p := retention.Policy{
+		Last: 1, Hourly: 2, Daily: 3, Weekly: 4, Monthly: 5, Yearly: retention.Unlimited, Within: retention.Span{Days: 6}, WithinHourly: retention.Span{Hours: 7},
+		WithinDaily: retention.Span{Days: 8}, WithinWeekly: retention.Span{Days: 9}, WithinMonthly: retention.Span{Months: 10}, WithinYearly: retention.Span{Years: 11, Months: 1},
+		Age: retention.Span{Days: 12},
 	}
-	want := []Rule{
+	want := []retention.Rule{
 		{"last", "1"}, {"hourly", "2"}, {"daily", "3"}, {"weekly", "4"}, {"monthly", "5"}, {"yearly", "unlimited"}, {"within", "6d"},
 		{"within-hourly", "7h"}, {"within-daily", "8d"}, {"within-weekly", "9d"}, {"within-monthly", "10m"}, {"within-yearly", "11y1m"},
 		{"age", "12d"},
