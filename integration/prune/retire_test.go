@@ -50,7 +50,7 @@ func TestADestIsGivenUp(t *testing.T) {
 			for _, verb := range [][]string{{"list", dest}, {"delete", dest, "latest"}, {"backup", src, dest}} {
 				r := testbin.Run(t, verb...)
 				testdest.WantExit(t, r, 10)
-				if !strings.Contains(r.Stderr, "holds 3 backups: init makes it one again") || !strings.Contains(r.Stderr, "init "+dest) {
+				if !strings.Contains(r.Stderr, "holds 3 backups: run init to use it again") || !strings.Contains(r.Stderr, "init "+dest) {
 					t.Errorf("%q does not say what is left, and what to do:\n%s", verb, r.Stderr)
 				}
 			}

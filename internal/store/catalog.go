@@ -12,7 +12,7 @@ import (
 
 const newCatalog = at.TempPrefix + catalogName
 
-// OpenCatalog opens what is known of the source of the last backup; see package scan. Errors match fs.ErrNotExist where
+// OpenCatalog opens the catalog of the source at the last backup; see package scan. Errors match fs.ErrNotExist if
 // there is none.
 func (s *Store) OpenCatalog() (*os.File, error) {
 	f, err := at.Open(s.Log, catalogName, unix.O_RDONLY, 0)
@@ -44,7 +44,7 @@ func (s *Store) NewCatalog() (*os.File, error) {
 	return f, nil
 }
 
-// KeepCatalog puts f, from NewCatalog, in the place of the catalog, durably: the record that is written next names it.
+// KeepCatalog durably replaces the catalog by f, from NewCatalog: the record that is written next names it.
 func (s *Store) KeepCatalog(f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (s *Store) KeepCatalog(f *os.File) error {
 	return at.FsyncDir(s.Log)
 }
 
-// DropCatalog removes what NewCatalog made, also in a run that was killed.
+// DropCatalog removes the file made by NewCatalog, also by a run that was killed.
 func (s *Store) DropCatalog() error {
 	err := at.Unlink(s.Log, newCatalog, 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Committing: the steps that turn pending into a backup. What each step makes
-// durable was tried out on Linux 6.18 with copies of a mounted image.
+// Committing: the steps that turn pending into a backup. What each step makes durable was tested on Linux 6.18 with
+// copies of a mounted image.
 
 package store
 
@@ -16,29 +16,27 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// WorkAction is how pending comes to be.
+// WorkAction is how pending is made.
 type WorkAction int
 
 const (
 	WorkCreate   WorkAction = iota // a new, empty subvolume
 	WorkSnapshot                   // a writable snapshot of the base
-	WorkResume                     // what a run before left
+	WorkResume                     // the pending of an earlier run
 )
 
-// Flush asks whether the disk took all the data. syncfs on a descriptor that
-// was open before the first write is the only call that tells, and it tells
-// once; the snapshot ioctl succeeds over data that was lost.
+// Flush checks that all data has reached the disk. Only syncfs on a descriptor opened before the first write reports
+// lost data, and only once; the snapshot ioctl succeeds even then.
 func (s *Store) Flush() error { return btrfs.SyncFS(s.Dir) }
 
-// Publish snapshots pending, read-only, to a free name and returns that. The ioctl is
-// atomic, durable with its data when it returns, and never replaces anything:
-// a name that was taken meanwhile gives EEXIST and the next one is tried. The
-// record is written first, so that no backup ever stands without it. Waiting for
-// its lock ends with ctx; a record that stays for that is removed by the next run.
+// Publish snapshots pending, read-only, to a free name and returns that. The ioctl is atomic, durable with its data
+// when it returns, and never replaces anything: if the name was taken meanwhile it returns EEXIST and the next name is
+// tried. The record is written first, so that no backup exists without it. Waiting for its lock ends with ctx; a record
+// left behind is removed by the next run.
 func (s *Store) Publish(ctx context.Context, pending *os.File, n Naming, record facts.Record) (string, error) {
 	for {
 		record.Name = n.Name
-		if err := s.changeRecord(ctx, s.Patience(), n.Name, func(*facts.Record) (*facts.Record, error) { return &record, nil }); err != nil {
+		if err := s.changeRecord(ctx, s.PublishWait(), n.Name, func(*facts.Record) (*facts.Record, error) { return &record, nil }); err != nil {
 			return "", err
 		}
 		err := btrfs.CreateSnapshot(s.Dir, n.Name, pending, btrfs.SnapshotOptions{ReadOnly: true})
@@ -52,9 +50,8 @@ func (s *Store) Publish(ctx context.Context, pending *os.File, n Naming, record 
 	}
 }
 
-// SetCur points cur to name: a symlink of another name renamed over it, so
-// that cur is never absent and never half a link, then fsync, without which
-// the rename is lost in a power cut.
+// SetCur points cur to name: a symlink of another name renamed over it, so that cur always exists and is complete; then
+// fsync, without which a power cut can undo the rename.
 func (s *Store) SetCur(name string) error {
 	if err := at.IgnoreNotExist(at.Unlink(s.Dir, curNextName, 0)); err != nil {
 		return err
@@ -68,7 +65,7 @@ func (s *Store) SetCur(name string) error {
 	return at.FsyncDir(s.Dir)
 }
 
-// MakePending brings pending into being and opens it. base is the backup that workSnapshot takes it from.
+// MakePending makes pending and opens it. base is the backup for WorkSnapshot.
 func (s *Store) MakePending(work WorkAction, base string) (*os.File, error) {
 	switch work {
 	case WorkCreate:

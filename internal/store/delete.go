@@ -25,13 +25,13 @@ type pinError struct{ text string }
 
 func (e *pinError) Error() string { return e.text }
 
-// Unwrap files it under ErrGuard.
+// Unwrap returns ErrGuard.
 func (e *pinError) Unwrap() error { return facts.ErrGuard }
 
 func PinnedError(name string, r *facts.Record) error {
 	switch {
 	case r == nil || r.Pin == nil:
-		return &pinError{name + " has no record of its run, or none that can be read, so it may be pinned"}
+		return &pinError{name + " has no readable record, so it may be pinned"}
 	case r.Pin.Note != "":
 		return &pinError{name + " is pinned: " + r.Pin.Note}
 	}
@@ -49,9 +49,8 @@ type Locked struct {
 	Now     time.Time
 }
 
-// Change runs act on a DEST it has locked and repaired, with the log open. On
-// a full disk deleting is the cure: what cannot be repaired for lack of space
-// is put off until act has made room.
+// Change runs act on a DEST it has locked and repaired, with the log open. On a full disk deleting frees space: repairs
+// that fail for lack of space are done after act.
 func Change(ctx context.Context, dest, verb string, wait time.Duration, now time.Time, logger *slog.Logger, act func(*Locked) error) (err error) {
 	s, err := OpenLocked(ctx, dest, verb, wait)
 	if err != nil {
@@ -79,7 +78,7 @@ func Change(ctx context.Context, dest, verb string, wait time.Duration, now time
 	return err
 }
 
-// readAndRepair returns as unrepaired what only a full disk prevented.
+// readAndRepair returns as unrepaired the errors of repairs that failed only because the disk is full.
 func (c *Locked) readAndRepair(ctx context.Context) (unrepaired, err error) {
 	if c.State, err = c.Store.ReadState(c.Now.Location()); err != nil {
 		return nil, fail.Step("read", err)
@@ -100,29 +99,26 @@ func (c *Locked) repairAtLast(ctx context.Context) error {
 	return errors.Join(err, fail.Step("repair", unrepaired))
 }
 
-// Removal says how deleteAll goes about it.
+// Removal are the options of DeleteAll.
 type Removal struct {
-	Force bool // pins do not count
+	Force bool // pins are ignored
 	// Spared, if set, is called with a backup that was pinned after it was chosen;
 	// without it that is an error.
 	Spared   func(facts.Snapshot)
 	Progress func(done, total int)
 }
 
-// DeleteAll deletes backups in the order given and returns the names of those
-// that are gone. One that cannot be deleted does not save the others.
+// DeleteAll deletes backups in the given order and returns the names of the deleted ones. If one cannot be deleted, the
+// others still are.
 //
-// Nothing waits for a commit, as the order of things is right without: the
-// kernel commits a deletion with the removal of its record or before it, unless
-// someone fsyncs the records; see writePin. To start a commit and leave
-// (BTRFS_IOC_START_SYNC) is not safe: while another one is being written it
-// hangs for up to 30 s (Linux 6.18).
+// It does not wait for a commit, because the order is correct without: the kernel commits a deletion together with the
+// removal of its record or before it, unless somebody fsyncs the records; see WritePin. Starting a commit without
+// waiting (BTRFS_IOC_START_SYNC) may block for up to 30 s while another commit is written (Linux 6.18).
 func (c *Locked) DeleteAll(ctx context.Context, doomed []facts.Snapshot, how Removal) ([]string, error) {
-	// One lock for all of them: to take it anew for each costs as much time
-	// as to delete one. It comes before anything is changed, as waiting for it
-	// may be in vain.
+	// One lock for all of them: taking it for each backup costs as much time as deleting one. It is taken before
+	// anything is changed, because waiting for it may fail.
 	records, err := c.Store.lockRecords(ctx, true)
-	if err != nil && !fail.IsFull(err) { // with no room for their directory there are none
+	if err != nil && !fail.IsFull(err) { // without space for their directory there are no records
 		return nil, fail.Step("delete", err)
 	}
 	if records != nil {
@@ -133,7 +129,7 @@ func (c *Locked) DeleteAll(ctx context.Context, doomed []facts.Snapshot, how Rem
 		return nil, err
 	}
 	if len(doomed) > 0 {
-		// All at once, as a kill takes along the lines that are held.
+		// All names in one line, because lines that are held are lost in a kill.
 		c.Log.Info("deleting", "backups", BackupNames(doomed))
 	}
 	defer c.Sink.hold()()
@@ -162,15 +158,15 @@ func (c *Locked) DeleteAll(ctx context.Context, doomed []facts.Snapshot, how Rem
 		}
 		if lost != nil {
 			errs = append(errs, fail.Step("delete", lost))
-			records = nil // what it still has of these is repaired
+			records = nil // the remaining records are repaired later
 			break
 		}
 	}
 	if moved != nil && !slices.Contains(gone, moved.Name) {
 		errs = append(errs, fail.Step("point cur to "+moved.Name, c.pointBack(moved.Name)))
 	}
-	// A record whose backup was not deleted to its end, or that a run which dies
-	// here leaves behind, is repaired like any record without a backup.
+	// A record whose backup was not completely deleted, or that is left by a crash here, is repaired like any record
+	// without a backup.
 	if err := removeRecords(records, gone); err != nil {
 		c.Log.Error("not forgotten", "error", err)
 		errs = append(errs, fail.Step("delete", err))
@@ -186,8 +182,8 @@ func BackupNames(backups []facts.Snapshot) []string {
 	return list
 }
 
-// moveCur lets cur name the newest complete backup that stays, before the one
-// it names is deleted, which is returned.
+// moveCur points cur to the newest complete backup that is kept, before the one it names is deleted, and returns the
+// latter.
 func (c *Locked) moveCur(doomed []facts.Snapshot) (from *facts.Snapshot, err error) {
 	going := make(map[string]bool, len(doomed))
 	for _, b := range doomed {
@@ -209,7 +205,7 @@ func (c *Locked) moveCur(doomed []facts.Snapshot) (from *facts.Snapshot, err err
 	return newest, fail.Step("remove cur", at.IgnoreNotExist(at.Unlink(c.Store.Dir, CurName, 0)))
 }
 
-// pointBack undoes moveCur for a backup that is whole after all.
+// pointBack undoes moveCur for a backup that was not deleted.
 func (c *Locked) pointBack(name string) error {
 	info, err := c.Store.subvolumeAt(name)
 	if err != nil || info == nil {
@@ -218,10 +214,9 @@ func (c *Locked) pointBack(name string) error {
 	return c.Store.SetCur(name)
 }
 
-// deleteBackup removes one backup, but not its record. The pin is read here,
-// under the lock of the records that pinning takes, so a pin set at any moment
-// before counts. The lock is released while a deletion takes long; lost is why it
-// could not be reacquired, without which nothing else may be deleted.
+// deleteBackup removes one backup, but not its record. The pin is read here, under the lock of the records that pinning
+// takes too, so that every earlier pin counts. The lock is released during a long deletion; lost is why it could not be
+// reacquired, and then nothing else may be deleted.
 func (s *Store) deleteBackup(ctx context.Context, records *os.File, b facts.Snapshot, read at.Stamp, force bool) (err, lost error) {
 	if !force {
 		if err := checkPin(records, b, read); err != nil {
@@ -244,7 +239,7 @@ func (s *Store) deleteBackup(ctx context.Context, records *os.File, b facts.Snap
 	return subvol.Remove(ctx, s.Dir, trash), s.flockRecords(ctx, cmp.Or(s.LockWait, recordsWait), records)
 }
 
-// checkPin reads the record again, unless its file still is as it was when b was read.
+// checkPin reads the record again, unless its file has not changed since b was read.
 func checkPin(records *os.File, b facts.Snapshot, read at.Stamp) error {
 	if records != nil && b.Record != nil && b.Record.Pin == nil {
 		st, err := at.Stat(records, b.Name+recordSuffix)
@@ -259,10 +254,9 @@ func checkPin(records *os.File, b facts.Snapshot, read at.Stamp) error {
 	return nil
 }
 
-// unpublish takes a backup away at once. One that a single ioctl cannot delete
-// (subvolumes are nested in it, or the caller is not root) gets a name that is
-// no backup's, which is returned: whatever interrupts the rest, nothing half
-// deleted is listed. What the caller may not empty keeps its name.
+// unpublish deletes a backup with one ioctl. If that is not possible (it has nested subvolumes, or the caller is not
+// root), it gives the backup a name that no backup can have, and returns it: even if the rest is interrupted, no partly
+// deleted backup is listed. A backup that the caller may not empty keeps its name.
 func (s *Store) unpublish(name string) (trash string, err error) {
 	err = btrfs.DeleteSubvolume(s.Dir, name)
 	switch {
@@ -280,8 +274,8 @@ func (s *Store) unpublish(name string) (trash string, err error) {
 	return "", err
 }
 
-// deleteByID is for a subvolume whose name leads nowhere. Linux 6.18 reads its root
-// directory here too, so it helps where the name is what is damaged.
+// deleteByID is for a subvolume that cannot be found by name. Linux 6.18 reads its root directory here too, so it helps
+// only if the name is damaged.
 func (s *Store) deleteByID(b facts.Snapshot, byName error) error {
 	err := btrfs.DeleteSubvolumeByID(s.Dir, b.ID)
 	switch {
@@ -293,8 +287,8 @@ func (s *Store) deleteByID(b facts.Snapshot, byName error) error {
 	return errors.Join(byName, err)
 }
 
-// CheckUnchanged makes sure that what has the name still is the backup that
-// was chosen. Someone who deletes or moves backups by hand heeds no lock.
+// CheckUnchanged makes sure that the name still belongs to the chosen backup. Users who delete or rename backups by
+// hand take no lock.
 func (s *Store) CheckUnchanged(b facts.Snapshot) error {
 	info, err := s.subvolumeAt(b.Name)
 	if err != nil || info == nil || info.ID == b.ID {

@@ -1,5 +1,4 @@
-// Incoming: backups that come from another DEST, as a whole, and not from a
-// transfer of ours.
+// Incoming: backups that are received from another DEST.
 
 package store
 
@@ -16,9 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// OpenIncoming opens the directory in which a backup is made before it is
-// published. Nobody but the caller may enter it. Who has the lock of DEST works
-// in it alone.
+// OpenIncoming opens the directory in which a backup is made before it is published. Only the caller may enter it. The
+// holder of the lock of DEST works in it alone.
 func (s *Store) OpenIncoming() (*os.File, error) {
 	if err := at.Mkdir(s.Log, incomingName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -26,7 +24,7 @@ func (s *Store) OpenIncoming() (*os.File, error) {
 	return at.OpenDir(s.Log, incomingName)
 }
 
-// sweepIncoming removes what a run died receiving.
+// sweepIncoming removes what a crashed run was receiving.
 func (s *Store) sweepIncoming() (removed []string, err error) {
 	dir, err := at.OpenDir(s.Log, incomingName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,14 +47,13 @@ func (s *Store) sweepIncoming() (removed []string, err error) {
 	return removed, nil
 }
 
-// CanBeBackup tells whether a backup can have that name, and the time it has by it, in UTC.
+// CanBeBackup reports whether a backup can have that name, and returns the time in it, in UTC.
 func CanBeBackup(name string) (time.Time, bool) { return parseName(name, time.UTC) }
 
-// WriteIncoming writes, durably, the record of a backup that is about to be
-// published, so that none ever stands without it. One that is there already is
-// that of another backup: ErrExist.
+// WriteIncoming durably writes the record of a backup before it is published, so that no backup exists without one. An
+// existing record belongs to another backup: ErrExist.
 func (s *Store) WriteIncoming(ctx context.Context, record facts.Record) error {
-	return s.changeRecord(ctx, s.Patience(), record.Name, func(old *facts.Record) (*facts.Record, error) {
+	return s.changeRecord(ctx, s.PublishWait(), record.Name, func(old *facts.Record) (*facts.Record, error) {
 		if old != nil {
 			return nil, at.Error("record", s.Dir, record.Name, fs.ErrExist)
 		}
@@ -64,12 +61,12 @@ func (s *Store) WriteIncoming(ctx context.Context, record facts.Record) error {
 	})
 }
 
-// ForgetIncoming takes the record back of a backup that was not published.
+// ForgetIncoming removes the record of a backup that was not published.
 func (s *Store) ForgetIncoming(ctx context.Context, name string) error {
 	return s.forget(ctx, []string{name})
 }
 
-// PointCur lets cur name the newest complete backup there is now.
+// PointCur points cur to the newest complete backup.
 func (s *Store) PointCur(now time.Time) error {
 	st, err := s.ReadState(now.Location())
 	if err == nil {

@@ -23,13 +23,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 )
 
-// InitOptions are those of rsbtbackup.InitOptions, where each field has its comment.
+// InitOptions are rsbtbackup.InitOptions, where each field has its comment.
 type InitOptions struct {
 	LockWait time.Duration
 	Logger   *slog.Logger
 }
 
-// InitReport is that of rsbtbackup.InitReport, where each field has its comment.
+// InitReport is rsbtbackup.InitReport, where each field has its comment.
 type InitReport struct {
 	Dest     string
 	Already  bool
@@ -66,8 +66,8 @@ func Init(ctx context.Context, dest string, o InitOptions) (*InitReport, error) 
 	return r, s.describe(r, o.Logger)
 }
 
-// partOfDest returns the backup directory of which path, without symlinks, is
-// or lies in something of ours, such as a backup, and what; or nothing.
+// partOfDest returns the backup directory in which path, without symlinks, is (or is in) something of ours, such as a
+// backup, and what that is; or nothing.
 func partOfDest(path string) (around, ours string) {
 	for dir, name := filepath.Dir(path), filepath.Base(path); name != "/"; dir, name = filepath.Dir(dir), filepath.Base(dir) {
 		_, isBackup := parseName(name, time.Local)
@@ -81,8 +81,8 @@ func partOfDest(path string) (around, ours string) {
 	return "", ""
 }
 
-// makeLogDir makes what is missing of .log. The lock is taken on DEST, so of
-// several inits at once one works and the others find it done.
+// makeLogDir makes the missing parts of .log. It locks DEST, so that of several inits at once one does the work and the
+// others find it done.
 func (s *Store) makeLogDir(ctx context.Context, wait time.Duration) error {
 	err := btrfs.CreateSubvolume(s.Dir, LogDirName)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
@@ -108,7 +108,7 @@ func (s *Store) makeLogDir(ctx context.Context, wait time.Duration) error {
 	return fail.Step("init", at.FsyncDir(s.Dir))
 }
 
-// describe fills in what was found and writes the first line of the log.
+// describe fills in the report and writes the first line of the log.
 func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
 	st, err := s.ReadState(time.Local)
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
 		r.Warnings = append(r.Warnings, why)
 	}
 	if lost := lostRecords(st); lost > 0 && !r.Already {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the records of %s are gone: they count as complete, though nobody knows", say.Plural(lost, "backup")))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the records of %s are gone: they count as complete, but may not be", say.Plural(lost, "backup")))
 	}
 	if nested := s.nested(st); nested != "" {
 		r.Warnings = append(r.Warnings, nested)
@@ -143,11 +143,11 @@ func (s *Store) describe(r *InitReport, logger *slog.Logger) error {
 	return nil
 }
 
-// Unsummed tells whether it is mounted so that what is written has no checksums.
+// Unsummed reports whether DEST is mounted so that new data has no checksums.
 func (s *Store) Unsummed() bool { return mounts.ReadMount(s.Dir).Unsummed }
 
-// WithoutChecksums says why what the next backup writes would have no checksums;
-// empty if it would. Damage to such data is met by nobody.
+// WithoutChecksums says why data of the next backup would have no checksums; empty if it would have them. Damage to
+// data without checksums is not noticed.
 func (s *Store) WithoutChecksums(st *State) string {
 	const so = "so what is written has no checksums, and no verify can find damage to it"
 	if s.Unsummed() {
@@ -155,12 +155,12 @@ func (s *Store) WithoutChecksums(st *State) string {
 	}
 	dirs := []string{"."}
 	if newest := st.Newest(); newest != nil {
-		dirs = append(dirs, newest.Name) // new files take after the directory they are in
+		dirs = append(dirs, newest.Name) // new files inherit the attribute from their directory
 	}
 	for _, name := range dirs {
 		d, err := at.OpenDir(s.Dir, name)
 		if err != nil {
-			continue // it is not this that matters then
+			continue // another error will be reported
 		}
 		noCOW, err := btrfs.NoCOW(d)
 		_ = d.Close() // nothing was written
@@ -171,7 +171,7 @@ func (s *Store) WithoutChecksums(st *State) string {
 	return ""
 }
 
-// madeBy tells which program made the backups that have no record of ours.
+// madeBy says which program made the backups without a record of ours.
 func (s *Store) madeBy(st *State) string {
 	if _, err := at.Stat(s.Dir, rsyncbtrfsMarker); err == nil {
 		return "rsyncbtrfs"
@@ -184,8 +184,7 @@ func (s *Store) madeBy(st *State) string {
 	return ""
 }
 
-// lostRecords counts backups that were made by this program, by their names, and
-// have no record.
+// lostRecords counts backups without a record that, by their names, were made by this program.
 func lostRecords(st *State) int {
 	lost := 0
 	for _, b := range st.Backups {
@@ -196,8 +195,7 @@ func lostRecords(st *State) int {
 	return lost
 }
 
-// nested warns of backup directories in DEST: it is then more likely the place
-// for several than one itself.
+// nested warns about backup directories in DEST: it is then more likely a parent of several than one itself.
 func (s *Store) nested(st *State) string {
 	var dests []string
 	for _, name := range st.Foreign {
@@ -211,9 +209,8 @@ func (s *Store) nested(st *State) string {
 	return fmt.Sprintf("%s has backup directories in it: %s", s.Path, say.QuoteSome(dests))
 }
 
-// exposure warns of a DEST that others can search or change: a directory that
-// is private at the source because of one above it (mode 0700 of /root, say)
-// lies open here, and who can write to DEST can replace what is in it.
+// exposure warns about a DEST that others can search or change: a directory that is private at the source only through
+// one above it (such as mode 0700 of /root) is readable here, and users who can write to DEST can replace its entries.
 func (s *Store) exposure() ([]string, error) {
 	st, err := at.Stat(s.Dir, ".")
 	if err != nil {

@@ -1,34 +1,33 @@
-// Layout: every name rsbtbackup gives to something below DEST. No other file
-// spells them.
+// Layout: the names of everything that rsbtbackup makes below DEST. They are in no other file.
 
 package store
 
 const CurName = "cur" // relative symlink to the newest complete backup
 
-const spareInfix = "." // pending.1 and so on take the place of a pending that is damaged
+const spareInfix = "." // pending.1 and so on replace a damaged pending
 
-const curNextName = ".cur.new" // the symlink that is about to be renamed over cur
+const curNextName = ".cur.new" // the new symlink before it is renamed to cur
 
 const PendingName = "pending" // the unfinished backup, a writable subvolume
 
-const trashPrefix = ".deleting-" // a backup on its way out; see delete.go
+const trashPrefix = ".deleting-" // a backup that is being deleted; see delete.go
 
 const LogDirName = ".log" // subvolume of its own, mode 0700
 
 // Below .log:
-const markerName = "rsbtbackup" // without it every verb but init refuses
+const markerName = "rsbtbackup" // without it only init works
 
 const LogFileName = "activity.log" // rotated to activity.log.1
 
 const recordsName = "records" // NAME.json, one for each backup
 
-const workNoteName = "pending.json" // what is known about pending; see worknote.go
+const workNoteName = "pending.json" // the note about pending; see worknote.go
 
 const catalogName = "catalog" // what the source was at the last complete backup; see catalog.go
 
 const holderName = "holder.json" // who took the lock last; see lock.go
 
-// By these DEST is known wherever it is seen.
+// Files by which DEST is recognised at any path.
 const (
 	MarkerPath = LogDirName + "/" + markerName
 	HolderPath = LogDirName + "/" + holderName
@@ -36,15 +35,15 @@ const (
 
 const HeldName = "held.json" // deleted backups that prune found in use; see held.go
 
-const PrunedName = "pruned.json" // how much the prune before has deleted; see prune/unusual.go
+const PrunedName = "pruned.json" // how much the last prune deleted; see prune/unusual.go
 
-const incomingName = "incoming" // where a backup that is received is made; see incoming.go
+const incomingName = "incoming" // where a received backup is made; see incoming.go
 
 const reserveName = "reserve" // space for what has to be written when the disk is full
 
 const recordSuffix = ".json"
 
-// What rsyncbtrfs leaves in its destinations.
+// The marker of rsyncbtrfs.
 const rsyncbtrfsMarker = ".rsyncbtrfs"
 
-const asideInfix = ".was-" // something foreign found under one of our names, moved aside
+const asideInfix = ".was-" // a foreign entry with one of our names, renamed

@@ -1,6 +1,5 @@
-// The lock: flock on the descriptor of DEST. There is no lock file, so none
-// goes stale; rsync inherits the descriptor, so as long as any child of a dead
-// run lives, nobody else starts.
+// The lock: flock on the descriptor of DEST. There is no lock file that could go stale. rsync inherits the descriptor,
+// so no other run starts while a child of a crashed run lives.
 
 package store
 
@@ -21,8 +20,7 @@ import (
 
 const lockPoll = 100 * time.Millisecond
 
-// Holder is what the run that has the lock wrote about itself, for the
-// message of those it keeps out; nothing depends on it.
+// Holder describes the run that has the lock, for the message to other runs; nothing depends on it.
 type Holder struct {
 	PID   int       `json:"pid"`
 	Verb  string    `json:"verb"`
@@ -42,9 +40,8 @@ func (s *Store) lock(ctx context.Context, verb string, wait time.Duration) error
 	return nil
 }
 
-// flockWithin takes the exclusive lock on f unless somebody else has it for all
-// of wait. It asks again and again: flock(2) itself, while it waits, does not
-// know of ctx.
+// flockWithin takes the exclusive lock on f, or is false if another process keeps it during all of wait. It polls,
+// because flock(2) cannot be cancelled by ctx.
 func flockWithin(ctx context.Context, f *os.File, wait time.Duration) (locked bool, err error) {
 	deadline := time.Now().Add(wait)
 	for {
@@ -66,15 +63,14 @@ func flockWithin(ctx context.Context, f *os.File, wait time.Duration) (locked bo
 	}
 }
 
-// writeHolder tries to: a disk too full for it must not keep out the verb
-// that makes room.
+// writeHolder ignores errors: a full disk must not prevent the verb that frees space.
 func (s *Store) writeHolder(verb string) {
 	data, err := json.Marshal(Holder{PID: os.Getpid(), Verb: verb, Since: time.Now().UTC()})
 	if err == nil {
 		err = at.WriteFile(s.Log, holderName, data, false)
 	}
 	if err != nil {
-		_ = at.Unlink(s.Log, holderName, 0) // rather nobody than the one before
+		_ = at.Unlink(s.Log, holderName, 0) // no holder is better than a wrong one
 	}
 }
 
@@ -87,14 +83,14 @@ func (s *Store) readHolder() string {
 	return h.describe(unix.Kill(h.PID, 0) != unix.ESRCH)
 }
 
-// describe tells a run that works from one that was killed and whose rsync,
-// which has inherited the lock, has not ended yet.
+// describe distinguishes an active run from one that was killed and whose rsync, which has inherited the lock, has not
+// ended yet.
 func (h Holder) describe(alive bool) string {
 	since := h.Since.Local().Format(time.DateTime)
 	if alive {
 		return fmt.Sprintf("another run (%s, pid %d, since %s)", h.Verb, h.PID, since)
 	}
-	return fmt.Sprintf("another run, maybe what is left of one that was killed (%s, since %s; its pid %d is gone)", h.Verb, since, h.PID)
+	return fmt.Sprintf("another run, maybe the rsync of one that was killed (%s, since %s; its pid %d is gone)", h.Verb, since, h.PID)
 }
 
 func flock(f *os.File, how int) error {

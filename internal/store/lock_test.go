@@ -11,7 +11,7 @@ func TestHolderIsDescribed(t *testing.T) {
 	if got := h.describe(true); !strings.HasPrefix(got, "another run (backup, pid 7, since ") {
 		t.Errorf("alive: %s", got)
 	}
-	if got := h.describe(false); !strings.HasPrefix(got, "another run, maybe what is left of one that was killed (backup, since ") || !strings.HasSuffix(got, "; its pid 7 is gone)") {
+	if got := h.describe(false); !strings.HasPrefix(got, "another run, maybe the rsync of one that was killed (backup, since ") || !strings.HasSuffix(got, "; its pid 7 is gone)") {
 		t.Errorf("gone: %s", got)
 	}
 }

@@ -1,5 +1,5 @@
-// Logging: one logger for each run, made of the caller's and of the store's
-// activity.log. Nothing is shared between runs.
+// Logging: each run has a logger that writes to activity.log and to the caller's logger. Nothing is shared between
+// runs.
 
 package store
 
@@ -17,14 +17,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rotate"
 )
 
-// ActivityLog is DEST/.log/activity.log as a slog sink. It remembers the first
-// write that failed: slog drops such errors, and a log that could not be
-// written must be told of.
+// ActivityLog is DEST/.log/activity.log as a slog sink. It keeps the first error of a write: slog drops such errors,
+// but a log that could not be written must be reported.
 type ActivityLog struct {
-	file *rotate.File // nil: there was no room for it
+	file *rotate.File // nil: there was no space for it
 
-	// makeRoom, on a full disk, tells whether to try again. It is asked when all is
-	// over: what was free before that, rsync would take.
+	// makeRoom, on a full disk, frees space and reports whether to try again. It is called at the end: before that
+	// rsync would use the space.
 	makeRoom    func() bool
 	dropReserve func()
 
@@ -35,7 +34,7 @@ type ActivityLog struct {
 	flushed time.Time
 }
 
-// holdFor is how long lines are kept back while holding.
+// holdFor is how long lines are buffered while holding.
 const holdFor = 100 * time.Millisecond
 
 func (l *ActivityLog) Write(p []byte) (int, error) {
@@ -48,13 +47,13 @@ func (l *ActivityLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush writes what is held, in one piece.
+// flush writes the held lines in one piece.
 func (l *ActivityLog) flush() {
 	l.flushed = time.Now()
 	if len(l.held) > 0 && l.file != nil {
 		_, err := l.file.Write(l.held)
 		if fail.IsFull(err) && len(l.held) < maxHeld {
-			return // with what comes next, or at the end
+			return // together with the next line, or at the end
 		}
 		if err != nil && l.err == nil {
 			l.err = err
@@ -63,11 +62,10 @@ func (l *ActivityLog) flush() {
 	l.held = l.held[:0]
 }
 
-// maxHeld is how much a full disk is waited for.
+// maxHeld is how many bytes are held while the disk is full.
 const maxHeld = 256 << 10
 
-// hold lets lines wait for each other until the function it returns is called:
-// each costs as much as half a deletion to write alone.
+// hold buffers lines until the returned function is called: writing a single line costs half as much as a deletion.
 func (l *ActivityLog) hold() (release func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,9 +78,8 @@ func (l *ActivityLog) hold() (release func()) {
 	}
 }
 
-// CloseLog closes the log and tells the caller's logger of lines it lost. That
-// is no reason to call a backup failed that is published, nor to fail a
-// deletion that makes room on a full disk.
+// CloseLog closes the log, and warns the caller's logger about lost lines. Lost lines do not make a published backup,
+// or a deletion on a full disk, fail.
 func CloseLog(l *ActivityLog, caller *slog.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,10 +102,8 @@ func CloseLog(l *ActivityLog, caller *slog.Logger) {
 	}
 }
 
-// OpenLog opens activity.log and returns a logger that writes there, quoted,
-// one line an event, and to the caller's logger, which may be nil. On a disk
-// too full to create the file, lines are lost like any other that finds no
-// room.
+// OpenLog opens activity.log and returns a logger that writes there, quoted, one line an event, and to the caller's
+// logger, which may be nil. If the disk is too full to create the file, the lines are lost.
 func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error) {
 	if s.logLost != nil {
 		return nil, nil, fail.Step("open log", s.logLost)

@@ -20,9 +20,8 @@ const (
 
 var namePattern = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2}-\d{2}:\d{2})(:\d{2})?(\.[1-9]\d{0,8})?$`)
 
-// parseName tells whether name is one a backup can have, and the time it
-// says, in loc. A name of an hour that a clock change skips is read as
-// time.ParseInLocation does.
+// parseName reports whether a backup can have that name, and returns the time in it, in loc. A time that a clock change
+// skips is read as time.ParseInLocation does.
 func parseName(name string, loc *time.Location) (time.Time, bool) {
 	m := namePattern.FindStringSubmatch(name)
 	if m == nil || m[3] != "" && m[2] == "" {
@@ -36,8 +35,7 @@ func parseName(name string, loc *time.Location) (time.Time, bool) {
 	return t, err == nil
 }
 
-// NamedByUs tells whether a backup has a name that the predecessors, which name
-// to the second, never gave.
+// NamedByUs reports whether a backup has a name that its predecessors never made: their names have seconds.
 func NamedByUs(name string) bool {
 	m := namePattern.FindStringSubmatch(name)
 	return m != nil && (m[2] == "" || m[3] != "")
@@ -64,7 +62,7 @@ func freeName(t time.Time, n int, taken map[string]bool) (string, int) {
 	}
 }
 
-// Naming is the name of a new backup, and what it takes to find the next one.
+// Naming is the name of a new backup, and what is needed to find the next one.
 type Naming struct {
 	Name    string
 	started time.Time
@@ -79,16 +77,15 @@ func NewNaming(t time.Time, taken map[string]bool) Naming {
 	return n
 }
 
-// Next is for a name that was taken between planning and publishing.
+// Next returns the next name, if this one was taken between planning and publishing.
 func (n Naming) Next() Naming {
 	n.Name, n.try = freeName(n.started, n.try+1, n.taken)
 	return n
 }
 
-// Find resolves what a user calls a backup: a full name, a unique prefix,
-// "latest" or "latest~N" (the N-th before the newest). backups are in order,
-// oldest first. A whole name is not taken for the beginning of another, which
-// it becomes once its own backup is gone.
+// Find resolves a reference to a backup: a full name, a unique prefix, "latest" or "latest~N" (the N-th before the
+// newest). backups are in order, oldest first. A complete name is never read as a prefix of another, even if its own
+// backup was deleted.
 func Find(backups []facts.Snapshot, ref string) (facts.Snapshot, error) {
 	if ref == "latest" || strings.HasPrefix(ref, "latest~") {
 		return findLatest(backups, ref)

@@ -1,6 +1,5 @@
-// Order: which backup came after which. Nothing that is deleted may depend on one
-// clue: clocks are set wrong, and ids come anew where backups were received or
-// copied.
+// Order: which backup is newer. A deletion must not depend on one indication only: clocks may be wrong, and received or
+// copied backups have new ids.
 
 package store
 
@@ -13,18 +12,17 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
-// Younger tells whether a was made after b; both are of one State.
+// Younger reports whether a was made after b; both are of one State.
 func Younger(a, b facts.Snapshot) bool { return byAge(a, b) > 0 }
 
 func byAge(a, b facts.Snapshot) int {
 	return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID, b.ID))
 }
 
-// setOrder sorts backups, oldest first, and notes the place of each. It is pure.
-// They are in the order of their subvolume ids, which only grow, whatever the
-// clock said; or of the recorded times where the ids are known to tell nothing:
-// of a backup that was received, or that is older, by its id, than the one it is
-// on record to be incremental on. What is left in doubt is told.
+// setOrder sorts backups, oldest first, and sets Order in each. It is pure. The order is that of the subvolume ids,
+// which only grow, even if the clock was wrong. It is that of the recorded times where ids are known to be meaningless:
+// for a backup that was received, or whose id is lower than that of its recorded base. doubt says what contradicts the
+// order.
 func setOrder(backups []facts.Snapshot) (doubt string) {
 	slices.SortFunc(backups, func(a, b facts.Snapshot) int { return cmp.Compare(a.ID, b.ID) })
 	received := slices.ContainsFunc(backups, func(b facts.Snapshot) bool { return b.Received })
@@ -40,10 +38,10 @@ func setOrder(backups []facts.Snapshot) (doubt string) {
 	return doubt
 }
 
-// contradicted names a backup that, in this order, comes before its base.
+// contradicted names a backup that comes before its base in this order.
 func contradicted(ordered []facts.Snapshot) string {
 	seen := map[string]bool{}
-	later := map[string]string{} // by the base that was not seen yet
+	later := map[string]string{} // by base, if that was not seen yet
 	for _, b := range ordered {
 		if above, ok := later[b.Name]; ok {
 			return fmt.Sprintf("%s is on record to be older than %s, which its time and its subvolume id contradict", b.Name, above)
@@ -56,8 +54,8 @@ func contradicted(ordered []facts.Snapshot) string {
 	return ""
 }
 
-// timesAgainst names neighbours without a record whose names say the opposite of
-// their ids. A clock that was set back is no longer than a day, with all zones.
+// timesAgainst names neighbours without records whose names contradict their ids by more than a day: less may be due to
+// time zones and clock changes.
 func timesAgainst(ordered []facts.Snapshot) string {
 	const zones = 26 * time.Hour
 	for i := 1; i < len(ordered); i++ {

@@ -1,4 +1,4 @@
-// Outside: which directories are, or lie in, one that holds backups.
+// Outside: which directories are, or are inside, a directory with backups.
 
 package store
 
@@ -15,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckOutside refuses path if it is DEST or lies in it, by device and inode:
-// bind mounts give one directory many paths. What is missing at the end of
-// path is passed over.
+// CheckOutside refuses path if it is DEST or inside it. It compares device and inode, because bind mounts give one
+// directory several paths. Missing elements at the end of path are ignored.
 func CheckOutside(s *Store, path string) error {
 	dest, err := at.Stat(s.Dir, ".")
 	if err != nil {
@@ -39,8 +38,8 @@ func CheckOutside(s *Store, path string) error {
 	return fail.Kindf(facts.ErrGuard, "%s lies inside %s, which holds the backups", path, s.Path)
 }
 
-// CheckNotInDest refuses path if any directory on the way to it, or itself,
-// holds backups. What is missing at the end of path is passed over.
+// CheckNotInDest refuses path if it, or any of its parents, is a directory with backups. Missing elements at the end of
+// path are ignored.
 func CheckNotInDest(path string) error {
 	for dir := path; ; dir = filepath.Dir(dir) {
 		for _, marker := range []string{filepath.Join(LogDirName, markerName), rsyncbtrfsMarker} {
@@ -61,8 +60,7 @@ func CheckNotInDest(path string) error {
 	}
 }
 
-// HoldsBackups tells whether init or a predecessor has prepared dir, or may
-// have: .log is there and closed to us.
+// HoldsBackups reports whether init or a predecessor has prepared dir, or may have: .log exists but cannot be read.
 func HoldsBackups(dir *os.File) (bool, error) {
 	_, err := at.Stat(dir, rsyncbtrfsMarker)
 	if err == nil || IgnoreClosed(err) != nil {
@@ -77,8 +75,7 @@ func HoldsBackups(dir *os.File) (bool, error) {
 	return err == nil || errors.Is(err, unix.EACCES), IgnoreClosed(err)
 }
 
-// IgnoreClosed is for directories on a search: what is gone, none, or not for
-// us to look into.
+// IgnoreClosed drops errors of a search for directories: deleted, not a directory, or not accessible.
 func IgnoreClosed(err error) error {
 	if at.IsNoDir(err) || errors.Is(err, unix.EACCES) {
 		return nil

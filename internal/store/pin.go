@@ -9,13 +9,11 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// WritePin looks again under the lock: the backup may just have been deleted.
+// WritePin checks again under the lock that the backup exists: it may just have been deleted.
 //
-// Whatever was deleted must be so durably before the record is: fsync in the
-// records makes every record removed there stay away, and a deletion that was
-// undone by a power cut alone would leave a backup of which nobody knows that
-// it is incomplete. On btrfs fsync of a directory that lost a subvolume in the
-// open transaction commits all of it (Linux 6.18).
+// A deletion must be durable before the removal of its record is: fsync of a record makes all removals in that
+// directory durable, and if a power cut then undid the deletion, an incomplete backup would be left without its record.
+// On btrfs fsync of a directory that lost a subvolume in the open transaction commits all of it (Linux 6.18).
 func (s *Store) WritePin(ctx context.Context, b facts.Snapshot, pin *facts.PinInfo) (*facts.Record, error) {
 	var written *facts.Record
 	err := s.changeRecord(ctx, cmp.Or(s.LockWait, recordsWait), b.Name, func(r *facts.Record) (*facts.Record, error) {

@@ -18,9 +18,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// RunningNow returns the run that has the lock, or nil. Trying the lock would
-// tell as well, but would keep out a backup that starts in that instant.
-// A run in another PID namespace is not listed, and so not seen.
+// RunningNow returns the run that has the lock, or nil. Trying to lock would find out too, but could make a backup fail
+// that starts in that instant. A run in another PID namespace is not listed, and so not found.
 func (s *Store) RunningNow(m mounts.Mount) *Holder {
 	locks, err := os.ReadFile("/proc/locks")
 	if err != nil {
@@ -41,9 +40,8 @@ func (s *Store) RunningNow(m mounts.Mount) *Holder {
 	return &h
 }
 
-// lockOwners returns who has an exclusive flock on an inode. The list names
-// the filesystem, not the subvolume, so inodes of one number in several
-// subvolumes cannot be told apart but by the owner. The lines are such as
+// lockOwners returns the processes with an exclusive flock on an inode. The list names the filesystem, not the
+// subvolume, so equal inode numbers in several subvolumes can be distinguished only by owner. The lines look like
 //
 //	1: FLOCK  ADVISORY  WRITE 16378 00:6a:259 0 EOF
 func lockOwners(locks, device string, inode uint64) []int {

@@ -1,4 +1,4 @@
-// Reading: from what stands in DEST to its state.
+// Reading the state of DEST.
 
 package store
 
@@ -21,8 +21,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// ReadState reads DEST as it is. It takes no lock: a backup deleted while it
-// looks is simply not there.
+// ReadState reads DEST. It takes no lock: a backup deleted meanwhile is not listed.
 func (s *Store) ReadState(loc *time.Location) (*State, error) {
 	names, err := at.Names(s.Dir)
 	if err != nil {
@@ -60,7 +59,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 		b := &st.Backups[i]
 		have[b.Name] = true
 		b.Current = st.Cur == Symlink && st.CurLink == b.Name
-		if lost != nil { // nobody knows what is on record
+		if lost != nil { // the records are unknown
 			b.Status, b.RecordError = facts.Incomplete, lost.Error()
 		}
 	}
@@ -77,7 +76,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 	return st, err
 }
 
-// setApart puts the backups in order, and those that cannot be opened aside.
+// setApart sorts the backups, and moves those that cannot be opened to Broken.
 func (st *State) setApart() {
 	st.Doubt = setOrder(st.Backups)
 	distrustUnrecorded(st.Backups)
@@ -92,12 +91,12 @@ func (st *State) setApart() {
 	}
 }
 
-// noRun is the RecordError of a subvolume that somebody else put into DEST.
+// noRun is the RecordError of a subvolume that was not made by this program.
 const noRun = "no run of rsbtbackup is recorded, as it is for an older backup: somebody else made it, or its record was removed"
 
-// distrustUnrecorded prevents that anything is deleted for the sake of a subvolume that merely has a backup's name. Every
-// backup of ours is recorded before it exists, so those without a record are older than any that has one: a predecessor
-// made them. backups are in order. What pin and verify record says nothing about a run.
+// distrustUnrecorded prevents deletions because of a subvolume that merely has a backup's name. Our backups are
+// recorded before they exist, so real backups without a record were made by a predecessor, and are older than all with
+// one. backups are in order. What pin and verify record does not count as the record of a run.
 func distrustUnrecorded(backups []facts.Snapshot) {
 	recorded := false
 	for i := range backups {
@@ -110,7 +109,7 @@ func distrustUnrecorded(backups []facts.Snapshot) {
 	}
 }
 
-// readOurs reads name if it is one that we give to anything but a backup.
+// readOurs reads name if it is one of ours, apart from backups.
 func (s *Store) readOurs(st *State, name string, loc *time.Location) (ours bool, err error) {
 	if original, ok := strings.CutPrefix(name, trashPrefix); ok {
 		if _, ok := parseName(original, loc); ok {
@@ -133,9 +132,8 @@ func (s *Store) readOurs(st *State, name string, loc *time.Location) (ours bool,
 	return true, err
 }
 
-// readBackups sorts names into backups and what is foreign. Half of the time
-// goes into system calls and half into records, so with many backups the
-// processors share the work.
+// readBackups sorts names into backups and foreign entries. Half of the time is spent in system calls and half in
+// records, so many backups are read in parallel.
 func (s *Store) readBackups(st *State, records *os.File, names []string, loc *time.Location) error {
 	const share = 200
 	workers := min(runtime.GOMAXPROCS(0), 1+len(names)/share)
@@ -170,7 +168,7 @@ func (s *Store) readBackups(st *State, records *os.File, names []string, loc *ti
 	return errors.Join(errs...)
 }
 
-// readTrash takes nothing but a subvolume for a backup on its way out.
+// readTrash accepts only a subvolume as a backup that is being deleted.
 func (s *Store) readTrash(st *State, name string) error {
 	info, err := s.subvolumeAt(name)
 	if isUnopened(err) {
@@ -187,7 +185,7 @@ func (s *Store) readTrash(st *State, name string) error {
 	return nil
 }
 
-// readLink tells what stands under name and, of a symlink, its target.
+// readLink returns the kind of name and the target of a symlink.
 func (s *Store) readLink(name string) (EntryKind, string, error) {
 	target, err := at.Readlink(s.Dir, name)
 	if err == nil {
@@ -213,8 +211,8 @@ func (s *Store) readLink(name string) (EntryKind, string, error) {
 
 func (s *Store) PendingName() string { return cmp.Or(s.pendingAt, PendingName) }
 
-// findPending settles what pending is called. One that is damaged can be neither
-// removed nor renamed (Linux 6.18), and must not be in the way for ever.
+// findPending finds the name of pending. A damaged one can be neither removed nor renamed (Linux 6.18), and must not
+// prevent backups forever.
 func (s *Store) findPending() {
 	for n := 0; ; n++ {
 		s.pendingAt = PendingName
@@ -227,7 +225,7 @@ func (s *Store) findPending() {
 	}
 }
 
-// maxSpares is more than a disk damages before somebody looks at it.
+// maxSpares is more than a disk will damage before it is replaced.
 const maxSpares = 9
 
 // readPending describes pending, whatever it is.
@@ -247,14 +245,13 @@ func (s *Store) readPending() (p PendingState, err error) {
 	return p, nil
 }
 
-// foundBackup is a backup and which state of its file its record is.
+// foundBackup is a backup and the state of the file of its record.
 type foundBackup struct {
 	facts.Snapshot
 	recordRead at.Stamp
 }
 
-// readBackup returns nil for what is no backup: a foreign name, or something
-// other than a subvolume under a backup's name.
+// readBackup returns nil for an entry that is not a backup: a foreign name, or a backup's name that is not a subvolume.
 func (s *Store) readBackup(records *os.File, name string, loc *time.Location) (*foundBackup, error) {
 	t, ok := parseName(name, loc)
 	if !ok {
@@ -286,8 +283,8 @@ func (s *Store) readBackup(records *os.File, name string, loc *time.Location) (*
 	return b, nil
 }
 
-// subvolumeAt returns nil for anything that is not a subvolume, a symlink to
-// one included. Where something is mounted, the error is btrfs.ErrMountPoint.
+// subvolumeAt returns nil for anything that is not a subvolume, also for a symlink to one. For a mount point, the error
+// is btrfs.ErrMountPoint.
 func (s *Store) subvolumeAt(name string) (*btrfs.Info, error) {
 	d, err := btrfs.OpenDirAt(s.Dir, name)
 	if at.IsNoDir(err) {
@@ -307,11 +304,10 @@ func (s *Store) subvolumeAt(name string) (*btrfs.Info, error) {
 	return &info, nil
 }
 
-// isUnopened: something has that name, and lets nobody, or not the caller, in.
+// isUnopened reports that the name exists but cannot be opened, by anybody or by the caller.
 func isUnopened(err error) bool { return at.IsUnreadable(err) || errors.Is(err, unix.ESTALE) }
 
-// subvolumeNamed is subvolumeAt for what cannot be opened. It knows less for who
-// is not root.
+// subvolumeNamed is subvolumeAt for an entry that cannot be opened. Without root it returns less.
 func (s *Store) subvolumeNamed(name string) (*btrfs.Info, error) {
 	info, err := btrfs.SubvolumeNamed(s.Dir, name)
 	if errors.Is(err, btrfs.ErrNotSubvolume) {
@@ -323,7 +319,7 @@ func (s *Store) subvolumeNamed(name string) (*btrfs.Info, error) {
 	return &info, nil
 }
 
-// has tells whether b still is what has its name.
+// has reports whether the name of b still belongs to b.
 func (s *Store) has(b facts.Snapshot) (bool, error) {
 	info, err := s.subvolumeAt(b.Name)
 	if isUnopened(err) {
@@ -332,7 +328,7 @@ func (s *Store) has(b facts.Snapshot) (bool, error) {
 	return err == nil && info != nil && info.ID == b.ID, err
 }
 
-// IsEmpty tells whether a backup holds nothing.
+// IsEmpty reports whether a backup is empty.
 func (s *Store) IsEmpty(name string) (bool, error) {
 	d, err := at.OpenDir(s.Dir, name)
 	if err != nil {

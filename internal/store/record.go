@@ -1,5 +1,4 @@
-// Records: .log/records/NAME.json says what the run that made NAME did, and
-// whether NAME is pinned.
+// Records: .log/records/NAME.json says how NAME was made, and whether it is pinned.
 
 package store
 
@@ -19,12 +18,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// maxRecord bounds what is read back: a record lists at most a few messages,
-// each at most a path long.
+// maxRecord limits what is read: a record has only a few messages, each about as long as a path.
 const maxRecord = 1 << 20
 
-// openRecords opens .log/records, making it when create is set. A nil file
-// with a nil error means there is none yet.
+// openRecords opens .log/records, and creates it if create is set. A nil file with a nil error means there is none yet.
 func (s *Store) openRecords(create bool) (*os.File, error) {
 	if s.logLost != nil {
 		return nil, s.logLost
@@ -39,7 +36,7 @@ func (s *Store) openRecords(create bool) (*os.File, error) {
 	return d, err
 }
 
-// makeRecords makes .log/records, where nobody else does so at the same time.
+// makeRecords makes .log/records, under a lock.
 func (s *Store) makeRecords() (*os.File, error) {
 	err := at.Mkdir(s.Log, recordsName, 0o700)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
@@ -60,16 +57,15 @@ const (
 	// recordsWait is how long to wait for the lock of the records, which is held only briefly, where no other time was
 	// asked for.
 	recordsWait = time.Minute
-	// publishWait is how long at least where hours of work would be lost.
+	// publishWait is the minimum where hours of work would be lost.
 	publishWait = 10 * time.Minute
 )
 
-// Patience is how long the end of a long run waits for the records: to ask for
-// another time may be about its beginning, and must not cost what it has done.
-func (s *Store) Patience() time.Duration { return max(s.LockWait, publishWait) }
+// PublishWait is how long the end of a long run waits for the records. A shorter LockWait, which the user may have
+// meant only for the beginning, must not cost its work.
+func (s *Store) PublishWait() time.Duration { return max(s.LockWait, publishWait) }
 
-// lockRecords opens .log/records and takes the lock every writer there holds;
-// closing the file releases it.
+// lockRecords opens .log/records and takes the lock that every writer there holds; closing the file releases it.
 func (s *Store) lockRecords(ctx context.Context, create bool) (*os.File, error) {
 	return s.lockRecordsWithin(ctx, cmp.Or(s.LockWait, recordsWait), create)
 }
@@ -105,8 +101,7 @@ func readRecord(records *os.File, name string) (*facts.Record, error) {
 	return r, err
 }
 
-// readStampedRecord is readRecord that also tells which state of the file it
-// read.
+// readStampedRecord is readRecord, and also returns which state of the file it read.
 func readStampedRecord(records *os.File, name string) (*facts.Record, at.Stamp, error) {
 	if records == nil {
 		return nil, at.Stamp{}, nil
@@ -139,10 +134,9 @@ func parseRecord(data []byte) (*facts.Record, error) {
 	return &r, nil
 }
 
-// changeRecord replaces, durably, the record of name by what change makes of
-// it; change gets nil when there is none. The lock on the records directory
-// makes it safe beside any other verb, so that a backup can be pinned while
-// another one is being made.
+// changeRecord durably replaces the record of name by the result of change, which gets nil if there is none. The lock
+// on the records directory makes this safe beside any other verb, so that a backup can be pinned while another one is
+// being made.
 func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name string, change func(*facts.Record) (*facts.Record, error)) error {
 	records, err := s.lockRecordsWithin(ctx, wait, true)
 	if err != nil {
@@ -164,7 +158,7 @@ func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name strin
 	return at.WriteFile(records, name+recordSuffix, append(data, '\n'), true)
 }
 
-// removeRecords forgets names; a missing record is fine.
+// removeRecords removes the records of names; a missing record is fine.
 func removeRecords(records *os.File, names []string) error {
 	if records == nil {
 		return nil
@@ -176,9 +170,8 @@ func removeRecords(records *os.File, names []string) error {
 	return errors.Join(errs...)
 }
 
-// orphanRecords returns the names that have a record but no backup: what a
-// run that died between the record and the snapshot, or between a deletion and
-// the end of it, leaves behind.
+// orphanRecords returns the names that have a record but no backup: left by a run that crashed between writing the
+// record and the snapshot, or during a deletion.
 func orphanRecords(records *os.File, have map[string]bool) ([]string, error) {
 	if records == nil {
 		return nil, nil

@@ -1,5 +1,5 @@
-// Repair: what a run that died, or somebody else, left under our names is put
-// right before the next run starts, and said in the log.
+// Repair: whatever a crashed run, or somebody else, left under our names is repaired before the next run starts, and
+// logged.
 
 package store
 
@@ -18,8 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/subvol"
 )
 
-// Repair puts DEST right but for pending, which belongs to the plan. It
-// returns what it did, one line each.
+// Repair repairs DEST except pending, which belongs to the plan. It returns what it did, one line each.
 func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.Logger) ([]string, error) {
 	var done []string
 	did := func(format string, args ...any) {
@@ -57,7 +56,7 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 		case ctx.Err() != nil:
 			return done, context.Cause(ctx)
 		default:
-			// In use, or somebody else's: nothing a backup must wait for.
+			// In use, or of another user: a backup need not wait for it.
 			log.Warn("could not finish a deletion", "what", name, "error", err)
 		}
 	}
@@ -74,7 +73,7 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 	return done, err
 }
 
-// repairCur lets cur name the newest complete backup.
+// repairCur points cur to the newest complete backup.
 func (s *Store) repairCur(st *State, now time.Time) (string, error) {
 	r, ok := planCur(st)
 	if !ok {
@@ -97,11 +96,10 @@ func (s *Store) repairCur(st *State, now time.Time) (string, error) {
 	return r.text, nil
 }
 
-// clear frees one of our names. A link or an empty directory is removed;
-// anything that holds data we did not write is moved aside, where it counts as
-// foreign.
+// clear frees one of our names. A link or an empty directory is removed; an entry with data that we did not write is
+// renamed, and then counts as foreign.
 func (s *Store) clear(name string, kind EntryKind, now time.Time) error {
-	if kind == unreadable { // a disk may have failed once only
+	if kind == unreadable { // the disk may have failed only once
 		if again, _, err := s.readLink(name); err == nil {
 			kind = again
 		}
@@ -120,7 +118,7 @@ func (s *Store) clear(name string, kind EntryKind, now time.Time) error {
 	return s.moveAside(name, now)
 }
 
-// moveAside gives name another name that is free.
+// moveAside renames name to a free name.
 func (s *Store) moveAside(name string, now time.Time) error {
 	fd := int(s.Dir.Fd())
 	for n := 0; ; n++ {
@@ -132,8 +130,8 @@ func (s *Store) moveAside(name string, now time.Time) error {
 	}
 }
 
-// sweepTemps removes the files a run died writing: the lock on DEST keeps out
-// all writers but a pin, which holds the lock of the records.
+// sweepTemps removes temporary files of a crashed run: the lock on DEST excludes all writers except a pin, which holds
+// the lock of the records.
 func (s *Store) sweepTemps(ctx context.Context, did func(string, ...any)) error {
 	if err := sweepTempsIn(s.Log, did); err != nil {
 		return err
@@ -163,8 +161,8 @@ func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
 	return nil
 }
 
-// DiscardPending removes pending, whatever it is. One that did not look like ours
-// is looked at again: what is moved aside nobody ever removes.
+// DiscardPending removes pending of any kind. If it did not look like ours, it is examined again, because an entry that
+// is renamed is never removed.
 func (s *Store) DiscardPending(ctx context.Context, kind EntryKind, now time.Time) error {
 	if kind != Subvolume {
 		if p, err := s.readPending(); err == nil {

@@ -1,4 +1,4 @@
-// What is to be repaired. Pure.
+// Decisions about repairs. Pure.
 
 package store
 
@@ -9,15 +9,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
-// curRepair is what is to be done about cur.
+// curRepair is how to repair cur.
 type curRepair struct {
-	clear bool   // what stands there is in the way
+	clear bool   // remove the existing entry first
 	to    string // the backup to name; empty for none
-	text  string // what was done, once it is
+	text  string // what was done, for the log
 }
 
-// planCur decides what happens to cur, which is to name the newest complete backup; ok is false if nothing does. Where it
-// is not known which one that is, cur stays as it is. It is pure.
+// planCur decides how to repair cur, which must name the newest complete backup; ok is false if there is nothing to do.
+// If it is not known which backup that is, cur is not changed. It is pure.
 func planCur(st *State) (r curRepair, ok bool) {
 	newest := st.NewestComplete()
 	if st.guessing() || st.CurHidden() || st.Doubt != "" && st.current() != nil {

@@ -1,5 +1,5 @@
-// The reserve: a little space that a full disk does not take, for what has to be
-// written when it is full: why the run failed, and that the next one can go on.
+// The reserve: a little allocated space, for what must be written when the disk is full: why the run failed, and that
+// the next run can continue.
 
 package store
 
@@ -15,8 +15,8 @@ import (
 
 const reserveSize = 1 << 20
 
-// KeepReserve allocates the reserve for one run, which ends with its log, unless it is there. Where there is no room for
-// it, it is too late; whatever else fails costs no more than without it.
+// KeepReserve allocates the reserve for one run, unless it exists; closing the log ends it. Errors are ignored: without
+// a reserve a full disk only loses more.
 func (s *Store) KeepReserve() {
 	st, err := at.Stat(s.Log, reserveName)
 	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Blocks*512 >= reserveSize {
@@ -39,12 +39,11 @@ func (s *Store) KeepReserve() {
 	}
 }
 
-// dropReserve ends it with the run.
+// dropReserve removes the reserve at the end of the run.
 func (s *Store) dropReserve() { _ = at.Unlink(s.Log, reserveName, 0) }
 
-// UseReserve gives the reserve back to the disk, which has it with the next commit.
-// It is false if there was none. The descriptor that is synced is not that of
-// Flush, which is to hear of lost data itself.
+// UseReserve frees the reserve with a commit. It is false if there was none. It syncs another descriptor than Flush,
+// which must get the report of lost data.
 func (s *Store) UseReserve() bool {
 	err := at.Unlink(s.Log, reserveName, 0)
 	if errors.Is(err, fs.ErrNotExist) || err != nil {

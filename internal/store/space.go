@@ -25,8 +25,8 @@ func (s *Store) Statfs() (fs unix.Statfs_t, err error) {
 	return fs, nil
 }
 
-// Compresses tells whether new files in DEST are stored compressed, by the
-// mount or by an attribute of DEST. It is for a forecast: what is not known is no.
+// Compresses reports whether new files in DEST are compressed, because of the mount or an attribute of DEST. It is for
+// a forecast: unknown counts as no.
 func (s *Store) Compresses() bool {
 	const compressed = 0x4 // FS_COMPR_FL
 	flags, err := unix.IoctlGetUint32(int(s.Dir.Fd()), unix.FS_IOC_GETFLAGS)

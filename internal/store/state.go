@@ -1,4 +1,4 @@
-// The state of DEST: what is there, and what follows from it.
+// The state of DEST, and what follows from it.
 
 package store
 
@@ -15,7 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// EntryKind is what stands under one of our names.
+// EntryKind is the kind of an entry with one of our names.
 type EntryKind int
 
 const (
@@ -40,8 +40,7 @@ type PendingState struct {
 	Note       *WorkNote // nil: nothing is known
 }
 
-// PublishedAs tells whether b is pending as it was published, so that what is
-// left of pending is no unfinished backup.
+// PublishedAs reports whether b was published from pending, so that pending is not an unfinished backup.
 func (p *PendingState) PublishedAs(b *facts.Snapshot) bool {
 	return p.Kind == Subvolume && b != nil && b.ParentUUID == p.UUID
 }
@@ -50,44 +49,43 @@ func (p *PendingState) PublishedAs(b *facts.Snapshot) bool {
 type State struct {
 	Backups []facts.Snapshot // oldest first
 	Broken  []facts.Snapshot // oldest first; backups that cannot be opened
-	Doubt   string           // about that order; nothing may be deleted by it
+	Doubt   string           // about that order; if set, nothing may be deleted by policy
 	Pending PendingState
-	// lostPending tells that one is damaged, so that another name stands in for it.
+	// LostPending: pending is damaged, and another name is used instead.
 	LostPending bool
 	Cur         EntryKind
 	CurLink     string // where cur points, if it is a symlink
 	curNext     EntryKind
-	Trash       []string // backups somebody died deleting
+	Trash       []string // backups whose deletion was interrupted
 	Orphans     []string // records without a backup
 	Foreign     []string // everything else, never touched
-	Hidden      []string // of these, what has the name of a backup and may be one below what is mounted there
+	Hidden      []string // those with the name of a backup on which something is mounted
 	LogMode     uint32
 	Instance    Instance
-	// recordRead says, by the names of backups, which state of its file each record is.
+	// recordRead has, by name of backup, the state of the file of each record.
 	recordRead map[string]at.Stamp
 }
 
-// CurHidden tells whether cur names what is hidden. It comes back whole, so cur
-// is left alone until then.
+// CurHidden reports whether cur names a hidden backup. cur is not changed then, because the backup will be visible
+// again.
 func (st *State) CurHidden() bool {
 	return st.Cur == Symlink && slices.Contains(st.Hidden, st.CurLink)
 }
 
 func (st *State) WarnOfHidden(log *slog.Logger) {
 	if len(st.Hidden) > 0 {
-		log.Warn("something is mounted on backups, which are left alone", "backups", st.Hidden)
+		log.Warn("something is mounted on backups, which are not touched", "backups", st.Hidden)
 	}
 }
 
-// All returns every backup, those that cannot be opened too, oldest first.
+// All returns every backup, also those that cannot be opened, oldest first.
 func (st *State) All() []facts.Snapshot {
 	all := slices.Concat(st.Backups, st.Broken)
 	slices.SortFunc(all, byAge)
 	return all
 }
 
-// Find is find among all backups, that refuses one that cannot be opened: to
-// take another in its place would be a guess.
+// Find finds a backup among all. It refuses one that cannot be opened, instead of taking another one.
 func (st *State) Find(ref string) (facts.Snapshot, error) {
 	b, err := Find(st.All(), ref)
 	switch {
@@ -106,7 +104,7 @@ func Unreadable(b facts.Snapshot) error {
 	return fmt.Errorf("%s cannot be opened: %w", b.Name, b.WhyNot)
 }
 
-// SetAside puts a backup to those that cannot be opened.
+// SetAside moves a backup to those that cannot be opened.
 func (st *State) SetAside(b facts.Snapshot, why error) {
 	st.Backups = slices.DeleteFunc(st.Backups, func(other facts.Snapshot) bool { return other.ID == b.ID })
 	b.WhyNot, b.Unreadable = why, why.Error()
@@ -114,21 +112,20 @@ func (st *State) SetAside(b facts.Snapshot, why error) {
 	slices.SortFunc(st.Broken, byAge)
 }
 
-// WarnOfBroken tells the log of what is left out of everything that follows.
+// WarnOfBroken logs the backups that cannot be opened.
 func (st *State) WarnOfBroken(log *slog.Logger) {
 	for _, b := range st.Broken {
-		log.Warn("a backup cannot be opened, and is left alone", "backup", b.Name, "error", b.WhyNot)
+		log.Warn("a backup cannot be opened, and is not touched", "backup", b.Name, "error", b.WhyNot)
 	}
 }
 
-// BrokenSince tells whether a backup that cannot be opened is younger than b,
-// which may be nil.
+// BrokenSince reports whether a backup that cannot be opened is newer than b, which may be nil.
 func (st *State) BrokenSince(b *facts.Snapshot) bool {
 	n := len(st.Broken)
 	return n > 0 && (b == nil || Younger(st.Broken[n-1], *b))
 }
 
-// Newest returns the last backup made of those that can be opened, or nil.
+// Newest returns the newest backup that can be opened, or nil.
 func (st *State) Newest() *facts.Snapshot {
 	if len(st.Backups) == 0 {
 		return nil
@@ -136,9 +133,8 @@ func (st *State) Newest() *facts.Snapshot {
 	return &st.Backups[len(st.Backups)-1]
 }
 
-// guessing tells whether a record that cannot be read, or a backup that the
-// caller may not open, keeps us from knowing which backup is the newest complete
-// one.
+// guessing reports whether the newest complete backup is unknown, because a record cannot be read or the caller may not
+// open a backup.
 func (st *State) guessing() bool {
 	newest := st.NewestComplete()
 	for _, b := range st.All() {
@@ -149,7 +145,7 @@ func (st *State) guessing() bool {
 	return false
 }
 
-// NewestComplete returns the last backup that holds everything, or nil.
+// NewestComplete returns the newest complete backup, or nil.
 func (st *State) NewestComplete() *facts.Snapshot { return NewestComplete(st.Backups) }
 
 func NewestComplete(backups []facts.Snapshot) *facts.Snapshot {

@@ -21,21 +21,18 @@ import (
 )
 
 type Store struct {
-	Path string   // DEST without symlinks, for messages and to tell an overlap with the source
-	Dir  *os.File // DEST; carries the lock, and sees for syncfs every write error from here on
+	Path string   // DEST without symlinks, for messages and to find an overlap with the source
+	Dir  *os.File // DEST; it has the lock, and its syncfs reports every later write error
 	Log  *os.File // DEST/.log
-	// logLost says how .log is damaged. Log then is nothing, or what is left.
+	// logLost says how .log is damaged. Log then is an empty file, or what is left.
 	logLost error
-	// pendingAt is what pending is called, as far as that is known: another name
-	// where what stands under the first cannot even be renamed.
+	// pendingAt is the name of pending, if known: another name if the usual one cannot even be renamed.
 	pendingAt string
-	// lockWait is how long to wait for the lock of the records; 0 is as long as
-	// usual.
+	// LockWait is how long to wait for the lock of the records; 0 means the default.
 	LockWait time.Duration
-	// waiting, if set, is called when that begins.
+	// waiting, if set, is called when waiting begins.
 	waiting func(time.Duration)
-	// keepLock is set when an rsync of ours lives on: the lock it inherited
-	// must outlive us.
+	// KeepLock is set if an rsync of this run still lives: the lock that it inherited must remain.
 	KeepLock bool
 }
 
@@ -75,8 +72,8 @@ func Open(dest string) (*Store, error) {
 	return s, nil
 }
 
-// openLogDir opens .log and checks the marker in it. A symlink under either
-// name is refused: whoever could plant it must not choose where we write.
+// openLogDir opens .log and checks the marker in it. A symlink of either name is refused, so that nobody can redirect
+// our writes.
 func (s *Store) openLogDir() error {
 	log, err := at.OpenDir(s.Dir, LogDirName)
 	if btrfs.IsDamage(err) {
@@ -108,8 +105,7 @@ func (s *Store) openLogDir() error {
 	return nil
 }
 
-// notInitialized tells a directory with backups, of which rm -rf has left what it
-// cannot remove, or which a predecessor made, from one that has nothing to do with us.
+// notInitialized distinguishes a directory with backups, left by rm -rf or made by a predecessor, from one without.
 func (s *Store) notInitialized() error {
 	names, err := at.Names(s.Dir)
 	if err != nil {
@@ -125,13 +121,12 @@ func (s *Store) notInitialized() error {
 		}
 	}
 	if backups > 0 {
-		return fail.Kindf(facts.ErrNotInitialized, "%s is %w, but holds %s: init makes it one again", s.Path, facts.ErrNotInitialized, say.Plural(backups, "backup"))
+		return fail.Kindf(facts.ErrNotInitialized, "%s is %w, but holds %s: run init to use it again", s.Path, facts.ErrNotInitialized, say.Plural(backups, "backup"))
 	}
 	return fail.Kindf(facts.ErrNotInitialized, "%s is %w", s.Path, facts.ErrNotInitialized)
 }
 
-// nothing stands in for a directory that is damaged: nothing can be opened, made or
-// removed in it (ENOTDIR).
+// nothing is used instead of a damaged directory: nothing can be opened, made or removed in it (ENOTDIR).
 func nothing(path string) (*os.File, error) {
 	fd, err := unix.Open("/dev/null", unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -140,7 +135,7 @@ func nothing(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// mayChange refuses what cannot be recorded. Reading does without the log.
+// mayChange refuses changes if they cannot be recorded. Reading does not need the log.
 func (s *Store) mayChange() error {
 	lost := s.logLost
 	if lost == nil {
@@ -156,16 +151,15 @@ func (s *Store) mayChange() error {
 	return nil
 }
 
-// Close releases the lock, too. Closing alone would not do at once: a child
-// that another goroutine is just starting holds a copy of every descriptor
-// until it has executed its program.
+// Close also releases the lock explicitly. Closing alone may do so later: a child that another goroutine is just
+// starting holds a copy of every descriptor until exec.
 func (s *Store) Close() error {
 	var err error
 	if s.Log != nil {
 		err = s.Log.Close()
 	}
 	if !s.KeepLock {
-		_ = flock(s.Dir, unix.LOCK_UN) // failing, it only lets go a moment later
+		_ = flock(s.Dir, unix.LOCK_UN) // if it fails, the lock is only released later
 	}
 	return errors.Join(err, s.Dir.Close())
 }
@@ -185,7 +179,7 @@ func OpenLocked(ctx context.Context, dest, verb string, wait time.Duration) (*St
 	return s, nil
 }
 
-// Now is t, or the present if t is zero.
+// Now is t, or the current time if t is zero.
 func Now(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Now()

@@ -9,14 +9,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// MetadataDamaged tells whether Verify found damaged metadata in the newest backup. A snapshot of it would have the damage
-// as well, and anything referenced by a lost block cannot even be removed: the kernel then refuses to make a snapshot of
-// the subvolume it was removed from (Linux 6.18).
+// MetadataDamaged reports whether Verify found damaged metadata in the newest backup. A snapshot of it would have the
+// damage too, and anything referenced by a lost block cannot even be removed: after that the kernel refuses to make a
+// snapshot of the subvolume (Linux 6.18).
 func MetadataDamaged(newest *facts.Snapshot) bool {
 	return KnownDamaged(newest) && newest.Record.Verified.Metadata
 }
 
-// KnownDamaged tells whether Verify found damage in a backup.
+// KnownDamaged reports whether Verify found damage in a backup.
 func KnownDamaged(b *facts.Snapshot) bool {
 	return b != nil && b.Record != nil && b.Record.Verified != nil && b.Record.Verified.Result == facts.Damaged
 }
@@ -31,8 +31,7 @@ func LastClean(backups []facts.Snapshot) int {
 	return -1
 }
 
-// WriteVerified looks again under the lock of the records, as writePin does:
-// the backup may just have been deleted.
+// WriteVerified checks again under the lock of the records, as WritePin does: the backup may just have been deleted.
 func (s *Store) WriteVerified(ctx context.Context, wait time.Duration, b facts.Snapshot, found facts.Verification) error {
 	return s.changeRecord(ctx, wait, b.Name, func(r *facts.Record) (*facts.Record, error) {
 		if err := at.FsyncDir(s.Dir); err != nil {
@@ -53,10 +52,9 @@ func (s *Store) WriteVerified(ctx context.Context, wait time.Duration, b facts.S
 	})
 }
 
-// WriteUnchanged notes, durably, that the source was found to be what b holds, and what is known of it for the next run.
-// A program that does not know of this leaves it alone.
+// WriteUnchanged durably notes that the source was found to equal b, with the scan for the next run.
 func (s *Store) WriteUnchanged(ctx context.Context, b facts.Snapshot, at time.Time, scan *facts.Scan) error {
-	return s.changeRecord(ctx, s.Patience(), b.Name, func(r *facts.Record) (*facts.Record, error) {
+	return s.changeRecord(ctx, s.PublishWait(), b.Name, func(r *facts.Record) (*facts.Record, error) {
 		there, err := s.has(b)
 		if err != nil {
 			return nil, err

@@ -16,8 +16,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// View is one backup held open for reading. DEST is not locked and nothing is
-// written to it, so a read-only mount will do.
+// View is one backup held open for reading. DEST is not locked and nothing is written to it, so a read-only mount is
+// enough.
 type View struct {
 	Store *Store
 	Snap  facts.Snapshot
@@ -52,9 +52,8 @@ func (v *View) open(ref string) error {
 
 func (v *View) Close() error { return errors.Join(v.Root.Close(), v.Store.Close()) }
 
-// Gone tells whether the backup has been deleted since it was opened. What
-// was open stays readable for a while, with entries missing, so whoever has
-// read something asks this before believing it.
+// Gone returns an error if the backup was deleted since it was opened. Its open files stay readable for a while, but
+// entries are missing, so a reader must check this before it trusts a result.
 func (v *View) Gone() error { return v.Store.Gone(v.Snap) }
 
 func (s *Store) Gone(b facts.Snapshot) error {
@@ -65,7 +64,7 @@ func (s *Store) Gone(b facts.Snapshot) error {
 	return err
 }
 
-// Explain puts a deleted backup in the place of the error it led to.
+// Explain returns ErrBackupGone instead of err if the backup was deleted.
 func (v *View) Explain(err error) error {
 	if err == nil {
 		return nil
@@ -76,9 +75,8 @@ func (v *View) Explain(err error) error {
 	return err
 }
 
-// BackupPath makes of what a user writes a clean path below the root of a
-// backup, "." for the root. A leading slash means the root of the backup. ".."
-// is taken by its letter, as cd does, and cannot lead out.
+// BackupPath converts the user's path to a clean path below the root of a backup, "." for the root. A leading slash
+// means the root of the backup. ".." is resolved lexically, as cd does, and cannot lead out.
 func BackupPath(path string) (string, error) {
 	switch {
 	case path == "":
@@ -96,9 +94,8 @@ func BackupPath(path string) (string, error) {
 	return rel, nil
 }
 
-// Lookup opens path below the backup. Symlinks on the way are followed as long
-// as they stay inside: absolute ones, and those that climb out, are refused by
-// the kernel (openat2, Linux 5.6), and so is what is mounted there.
+// Lookup opens path below the backup. Symlinks in the path are followed inside the backup: the kernel refuses absolute
+// ones, those that lead out, and mount points (openat2, Linux 5.6).
 func (v *View) Lookup(path string, flags uint64) (*os.File, error) {
 	fd, err := at.Openat2(int(v.Root.Fd()), path, flags, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
 	if err != nil {
@@ -113,14 +110,14 @@ func (v *View) explainLookup(path string, err error) error {
 	}
 	switch {
 	case err == unix.EXDEV:
-		return fail.Kindf(facts.ErrNoPath, "%q in %s: a symlink on the way leads out of the backup", path, v.Snap.Name)
+		return fail.Kindf(facts.ErrNoPath, "%q in %s: a symlink in the path leads out of the backup", path, v.Snap.Name)
 	case err == unix.ENOENT, err == unix.ENOTDIR:
 		return fail.Kindf(facts.ErrNoPath, "%q is not in %s", path, v.Snap.Name)
 	}
 	return at.Error("open", v.Root, path, err)
 }
 
-// ExplainForeign tells a missing backup from something that merely has a backup's name.
+// ExplainForeign distinguishes a missing backup from an entry that merely has a backup's name.
 func ExplainForeign(st *State, ref string, err error) error {
 	if slices.Contains(st.Hidden, ref) {
 		return fail.Kindf(facts.ErrNoBackup, "%q is not a backup as long as it is hidden: %w", ref, btrfs.ErrMountPoint)
@@ -131,7 +128,7 @@ func ExplainForeign(st *State, ref string, err error) error {
 	return err
 }
 
-// InsidePath is backupPath with "" for the root.
+// InsidePath is BackupPath with "" for the root.
 func InsidePath(p string) (string, error) {
 	rel, err := BackupPath(p)
 	if rel == "." {

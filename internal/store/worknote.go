@@ -1,4 +1,4 @@
-// The note about pending: whether what a dead run left there can be trusted.
+// The note about pending: whether the pending of an earlier run can be trusted.
 
 package store
 
@@ -12,46 +12,45 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// A workPhase is how far a run has come with pending.
+// A WorkPhase is how far a run has come with pending.
 type WorkPhase string
 
 const (
-	// phaseTransfer: rsync is writing, or died writing.
+	// PhaseTransfer: rsync is writing, or crashed while writing.
 	PhaseTransfer WorkPhase = "transfer"
-	// phaseSynced: the run ended in good order, and the disk has taken every
-	// byte of pending.
+	// PhaseSynced: the run ended properly, and all data of pending is on the disk.
 	PhaseSynced WorkPhase = "synced"
-	// phasePoisoned: the disk refused data and pending could not be removed.
+	// PhasePoisoned: the disk refused data and pending could not be removed.
 	PhasePoisoned WorkPhase = "poisoned"
 )
 
-// WorkNote is .log/pending.json. It needs no fsync: it matters only while the
-// page cache it speaks of is alive, and after a power cut its boot id is old.
+// WorkNote is .log/pending.json. It needs no fsync: it matters only within one boot and mount, and after a power cut
+// its boot id is outdated.
 type WorkNote struct {
 	Version  int       `json:"version"`
 	WorkUUID string    `json:"work_uuid"` // of the pending it is about
 	Phase    WorkPhase `json:"phase"`
 	Instance Instance  `json:"instance"`
 	Source   string    `json:"source"`         // quoted, so that JSON holds every byte
-	Root     string    `json:"root,omitempty"` // what was there, of a local source
+	Root     string    `json:"root,omitempty"` // identity of the directory, of a local source
 }
 
-// Instance names one life of the page cache over one filesystem: the boot, and the time from the first mount to the last
-// unmount within it. In-place writes whose data was still in memory at a power cut or an unmount can have left the new
-// time and size with the old bytes, so what was written in another instance is compared by checksum.
+// Instance identifies the boot, and within it the time from the first mount of the filesystem to its last unmount: the
+// lifetime of its page cache. In-place writes whose data was still in memory at a power cut or an unmount can have left
+// the new time and size with the old bytes, so what was written in another instance is compared by checksum.
 type Instance struct {
 	BootID string `json:"boot_id"`
-	// SysInode is that of mounts.SysInode. It is the same in each mount namespace, as a service of systemd has one of its own.
+	// SysInode is that of mounts.SysInode. It is the same in every mount namespace; services of systemd have their own
+	// ones.
 	SysInode uint64 `json:"sys_inode,omitempty"`
-	// MountID stands in for it where there is no /sys.
+	// MountID is used if there is no /sys.
 	MountID uint64 `json:"mount_id"`
 }
 
-// Known is false where the kernel did not tell; such an instance equals none.
+// Known is false if the kernel did not tell; such an instance equals no other.
 func (i Instance) Known() bool { return i.BootID != "" && (i.MountID != 0 || i.SysInode != 0) }
 
-// readInstance asks the kernel. Of mount ids only the unique ones (Linux 6.8) count: the others are used again after an
-// unmount.
+// readInstance asks the kernel. Only unique mount ids (Linux 6.8) count: others are reused after an unmount.
 func readInstance(dir *os.File) Instance {
 	var i Instance
 	if id, err := mounts.BootID(); err == nil {
@@ -68,8 +67,7 @@ func readInstance(dir *os.File) Instance {
 	return i
 }
 
-// readWorkNote returns nil when there is no note, or none that can be read:
-// either way nothing is known about pending.
+// readWorkNote returns nil if there is no readable note: nothing is known about pending then.
 func (s *Store) readWorkNote() *WorkNote {
 	data, err := at.ReadFile(s.Log, workNoteName, 64<<10)
 	if err != nil {

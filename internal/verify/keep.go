@@ -25,7 +25,7 @@ func (v *verifying) keep(r Report) {
 		results[name] = facts.Damaged
 	}
 	// A cancelled run keeps its result only if it need not wait for the lock.
-	ctx, wait := v.ctx, v.store.Patience()
+	ctx, wait := v.ctx, v.store.PublishWait()
 	if ctx.Err() != nil {
 		ctx, wait = context.WithoutCancel(ctx), 0
 	}
