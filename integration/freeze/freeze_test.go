@@ -428,7 +428,7 @@ func TestOwnerTakesSnapshots(t *testing.T) {
 		}
 	}
 	must(t, os.Lchown(src, 0, 0))
-	if out, err := run("backup", "--snapshot-source", src, dest); err == nil || !strings.Contains(out, "by its owner and by root alone") {
+	if out, err := run("backup", "--snapshot-source", src, dest); err == nil || !strings.Contains(out, "only root and the owner of") {
 		t.Errorf("of somebody else's: %v\n%s", err, out)
 	}
 }

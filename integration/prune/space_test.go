@@ -126,13 +126,13 @@ func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
 	defer f.Close()
 	goal := fmt.Sprintf("--min-free=%d", free(t, dest)+20*megabyte)
 	r := testbin.Run(t, "prune", dest, goal)
-	wantRefused(t, r, 14, made[0]+", which is deleted, is still to come")
+	wantRefused(t, r, 14, made[0]+", which is deleted, is not free yet")
 	if hint := "grep -F " + filepath.Join(dest, made[0]); !strings.Contains(r.Stderr, hint) {
 		t.Errorf("no hint with %q:\n%s", hint, r.Stderr)
 	}
 	wantNames(t, dest, made[1:]...)
 	r = testbin.Run(t, "prune", dest, goal)
-	wantRefused(t, r, 14, made[0]+", which is deleted, is still to come")
+	wantRefused(t, r, 14, made[0]+", which is deleted, is not free yet")
 	wantNames(t, dest, made[1:]...)
 	testdest.Must(t, f.Close())
 	testbin.Must(t, "prune", dest, goal)

@@ -47,7 +47,7 @@ func TestBadInput(t *testing.T) {
 		{2, "1 backup in all", []string{"restore", p.dest, "latest~1", "-t", empty}},
 		{2, `"nope" is not in`, []string{"restore", p.dest, "latest", "-t", empty, "plain", "nope"}},
 		{2, `"plain/x" is not in`, []string{"restore", p.dest, "latest", "-t", empty, "plain/x"}},
-		{2, "a symlink is on the way", []string{"restore", p.dest, "latest", "-t", empty, "inside/hosts"}},
+		{2, "one of its parents is a symlink", []string{"restore", p.dest, "latest", "-t", empty, "inside/hosts"}},
 		{2, "leads out of the backup", []string{"restore", p.dest, "latest", "-t", empty, "../x"}},
 		{2, "leads out of the backup", []string{"restore", p.dest, "latest", "-t", empty, "etc/../../x"}},
 		{2, "the path is empty", []string{"restore", p.dest, "latest", "-t", empty, ""}},

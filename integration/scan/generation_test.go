@@ -231,7 +231,7 @@ func TestOneFileSystemByGeneration(t *testing.T) {
 	}
 }
 
-// If btrfs did not tell of a change, the next full run finds it, says so, and is followed by another one.
+// If btrfs did not report a change, the next full run finds it, says so, and is followed by another one.
 func TestAChangeThatBtrfsHides(t *testing.T) {
 	p := newBtrfsPair(t, "a/f", "b/g")
 	p.backup()
@@ -251,7 +251,7 @@ func TestAChangeThatBtrfsHides(t *testing.T) {
 	if s := p.backup(); s.Missed == 0 || s.Mode != rsbtbackup.ScanFull {
 		t.Errorf("%+v", s)
 	}
-	if text := p.log.String(); !strings.Contains(text, "btrfs did not tell of a change") || !strings.Contains(text, "directory=a") {
+	if text := p.log.String(); !strings.Contains(text, "btrfs did not report a change") || !strings.Contains(text, "directory=a") {
 		t.Errorf("the log says:\n%s", text)
 	}
 	want(t, p.backup(), rsbtbackup.ScanFull, "the last scan missed a change")

@@ -170,7 +170,7 @@ func TestABackupThatCanNotBeListedIsNoBase(t *testing.T) {
 	second := s.backup(t)
 	s.loseLeaf(t, s.snapshots(t)[1].ID, "DIR_INDEX")
 	r := testbin.Must(t, "backup", s.src, s.dest)
-	if !strings.Contains(r.Stdout, "incremental on "+first) || !strings.Contains(r.Stderr, second+" is damaged, so this backup does not go on from it") {
+	if !strings.Contains(r.Stdout, "incremental on "+first) || !strings.Contains(r.Stderr, second+" is damaged, so this backup is not based on it") {
 		t.Errorf("%s%s", r.Stdout, r.Stderr)
 	}
 	third, err := os.Readlink(filepath.Join(s.dest, "cur"))

@@ -415,7 +415,7 @@ func TestReadOnlyMount(t *testing.T) {
 	s.backup(t)
 	s.image.SetOptions(t, "ro")
 	r := testbin.Must(t, "verify", s.dest)
-	if !strings.Contains(r.Stdout, "no damage") || !strings.Contains(r.Stderr, "not kept") {
+	if !strings.Contains(r.Stdout, "no damage") || !strings.Contains(r.Stderr, "not stored") {
 		t.Errorf("%s%s", r.Stdout, r.Stderr)
 	}
 }

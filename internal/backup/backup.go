@@ -17,10 +17,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// A run is a chain of values. Each step takes the value of the step before it and makes the next one, which holds that
-// and what the step found out or did. A run that fails ends with the value it got to, and the report is made of that.
+// A run is a chain of values. Each step takes the value of the step before it and returns the next one, which holds
+// that value and what the step found out or did. The report is made from the last value, also if the run fails.
 type (
-	// opened is DEST, locked, with the options of the run.
+	// opened is the locked DEST, with the options of the run.
 	opened struct {
 		o    Options
 		dest *store.Store
@@ -35,22 +35,22 @@ type (
 	read struct {
 		looked
 		state     *store.State
-		newest    *facts.Snapshot // of those that can be read, or nil
-		baseEmpty bool            // the newest backup holds nothing
+		newest    *facts.Snapshot // of the readable ones, or nil
+		baseEmpty bool            // the newest backup is empty
 	}
-	// planned is what is to be done.
+	// planned is what to do.
 	planned struct {
 		read
 		plan *plan
 	}
-	// equipped is planned, with the rsync that does it.
+	// equipped is planned, with the rsync to run.
 	equipped struct {
 		planned
 		program string
 		version rsyncexec.Version
-		frozen  *freeze.Snapshot // that SRC is read from; nil: it is read as it is
+		frozen  *freeze.Snapshot // the snapshot that SRC is read from; nil: SRC itself is read
 	}
-	// filled is pending, as rsync can be trusted with it. The plan is the one it was filled by.
+	// filled is pending, prepared for rsync. The plan is the one by which it was filled.
 	filled struct {
 		equipped
 		scanned
@@ -58,13 +58,13 @@ type (
 		tree *pending.Prepared
 		note store.WorkNote
 	}
-	// transferred is how rsync ended, and what is known of the source since.
+	// transferred is how rsync ended, and what is known about the source since.
 	transferred struct {
 		filled
 		end   transfer.End
 		known known
 	}
-	// judged is what happens to pending.
+	// judged is what to do with pending.
 	judged struct {
 		transferred
 		verdict verdict
@@ -78,7 +78,7 @@ type (
 	}
 )
 
-// outcome is the value a run got to.
+// outcome is the last value of a run.
 type outcome interface{ report() Report }
 
 // Run makes one backup; see rsbtbackup.Backup. The report is never nil.
@@ -120,7 +120,7 @@ func run(ctx context.Context, o Options) (report Report, err error) {
 	return report, err
 }
 
-// backUp is the commit protocol, in its order.
+// backUp has the steps of the commit protocol in their order.
 func (x opened) backUp(ctx context.Context) (end outcome, err error) {
 	looked, err := x.look()
 	if err != nil {

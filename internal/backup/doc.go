@@ -1,6 +1,6 @@
-// Package backup makes one backup: it decides, fills pending, judges the end of rsync and publishes.
+// Package backup makes one backup: it decides, fills pending, judges rsync's exit and publishes.
 //
-// The steps of a run, each in a file of its own: guard.go refuses, plan.go decides, transfer.go
-// fills, judge.go tells what the end of rsync means, backup.go has them in their order. Plan, guards and
-// judge are pure: they see values, no files and no clock.
+// Each step of a run has its own file: guard.go refuses, plan.go decides, fill.go prepares pending, transfer.go runs
+// rsync, judge.go decides from its exit status, publish.go publishes; backup.go has their order. Plan, guards and judge
+// are pure: they use no files and no clock.
 package backup

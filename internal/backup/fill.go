@@ -1,4 +1,4 @@
-// Filling: DEST put right, and pending made what rsync can be trusted to bring up to date.
+// Filling: repairing DEST, and preparing pending for rsync.
 
 package backup
 
@@ -22,7 +22,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// repair puts DEST right for this run.
+// repair repairs DEST for this run.
 func (x equipped) repair(ctx context.Context) error {
 	repairs, err := x.dest.Repair(ctx, x.state, x.o.Now, x.tell.Log)
 	x.tell.Repaired(repairs...)
@@ -45,12 +45,12 @@ func (x equipped) repair(ctx context.Context) error {
 	return x.waitForSpace(ctx, false)
 }
 
-// soonFull is as much as rsync may write before the kernel's cleaner, which
-// wakes every half a minute, has begun with what was deleted.
+// soonFull is how much rsync may write before the kernel's cleaner, which wakes every 30 seconds, begins to free
+// deleted subvolumes.
 const soonFull = 16 << 30
 
-// waitForSpace lets what was deleted, by this or another program, give its space
-// back before it is needed: where little is left, or always.
+// waitForSpace waits until the space of deleted subvolumes, of this or another program, is free: if little is left, or
+// always.
 func (x opened) waitForSpace(ctx context.Context, always bool) error {
 	free, total, err := x.dest.Space()
 	if err != nil {
@@ -59,17 +59,17 @@ func (x opened) waitForSpace(ctx context.Context, always bool) error {
 	if !always && free >= min(total/10, soonFull) {
 		return nil
 	}
-	x.tell.Log.Info("the disk is nearly full: waiting for the space of what was deleted", "free", humanize.Bytes(free))
+	x.tell.Log.Info("the disk is nearly full: waiting for the space of deleted subvolumes", "free", humanize.Bytes(free))
 	held, err := btrfs.WaitDeleted(ctx, x.dest.Dir)
 	if err == nil && len(held) > 0 {
-		x.tell.Log.Warn("the space of deleted subvolumes is not free before every program that uses them lets go", "subvolumes", len(held))
+		x.tell.Log.Warn("the space of deleted subvolumes is not free until every program that uses them has closed them", "subvolumes", len(held))
 	}
 	return fail.Step("wait for space", err)
 }
 
-// begin makes or resumes pending and prepares it. A base whose damage shows only now is stepped back from. What an
-// earlier run has left may fill the disk, so that there is no room to go on with it: no run would ever get further.
-// Then it is given up. With an error, the value says how far it came.
+// begin makes or resumes pending and prepares it. If it finds a damaged base, it tries an older one. If the pending of
+// an earlier run fills the disk so that no run could continue, it is discarded. With an error, the value says how far
+// it got.
 func (x equipped) begin(ctx context.Context) (filled, error) {
 	if err := x.findMarked(ctx); err != nil {
 		return filled{equipped: x}, err
@@ -77,7 +77,7 @@ func (x equipped) begin(ctx context.Context) (filled, error) {
 	y, err := x.fill(ctx)
 	for n := 0; btrfs.IsDamage(err) && !errors.Is(err, facts.ErrSource) && y.plan.base != nil; n++ {
 		next, failed := y.stepBack(err, n)
-		if failed != nil { // a disk that refuses everything has nothing to go on from
+		if failed != nil { // a disk that refuses everything has no usable base
 			return y, errors.Join(err, failed)
 		}
 		y, err = next.fill(ctx)
@@ -90,8 +90,8 @@ func (x equipped) begin(ctx context.Context) (filled, error) {
 		return y, err
 	}
 	err = y.waitForSpace(ctx, true)
-	if resumed { // said only now, when the log has room
-		const text = "an unfinished backup was removed: it filled the disk, and is begun anew"
+	if resumed { // said only now, when there is space for the log
+		const text = "an unfinished backup was removed, because it filled the disk; the backup starts again"
 		y.tell.Log.Warn(text, "error", full)
 		y.tell.Repaired(text)
 	}
@@ -101,18 +101,17 @@ func (x equipped) begin(ctx context.Context) (filled, error) {
 	return y.equipped.again(y.newest, y.baseEmpty).fill(ctx)
 }
 
-// again plans once more, now that pending is gone.
+// again plans again, after pending was removed.
 func (x equipped) again(newest *facts.Snapshot, baseEmpty bool) equipped {
 	state := *x.state
 	state.Pending = store.PendingState{}
 	return equipped{read{x.looked, &state, newest, baseEmpty}.decide(), x.program, x.version, x.frozen}
 }
 
-// maxStepsBack bounds how many backups with one lost block in common are tried.
+// maxStepsBack limits how many backups that share a lost block are tried.
 const maxStepsBack = 8
 
-// stepBack plans to go on from an older backup than the one whose damage was met
-// in what was made from it, at last from none.
+// stepBack plans with an older base than the damaged one, in the end with none.
 func (x filled) stepBack(met error, steps int) (equipped, error) {
 	lost := *x.plan.base
 	x.state.SetAside(lost, met)
@@ -129,7 +128,7 @@ func (x filled) stepBack(met error, steps int) (equipped, error) {
 		return x.equipped, fail.Step("read", err)
 	}
 	next := x.equipped.again(newest, empty)
-	text := fmt.Sprintf("%s is damaged, so this backup does not go on from it (%v)", lost.Name, met)
+	text := fmt.Sprintf("%s is damaged, so this backup is not based on it (%v)", lost.Name, met)
 	if next.plan.base == nil {
 		text += ": everything is copied anew"
 	}
@@ -157,17 +156,17 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 	return y, nil
 }
 
-// close lets go of what fill has opened. A catalog that was not kept and cannot be removed is left to the next run.
+// close closes what fill has opened. An unused catalog that cannot be removed is left to the next run.
 func (x filled) close() error {
 	if x.file != nil {
 		if err := x.dest.DropCatalog(); err != nil {
-			x.tell.Log.Warn("a file that is of no use stays until the next run", "error", err)
+			x.tell.Log.Warn("an unused file stays until the next run", "error", err)
 		}
 	}
 	return errors.Join(x.scanned.close(), x.work.Close())
 }
 
-// open makes or resumes pending and notes who writes to it from here on.
+// open makes or resumes pending and notes that this run writes to it.
 func (x equipped) open() (filled, error) {
 	y := filled{equipped: x}
 	work, err := x.dest.MakePending(x.plan.work, x.plan.baseName())
@@ -186,14 +185,14 @@ func (x equipped) open() (filled, error) {
 	return y, nil
 }
 
-// enter notes how far the work on pending is, for the run that may find it.
+// enter notes the phase of the work on pending, for a later run.
 func (x filled) enter(phase store.WorkPhase) error {
 	note := x.note
 	note.Phase = phase
 	return x.dest.WriteWorkNote(note)
 }
 
-// prepare makes pending what rsync can be trusted to bring up to date.
+// prepare prepares pending for rsync.
 func (x filled) prepare(ctx context.Context) (*pending.Prepared, error) {
 	if x.plan.doubtful {
 		if err := x.writtenOut(); err != nil {
@@ -214,7 +213,7 @@ func (x filled) prepare(ctx context.Context) (*pending.Prepared, error) {
 	return tree, nil
 }
 
-// prepareTree prepares what rsync is asked about.
+// prepareTree prepares the part that rsync will look at.
 func (x filled) prepareTree(ctx context.Context) (*pending.Prepared, error) {
 	if !x.full() {
 		return pending.PrepareListed(ctx, x.work, x.listed())
@@ -231,23 +230,23 @@ func (x filled) prepareTree(ctx context.Context) (*pending.Prepared, error) {
 	return pending.Prepare(ctx, x.work, how)
 }
 
-// provesLinks tells whether a look at the source can prove that a file with
-// several names is unchanged: rsync must then go by size and time as well.
+// provesLinks reports whether the source can show that a file with several names is unchanged: rsync must compare by
+// size and time too.
 func (x filled) provesLinks() bool {
 	return x.src.Local() && !x.plan.doubtful && !x.plan.checksum &&
 		!rsyncexec.ComparesAll(x.o.RsyncArgs) && !rsyncexec.ParseStored(x.o.RsyncArgs, true).NoHardLinks
 }
 
-// heal removes from pending what a damaged base gave it.
+// heal removes damaged files of the base from pending.
 func (x filled) heal(ctx context.Context) error {
 	if !store.KnownDamaged(x.plan.base) {
 		return nil
 	}
-	x.tell.Notice(fmt.Sprintf("the last backup, %s, is known to be damaged: what cannot be read is copied anew", x.plan.base.Name))
+	x.tell.Notice(fmt.Sprintf("the last backup, %s, is known to be damaged: unreadable files are copied again", x.plan.base.Name))
 	removed, err := pending.RemoveUnreadable(ctx, x.work)
 	if err != nil {
 		return fail.Step("heal pending", err)
 	}
-	x.tell.Log.Info("removed from pending, to be copied anew", "files", len(removed), "first", removed[:min(len(removed), transfer.MaxLogged)])
+	x.tell.Log.Info("removed from pending, to be copied again", "files", len(removed), "first", removed[:min(len(removed), transfer.MaxLogged)])
 	return nil
 }

@@ -1,4 +1,4 @@
-// Freezing: the rest of a run reads a snapshot of the source, if that was asked for.
+// Freezing: the rest of a run reads a snapshot of the source, if asked for.
 
 package backup
 
@@ -16,15 +16,15 @@ func (x read) freezeOptions() freeze.Options {
 	}
 }
 
-// freeze takes a snapshot of the source, for thaw to remove.
+// freeze makes a snapshot of the source, which thaw removes.
 func (x equipped) freeze(ctx context.Context) (_ equipped, err error) {
 	x.src, x.frozen, err = freeze.Take(ctx, x.src, x.freezeOptions())
 	return x, fail.Step("take snapshot of SRC", err)
 }
 
-// thaw removes the snapshot, however the run has ended.
+// thaw removes the snapshot, at the end of every run.
 func (x equipped) thaw() {
 	if err := x.frozen.Remove(context.Background()); err != nil {
-		x.tell.Notice("the snapshot of SRC could not be removed, which the next run does: " + err.Error())
+		x.tell.Notice("the snapshot of SRC could not be removed; the next run removes it: " + err.Error())
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
-// guardInput is what the guards depend on.
+// guardInput is the input of the guards.
 type guardInput struct {
 	src       *source.Source
 	newest    *facts.Snapshot
-	baseEmpty bool     // the newest backup holds nothing
+	baseEmpty bool     // the newest backup is empty
 	oneFS     bool     // the run stays on the filesystem of SRC
-	leftOut   []string // the paths below SRC that rules leave out by name
+	leftOut   []string // the paths below SRC that rules exclude explicitly
 	force     bool
 }
 
@@ -46,8 +46,8 @@ func checkGuards(in guardInput) error {
 	return nil
 }
 
-// checkOverlap requires an explicit exclude for each path to DEST below SRC: a rule that names it, or a directory above it,
-// is consent to leave it out there. With force DEST is left out unasked.
+// checkOverlap requires an explicit exclude for each path to DEST below SRC: a rule that names it, or a directory above
+// it. With force DEST is excluded automatically.
 func checkOverlap(in guardInput) error {
 	src := in.src
 	switch src.Overlap {
@@ -71,8 +71,7 @@ func checkOverlap(in guardInput) error {
 	return nil
 }
 
-// lastIdentity returns the filesystem the newest backup was read from, if it
-// was of the same local path.
+// lastIdentity returns the filesystem that the newest backup was made from, if it had the same local path.
 func lastIdentity(newest *facts.Snapshot, src *source.Source) *facts.SourceIdentity {
 	if newest == nil || newest.Record == nil || src.Identity == nil || newest.Record.SourceName() != src.Shown {
 		return nil
@@ -80,11 +79,9 @@ func lastIdentity(newest *facts.Snapshot, src *source.Source) *facts.SourceIdent
 	return newest.Record.SourceFS
 }
 
-// sourceChanged tells whether the newest backup was made from something else:
-// another path, or another filesystem or directory at the same one, or on
-// another host.
-// Equal sizes and times then say little (reproducible builds give every file
-// the same), so contents must be compared.
+// sourceChanged reports whether the newest backup was made from another source: another path, another filesystem or
+// directory at the same path, or another host. Equal sizes and times then mean little (reproducible builds give every
+// file the same), so contents must be compared.
 func sourceChanged(newest *facts.Snapshot, src *source.Source) bool {
 	was := lastIdentity(newest, src)
 	switch {
@@ -95,21 +92,19 @@ func sourceChanged(newest *facts.Snapshot, src *source.Source) bool {
 	case !mounts.SameDir(*was, *src.Identity), len(src.Changed) > 0:
 		return true
 	}
-	// Host names change; where the filesystem tells nothing, they are all there is.
+	// Host names change; they count only if the filesystem has no id.
 	return was.UUID == "" && was.FSID == "" && newest.Record.Host != src.Host
 }
 
-// otherFilesystem tells whether another filesystem stands at the path that the
-// newest backup was made from. It may be a new disk with the same files, or what
-// an unmounted one has left bare.
+// otherFilesystem reports whether another filesystem is mounted at the path of the newest backup's source. It may be a
+// new disk with the same files, or the directory below an unmounted one.
 func otherFilesystem(newest *facts.Snapshot, src *source.Source) bool {
 	was := lastIdentity(newest, src)
 	return was != nil && !mounts.SameFS(*was, *src.Identity)
 }
 
-// maxDeletes turns a percentage of the files in the newest backup into
-// rsync's --max-delete. entries is how many there are in it where no record
-// says so. ok is false when there is nothing to lose, or nothing to count.
+// maxDeletes converts a percentage of the files in the newest backup to rsync's --max-delete. entries is their number
+// if no record has it. ok is false if there are none, or the number is unknown.
 func maxDeletes(newest *facts.Snapshot, entries int64, percent int) (n int64, ok bool) {
 	if newest == nil || percent == 0 {
 		return 0, false
@@ -124,9 +119,8 @@ func maxDeletes(newest *facts.Snapshot, entries int64, percent int) (n int64, ok
 	return n, entries > 0
 }
 
-// emptied is the guard for sources that could not be looked at beforehand:
-// rsync listed nothing but the top directory although the last backup has
-// files.
+// emptied is the guard for sources that could not be examined before: rsync listed only the top directory although the
+// last backup has files.
 func emptied(src *source.Source, files int64, newest *facts.Snapshot, baseEmpty, force bool) error {
 	if force || files > 1 || newest == nil || baseEmpty {
 		return nil
@@ -134,13 +128,11 @@ func emptied(src *source.Source, files int64, newest *facts.Snapshot, baseEmpty,
 	return fail.Kindf(facts.ErrGuard, "%s has nothing to back up, but the last backup, %s, is not empty", src.Shown, newest.Name)
 }
 
-// otherSourceDeletes is how many percent of the last backup's files a run from
-// another SRC may lack unasked: a source that has moved has them all, one that
-// was backed up to this DEST by mistake has none.
+// otherSourceDeletes is how many percent of the last backup's files another SRC may lack by default: a source that has
+// moved has all of them, one backed up to this DEST by mistake has none.
 const otherSourceDeletes = 50
 
-// otherSource tells whether the newest backup was made from another SRC, by
-// name.
+// otherSource reports whether the newest backup was made from a SRC of another name.
 func otherSource(newest *facts.Snapshot, src *source.Source) bool {
 	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != src.Shown
 }
@@ -155,15 +147,14 @@ func tooManyDeletes(src *source.Source, newest *facts.Snapshot, percent int) err
 	return fail.Kindf(facts.ErrGuard, "%s lost more than %s of its files since the last backup", src.Shown, fmt.Sprintf("%d %%", percent))
 }
 
-// isDrop tells whether so many files gone, of those that the last backup has, are
-// out of the ordinary: most of them, or far more than at any of the last backups.
-// A few files that come and go are none.
+// isDrop reports whether gone, of the had files in the last backup, are unusually many: most of them, or far more than
+// in any of the last backups. A few files do not count.
 func isDrop(had, gone int64, backups []facts.Snapshot) bool {
 	const (
 		few   = 10
 		many  = 100
-		share = 10 // one of so many files
-		times = 10 // as many as ever
+		share = 10 // one in this many files
+		times = 10 // times as many as ever before
 		last  = 20
 	)
 	if gone < few {

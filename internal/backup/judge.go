@@ -1,4 +1,4 @@
-// Judging a transfer: what rsync's end means for the backup.
+// Judging a transfer: what rsync's exit means for the backup.
 
 package backup
 
@@ -14,29 +14,29 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// verdict is what happens to pending after rsync has ended.
+// verdict is what to do with pending after rsync has ended.
 type verdict struct {
 	status facts.Status // of the backup to publish; empty: nothing is published
-	notice string       // worth telling although the backup is published
+	notice string       // for the user although the backup is published
 	drop   bool         // pending must not be resumed
 	err    error        // why nothing is published
 }
 
-// circumstances are what the end of rsync is judged by, besides itself.
+// circumstances is what the verdict depends on besides rsync's end.
 type circumstances struct {
 	src          *source.Source
-	gone         error           // a local source is not the directory it was
-	base, newest *facts.Snapshot // what pending began as, and the last backup; nil if there is none
-	baseEmpty    bool            // newest holds nothing
+	gone         error           // a local source is no longer the same directory
+	base, newest *facts.Snapshot // the base of pending, and the last backup; nil if there is none
+	baseEmpty    bool            // newest is empty
 	maxDelete    int             // as in the plan
 	resumed      bool            // pending holds the work of an earlier run
-	tookDest     error           // rules took DEST in again
+	tookDest     error           // rules included DEST again
 	refuse23     bool
 	force        bool
 }
 
-// judge decides what happens to pending. It is pure. Exit codes are those of rsync(1); what each cause really gives was
-// tried out on rsync 3.5.0.
+// judge decides what to do with pending. It is pure. Exit codes are those of rsync(1); their real causes were tested
+// with rsync 3.5.0.
 func judge(end transfer.End, c circumstances) verdict {
 	v := judgeEnd(end, c)
 	if v.err != nil {
@@ -53,7 +53,7 @@ func judge(end transfer.End, c circumstances) verdict {
 
 func judgeEnd(end transfer.End, c circumstances) verdict {
 	if errors.Is(end.Err, rsyncexec.ErrStillRunning) {
-		return verdict{err: end.Err} // whatever it exited with: something still writes
+		return verdict{err: end.Err} // a process still writes, whatever the exit status
 	}
 	if end.NoSpace {
 		return verdict{err: fail.Kind(facts.ErrNoSpace, end.Failure("rsync: no space left on device"))}
@@ -95,8 +95,8 @@ func judgeExit(end transfer.End, code int, c circumstances) verdict {
 	return verdict{err: end.Err, drop: idle}
 }
 
-// judgePartial is exit 23. A source that is missing gives it too: then rsync
-// has listed nothing at all, not even the top directory.
+// judgePartial is for exit 23. A missing source causes it too: then rsync has listed nothing, not even the top
+// directory.
 func judgePartial(end transfer.End, c circumstances) verdict {
 	if !end.Result.HaveStats || end.Result.Stats.Files == 0 {
 		return verdict{err: fail.Kind(facts.ErrSource, end.Err), drop: end.Result.HaveStats && !c.resumed}
@@ -107,14 +107,14 @@ func judgePartial(end transfer.End, c circumstances) verdict {
 	return verdict{status: facts.Incomplete, notice: "rsync could not read everything (exit 23)" + keptText(end, c.base != nil)}
 }
 
-// keptText says what an incomplete backup has of the one before. What package
-// pending has changed below a directory, rsync puts right only if it can read that.
+// keptText says what an incomplete backup has from the one before. rsync corrects what package pending has changed
+// below a directory only if it can read that directory.
 func keptText(end transfer.End, based bool) string {
 	switch {
 	case !based:
 		return ""
 	case end.Kept:
-		return "; what is gone from the source is still in this backup, as it could not be told from what was not read"
+		return "; files that are gone from the source are still in this backup, because they could not be distinguished from unreadable ones"
 	case len(end.Unread.Paths) == 0:
 		return ""
 	}

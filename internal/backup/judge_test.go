@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 		{"no rsync", transfer.End{Err: rsyncexec.ErrNotFound}, circumstances{src: local}, "", rsyncexec.ErrNotFound, true},
 		{"no rsync, but an earlier run had one", transfer.End{Err: rsyncexec.ErrNotFound}, circumstances{src: local, resumed: true}, "", rsyncexec.ErrNotFound, false},
 		{"files vanished, and some of rsync still runs", transfer.End{Result: listed, Err: errors.Join(rsyncexec.ErrStillRunning, exit(24))}, circumstances{src: local}, "", rsyncexec.ErrStillRunning, false},
-		{"rules took DEST in again", transfer.End{Result: listed}, circumstances{src: local, tookDest: fail.Kindf(facts.ErrGuard, "DEST")}, "", facts.ErrGuard, true},
+		{"rules included DEST again", transfer.End{Result: listed}, circumstances{src: local, tookDest: fail.Kindf(facts.ErrGuard, "DEST")}, "", facts.ErrGuard, true},
 		{"nothing but the top directory", transfer.End{Result: bare}, circumstances{src: remote, newest: &facts.Snapshot{}}, "", facts.ErrGuard, true},
 		{"nothing but the top directory, as the last time", transfer.End{Result: bare}, circumstances{src: remote, newest: &facts.Snapshot{}, baseEmpty: true}, facts.Complete, nil, false},
 		{"nothing but the top directory, by force", transfer.End{Result: bare}, circumstances{src: remote, newest: &facts.Snapshot{}, force: true}, facts.Complete, nil, false},
@@ -103,7 +103,7 @@ func TestNoticeOfWhatWasNotRead(t *testing.T) {
 	}{
 		{"a directory", transfer.End{Unread: closed}, true, "(/src/closed) this backup has what the last one has, but of directories no hard links"},
 		{"a directory, in a first backup", transfer.End{Unread: closed}, false, "(exit 23)"},
-		{"nothing was deleted", transfer.End{Unread: closed, Kept: true}, true, "what is gone from the source is still in this backup"},
+		{"nothing was deleted", transfer.End{Unread: closed, Kept: true}, true, "files that are gone from the source are still in this backup"},
 		{"an attribute that could not be written", transfer.End{}, true, "(exit 23)"},
 	} {
 		c.end.Result = rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}

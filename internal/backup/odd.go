@@ -1,5 +1,4 @@
-// Odd files: names that share an inode number and are not one file, and files
-// that say they are empty and are not.
+// Odd files: names that share an inode number but are not one file, and files of size 0 that have content.
 
 package backup
 
@@ -21,10 +20,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// maxApart is how many names are passed to rsync one by one: it compares each with every file.
+// maxApart is how many names are given to rsync as single rules: it compares each with every file.
 const maxApart = 1000
 
-// apart finds the names that rsync must not take for one file.
+// apart finds the names that rsync must not link to one file.
 func (x filled) apart(ctx context.Context, odd *source.Oddities, beyond []string) ([]string, error) {
 	root, err := os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -49,7 +48,7 @@ func tooManyNames(dest string, n int) string {
 	return fmt.Sprintf("%s: %d names are more than a file can have on this btrfs, and are files of their own", dest, n)
 }
 
-// partNames removes from pending those names that are one file there.
+// partNames removes those names from pending that are one file there.
 func (x filled) partNames(paths []string) error {
 	for _, path := range paths {
 		dir, err := at.OpenBeneath(x.work, filepath.Dir(path))
@@ -70,8 +69,7 @@ func (x filled) partNames(paths []string) error {
 	return nil
 }
 
-// withoutApart keeps names from a run that makes hard links; too many are copied
-// by one that makes none.
+// withoutApart excludes the names from a run that makes hard links; if they are too many, the run makes no hard links.
 func withoutApart(opts rsyncexec.Options, paths []string) rsyncexec.Options {
 	if len(paths) > maxApart {
 		opts.HardLinks = false
@@ -85,15 +83,14 @@ func withoutApart(opts rsyncexec.Options, paths []string) rsyncexec.Options {
 	return opts
 }
 
-// copyApart copies the names that the run before was not shown. Nothing is
-// written in place: what is linked may be another file at the source by now.
+// copyApart copies the names that were excluded from the run before. Nothing is written in place: a linked name may be
+// another file at the source by now.
 func (x filled) copyApart(ctx context.Context, opts rsyncexec.Options, first transfer.End) transfer.End {
 	opts.HardLinks, opts.Inplace, opts.WholeFile, opts.Sparse = false, false, true, true
 	return x.rerun(ctx, opts, first)
 }
 
-// noticeEmpty names the files of the backup that are empty because the source
-// says so.
+// noticeEmpty names the files that are empty in the backup because the source reports size 0.
 func (x filled) noticeEmpty(paths []string) error {
 	var empty []string
 	for _, path := range paths {
@@ -113,7 +110,7 @@ func (x filled) noticeEmpty(paths []string) error {
 		}
 	}
 	if len(empty) > 0 {
-		x.tell.Notice(fmt.Sprintf("%s empty by size and not by content, of which the backup has nothing: %s", filesAre(len(empty)), say.QuoteSome(empty)))
+		x.tell.Notice(fmt.Sprintf("%s of size 0 but not empty, and so empty in the backup: %s", filesAre(len(empty)), say.QuoteSome(empty)))
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Options are those of rsbtbackup.BackupOptions, where each has its comment.
+// Options are rsbtbackup.BackupOptions, where each field has its comment.
 type Options struct {
 	Source string
 	Dest   string
@@ -51,8 +51,8 @@ type Options struct {
 	Version  string
 }
 
-// normalise fills in what the user left open, and what follows from what they gave. Nothing writes to the options
-// afterwards. now is the present.
+// normalise fills in defaults, and options that follow from others. Nothing writes to the options afterwards. now is
+// the current time.
 func normalise(o Options, now time.Time) Options {
 	if o.Scan == "" {
 		o.Scan = ScanAuto
@@ -64,7 +64,7 @@ func normalise(o Options, now time.Time) Options {
 	return o
 }
 
-// check refuses what could never work, before anything is opened.
+// check refuses invalid options, before anything is opened.
 func (o Options) check() error {
 	switch o.Scan {
 	case ScanAuto, facts.ScanFull, facts.ScanWalk:
@@ -100,18 +100,18 @@ func (o Options) check() error {
 	return nil
 }
 
-// leftOut are the paths below SRC that rules leave out by name.
+// leftOut are the paths below SRC that rules exclude explicitly.
 func (o Options) leftOut() []string { return rsyncexec.LeftOut(o.Filter, o.Exclude, o.RsyncArgs) }
 
-// marks are the files by which a directory is left out.
+// marks are the files that mark a directory to be left out.
 func (o Options) marks() source.Marks {
 	return source.Marks{Caches: o.ExcludeCaches, Present: o.ExcludeIfPresent}
 }
 
-// rules are the options by which a backup may lack something its source has.
+// rules are the options that may leave something out of a backup.
 func (o Options) rules() []string { return o.reading().Rules() }
 
-// reading is what of the source is read.
+// reading is how the source is read.
 func (o Options) reading() source.Reading {
 	return source.Reading{OneFS: o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom, Marks: o.marks(), Extra: o.RsyncArgs}
 }

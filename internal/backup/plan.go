@@ -1,4 +1,4 @@
-// Planning a backup: from what was read to what is to be done. Pure.
+// Planning a backup: from what was read to what to do. Pure.
 
 package backup
 
@@ -19,19 +19,19 @@ import (
 type plan struct {
 	work     store.WorkAction
 	base     *facts.Snapshot // nil for a first backup
-	discard  bool            // remove what stands under pending first
+	discard  bool            // remove the existing pending first
 	why      string          // why pending is discarded or resumed, for the log
 	checksum bool            // compare contents, not sizes and times
-	doubtful bool            // pending may hold, in memory, what the disk does not
-	// unproven: pending is resumed, but its sizes and times say nothing before all of it was compared. A run that is stopped
-	// before that must leave it so.
+	doubtful bool            // the page cache of pending may differ from the disk
+	// unproven: pending is resumed, but its sizes and times are not reliable until all of it was compared. A run that
+	// is stopped before must leave it so.
 	unproven bool
-	// maxDelete is how many percent of the files of the base may go; 0 is all.
+	// maxDelete is how many percent of the files of the base may be deleted; 0 means no limit.
 	maxDelete int
 	naming    store.Naming
 }
 
-// wishes are what the user says of the plan.
+// wishes are the user's options for the plan.
 type wishes struct {
 	checksum         bool
 	maxDeletePercent int
@@ -50,7 +50,7 @@ func makePlan(st *store.State, src *source.Source, now time.Time, w wishes) *pla
 	return p
 }
 
-// maxDelete is what the user said, or what another SRC or filesystem than at the last backup asks for.
+// maxDelete is the user's value, or the default for another SRC or filesystem than at the last backup.
 func (w wishes) maxDelete(newest *facts.Snapshot, src *source.Source) int {
 	switch {
 	case w.force:
@@ -61,11 +61,11 @@ func (w wishes) maxDelete(newest *facts.Snapshot, src *source.Source) int {
 	return w.maxDeletePercent
 }
 
-// takenNames are those a new backup cannot have.
+// takenNames are the names that a new backup cannot have.
 func takenNames(st *store.State) map[string]bool {
 	taken := map[string]bool{}
 	for _, name := range slices.Concat(store.BackupNames(st.Backups), store.BackupNames(st.Broken), st.Hidden) {
-		// Nor may the new one sort before those of the same minute or second.
+		// The new name must also not sort before those of the same minute or second.
 		for end := len(name); end > 0; end = strings.LastIndexAny(name[:end], ":.") {
 			taken[name[:end]] = true
 		}
@@ -76,9 +76,8 @@ func takenNames(st *store.State) map[string]bool {
 	return taken
 }
 
-// against is what in DEST a dry run is compared with. For a first backup that
-// is a name that is free: rsync takes a destination that is missing for an
-// empty one.
+// against is what a dry run is compared with. For a first backup it is a free name: rsync treats a missing destination
+// as empty.
 func (p *plan) against(pending string) string {
 	switch {
 	case p.work == store.WorkResume:
@@ -103,19 +102,19 @@ func (p *plan) baseName() string {
 func (p *plan) planWork(st *store.State, src *source.Source) {
 	trust, why := judgePending(&st.Pending, st.Instance, p.base)
 	if trust != trustNot && st.BrokenSince(p.base) {
-		trust, why = trustNot, "it may hold what is damaged in a backup that cannot be opened"
+		trust, why = trustNot, "it may have the damage of a backup that cannot be opened"
 	}
 	p.why = why
 	note := st.Pending.Note
 	elsewhere := note != nil && (note.Source != strconv.Quote(src.Shown) || note.Root != src.Root())
 	switch {
 	case trust == trustFully && p.maxDelete > 0 && !p.first():
-		p.why = "some deletions were made in it, and all are to be counted"
+		p.why = "some deletions were made in it, and all must be counted"
 	case trust == trustFully && !elsewhere:
 		p.work = store.WorkResume
 		return
 	case trust != trustNot && p.first():
-		// Nothing else to start from: what was copied is worth reading.
+		// There is no other base: the data copied so far is worth reading.
 		p.work, p.checksum, p.unproven, p.doubtful = store.WorkResume, true, true, trust == trustByChecksum
 		return
 	case trust == trustFully:
@@ -129,7 +128,7 @@ func (p *plan) planWork(st *store.State, src *source.Source) {
 	}
 }
 
-// text is what a run tells of the pending it found.
+// text is the message about the pending that the run found.
 func (p *plan) text() string {
 	switch {
 	case p.discard:
@@ -140,8 +139,7 @@ func (p *plan) text() string {
 	return "an unfinished backup is resumed: " + p.why
 }
 
-// level is that of text: to resume what was interrupted in good order is
-// nothing to worry about.
+// level is the log level of text: resuming a properly interrupted run is not a warning.
 func (p *plan) level() slog.Level {
 	if p.discard || p.checksum {
 		return slog.LevelWarn
@@ -153,7 +151,7 @@ type trust int
 
 const (
 	trustNot        trust = iota
-	trustByChecksum       // sizes and times may lie, contents are as the disk has them
+	trustByChecksum       // sizes and times may be wrong; contents must be compared
 	trustFully
 )
 
@@ -185,8 +183,7 @@ func judgePending(p *store.PendingState, now store.Instance, newest *facts.Snaps
 	case n.Instance != now:
 		return trustByChecksum, "pending lived through a reboot or a remount"
 	case n.Phase != store.PhaseSynced:
-		// A disk that refuses data says so once, to whoever asks first, and the
-		// page cache goes on showing what it never took.
+		// A disk that refuses data is reported only once, to the first caller, and the page cache still shows the data.
 		return trustByChecksum, "the run before did not end in good order, so the disk may lack some of its data"
 	}
 	return trustFully, "the run before did not finish"

@@ -13,7 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
-// preview is a dry run: it compares the source with what a backup would go on from, and writes nowhere.
+// preview is a dry run: it compares the source with the base of a backup, and writes nothing.
 func preview(ctx context.Context, x opened) (Report, error) {
 	looked, err := x.look()
 	if err != nil {

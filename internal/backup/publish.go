@@ -33,7 +33,7 @@ func (x transferred) judge() judged {
 	return judged{x, v}
 }
 
-// drop tells of far more files gone than usual.
+// drop warns about far more deleted files than usual.
 func (x transferred) drop() string {
 	base := x.plan.base
 	if base == nil || base.Record == nil || base.Record.Stats == nil || x.end.Stats == nil {
@@ -54,8 +54,7 @@ func (x transferred) circumstances(tookDest error) circumstances {
 	}
 }
 
-// abandon ends a run that publishes nothing. What is kept of it is made
-// durable, so that the next run can trust it.
+// abandon ends a run that publishes nothing. A pending that is kept is flushed, so that the next run can trust it.
 func (x judged) abandon() error {
 	err := fail.Step("transfer", x.verdict.err)
 	if errors.Is(x.verdict.err, facts.ErrGuard) {
@@ -67,11 +66,11 @@ func (x judged) abandon() error {
 	case x.verdict.drop:
 		return errors.Join(err, x.discard())
 	}
-	x.tell.Log.Info("making durable what was copied, to resume from")
+	x.tell.Log.Info("flushing what was copied, to be resumed")
 	return errors.Join(err, x.keepPending())
 }
 
-// keepPending makes durable what the next run goes on from, and lets it trust that as far as this run did.
+// keepPending flushes pending for the next run, and notes how far that may trust it.
 func (x filled) keepPending() error {
 	if x.plan.unproven {
 		return x.writtenOut()
@@ -79,7 +78,7 @@ func (x filled) keepPending() error {
 	return x.flush()
 }
 
-// stopped is err of a step before rsync. What is resumed is kept as it was if the run was merely stopped.
+// stopped handles an error before rsync. A resumed pending is kept if the run was only cancelled.
 func (x filled) stopped(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || x.plan.work != store.WorkResume {
 		return err
@@ -87,7 +86,7 @@ func (x filled) stopped(ctx context.Context, err error) error {
 	return errors.Join(err, x.keepPending())
 }
 
-// settle makes pending durable, with its holes.
+// settle flushes pending and punches its holes.
 func (x judged) settle(ctx context.Context) error {
 	if err := x.flush(); err != nil {
 		return err
@@ -107,7 +106,7 @@ func (x opened) discard() error {
 	return fail.Step("discard pending", at.IgnoreNotExist(x.dest.DiscardPending(context.Background(), store.Subvolume, x.o.Now)))
 }
 
-// flush makes pending durable, or poisons and discards it.
+// flush flushes pending, or poisons and discards it.
 func (x filled) flush() error {
 	if err := x.writtenOut(); err != nil {
 		return err
@@ -117,14 +116,14 @@ func (x filled) flush() error {
 		err = x.enter(store.PhaseSynced)
 	}
 	if fail.IsFull(err) {
-		// The note that stands has the next run trust pending less.
-		x.tell.Log.Warn("no room to note that it is durable", "error", err)
+		// With the existing note the next run trusts pending less.
+		x.tell.Log.Warn("no space to note that it is flushed", "error", err)
 		return nil
 	}
 	return fail.Step("note", err)
 }
 
-// writtenOut is flush without the note that the next run can trust pending.
+// writtenOut is flush without the note for the next run.
 func (x filled) writtenOut() error {
 	err := x.dest.Flush()
 	if err == nil {
@@ -138,7 +137,7 @@ func (x filled) writtenOut() error {
 	return err
 }
 
-// punchHoles keeps sparse files sparse; what it wrote must reach the disk too.
+// punchHoles keeps sparse files sparse; its writes must reach the disk too.
 func (x filled) punchHoles(ctx context.Context) error {
 	if x.plan.first() || x.o.WholeFiles {
 		return nil // rsync made them
@@ -150,8 +149,8 @@ func (x filled) punchHoles(ctx context.Context) error {
 	return x.flush()
 }
 
-// publish makes pending a backup, lets cur name it and cleans up. From the record
-// on nothing stops it but an error; until then pending is kept.
+// publish makes pending a backup, points cur to it and cleans up. Once the record is written only an error stops it;
+// before that pending is kept.
 func (x judged) publish(ctx context.Context) (published, error) {
 	p := published{judged: x, added: x.measure(), scan: x.keep()}
 	name, err := x.dest.Publish(ctx, x.work, x.plan.naming, p.record())
@@ -165,7 +164,7 @@ func (x judged) publish(ctx context.Context) (published, error) {
 		}
 	}
 	if err := x.discard(); err != nil {
-		// The backup is there; the next run removes what is left.
+		// The backup exists; the next run removes what is left.
 		x.tell.Notice(err.Error())
 	}
 	if x.verdict.status == facts.Incomplete {
@@ -174,9 +173,8 @@ func (x judged) publish(ctx context.Context) (published, error) {
 	return p, nil
 }
 
-// measure finds out what the backup adds on disk. All of it has been written
-// out, so the extents are there to be counted. It is a figure, nothing to fail
-// for; nil if it is not known.
+// measure finds out how much space the backup adds. All data has been flushed, so its extents can be counted. It is nil
+// if unknown; that is no error.
 func (x judged) measure() *uint64 {
 	var since uint64
 	if !x.plan.first() {
@@ -192,7 +190,7 @@ func (x judged) measure() *uint64 {
 	return nil
 }
 
-// record is what is kept about the backup.
+// record is the record of the backup.
 func (x published) record() facts.Record {
 	host, err := os.Hostname()
 	if err != nil {
@@ -218,8 +216,7 @@ func (x published) incomplete() error {
 	return fail.Kindf(facts.ErrIncomplete, "%s is %w: %s", x.name, facts.ErrIncomplete, text)
 }
 
-// foreseePrune is what prune would decide with the backup there that a dry run
-// does not make. What its deletions would free is not known before that is there.
+// foreseePrune is what prune would decide after the backup. What its deletions would free is not known before.
 func (x planned) foreseePrune(status facts.Status) (*prune.Report, error) {
 	next := facts.Snapshot{Name: x.plan.naming.Name, Time: x.o.Now.Truncate(time.Second), Status: status}
 	p := &prune.Report{Dest: x.dest.Path, DryRun: true, Decisions: prune.Foresee(x.state.Backups, next, x.o.Prune.Policy, x.o.Now)}

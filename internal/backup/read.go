@@ -21,7 +21,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// look finds out what SRC is.
+// look examines SRC.
 func (x opened) look() (looked, error) {
 	src, err := source.Describe(x.o.Source, x.dest.Path, x.dest.Dir, source.Mark{Marker: store.MarkerPath, Holder: store.HolderPath})
 	if err != nil {
@@ -34,12 +34,12 @@ func (x opened) look() (looked, error) {
 	return looked{x, src}, nil
 }
 
-// findMarked looks for directories that are marked, in the snapshot if one is read.
+// findMarked finds marked directories, in the snapshot if one is read.
 func (x looked) findMarked(ctx context.Context) error {
 	return fail.Step("source", x.src.FindMarked(ctx, x.o.OneFileSystem, x.o.marks()))
 }
 
-// read finds out what DEST holds.
+// read reads the state of DEST.
 func (x looked) read() (read, error) {
 	state, err := x.dest.ReadState(x.o.Now.Location())
 	if err != nil {
@@ -56,9 +56,8 @@ func (x looked) read() (read, error) {
 	return read{looked{x.opened, &src}, state, newest, empty}, nil
 }
 
-// changedMounts compares what is mounted below SRC with what was at the newest
-// backup. Of one that was made from another source, on one filesystem, or by an
-// older version nothing is known.
+// changedMounts compares the mounts below SRC with those at the newest backup. They are unknown for a backup that was
+// made from another source, on one filesystem, or by an older version.
 func (x looked) changedMounts(newest *facts.Snapshot) ([]source.ChangedMount, error) {
 	if x.o.OneFileSystem || !x.src.Local() || newest == nil || newest.Record == nil || newest.Record.Mounts == nil || newest.Record.SourceName() != x.src.Shown {
 		return nil, nil
@@ -73,8 +72,8 @@ func (x looked) changedMounts(newest *facts.Snapshot) ([]source.ChangedMount, er
 	return slices.DeleteFunc(changed, func(c source.ChangedMount) bool { return source.IsLeftOut(c.Path, leftOut) }), err
 }
 
-// findNewest returns the newest backup that can be listed, which the guards and the plan go by, and whether it is
-// empty. Damaged ones are of no use: they are set aside in state.
+// findNewest returns the newest backup that can be listed, for the guards and the plan, and whether it is empty.
+// Damaged ones are set aside in state.
 func findNewest(dest *store.Store, state *store.State) (newest *facts.Snapshot, empty bool, err error) {
 	for newest = state.Newest(); newest != nil; newest = state.Newest() {
 		empty, err = dest.IsEmpty(newest.Name)
@@ -84,12 +83,12 @@ func findNewest(dest *store.Store, state *store.State) (newest *facts.Snapshot, 
 		state.SetAside(*newest, err)
 	}
 	if lost := state.Broken; state.BrokenSince(newest) && errors.Is(lost[len(lost)-1].WhyNot, fs.ErrPermission) {
-		return nil, false, store.Unreadable(lost[len(lost)-1]) // it is intact, and what the next one must go on from
+		return nil, false, store.Unreadable(lost[len(lost)-1]) // it is intact, and must be the base of the next one
 	}
 	return newest, empty, err
 }
 
-// guard refuses what looks like a mistake, before anything in DEST is changed.
+// guard refuses a run that looks like a mistake, before anything in DEST is changed.
 func (x read) guard(ctx context.Context) error {
 	if err := checkGuards(guardInput{
 		src: x.src, newest: x.newest, baseEmpty: x.baseEmpty, oneFS: x.o.OneFileSystem,
@@ -111,7 +110,7 @@ func (x planned) equip(ctx context.Context) (equipped, error) {
 	return equipped{planned: x, program: path, version: version}, fail.Step("transfer", err)
 }
 
-// noticeBroken tells what the run does not go on from.
+// noticeBroken names damaged backups that are not used as base.
 func (x planned) noticeBroken() {
 	for _, b := range x.state.Broken {
 		text := fmt.Sprintf("%s is damaged, nothing in it can be read", b.Name)
@@ -119,14 +118,13 @@ func (x planned) noticeBroken() {
 			text = store.Unreadable(b).Error()
 		}
 		if base := x.state.Newest(); base != nil && store.Younger(b, *base) {
-			text += ": this backup goes on from " + base.Name
+			text += ": this backup is based on " + base.Name
 		}
 		x.tell.Notice(text)
 	}
 }
 
-// noticeBeyond names what --one-file-system leaves out, where it is not what the
-// last backup left out. What it is each time is no news.
+// noticeBeyond names what --one-file-system leaves out, if that differs from the last backup.
 func (x planned) noticeBeyond() {
 	var before []string
 	if x.newest != nil && x.newest.Record != nil {
@@ -137,7 +135,7 @@ func (x planned) noticeBeyond() {
 	}
 }
 
-// quoted is for JSON, which cannot hold every name.
+// quoted quotes paths for JSON, which cannot hold every name.
 func quoted(paths []string) []string {
 	var texts []string
 	for _, path := range paths {
@@ -149,10 +147,10 @@ func quoted(paths []string) []string {
 	return texts
 }
 
-// noticeBase tells what is out of the ordinary about what the run goes on from.
+// noticeBase reports what is unusual about the base.
 func (x planned) noticeBase() {
 	if newest := x.state.Newest(); store.MetadataDamaged(newest) {
-		x.tell.Notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied anew, and shares no space with it", newest.Name))
+		x.tell.Notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied again, and shares no space with it", newest.Name))
 	}
 	switch base := x.plan.base; {
 	case otherFilesystem(base, x.src):

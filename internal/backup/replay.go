@@ -1,4 +1,4 @@
-// Renames: what moved at the source is moved in pending, where it would be copied.
+// Renames: files that moved at the source are moved in pending, so that they are not copied.
 
 package backup
 
@@ -8,7 +8,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/rename"
 )
 
-// replay tells how many directories and files it moved.
+// replay returns how many directories and files it moved.
 func (x filled) replay(ctx context.Context) (int, error) {
 	if x.walked == nil || len(x.walked.Moves) == 0 || !maySkipCopying(x.plan) {
 		return 0, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// Report is that of rsbtbackup.Report, where each field has its comment.
+// Report is rsbtbackup.Report, where each field has its comment.
 type Report struct {
 	Dest         string
 	Source       string
@@ -34,7 +34,7 @@ type Report struct {
 	Prune        *prune.Report
 }
 
-// The report of a run is what the value it got to has to say.
+// The report of a run is made from its last value.
 
 func (o Options) report() Report {
 	return Report{Dest: o.Dest, Source: o.Source, DryRun: o.DryRun, Started: o.Now.UTC()}

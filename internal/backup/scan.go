@@ -1,4 +1,4 @@
-// Finding out what changed, before rsync is asked, and keeping what is known for the next run; see package scan.
+// Finding out what changed, before rsync runs, and keeping the catalog for the next run; see package scan.
 
 package backup
 
@@ -24,23 +24,23 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// scanned is what a run knows of its source before rsync is asked.
+// scanned is what a run knows about its source before rsync runs.
 type scanned struct {
-	use    bool   // rsync is asked about list; else everything is compared
+	use    bool   // rsync gets list; otherwise everything is compared
 	why    string // it is
 	list   scan.List
 	expect *scan.List   // what a walk would have listed in a full run that checks it
-	doubts []string     // files that rsync is to compare by content
-	walked *scan.Result // nil: nobody walked
-	root   *os.File     // of the source, where somebody walked
+	doubts []string     // files that rsync must compare by content
+	walked *scan.Result // nil: there was no walk
+	root   *os.File     // of the source, if there was a walk
 	file   *os.File     // the new catalog
-	seen   *sights      // by the walk; nil: it was not to look
-	moved  int          // in pending, as at the source
+	seen   *sights      // seen by the walk; nil: not collected
+	moved  int          // how many files were moved in pending
 }
 
 func (s scanned) full() bool { return !s.use }
 
-// asked is what rsync is asked about, if that is not everything.
+// asked is the list for rsync, if not everything is compared.
 func (s scanned) asked() *scan.List {
 	if s.full() {
 		return nil
@@ -53,7 +53,7 @@ func (s scanned) listed() pending.Listed {
 	return pending.Listed{Dirs: append(s.list.Dirs[:len(s.list.Dirs):len(s.list.Dirs)], s.list.Fresh...), Names: s.list.Names}
 }
 
-// scan walks the source, where that is of use. Whatever goes wrong with it means a full run, and no error.
+// scan walks the source, where that is useful. If it fails, the run is a full one; that is no error.
 func (x filled) scan(ctx context.Context) (scanned, error) {
 	p := planScan(x.o, x.plan, x.src)
 	if !p.walk {
@@ -72,7 +72,7 @@ func (x filled) scan(ctx context.Context) (scanned, error) {
 	return scanned{why: err.Error()}, nil
 }
 
-// walk walks, compares with the catalog of the last backup, and decides what rsync is asked.
+// walk walks, compares with the catalog of the last backup, and makes the list for rsync.
 func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	s.why = p.why
 	if s.root, err = os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
@@ -92,7 +92,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	defer old.Close()
 	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
 	if err != nil {
-		x.tell.Log.Info("btrfs can not be asked what has changed", "why", err)
+		x.tell.Log.Info("btrfs cannot be asked what has changed", "why", err)
 	}
 	walk := func(known *scan.Reader) {
 		o := scan.Options{
@@ -117,7 +117,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	return x.choose(ctx, s)
 }
 
-// lastGenerations are those of the last backup, if they are known.
+// lastGenerations are those of the last backup, if known.
 func (x equipped) lastGenerations() *facts.Generations {
 	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
 		return nil
@@ -125,7 +125,7 @@ func (x equipped) lastGenerations() *facts.Generations {
 	return x.plan.base.Record.Scan.Generations
 }
 
-// orElse is the first reason for something.
+// orElse is why, or else the text of err.
 func orElse(why string, err error) string {
 	if why != "" {
 		return why
@@ -133,8 +133,8 @@ func orElse(why string, err error) string {
 	return err.Error()
 }
 
-// scanRules is all that decides what of the source is in a backup. A file of rules counts with what is in it, and rsync
-// with its version.
+// scanRules is everything that decides which files of the source are in a backup, including the content of files of
+// rules and the version of rsync.
 func (x equipped) scanRules() ([]string, error) {
 	rules := append(x.o.rules(), "rsync "+x.version.String())
 	for _, path := range x.src.Protected(x.o.OneFileSystem) {
@@ -156,11 +156,11 @@ func (x equipped) scanRules() ([]string, error) {
 	return rules, nil
 }
 
-// catalog opens that of the last backup. An error says why there is none to be used.
+// catalog opens that of the last backup. An error says why it cannot be used.
 func (x equipped) catalog(rules []string) (io.Closer, *scan.Reader, error) {
 	none := io.NopCloser(nil)
 	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
-		return none, nil, errors.New("nothing is known of the source at the last backup")
+		return none, nil, errors.New("there is no catalog of the source at the last backup")
 	}
 	f, err := x.dest.OpenCatalog()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -186,7 +186,7 @@ func (x equipped) catalog(rules []string) (io.Closer, *scan.Reader, error) {
 	return f, known, nil
 }
 
-// choose decides what is done with what a walk has found.
+// choose decides what to do with the result of a walk.
 func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
 	found := s.walked.List
 	s.doubts = found.Doubtful
@@ -206,8 +206,8 @@ func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
 	return s, nil
 }
 
-// restrict leaves out of a list what rules exclude: what the last backup does not have, and of what is new, what rsync
-// would not take.
+// restrict removes excluded paths from a list: old directories that the last backup lacks, and new ones that rsync
+// would not copy.
 func (x filled) restrict(ctx context.Context, l scan.List) (scan.List, error) {
 	included := func(string) bool { return true }
 	rules := len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.src.MarkedRules()) > 0
@@ -232,14 +232,14 @@ func (x filled) restrict(ctx context.Context, l scan.List) (scan.List, error) {
 	}, included)
 }
 
-// included asks rsync which of the new directories it would take.
+// included asks rsync which of the new directories it would copy.
 func (x filled) included(ctx context.Context, l scan.List) (map[string]bool, error) {
 	opts := rsyncOptions(x.o, x.plan, x.src, 0)
 	opts.Program, opts.Version = x.program, x.version
 	opts.Delete, opts.HardLinks, opts.ACLs, opts.Xattrs, opts.Progress, opts.MaxDelete = false, false, false, false, nil, nil
 	opts.DryRun, opts.Recursive, opts.FilesFrom = true, true, scan.List{Fresh: l.Tops()}.Render()
 	opts.ExtraFiles = []*os.File{x.dest.Dir}
-	opts.Dest = filepath.Join(source.Inherited, x.plan.naming.Name) // a name that is free: nothing is there yet
+	opts.Dest = filepath.Join(source.Inherited, x.plan.naming.Name) // a free name
 	dirs := map[string]bool{}
 	opts.Changes = func(c rsyncexec.Change) {
 		if dir, ok := strings.CutSuffix(c.Path, "/"); ok {
@@ -250,7 +250,7 @@ func (x filled) included(ctx context.Context, l scan.List) (map[string]bool, err
 	return dirs, err
 }
 
-// facts are what is kept of a scan, as far as it goes.
+// facts is the part of a scan that is kept.
 func (s scanned) facts() *facts.Scan {
 	f := &facts.Scan{Mode: facts.ScanWalk, Why: s.why}
 	switch {
@@ -269,7 +269,7 @@ func (s scanned) facts() *facts.Scan {
 	return f
 }
 
-// close closes what is open; what DropCatalog is for stays.
+// close closes the files; the catalog file is left to DropCatalog.
 func (s scanned) close() error {
 	var err error
 	for _, f := range []*os.File{s.root, s.file} {

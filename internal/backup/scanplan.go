@@ -11,25 +11,25 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// ScanAuto is the default of Options.Scan: a walk where it can be trusted, of a btrfs source of what is newer alone, and now
-// and then a full run that checks it.
+// ScanAuto is the default of Options.Scan: a walk where it is reliable, on btrfs only of what is newer, and regularly a
+// full run that checks it.
 const ScanAuto = "auto"
 
 const (
-	// checkEvery runs, and checkAfter the last full one, everything is compared, and the walk with it.
+	// Every checkEvery runs, and checkAfter the last full one, everything is compared, and the walk is checked.
 	checkEvery = 10
 	checkAfter = 7 * 24 * time.Hour
 )
 
-// scanPlan is how a run finds out what changed.
+// scanPlan says how a run finds out what changed.
 type scanPlan struct {
-	walk bool   // the source is walked, if only for the next run
-	use  bool   // rsync is asked about what the walk found, if that can be told
-	ask  bool   // btrfs is asked what need not be walked
+	walk bool   // the source is walked, perhaps only for the next run
+	use  bool   // rsync gets only what the walk found, if possible
+	ask  bool   // btrfs is asked what is newer
 	why  string // not
 }
 
-// planScan decides by what is known before the walk.
+// planScan decides from what is known before the walk.
 func planScan(o Options, p *plan, src *source.Source) scanPlan {
 	if why := neverScanned(o, src); why != "" {
 		return scanPlan{why: why}
@@ -48,12 +48,12 @@ func planScan(o Options, p *plan, src *source.Source) scanPlan {
 	return scanPlan{walk: true, use: true, ask: o.Scan != facts.ScanWalk}
 }
 
-// maySkipCopying tells whether pending is what the catalog says, so that what moved can be moved in it.
+// maySkipCopying reports whether pending equals the catalog, so that files that moved can be moved in it.
 func maySkipCopying(p *plan) bool {
 	return p.work == store.WorkSnapshot && p.base.Status == facts.Complete && !store.KnownDamaged(p.base) && !p.base.Touched
 }
 
-// neverScanned tells why runs like this one always compare everything.
+// neverScanned says why runs with these options always compare everything.
 func neverScanned(o Options, src *source.Source) string {
 	switch {
 	case !src.Local():
@@ -68,7 +68,7 @@ func neverScanned(o Options, src *source.Source) string {
 	return ""
 }
 
-// notByScan tells why this run compares everything.
+// notByScan says why this run compares everything.
 func notByScan(o Options, p *plan, src *source.Source) string {
 	switch {
 	case o.Scan == facts.ScanFull:
@@ -80,13 +80,13 @@ func notByScan(o Options, p *plan, src *source.Source) string {
 	case p.checksum:
 		return "contents are compared"
 	case len(src.Changed) > 0:
-		return "what is mounted below the source has changed"
+		return "the mounts below the source have changed"
 	case src.ShownByOthers():
-		return "some of the source is on a filesystem that another program shows, or a network"
+		return "some of the source is on a network or FUSE filesystem, or the like"
 	case src.Empty:
 		return "the source is empty"
 	case p.base.Record == nil || p.base.Record.Scan == nil || p.base.Record.Scan.Catalog == "" || p.base.Record.Stats == nil:
-		return "nothing is known of the source at the last backup"
+		return "there is no catalog of the source at the last backup"
 	case p.base.Status != facts.Complete:
 		return "the last backup is incomplete"
 	case store.KnownDamaged(p.base):

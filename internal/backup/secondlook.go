@@ -1,5 +1,5 @@
-// A second look: what is gone from the source although some of it could not be
-// read. rsync deletes nothing then.
+// A second look: which files are gone from the source, although some of it could not be read. rsync deletes nothing
+// then.
 
 package backup
 
@@ -16,15 +16,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// deleteElsewhere removes from pending what is gone from the source, but for
-// what could not be read, and what lies in it. rsync says what would go if
-// nothing had failed, in a run that changes nothing; what that run could not
-// read is spared as well, and if it complains of anything else nothing goes.
+// deleteElsewhere removes files from pending that are gone from the source, except unreadable ones and everything below
+// them. A dry run of rsync lists what it would delete without read errors. What the dry run could not read is kept too,
+// and if it complains about anything else, nothing is removed.
 func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end transfer.End) (transfer.End, error) {
 	if !end.Partial() || !end.Unread.DeletionsSkipped || end.Result.Stats.Files < 2 {
 		return end, nil
 	}
-	end.Kept = true // until it is known better
+	end.Kept = true // until the files were removed
 	var gone []string
 	asked := opts
 	asked.DryRun, asked.IgnoreErrors, asked.Checksum = true, true, false
@@ -58,7 +57,7 @@ func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end
 	return end.After(transfer.End{Stats: &rsyncexec.Stats{Deleted: deleted}}), nil
 }
 
-// quietly runs rsync to learn something; what it complains of, another run says.
+// quietly runs rsync as a query; its complaints are not logged, because another run has them too.
 func (x filled) quietly(ctx context.Context, opts rsyncexec.Options) transfer.End {
 	quiet := x
 	quiet.tell = &say.Teller{Log: slog.New(slog.DiscardHandler)}

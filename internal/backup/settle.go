@@ -1,4 +1,4 @@
-// After the transfer: what is known of the source, for the next run.
+// After the transfer: what the next run needs to know about the source.
 
 package backup
 
@@ -17,14 +17,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// known is what a run leaves to the next one.
+// known is what a run passes to the next one.
 type known struct {
-	usable    bool             // the catalog says what the backup has, but for what is unsettled
+	usable    bool             // the catalog equals the backup, except for unsettled
 	unsettled []scan.Unsettled // directories that changed while they were backed up
-	missed    int              // changes that rsync found and the walk had not
+	missed    int              // changes that rsync found and the walk did not
 }
 
-// lookAgain looks at the source once more, now that rsync has seen it.
+// lookAgain examines the source again, after rsync has read it.
 func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
 	s := x.scanned
 	if s.walked == nil || end.Err != nil && !end.Vanished() {
@@ -35,17 +35,17 @@ func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
 	}
 	unsettled, err := s.walked.Settle(s.root, s.asked())
 	if err != nil {
-		x.tell.Log.Warn("the next run compares everything: what changed during this one is not known", "error", err)
+		x.tell.Log.Warn("the next run compares everything: which files changed during this one is not known", "error", err)
 		return known{}
 	}
 	return known{usable: true, unsettled: unsettled, missed: x.missed(changes)}
 }
 
-// missed counts the changes that a full run found and a scan would not have listed. What changed only after the walk does
-// not count, nor what was made different to be put right by rsync.
+// missed counts the changes that a full run found and a scan would not have listed. Changes after the walk do not
+// count, nor those that only undo the preparation of pending.
 func (x filled) missed(changes []rsyncexec.Change) (n int) {
 	for _, dir := range x.walked.Missed {
-		x.tell.Log.Error("btrfs did not tell of a change, please report it", "directory", dir)
+		x.tell.Log.Error("btrfs did not report a change, please report it", "directory", dir)
 	}
 	n = len(x.walked.Missed)
 	if x.expect == nil {
@@ -63,14 +63,14 @@ func (x filled) missed(changes []rsyncexec.Change) (n int) {
 	return n
 }
 
-// changedBefore tells whether something was as it is when the walk began.
+// changedBefore reports whether a path changed before the walk began.
 func (x filled) changedBefore(path string, deleted bool) bool {
 	if deleted {
-		path = filepath.Dir(path) // whose time tells of a name that went
+		path = filepath.Dir(path) // whose time shows when a name was removed
 	}
 	dir, err := at.OpenBeneath(x.scanned.root, filepath.Dir(path))
 	if err != nil {
-		return false // it is not there any more
+		return false // it no longer exists
 	}
 	defer dir.Close()
 	st, err := at.Stat(dir, filepath.Base(path))
@@ -78,7 +78,7 @@ func (x filled) changedBefore(path string, deleted bool) bool {
 	return err == nil && st.Ctim.Nano() < began.Sec*1e9
 }
 
-// wholeStats is the end with the totals of the whole backup, by which it is judged.
+// wholeStats is the end with the totals of the whole backup, which judge needs.
 func (x filled) wholeStats(ctx context.Context, end transfer.End, emptied []string) (transfer.End, error) {
 	if end.Stats == nil {
 		return end, nil
@@ -91,8 +91,8 @@ func (x filled) wholeStats(ctx context.Context, end transfer.End, emptied []stri
 	return end, nil
 }
 
-// totals are those of the whole backup, of which rsync has seen a part. emptied are directories that rsync leaves out and
-// that were emptied for it.
+// totals are those of the whole backup, of which rsync has seen only a part. emptied are directories that rsync leaves
+// out and that were emptied.
 func (x filled) totals(ctx context.Context, stats *rsyncexec.Stats, emptied []string) (*rsyncexec.Stats, error) {
 	sum := *x.plan.base.Record.Stats
 	sum.Created, sum.Deleted, sum.Transferred, sum.TransferredSize = stats.Created, stats.Deleted, stats.Transferred, stats.TransferredSize
@@ -118,8 +118,8 @@ func (x filled) totals(ctx context.Context, stats *rsyncexec.Stats, emptied []st
 	return &sum, nil
 }
 
-// keep makes the catalog durable and returns what the record says of the scan. The catalog is of no use without the
-// backup, nor the other way round: where there is no room for it, the next run compares everything.
+// keep makes the catalog durable and returns the scan for the record. If there is no space for the catalog, the next
+// run compares everything.
 func (x judged) keep() *facts.Scan {
 	f := x.scanned.facts()
 	f.Missed = x.known.missed
@@ -133,7 +133,7 @@ func (x judged) keep() *facts.Scan {
 	}
 	f.Generations = x.scanned.walked.Generations
 	if !x.scanned.full() && x.scanned.list.Empty() {
-		f.Catalog = x.plan.base.Record.Scan.Catalog // it still says what there is
+		f.Catalog = x.plan.base.Record.Scan.Catalog // it is still valid
 		return f
 	}
 	sum, err := x.scanned.walked.Finish(x.known.unsettled)
@@ -141,7 +141,7 @@ func (x judged) keep() *facts.Scan {
 		err = x.dest.KeepCatalog(x.scanned.file)
 	}
 	if err != nil {
-		x.tell.Log.Warn("the next run compares everything: what is known of the source could not be kept", "error", err)
+		x.tell.Log.Warn("the next run compares everything: the catalog of the source could not be stored", "error", err)
 		f.Generations = nil
 		return f
 	}

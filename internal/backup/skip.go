@@ -1,4 +1,4 @@
-// Skipping: a run that found nothing new publishes nothing, if that was asked for.
+// Skipping: a run that found nothing new publishes nothing, if asked for.
 
 package backup
 
@@ -12,13 +12,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// skipped is a run that published nothing since nothing has changed.
+// skipped is a run that published nothing because nothing has changed.
 type skipped struct {
 	judged
 	scan *facts.Scan
 }
 
-// needed tells why a backup is to be published; empty if the last one holds all that this one would.
+// needed says why a backup must be published; empty if it would equal the last one.
 func (x judged) needed(ctx context.Context) (why string, err error) {
 	if !x.o.SkipUnchanged {
 		return "it was asked for", nil
@@ -43,7 +43,7 @@ func (x judged) needed(ctx context.Context) (why string, err error) {
 	return changed.Compare(ctx, base, x.work, x.mayDiffer()), nil
 }
 
-// mayDiffer is the part of pending that rsync was asked about; nil if that is everything.
+// mayDiffer is the part of pending that rsync looked at; nil if that is everything.
 func (x filled) mayDiffer() *changed.Part {
 	if x.scanned.full() || len(x.list.Fresh) > 0 {
 		return nil
@@ -53,12 +53,12 @@ func (x filled) mayDiffer() *changed.Part {
 	return part
 }
 
-// skip leaves DEST as it was, but for a note that the last backup is as good as a new one.
+// skip only notes in the record of the last backup that nothing has changed.
 func (x judged) skip(ctx context.Context) (skipped, error) {
 	s := skipped{judged: x, scan: x.keep()}
 	scan := *s.scan
 	if scan.Catalog == "" && x.plan.base.Record.Scan != nil {
-		scan.Catalog = x.plan.base.Record.Scan.Catalog // what it says still holds
+		scan.Catalog = x.plan.base.Record.Scan.Catalog // it is still valid
 	}
 	err := x.dest.WriteUnchanged(ctx, *x.plan.base, x.o.Now, &scan)
 	if err := x.discard(); err != nil {

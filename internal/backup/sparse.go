@@ -1,5 +1,5 @@
-// Sparse: files with holes, which are copied before rsync runs, and the zeros
-// that rsync writes where they could not be.
+// Sparse: files with holes, which are copied before rsync runs, and the zeros that rsync writes where that was not
+// possible.
 
 package backup
 
@@ -37,7 +37,7 @@ func (f *sparseFiles) addLacking(work *os.File, path string, st *unix.Stat_t) {
 	f.paths = append(f.paths, path)
 }
 
-// sparseListed are those with holes among what rsync is asked about. What cannot be read, rsync says.
+// sparseListed are the files with holes on the list for rsync. rsync reports unreadable ones.
 func (x filled) sparseListed() ([]string, error) {
 	var found sparseFiles
 	l := x.listed()
@@ -58,7 +58,7 @@ func (x filled) sparseListed() ([]string, error) {
 	return found.paths, nil
 }
 
-// lookForHoles looks at one name below the source.
+// lookForHoles examines one name below the source.
 func (x filled) lookForHoles(found *sparseFiles, name string) {
 	if dir, err := at.OpenBeneath(x.root, path.Dir(name)); err == nil {
 		found.look(x.work, dir, name)
@@ -66,15 +66,14 @@ func (x filled) lookForHoles(found *sparseFiles, name string) {
 	}
 }
 
-// look looks at what dir, which is at that of rel, has of that name.
+// look examines the entry with the last name of rel in dir.
 func (f *sparseFiles) look(work, dir *os.File, rel string) {
 	if st, err := at.Stat(dir, path.Base(rel)); err == nil && pending.MayBeSparse(&st) {
 		f.addLacking(work, rel, &st)
 	}
 }
 
-// copySparse brings files with holes up to date, of those at paths that the
-// rules do not leave out, and tells what it did.
+// copySparse updates the files with holes at paths, except excluded ones, and returns what it did.
 func (x filled) copySparse(ctx context.Context, opts rsyncexec.Options, paths []string) (pending.SparseCopied, error) {
 	paths = x.chosen(ctx, opts, paths)
 	if len(paths) == 0 || ctx.Err() != nil {
@@ -91,9 +90,8 @@ func (x filled) copySparse(ctx context.Context, opts rsyncexec.Options, paths []
 	return copied, err
 }
 
-// chosen are those of paths that rsync would copy. Where there are rules it is
-// asked, in a run that changes nothing and compares nothing but sizes and times;
-// if that fails, the transfer tells why.
+// chosen are those of paths that rsync would copy. If there are rules, a dry run of rsync that compares only sizes and
+// times is asked; if it fails, the transfer reports why.
 func (x filled) chosen(ctx context.Context, opts rsyncexec.Options, paths []string) []string {
 	leftOut := rsyncexec.LeftOut(opts.Filter, opts.Exclude, opts.Extra)
 	paths = slices.DeleteFunc(paths, func(path string) bool {
@@ -121,7 +119,7 @@ func (x filled) chosen(ctx context.Context, opts rsyncexec.Options, paths []stri
 	return chosen
 }
 
-// withCopied counts what was copied before rsync ran.
+// withCopied adds what was copied before rsync ran.
 func withCopied(end transfer.End, copied pending.SparseCopied) transfer.End {
 	if end.Stats == nil {
 		return end
@@ -131,18 +129,18 @@ func withCopied(end transfer.End, copied pending.SparseCopied) transfer.End {
 	}})
 }
 
-// roomGained is how much must be free again for another try.
+// roomGained is how much space must have become free for another attempt.
 const roomGained = 4 << 20
 
-// withMoreRoom goes on after rsync has filled the disk, as long as that was with
-// zeros that can be had as holes.
+// withMoreRoom continues after rsync has filled the disk, as long as the disk was filled with zeros that can become
+// holes.
 func (x filled) withMoreRoom(ctx context.Context, opts rsyncexec.Options, end transfer.End) (transfer.End, error) {
 	for end.NoSpace && !errors.Is(end.Err, rsyncexec.ErrStillRunning) && ctx.Err() == nil {
 		gained, err := x.punchForRoom(ctx)
 		if err != nil || gained < roomGained {
 			return end, err
 		}
-		x.tell.Log.Info("once more: what filled the disk were zeros")
+		x.tell.Log.Info("again, because zeros had filled the disk")
 		if end, err = x.again(ctx, opts, end); err != nil {
 			return end, err
 		}
@@ -150,7 +148,7 @@ func (x filled) withMoreRoom(ctx context.Context, opts rsyncexec.Options, end tr
 	return end, nil
 }
 
-// punchForRoom tells how much space it got back.
+// punchForRoom returns how much space it freed.
 func (x filled) punchForRoom(ctx context.Context) (gained int64, err error) {
 	before, _, err := x.dest.Space()
 	if err != nil {

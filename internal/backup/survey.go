@@ -1,4 +1,4 @@
-// The survey: what is foreseen of a local source.
+// The survey: a forecast for a local source.
 
 package backup
 
@@ -16,8 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// survey tells what is foreseen: a first backup that will not fit, and what
-// --one-file-system leaves out.
+// survey warns about a first backup that will not fit, and names what --one-file-system leaves out.
 func (x filled) survey(ctx context.Context) (surveyed, error) {
 	if !x.src.Local() {
 		return surveyed{}, nil
@@ -41,13 +40,13 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		x.tell.Notice(text)
 	}
 	if len(v.Mounts) > 0 {
-		// That was asked for, and is no news; it stays in the log and the record.
+		// The user asked for it, so it is only in the log and the record.
 		text := "other filesystems are left out: " + say.QuoteSome(v.Mounts)
 		x.tell.Record(text)
 		x.tell.Log.Info(text)
 	}
 	if len(v.Subvolumes) > 0 {
-		// Nobody sees by a directory that it is one.
+		// A subvolume looks like a directory.
 		x.tell.Notice("nested subvolumes are left out: " + say.QuoteSome(v.Subvolumes))
 	}
 	skipped := slices.Concat(v.Mounts, v.Subvolumes)
@@ -65,7 +64,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 	}, nil
 }
 
-// sights are what is gathered while the source is walked, by several goroutines.
+// sights is what several goroutines collect while the source is walked.
 type sights struct {
 	*source.Survey
 	sparse sparseFiles
@@ -85,7 +84,7 @@ func newSights(work *os.File) *sights {
 	return s
 }
 
-// seenOnce is what the scan has seen, or what a walk sees now. What pending has lost since the scan, that has not seen.
+// seenOnce is what the scan has seen, or what a walk sees now. The scan has not seen later changes of pending.
 func (x filled) seenOnce(ctx context.Context) (*sights, error) {
 	if x.seen == nil || x.plan.doubtful || store.KnownDamaged(x.plan.base) {
 		s := newSights(x.work)
@@ -99,18 +98,17 @@ func (x filled) seenOnce(ctx context.Context) (*sights, error) {
 	return x.seen, nil
 }
 
-// surveyed is what a look at the source tells the transfer; the zero value is
-// that nobody looked.
+// surveyed is what the survey passes to the transfer; the zero value means no survey.
 type surveyed struct {
 	dense   bool     // no file has holes
-	entries int64    // how many there are, without regard to rules
+	entries int64    // how many there are, regardless of rules
 	apart   []string // names that share an inode number and are not one file
-	empty   []string // files that say they are empty, and are not
+	empty   []string // files of size 0 that have content
 	sparse  []string // files with holes that pending lacks, or has with another size or time
-	emptied []string // directories on other filesystems, which the backup has empty
+	emptied []string // directories on other filesystems, which are empty in the backup
 }
 
-// expecting lets tell know how many files there are.
+// expecting adds the number of files to the progress.
 func expecting(tell func(rsyncexec.Progress), files int64) func(rsyncexec.Progress) {
 	if tell == nil || files == 0 {
 		return tell

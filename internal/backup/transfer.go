@@ -29,7 +29,7 @@ func rsyncOptions(o Options, p *plan, src *source.Source, entries int64) rsyncex
 	opts.Inplace, opts.WholeFile = !o.WholeFiles, o.WholeFiles || p.first() && p.work != store.WorkResume
 	opts.Bwlimit = o.Bwlimit
 	if p.first() || o.WholeFiles {
-		// Safe where files are written anew only; see package pending.
+		// Safe only where files are written from scratch; see package pending.
 		opts.Sparse = true
 	}
 	if n, ok := maxDeletes(p.base, entries, p.maxDelete); ok {
@@ -38,16 +38,15 @@ func rsyncOptions(o Options, p *plan, src *source.Source, entries int64) rsyncex
 	return opts
 }
 
-// transfer runs rsync from the source into pending, and once more where that is known to help. rsync inherits pending,
-// and DEST with the lock on it.
+// transfer runs rsync from the source into pending, and again where that is known to help. rsync inherits pending, and
+// DEST with its lock.
 func (x filled) transfer(ctx context.Context) (transferred, error) {
 	seen, err := x.survey(ctx)
 	if err != nil {
 		return transferred{filled: x}, fail.Step("survey source", err)
 	}
 	opts := rsyncOptions(x.o, x.plan, x.src, x.tree.Entries.Load())
-	// --sparse truncates every file once more, which makes a first backup of
-	// small files half as slow again.
+	// --sparse truncates every file again, which makes a first backup of small files 50 % slower.
 	opts.Sparse = opts.Sparse && !seen.dense
 	opts.Progress = expecting(opts.Progress, seen.entries)
 	opts.Program, opts.Version = x.program, x.version
@@ -67,7 +66,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	}
 	x, end, err := x.runs(ctx, opts, seen.apart)
 	if end.WholeSeconds() {
-		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which leaves out fractions of seconds: a file that was changed within one second, and has its size, passes for unchanged (--checksum compares contents)", x.src.Shown, end.Protocol))
+		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: a file that was changed within one second, and has the same size, counts as unchanged (--checksum compares contents)", x.src.Shown, end.Protocol))
 	}
 	end = withCopied(end, copied)
 	if text := end.UnheldText(); text != "" {
@@ -84,8 +83,8 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	return transferred{filled: x, end: end, known: x.lookAgain(end, changes)}, err
 }
 
-// first is the first run of rsync, and with a list the second, where it comes upon something that the list does not go
-// with: then everything is compared.
+// first is the first run of rsync. If the run finds something that the list does not cover, it is also a second run,
+// which compares everything.
 func (x filled) first(ctx context.Context, opts rsyncexec.Options) (filled, transfer.End, error) {
 	if !x.full() && x.list.Empty() {
 		return x, x.nothingToDo(), nil
@@ -101,12 +100,12 @@ func (x filled) first(ctx context.Context, opts rsyncexec.Options) (filled, tran
 	default:
 		return x, end, nil
 	}
-	x.tell.Log.Warn("once more, comparing everything", "why", x.why, "complaints", end.Result.Complaints)
+	x.tell.Log.Warn("again, comparing everything", "why", x.why, "complaints", end.Result.Complaints)
 	end, err := x.again(ctx, opts, end)
 	return x, end, err
 }
 
-// asking is rsync asked about what a scan has listed, if it has.
+// asking adds the list of a scan to the options, if there is one.
 func (x filled) asking(opts rsyncexec.Options) rsyncexec.Options {
 	if !x.full() {
 		opts.FilesFrom = x.list.Render()
@@ -114,8 +113,7 @@ func (x filled) asking(opts rsyncexec.Options) rsyncexec.Options {
 	return opts
 }
 
-// runs is one rsync, and another where that is known to help. apart are names
-// that must not become one file.
+// runs runs rsync, and again where that is known to help. apart are names that must not become one file.
 func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []string) (filled, transfer.End, error) {
 	opts := withoutApart(plain, apart)
 	x, end, err := x.first(ctx, opts)
@@ -139,7 +137,7 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 		end = x.copyApart(ctx, plain, end)
 	}
 	if err == nil && x.needsReplacing(end) {
-		x.tell.Log.Info("once more, replacing files that cannot be written in place")
+		x.tell.Log.Info("again, replacing files that cannot be written in place")
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = x.again(ctx, opts, end)
 	}
@@ -154,18 +152,18 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 		return x, end, fail.Step("look at ACLs", err)
 	}
 	if lost {
-		x.tell.Log.Info("once more, for the ACLs of sticky directories")
+		x.tell.Log.Info("again, for the ACLs of sticky directories")
 		end, err = x.again(ctx, opts, end)
 	}
 	return x, end, err
 }
 
-// run runs one rsync. Its messages name our descriptors; people are told the paths.
+// run runs one rsync. In its messages, paths through our descriptors are replaced by those the user knows.
 func (x looked) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
 	end := transfer.Run(ctx, transfer.Job{
 		Options: opts, Log: x.tell.Log, Peer: x.src.Shown,
 		Names:   strings.NewReplacer(append(x.src.Renames(), source.Inherited, opts.ExtraFiles[0].Name())...),
-		Devices: os.Geteuid() != 0, // root makes every device, so nothing is removed on such a message's word
+		Devices: os.Geteuid() != 0, // root can create every device, so such a message must not remove anything
 		Aloud:   opts.DryRun,
 	})
 	if errors.Is(end.Err, rsyncexec.ErrStillRunning) {
@@ -180,9 +178,8 @@ func (x looked) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
 // safeRsync is the first release without the vulnerabilities fixed in 2026.
 var safeRsync = rsyncexec.Version{Major: 3, Minor: 5}
 
-// keepProperties lets what was set on DEST itself decide how it is stored, such
-// as its compression, and returns the rules that keep rsync from removing it.
-// An ordinary user's rsync leaves it alone.
+// keepProperties gives the properties of DEST, such as compression, to the backup, and returns the rules that keep
+// rsync from removing them. The rsync of an ordinary user does not touch them.
 func (x filled) keepProperties(ctx context.Context) ([]string, error) {
 	properties, err := pending.PropertiesOf(x.dest.Dir)
 	if err != nil || len(properties) == 0 {
@@ -196,17 +193,16 @@ func (x filled) keepProperties(ctx context.Context) ([]string, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
-	// With a rule for attributes rsync no longer leaves out system.* by itself, on neither side of a local copy. One that is for the receiver alone is not
-	// sent: an rsync before 3.1 over there would not know it.
+	// With a rule for attributes rsync no longer skips system.* by default, on neither side of a local copy. A rule
+	// that only the receiver needs is not sent, because an rsync before 3.1 would not understand it.
 	if x.src.Local() {
 		return []string{"-xr btrfs.*", "-xr system.*", "-xs system.*"}, nil
 	}
 	return []string{"-xr btrfs.*", "-xr system.*"}, nil
 }
 
-// again runs rsync once more on a pending that it has just written: links it
-// made there are as unsafe to write to as those of the base. What first has
-// copied is kept, however this run ends.
+// again runs rsync again on a pending that it has just written: writing to links that it made there is as unsafe as to
+// those of the base. What first has copied is kept, however this run ends.
 func (x filled) again(ctx context.Context, opts rsyncexec.Options, first transfer.End) (transfer.End, error) {
 	var err error
 	if x.full() {
@@ -228,28 +224,28 @@ func (x filled) rerun(ctx context.Context, opts rsyncexec.Options, first transfe
 	return x.run(ctx, x.asking(opts)).After(first)
 }
 
-// withoutLinks makes files of their own of the names that could not be linked. Nothing is written in place: what is
-// linked already may be another file at the source by now.
+// withoutLinks makes separate files of the names that could not be linked. Nothing is written in place: a linked name
+// may be another file at the source by now.
 func (x filled) withoutLinks(ctx context.Context, opts rsyncexec.Options, first transfer.End) transfer.End {
 	x.tell.Notice(tooManyNames(x.dest.Path, first.TooManyLinks))
 	opts.HardLinks, opts.Inplace, opts.WholeFile, opts.Sparse = false, false, true, true
 	return x.rerun(ctx, opts, first)
 }
 
-// linksTouched tells whether a file whose names stayed linked is not as it was.
-// A new run, with all links split, then brings each name up to date.
+// linksTouched reports whether a file whose names stayed linked has changed. A new run, with all links split, then
+// updates each name.
 func (x filled) linksTouched(end transfer.End) (bool, error) {
 	if !end.Useful() {
 		return false, nil
 	}
 	touched, err := x.tree.Touched(x.work)
 	if touched {
-		x.tell.Log.Info("once more, for hard links that changed while they were copied")
+		x.tell.Log.Info("again, for hard links that changed while they were copied")
 	}
 	return touched, err
 }
 
-// groupsLost compares with the base what a run has made of sticky directories.
+// groupsLost compares sticky directories with those of the base.
 func (x filled) groupsLost(ctx context.Context) (bool, error) {
 	if x.plan.first() {
 		return transfer.GroupsLost(ctx, x.work, nil)
@@ -265,9 +261,8 @@ func (x filled) groupsLost(ctx context.Context) (bool, error) {
 	return transfer.GroupsLost(ctx, x.work, base)
 }
 
-// needsReplacing tells whether files failed only because an ordinary user may
-// not open them for writing: a copy of a file of mode 0444 has that mode too.
-// A second run, which writes such a file anew, has nothing else to do.
+// needsReplacing reports whether files failed only because an ordinary user may not open them for writing: a copy of a
+// file of mode 0444 has that mode too. A second run replaces such files and has nothing else to do.
 func (x filled) needsReplacing(end transfer.End) bool {
 	return os.Geteuid() != 0 && !x.o.WholeFiles && end.Partial()
 }
