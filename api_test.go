@@ -35,8 +35,8 @@ func TestExportedNames(t *testing.T) {
 	}
 }
 
-// TestExportedNamesAreExplained: go doc of every exported name of a public package shows a comment: every type, function,
-// method and value has one of its own or of its group.
+// TestExportedNamesAreExplained: go doc of every exported name of a public package shows a comment: every type,
+// function, method and value has one of its own or of its group.
 func TestExportedNamesAreExplained(t *testing.T) {
 	for _, dir := range []string{".", "facts", "btrfs", "rsyncexec", "retention", "rotate", "sendstream"} {
 		for name := range undocumented(t, dir) {

@@ -39,6 +39,6 @@
 //
 // # Errors
 //
-// Every error wraps its cause. Test for the Err variables of this package with errors.Is. The text names operation, path
-// and cause.
+// Every error wraps its cause. Test for the Err variables of this package with errors.Is. The text names operation,
+// path and cause.
 package rsbtbackup

@@ -69,7 +69,7 @@ type baseExtents struct {
 	extents map[uint64][]fileExtent
 }
 
-// hold tells whether the inode has all that e uses of its extent. What is inline lies in a block that the search has
+// hold reports whether the inode has all that e uses of its extent. What is inline lies in a block that the search has
 // read.
 func (b *baseExtents) hold(e fileExtent) (bool, error) {
 	if e.inline {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NoCOW tells whether f has the attribute of chattr +C (FS_IOC_GETFLAGS): what is written to such a file, or to a file
-// made in such a directory, has no checksum. Anybody may ask.
+// NoCOW reports whether f has the attribute of chattr +C (FS_IOC_GETFLAGS): what is written to such a file, or to a
+// file made in such a directory, has no checksum. Anybody may ask.
 func NoCOW(f *os.File) (bool, error) {
 	const noCOW = 0x00800000 // FS_NOCOW_FL
 	var flags uint32         // an int, whatever the number of the request says
@@ -19,7 +19,7 @@ func NoCOW(f *os.File) (bool, error) {
 	return flags&noCOW != 0, pathError("FS_IOC_GETFLAGS", f.Name(), explain(f, err))
 }
 
-// LacksChecksums tells whether the data of the regular file f has no checksums, so that nobody can tell if it is
+// LacksChecksums reports whether the data of the regular file f has no checksums, so that nobody can tell if it is
 // intact. That is so for a file written with nodatacow, and with nodatasum, which root alone is told of (INODE_ITEM by
 // BTRFS_IOC_TREE_SEARCH_V2): for anybody else certain is false if it says no. Data stored inline in metadata has the
 // checksum of that.

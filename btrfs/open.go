@@ -65,14 +65,14 @@ func openat(parent *os.File, name string) (fd int, err error) {
 	return fd, err
 }
 
-// IsBtrfs tells whether f is on btrfs, by fstatfs(2).
+// IsBtrfs reports whether f is on btrfs, by fstatfs(2).
 func IsBtrfs(f *os.File) (bool, error) {
 	on, err := onBtrfs(f)
 	return on, pathError("fstatfs", f.Name(), err)
 }
 
-// IsSubvolume tells whether f is the root directory of a subvolume: on btrfs, and inode 256. The stub directories that
-// a snapshot has in the place of nested subvolumes are none.
+// IsSubvolume reports whether f is the root directory of a subvolume: on btrfs, and inode 256. The stub directories
+// that a snapshot has in the place of nested subvolumes are none.
 func IsSubvolume(f *os.File) (bool, error) {
 	sub, err := rootOfSubvolume(f)
 	return sub, pathError("fstat", f.Name(), err)

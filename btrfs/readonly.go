@@ -4,7 +4,7 @@ package btrfs
 
 import "os"
 
-// ReadOnly tells whether the subvolume f is the root directory of is flagged read-only (BTRFS_IOC_SUBVOL_GETFLAGS). A
+// ReadOnly reports whether the subvolume f is the root directory of is flagged read-only (BTRFS_IOC_SUBVOL_GETFLAGS). A
 // read-only mount does not count.
 //
 // Anybody may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; EBADF when f was opened with O_PATH.

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SameExtents tells whether two files on one filesystem have the same data because they have it in the same places on
+// SameExtents reports whether two files on one filesystem have the same data because they have it in the same places on
 // disk; none of it is read. False says nothing: other places may hold the same bytes. Sizes are not compared, nor is
 // what was written to a file and has no place yet: fsync before.
 //

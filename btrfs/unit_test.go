@@ -302,7 +302,7 @@ func TestWaitDeletedSteps(t *testing.T) {
 		{"not root", fakeCleaner{count: []uint64{1, 0}, free: []uint64{7}}, 5 * time.Second, 5, 0},
 		{"only watching, space grows", fakeCleaner{free: []uint64{7, 8, 8, 9}}, 7 * time.Second, 8, 0},
 		{"only watching, somebody else writes", fakeCleaner{free: []uint64{7, 5, 6, 5}}, 4 * time.Second, 5, 0},
-		{"only watching, grows for ever", fakeCleaner{free: climbing}, 10 * time.Second, 12, 0},
+		{"only watching, grows forever", fakeCleaner{free: climbing}, 10 * time.Second, 12, 0},
 		{"root does not give up on progress", fakeCleaner{orphans: ones(20), free: climbing}, 20 * time.Second, 22, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

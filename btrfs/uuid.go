@@ -16,7 +16,7 @@ func (u UUID) String() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
 }
 
-// IsZero tells whether there is no UUID.
+// IsZero reports whether there is no UUID.
 func (u UUID) IsZero() bool { return u == UUID{} }
 
 // MarshalText is String, for encoding/json.

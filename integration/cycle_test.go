@@ -115,7 +115,7 @@ func TestHardLinksThatPartedKeepTheirOwnContent(t *testing.T) {
 	}
 }
 
-// A quick check by whole seconds would keep the old content for ever.
+// A quick check by whole seconds would keep the old content forever.
 func TestARewriteWithinOneSecondIsSeen(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "2G")

@@ -91,7 +91,7 @@ func words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 }
 
-// wanted tells whether a scenario is to be measured.
+// wanted reports whether a scenario is to be measured.
 func (o options) wanted(name string) bool { return hasAny(name, o.only) }
 
 func hasAny(name string, words []string) bool {

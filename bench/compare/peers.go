@@ -33,7 +33,7 @@ type place struct {
 
 const ours = "rsbtbackup"
 
-// reads tells whether a program is measured with a source on that type of filesystem.
+// reads reports whether a program is measured with a source on that type of filesystem.
 func (p *peer) reads(fs string) bool { return fs == "btrfs" && !p.alike || fs == "ext4" && !p.btrfs }
 
 func allPeers(l *lab) []*peer {

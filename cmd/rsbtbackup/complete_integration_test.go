@@ -298,7 +298,7 @@ func TestShellsCompleteHostileNames(t *testing.T) {
 	}
 }
 
-// leavesOpen tells whether a shell leaves a quote open after name, as more is to
+// leavesOpen reports whether a shell leaves a quote open after name, as more is to
 // follow. A name that is not offered is one, and fish has notions of its own.
 func (s *shell) leavesOpen(name string) bool {
 	return !isClean(name) || s.name == "fish" && strings.ContainsAny(name[len(name)-1:], ":=")

@@ -73,7 +73,7 @@ func (l *lexer) plain(c byte) {
 	}
 }
 
-// escapes tells whether a backslash takes the meaning from what follows it.
+// escapes reports whether a backslash takes the meaning from what follows it.
 func (l *lexer) escapes(next string) bool {
 	special := ""
 	switch {

@@ -75,7 +75,8 @@ func (c *doctorCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(context.Cause(ctx), worst)
 }
 
-// starts is the timer that is installed under a name, of the system or of this user, with its time, or the file for cron.
+// starts is the timer that is installed under a name, of the system or of this user, with its time, or the file for
+// cron.
 func starts(unit string) (string, error) {
 	when, err := startsWhen(unit)
 	if err != nil || when == "" || filepath.IsAbs(when) {

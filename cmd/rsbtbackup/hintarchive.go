@@ -36,7 +36,8 @@ type packedError struct {
 // Unwrap returns the error of the library.
 func (e *packedError) Unwrap() error { return e.error }
 
-// packings are what an archive is often piped through, by how it begins. gpg has a packet of a key or a passphrase first.
+// packings are what an archive is often piped through, by how it begins. gpg has a packet of a key or a passphrase
+// first.
 var packings = []struct{ magic, is, unpack string }{
 	{"\x28\xb5\x2f\xfd", "compressed", "zstd -dc FILE"},
 	{"\x1f\x8b", "compressed", "gzip -dc FILE"},

@@ -97,7 +97,7 @@ func noDestHints(err error, i invocation) []string {
 	return []string{mounted, "to make it a backup directory: " + quoteAll("rsbtbackup", "init", i.dest())}
 }
 
-// isDest tells whether dir is a backup directory this user may look into.
+// isDest reports whether dir is a backup directory this user may look into.
 func isDest(dir string) bool {
 	_, err := rsbtbackup.List(context.Background(), dir)
 	return err == nil
@@ -186,7 +186,7 @@ func (i invocation) ownDest(b *backupCommand, dir string) []string {
 	return []string{"to give it a DEST of its own: " + create}
 }
 
-// isSource tells whether what was typed as SRC is the source on record.
+// isSource reports whether what was typed as SRC is the source on record.
 func isSource(typed, recorded string) bool {
 	abs, err := filepath.Abs(typed)
 	return typed == recorded || err == nil && abs == recorded

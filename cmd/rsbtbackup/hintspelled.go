@@ -37,7 +37,7 @@ func (i invocation) backups() []string {
 	return nil
 }
 
-// isRef tells whether ref can be meant for one of the backups.
+// isRef reports whether ref can be meant for one of the backups.
 func isRef(l *rsbtbackup.Listing, ref string) bool {
 	return ref == latest || strings.HasPrefix(ref, latest+"~") ||
 		ref != "" && slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return strings.HasPrefix(b.Name, ref) })

@@ -83,7 +83,8 @@ func (h *heldLines) release(ctx context.Context, err error) {
 	}
 }
 
-// of is a log with an attribute that holds back lines of its own, in the place of h. It is nil where none are held back.
+// of is a log with an attribute that holds back lines of its own, in the place of h. It is nil where none are held
+// back.
 func (h *heldLines) of(a slog.Attr) *heldLines {
 	if h == nil {
 		return nil

@@ -81,8 +81,8 @@ func nagiosLine(u *ui, level int, text string, figures []string) error {
 	return &silentError{level}
 }
 
-// nagiosFigures are the age of the newest complete backup, in seconds, and the free space, each with the value from which
-// on it is critical.
+// nagiosFigures are the age of the newest complete backup, in seconds, and the free space, each with the value from
+// which on it is critical.
 func nagiosFigures(d checked, now time.Time) []string {
 	if !d.listFound {
 		return nil

@@ -25,7 +25,7 @@ const (
 	prioDebug   = "<7>"
 )
 
-// toJournal tells whether w is the stream to the journal that systemd connected: $JOURNAL_STREAM has its device and
+// toJournal reports whether w is the stream to the journal that systemd connected: $JOURNAL_STREAM has its device and
 // inode. Where stderr was redirected since, the variable is there and the numbers are others.
 func toJournal(w any) bool {
 	is, err := journal.StderrIsJournalStream()

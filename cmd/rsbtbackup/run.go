@@ -128,7 +128,7 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	return cmd, nil
 }
 
-// takesMore tells whether the command, as far as it was recognised, is one
+// takesMore reports whether the command, as far as it was recognised, is one
 // that runs rsync and passes on what follows "--".
 func takesMore(ctx *kong.Context, err error) bool {
 	var parseError *kong.ParseError

@@ -195,7 +195,7 @@ func runHints(err error, i invocation) ([]string, bool) {
 	return []string{"to try each step: " + quoteAll(words...)}, true
 }
 
-// wroteNowhere tells whether a step of the job found DEST mounted read-only.
+// wroteNowhere reports whether a step of the job found DEST mounted read-only.
 func wroteNowhere(r jobs.Result) bool {
 	return slices.ContainsFunc(r.Verdicts, func(v jobs.Verdict) bool { return errors.Is(v.Err, syscall.EROFS) })
 }

@@ -61,7 +61,7 @@ func (u *ui) configure(f *flags) {
 	u.log = newLogger(u, f)
 }
 
-// colours tells whether the log on stderr may have them; see no-color.org.
+// colours reports whether the log on stderr may have them; see no-color.org.
 func (u *ui) colours(when string) bool {
 	switch when {
 	case "always":

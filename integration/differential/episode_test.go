@@ -78,7 +78,7 @@ type destination struct {
 	renamed       int // by all of them
 }
 
-// A kept is one backup and what it has to be equal to for ever.
+// A kept is one backup and what it has to be equal to forever.
 type kept struct {
 	name string
 	want expected

@@ -24,7 +24,7 @@ import (
 type dest struct {
 	path string
 	// backups maps each backup that was seen to be right to its digest; it
-	// must stay so for ever.
+	// must stay so forever.
 	backups map[string]string
 	// incomplete is what a test expects to be published as incomplete.
 	incomplete bool

@@ -37,8 +37,8 @@ func TestResumeOnAnOlderKernel(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestResumeInAnotherNamespaceOfMounts: each start of a service of systemd has mounts of its own, with ids of their own, of
-// the same filesystem. What was interrupted in one is resumed in the next, and begun anew after a remount.
+// TestResumeInAnotherNamespaceOfMounts: each start of a service of systemd has mounts of its own, with ids of their
+// own, of the same filesystem. What was interrupted in one is resumed in the next, and begun anew after a remount.
 func TestResumeInAnotherNamespaceOfMounts(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

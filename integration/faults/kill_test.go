@@ -132,7 +132,8 @@ func killFrozen(t *testing.T, points *atomic.Int64) {
 					} else {
 						wantExit(t, r, 0)
 					}
-					// The directory that the snapshot was made in may have the time of that now. What is published has its own.
+					// The directory that the snapshot was made in may have the time of that now. What is published has
+					// its own.
 					testdest.Must(t, os.Chtimes(src.dir, time.Time{}, before.ModTime()))
 					wantExit(t, run(t, append([]string{"--lock-wait=1m"}, args...)...), 0)
 					if left, err := filepath.Glob(filepath.Join(src.dir, ".rsbtbackup-*")); err != nil || len(left) > 0 {

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(testbin.Main(m))
 }
 
-// dense tells whether there is time to try every point.
+// dense reports whether there is time to try every point.
 func dense() bool { return os.Getenv("FAULTS") == "dense" }
 
 // sample returns the numbers from 1 to n, or in a normal run at most limit of

@@ -83,7 +83,7 @@ func cutAt(t *testing.T, image *loopfs.Image, d *dest, src *tree, i injection) {
 	d.in(t, image, after).held(t, src)
 }
 
-// stopped tells whether the command below strace stands still.
+// stopped reports whether the command below strace stands still.
 func stopped(strace int, log string) bool {
 	trace, _ := os.ReadFile(log)
 	if !strings.Contains(string(trace), "SIGSTOP") {

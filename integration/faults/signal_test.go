@@ -32,7 +32,7 @@ func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
 	return p
 }
 
-// copying tells whether rsync has begun: before it has a file list nothing is
+// copying reports whether rsync has begun: before it has a file list nothing is
 // written, and no pending is worth keeping. With the list the generator, a child
 // of the rsync we started, starts the receiver, which then writes.
 func copying(pid int) bool {
@@ -48,7 +48,7 @@ func copying(pid int) bool {
 	return false
 }
 
-// wrote tells whether a process has called write.
+// wrote reports whether a process has called write.
 func wrote(pid int) bool {
 	io, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 	_, after, found := strings.Cut(string(io), "syscw: ")

@@ -48,7 +48,7 @@ func fillMetadata(t testing.TB, mount string) ballast {
 	return b
 }
 
-// write tells whether there was room.
+// write reports whether there was room.
 func (b ballast) write(t testing.TB, name string, size int) bool {
 	t.Helper()
 	err := os.WriteFile(filepath.Join(b.dir, name), make([]byte, size), 0o600)

@@ -41,7 +41,7 @@ func (i injection) argv(t testing.TB, log string, args ...string) []string {
 	return append(append(argv, program(t)), args...)
 }
 
-// run runs the command with the fault, and tells whether it was met.
+// run runs the command with the fault, and reports whether it was met.
 func (i injection) run(t testing.TB, args ...string) (result, bool) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "strace")

@@ -133,7 +133,8 @@ func sweepBackup(t *testing.T, mount string, earlier int) {
 func sweep(t *testing.T, try func(t *testing.T, i injection, count bool) int) {
 	t.Parallel()
 	points := 0
-	// How many calls a run makes depends on how old a change is when the source is walked, so the last of them may not come.
+	// How many calls a run makes depends on how old a change is when the source is walked, so the last of them may not
+	// come.
 	var unmet atomic.Int64
 	for _, c := range sweptCalls {
 		t.Run(c.call, func(t *testing.T) {

@@ -163,7 +163,7 @@ func automount(t *testing.T, point string) func() int {
 	}
 }
 
-// A fifo under the name of a file of rules would keep rsync, and the lock, for ever.
+// A fifo under the name of a file of rules would keep rsync, and the lock, forever.
 func TestAFifoAsFileOfRules(t *testing.T) {
 	t.Parallel()
 	src, dest := newSource(t), testdest.New(t, "256M")

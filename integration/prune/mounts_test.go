@@ -82,7 +82,7 @@ func TestAMountHidesABackup(t *testing.T) {
 	dest := testdest.New(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-03-00:00"}
 	madeUp(t, dest, days...)
-	testbin.Must(t, "pin", dest, days[0], "--note=for ever")
+	testbin.Must(t, "pin", dest, days[0], "--note=forever")
 	record(t, dest, days[2], rsbtbackup.Incomplete)
 	unmount := []func(){bind(t, t.TempDir(), filepath.Join(dest, days[0])), bind(t, filepath.Join(dest, days[1]), filepath.Join(dest, days[2]))}
 	wantNames(t, dest, days[1])

@@ -108,7 +108,7 @@ func TestPinBetweenPlanAndDelete(t *testing.T) {
 	}
 }
 
-// waitsForRecords tells whether a process has the records open and keeps them open, as one does that asks for their
+// waitsForRecords reports whether a process has the records open and keeps them open, as one does that asks for their
 // lock time and again.
 func waitsForRecords(t testing.TB, pid int, dest string) bool {
 	t.Helper()

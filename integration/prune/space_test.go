@@ -148,7 +148,7 @@ func TestMinFreeStopsAtWhatIsInUse(t *testing.T) {
 	wantNames(t, dest, made[2:]...)
 }
 
-// A file may be open for ever in what another program has deleted.
+// A file may be open forever in what another program has deleted.
 func TestMinFreeDoesNotWaitForOthers(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")

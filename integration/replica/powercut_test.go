@@ -58,7 +58,7 @@ func TestPowerCutInACopy(t *testing.T) {
 	t.Logf("the power was cut at %d calls", cuts)
 }
 
-// cutAt tells whether there was a k-th call to stop at.
+// cutAt reports whether there was a k-th call to stop at.
 func cutAt(t *testing.T, image *loopfs.Image, call string, k int, dest, target string) (stopped bool) {
 	t.Helper()
 	t.Run(fmt.Sprint(call, " ", k), func(t *testing.T) {

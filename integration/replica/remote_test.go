@@ -199,7 +199,7 @@ func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
 		t.Fatal(r.Stderr)
 	}
 	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s --name %s <%s", target, good[0].Name, archive)), 2, "there is a backup")
-	// A time to come, which would be the newest for ever.
+	// A time to come, which would be the newest forever.
 	data, err := os.ReadFile(archive)
 	testdest.Must(t, err)
 	var m map[string]any

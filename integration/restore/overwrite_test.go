@@ -85,7 +85,7 @@ func (p place) tryMode(t *testing.T, r *rand.Rand, seed uint64, want promise) {
 	}
 }
 
-// rsync's --ignore-existing waits for ever for the names of a hard link that it does not reach; and it gives what it
+// rsync's --ignore-existing waits forever for the names of a hard link that it does not reach; and it gives what it
 // leaves alone the time of the directory.
 func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
 	t.Parallel()

@@ -252,7 +252,7 @@ func (p *promise) take(path string) {
 	p.want[path], p.fromBackup[path] = p.backup[path], true
 }
 
-// frozen tells whether path lies in a directory of the target that is kept as it is.
+// frozen reports whether path lies in a directory of the target that is kept as it is.
 func (p *promise) frozen(path string) bool {
 	for up := filepath.Dir(path); up != "."; up = filepath.Dir(up) {
 		if p.want.hasDir(up) && p.target.hasDir(up) && !p.fromBackup[up] {

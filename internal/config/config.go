@@ -81,7 +81,7 @@ type Job struct {
 	Values []Value // what was set, in the order of Keys
 }
 
-// Prunes tells whether backups are deleted after a backup.
+// Prunes reports whether backups are deleted after a backup.
 func (j Job) Prunes() bool {
 	return !j.NoPrune && (!j.Prune.Policy.IsEmpty() || j.Prune.MinFree != (rsbtbackup.MinFree{}))
 }
@@ -152,7 +152,7 @@ type Origin struct {
 	Table string `json:"table,omitempty"` // such as defaults or job.etc
 }
 
-// Any tells whether there is a hook.
+// Any reports whether there is a hook.
 func (h Hooks) Any() bool {
 	return len(h.Before)+len(h.After)+len(h.Failure)+len(h.Finally)+len(h.BeforeSnapshot)+len(h.AfterSnapshot) > 0
 }

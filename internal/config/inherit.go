@@ -84,7 +84,7 @@ func (t keyTable) find(path []string) (k Key, wild string, ok bool) {
 	return Key{}, "", false
 }
 
-// matchKey tells whether path is key or the beginning of it.
+// matchKey reports whether path is key or the beginning of it.
 func matchKey(key, path []string) (wild []string, ok bool) {
 	if len(path) > len(key) {
 		return nil, false

@@ -81,7 +81,7 @@ func (d document) problem(line int, format string, args ...any) Problem {
 // secretWord is what a key is called whose value may be a secret, also where it is misspelt or the line is no TOML.
 var secretWord = regexp.MustCompile(`(?i)url|header`)
 
-// secretIn tells whether a line may have a secret in it, which a message must not show.
+// secretIn reports whether a line may have a secret in it, which a message must not show.
 func (d document) secretIn(line int) bool {
 	return secretWord.MatchString(d.lines[line-1]) || slices.ContainsFunc(d.leaves, func(l leaf) bool {
 		return l.line == line && secretWord.MatchString(strings.Join(l.path, "."))

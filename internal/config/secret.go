@@ -12,7 +12,7 @@ import (
 // Secret is a text that is not to be shown: as it stands, or in a file, a systemd credential or the environment.
 type Secret struct{ said string }
 
-// IsSet tells whether there is one.
+// IsSet reports whether there is one.
 func (s Secret) IsSet() bool { return s.said != "" }
 
 // String hides a secret that stands in the config, but for the host of a URL; it shows where one is kept.

@@ -46,8 +46,8 @@ func (s SSH) Shell(rsh, source string) (string, error) {
 	return strings.Join(words, " "), nil
 }
 
-// plainPath is what neither rsync, which takes the command line apart, nor ssh, which puts something in the place of % and
-// ${, reads in another way.
+// plainPath is what neither rsync, which takes the command line apart, nor ssh, which puts something in the place of %
+// and ${, reads in another way.
 var (
 	plainPath = regexp.MustCompile(`^/[\p{L}\p{N}/._@+,=:~-]*$`)
 	plainUser = regexp.MustCompile(`^[\p{L}\p{N}_.][\p{L}\p{N}_.@\\$-]*$`)

@@ -81,7 +81,7 @@ func parseBytes(s string) (rsbtbackup.MinFree, error) {
 // rate is what rsync takes for --bwlimit: a number, in KiB if nothing else is said, a unit, and one byte more or less.
 var rate = regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
 
-// IsRate tells whether rsync takes s for --bwlimit.
+// IsRate reports whether rsync takes s for --bwlimit.
 func IsRate(s string) bool { return rate.MatchString(s) }
 
 // Every is how often something is due. The zero value is never.
@@ -90,7 +90,7 @@ type Every struct {
 	Always bool
 }
 
-// Due tells whether it is time again, after it was last done then; the zero time is never.
+// Due reports whether it is time again, after it was last done then; the zero time is never.
 func (e Every) Due(last, now time.Time) bool {
 	switch {
 	case e.Always:

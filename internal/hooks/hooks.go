@@ -27,7 +27,8 @@ type Options struct {
 const stuck = 2 * time.Second
 
 // Run runs a program and returns when it has ended. When ctx is done, or the time is up, its whole process group gets
-// SIGTERM, then SIGKILL; the error matches context.Cause(ctx) then. When this process dies the kernel kills the program.
+// SIGTERM, then SIGKILL; the error matches context.Cause(ctx) then. When this process dies the kernel kills the
+// program.
 //
 // What the program leaves running in the background goes on, but nobody takes its output.
 func Run(ctx context.Context, o Options) error {

@@ -128,8 +128,8 @@ func (d *Draft) cronJob(line int, when string, words []string) {
 	d.add(j)
 }
 
-// cronFlags parts what is a place from what is a flag, and makes keys of the flags. Those that may be repeated become lists
-// and stand last.
+// cronFlags parts what is a place from what is a flag, and makes keys of the flags. Those that may be repeated become
+// lists and stand last.
 func (d *Draft) cronFlags(line int, words []string) (places []string, values []Value) {
 	kinds := map[string]config.Kind{}
 	for _, k := range config.Keys() {
@@ -211,8 +211,8 @@ func number(kind config.Kind, value string) any {
 
 var cronField = regexp.MustCompile(`^(\*|[0-9]{1,2}(,[0-9]{1,2})*|\*/[0-9]{1,2})$`)
 
-// calendar makes an expression of systemd of the times of a line of crontab, as far as both say the same; otherwise "". A
-// day of the month and a day of the week are one or the other to cron, and both to systemd.
+// calendar makes an expression of systemd of the times of a line of crontab, as far as both say the same; otherwise "".
+// A day of the month and a day of the week are one or the other to cron, and both to systemd.
 func calendar(when string) string {
 	switch when {
 	case "@hourly", "@daily", "@weekly", "@monthly", "@yearly":

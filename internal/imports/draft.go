@@ -159,7 +159,7 @@ func comment(text string) string {
 	}, strings.ToValidUTF8(text, "?"))
 }
 
-// validText tells whether TOML can hold a text.
+// validText reports whether TOML can hold a text.
 func validText(s string) bool { return strings.ToValidUTF8(s, "") == s && !strings.Contains(s, "\x00") }
 
 // lines calls f for each line that is no comment, with its number from 1. A backslash at its end joins the next one.

@@ -35,8 +35,8 @@ func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) 
 type CopyStanding struct {
 	Name   string `json:"name"`
 	Target string `json:"target"`
-	// Newest is when the newest complete backup that is known to be in it was begun, or found to be still current; zero:
-	// none.
+	// Newest is when the newest complete backup that is known to be in it was begun, or found to be still current;
+	// zero: none.
 	Newest time.Time `json:"newest,omitzero"`
 	Late   bool      `json:"late"` // Newest is older than max-age
 	Absent bool      `json:"absent,omitempty"`

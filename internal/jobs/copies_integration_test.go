@@ -15,8 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// TestCopies: a job fills its copies, each with a verdict and rules of its own. One that fails leaves the others, and the
-// verdict on the backup, as they are; how old each is can be told.
+// TestCopies: a job fills its copies, each with a verdict and rules of its own. One that fails leaves the others, and
+// the verdict on the backup, as they are; how old each is can be told.
 func TestCopies(t *testing.T) {
 	n := newNight(t)
 	second := loopfs.New(t, "1G")

@@ -83,8 +83,8 @@ func TestLateCopiesAreALateJob(t *testing.T) {
 	}
 }
 
-// TestACopyOfWhatHasNotChangedIsNotLate: where a run found nothing new DEST says so in its record, and the copy, which has
-// that backup, is as current.
+// TestACopyOfWhatHasNotChangedIsNotLate: where a run found nothing new DEST says so in its record, and the copy, which
+// has that backup, is as current.
 func TestACopyOfWhatHasNotChangedIsNotLate(t *testing.T) {
 	const day = 24 * time.Hour
 	here := &rsbtbackup.Listing{Backups: []rsbtbackup.Snapshot{made(9*day, rsbtbackup.Complete, 0), made(8*day, rsbtbackup.Complete, 0)}}

@@ -53,7 +53,7 @@ func commands(h config.Hooks, moment Step) []config.Command {
 	return nil
 }
 
-// hook runs the hooks of a moment, one after the other until one fails, and tells whether the job may go on.
+// hook runs the hooks of a moment, one after the other until one fails, and reports whether the job may go on.
 func (c *course) hook(moment Step) bool {
 	all := commands(c.job.Hooks, moment)
 	if len(all) == 0 {

@@ -235,8 +235,8 @@ func (n *night) frozen(j config.Job) config.Job {
 	return j
 }
 
-// The hooks around the instant of a snapshot: what the first writes is in the backup, what the second writes is not. The
-// second runs also if the first has failed, or the run is stopped in it, so that what was stopped goes on.
+// The hooks around the instant of a snapshot: what the first writes is in the backup, what the second writes is not.
+// The second runs also if the first has failed, or the run is stopped in it, so that what was stopped goes on.
 func TestHooksAroundASnapshot(t *testing.T) {
 	n := newNight(t)
 	good, bad, late, warns, dry := n.frozen(n.job("good")), n.frozen(n.job("bad")), n.frozen(n.job("late")), n.frozen(n.job("warns")), n.frozen(n.job("dry"))

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestNoErrorKeepsAHookFromRunning: the text of an error may come from another host, and the kernel starts nothing with a
-// NUL, or more than 128 KiB, in a variable.
+// TestNoErrorKeepsAHookFromRunning: the text of an error may come from another host, and the kernel starts nothing with
+// a NUL, or more than 128 KiB, in a variable.
 func TestNoErrorKeepsAHookFromRunning(t *testing.T) {
 	for name, text := range map[string]string{
 		"plain": "why", "lines": "a\nb", "NUL": "a\x00b", "long": strings.Repeat("ü", 300_000), "empty": "",

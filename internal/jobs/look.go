@@ -53,8 +53,8 @@ func realPath(path string) string {
 	return path
 }
 
-// diskOf names the filesystem a path is on, alike for each of its mounts: btrfs gives every subvolume a device number of
-// its own in stat, but the mount table has that of the filesystem. "" is not known.
+// diskOf names the filesystem a path is on, alike for each of its mounts: btrfs gives every subvolume a device number
+// of its own in stat, but the mount table has that of the filesystem. "" is not known.
 func diskOf(path string) string {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st); err != nil || st.Mask&unix.STATX_MNT_ID == 0 {

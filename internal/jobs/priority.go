@@ -18,7 +18,7 @@ const (
 	ioprioIdle       = 3
 )
 
-// lowers tells whether a job wants another priority than this process has.
+// lowers reports whether a job wants another priority than this process has.
 func lowers(j config.Job) bool { return j.Nice != 0 || j.Ionice != "" }
 
 // lower gives the calling thread the priority of the job; children that it starts inherit it. On Linux both are of a

@@ -19,9 +19,9 @@ type task struct {
 // limits are how many may run at once; 0 is as many as there are.
 type limits struct{ jobs, perHost, perDisk int }
 
-// next returns which of the waiting tasks to start now, while others run, and, if a task waits for its time, when to ask
-// again; otherwise the next end of a running one is soon enough. The longest go first, so that no long one is left for
-// the end; what is not known may be long. With equal lengths the order of the config holds.
+// next returns which of the waiting tasks to start now, while others run, and, if a task waits for its time, when to
+// ask again; otherwise the next end of a running one is soon enough. The longest go first, so that no long one is left
+// for the end; what is not known may be long. With equal lengths the order of the config holds.
 func next(waiting, running []task, l limits, now time.Time) (start []task, wake time.Time) {
 	order := slices.Clone(waiting)
 	slices.SortStableFunc(order, func(a, b task) int {
@@ -49,7 +49,7 @@ func known(t task) int {
 	return 1
 }
 
-// allow tells whether t may run beside others.
+// allow reports whether t may run beside others.
 func (l limits) allow(t task, running []task) bool {
 	host, disk := 0, 0
 	for _, r := range running {

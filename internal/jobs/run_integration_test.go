@@ -124,7 +124,8 @@ func want(t *testing.T, r Result, status Status, text string) {
 	}
 }
 
-// A source that is out of reach twice, and then there, costs the others nothing: not even where one job may run at once.
+// A source that is out of reach twice, and then there, costs the others nothing: not even where one job may run at
+// once.
 func TestUnreachableIsTriedAgainWhileOthersGoOn(t *testing.T) {
 	n := newNight(t)
 	count := filepath.Join(n.src, "count")

@@ -41,7 +41,7 @@ type StepState struct {
 	Added *uint64       `json:"added_bytes,omitempty"` // by the last backup
 }
 
-// failing tells whether the last failure is newer than the last success.
+// failing reports whether the last failure is newer than the last success.
 func (s StepState) failing() bool { return s.Failure != nil && s.Failure.At.After(s.OK) }
 
 // Failure is why a step failed.
@@ -52,7 +52,7 @@ type Failure struct {
 	Exit  int       `json:"exit"`
 }
 
-// Failing tells whether any step failed since it last succeeded.
+// Failing reports whether any step failed since it last succeeded.
 func (s State) Failing() bool {
 	for _, step := range s.Steps {
 		if step.failing() {
@@ -79,8 +79,8 @@ func (s State) add(r Result) State {
 	if s.Dest == next.Dest {
 		maps.Copy(next.Steps, s.Steps)
 	}
-	// What hooks did is of one run only: the next one may have others, or none. So are steps that the config has no more:
-	// nothing will ever mend their last failure.
+	// What hooks did is of one run only: the next one may have others, or none. So are steps that the config has no
+	// more: nothing will ever mend their last failure.
 	begun := ran(r)
 	maps.DeleteFunc(next.Steps, func(s Step, _ StepState) bool { return s.isHook() && begun || !has(r.Job, s) })
 	if next.Newest, next.Free, next.Total = s.Newest, s.Free, s.Total; s.Dest != next.Dest {
@@ -108,7 +108,7 @@ func (s State) add(r Result) State {
 	return next
 }
 
-// has tells whether a job may have a step, by the config.
+// has reports whether a job may have a step, by the config.
 func has(j config.Job, s Step) bool {
 	switch s {
 	case Prune:
@@ -126,7 +126,7 @@ func has(j config.Job, s Step) bool {
 	return slices.ContainsFunc(j.Copies, func(c config.Copy) bool { return s == copyStep(c.Name) })
 }
 
-// ran tells whether a job did anything that its hooks belong to.
+// ran reports whether a job did anything that its hooks belong to.
 func ran(r Result) bool {
 	return slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return v.Status == OK || v.Status == Failed || v.Status == Incomplete })
 }

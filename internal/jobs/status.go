@@ -152,8 +152,8 @@ func verifyDue(e config.Every, last, now time.Time) time.Time {
 // growthOver is how far back the growth is measured.
 const growthOver = 30 * 24 * time.Hour
 
-// growth is how many bytes backups added in a day, over the last month; nil where less than an hour, or a backup of which
-// that is not known, is all there is.
+// growth is how many bytes backups added in a day, over the last month; nil where less than an hour, or a backup of
+// which that is not known, is all there is.
 func growth(backups []rsbtbackup.Snapshot) *uint64 {
 	if len(backups) == 0 {
 		return nil

@@ -18,7 +18,7 @@ type seen struct {
 	steps       map[Step]StepState
 }
 
-// fresh tells whether the newest backup is young enough to need no other. One from the future is the work of a wrong
+// fresh reports whether the newest backup is young enough to need no other. One from the future is the work of a wrong
 // clock, and no reason to make none until then.
 func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
 	age := now.Sub(s.newest)
@@ -28,9 +28,9 @@ func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
 // following returns the steps that are due after a backup that ended with err, or was not made since the last one is
 // fresh.
 //
-// Without a usable DEST there is nothing to do. Copies come before anything is deleted; also without a new backup, since
-// the last copy may have failed. Backups are pruned when one was published, when the last prune failed,
-// and when the disk is full, so that the next run has room. What is there is read back whether or not the source could be
+// Without a usable DEST there is nothing to do. Copies come before anything is deleted; also without a new backup,
+// since the last copy may have failed. Backups are pruned when one was published, when the last prune failed, and when
+// the disk is full, so that the next run has room. What is there is read back whether or not the source could be
 // reached; a check would only say again that the backup failed.
 func following(j config.Job, s seen, err error, wasFresh bool, now time.Time) []Step {
 	for _, unusable := range []error{rsbtbackup.ErrDest, rsbtbackup.ErrNotBtrfs, rsbtbackup.ErrNotInitialized, rsbtbackup.ErrLocked} {

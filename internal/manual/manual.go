@@ -1,6 +1,7 @@
 // Package manual writes pages for man(1), as roff with the macros of man(7).
 //
-// Whatever is in a text comes out as it is: a dash can be pasted into a shell, and nothing in it is taken for a request.
+// Whatever is in a text comes out as it is: a dash can be pasted into a shell, and nothing in it is taken for a
+// request.
 package manual
 
 import (

@@ -113,8 +113,8 @@ func (t *tree) willFreeze(f *os.File, flags uint32) error {
 	return nil
 }
 
-// thawing runs call, which changes what is at the paths, and does so once more when it was forbidden by a flag of one of
-// them, or of the directory it is in, that the parent of the subvolume has.
+// thawing runs call, which changes what is at the paths, and does so once more when it was forbidden by a flag of one
+// of them, or of the directory it is in, that the parent of the subvolume has.
 func (t *tree) thawing(call func() error, paths ...string) error {
 	err := call()
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) {

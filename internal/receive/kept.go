@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept is what the root gets in the end. A sender makes every inode in the root and moves it to its place. There it must
-// not arrive with an ACL, a property or a flag that it inherited from the root, so the root has none until all is done;
-// and all of that making changes the root's times, which the stream has only where the sender's have changed.
+// kept is what the root gets in the end. A sender makes every inode in the root and moves it to its place. There it
+// must not arrive with an ACL, a property or a flag that it inherited from the root, so the root has none until all is
+// done; and all of that making changes the root's times, which the stream has only where the sender's have changed.
 type kept struct {
 	flags  uint32
 	xattrs map[string][]byte

@@ -200,7 +200,7 @@ func (a *arena) clear(t testing.TB, sub string) {
 }
 
 // TestMutations: whatever a stream says, nothing is written outside the directory it is applied in, nothing panics,
-// and nothing waits for ever. STREAMS sets their number.
+// and nothing waits forever. STREAMS sets their number.
 func TestMutations(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("not as root: owners and devices are refused, so that few streams come to their end")

@@ -95,7 +95,7 @@ func (n *node) fail(op string, err error) error {
 	return &fs.PathError{Op: op, Path: n.file.Name(), Err: err}
 }
 
-// opened tells whether the descriptor is a real one.
+// opened reports whether the descriptor is a real one.
 func (n *node) opened() bool { return n.kind == unix.S_IFREG || n.kind == unix.S_IFDIR }
 
 // release closes the inode that is held open, if any.

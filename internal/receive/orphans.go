@@ -18,8 +18,8 @@ type orphans map[string]bool
 // orphanName is what the kernel calls what it moves out of the way: inode, generation, number.
 var orphanName = regexp.MustCompile(`^o[0-9]+-[0-9]+-[0-9]+$`)
 
-// see takes note of what a command does with them. One that is somebody's directory, and is merely called so, is told by
-// the times that are set on it.
+// see takes note of what a command does with them. One that is somebody's directory, and is merely called so, is told
+// by the times that are set on it.
 func (o orphans) see(c sendstream.Command) {
 	switch c := c.(type) {
 	case sendstream.Rename:

@@ -54,8 +54,8 @@ type Result struct {
 }
 
 // Receive reads one stream from r, up to and with its end, and publishes the subvolume. It reads no byte beyond the
-// end, a few at a time: r had better be buffered, with ReadAhead. The subvolume is durable when Receive returns. After an
-// error nothing is published, and nothing is left.
+// end, a few at a time: r had better be buffered, with ReadAhead. The subvolume is durable when Receive returns. After
+// an error nothing is published, and nothing is left.
 //
 // Errors: ErrStream and sendstream.ErrFormat, with the place in the stream; ErrNoSource; EEXIST for a name in use;
 // btrfs.ErrInvalidName; btrfs.ErrNotBtrfs; EROFS; ENOSPC; EIO for data the disk refused; the cause of ctx; what r

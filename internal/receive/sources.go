@@ -150,7 +150,7 @@ func choose(known []candidate, uuid btrfs.UUID, transid uint64) (candidate, erro
 	}), nil
 }
 
-// Changed tells whether a read-only subvolume has been writable, and was changed, since it was received or made.
+// Changed reports whether a read-only subvolume has been writable, and was changed, since it was received or made.
 func Changed(info btrfs.Info) bool {
 	if info.ReceivedUUID.IsZero() {
 		return info.CTransID > info.OTransID

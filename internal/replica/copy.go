@@ -149,7 +149,7 @@ func (c *copying) into(ctx context.Context, target string, give give) error {
 	}))
 }
 
-// lookAt reads what a target on this host has, and tells whether it is one for DEST.
+// lookAt reads what a target on this host has, and reports whether it is one for DEST.
 func (c *copying) lookAt(target *store.Store) ([]Item, error) {
 	if err := c.noticeSameDisk(target.Dir); err != nil {
 		return nil, err

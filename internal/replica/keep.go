@@ -45,7 +45,8 @@ func pruneTo(ctx context.Context, c *store.Locked, keep retention.Policy) ([]str
 	return report.Deleted, fail.Step("prune", err)
 }
 
-// keepFlags are the flags of a policy for the other side. There is none for Age, so samePolicy refuses a policy with it.
+// keepFlags are the flags of a policy for the other side. There is none for Age, so samePolicy refuses a policy with
+// it.
 func keepFlags(p retention.Policy) []string {
 	p.Age = retention.Span{}
 	var flags []string

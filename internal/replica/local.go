@@ -9,8 +9,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// pipe sends a backup of this host and receives it at the same time. Compressed data that the target stores otherwise, and
-// nobody here can decompress, is sent decompressed.
+// pipe sends a backup of this host and receives it at the same time. Compressed data that the target stores otherwise,
+// and nobody here can decompress, is sent decompressed.
 func (c *copying) pipe(ctx context.Context, locked *store.Locked, step Step, sent func(uint64)) ([]string, uint64, error) {
 	o, err := c.outgoing(step)
 	if err != nil {

@@ -234,8 +234,8 @@ func checkRecord(m *Manifest, now time.Time) (facts.Record, error) {
 	return r, nil
 }
 
-// What is younger than everything to come would be the newest backup for ever, and never late. clocksDiffer is how far the clocks of two
-// hosts may be apart; a name has the time of a zone that is not known.
+// What is younger than everything to come would be the newest backup forever, and never late. clocksDiffer is how far
+// the clocks of two hosts may be apart; a name has the time of a zone that is not known.
 const (
 	clocksDiffer = time.Hour
 	zonesDiffer  = 26 * time.Hour

@@ -39,7 +39,8 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newLimit is nil for no limit. It lets through a tenth of a second at once, so that a slow one does not come in bursts.
+// newLimit is nil for no limit. It lets through a tenth of a second at once, so that a slow one does not come in
+// bursts.
 func newLimit(bytesPerSecond uint64) *rate.Limiter {
 	if bytesPerSecond == 0 {
 		return nil

@@ -36,8 +36,8 @@ type Step struct {
 	Unkept bool   // it is not copied, as the target would delete it at once
 }
 
-// makePlan decides, for each of the backups wanted, in the order of from, what is to be done. An increment builds on the
-// nearest backup before it that both sides have, or will have by then, or else on the nearest after it. It is pure.
+// makePlan decides, for each of the backups wanted, in the order of from, what is to be done. An increment builds on
+// the nearest backup before it that both sides have, or will have by then, or else on the nearest after it. It is pure.
 func makePlan(from []Item, to []Item, wanted, unkept map[string]bool) []Step {
 	there := map[btrfs.UUID]Item{}
 	taken := map[string]btrfs.UUID{}

@@ -14,7 +14,8 @@ import (
 )
 
 // The receiving side greets with one line, takes archives, and answers each with one line. It ends with its input, or
-// after the first archive it could not receive; with rules for what to keep it deletes when all was sent, and says so in one more line.
+// after the first archive it could not receive; with rules for what to keep it deletes when all was sent, and says so
+// in one more line.
 const (
 	protocolVersion = 1
 	maxGreeting     = 64 << 20

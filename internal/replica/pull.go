@@ -17,8 +17,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// The sending side greets with one line, as the receiving side does, and answers each request with an archive, or with one
-// line that says why there is none.
+// The sending side greets with one line, as the receiving side does, and answers each request with an archive, or with
+// one line that says why there is none.
 type request struct {
 	Send   string `json:"send"`
 	Parent string `json:"parent,omitempty"`

@@ -68,7 +68,8 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 	return report, err
 }
 
-// receiveOne publishes what an archive holds, in a DEST that is locked. It is nil with an error if nothing was published.
+// receiveOne publishes what an archive holds, in a DEST that is locked. It is nil with an error if nothing was
+// published.
 func receiveOne(ctx context.Context, c *store.Locked, archive *archiveReader, name string) (*receive.Result, error) {
 	m := archive.manifest
 	if name == "" && m != nil {

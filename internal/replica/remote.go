@@ -83,8 +83,8 @@ func hangUp(ctx context.Context, session *remote.Session, r io.Reader, greeted b
 	return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
 }
 
-// farewell has the other side delete by its rules, if all has been sent, and hears what that was. One that is full does it
-// unasked.
+// farewell has the other side delete by its rules, if all has been sent, and hears what that was. One that is full does
+// it unasked.
 func (c *copying) farewell(to *remoteSink, err error) error {
 	failed := slices.ContainsFunc(c.report.Backups, func(b Copied) bool { return b.Result == ResultFailed })
 	if failed && !errors.Is(err, facts.ErrNoSpace) {

@@ -34,9 +34,9 @@ func (o origin) String() string {
 	return o.Source + " on " + o.Host
 }
 
-// strangers refuses to mix what was made from two sources, since cur of the target could then name either. One backup that
-// both have, or one of DEST made from the source of the target, shows that they belong together: a DEST may change its
-// source. Where there is no record there is nothing to go by. It is pure.
+// strangers refuses to mix what was made from two sources, since cur of the target could then name either. One backup
+// that both have, or one of DEST made from the source of the target, shows that they belong together: a DEST may change
+// its source. Where there is no record there is nothing to go by. It is pure.
 func strangers(from, to []Item) error {
 	there := map[btrfs.UUID]bool{}
 	for _, t := range to {

@@ -9,7 +9,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
-// madeFrom writes a side as words name:host:source, oldest first; with "~" it is incomplete. The source may have colons.
+// madeFrom writes a side as words name:host:source, oldest first; with "~" it is incomplete. The source may have
+// colons.
 func madeFrom(side string) []Item {
 	var all []Item
 	for i, word := range strings.Fields(side) {

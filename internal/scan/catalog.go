@@ -32,8 +32,8 @@ const (
 	maxRules  = 1 << 16
 	// maxUnsettled bounds the directories that changed during a run and are kept for the next one.
 	maxUnsettled = 10000
-	// maxPath is the longest path below the source that rsync takes from a list (MAXPATHLEN, "./" and "/" included), with
-	// some room. A tree that has longer ones is not walked.
+	// maxPath is the longest path below the source that rsync takes from a list (MAXPATHLEN, "./" and "/" included),
+	// with some room. A tree that has longer ones is not walked.
 	maxPath = 4000
 	maxName = 255
 	// maxOwners bounds the table of modes and owners; what is beyond it is spelled out each time.

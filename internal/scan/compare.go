@@ -16,8 +16,8 @@ const (
 )
 
 const (
-	// racy is how long before a walk a change must lie, in seconds, to be told from one right after it: some filesystems
-	// have times of whole seconds, and all of them take the time from a clock that ticks.
+	// racy is how long before a walk a change must lie, in seconds, to be told from one right after it: some
+	// filesystems have times of whole seconds, and all of them take the time from a clock that ticks.
 	racy = 2
 	// tick is more than the clock takes, in nanoseconds, that the times of files come from.
 	tick = 100_000_000
@@ -72,14 +72,15 @@ func (c *comparer) markOf(old, now Entry, u Unsettled, unsettled bool) mark {
 	return markKnown
 }
 
-// sameThing tells whether an entry is the same inode, whatever became of it.
+// sameThing reports whether an entry is the same inode, whatever became of it.
 func sameThing(old, now Entry) bool {
 	return isTrusted(now.FS) && old.FS == now.FS && old.Inode == now.Inode && old.Birth == now.Birth &&
 		old.kind() == now.kind() && old.Closed == now.Closed
 }
 
-// unchanged tells whether now is what the last backup has: equal in everything, and not changed so shortly before the
-// last walk that a change after it could look the same. Where generations tell of changes, such a one would have been told.
+// unchanged reports whether now is what the last backup has: equal in everything, and not changed so shortly before the
+// last walk that a change after it could look the same. Where generations tell of changes, such a one would have been
+// told.
 func (c *comparer) unchanged(old, now Entry) bool {
 	return sameThing(old, now) && sameState(old, now) && !(c.isRacy(old) && c.gens.touched(now)) && !c.gens.written(now)
 }
@@ -95,8 +96,8 @@ func (c *comparer) isRacy(old Entry) bool {
 }
 
 // doubtful tells of a changed file that rsync would take for unchanged: size and time are those of what had the name
-// before. Either that was another file, or its ctime is not as it was: a new mode, owner or link does not tell that nothing
-// was written as well.
+// before. Either that was another file, or its ctime is not as it was: a new mode, owner or link does not tell that
+// nothing was written as well.
 func (c *comparer) doubtful(old, now Entry) bool {
 	if !isTrusted(now.FS) || !old.isFile() || !now.isFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
@@ -105,8 +106,8 @@ func (c *comparer) doubtful(old, now Entry) bool {
 		return true // also without getting another time, as through a mapping
 	}
 	if sameThing(old, now) && old.Change == now.Change {
-		// Listed only because it changed right before the last walk: it was read much later than a clock ticks, unless that
-		// ticks in seconds, or a snapshot was read that was made within the tick.
+		// Listed only because it changed right before the last walk: it was read much later than a clock ticks, unless
+		// that ticks in seconds, or a snapshot was read that was made within the tick.
 		return now.Change.Nsec == 0 || !now.Change.before(c.known.Header.Started.minus(tick))
 	}
 	return true
@@ -124,7 +125,7 @@ func (c *comparer) advance() (err error) {
 	return err
 }
 
-// rest reads the catalog to its end, which alone tells whether it is sound.
+// rest reads the catalog to its end, which alone reports whether it is sound.
 func (c *comparer) rest() error {
 	for !c.ended {
 		if err := c.advance(); err != nil {
@@ -187,7 +188,7 @@ func (c *comparer) show(d Dir, seen Entry, m mark) (Dir, []mark, error) {
 	return d, marks, nil
 }
 
-// bordersOn tells whether another filesystem, or subvolume, begins in a directory: what is there is not told by the
+// bordersOn reports whether another filesystem, or subvolume, begins in a directory: what is there is not told by the
 // directory's own.
 func bordersOn(d Dir, fs string) bool {
 	return slices.ContainsFunc(d.Entries, func(e Entry) bool { return e.Closed || e.FS != fs })
@@ -230,8 +231,8 @@ func (c *comparer) fresh(d Dir) []mark {
 	return marks
 }
 
-// merge compares two states of one directory, both sorted by name, and tells whether something in it has changed. What is
-// known to be new in it, or gone, may have moved.
+// merge compares two states of one directory, both sorted by name, and reports whether something in it has changed.
+// What is known to be new in it, or gone, may have moved.
 func (c *comparer) merge(old, now Dir, m mark) (marks []mark, changed bool) {
 	whole := m == markChanged
 	var names []string

@@ -20,9 +20,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/rename"
 )
 
-// TestListBringsACopyUpToDate changes a tree at random, also while it is being scanned and copied, and keeps a copy of it
-// up to date by nothing but what scans list. After each round in which nothing happened behind the scan's back, the copy
-// must be the tree: names, kinds, contents, modes, times and links.
+// TestListBringsACopyUpToDate changes a tree at random, also while it is being scanned and copied, and keeps a copy of
+// it up to date by nothing but what scans list. After each round in which nothing happened behind the scan's back, the
+// copy must be the tree: names, kinds, contents, modes, times and links.
 func TestListBringsACopyUpToDate(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

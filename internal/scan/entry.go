@@ -47,7 +47,7 @@ func (e Entry) isFile() bool    { return e.kind() == unix.S_IFREG }
 func (e Entry) isSymlink() bool { return e.kind() == unix.S_IFLNK }
 func (e Entry) isLinked() bool  { return !e.isDir() && e.Links > 1 }
 
-// isOpen tells whether the walk goes on below e.
+// isOpen reports whether the walk goes on below e.
 func (e Entry) isOpen() bool { return e.isDir() && !e.Closed }
 
 // Dir is one directory with what is in it, sorted by name.

@@ -18,17 +18,17 @@ type filesystem struct {
 	identity string // the same at every mount, and no other filesystem's
 }
 
-// untrusted begins the identity of a filesystem whose inodes and ctimes may mean nothing: nothing on it is ever known to
-// be unchanged.
+// untrusted begins the identity of a filesystem whose inodes and ctimes may mean nothing: nothing on it is ever known
+// to be unchanged.
 const untrusted = "?"
 
 func isTrusted(identity string) bool { return !strings.HasPrefix(identity, untrusted) }
 
 // identify asks the kernel for the UUIDs of the filesystem that dir is on, and on btrfs of the subvolume.
 //
-// Only filesystems are trusted that keep inode numbers, and that were seen to give a new ctime to all that changes or gets
-// another name (TestChangesAreSeen). tmpfs has no identity beyond the boot. FUSE, overlayfs, NFS, vfat and the like make
-// inode numbers up.
+// Only filesystems are trusted that keep inode numbers, and that were seen to give a new ctime to all that changes or
+// gets another name (TestChangesAreSeen). tmpfs has no identity beyond the boot. FUSE, overlayfs, NFS, vfat and the
+// like make inode numbers up.
 func identify(dir *os.File, device uint64, boot string, origins map[string]string) (filesystem, error) {
 	id, err := mounts.Identify(dir)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 // trusted are the filesystems whose inode numbers and ctimes the scan goes by.
 var trusted = []string{"ext4", "btrfs", "xfs", "tmpfs"}
 
-// TestChangesAreSeen does to a tree, on each filesystem, everything that a backup must notice, and puts back size and time
-// where it can. What is relied on most: a directory that is renamed has a new ctime itself.
+// TestChangesAreSeen does to a tree, on each filesystem, everything that a backup must notice, and puts back size and
+// time where it can. What is relied on most: a directory that is renamed has a new ctime itself.
 func TestChangesAreSeen(t *testing.T) {
 	restoreTime := func(path string, do func() error) error {
 		info, err := os.Lstat(path)

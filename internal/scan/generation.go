@@ -19,9 +19,9 @@ import (
 // maxChangedInodes bounds what is remembered of one subvolume. Where more has changed, all of it is read.
 const maxChangedInodes = 50_000
 
-// Generations are what btrfs itself tells of changes: every inode has the number of the transaction that last wrote to it
-// or, as it is written with it, to its data, attributes or names. It is asked when a walk first comes by a subvolume, for
-// those that are on record, and before anything in it is read.
+// Generations are what btrfs itself tells of changes: every inode has the number of the transaction that last wrote to
+// it or, as it is written with it, to its data, attributes or names. It is asked when a walk first comes by a
+// subvolume, for those that are on record, and before anything in it is read.
 type Generations struct {
 	life   string
 	disk   btrfs.UUID         // the filesystem that life is of
@@ -42,9 +42,9 @@ type subvolume struct {
 	unknown    bool            // nothing is known of what has changed
 }
 
-// NewGenerations begins to ask, with what was found by the last walk, if it was in this life of the filesystem. It has the
-// filesystem of root write out what it holds back. nil, without an error, if nobody may ask: the caller is not root, or
-// this is no btrfs.
+// NewGenerations begins to ask, with what was found by the last walk, if it was in this life of the filesystem. It has
+// the filesystem of root write out what it holds back. nil, without an error, if nobody may ask: the caller is not
+// root, or this is no btrfs.
 func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error) {
 	_, err := btrfs.SubvolumeAround(root)
 	if errors.Is(err, btrfs.ErrNotBtrfs) || os.Geteuid() != 0 {
@@ -77,12 +77,12 @@ func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error
 	return g, nil
 }
 
-// Tell tells whether there is something to ask for: what is newer than at the last walk.
+// Tell reports whether there is something to ask for: what is newer than at the last walk.
 func (g *Generations) Tell() bool { return g != nil && g.last != nil }
 
-// meet takes in the subvolume of that identity, which dir, at path, is in. It may be met several times; what holds is what
-// was there the first time. Another btrfs is left alone: it was not made to write out what it holds back, and has a life of
-// its own. origins are those of Options: of a snapshot that stands for a subvolume the transaction counts
+// meet takes in the subvolume of that identity, which dir, at path, is in. It may be met several times; what holds is
+// what was there the first time. Another btrfs is left alone: it was not made to write out what it holds back, and has
+// a life of its own. origins are those of Options: of a snapshot that stands for a subvolume the transaction counts
 // that it was made in. What the subvolume got later may have the number of one that wrote to the snapshot.
 func (g *Generations) meet(dir *os.File, path, identity string, origins map[string]string) error {
 	if g == nil || !isTrusted(identity) {
@@ -149,24 +149,25 @@ func (g *Generations) of(identity string) *subvolume {
 	return nil
 }
 
-// has tells whether a subvolume was met.
+// has reports whether a subvolume was met.
 func (g *Generations) has(identity string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.met[identity] != nil
 }
 
-// untouched tells whether the directory, and all that has a name in it, is what it was at the last walk; what is mounted in
-// it, or another subvolume, aside.
+// untouched reports whether the directory, and all that has a name in it, is what it was at the last walk; what is
+// mounted in it, or another subvolume, aside.
 func (g *Generations) untouched(e Entry) bool {
 	s := g.of(e.FS)
 	return s != nil && !s.dirs[e.Inode]
 }
 
-// mountedIn tells whether something is mounted in a directory. It may be of the same subvolume, and changes elsewhere.
+// mountedIn reports whether something is mounted in a directory. It may be of the same subvolume, and changes
+// elsewhere.
 func (g *Generations) mountedIn(path string) bool { return g != nil && g.mounts[path] }
 
-// touched tells whether something has happened to an inode, as far as is known.
+// touched reports whether something has happened to an inode, as far as is known.
 func (g *Generations) touched(e Entry) bool {
 	s := g.of(e.FS)
 	if s == nil {
@@ -176,13 +177,14 @@ func (g *Generations) touched(e Entry) bool {
 	return changed
 }
 
-// written tells whether some data of a file is known to be new.
+// written reports whether some data of a file is known to be new.
 func (g *Generations) written(e Entry) bool {
 	s := g.of(e.FS)
 	return s != nil && s.changed[e.Inode]
 }
 
-// nothingNewer tells whether nothing has changed in all subvolumes that the last walk came by, and there was nothing else.
+// nothingNewer reports whether nothing has changed in all subvolumes that the last walk came by, and there was nothing
+// else.
 func (g *Generations) nothingNewer(r *reader) bool {
 	if !g.Tell() || g.last.Apart > 0 {
 		return false

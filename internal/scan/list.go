@@ -24,11 +24,11 @@ type List struct {
 // maxListed bounds the paths in a list. rsync reads it byte by byte.
 const maxListed = 10000
 
-// Empty tells whether there is nothing to ask.
+// Empty reports whether there is nothing to ask.
 func (l List) Empty() bool { return len(l.Dirs)+len(l.Fresh)+len(l.Names) == 0 }
 
-// Render is the list as rsync reads it (--files-from=- --from0). Every path begins with "./", for rsync drops names that
-// begin with "#" or ";" even from such a list. A directory ends with "/": only then does rsync list it, and with
+// Render is the list as rsync reads it (--files-from=- --from0). Every path begins with "./", for rsync drops names
+// that begin with "#" or ";" even from such a list. A directory ends with "/": only then does rsync list it, and with
 // --delete and without --recursive it does so one level deep.
 func (l List) Render() []byte {
 	text := []byte{}
@@ -46,8 +46,8 @@ func (l List) Render() []byte {
 }
 
 // Restrict leaves out what rules exclude, for rsync does not look at rules for the directories on the way to a path.
-// What was in the last backup tells which: had tells whether a directory was. Of the fresh ones included tells, and what
-// they are in counts as well.
+// What was in the last backup tells which: had reports whether a directory was. Of the fresh ones included tells, and
+// what they are in counts as well.
 func (l List) Restrict(had func(dir string) (bool, error), included func(dir string) bool) (List, error) {
 	kept := List{Looked: l.Looked, Listed: l.Listed}
 	known := map[string]bool{}
@@ -108,7 +108,7 @@ func (l List) Tops() (tops []string) {
 	return tops
 }
 
-// Covers tells whether rsync, given the list, would notice something at path, a deletion also when it is that of a
+// Covers reports whether rsync, given the list, would notice something at path, a deletion also when it is that of a
 // directory above.
 func (l List) Covers() func(path string, deleted bool) bool {
 	dirs, names := map[string]bool{}, map[string]bool{}
@@ -191,7 +191,7 @@ func (b *builder) touch(e Entry) {
 	}
 }
 
-// tooLong tells whether the list would grow too long with more paths, and lets go of it if so.
+// tooLong reports whether the list would grow too long with more paths, and lets go of it if so.
 func (b *builder) tooLong(more int) bool {
 	if b.long || len(b.order)+len(b.names)+len(b.linked)+more > maxListed {
 		b.long = true

@@ -88,8 +88,8 @@ func (m *moves) depart(dir string, e Entry) {
 	}
 }
 
-// find reads the catalog of the last backup once more. The moves are in no order. doubtful are files in what moved whose
-// size and time do not tell whether they are what they were in their old place.
+// find reads the catalog of the last backup once more. The moves are in no order. doubtful are files in what moved
+// whose size and time do not tell whether they are what they were in their old place.
 func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 	if m.over || len(m.known) == 0 || len(m.departed) == 0 {
 		return nil, nil, nil
@@ -121,8 +121,8 @@ func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 	return sortMoves(found), doubtful, err
 }
 
-// match looks for what arrived in a directory of the old catalog. Of one that may have been elsewhere while rsync looked at
-// it, the backup need not have what the catalog says.
+// match looks for what arrived in a directory of the old catalog. Of one that may have been elsewhere while rsync
+// looked at it, the backup need not have what the catalog says.
 func (m *moves) match(d Dir, deep bool, unsettled map[string]Unsettled) {
 	if deep {
 		return
@@ -138,7 +138,8 @@ func (m *moves) match(d Dir, deep bool, unsettled map[string]Unsettled) {
 	}
 }
 
-// unmoved is the old path of a if it only came along with the directory that it is in; empty if nothing is known of that.
+// unmoved is the old path of a if it only came along with the directory that it is in; empty if nothing is known of
+// that.
 func (m *moves) unmoved(a *arrival) string {
 	dir := m.arrived[a.dir]
 	switch {
@@ -150,7 +151,7 @@ func (m *moves) unmoved(a *arrival) string {
 	return join(dir.from, a.now.Name)
 }
 
-// hasDeparted tells whether nothing of the old path is where it was: else it is still there as well.
+// hasDeparted reports whether nothing of the old path is where it was: else it is still there as well.
 func (m *moves) hasDeparted(path string) bool {
 	for ; path != "" && path != "."; path = parent(path) {
 		if m.departed[path] {
@@ -181,8 +182,8 @@ func (m *moves) doubts(c *comparer, old Dir, dir string, deep bool) (names []str
 	return names
 }
 
-// eachOld reads a catalog, which is known to be sound, once more. deep is said of directories that may have been elsewhere
-// during the last backup.
+// eachOld reads a catalog, which is known to be sound, once more. deep is said of directories that may have been
+// elsewhere during the last backup.
 func eachOld(known *Reader, do func(d Dir, deep bool)) error {
 	r, err := known.again()
 	if err != nil {
@@ -207,7 +208,7 @@ func eachOld(known *Reader, do func(d Dir, deep bool)) error {
 	}
 }
 
-// isWithin tells whether path is dir or below it.
+// isWithin reports whether path is dir or below it.
 func isWithin(path, dir string) bool {
 	return dir == "." || path == dir || len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'
 }

@@ -14,8 +14,8 @@ import (
 // noticing are the tests that take little time.
 const noticing = "Field|Listed|Settle$|Restrict|Render|TestWalk|Torn|Hostile"
 
-// TestMutations breaks each comparison of the scan in turn, and lets other tests of this package notice it. What none of them
-// notices could be wrong, and a change be missed.
+// TestMutations breaks each comparison of the scan in turn, and lets other tests of this package notice it. What none
+// of them notices could be wrong, and a change be missed.
 func TestMutations(t *testing.T) {
 	for _, m := range []struct{ file, old, new string }{
 		// What counts as unchanged.

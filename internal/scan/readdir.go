@@ -245,7 +245,7 @@ func hashLink(fd int, name string) (uint64, error) {
 	return hash.Sum64(), err
 }
 
-// leavesOut tells whether the walk knows nothing of an entry, as if it were not there.
+// leavesOut reports whether the walk knows nothing of an entry, as if it were not there.
 func (o Options) leavesOut(dir, name string) bool {
 	return len(o.Skip) > 0 && slices.Contains(o.Skip, join(dir, name))
 }

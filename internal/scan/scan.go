@@ -37,8 +37,8 @@ type Result struct {
 	top  Header
 }
 
-// Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last backup
-// made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
+// Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last
+// backup made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
 // durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish.
 //
 // known must be of the same source and rules; see Fits. An error matches ErrUnfit or ErrCatalog, or is of the system.
@@ -94,7 +94,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	return res, nil
 }
 
-// Fits tells whether a catalog is of this source and these rules; if not, why.
+// Fits reports whether a catalog is of this source and these rules; if not, why.
 func (h Header) Fits(source string, rules []string) error {
 	if h.Source != source {
 		return errors.New("the last backup is of another source")

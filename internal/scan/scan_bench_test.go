@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkWalk walks a tree of so many empty files on a tmpfs, of two numbers one after the other, and compares it with a
-// catalog: the time for a million, which must stay the same, and the memory that the process has at most by then.
+// BenchmarkWalk walks a tree of so many empty files on a tmpfs, of two numbers one after the other, and compares it
+// with a catalog: the time for a million, which must stay the same, and the memory that the process has at most by
+// then.
 func BenchmarkWalk(b *testing.B) {
 	for _, n := range []int{200_000, 2_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -12,8 +12,8 @@ type settling struct {
 	root   *os.File
 	reader *reader
 	only   map[string]bool // nil: all
-	// moved are those that may have been elsewhere in the meantime. A directory gets a new ctime when it is renamed, and so
-	// does the one that it is in.
+	// moved are those that may have been elsewhere in the meantime. A directory gets a new ctime when it is renamed,
+	// and so does the one that it is in.
 	changed   map[string]bool
 	unsettled []Unsettled
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// aheadDirs and aheadEntries bound what is read before its turn has come: the memory of a walk, and its descriptors,
-	// one for each reader.
+	// aheadDirs and aheadEntries bound what is read before its turn has come: the memory of a walk, and its
+	// descriptors, one for each reader.
 	aheadDirs    = 128
 	aheadEntries = 32 << 10
 	maxReaders   = 8
@@ -32,8 +32,8 @@ type Options struct {
 	// UUIDs of the subvolumes in it, those of the subvolumes that they stand for.
 	AsOf    time.Time
 	Origins map[string]string
-	// Generations, if set, are asked what has changed. If they are trusted, directories that are untouched are taken from the
-	// catalog and not read.
+	// Generations, if set, are asked what has changed. If they are trusted, directories that are untouched are taken
+	// from the catalog and not read.
 	Generations *Generations
 	Trust       bool
 }
@@ -41,14 +41,14 @@ type Options struct {
 // mark goes from a directory to those in it, for the one who is shown them.
 type mark uint8
 
-// walker reads the tree below a root in parallel and shows each directory in the order of comparePaths, which is that of
-// the catalog. Readers take the directories whose turn comes soonest, as long as not too much is read ahead.
+// walker reads the tree below a root in parallel and shows each directory in the order of comparePaths, which is that
+// of the catalog. Readers take the directories whose turn comes soonest, as long as not too much is read ahead.
 type walker struct {
 	root    *os.File
 	options Options
 	rootDev uint64
-	// show is called with each directory, by one goroutine; of one that is untouched with its path alone. It returns the
-	// directory, and the marks of the open directories in it.
+	// show is called with each directory, by one goroutine; of one that is untouched with its path alone. It returns
+	// the directory, and the marks of the open directories in it.
 	show func(d Dir, seen Entry, m mark) (Dir, []mark, error)
 
 	mu      sync.Mutex

@@ -67,8 +67,8 @@ func Make(ctx context.Context, dest string, o Options) (*Share, error) {
 	return s, nil
 }
 
-// ErrPath is matched by what Make returns where there is no directory on this machine whose previous versions the backups
-// could be, or smb.conf cannot name it.
+// ErrPath is matched by what Make returns where there is no directory on this machine whose previous versions the
+// backups could be, or smb.conf cannot name it.
 var ErrPath = errors.New("nothing to share")
 
 // find sets the directory that is shared, and that of which the backups are. Samba compares paths without symlinks.

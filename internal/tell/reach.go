@@ -17,8 +17,8 @@ type Answer struct {
 	Err  error
 }
 
-// Reach tries the way to each server that is told of a job, and tells nobody anything: it reads the secrets, and asks for
-// the top of the site, whatever the answer is. The address itself would be taken for news.
+// Reach tries the way to each server that is told of a job, and tells nobody anything: it reads the secrets, and asks
+// for the top of the site, whatever the answer is. The address itself would be taken for news.
 func Reach(ctx context.Context, j config.Job) (answers []Answer) {
 	if j.Ping.URL.IsSet() {
 		answers = append(answers, reach(ctx, "ping", j.Ping.URL, j.Ping.Timeout))

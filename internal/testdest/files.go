@@ -57,7 +57,7 @@ func Read(t testing.TB, path string) string {
 	return string(content)
 }
 
-// Exists tells whether something stands under that name, a dangling symlink too.
+// Exists reports whether something stands under that name, a dangling symlink too.
 func Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Booted tells whether systemd started this machine; see sd_booted(3).
+// Booted reports whether systemd started this machine; see sd_booted(3).
 func Booted() bool {
 	info, err := os.Lstat("/run/systemd/system")
 	return err == nil && info.IsDir()

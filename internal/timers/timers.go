@@ -142,7 +142,7 @@ func (p Plan) Install(ctx context.Context) error {
 	return nil
 }
 
-// ours tells whether the file is missing or was made for name.
+// ours reports whether the file is missing or was made for name.
 func ours(path, name string) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

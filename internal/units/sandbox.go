@@ -17,8 +17,8 @@ import (
 //   - PrivateDevices=, ProtectClock= and DeviceAllow= close the device cgroup, which refuses mknod too.
 //   - PrivateUsers= makes all owners but root nobody.
 
-// capabilities: to read and write everything, with owners (CHOWN), modes of others' files and O_NOATIME (FOWNER), set-id
-// bits (FSETID), file capabilities (SETFCAP), device nodes (MKNOD), trusted.* attributes and the ioctls of btrfs
+// capabilities: to read and write everything, with owners (CHOWN), modes of others' files and O_NOATIME (FOWNER),
+// set-id bits (FSETID), file capabilities (SETFCAP), device nodes (MKNOD), trusted.* attributes and the ioctls of btrfs
 // (SYS_ADMIN).
 const capabilities = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN CAP_FSETID CAP_SETFCAP CAP_SYS_ADMIN CAP_MKNOD"
 
@@ -53,7 +53,7 @@ func (s Started) writeRootSandbox(b *strings.Builder) {
 	fmt.Fprintln(b, "ProtectKernelTunables=true\nProtectControlGroups=true\nProtectHostname=true")
 }
 
-// usesTmp tells whether a path of a job lies in /tmp or /var/tmp, or has one of them below it.
+// usesTmp reports whether a path of a job lies in /tmp or /var/tmp, or has one of them below it.
 func (s Started) usesTmp() bool {
 	paths := slices.Concat([]string{s.Program}, s.Config.Files, s.written())
 	for _, j := range s.Jobs {
@@ -68,7 +68,7 @@ func (s Started) usesTmp() bool {
 	})
 }
 
-// within tells whether path is dir or lies below it.
+// within reports whether path is dir or lies below it.
 func within(path, dir string) bool {
 	return path != "" && dir != "" && (path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/"))
 }

@@ -56,12 +56,12 @@ func (s Started) command() []string {
 	return slices.Concat([]string{s.Program, "run"}, s.Args, []string{"--config=" + s.Config.Files[0]})
 }
 
-// onMains tells whether no job may begin on battery.
+// onMains reports whether no job may begin on battery.
 func (s Started) onMains() bool {
 	return len(s.Jobs) > 0 && !slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !j.NoBattery })
 }
 
-// reachesOut tells whether another machine takes part. A hook may do anything.
+// reachesOut reports whether another machine takes part. A hook may do anything.
 func (s Started) reachesOut() bool {
 	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool {
 		return config.Host(j.Backup.Source) != "" || j.Ping.URL.IsSet() || len(j.HTTP) > 0 || j.Hooks.Any() ||

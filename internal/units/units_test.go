@@ -200,8 +200,8 @@ func TestDelayIsRoundedUp(t *testing.T) {
 	}
 }
 
-// TestCopiesInTheSandbox: a copy is written to, or reached by the network, and must not keep the backup itself from being
-// made.
+// TestCopiesInTheSandbox: a copy is written to, or reached by the network, and must not keep the backup itself from
+// being made.
 func TestCopiesInTheSandbox(t *testing.T) {
 	s := started(t, local+`[job.etc.copy.second]
 target = "/mnt/second/etc"
@@ -241,8 +241,8 @@ func TestCronHasNoLineOfAPath(t *testing.T) {
 	}
 }
 
-// TestHooksHaveAPlaceForTemporaryFiles: ProtectSystem=strict closes /tmp too, where there is no PrivateTmp=, and the log that
-// hooks are given is there.
+// TestHooksHaveAPlaceForTemporaryFiles: ProtectSystem=strict closes /tmp too, where there is no PrivateTmp=, and the
+// log that hooks are given is there.
 func TestHooksHaveAPlaceForTemporaryFiles(t *testing.T) {
 	text := started(t, local+"hooks.after = [\"/usr/bin/dump\"]\n").Service()
 	if want := "\nReadWritePaths=-/backup/etc -/tmp -/var/tmp\n"; !strings.Contains(text, want) {
