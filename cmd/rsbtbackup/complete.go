@@ -21,9 +21,9 @@ type completeCommand struct {
 
 func (c *completeCommand) takeRest(args []string) { c.Typed = args }
 
-// patience is how long somebody who pressed Tab waits for a disk that sleeps or
+// answerTime is how long somebody who pressed Tab waits for a disk that sleeps or
 // a server that is gone.
-const patience = 2 * time.Second
+const answerTime = 2 * time.Second
 
 func (c *completeCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
@@ -31,7 +31,7 @@ func (c *completeCommand) run(ctx context.Context, u *ui, _ *flags) error {
 		return err
 	}
 	line := c.line()
-	lines := inTime(ctx, patience, func(ctx context.Context) []string { return c.answer(ctx, parser.Model.Node, line) })
+	lines := inTime(ctx, answerTime, func(ctx context.Context) []string { return c.answer(ctx, parser.Model.Node, line) })
 	if len(lines) > 0 {
 		u.write(u.stdout, strings.Join(lines, "\n")+"\n")
 	}

@@ -94,7 +94,7 @@ func (s *shell) start(t *testing.T, binary string) {
 // does not may be lost or changed by the terminal, but for these.
 func (s *shell) await(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(patienceWithShells); time.Now().Before(end); {
+	for end := time.Now().Add(shellTime); time.Now().Before(end); {
 		s.awaited++
 		mark := fmt.Sprint("mark", s.awaited)
 		s.press(t, "\x15"+mark+"\a")
@@ -142,8 +142,8 @@ func (s *shell) press(t *testing.T, keys string) {
 	}
 }
 
-// patienceWithShells is for a machine that is busy.
-const patienceWithShells = 10 * time.Minute
+// shellTime is for a machine that is busy.
+const shellTime = 10 * time.Minute
 
 func (s *shell) tells(t *testing.T, within time.Duration) (string, bool) {
 	t.Helper()
@@ -156,7 +156,7 @@ func (s *shell) tells(t *testing.T, within time.Duration) (string, bool) {
 
 func (s *shell) answers(t *testing.T, typed string) string {
 	t.Helper()
-	text, ok := s.tells(t, patienceWithShells)
+	text, ok := s.tells(t, shellTime)
 	if !ok {
 		t.Fatalf("the shell tells nothing after %s", typed)
 	}
@@ -165,7 +165,7 @@ func (s *shell) answers(t *testing.T, typed string) string {
 
 // completes returns what the Tab key makes of a command line. One that is to
 // change may not do so for once: on a machine so busy that the answer takes
-// longer than patience.
+// longer than answerTime.
 func (s *shell) completes(t *testing.T, typed string, changes bool) string {
 	t.Helper()
 	line := typed

@@ -47,7 +47,7 @@ func state(o Options) []Finding {
 	}
 }
 
-// servers tries the way to those that are told of the job.
+// servers tests the connection to the servers of the job.
 func servers(ctx context.Context, j config.Job) (findings []Finding) {
 	for _, a := range tell.Reach(ctx, j) {
 		if a.Err != nil {
@@ -59,7 +59,7 @@ func servers(ctx context.Context, j config.Job) (findings []Finding) {
 	return findings
 }
 
-// Started tells what starts the job, alone, with a group of it, or with all; "" if nothing does.
+// Started says what starts the job, alone, with its group, or with all; "" if nothing does.
 func Started(j config.Job, starts func(unit string) (string, error)) (string, error) {
 	units := []string{"rsbtbackup-job-" + j.Name, "rsbtbackup-job-" + j.Table, "rsbtbackup-all"}
 	for _, g := range j.Groups {

@@ -9,7 +9,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// sign is what a message has in it, and which step that is about.
+// sign is a part of a message, and the step that it is about.
 type sign struct {
 	text, step, mend string
 	command          func(j config.Job) []string

@@ -23,7 +23,7 @@ func copies(ctx context.Context, j config.Job) (findings []Finding) {
 
 // Copy asks a target what it has, and changes nothing. A disk that may be absent is no failure.
 func Copy(ctx context.Context, j config.Job, c config.Copy) Finding {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
 	o := c.Options
 	o.DryRun = true

@@ -1,4 +1,4 @@
-// Package doctor tries each step of a job, from the source to what is told at the end, without a backup.
+// Package doctor tries each step of a job, from the source to the reports at the end, without making a backup.
 //
 //	doctor.go  which steps there are; what one came to
 //	source.go  the way to the source, step by step

@@ -6,7 +6,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Level is what a step came to.
+// Level is the result of a step.
 type Level string
 
 const (
@@ -16,13 +16,13 @@ const (
 	Untried Level = "untried" // since a step before it failed
 )
 
-// Finding is what one step came to.
+// Finding is the result of one step.
 type Finding struct {
 	Step  string // such as login
 	Level Level
 	Text  string
 	Err   error // of what failed
-	// Absent: the disk is not there, and need not be.
+	// Absent: the disk is absent, which is allowed.
 	Absent bool
 	// Mend is what Command, a line to type, is for; both may be empty, and Command alone.
 	Mend    string

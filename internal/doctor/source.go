@@ -13,8 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// patience is how long reaching a source may take.
-const patience = 30 * time.Second
+// reachTime is how long reaching a source may take.
+const reachTime = 30 * time.Second
 
 // oldProtocol is the last one of rsync whose times are whole seconds, that of 3.0.
 const oldProtocol = 30
@@ -40,7 +40,7 @@ func way(source string) []string {
 	return []string{stepHost, stepSource} // of a daemon
 }
 
-// Source tries to reach the source, once: rsync lists it, and nothing below it. Where that fails, its message tells how
+// Source tries to reach the source, once: rsync lists it, and nothing below it. If that fails, the message shows how
 // far it got.
 func Source(ctx context.Context, j config.Job, o Options) []Finding {
 	var findings []Finding
@@ -50,7 +50,7 @@ func Source(ctx context.Context, j config.Job, o Options) []Finding {
 			return append(findings, untried(way(j.Backup.Source))...)
 		}
 	}
-	tried, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s did not answer for %v", j.Backup.Source, patience))
+	tried, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("%s did not answer for %v", j.Backup.Source, reachTime))
 	defer cancel()
 	protocol, err := rsbtbackup.ReachSource(tried, j.Backup)
 	if ctx.Err() != nil {

@@ -1,5 +1,5 @@
-// Package hooks runs a program that the config names around a backup, without a shell: for no longer than it may take,
-// and with as much of its output as a log can bear.
+// Package hooks runs a program that the config names before or after a backup, without a shell, and with limited time
+// and output.
 package hooks
 
 import (
@@ -22,7 +22,7 @@ type Options struct {
 	Say     func(line string) // takes each line of output
 }
 
-// stuck is how long a process that got SIGKILL is waited for. One that waits for a dead disk or server in the kernel
+// stuck is how long to wait for a process after SIGKILL. A process that waits in the kernel for a dead disk or server
 // does not end.
 const stuck = 2 * time.Second
 
@@ -30,7 +30,7 @@ const stuck = 2 * time.Second
 // SIGTERM, then SIGKILL; the error matches context.Cause(ctx) then. When this process dies the kernel kills the
 // program.
 //
-// What the program leaves running in the background goes on, but nobody takes its output.
+// Processes that the program leaves in the background continue, but their output is not read.
 func Run(ctx context.Context, o Options) error {
 	if o.Grace == 0 {
 		o.Grace = 5 * time.Second
@@ -89,7 +89,7 @@ func run(ctx context.Context, o Options) error {
 	return verdict(ctx, o.Command[0], err, out.last)
 }
 
-// end ends a process group when ctx is done. gone tells that its leader was reaped; others of the group may be left
+// end ends a process group when ctx is done. gone reports that its leader was reaped; others of the group may be left
 // then, which keep its number from being given to another group.
 func end(ctx context.Context, pgid int, grace time.Duration, gone <-chan struct{}) {
 	select {

@@ -15,7 +15,7 @@ const (
 	logLimit  = 64 << 10
 )
 
-// output takes what a program prints, line by line, to the end, so that the program never waits for us.
+// output reads what a program prints, line by line, to the end, so that the program never blocks.
 type output struct {
 	say  func(string)
 	last string // the last line that is not empty

@@ -1,5 +1,5 @@
-// Package imports makes a config of what other programs, and lines of crontab, say. What has no counterpart is left out
-// and named; nothing is guessed.
+// Package imports converts the configuration of other programs, and crontab lines, to a config. Settings without a
+// counterpart are left out and named; nothing is guessed.
 //
 //	draft.go      jobs as keys and values, and how they become a config
 //	rsnapshot.go  rsnapshot.conf
@@ -113,7 +113,7 @@ func (j Job) get(key string) any {
 
 var notInName = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
 
-// freeName makes of text what a job may be called, with a number where that is taken.
+// freeName makes a valid name for a job from text, with a number if it is taken.
 func (d *Draft) freeName(text string) string {
 	base := strings.Trim(notInName.ReplaceAllString(text, "-"), "-.")
 	base = strings.TrimLeft(base[:min(len(base), 56)], "-.")

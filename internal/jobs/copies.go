@@ -31,7 +31,7 @@ func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) 
 	return err
 }
 
-// CopyStanding is how a copy stands.
+// CopyStanding is the state of a copy.
 type CopyStanding struct {
 	Name   string `json:"name"`
 	Target string `json:"target"`
@@ -43,8 +43,8 @@ type CopyStanding struct {
 	Error  string    `json:"error,omitempty"` // why a directory on this machine cannot be read
 }
 
-// CopiesStand tells how the copies of a job stand. One on this machine is read; of one on another host, or on
-// a disk that is not there, it is known when it last had everything. here is what DEST has.
+// CopiesStand returns the state of the copies of a job. One on this machine is read; of one on another host, or on a
+// disk that is not there, it is known when it last had everything. here is what DEST has.
 func CopiesStand(ctx context.Context, j config.Job, stateDir string, here *rsbtbackup.Listing, now time.Time) []CopyStanding {
 	st, _ := ReadState(stateDir, j.Name) // without it the copies on other hosts are late, which is what there is to say
 	var all []CopyStanding

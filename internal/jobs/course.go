@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// course is one try of a job, as far as it has got.
+// course is the state of one attempt of a job.
 type course struct {
 	runner
 	all, ctx context.Context // all is cancelled when the whole run is, ctx also by a limit of the job
@@ -93,7 +93,8 @@ func (c *course) rest(s seen, err error, fresh bool) {
 	}
 }
 
-// notBegun tells of a step that the end of the run, or a limit, came before, unless that has been told of.
+// notBegun reports a step that was not begun because the run ended or reached a limit, unless that was reported
+// already.
 func (c *course) notBegun(step Step) {
 	if c.result.Status() == Failed || c.result.Status() == Stopped {
 		return
@@ -108,7 +109,7 @@ func (c *course) failed() {
 	}
 }
 
-// leave is the verdict on a backup that was not made, and need not be.
+// leave is the verdict about a backup that was not made and need not be.
 func (c *course) leave(s Status, reason string) {
 	now := c.Now()
 	c.end(Verdict{Job: c.job.Name, Step: Backup, Status: s, Reason: reason, Started: now, Ended: now})
@@ -130,7 +131,7 @@ func (c *course) step(s Step, do func(*Verdict) error) Verdict {
 	return v
 }
 
-// end adds a verdict, and tells it.
+// end adds a verdict and reports it.
 func (c *course) end(v Verdict) {
 	c.result.Verdicts = append(c.result.Verdicts, v)
 	c.tail(c.job).ended(v)

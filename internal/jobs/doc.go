@@ -1,4 +1,4 @@
-// Package jobs runs the jobs of a config, and tells how they stand.
+// Package jobs runs the jobs of a config, and reports their state.
 //
 //	run.go       all of them: what Run and its report are
 //	queue.go     which job is next: pure
@@ -13,5 +13,5 @@
 //	priority.go  nice and ionice
 //	status.go    how each job stands
 //
-// A failure of one job, or of one step, is its own: it stops no other job and is told under its own name.
+// A failure of one job, or of one step, does not stop other jobs, and is reported under its own name.
 package jobs

@@ -121,7 +121,7 @@ func (c *course) runHooks(moment Step, all []config.Command) error {
 	return nil
 }
 
-// outlive is a context that goes on for a while when parent is cancelled, and has the same cause then.
+// outlive is a context that continues for a while after parent is cancelled, and then has the same cause.
 func outlive(parent context.Context, by time.Duration) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() {

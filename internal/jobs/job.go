@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// run runs a job once and remembers what became of it. A bug that panics in one job is a failure of that job.
+// run runs a job once and stores its result. A panic in one job is a failure of that job.
 func (r runner) run(ctx context.Context, j config.Job, t try) (o outcome) {
 	if lowers(j) {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine, and its priority with it
@@ -41,7 +41,7 @@ func (r runner) run(ctx context.Context, j config.Job, t try) (o outcome) {
 	return outcome{result: c.result, again: c.again}
 }
 
-// remember writes what became of a job. That it cannot be written is no failure of the job.
+// remember writes the result of a job. An error of writing is no failure of the job.
 func (r runner) remember(ctx context.Context, before State, result Result) Result {
 	result.State, result.Log = before.add(result), r.tail(result.Job).String()
 	if r.DryRun {

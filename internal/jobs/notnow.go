@@ -8,7 +8,7 @@ import (
 
 const linkPaid = "the link is paid by volume"
 
-// notNow tells why a job is left for another time, though nothing is wrong with it; "" if it is not.
+// notNow says why a job is postponed although nothing is wrong with it; "" if it is not.
 func (r runner) notNow(ctx context.Context, j config.Job) string {
 	switch {
 	case j.NoBattery && r.OnBattery():

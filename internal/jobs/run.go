@@ -26,7 +26,7 @@ type Options struct {
 	Watcher                Watcher
 }
 
-// Watcher is told what happens. Its methods are called from several goroutines.
+// Watcher is notified of events. Its methods are called from several goroutines.
 type Watcher interface {
 	Log(j config.Job) *slog.Logger // for one step, or a word between steps
 	Starts(j config.Job)           // its first backup is about to begin; not in a dry run, and not of a job that needs none
@@ -38,9 +38,8 @@ type Watcher interface {
 	Done(r Result) // all steps of a job have ended, or it was not begun
 }
 
-// Run runs jobs, the longest first, and returns what became of each, in the order of jobs. It returns when all have
-// ended: once ctx is cancelled those that run stop, and those that wait do not begin. What happens to one job changes
-// nothing for another.
+// Run runs jobs, the longest first, and returns their results, in the order of jobs. It returns when all have ended:
+// when ctx is cancelled, running jobs stop and waiting ones do not begin. One job does not affect another.
 func Run(ctx context.Context, jobs []config.Job, o Options) []Result {
 	r := runner{o, newTails(jobs)}
 	results := make([]Result, len(jobs))
@@ -93,7 +92,7 @@ type ended struct {
 	outcome outcome
 }
 
-// outcome is what became of a job, or that it is to be tried again.
+// outcome is the result of a job, or that it must be tried again.
 type outcome struct {
 	result Result
 	again  bool
@@ -133,7 +132,7 @@ type runner struct {
 	tails map[string]*tail // by the name of the job
 }
 
-// alarm rings at a time; never at the zero time.
+// alarm fires at a time; never at the zero time.
 func (r runner) alarm(at time.Time) <-chan time.Time {
 	if at.IsZero() {
 		return nil
@@ -148,7 +147,7 @@ func (r runner) log(j config.Job) *slog.Logger {
 	return slog.New(slog.NewMultiHandler(r.Watcher.Log(j).Handler(), r.tail(j).log.Handler()))
 }
 
-// state reads what is remembered; what cannot be read is told and forgotten.
+// state reads the stored state; an unreadable one is reported and ignored.
 func (r runner) state(j config.Job) State {
 	s, err := ReadState(r.StateDir, j.Name)
 	if err != nil {

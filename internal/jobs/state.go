@@ -15,7 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// State is what is remembered of a job between runs: how long it takes, and what failed. Without it everything still
+// State is what is stored about a job between runs: how long it takes, and what failed. Without it everything still
 // works: whether a backup is due is read from DEST.
 type State struct {
 	Version int                `json:"version"` // of this format: 1
@@ -186,8 +186,7 @@ func ReadState(dir, job string) (State, error) {
 	return s, nil
 }
 
-// writeState puts the state in the place of the last one by a rename, so that nobody reads half of it. It need not
-// survive a power cut.
+// writeState replaces the last state by a rename, so that nobody reads a part of it. It need not survive a power cut.
 func writeState(dir string, s State) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("state: %w", err)

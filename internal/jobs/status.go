@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Health is how a job stands, in a word.
+// Health is the state of a job, in one word.
 type Health string
 
 const (
@@ -22,7 +22,7 @@ const (
 	NoDest  Health = "no dest" // DEST cannot be read
 )
 
-// Standing is how a job stands.
+// Standing is the state of a job.
 type Standing struct {
 	Job    string `json:"job"`
 	Source string `json:"source"`
@@ -53,8 +53,8 @@ type Standing struct {
 // maxAge is that of check, where the config says nothing.
 const maxAge = 26 * time.Hour
 
-// Stand reads how each job stands: from DEST, and the reason of the last failure from the small state file. It takes no
-// lock and changes nothing.
+// Stand reads the state of each job: from DEST, and the reason of the last failure from the small state file. It takes
+// no lock and changes nothing.
 func Stand(ctx context.Context, jobs []config.Job, stateDir string, now time.Time) []Standing {
 	all := make([]Standing, len(jobs))
 	work := make(chan int)

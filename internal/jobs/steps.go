@@ -18,8 +18,8 @@ type seen struct {
 	steps       map[Step]StepState
 }
 
-// fresh reports whether the newest backup is young enough to need no other. One from the future is the work of a wrong
-// clock, and no reason to make none until then.
+// fresh reports whether the newest backup is young enough to need no other. One from the future is due to a wrong
+// clock, and does not count.
 func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
 	age := now.Sub(s.newest)
 	return ifOlderThan > 0 && !s.newest.IsZero() && age >= 0 && age < ifOlderThan
@@ -61,12 +61,12 @@ func following(j config.Job, s seen, err error, wasFresh bool, now time.Time) []
 	return steps
 }
 
-// unreachable tells of an error that may be gone in a while: a source on another host that does not answer.
+// unreachable reports an error that may be temporary: a source on another host that does not answer.
 func unreachable(j config.Job, err error) bool {
 	return errors.Is(err, rsbtbackup.ErrSource) && config.Host(j.Backup.Source) != ""
 }
 
-// DiskAbsent tells of a DEST whose disk is not there: nothing, or an empty mount point.
+// DiskAbsent reports a DEST whose disk is absent: it does not exist, or is an empty mount point.
 func DiskAbsent(err error) bool {
 	return errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)
 }

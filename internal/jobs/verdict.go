@@ -8,7 +8,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Step is a part of a job that has a verdict of its own.
+// Step is a part of a job with its own verdict.
 type Step string
 
 const (
@@ -43,7 +43,7 @@ const (
 	Stopped    Status = "stopped" // by a signal, or not begun before one
 )
 
-// Verdict is what became of one step.
+// Verdict is the result of one step.
 type Verdict struct {
 	Job     string    `json:"job"`
 	Step    Step      `json:"step"`
@@ -64,7 +64,7 @@ type Verdict struct {
 	Err error `json:"-"`
 }
 
-// Result is what became of a job.
+// Result is the result of a job.
 type Result struct {
 	Job      config.Job
 	Verdicts []Verdict // of the steps that were due, in their order

@@ -1,7 +1,6 @@
 // Package manual writes pages for man(1), as roff with the macros of man(7).
 //
-// Whatever is in a text comes out as it is: a dash can be pasted into a shell, and nothing in it is taken for a
-// request.
+// Text is printed unchanged: a dash can be pasted into a shell, and nothing in it is read as a request.
 package manual
 
 import (
@@ -12,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// Page is a page as it is written. The zero value is not of use: see New.
+// Page is a page that is being written. Use New, not the zero value.
 type Page struct {
 	b     strings.Builder
 	begun bool // a section, in which a first paragraph needs no request of its own
@@ -172,7 +171,7 @@ func started(line string) string {
 	return line
 }
 
-// escape writes what roff would make something else of: quotes that become curly, dashes that become hyphens.
+// escape escapes what roff would change: quotes that become curly, dashes that become hyphens.
 func escape(s string) string {
 	var b strings.Builder
 	for _, r := range s {

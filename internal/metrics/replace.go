@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// replace puts a file in the place of another, or of none, in one step: whoever reads it has the old one or the new
-// one. The text is made while no other run writes, so that the newest is the last. No symlink is followed, neither at
-// the file nor at its directory; those above are the administrator's.
+// replace replaces or creates a file atomically: a reader gets the old one or the new one. The text is made while no
+// other run writes, so that the newest is the last. No symlink is followed, neither at the file nor at its directory;
+// those above are the administrator's.
 func replace(file string, text func() string) (err error) {
 	dir, err := openDir(filepath.Dir(file))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // often is how long the file stays as it is while jobs end one after the other.
 const often = 10 * time.Second
 
-// Textfile is the file of a run. It has all jobs of the config: those that do not run now as they were left.
+// Textfile is the file of a run. It has all jobs of the config, also those that do not run now.
 type Textfile struct {
 	file     string
 	jobs     []config.Job
@@ -50,8 +50,8 @@ func (t *Textfile) write() error {
 	return replace(t.file, func() string { return format(t.states()) })
 }
 
-// states are those of all jobs. What another run has remembered since is newer than what we know; what could not be
-// remembered is known to us alone.
+// states are those of all jobs. A state that another run has stored since is newer than ours; a state that could not be
+// stored is known only to this run.
 func (t *Textfile) states() []jobs.State {
 	all := make([]jobs.State, len(t.jobs))
 	for i, j := range t.jobs {

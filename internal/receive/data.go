@@ -96,7 +96,7 @@ func openReading(root *os.File, path string) (*os.File, error) {
 	return n.file, nil
 }
 
-// clone shares a range with a file that is here already, or copies it where that cannot be.
+// clone shares a range with an existing file, or copies it where that is not possible.
 func (w *work) clone(c sendstream.Clone) (err error) {
 	n, err := w.regular(c.Path, "clone")
 	if err != nil {
@@ -120,8 +120,8 @@ func (w *work) clone(c sendstream.Clone) (err error) {
 	if err == nil || !cannotShare(err) {
 		return err
 	}
-	// An end that is not aligned is cloned only where it becomes the end of the file; and a file without checksums
-	// shares nothing with one that has them.
+	// A range with an unaligned end can be cloned only to the end of the file, and a file without checksums cannot
+	// share blocks with one that has them.
 	if aligned := c.Len &^ (cloneBlock - 1); aligned > 0 && aligned != c.Len {
 		if err := btrfs.CloneRange(n.file, from, c.Offset, c.FromOffset, aligned); err == nil {
 			c.Offset, c.FromOffset, c.Len = c.Offset+aligned, c.FromOffset+aligned, c.Len-aligned
@@ -130,14 +130,14 @@ func (w *work) clone(c sendstream.Clone) (err error) {
 	return copyRange(n.file, from, c)
 }
 
-// cloneBlock is a multiple of every block size there is.
+// cloneBlock is a multiple of every block size of btrfs.
 const cloneBlock = 64 << 10
 
 func cannotShare(err error) bool {
 	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EXDEV)
 }
 
-// copyRange leaves holes holes, so that what a stream makes us write is never more than it brought.
+// copyRange keeps holes, so that a stream cannot make us write more than it contains.
 func copyRange(to, from *os.File, c sendstream.Clone) error {
 	size, err := from.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -195,7 +195,7 @@ func growTo(f *os.File, size int64) error {
 	return err
 }
 
-// cloneSource opens the file to clone from. mine tells that it is the one being made, which is open already.
+// cloneSource opens the file to clone from. mine reports that it is the subvolume being made, which is already open.
 func (w *work) cloneSource(n *node, c sendstream.Clone) (from *os.File, mine bool, err error) {
 	root := w.root
 	if uuid := btrfs.UUID(c.FromUUID); uuid != w.sources.own {

@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoDecoder: compressed data that the filesystem does not store as it is, and that cannot be decompressed here.
+// ErrNoDecoder: compressed data that the filesystem cannot store unchanged, and that cannot be decompressed here.
 var ErrNoDecoder = errors.New("LZO, which this filesystem does not store as it is, and there is no decoder for it: send without compressed data")
 
 // maxUnencoded is how much one compressed extent can hold, BTRFS_MAX_UNCOMPRESSED.
 const maxUnencoded = 128 << 10
 
-// writeEncoded hands compressed data to the kernel as it is, and where the kernel does not want it so, decompressed.
+// writeEncoded passes compressed data to the kernel unchanged, or decompressed if the kernel refuses that.
 func (w *work) writeEncoded(c sendstream.EncodedWrite) error {
 	n, err := w.regular(c.Path, "write")
 	if err != nil {
@@ -56,7 +56,7 @@ func cannotEncode(err error) bool {
 		errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EPERM)
 }
 
-// checkEncoded refuses what no extent can be, so that nothing larger is ever allocated.
+// checkEncoded refuses sizes that no extent can have, so that nothing larger is allocated.
 func checkEncoded(c sendstream.EncodedWrite) error {
 	switch {
 	case c.Encryption != 0:
@@ -69,7 +69,7 @@ func checkEncoded(c sendstream.EncodedWrite) error {
 	return nil
 }
 
-// decompressor keeps the decoder, which is dear to make. The zero value is ready.
+// decompressor keeps the decoder, which is expensive to make. The zero value is ready to use.
 type decompressor struct{ zstd *zstd.Decoder }
 
 func (d *decompressor) close() {
@@ -78,8 +78,8 @@ func (d *decompressor) close() {
 	}
 }
 
-// decompress returns the part of the extent that is in the file. What the data lacks is zeros. What follows the end of
-// the compressed data, up to a block of the disk, is of no meaning.
+// decompress returns the part of the extent that is in the file. Missing data is zeros. Bytes after the end of the
+// compressed data, up to a block of the disk, are ignored.
 func (d *decompressor) decompress(c sendstream.EncodedWrite) ([]byte, error) {
 	data := make([]byte, c.UnencodedLen)
 	var err error
@@ -141,8 +141,8 @@ func ended(r io.Reader) bool {
 	return n == 0 && err == io.EOF
 }
 
-// zstdFrame returns the first frame of data: the decoder would take what follows for another one. The lengths of its
-// blocks are in plain sight (RFC 8878).
+// zstdFrame returns the first frame of data, because the decoder would read the following bytes as another frame. The
+// lengths of its blocks are not compressed (RFC 8878).
 func zstdFrame(data []byte) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(data); err != nil {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freezing flags keep an inode from being changed, so they are set when the stream has come to its end.
+// freezing flags prevent changes of an inode, so they are set at the end of the stream.
 const freezing = btrfs.FlagImmutable | btrfs.FlagAppend
 
 // chattr says which flag of chattr(1) stands for one on disk.
@@ -145,7 +145,7 @@ func dirOf(path string) string {
 	return ""
 }
 
-// thaw takes the freezing flags from what is at path, if anything, and remembers them.
+// thaw clears the freezing flags of path, if it exists, and remembers them.
 func (t *tree) thaw(path string) (thawed bool, err error) {
 	file, err := t.openPath(path)
 	if err != nil {
@@ -171,7 +171,7 @@ func (t *tree) thaw(path string) (thawed bool, err error) {
 	return true, setFlags(n.file, flags&^freezing)
 }
 
-// freeze sets the freezing flags. The inodes are where the last rename has put them.
+// freeze sets the freezing flags again, at the last paths of the inodes.
 func (t *tree) freeze() error {
 	for inode, flags := range t.frozen {
 		path, err := btrfs.InodePath(t.root, 0, inode)

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept is what the root gets in the end. A sender makes every inode in the root and moves it to its place. There it
-// must not arrive with an ACL, a property or a flag that it inherited from the root, so the root has none until all is
-// done; and all of that making changes the root's times, which the stream has only where the sender's have changed.
+// kept are attributes that the root gets at the end. A sender creates every inode in the root and moves it to its
+// place. It must not inherit an ACL, a property or a flag from the root, so the root has none until the end. Creating
+// inodes also changes the times of the root, and the stream has these only if they have changed on the sender.
 type kept struct {
 	flags  uint32
 	xattrs map[string][]byte
@@ -81,7 +81,7 @@ func (k *kept) drop(name string) bool {
 	return was
 }
 
-// giveBack lets the root have all of it.
+// giveBack sets all of it on the root.
 func (k *kept) giveBack(root *os.File) error {
 	if err := unix.UtimesNanoAt(int(root.Fd()), "", k.times[:], unix.AT_EMPTY_PATH); err != nil {
 		return &fs.PathError{Op: "utimes", Path: root.Name(), Err: err}

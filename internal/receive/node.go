@@ -21,7 +21,7 @@ type node struct {
 	path string
 	kind uint32 // S_IFMT of its mode
 	file *os.File
-	// caps is the capability it has. Whatever changes its data or its owner takes it away.
+	// caps is its file capability, which every change of data or owner removes.
 	caps []byte
 }
 
@@ -65,7 +65,7 @@ func (t *tree) openNode(path string) (*node, error) {
 	return n, nil
 }
 
-// openPath opens whatever is at path without an effect on it.
+// openPath opens path without side effects.
 func (t *tree) openPath(path string) (*os.File, error) {
 	if path == "" {
 		return at.OpenBelow(t.root, ".", unix.O_PATH)
@@ -108,8 +108,8 @@ func (t *tree) release() error {
 	return errors.Join(n.keepCaps(), n.file.Close())
 }
 
-// keepCaps sets the capability again where it was taken away. Kernels before 5.8 do not send it again after data and
-// owner, and it is the stream that says when it goes.
+// keepCaps sets the capability again after it was removed. Kernels before 5.8 do not send it again after data and
+// owner, and only the stream decides when it is removed.
 func (n *node) keepCaps() error {
 	if n.caps == nil {
 		return nil

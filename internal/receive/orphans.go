@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// orphans are directories that a stream has moved out of the way and said nothing of since but that they become empty.
-// The kernel does not remove one in which the sender had a subvolume (Linux 6.18): it takes the entry of that, which
-// is not in the stream, for a file that is still to go.
+// orphans are directories that a stream has renamed to temporary names and then only emptied. The kernel does not
+// remove one in which the sender had a subvolume (Linux 6.18): it takes the entry of that, which is not in the stream,
+// for a file that is still to go.
 type orphans map[string]bool
 
-// orphanName is what the kernel calls what it moves out of the way: inode, generation, number.
+// orphanName is the kernel's name for an entry that it moves out of the way: inode, generation, number.
 var orphanName = regexp.MustCompile(`^o[0-9]+-[0-9]+-[0-9]+$`)
 
 // see takes note of what a command does with them. One that is somebody's directory, and is merely called so, is told
@@ -37,7 +37,7 @@ func (o orphans) see(c sendstream.Command) {
 	}
 }
 
-// removeOrphans leaves alone what is no empty directory.
+// removeOrphans removes only empty directories.
 func (w *work) removeOrphans() error {
 	for name := range w.orphans {
 		err := w.rmdir(name)

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	// ErrStream: the commands of the stream make no sense, or what they ask for is refused.
+	// ErrStream: the commands of the stream are invalid or refused.
 	ErrStream = errors.New("the stream cannot be received")
 
 	// ErrNoSource: the stream builds on a subvolume that is not here, or has been changed since.
@@ -32,8 +32,8 @@ const ReadAhead = 256 << 10
 type Options struct {
 	// Dest is the directory the subvolume is published in. Its subvolumes are what a stream may build on.
 	Dest *os.File
-	// Work is a directory on the same filesystem which only root may enter. The caller ensures that nobody
-	// else receives into it. What a run that died has left there is removed.
+	// Work is a directory on the same filesystem which only root may enter. The caller ensures that nobody else
+	// receives into it. Leftovers of a crashed run are removed.
 	Work *os.File
 	// Name to publish under; "" is the one in the stream.
 	Name string
@@ -54,8 +54,8 @@ type Result struct {
 }
 
 // Receive reads one stream from r, up to and with its end, and publishes the subvolume. It reads no byte beyond the
-// end, a few at a time: r had better be buffered, with ReadAhead. The subvolume is durable when Receive returns. After
-// an error nothing is published, and nothing is left.
+// end, a few at a time: r should be buffered, with ReadAhead. The subvolume is durable when Receive returns. After an
+// error nothing is published, and everything is removed.
 //
 // Errors: ErrStream and sendstream.ErrFormat, with the place in the stream; ErrNoSource; EEXIST for a name in use;
 // btrfs.ErrInvalidName; btrfs.ErrNotBtrfs; EROFS; ENOSPC; EIO for data the disk refused; the cause of ctx; what r

@@ -77,7 +77,7 @@ func (s *sources) find(uuid btrfs.UUID, transid uint64) (source, error) {
 	return opened, nil
 }
 
-// listSubvolumes reads the subvolumes directly in dir. What cannot be opened, such as a mount, is none of them.
+// listSubvolumes reads the subvolumes directly in dir. Entries that cannot be opened, such as mounts, are ignored.
 func listSubvolumes(dir *os.File) ([]candidate, error) {
 	entries, err := at.OpenBelow(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -116,7 +116,7 @@ func infoAt(dir *os.File, name string) (btrfs.Info, error) {
 
 // choose takes the subvolume that was received from the one with that uuid, or that has it itself. Of several that were
 // received from it, those of the same transaction come first, and of these the newest. One that has been writable since
-// may have been changed: its received UUID stays, and what is built on it would be wrong in silence.
+// may have been changed: its received UUID stays, and an increment built on it would be silently wrong.
 func choose(known []candidate, uuid btrfs.UUID, transid uint64) (candidate, error) {
 	var fit []candidate
 	var reject string

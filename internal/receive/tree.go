@@ -28,7 +28,7 @@ func newTree(root *os.File) *tree {
 	return &tree{root: root, parents: map[string]*os.File{}, frozen: map[uint64]uint32{}}
 }
 
-// close gives back what is held open, but not the root.
+// close closes everything that is held open, except the root.
 func (t *tree) close() error {
 	return errors.Join(t.release(), t.forgetParents())
 }
@@ -140,7 +140,7 @@ func (t *tree) rename(from, to string) error {
 	return t.moved(from, to)
 }
 
-// moved keeps what is held open right: paths lead elsewhere when a directory has moved.
+// moved updates what is held open after a directory has moved.
 func (t *tree) moved(from, to string) error {
 	if t.node != nil && t.node.path == from && t.node.kind != unix.S_IFDIR {
 		t.node.path = to

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// give has one backup made in a target on this host, and returns what there is to say of it, and the number of bytes.
+// give makes one backup in a target on this host, and returns its notices and the number of bytes.
 type give func(ctx context.Context, locked *store.Locked, step Step, sent func(uint64)) (notices []string, bytes uint64, err error)
 
 // copying is one run. store and state are nil where DEST is on another host.
@@ -50,7 +50,7 @@ func checkOptions(o Options) (*rate.Limiter, error) {
 	return newLimit(perSecond), checkKeep(o.Keep)
 }
 
-// between finds out on which side another host is: this one has one of both.
+// between finds out which side is on another host: at least one must be on this host.
 func (c *copying) between(ctx context.Context, dest, target string, refs []string) error {
 	from, err := place("DEST", dest)
 	if err != nil {
@@ -109,7 +109,7 @@ func (c *copying) read() (err error) {
 	return fail.Step("read", err)
 }
 
-// choose takes the backups that refs name, or all.
+// choose returns the backups that refs name, or all.
 func (c *copying) choose(refs []string) error {
 	var all []facts.Snapshot
 	for _, item := range c.items {
@@ -126,7 +126,7 @@ func (c *copying) choose(refs []string) error {
 	return nil
 }
 
-// into copies what a target on this host lacks.
+// into copies the backups that a target on this host lacks.
 func (c *copying) into(ctx context.Context, target string, give give) error {
 	if c.o.DryRun {
 		return ofTarget(c.dryRun(target))
@@ -149,7 +149,7 @@ func (c *copying) into(ctx context.Context, target string, give give) error {
 	}))
 }
 
-// lookAt reads what a target on this host has, and reports whether it is one for DEST.
+// lookAt reads the backups of a target on this host, and checks that it belongs to DEST.
 func (c *copying) lookAt(target *store.Store) ([]Item, error) {
 	if err := c.noticeSameDisk(target.Dir); err != nil {
 		return nil, err
@@ -176,7 +176,7 @@ func (c *copying) outgoing(step Step) (outgoing, error) {
 	return outgoing{store: c.store, backup: b, item: step.Item, parent: step.Parent, plain: c.o.Decompress, limit: c.limit}, err
 }
 
-// ofTarget says that it is TARGET that could not be opened, not DEST.
+// ofTarget marks an error as one of TARGET, not of DEST.
 func ofTarget(err error) error {
 	var step *facts.StepError
 	if errors.As(err, &step) && step.Step == "DEST" {
@@ -215,7 +215,7 @@ func (c *copying) plan(there []Item, keep retention.Policy) []Step {
 	return makePlan(c.items, there, c.wanted, unkeptBy(keep, c.items, there, c.wanted, store.Now(c.o.Now)))
 }
 
-// foresee reports what would be done, and fails as that would.
+// foresee reports what a run would do, and fails as it would.
 func (c *copying) foresee(there []Item, keep retention.Policy) error {
 	var errs []error
 	for _, step := range c.plan(there, keep) {
@@ -255,8 +255,8 @@ func newCopied(step Step) Copied {
 	return done
 }
 
-// run copies one backup after the other. One that fails ends it: the next would be planned on what is not there. One
-// that is refused does not.
+// run copies one backup after the other. A failure ends the run, because the plan for the next ones depends on it; a
+// refused backup does not.
 func (c *copying) run(ctx context.Context, there []Item, move move, keep retention.Policy) error {
 	steps := c.plan(there, keep)
 	progress := Progress{Index: -1}
@@ -284,7 +284,7 @@ func (c *copying) run(ctx context.Context, there []Item, move move, keep retenti
 	return errors.Join(errs...)
 }
 
-// move has one backup made in the target.
+// move makes one backup in the target.
 type move func(ctx context.Context, step Step, sent func(uint64)) (notices []string, bytes uint64, err error)
 
 func (c *copying) one(ctx context.Context, move move, step Step, done *Copied, progress Progress) error {

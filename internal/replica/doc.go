@@ -1,9 +1,8 @@
 // Package replica makes a second copy of backups: in another DEST, here or on another host, or in an archive.
 //
-// A copy is a btrfs send stream that package receive makes a subvolume of again, with the same name, the record and the
-// pin. Which backups are missing, and what each is incremental on, is decided once (plan.go), from the UUIDs of both
-// sides: a received subvolume knows the one it comes from, over any number of hosts.
+// A copy is a btrfs send stream from which package receive makes a subvolume with the same name, record and pin. Which
+// backups are missing, and what each is incremental on, is decided once (plan.go), from the UUIDs of both sides: a
+// received subvolume has the UUID of the original, over any number of hosts.
 //
-// The side that receives needs nothing from the other but the streams, and does nothing for it but receive and tell
-// which backups it has. It decides about deletion alone.
+// The receiving side only receives streams and lists its backups. It alone decides about deletion.
 package replica

@@ -11,7 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// mayPrune: a target in which something is missing keeps what it has, unless it is full.
+// mayPrune: a target that lacks a backup deletes nothing, unless it is full.
 func (c *copying) mayPrune(err error) bool {
 	if c.o.DryRun || c.o.Keep.IsEmpty() {
 		return false
@@ -34,7 +34,7 @@ func checkKeep(keep retention.Policy) error {
 	return nil
 }
 
-// pruneTo deletes what the policy of the target does not keep, now that it has the new copies.
+// pruneTo deletes what the policy of the target does not keep, after the new copies have arrived.
 func pruneTo(ctx context.Context, c *store.Locked, keep retention.Policy) ([]string, error) {
 	state, err := c.Store.ReadState(c.Now.Location())
 	if err != nil {
@@ -56,8 +56,8 @@ func keepFlags(p retention.Policy) []string {
 	return flags
 }
 
-// samePolicy: whoever holds the key of a target must not decide what is deleted there, so the command that the key is
-// bound to wins. What was asked for and is not so is refused, since it would never be done.
+// samePolicy: the holder of the key of a target must not decide what is deleted there, so the rules of the command that
+// the key is bound to apply. Other rules are refused, because they would never be applied.
 func samePolicy(asked, there retention.Policy) error {
 	if asked.IsEmpty() || asked == there {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// pipe sends a backup of this host and receives it at the same time. Compressed data that the target stores otherwise,
-// and nobody here can decompress, is sent decompressed.
+// pipe sends a backup of this host and receives it at the same time. Compressed data that the target cannot store, and
+// that cannot be decompressed here, is sent decompressed.
 func (c *copying) pipe(ctx context.Context, locked *store.Locked, step Step, sent func(uint64)) ([]string, uint64, error) {
 	o, err := c.outgoing(step)
 	if err != nil {
@@ -31,7 +31,7 @@ func (o outgoing) pipe(ctx context.Context, locked *store.Locked, sent func(uint
 		return nil, 0, err
 	}
 	manifest := o.manifest(time.Now())
-	// What Copy gets from the kernel needs no checksum but those of the stream.
+	// The checksums of the stream are enough for what comes from the kernel of this host.
 	archive := &archiveReader{r: s.Reader, manifest: &manifest, here: true}
 	got, err := receiveOne(ctx, locked, archive, manifest.Name)
 	err = s.end(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// An archive is a line of JSON that says what it is, the send stream, and a line of JSON with the SHA-256 of all before
-// it.
+// An archive is a line of JSON that describes it, the send stream, and a line of JSON with the SHA-256 of everything
+// before.
 const (
 	formatVersion = 1
 	maxManifest   = 2 << 20 // a record has at most half of it
@@ -186,8 +186,8 @@ func unexpectedEnd(err error) error {
 	return err
 }
 
-// recordFor is the record that goes with a copy: of the run that made it, and the pin. What Verify found is about
-// another disk and is kept apart, since a verdict of this disk keeps data from being read.
+// recordFor is the record that goes with a copy: of the run that made it, and the pin. The result of Verify is about
+// another disk and is stored separately: if it counted for this disk, damaged data would not be read here.
 func recordFor(b facts.Snapshot, origin btrfs.UUID, host, dest string, now time.Time) *facts.Record {
 	r := facts.Record{Version: 1, Name: b.Name, Status: b.Status}
 	if b.Record != nil {
@@ -201,7 +201,7 @@ func recordFor(b facts.Snapshot, origin btrfs.UUID, host, dest string, now time.
 	return &r
 }
 
-// checkRecord takes nothing on trust that comes with a copy.
+// checkRecord checks everything in a record that comes with a copy.
 func checkRecord(m *Manifest, now time.Time) (facts.Record, error) {
 	r := facts.Record{Version: 1, Name: m.Name, Status: facts.Complete}
 	if m.Record != nil {
@@ -234,8 +234,8 @@ func checkRecord(m *Manifest, now time.Time) (facts.Record, error) {
 	return r, nil
 }
 
-// What is younger than everything to come would be the newest backup forever, and never late. clocksDiffer is how far
-// the clocks of two hosts may be apart; a name has the time of a zone that is not known.
+// A backup from the future would stay the newest one, and never be too old. clocksDiffer is how far the clocks of two
+// hosts may be apart; a name has the time of a zone that is not known.
 const (
 	clocksDiffer = time.Hour
 	zonesDiffer  = 26 * time.Hour

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// meter tells how much has gone through it, and lets no more through than it may.
+// meter counts what passes through it, and limits its rate.
 type meter struct {
 	ctx   context.Context
 	r     io.Reader
@@ -39,8 +39,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newLimit is nil for no limit. It lets through a tenth of a second at once, so that a slow one does not come in
-// bursts.
+// newLimit is nil for no limit. Its burst is a tenth of a second.
 func newLimit(bytesPerSecond uint64) *rate.Limiter {
 	if bytesPerSecond == 0 {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// Options are those of rsbtbackup.CopyOptions, where each has its comment.
+// Options are rsbtbackup.CopyOptions, where each field has its comment.
 type Options struct {
 	SSH        []string
 	Program    string

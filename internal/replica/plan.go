@@ -9,25 +9,25 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// Item is a backup as far as copying goes.
+// Item is what copying needs to know about a backup.
 type Item struct {
 	Name string     `json:"name"`
 	UUID btrfs.UUID `json:"uuid"` // of its subvolume
-	// Origin is the UUID of the subvolume it was received from, or its own: all copies of one backup have the same.
+	// Origin is the UUID of the original subvolume: all copies of one backup have the same.
 	Origin btrfs.UUID `json:"origin"`
-	// Base tells that an increment can build on it: it is read-only, and as it was made or received.
+	// Base reports that an increment can build on it: it is read-only, and unchanged since it was made or received.
 	Base bool `json:"base"`
-	// What a policy goes by.
+	// For a policy.
 	Time     time.Time `json:"time,omitzero"`
 	Complete bool      `json:"complete,omitempty"`
 	Pinned   bool      `json:"pinned,omitempty"`
-	// Made tells what it was made from. An older program on the other side does not tell.
+	// Made says what it was made from. Older programs on the other side do not send it.
 	Made origin `json:"made,omitzero"`
 	// WhyNot says why it cannot be copied.
 	WhyNot string `json:"why_not,omitempty"`
 }
 
-// Step is what happens to one backup.
+// Step is what to do with one backup.
 type Step struct {
 	Item   Item
 	Parent *Item  // what it is sent as an increment of; nil: whole
@@ -37,7 +37,7 @@ type Step struct {
 }
 
 // makePlan decides, for each of the backups wanted, in the order of from, what is to be done. An increment builds on
-// the nearest backup before it that both sides have, or will have by then, or else on the nearest after it. It is pure.
+// the nearest older backup that both sides have, or will have by then, or else on the nearest newer one. It is pure.
 func makePlan(from []Item, to []Item, wanted, unkept map[string]bool) []Step {
 	there := map[btrfs.UUID]Item{}
 	taken := map[string]btrfs.UUID{}
@@ -103,7 +103,7 @@ func unkeptBy(policy retention.Policy, from, to []Item, wanted map[string]bool, 
 			add(f)
 		}
 	}
-	// A directory with copies in it has the order of their times, since their ids only say when they came.
+	// In a directory with copies the order is that of their times, because their ids only say when they arrived.
 	slices.SortStableFunc(all, func(a, b retention.Backup) int { return a.Time.Compare(b.Time) })
 	for i := range all {
 		all[i].ID = uint64(i + 1)

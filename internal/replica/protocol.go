@@ -14,8 +14,8 @@ import (
 )
 
 // The receiving side greets with one line, takes archives, and answers each with one line. It ends with its input, or
-// after the first archive it could not receive; with rules for what to keep it deletes when all was sent, and says so
-// in one more line.
+// after the first archive that it could not receive. With a policy it prunes after everything was sent, and reports
+// that in one more line.
 const (
 	protocolVersion = 1
 	maxGreeting     = 64 << 20
@@ -27,15 +27,15 @@ type greeting struct {
 	Version    int    `json:"version"`
 	Dest       string `json:"dest"`
 	Backups    []Item `json:"backups"`
-	// Keep is what the receiving side deletes by when it has all. The sending side leaves out what would go.
+	// Keep is the policy by which the receiving side prunes at the end. The sending side skips what would be deleted.
 	Keep retention.Policy `json:"keep,omitzero"`
 	failure
 }
 
-// allSent ends what a run sends, but not a dry run, and not one that failed: then nothing is deleted.
+// allSent is the last message of a run, but not of a dry run or a failed one: then nothing is deleted.
 const allSent = `{"done":true}` + "\n"
 
-// farewell answers it where something is deleted by rules, and comes also when the disk is full.
+// farewell is the answer to it if there is a policy; it also comes if the disk is full.
 type farewell struct {
 	Deleted []string `json:"deleted"`
 	failure
@@ -47,13 +47,13 @@ type answer struct {
 	failure
 }
 
-// failure carries an error, as far as the other side can do something about it.
+// failure is an error, as far as the other side can handle it.
 type failure struct {
 	Error string `json:"error,omitempty"`
 	Kind  string `json:"kind,omitempty"`
 }
 
-// kinds of errors that keep their meaning on the way.
+// kinds of errors that keep their meaning on the other side.
 var kinds = []struct {
 	name string
 	kind error
@@ -96,7 +96,7 @@ func writeMessage(w io.Writer, message any) error {
 	return err
 }
 
-// readMessage refuses what is no message of ours: a login script that prints something, or another program.
+// readMessage refuses other input: output of a login script, or of another program.
 func readMessage(r *bufio.Reader, limit int, message any) error {
 	line, err := readLine(r, limit)
 	if err != nil {

@@ -28,7 +28,7 @@ type request struct {
 const maxRequest = 64 << 10
 
 // ServeSend is the sending side of a copy from this host: it says on w which backups dest has, and sends those that are
-// asked for on r. Nothing else can be had of it, and nothing is changed.
+// asked for on r. It does nothing else and changes nothing.
 func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error {
 	s, err := store.Open(dest)
 	if err != nil {
@@ -52,7 +52,7 @@ func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error
 	}
 }
 
-// answer sends what one request asks for. What cannot be sent is said; after an archive that is cut off nothing can be.
+// answer sends what one request asks for, or says why it cannot. After an interrupted archive it can send nothing more.
 func (c *copying) answer(ctx context.Context, r *bufio.Reader, w io.Writer) error {
 	line, err := readLine(r, maxRequest)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *copying) answer(ctx context.Context, r *bufio.Reader, w io.Writer) erro
 	return err
 }
 
-// find takes whole names only, of backups that were in the greeting.
+// find accepts only complete names of backups in the greeting.
 func (c *copying) find(asked request, out *outgoing) (err error) {
 	for i, item := range c.items {
 		switch item.Name {
@@ -139,7 +139,7 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 		return nil, 0, err
 	}
 	counted := &meter{ctx: ctx, r: s.r, limit: s.limit, sent: sent}
-	// What comes in is counted a line, or a block, at a time: nothing of the next answer is read.
+	// Input is read line by line, or block by block, so that nothing of the next answer is read.
 	archive, err := openAnswer(s.r, counted)
 	if err != nil {
 		return nil, counted.n, err
@@ -155,7 +155,7 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 	return got.Notices, counted.n, err
 }
 
-// openAnswer tells an archive from the reason why there is none.
+// openAnswer distinguishes an archive from the reason why there is none.
 func openAnswer(r *bufio.Reader, counted *meter) (*archiveReader, error) {
 	line, err := readLine(r, maxManifest)
 	if err != nil {

@@ -68,7 +68,7 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 	return report, err
 }
 
-// receiveOne publishes what an archive holds, in a DEST that is locked. It is nil with an error if nothing was
+// receiveOne publishes the backup in an archive, in a locked DEST. It returns nil with an error if nothing was
 // published.
 func receiveOne(ctx context.Context, c *store.Locked, archive *archiveReader, name string) (*receive.Result, error) {
 	m := archive.manifest
@@ -121,7 +121,7 @@ func explain(name string, err error) error {
 	return err
 }
 
-// recordOf is the record of what has been received. The stream says what it is; the manifest must agree.
+// recordOf is the record of the received backup. The manifest must agree with the stream.
 func recordOf(m *Manifest, got *receive.Result, name string, now time.Time) (facts.Record, error) {
 	if m == nil {
 		m = &Manifest{Name: got.Name, UUID: got.UUID}
@@ -136,7 +136,7 @@ func recordOf(m *Manifest, got *receive.Result, name string, now time.Time) (fac
 	return record, err
 }
 
-// accept is for a DEST: what has another name is no backup there.
+// accept refuses names that are not those of backups.
 func accept(name string) error {
 	if _, ok := store.CanBeBackup(name); !ok {
 		return fail.Kindf(facts.ErrUsage, "%q cannot be the name of a backup, such as 2026-11-23-09:00", name)

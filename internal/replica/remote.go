@@ -64,7 +64,7 @@ func hostOf(where rsyncexec.Source) string {
 
 func (c *copying) program() string { return cmp.Or(c.o.Program, "rsbtbackup") }
 
-// hangUp ends the session. What went wrong over there says more than what it led to here.
+// hangUp ends the session. The error of the other side says more than its consequences here.
 func hangUp(ctx context.Context, session *remote.Session, r io.Reader, greeted bool, err error) error {
 	_ = session.Stdin.Close() // the other side ends with its input; what it could not do it has answered
 	_, _ = io.Copy(io.Discard, r)
@@ -83,8 +83,8 @@ func hangUp(ctx context.Context, session *remote.Session, r io.Reader, greeted b
 	return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
 }
 
-// farewell has the other side delete by its rules, if all has been sent, and hears what that was. One that is full does
-// it unasked.
+// farewell makes the other side prune by its policy, if everything was sent, and returns what was deleted. A full one
+// prunes without being asked.
 func (c *copying) farewell(to *remoteSink, err error) error {
 	failed := slices.ContainsFunc(c.report.Backups, func(b Copied) bool { return b.Result == ResultFailed })
 	if failed && !errors.Is(err, facts.ErrNoSpace) {
@@ -126,7 +126,7 @@ func (r *remoteSink) greet() error {
 	return nil
 }
 
-// readGreeting wants the other side to be what it was started as.
+// readGreeting checks that the other side is what it should be.
 func readGreeting(r *bufio.Reader, side string, hello *greeting) error {
 	if err := readMessage(r, maxGreeting, hello); err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
-// noticeSameDisk tells of a target on this host that is lost together with DEST.
+// noticeSameDisk warns about a target that is on the same disk as DEST.
 func (c *copying) noticeSameDisk(target *os.File) error {
 	if c.store == nil {
 		return nil

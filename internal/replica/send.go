@@ -97,7 +97,7 @@ func (o outgoing) manifest(now time.Time) Manifest {
 	return m
 }
 
-// archive writes the whole of it and tells how many bytes that was.
+// archive writes the archive and returns the number of bytes.
 func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent func(uint64)) (uint64, error) {
 	s, err := o.stream(ctx, sent)
 	if err != nil {
@@ -122,7 +122,7 @@ type stream struct {
 	root, parent *os.File
 }
 
-// stream begins it, in the newest version that both ends know. sent is told how far it is.
+// stream begins it, in the newest version that both ends know. sent is called with the progress.
 func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error) {
 	s := &stream{of: o, meter: meter{ctx: ctx, limit: o.limit, sent: sent}}
 	var err error
@@ -163,7 +163,7 @@ func (s *stream) begin(ctx context.Context, options btrfs.SendOptions) error {
 	return err
 }
 
-// end ends it. What the kernel has to say is the cause of whatever err is, unless it only was not read to its end.
+// end ends it. An error of the kernel is the cause of err, unless it only says that the stream was not read to its end.
 func (s *stream) end(err error) error {
 	if s.sending != nil {
 		if sendErr := s.sending.Close(); sendErr != nil && !isBrokenPipe(sendErr) {
@@ -184,7 +184,7 @@ func isTooOld(err error) bool {
 	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTO) || errors.Is(err, unix.EINVAL)
 }
 
-// isBrokenPipe: whoever reads has stopped, and knows why.
+// isBrokenPipe: the reader has stopped, and reports why.
 func isBrokenPipe(err error) bool {
 	return errors.Is(err, unix.EPIPE) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }

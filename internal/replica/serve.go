@@ -14,9 +14,8 @@ import (
 )
 
 // Serve is the receiving side of a copy from another host: it says on w which backups dest has, and makes backups of
-// the archives that come in on r, one answer for each. Whoever is at the other end can have nothing else done: nothing
-// is deleted, renamed or read for it. What o.Keep does not keep goes in the end: that is the decision of whoever runs
-// this.
+// the archives that come in on r, one answer for each. The other end cannot make it do anything else, such as delete,
+// rename or read. In the end it prunes by o.Keep, which the user of this host decides.
 func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o ReceiveOptions) error {
 	if err := checkKeep(o.Keep); err != nil {
 		return errors.Join(err, writeMessage(w, greeting{Rsbtbackup: "receive", Version: protocolVersion, failure: failureOf(err)}))
@@ -55,8 +54,8 @@ func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o Receive
 	return err
 }
 
-// takeAll ends with r, and reports whether that was all there was to send. After an archive that could not be received
-// nobody knows where the next begins.
+// takeAll ends with r, and reports whether everything was sent. It also ends after an archive that could not be
+// received, because the beginning of the next is unknown.
 func takeAll(ctx context.Context, c *store.Locked, r *bufio.Reader, w io.Writer) (all bool, err error) {
 	for {
 		if next, _ := r.Peek(len(allSent)); len(next) == 0 || string(next) == allSent {

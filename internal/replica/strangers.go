@@ -7,7 +7,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// origin is what a backup was made from, as its record says.
+// origin is the source of a backup in its record.
 type origin struct {
 	Source string `json:"source,omitempty"`
 	Host   string `json:"host,omitempty"` // the machine that ran rsbtbackup
@@ -20,7 +20,7 @@ func originOf(b facts.Snapshot) origin {
 	return origin{Source: b.Record.Source, Host: b.Record.Host}
 }
 
-// same: what is fetched from another host may be fetched by any. A host that is not on record can be each.
+// same ignores the host that made a backup of a remote source. An unrecorded host can be any.
 func (o origin) same(p origin) bool {
 	spec, err := rsyncexec.ParseSource(o.Source)
 	anyHost := err == nil && spec.Kind != rsyncexec.Local || o.Host == "" || p.Host == ""
@@ -34,9 +34,9 @@ func (o origin) String() string {
 	return o.Source + " on " + o.Host
 }
 
-// strangers refuses to mix what was made from two sources, since cur of the target could then name either. One backup
-// that both have, or one of DEST made from the source of the target, shows that they belong together: a DEST may change
-// its source. Where there is no record there is nothing to go by. It is pure.
+// strangers refuses to mix backups of two sources, because cur of the target could then name either. If both sides have
+// one backup in common, or one in DEST was made from the source of the target, they belong together: a DEST may change
+// its source. Without records nothing is refused. It is pure.
 func strangers(from, to []Item) error {
 	there := map[btrfs.UUID]bool{}
 	for _, t := range to {
@@ -59,7 +59,7 @@ func strangers(from, to []Item) error {
 	return fail.Step("guard", fail.Kindf(facts.ErrGuard, "TARGET holds backups of %s, DEST those of %s", theirs, ours))
 }
 
-// newestOrigin is that of the newest complete backup. Copies that came late are not the newest.
+// newestOrigin is that of the newest complete backup by time: copies may arrive late.
 func newestOrigin(items []Item) origin {
 	var newest Item
 	for _, i := range items {

@@ -22,7 +22,7 @@ type Options struct {
 	Now    time.Time
 }
 
-// Share is what smb.conf has to say, and what the backups in DEST have to do with it.
+// Share is what smb.conf needs, and which backups in DEST it shows.
 type Share struct {
 	Name     string   `json:"name"`
 	Dest     string   `json:"dest"`

@@ -76,7 +76,7 @@ var (
 	takenNames = []string{"global", "homes", "printers", "print$", "ipc$"}
 )
 
-// CheckName tells what is wrong with the name of a share.
+// CheckName says what is wrong with the name of a share.
 func CheckName(name string) error {
 	for _, taken := range takenNames {
 		if strings.EqualFold(name, taken) {

@@ -1,8 +1,8 @@
-// Package tell tells servers how the jobs of a run are.
+// Package tell reports the results of jobs to servers.
 //
 //	tell.go     who is told what, in which order, and for how long it is tried
 //	request.go  from a job to requests: pure
 //	send.go     one request: proxy, redirects, retries, no secret in an error
 //
-// That somebody cannot be told is a warning, and holds up no job.
+// A failure to report is a warning, and does not delay jobs.
 package tell

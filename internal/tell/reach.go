@@ -17,8 +17,8 @@ type Answer struct {
 	Err  error
 }
 
-// Reach tries the way to each server that is told of a job, and tells nobody anything: it reads the secrets, and asks
-// for the top of the site, whatever the answer is. The address itself would be taken for news.
+// Reach tests the connection to each server of a job without reporting anything: it reads the secrets, and requests the
+// root of the site, ignoring the answer. A request to the address itself would count as a report.
 func Reach(ctx context.Context, j config.Job) (answers []Answer) {
 	if j.Ping.URL.IsSet() {
 		answers = append(answers, reach(ctx, "ping", j.Ping.URL, j.Ping.Timeout))
@@ -35,8 +35,8 @@ func Reach(ctx context.Context, j config.Job) (answers []Answer) {
 	return answers
 }
 
-// patience is how long a server may take to answer, where the config does not say it.
-const patience = 10 * time.Second
+// reachTime is how long a server may take to answer, where the config does not say it.
+const reachTime = 10 * time.Second
 
 func reach(ctx context.Context, what string, address config.Secret, limit time.Duration) Answer {
 	a := Answer{What: what}
@@ -52,7 +52,7 @@ func reach(ctx context.Context, what string, address config.Secret, limit time.D
 	}
 	a.Host = u.Host
 	if limit == 0 {
-		limit = patience
+		limit = reachTime
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

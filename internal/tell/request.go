@@ -72,8 +72,7 @@ func messageOf(j config.Job, host string) config.Message {
 	return config.Message{Job: j.Name, Source: j.Backup.Source, Dest: j.Backup.Dest, Host: host, Text: j.Name + " on " + host + ": "}
 }
 
-// requests are all that a message makes for the servers of a job. run is alike for the start and the end of a job, and
-// for no other.
+// requests are the requests for the servers of a job. run is the same for the start and the end of a job, and unique.
 func requests(j config.Job, m config.Message, run string) (all []request, errs error) {
 	if j.Ping.URL.IsSet() {
 		if r, ok := ping(j.Ping, m, run); ok {

@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// errRedirect is matched by what is wrong with the place that a server sends us to.
+// errRedirect is matched by the error of a refused redirect.
 var errRedirect = errors.New("redirected")
 
 // newClient honours $HTTPS_PROXY, $HTTP_PROXY and $NO_PROXY.
@@ -59,7 +59,7 @@ type sender struct {
 }
 
 // send tries until the server has taken the request, says that it will not, or there were tries enough. When hurry is
-// done there is no further try; ctx ends the one that is under way. No secret is in the error.
+// done there is no further attempt; ctx ends the current one. No secret is in the error.
 func (s sender) send(ctx, hurry context.Context, r request) error {
 	address, secrets, err := r.reveal()
 	if err != nil {
@@ -96,7 +96,7 @@ func (s sender) send(ctx, hurry context.Context, r request) error {
 	return errors.New(text)
 }
 
-// again makes of an error what backoff is to do about it.
+// again converts an error for backoff.
 func again(err error) error {
 	var status *statusError
 	switch {

@@ -26,7 +26,7 @@ type Options struct {
 // atOnce is how many servers are spoken to at a time.
 const atOnce = 16
 
-// Teller tells the servers of jobs. It does not hold them up: Wait waits for what is under way.
+// Teller reports to the servers of jobs. It does not delay jobs: Wait waits for the requests.
 type Teller struct {
 	Options
 	sender sender
@@ -41,7 +41,7 @@ type Teller struct {
 	last map[string]*message // by job and server: the one before
 }
 
-// message is one that is under way.
+// message is one that is being sent.
 type message struct {
 	hurry context.CancelFunc // no further try
 	done  chan struct{}
@@ -62,20 +62,20 @@ func New(run context.Context, o Options) *Teller {
 	}
 }
 
-// Starts tells that the backup of a job is about to begin.
+// Starts reports that the backup of a job begins.
 func (t *Teller) Starts(j config.Job) {
 	t.tell(j, started(j, t.Host, t.Now()))
 }
 
-// Done tells what became of a job.
+// Done reports the result of a job.
 func (t *Teller) Done(r jobs.Result) {
 	if m, ok := ended(r, t.Exit(r), t.Host); ok {
 		t.tell(r.Job, m)
 	}
 }
 
-// Wait returns when everybody was told, or will not be. It is called when all jobs have ended; if the run was stopped,
-// a few seconds are left.
+// Wait returns when all reports were sent or have failed. It is called when all jobs have ended; if the run was
+// stopped, a few seconds are left.
 func (t *Teller) Wait() {
 	all := make(chan struct{})
 	go func() {

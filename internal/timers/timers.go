@@ -1,4 +1,4 @@
-// Package timers puts what package units writes where systemd or cron looks, and takes it away again.
+// Package timers installs the texts of package units for systemd or cron, and removes them.
 //
 //	timers.go   what is written where, and which commands follow; doing and undoing it
 //	systemd.go  what systemd says: of calendar expressions, and whether it is here
@@ -157,7 +157,7 @@ func ours(path, name string) error {
 	return nil
 }
 
-// write puts a whole file in its place. The mode is that of units, whatever the umask: systemd warns of others.
+// write replaces a file atomically. The mode is that of units, regardless of the umask: systemd warns about others.
 func write(f File) error {
 	if err := makeDir(filepath.Dir(f.Path)); err != nil {
 		return err
@@ -213,7 +213,7 @@ func (m Machine) On(name string, user bool, env func(string) string) (string, er
 	return "", nil
 }
 
-// Removal is what takes name away again: what is there of it.
+// Removal is what to remove for name.
 func (m Machine) Removal(name string, user bool, env func(string) string) (Plan, error) {
 	dir, err := m.unitDir(user, env)
 	if err != nil {
@@ -235,7 +235,7 @@ func (m Machine) Removal(name string, user bool, env func(string) string) (Plan,
 	return p, nil
 }
 
-// Remove stops the timer and removes the files. A run that is under way goes on.
+// Remove stops the timer and removes the files. A running job continues.
 func (p Plan) Remove(ctx context.Context) error {
 	for _, f := range p.Files {
 		if err := ours(f.Path, p.Name); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// What looks like an omission below is none. A sandbox that alters what the source looks like, or what may be written
-// to DEST or a copy, makes a wrong backup that exits 0:
+// The following options are left out on purpose. A sandbox that changes how the source looks, or what may be written to
+// DEST or a copy, makes a wrong backup that exits with 0:
 //
 //   - ProtectHome=, ProtectKernelModules= (empties /usr/lib/modules), ProtectKernelLogs= and PrivateDevices= hide parts
 //     of a source; PrivateTmp= hides /tmp and /var/tmp, so it stands only where no job has to do with them.

@@ -1,4 +1,4 @@
-// Package units writes what starts jobs at their time, as text: a service and a timer of systemd, or a file for cron.
+// Package units makes the text of what starts jobs: a service and a timer of systemd, or a file for cron.
 //
 //	units.go    what is started, and when
 //	service.go  the service; sandbox.go what it may do
