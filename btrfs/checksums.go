@@ -19,8 +19,8 @@ func NoCOW(f *os.File) (bool, error) {
 	return flags&noCOW != 0, pathError("FS_IOC_GETFLAGS", f.Name(), explain(f, err))
 }
 
-// LacksChecksums reports whether the data of the regular file f has no checksums, so that nobody can tell if it is
-// intact. That is so for a file written with nodatacow, and with nodatasum, which root alone is told of (INODE_ITEM by
+// LacksChecksums reports whether the data of the regular file f has no checksums, so that it cannot be verified. That
+// is so for a file written with nodatacow, and with nodatasum, which only root may query (INODE_ITEM by
 // BTRFS_IOC_TREE_SEARCH_V2): for anybody else certain is false if it says no. Data stored inline in metadata has the
 // checksum of that.
 //

@@ -43,7 +43,7 @@ func Children(f *os.File) ([]Child, error) {
 	return children, nil
 }
 
-// SubvolumeIDs lists the ids of all subvolumes of the filesystem of f that are not deleted, but for the top level, in
+// SubvolumeIDs lists the ids of all subvolumes of the filesystem of f that are not deleted, except the top level, in
 // order.
 //
 // Root only. Errors: those of TreeSearch.

@@ -23,7 +23,7 @@ type Device struct {
 	GenerationErrors uint64 // blocks older than they should be: lost writes
 }
 
-// missingPath stands for the path of a missing device that the kernel has known before (Linux 6.18).
+// missingPath is the kernel's path for a missing device that it has known before (Linux 6.18).
 const missingPath = "<missing disk>"
 
 // DeviceStats lists the devices of the filesystem of f in the order of their ids (BTRFS_IOC_FS_INFO, and for each

@@ -49,7 +49,7 @@
 //
 // Every error is an [*fs.PathError] or, where two paths take part, an [*os.LinkError]. Op is the name of the ioctl or
 // system call, and the errno is inside for [errors.Is] (fs.ErrExist, fs.ErrPermission and fs.ErrNotExist match as for
-// package os). A file that is closed already gives fs.ErrClosed. Where an errno alone does not tell, the error also
+// package os). A file that is closed already gives fs.ErrClosed. Where an errno alone is not enough, the error also
 // matches one of [ErrNotBtrfs], [ErrNotSubvolume] and [ErrInvalidName]. ENOTTY without ErrNotBtrfs means that this
 // kernel has no such call, or that the directory is one of the empty stubs that a snapshot has in the place of a nested
 // subvolume.

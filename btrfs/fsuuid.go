@@ -16,8 +16,8 @@ type fsUUID struct {
 	UUID [16]byte
 }
 
-// FSUUID returns what the filesystem of f, of whatever type, calls itself (FS_IOC_GETFSUUID, Linux 6.9): 16 bytes on
-// most, 4 on FAT, in the order they have on disk. tmpfs, overlayfs and some others make one up at each mount.
+// FSUUID returns the id of the filesystem of f, of any type (FS_IOC_GETFSUUID, Linux 6.9): 16 bytes on most, 4 on FAT,
+// in the order they have on disk. tmpfs, overlayfs and some others make a new one at each mount.
 //
 // Anybody may do this. Errors: ENOTTY where the kernel or the filesystem knows none.
 func FSUUID(f *os.File) ([]byte, error) {

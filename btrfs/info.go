@@ -35,8 +35,8 @@ type Info struct {
 	RTime time.Time // of RTransID; zero if never
 }
 
-// SubvolumeInfo tells about the subvolume f is the root directory of (BTRFS_IOC_GET_SUBVOL_INFO, Linux 4.18). The ioctl
-// by itself answers on any file, for the subvolume around it; here that is ErrNotSubvolume.
+// SubvolumeInfo returns information about the subvolume that f is the root directory of (BTRFS_IOC_GET_SUBVOL_INFO,
+// Linux 4.18). The ioctl answers for any file, about the subvolume that contains it; here that is ErrNotSubvolume.
 //
 // Anybody may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; ENOENT when it has been deleted since it was opened; EBADF
 // when f was opened with O_PATH.

@@ -14,7 +14,8 @@ func ReadOnly(f *os.File) (bool, error) {
 }
 
 // SetReadOnly sets or clears the read-only flag (BTRFS_IOC_SUBVOL_SETFLAGS). It commits metadata without delayed data,
-// and whoever has a file in it open for writing can go on writing: to freeze a tree, take a read-only snapshot instead.
+// and a process that has a file in it open for writing can continue writing: to freeze a tree, take a read-only
+// snapshot instead.
 //
 // The owner and root may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; EPERM for anybody else, and while a send of it
 // runs; EROFS on a read-only mount; EBADF when f was opened with O_PATH.

@@ -123,8 +123,8 @@ func (k *searchKey) advance(item Item) bool {
 	return true
 }
 
-// searchPage appends to items, whose data lies in the buffer of args. Both are used again for the next page: most of
-// the items are of a type nobody asked for, and not worth a copy.
+// searchPage appends to items, whose data lies in the buffer of args. Both are reused for the next page: most of the
+// items are of another type and not worth a copy.
 func searchPage(f *os.File, args *searchArgsV2, items []Item) ([]Item, error) {
 	args.Key.NrItems = math.MaxUint32
 	args.BufSize = searchBufSize

@@ -119,7 +119,7 @@ func (s *Sending) wait() error {
 	return s.result
 }
 
-// Close ends it, and returns when the kernel has let go of the subvolumes. Its error is that of the kernel, which is
+// Close ends it, and returns when the kernel has released the subvolumes. Its error is that of the kernel, which is
 // EPIPE when the stream was not read to its end.
 func (s *Sending) Close() error {
 	s.stop()

@@ -13,9 +13,9 @@ type Space struct {
 	Used    uint64 // bytes in use
 }
 
-// SpaceInfo tells how the filesystem has divided its space (BTRFS_IOC_SPACE_INFO). It grows a kind when that is full,
-// so for the room left for data ask statfs(2), whose Bavail takes the unallocated part and the copies into account. The
-// "reserve" is a part of metadata.
+// SpaceInfo returns how the filesystem has divided its space (BTRFS_IOC_SPACE_INFO). It grows a kind when that is full,
+// so for the space left for data use statfs(2), whose Bavail takes the unallocated part and the copies into account.
+// The "reserve" is a part of metadata.
 //
 // Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH.
 func SpaceInfo(f *os.File) ([]Space, error) {

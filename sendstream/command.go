@@ -2,9 +2,9 @@ package sendstream
 
 import "time"
 
-// A Command is one of the types below, by value. Paths are relative to the root of the subvolume, which is "", and
-// are those of the moment: commands before it have renamed what they refer to. Slices in it are valid until the next
-// command is asked for.
+// A Command is one of the types below, by value. Paths are relative to the root of the subvolume, which is "", and are
+// those of the moment: commands before it have renamed what they refer to. Slices in it are valid until the next
+// command is read.
 type Command any
 
 // UUID of a subvolume.
@@ -96,7 +96,7 @@ type Clone struct {
 	FromOffset   uint64
 }
 
-// UpdateExtent stands for the Write of a stream without data.
+// UpdateExtent replaces Write in a stream without data.
 type UpdateExtent struct {
 	Path        string
 	Offset, Len uint64
@@ -156,7 +156,7 @@ type Chown struct {
 	UID, GID uint64
 }
 
-// Utimes sets times. The last command on an inode, whatever changed on it.
+// Utimes sets times. It is always the last command on an inode.
 type Utimes struct {
 	Path                string
 	Atime, Mtime, Ctime time.Time

@@ -78,7 +78,7 @@ func (c *backupCommand) dest() string           { return c.Dest }
 func (*backupCommand) changesDest()             {}
 func (c *backupCommand) takeRest(args []string) { c.Rest = args }
 
-// dry tells of a dry run, also one that rsync's own option makes.
+// dry reports a dry run, also one by rsync's own option.
 func (c *backupCommand) dry() bool {
 	return c.DryRun || slices.Contains(c.Rest, "-n") || slices.Contains(c.Rest, "--dry-run")
 }

@@ -31,8 +31,7 @@ const (
 	groupNames                   // the same
 )
 
-// completers goes by the name of an argument, or what stands in the help for
-// the value of a flag. Values with an enum are not in here.
+// completers has one entry for each name of an argument, or placeholder of a flag. Values with an enum are not in here.
 var completers = map[string]completer{
 	"SRC": directories, "DEST": directories, "TARGET": directories, "DIR": directories, "NEW": directories,
 	"FILE": files, "PROGRAM": files,

@@ -13,9 +13,8 @@ type typedLine struct {
 	kept     int      // how many of its bytes bash leaves as they are
 }
 
-// A lexer reads a line as a shell does, but expands nothing other than ~/ at
-// the beginning of a word: what is not an argument yet is not known. All the
-// shells agree where it matters.
+// A lexer reads a line as a shell does, but expands only ~/ at the beginning of a word. All shells agree where it
+// matters.
 type lexer struct {
 	breaks string // at which bash begins to complete anew within a word
 	home   string
@@ -133,6 +132,5 @@ func (t typedLine) bashWord(word string) string {
 	return text
 }
 
-// special tells of the characters that mean something to bash somewhere in a
-// word.
+// special reports characters that are special to bash in a word.
 func special(r rune) bool { return strings.ContainsRune(" !\"#$&'()*;<>?[\\]^`{|}", r) }

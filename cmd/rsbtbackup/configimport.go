@@ -64,7 +64,7 @@ var (
 	ofBtrbk     = regexp.MustCompile(`(?m)^\s*(volume|subvolume)\s`)
 )
 
-// looksLike tells of which program a file is.
+// looksLike says which program a file belongs to.
 func looksLike(text string) string {
 	switch {
 	case ofRsnapshot.MatchString(text):

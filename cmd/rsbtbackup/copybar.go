@@ -25,7 +25,7 @@ func copyLine(s copySeen, elapsed time.Duration, width int) string {
 	return copyProgressLine(s.CopyProgress, time.Since(s.since), elapsed, width)
 }
 
-// copyProgressLine has no percentage: nobody knows how long a stream will be.
+// copyProgressLine has no percentage, because the length of a stream is not known beforehand.
 func copyProgressLine(p rsbtbackup.CopyProgress, sending, elapsed time.Duration, width int) string {
 	if p.Backups == 0 {
 		return fit(width, spinner(elapsed)+" comparing", clock(elapsed))

@@ -91,7 +91,7 @@ EXIT CODES:
     143  interrupted by SIGTERM`
 }
 
-// errHelpShown ends the parsing after --help, whatever else is missing.
+// errHelpShown ends the parsing after --help, even if arguments are missing.
 var errHelpShown = errors.New("help shown")
 
 // helpFlag replaces kong's own, which ends the process.
@@ -105,10 +105,10 @@ func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	return errHelpShown
 }
 
-// errVersionAsked ends the parsing after --version, whatever else is missing.
+// errVersionAsked ends the parsing after --version, even if arguments are missing.
 var errVersionAsked = errors.New("version asked for")
 
-// versionFlag stands for the command version.
+// versionFlag is the flag for the command version.
 type versionFlag bool
 
 // BeforeReset runs before anything is found missing.
@@ -133,8 +133,7 @@ func (s *seconds) UnmarshalText(text []byte) error {
 	return err
 }
 
-// someTime is seconds above 0: where 0 stands for a default it cannot be
-// asked for.
+// someTime is a time of more than 0 seconds, where 0 means the default.
 type someTime time.Duration
 
 // UnmarshalText reads what seconds reads.

@@ -23,8 +23,8 @@ type invocation struct {
 	command command // nil if it could not be parsed
 }
 
-// again is the same command line with flags added, which take the place of
-// those of the same name but for --exclude, which adds up.
+// again is the same command line with flags added. They replace flags of the same name, except --exclude, which can be
+// repeated.
 func (i invocation) again(more ...string) string {
 	ours, rest, dashes := cutRest(i.args)
 	for _, flag := range more {
@@ -75,8 +75,7 @@ func (i invocation) dest() string {
 	return "DEST"
 }
 
-// hints returns lines to print below err, most often none or one. The first
-// that knows the error is asked only.
+// hints returns lines to print below err, mostly none or one. Only the first function that knows the error is used.
 func hints(err error, i invocation) []string {
 	if err == nil || errors.Is(err, errNoArguments) {
 		return nil

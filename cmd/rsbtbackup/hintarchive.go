@@ -51,7 +51,7 @@ var packings = []struct{ magic, is, unpack string }{
 	{"\x8c", "encrypted", "gpg -d FILE"}, {"\xc1", "encrypted", "gpg -d FILE"}, {"\xc3", "encrypted", "gpg -d FILE"},
 }
 
-// packed tells how what was read is to be unpacked, if it is no archive for that reason.
+// packed says how to unpack the input, if it is not an archive because it is compressed.
 func packed(err error, begins []byte) error {
 	if !errors.Is(err, rsbtbackup.ErrArchive) {
 		return err
@@ -64,7 +64,7 @@ func packed(err error, begins []byte) error {
 	return err
 }
 
-// archiveHints: what comes in is packed, or builds on what is not there.
+// archiveHints: the input is compressed, or builds on a missing backup.
 func archiveHints(err error, i invocation) ([]string, bool) {
 	c, ok := i.command.(*receiveCommand)
 	var packed *packedError

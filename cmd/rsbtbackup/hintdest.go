@@ -137,8 +137,7 @@ func destsBelow(dir string) []string {
 
 const destsShown = 3
 
-// below is the command line with each of the first of dests in DEST's place. A
-// command that deletes is never made to do so where nobody said.
+// below is the command line with each of the first of dests instead of DEST. It is not used for commands that delete.
 func (i invocation) below(dests []string) []string {
 	if deletes(i.command) {
 		return looks(dests)
@@ -192,7 +191,7 @@ func isSource(typed, recorded string) bool {
 	return typed == recorded || err == nil && abs == recorded
 }
 
-// deletes tells of commands that delete backups.
+// deletes reports commands that delete backups.
 func deletes(c command) bool {
 	_, isDelete := c.(*deleteCommand)
 	return isDelete || isPrune(c)
@@ -255,8 +254,7 @@ func (i invocation) swapped(b *backupCommand) string {
 	return quoteAll(append([]string{"rsbtbackup"}, words...)...)
 }
 
-// destAt is where DEST stands in args: it is the first argument but for that
-// of backup, which comes after SRC.
+// destAt is the index of DEST in args: it is the first argument, except for backup, where it comes after SRC.
 func (i invocation) destAt() int {
 	from := 0
 	if b, ok := i.command.(*backupCommand); ok {

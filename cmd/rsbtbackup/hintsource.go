@@ -45,7 +45,7 @@ func remoteMeant(src string) (string, bool) {
 	return src + ":/PATH", strings.Contains(src, "@") && !strings.ContainsAny(src, ":/")
 }
 
-// isRemote tells of a SRC that rsync does not take for a path here.
+// isRemote reports a SRC that is not a local path for rsync.
 func isRemote(src string) bool {
 	host, _, found := strings.Cut(src, ":")
 	return found && !strings.Contains(host, "/")
@@ -73,7 +73,7 @@ func (i invocation) withSource(b *backupCommand, src string) string {
 	return quoteAll(append([]string{"rsbtbackup"}, words...)...)
 }
 
-// targetHints: what stands in the target, or is missing there.
+// targetHints: about a target that is not empty, or is missing.
 func targetHints(err error, i invocation) ([]string, bool) {
 	r, ok := i.command.(*restoreCommand)
 	var failed *rsbtbackup.StepError

@@ -145,7 +145,7 @@ func flagHints(err *usageError, i invocation) []string {
 	return otherVerbHints(flag, typed, err.verb, i)
 }
 
-// includeHint: rules go by their order, and options after -- come last.
+// includeHint: the first matching rule decides, and options after -- come last.
 func includeHint(args []string, at int) []string {
 	words := slices.Clone(args)
 	if _, pattern, joined := strings.Cut(words[at], "="); joined {

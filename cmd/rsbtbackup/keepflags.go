@@ -37,8 +37,7 @@ func (k *keepFlags) policy() retention.Policy {
 // keepCount is a number of backups. A 0 that was typed can only be a mistake.
 type keepCount int
 
-// Decode reads 7, or unlimited, for which restic also has -1. Kong by itself
-// would take a value with a dash for a flag.
+// Decode reads 7, or unlimited, for which restic also has -1. Kong would read a value with a dash as a flag.
 func (c *keepCount) Decode(ctx *kong.DecodeContext) error {
 	s, err := popString(ctx)
 	if err != nil {

@@ -62,8 +62,7 @@ func (h *heldLines) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-// release logs each line once, but for those that err tells already. Where the
-// other side is out of reach the error is all there is to tell.
+// release logs each line once, except lines that are in err. If the other side cannot be reached, the error is enough.
 func (h *heldLines) release(ctx context.Context, err error) {
 	var stopped signalError
 	if h == nil || errors.As(err, &stopped) || errors.Is(err, rsbtbackup.ErrSource) || errors.Is(err, rsbtbackup.ErrTarget) {

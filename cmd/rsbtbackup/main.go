@@ -10,8 +10,8 @@
 //	hint.go      from errors to a command worth typing
 //	json.go      what --json prints
 //	config.go    many jobs: the config; its hints in hintconfig.go
-//	runjobs.go   the jobs; what is shown of them in runbars.go, who else is told in runtell.go
-//	notify.go    what systemd is told
+//	runjobs.go   the jobs; what is shown of them in runbars.go, reports to servers in runtell.go
+//	notify.go    messages to systemd
 //	signals.go   what Ctrl-C does
 //	complete.go  what the Tab key asks; the scripts for shells are in completion.go
 package main

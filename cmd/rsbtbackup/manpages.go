@@ -67,7 +67,7 @@ func writeCommand(p *manual.Page, node *kong.Node) {
 	p.Help(node.Detail)
 }
 
-// writeFlag: what kong says of its value, but for the value it has if it is not given, which the help tells in words.
+// writeFlag writes kong's text about the value, without the default, which is in the help text.
 func writeFlag(p *manual.Page, flag *kong.Flag) {
 	term := "--" + flag.Name
 	if flag.Tag.Negatable != "" {

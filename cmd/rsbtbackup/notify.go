@@ -1,4 +1,4 @@
-// What systemd is told: the priority of each line in the journal, and how far a run is.
+// Messages to systemd: the priority of each line in the journal, and the progress of a run.
 
 package main
 
@@ -134,7 +134,7 @@ func (s *unitStatus) send(states ...string) {
 	}
 }
 
-// watch tells of a signal as soon as it comes. The function that it returns is to be called at the end.
+// watch reports a signal as soon as it comes. Call the function that it returns at the end.
 func (s *unitStatus) watch(ctx context.Context) (end func()) {
 	stop := context.AfterFunc(ctx, func() { s.stopping(context.Cause(ctx)) })
 	return func() {

@@ -1,4 +1,4 @@
-// rsbtbackup __packaged DIR: the files of a package, but for the command itself.
+// rsbtbackup __packaged DIR: the files of a package, except the command itself.
 
 package main
 

@@ -46,9 +46,8 @@ func (s progressSeen) add(p rsbtbackup.Progress) progressSeen {
 	return progressSeen{p, true, cmp.Or(p.Expected, s.expected)}
 }
 
-// progressLine is what fits into width, the most telling parts first. While
-// rsync still reads the source nobody knows how much there is: a percentage
-// would go backwards, so something moves instead.
+// progressLine is what fits into width, the most important parts first. While rsync still reads the source the total is
+// unknown, and a percentage would go backwards, so a moving sign is shown instead.
 func progressLine(s progressSeen, elapsed time.Duration, width int) string {
 	if !s.any {
 		return fit(width, spinner(elapsed)+" reading", clock(elapsed))

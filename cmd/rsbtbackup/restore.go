@@ -99,7 +99,7 @@ func (c *restoreCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(err, u.object(restoreObject{"restore", report}))
 }
 
-// expected: of a part of a backup nobody knows how many files it has.
+// expected is the number of files; unknown for a part of a backup.
 func (c *restoreCommand) expected() int64 {
 	if len(c.Paths) > 0 {
 		return 0

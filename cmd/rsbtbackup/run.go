@@ -50,7 +50,7 @@ func (e *usageError) Error() string {
 // Unwrap returns the cause.
 func (e *usageError) Unwrap() error { return e.err }
 
-// run is the whole program but for the process around it.
+// run is the whole program without the process around it.
 func run(args []string, stdout, stderr io.Writer) int {
 	u := newUI(stdout, stderr)
 	g := &grammar{}

@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 )
 
-// runWatcher is told by jobs.Run, from several goroutines.
+// runWatcher is called by jobs.Run, from several goroutines.
 type runWatcher struct {
 	u      *ui
 	screen *mpb.Progress // nil where no bars belong
@@ -116,7 +116,7 @@ func (w *runWatcher) Copies(j config.Job, p rsbtbackup.CopyProgress) {
 	}
 }
 
-// Ends tells of a failure at once, with its reason, also with --quiet.
+// Ends reports a failure at once, with its reason, also with --quiet.
 func (w *runWatcher) Ends(v jobs.Verdict) {
 	w.mu.Lock()
 	w.take(v.Job)

@@ -1,4 +1,4 @@
-// Who is told how the jobs of a run are: servers, and Prometheus.
+// Reports about the jobs of a run: to servers and for Prometheus.
 
 package main
 
@@ -14,14 +14,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/tell"
 )
 
-// telling is what a run tells others. A nil part tells nobody. That it fails is a warning.
+// telling sends the reports of a run. A nil part sends nothing. A failure is a warning.
 type telling struct {
 	log     *slog.Logger
 	servers *tell.Teller
 	figures *metrics.Textfile
 }
 
-// newTelling is that of a config. In a dry run nobody is told.
+// newTelling is that of a config. A dry run sends no reports.
 func newTelling(ctx context.Context, u *ui, read *config.Config, dryRun bool) telling {
 	t := telling{log: u.log}
 	if dryRun {

@@ -192,8 +192,8 @@ func withRealPaths(picked []config.Job) []config.Job {
 	return jobs
 }
 
-// homes are the roots of the subvolumes that the sources lie in of which snapshots are taken. A source that is missing,
-// or elsewhere, is told by the run.
+// homes are the roots of the subvolumes of sources of which snapshots are made. A missing or remote source is reported
+// by the run.
 func homes(picked []config.Job) []string {
 	var found []string
 	for _, j := range picked {

@@ -21,13 +21,11 @@ func (e signalError) Error() string { return "got " + unix.SignalName(e.signal) 
 // makes that the cause. A signal the process was started with as ignored
 // (nohup, a job of a shell script in the background) stays ignored.
 //
-// A second one changes nothing: rsync is given ten seconds to end and is killed
-// then, and cutting the rest short would leave it writing into DEST. Nothing is
-// lost to whoever cannot wait, since kill -9 is safe at any moment.
+// A second one changes nothing: rsync has ten seconds to end and is then killed; ending earlier would leave it writing
+// into DEST. Users who cannot wait may use kill -9, which is safe at any moment.
 //
-// SIGPIPE is taken too: otherwise Go dies of it on descriptors 1 and 2, and a
-// reader that went away would end a backup. Ignoring it instead would be
-// inherited by rsync.
+// SIGPIPE is caught too: otherwise Go ends the process for it on descriptors 1 and 2, and a reader that ends would end
+// a backup. Ignoring it instead would be inherited by rsync.
 func watchSignals(ctx context.Context, u *ui) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stops := make(chan os.Signal, 1)

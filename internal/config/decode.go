@@ -32,7 +32,7 @@ const (
 	Hidden  Kind = "secret"  // itself, "file:/path", "credential:NAME" or "env:NAME"
 )
 
-// decode makes of a value of TOML what kind stands for: bool, int, string, []string, time.Duration, retention.Span,
+// decode converts a value of TOML to the type of kind: bool, int, string, []string, time.Duration, retention.Span,
 // Every, rsbtbackup.MinFree, []RateWindow, []Command or Secret.
 func (k Key) decode(value any) (any, error) {
 	switch k.Kind {

@@ -81,7 +81,7 @@ func (r *reader) problem(at Problem, format string, args ...any) {
 
 const includeKey = "include"
 
-// include reads what a line names. Relative patterns are relative to the file they stand in.
+// include reads what a line names. Relative patterns are relative to the file they are in.
 func (r *reader) include(doc document, l leaf, stack []string) {
 	at := doc.problem(l.line, "")
 	patterns, err := decodeEach(l.value, func(s string) (string, error) { return s, checkPattern(s) })

@@ -33,7 +33,7 @@ const (
 	jobTable      = "job"
 )
 
-// label is a scope as it stands in brackets.
+// label is a scope as written in brackets.
 func (s *scope) label() string {
 	if s.name == "" {
 		return s.kind
@@ -70,7 +70,7 @@ func newKeyTable(keys []Key) keyTable {
 	return t
 }
 
-// find returns the key that a path below a scope means, and what stands for its *.
+// find returns the key for a path below a scope, and the name that its * matches.
 func (t keyTable) find(path []string) (k Key, wild string, ok bool) {
 	if i, ok := t.byName[strings.Join(path, ".")]; ok && !slices.ContainsFunc(path, func(s string) bool { return strings.Contains(s, ".") }) {
 		return t.all[i], "", true

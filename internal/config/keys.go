@@ -9,7 +9,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// Key is one key of a job. A * in its name stands for a name that the user chooses.
+// Key is one key of a job. A * in its name is a name that the user chooses.
 type Key struct {
 	Name    string
 	Kind    Kind
@@ -17,7 +17,7 @@ type Key struct {
 	Example string   // as TOML
 	Enum    []string // the only texts it takes, if there are any
 	Most    int64    // of a number; 0: no limit of its own
-	// JobOnly keys stand in [job.NAME], the others in [group.NAME] and [defaults] too.
+	// JobOnly keys are allowed only in [job.NAME], the others in [group.NAME] and [defaults] too.
 	JobOnly bool
 	// Adds: the values of [defaults], groups and job add up. Otherwise the nearest one holds.
 	Adds bool

@@ -1,4 +1,4 @@
-// What servers are told.
+// Reports to servers.
 
 package config
 
@@ -81,7 +81,7 @@ func (l limited) Write(p []byte) (int, error) {
 
 var _ io.Writer = limited{}
 
-// CheckURL tells what is wrong with the address of a server.
+// CheckURL says what is wrong with the address of a server.
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	switch {

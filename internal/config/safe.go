@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// writableByOthers tells why somebody else than the user euid and root can change what stands in file, and the
-// command that mends it; or nothing. Whoever may write to a directory above can put another file in its place, but
-// for directories with the sticky bit.
+// writableByOthers says why users other than euid and root can change the content of file, and which command repairs
+// that; or nothing. A user who may write to a parent directory can replace the file, unless the directory has the
+// sticky bit.
 func writableByOthers(file string, euid int) (why, fix string) {
 	real, err := filepath.EvalSymlinks(file)
 	if err != nil {

@@ -15,7 +15,7 @@ type Secret struct{ said string }
 // IsSet reports whether there is one.
 func (s Secret) IsSet() bool { return s.said != "" }
 
-// String hides a secret that stands in the config, but for the host of a URL; it shows where one is kept.
+// String hides a secret in the config, except the host of a URL; for a secret kept elsewhere it shows where.
 func (s Secret) String() string {
 	if _, _, elsewhere := s.reference(); elsewhere {
 		return s.said

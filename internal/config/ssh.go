@@ -18,8 +18,8 @@ type SSH struct {
 	KnownHosts string // a file with the keys of hosts; a host that is not in it is refused
 }
 
-// Shell is the remote shell for a source: rsh, or ssh, with what s asks for. Another program than ssh is refused, as
-// nobody knows its options. A source on this machine, or of a daemon, needs no shell.
+// Shell is the remote shell for a source: rsh, or ssh, with what s asks for. Another program than ssh is refused,
+// because its options are unknown. A source on this machine, or of a daemon, needs no shell.
 func (s SSH) Shell(rsh, source string) (string, error) {
 	if s == (SSH{}) || !OverSSH(source) {
 		return rsh, nil
@@ -79,7 +79,7 @@ func OverSSH(source string) bool {
 	return !strings.Contains(before, "::")
 }
 
-// namesUser tells of a source that says who logs in: user@host:/path.
+// namesUser reports a source that names the user: user@host:/path.
 func namesUser(source string) bool {
 	host, _, _ := strings.Cut(source, ":")
 	return strings.Contains(host, "@") && !strings.Contains(host, "/")

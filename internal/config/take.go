@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// take adds one document. An unknown table is one problem, whatever is in it. Wrong values and unknown keys are all
-// told, none hides another.
+// take adds one document. An unknown table is one problem, regardless of its content. All wrong values and unknown keys
+// are reported, none hides another.
 func (a *assembler) take(doc document) {
 	var unknown [][]string
 	for _, t := range doc.tables {
@@ -177,7 +177,7 @@ func (a *assembler) takeSetting(s *scope, path []string, l leaf, from Origin) {
 	s.settings[name] = st
 }
 
-// keyNames are those that may stand in a kind of table.
+// keyNames are the keys allowed in a kind of table.
 func keyNames(kind string) []string {
 	var names []string
 	for _, k := range Keys() {

@@ -105,7 +105,7 @@ func (c *coder) appendFS(buf []byte, fs string) []byte {
 	return appendText(binary.AppendUvarint(buf, number), fs)
 }
 
-// appendOwner: a number that is not known yet, or that of a full table, is followed by what it stands for.
+// appendOwner: an unknown number, or that of a full table, is followed by its value.
 func (c *coder) appendOwner(buf []byte, o owner) []byte {
 	number, known := c.index[o]
 	if known {

@@ -72,7 +72,7 @@ func (c *comparer) markOf(old, now Entry, u Unsettled, unsettled bool) mark {
 	return markKnown
 }
 
-// sameThing reports whether an entry is the same inode, whatever became of it.
+// sameThing reports whether an entry is the same inode, perhaps changed.
 func sameThing(old, now Entry) bool {
 	return isTrusted(now.FS) && old.FS == now.FS && old.Inode == now.Inode && old.Birth == now.Birth &&
 		old.kind() == now.kind() && old.Closed == now.Closed

@@ -24,7 +24,7 @@ type Entry struct {
 	Closed bool   // a directory that the walk does not enter
 }
 
-// Time is a time of an inode as the filesystem keeps it, whatever the year.
+// Time is a time of an inode as the filesystem stores it, for any year.
 type Time struct {
 	Sec  int64
 	Nsec uint32

@@ -20,8 +20,8 @@ import (
 const maxChangedInodes = 50_000
 
 // Generations are what btrfs itself tells of changes: every inode has the number of the transaction that last wrote to
-// it or, as it is written with it, to its data, attributes or names. It is asked when a walk first comes by a
-// subvolume, for those that are on record, and before anything in it is read.
+// it or, as it is written with it, to its data, attributes or names. btrfs is asked when a walk first enters a recorded
+// subvolume, before anything in it is read.
 type Generations struct {
 	life   string
 	disk   btrfs.UUID         // the filesystem that life is of
@@ -42,9 +42,9 @@ type subvolume struct {
 	unknown    bool            // nothing is known of what has changed
 }
 
-// NewGenerations begins to ask, with what was found by the last walk, if it was in this life of the filesystem. It has
-// the filesystem of root write out what it holds back. nil, without an error, if nobody may ask: the caller is not
-// root, or this is no btrfs.
+// NewGenerations flushes the filesystem of root and begins to ask, with the generations of the last walk if that was in
+// the same life of the filesystem. It is nil, without an error, if asking is impossible: the caller is not root, or the
+// filesystem is not btrfs.
 func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error) {
 	_, err := btrfs.SubvolumeAround(root)
 	if errors.Is(err, btrfs.ErrNotBtrfs) || os.Geteuid() != 0 {
@@ -201,7 +201,7 @@ func (g *Generations) nothingNewer(r *reader) bool {
 	return true
 }
 
-// Record is for the next walk. apart is how many directories nothing is told of.
+// Record is for the next walk. apart is how many directories the generations do not cover.
 func (g *Generations) Record(apart int) *facts.Generations {
 	if g == nil {
 		return nil

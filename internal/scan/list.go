@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// List is what rsync is to be asked about. Paths are relative to the root, which is ".".
+// List is what rsync must look at. Paths are relative to the root, which is ".".
 type List struct {
 	// Dirs are listed anew, one level deep: what is new in them, gone or changed.
 	Dirs []string
@@ -127,7 +127,7 @@ func (l List) Covers() func(path string, deleted bool) bool {
 	}
 }
 
-// inode is one file, whatever its names.
+// inode is one file, with all its names.
 type inode struct {
 	fs     string
 	number uint64
@@ -191,7 +191,7 @@ func (b *builder) touch(e Entry) {
 	}
 }
 
-// tooLong reports whether the list would grow too long with more paths, and lets go of it if so.
+// tooLong reports whether the list would grow too long with more paths, and drops it if so.
 func (b *builder) tooLong(more int) bool {
 	if b.long || len(b.order)+len(b.names)+len(b.linked)+more > maxListed {
 		b.long = true

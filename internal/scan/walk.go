@@ -24,8 +24,8 @@ type Options struct {
 	OneFileSystem bool
 	// Skip are paths that are left out.
 	Skip []string
-	// See, if set, is told of everything but the directories that are entered, in the open directory dir, and SeeDir of
-	// these, by several goroutines.
+	// See, if set, is called for everything except the directories that are entered, in the open directory dir, and
+	// SeeDir for these, by several goroutines.
 	See    func(dir int, path string, st *unix.Statx_t)
 	SeeDir func(path string)
 	// AsOf is set for a walk of a snapshot of the source: no later than the instant it was made at. Origins are, by the
