@@ -39,7 +39,7 @@ func (l *line) restart(t testing.TB) {
 	t.Helper()
 	l.works++
 	name := fmt.Sprintf("work-%d", l.works)
-	dir := openDir(t, l.dest)
+	dir := testdest.OpenDir(t, l.dest)
 	defer dir.Close()
 	testdest.Must(t, btrfs.CreateSubvolume(dir, name))
 	l.work = filepath.Join(l.dest, name)
@@ -50,7 +50,7 @@ func (l *line) snap(t testing.TB) string {
 	t.Helper()
 	l.made++
 	name := time.Date(2026, 1, 1, 0, l.made, 0, 0, time.UTC).Format("2006-01-02-15:04")
-	dir, work := openDir(t, l.dest), openDir(t, l.work)
+	dir, work := testdest.OpenDir(t, l.dest), testdest.OpenDir(t, l.work)
 	defer dir.Close()
 	defer work.Close()
 	testdest.Must(t, btrfs.CreateSnapshot(dir, name, work, btrfs.SnapshotOptions{ReadOnly: true}))
@@ -61,20 +61,13 @@ func (l *line) snap(t testing.TB) string {
 
 func (l *line) drop(t testing.TB, name string) {
 	t.Helper()
-	dir := openDir(t, l.dest)
+	dir := testdest.OpenDir(t, l.dest)
 	defer dir.Close()
 	testdest.Must(t, btrfs.DeleteSubvolume(dir, name))
 }
 
 func (l *line) path(elem ...string) string {
 	return filepath.Join(append([]string{l.work}, elem...)...)
-}
-
-func openDir(t testing.TB, path string) *os.File {
-	t.Helper()
-	f, err := os.Open(path)
-	testdest.Must(t, err)
-	return f
 }
 
 func diff(t testing.TB, dest, a, b string, o rsbtbackup.DiffOptions) []rsbtbackup.DiffEntry {

@@ -14,7 +14,7 @@ import (
 func TestDiffAcrossNestedSubvolumes(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)
-	dir := openDir(t, l.work)
+	dir := testdest.OpenDir(t, l.work)
 	defer dir.Close()
 	for _, name := range []string{"stays", "to directory", "to file", "to nothing"} {
 		testdest.Must(t, btrfs.CreateSubvolume(dir, name))

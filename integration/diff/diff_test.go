@@ -246,7 +246,7 @@ func TestDiffWritable(t *testing.T) {
 	from := l.snap(t)
 	testdest.Write(t, l.path("b"), "1")
 	to := l.snap(t)
-	last := openDir(t, filepath.Join(l.dest, to))
+	last := testdest.OpenDir(t, filepath.Join(l.dest, to))
 	testdest.Must(t, errors.Join(btrfs.SetReadOnly(last, false), last.Close()))
 	d, err := rsbtbackup.Diff(t.Context(), l.dest, from, to, rsbtbackup.DiffOptions{})
 	testdest.Must(t, err)

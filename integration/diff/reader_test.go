@@ -4,7 +4,6 @@ package diff
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,19 +13,6 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
-
-// asNobody runs the command as an ordinary user and returns all it says.
-func asNobody(t testing.TB, args ...string) (string, int) {
-	t.Helper()
-	cmd := exec.Command(testbin.Path(t), args...)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return string(out), cmd.ProcessState.ExitCode()
-}
 
 // A trusted.* attribute has a name for everybody and a value for root. Where nothing else tells, the file is not
 // compared; all the rest is told.
@@ -49,9 +35,10 @@ func TestAttributesThatOnlyRootReads(t *testing.T) {
 	testdest.Write(t, l.path("plain"), "another")
 	to := l.snap(t)
 
-	out, exit := asNobody(t, "diff", l.dest, from, to)
-	if exit != 1 || strings.Contains(out, "no data available") || !strings.Contains(out, "getxattr trusted.secret") {
-		t.Errorf("exit %d\n%s", exit, out)
+	r := testbin.AsNobody(t, "diff", l.dest, from, to)
+	out := r.Stdout + r.Stderr
+	if r.Exit != 1 || strings.Contains(out, "no data available") || !strings.Contains(out, "getxattr trusted.secret") {
+		t.Errorf("exit %d\n%s", r.Exit, out)
 	}
 	for _, want := range []string{"M changed (content", "m gained (xattrs)", "M plain (content", "? touched (mode"} {
 		if !strings.Contains(out, want) {
@@ -59,7 +46,8 @@ func TestAttributesThatOnlyRootReads(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{"touched": "2 versions", "plain": "2 versions", "same": "1 version "} {
-		out, _ := asNobody(t, "history", l.dest, path)
+		r := testbin.AsNobody(t, "history", l.dest, path)
+		out := r.Stdout + r.Stderr
 		if !strings.Contains(out, want) || strings.Contains(out, "no data available") {
 			t.Errorf("history of %s:\n%s", path, out)
 		}

@@ -3,11 +3,11 @@
 package differential
 
 import (
-	"os"
 	"os/exec"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 // A copier keeps a plain copy of the source aside, without rsync.
@@ -20,7 +20,7 @@ type snapshotCopier struct{}
 
 func (snapshotCopier) copy(t *testing.T, source, parent, name string) {
 	t.Helper()
-	src, dir := openDir(t, source), openDir(t, parent)
+	src, dir := testdest.OpenDir(t, source), testdest.OpenDir(t, parent)
 	defer src.Close()
 	defer dir.Close()
 	if err := btrfs.CreateSnapshot(dir, name, src, btrfs.SnapshotOptions{ReadOnly: true}); err != nil {
@@ -39,18 +39,9 @@ func (cpCopier) copy(t *testing.T, source, parent, name string) {
 	}
 }
 
-func openDir(t *testing.T, path string) *os.File {
-	t.Helper()
-	f, err := btrfs.OpenDir(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 func createSubvolume(t *testing.T, parent, name string) error {
 	t.Helper()
-	dir := openDir(t, parent)
+	dir := testdest.OpenDir(t, parent)
 	defer dir.Close()
 	return btrfs.CreateSubvolume(dir, name)
 }

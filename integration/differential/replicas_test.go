@@ -17,6 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
 const (
@@ -203,11 +204,11 @@ func (w *replicas) receive(t *testing.T, name string) {
 
 func (w *replicas) send(t *testing.T, from, name string) (stream io.Reader, wait func()) {
 	t.Helper()
-	subvol := openDir(t, filepath.Join(from, name))
+	subvol := testdest.OpenDir(t, filepath.Join(from, name))
 	var parent *os.File
 	o := btrfs.SendOptions{Version: 2}
 	if w.last != "" {
-		parent = openDir(t, filepath.Join(from, w.last))
+		parent = testdest.OpenDir(t, filepath.Join(from, w.last))
 		o.CloneSources = []*os.File{parent}
 	}
 	sending, err := btrfs.StartSend(t.Context(), subvol, parent, o)

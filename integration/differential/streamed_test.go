@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 	"golang.org/x/sys/unix"
 )
@@ -44,7 +45,7 @@ func (s *streamed) write(offset uint64, data []byte) {
 // which goes by inode numbers, is of no matter.
 func readStream(t *testing.T, path string) manifest {
 	t.Helper()
-	root := openDir(t, path)
+	root := testdest.OpenDir(t, path)
 	defer root.Close()
 	sending, err := btrfs.StartSend(t.Context(), root, nil, btrfs.SendOptions{Version: 2})
 	if err != nil {

@@ -27,13 +27,13 @@ func newCanary(t testing.TB) *canary {
 	for _, name := range []string{"rsbtbackup", "activity.log", "file", "records/x.json"} {
 		testdest.Must(t, os.WriteFile(filepath.Join(c.dir, name), []byte("canary"), 0o644))
 	}
-	c.digest = digest(t, c.dir)
+	c.digest = testdest.Digest(t, c.dir)
 	return c
 }
 
 func (c *canary) unhurt(t testing.TB) {
 	t.Helper()
-	if digest(t, c.dir) != c.digest {
+	if testdest.Digest(t, c.dir) != c.digest {
 		t.Errorf("something outside DEST was changed: %q", testdest.Entries(t, c.dir))
 	}
 }

@@ -113,7 +113,7 @@ func (d *dest) backupsHeld(t testing.TB, src *tree, list *rsbtbackup.Listing) ma
 func (d *dest) heldOne(t testing.TB, src *tree, b rsbtbackup.Snapshot) {
 	t.Helper()
 	path := filepath.Join(d.path, b.Name)
-	got := digest(t, path)
+	got := testdest.Digest(t, path)
 	want, known := d.backups[b.Name]
 	switch {
 	case !b.ReadOnly:

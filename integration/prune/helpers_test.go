@@ -3,7 +3,6 @@
 package prune
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,29 +125,6 @@ func readDir(t testing.TB, dir string) []string {
 		list = append(list, e.Name())
 	}
 	return list
-}
-
-// digest is over all names, modes and contents below dir.
-func digest(t testing.TB, dir string) string {
-	t.Helper()
-	h := sha256.New()
-	testdest.Must(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%q %v %d\n", strings.TrimPrefix(path, dir), info.Mode(), info.ModTime().UnixNano())
-		if e.Type().IsRegular() {
-			data, err := os.ReadFile(path)
-			fmt.Fprintf(h, "%d %s", len(data), data)
-			return err
-		}
-		return nil
-	}))
-	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
 // free is what statfs tells an ordinary user.

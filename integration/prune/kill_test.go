@@ -54,7 +54,7 @@ func (k *killed) refill(t testing.TB) {
 	testdest.Write(t, old+"/nested/deeper/f", "1")
 	setReadOnly(t, old)
 	for _, name := range made {
-		k.digests[name] = digest(t, filepath.Join(k.dest, name))
+		k.digests[name] = testdest.Digest(t, filepath.Join(k.dest, name))
 	}
 	_ = os.Remove(filepath.Join(k.dest, "cur"))
 	testdest.Must(t, os.Symlink(made[7], filepath.Join(k.dest, "cur")))
@@ -67,7 +67,7 @@ func (k *killed) wantWholeOrGone(t testing.TB, when string) {
 	t.Helper()
 	left := testdest.Names(t, k.dest)
 	for _, name := range left {
-		if digest(t, filepath.Join(k.dest, name)) != k.digests[name] {
+		if testdest.Digest(t, filepath.Join(k.dest, name)) != k.digests[name] {
 			t.Errorf("%s: %s is not whole", when, name)
 		}
 	}

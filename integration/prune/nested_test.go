@@ -34,7 +34,7 @@ func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
 			testdest.Write(t, outside+"/f", "outside")
 			testdest.Must(t, os.Symlink(outside, old+"/link"))
 			testdest.Must(t, os.Symlink("../../../outside", old+"/one/link"))
-			before := digest(t, outside) + digest(t, filepath.Join(dest, "2020-01-02-00:00"))
+			before := testdest.Digest(t, outside) + testdest.Digest(t, filepath.Join(dest, "2020-01-02-00:00"))
 			setReadOnly(t, old)
 
 			if verb == "prune" {
@@ -44,7 +44,7 @@ func TestNestedSubvolumesGoWithTheirBackup(t *testing.T) {
 			}
 			wantNames(t, dest, "2020-01-02-00:00")
 			wantTidy(t, dest)
-			if after := digest(t, outside) + digest(t, filepath.Join(dest, "2020-01-02-00:00")); after != before {
+			if after := testdest.Digest(t, outside) + testdest.Digest(t, filepath.Join(dest, "2020-01-02-00:00")); after != before {
 				t.Error("something outside the backup has changed")
 			}
 		})
@@ -57,7 +57,7 @@ func TestABackupInUseStaysWhole(t *testing.T) {
 	dest := testdest.New(t, "256M")
 	madeUp(t, dest, "2020-01-01-00:00", "2020-01-02-00:00", "2020-01-03-00:00")
 	old := filepath.Join(dest, "2020-01-01-00:00")
-	before := digest(t, old)
+	before := testdest.Digest(t, old)
 	out, err := exec.Command("btrfs", "subvolume", "set-default", old).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -65,7 +65,7 @@ func TestABackupInUseStaysWhole(t *testing.T) {
 	r := testbin.Run(t, "prune", dest, "--keep-last=1")
 	testdest.WantExit(t, r, 1)
 	wantNames(t, dest, "2020-01-01-00:00", "2020-01-03-00:00")
-	if digest(t, old) != before {
+	if testdest.Digest(t, old) != before {
 		t.Error("the backup has changed")
 	}
 	// Nested, it is found out only when the outer one has lost its name.

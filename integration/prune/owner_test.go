@@ -169,7 +169,7 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	made := threeBackups(t, src, dest)
 	left := map[string]string{}
 	for _, name := range made[1:] {
-		left[name] = digest(t, filepath.Join(dest, name))
+		left[name] = testdest.Digest(t, filepath.Join(dest, name))
 	}
 	trash := filepath.Join(dest, ".deleting-"+made[0])
 	kills := 0
@@ -188,7 +188,7 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	mustAsOwner(t, "prune", dest, "--keep-last=9")
 	wantNames(t, dest, made[1:]...)
 	for name, want := range left {
-		if digest(t, filepath.Join(dest, name)) != want {
+		if testdest.Digest(t, filepath.Join(dest, name)) != want {
 			t.Errorf("%s has changed", name)
 		}
 	}
@@ -215,7 +215,7 @@ func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
 			makeWritable(t, filepath.Join(dest, days[1]))
 			before := map[string]string{}
 			for _, name := range days {
-				before[name] = digest(t, filepath.Join(dest, name))
+				before[name] = testdest.Digest(t, filepath.Join(dest, name))
 			}
 			for range 2 {
 				r := asOwner(t, "prune", dest, "--keep-last=1")
@@ -230,7 +230,7 @@ func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
 			}
 			for _, name := range days {
 				path := filepath.Join(dest, name)
-				if readOnly(t, path) != (name != days[1]) || digest(t, path) != before[name] {
+				if readOnly(t, path) != (name != days[1]) || testdest.Digest(t, path) != before[name] {
 					t.Errorf("%s has changed", name)
 				}
 			}

@@ -68,8 +68,8 @@ func wantOneLine(t testing.TB, r testbin.Result, exit int, want string) {
 	}
 }
 
-// digest describes all below dir, contents and every time included.
-func digest(t testing.TB, dir string) string {
+// listing lists everything below dir, with inode numbers, all times and the checksums of contents.
+func listing(t testing.TB, dir string) string {
 	t.Helper()
 	return testdest.Tool(t, "find", dir, "-printf", "%i %y %m %U:%G %n %s %T@ %C@ %P -> %l\n") +
 		testdest.Tool(t, "sh", "-c", `find "$1" -type f -print0 | sort -z | xargs -0r sha256sum`, "sh", dir)

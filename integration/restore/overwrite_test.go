@@ -163,7 +163,7 @@ func TestIfNewerLeavesWhatIsNewerByANanosecond(t *testing.T) {
 		testdest.Must(t, os.Symlink("target", target+"/kind"))
 		testdest.Must(t, unix.Mkfifo(target+"/fifo", 0o600))
 		stamp(target, epoch.Add(after))
-		before := digest(t, target)
+		before := listing(t, target)
 		r := testbin.Run(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-newer")
 		if !stays {
 			testdest.WantSame(t, backup, target)
@@ -171,7 +171,7 @@ func TestIfNewerLeavesWhatIsNewerByANanosecond(t *testing.T) {
 		}
 		wantOneLine(t, r, 3, target+"/dir stays, and the backup has a directory in its place")
 		// The directory itself has the attributes of that in the backup.
-		if now := digest(t, target); withoutTop(now) != withoutTop(before) {
+		if now := listing(t, target); withoutTop(now) != withoutTop(before) {
 			t.Errorf("%v: now\n%swas\n%s", after, now, before)
 		}
 	}
@@ -308,9 +308,9 @@ func TestAnOrdinaryUserIsPromisedTheSame(t *testing.T) {
 	testdest.Must(t, os.Mkdir(p.dest, 0o700))
 	testdest.Tool(t, "chown", "-R", "65534:65534", p.dest, src, target)
 	testdest.Must(t, os.Chown(p.mount+"/roots", 0, 0))
-	asNobody(t, "init", p.dest)
-	asNobody(t, "backup", src, p.dest)
-	asNobody(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-newer")
+	testdest.WantExit(t, testbin.AsNobody(t, "init", p.dest), 0)
+	testdest.WantExit(t, testbin.AsNobody(t, "backup", src, p.dest), 0)
+	testdest.WantExit(t, testbin.AsNobody(t, "restore", p.dest, "latest", "-t", target, "--overwrite=if-newer"), 0)
 	if got := testdest.Tool(t, "stat", "-c%a %h %U", target+"/a", target+"/b"); got != "600 1 nobody\n644 1 nobody\n" {
 		t.Errorf("a and b have %s", got)
 	}

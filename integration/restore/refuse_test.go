@@ -37,7 +37,7 @@ func TestBadInput(t *testing.T) {
 	t.Cleanup(func() { testdest.Tool(t, "umount", p.mount+"/bound") })
 	empty := p.mount + "/empty"
 	testdest.Must(t, os.Mkdir(empty, 0o700))
-	before := digest(t, p.mount)
+	before := listing(t, p.mount)
 	for _, tt := range []struct {
 		exit int
 		want string
@@ -82,7 +82,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		wantOneLine(t, testbin.Run(t, tt.args...), tt.exit, tt.want)
 	}
-	if after := digest(t, p.mount); after != before {
+	if after := listing(t, p.mount); after != before {
 		t.Errorf("something was touched:\n%s\nwas\n%s", after, before)
 	}
 }
@@ -116,9 +116,9 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 				testdest.Must(t, os.MkdirAll(filepath.Dir(link), 0o755))
 				testdest.Must(t, os.Symlink(tt.to, link))
 				testdest.Tool(t, "touch", "-h", "-d", "2001-02-03", link)
-				before := digest(t, outside)
+				before := listing(t, outside)
 				r := testbin.Run(t, append([]string{"restore", p.dest, "latest", "--delete", "-t", p.mount + "/target", "--overwrite", mode}, paths...)...)
-				if after := digest(t, outside); after != before {
+				if after := listing(t, outside); after != before {
 					t.Errorf("%s, %s, %q: the target of the link changed:\n%s\nwas\n%s\n%s", tt.name, mode, paths, after, before, r.Stderr)
 				}
 				if mode == "never" {
@@ -363,14 +363,14 @@ func TestOtherDestsAreLeftAlone(t *testing.T) {
 	p.backup(t, p.mount+"/src")
 	other := place{dest: testdest.Init(t, p.mount+"/target/other")}
 	other.backup(t, p.mount+"/src")
-	before := digest(t, other.dest)
+	before := listing(t, other.dest)
 	p.refuse(t, 13, "holds backups", "-t", other.dest, "--overwrite=always", "--delete")
 	p.refuse(t, 13, "holds backups", "-t", other.dest+"/new")
 	p.refuse(t, 13, "holds backups", "-t", other.dest+"/cur", "--overwrite=always")
 	p.refuse(t, 13, "holds backups", "--as-subvolume", other.dest+"/2030-01-01-00:00")
 	testdest.Write(t, p.mount+"/target/gone", "gone")
 	p.restore(t, "-t", p.mount+"/target", "--overwrite=always", "--delete")
-	if after := digest(t, other.dest); after != before {
+	if after := listing(t, other.dest); after != before {
 		t.Errorf("changed:\n%s\nwas\n%s", after, before)
 	}
 	if testdest.Exists(p.mount+"/target/gone") || !testdest.Exists(p.mount+"/target/file") {
@@ -389,9 +389,9 @@ func TestADestInASubvolumeOfTheTargetIsLeftAlone(t *testing.T) {
 	other := place{dest: testdest.Init(t, p.mount+"/target/srv/other")}
 	other.backup(t, p.mount+"/src")
 	testdest.Write(t, other.dest+"/README", "1")
-	before := digest(t, other.dest)
+	before := listing(t, other.dest)
 	p.restore(t, "srv", "-t", p.mount+"/target", "--overwrite=always", "--delete")
-	if after := digest(t, other.dest); after != before {
+	if after := listing(t, other.dest); after != before {
 		t.Errorf("changed:\n%s\nwas\n%s", after, before)
 	}
 }

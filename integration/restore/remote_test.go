@@ -42,13 +42,13 @@ func TestARemoteTargetGetsTheSame(t *testing.T) {
 		t.Error("a symlink was followed, or --delete went too far")
 	}
 
-	before := digest(t, p.mount)
+	before := listing(t, p.mount)
 	p.restore(t, "-e", ssh.Shell, "-t", "127.0.0.1:"+p.mount+"/plain", "-n", "--delete")
 	p.refuse(t, 13, "may hold files", "-e", ssh.Shell, "-t", "127.0.0.1:"+p.mount+"/plain")
 	p.refuse(t, 2, "would expand", "-e", ssh.Shell, "-t", "127.0.0.1:"+p.mount+"/pl*", "--overwrite=always")
 	p.refuse(t, 12, "refused", "-e", ssh.With("user", testserver.FreePort(t)), "-t", "127.0.0.1:"+p.mount+"/plain", "--overwrite=always")
 	p.refuse(t, 12, "", "-e", ssh.Shell, "-t", "127.0.0.1:"+p.mount+"/missing/deep", "--overwrite=always")
-	if digest(t, p.mount) != before {
+	if listing(t, p.mount) != before {
 		t.Error("a dry run or a refusal changed something")
 	}
 }

@@ -172,7 +172,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	target := p.mount + "/target"
 	testdest.Write(t, target+"/plain", "differs")
 	testdest.Write(t, target+"/extra", "x")
-	before := digest(t, p.mount)
+	before := listing(t, p.mount)
 	r := p.restore(t, "-n", "--delete", "-t", target)
 	for _, want := range []string{"*deleting   extra\n", ">f.st.....x plain\n", "cd+++++++++ etc/\n", `>f+++++++++ names/new\nline \x1b[31m \xff -n` + "\n", "nothing was changed"} {
 		if !strings.Contains(r.Stdout, want) {
@@ -185,7 +185,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	}
 	p.restore(t, "-n", "--in-place", "--delete")
 	p.restore(t, "-n", "--overwrite=always", "-t", target)
-	if after := digest(t, p.mount); after != before {
+	if after := listing(t, p.mount); after != before {
 		t.Errorf("a dry run changed something:\n%s\nwas\n%s", after, before)
 	}
 }
@@ -199,9 +199,9 @@ func TestInPlace(t *testing.T) {
 	testdest.Write(t, src+"/plain", "edited")
 	testdest.Must(t, os.RemoveAll(src+"/etc/ssh"))
 	testdest.Write(t, src+"/new", "new")
-	before := digest(t, src)
+	before := listing(t, src)
 	p.refuse(t, 13, "not empty", "--in-place")
-	if digest(t, src) != before {
+	if listing(t, src) != before {
 		t.Error("a refusal changed the target")
 	}
 	p.restore(t, "--in-place", "etc/ssh/sshd_config") // nothing is in its way

@@ -4,9 +4,7 @@ package restore
 
 import (
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
@@ -14,17 +12,6 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 	"golang.org/x/sys/unix"
 )
-
-// asNobody runs the command as an ordinary user.
-func asNobody(t *testing.T, args ...string) {
-	t.Helper()
-	cmd := exec.Command(testbin.Path(t), args...)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v\n%s", args, err, out)
-	}
-}
 
 // An ordinary user keeps with --fake-super what only root can restore. Whoever restores gets what the source had, as
 // far as they may.
@@ -46,8 +33,8 @@ func TestABackupMadeWithFakeSuperComesBackAsItsSource(t *testing.T) {
 		testdest.Must(t, os.Mkdir(dir, 0o700))
 		testdest.Must(t, os.Chown(dir, 65534, 65534))
 	}
-	asNobody(t, "init", p.dest)
-	asNobody(t, "backup", src, p.dest, "--", "--fake-super")
+	testdest.WantExit(t, testbin.AsNobody(t, "init", p.dest), 0)
+	testdest.WantExit(t, testbin.AsNobody(t, "backup", src, p.dest, "--", "--fake-super"), 0)
 	target := p.mount + "/as root"
 	p.restore(t, "-t", target)
 	testdest.WantSame(t, src, target)
@@ -62,8 +49,8 @@ func TestABackupMadeWithFakeSuperComesBackAsItsSource(t *testing.T) {
 
 	// A device is more than nobody can make.
 	testdest.Must(t, os.Remove(src+"/null"))
-	asNobody(t, "backup", src, p.dest, "--", "--fake-super")
-	asNobody(t, "restore", p.dest, "latest", "-t", home+"/own")
+	testdest.WantExit(t, testbin.AsNobody(t, "backup", src, p.dest, "--", "--fake-super"), 0)
+	testdest.WantExit(t, testbin.AsNobody(t, "restore", p.dest, "latest", "-t", home+"/own"), 0)
 	if got := testdest.Tool(t, "getfattr", "-d", "-m-", "--", home+"/own/file"); !strings.Contains(got, `user.note="kept"`) || strings.Contains(got, "rsync") {
 		t.Errorf("attributes: %s", got)
 	}

@@ -80,6 +80,14 @@ func As(uid uint32, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
+// AsNobody runs the command with args as an ordinary user who owns nothing.
+func AsNobody(t testing.TB, args ...string) Result {
+	t.Helper()
+	cmd := As(65534, exec.Command(Path(t), args...))
+	cmd.Dir = "/"
+	return Finish(t, cmd)
+}
+
 // Finish runs cmd and returns how it ended.
 func Finish(t testing.TB, cmd *exec.Cmd) Result {
 	t.Helper()

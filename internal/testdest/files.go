@@ -116,3 +116,12 @@ func Snapshot(t testing.TB, from, to string, readOnly bool) {
 	defer parent.Close()
 	Must(t, btrfs.CreateSnapshot(parent, filepath.Base(to), src, btrfs.SnapshotOptions{ReadOnly: readOnly}))
 }
+
+// OpenDir opens a directory on btrfs until the test has ended.
+func OpenDir(t testing.TB, path string) *os.File {
+	t.Helper()
+	dir, err := btrfs.OpenDir(path)
+	Must(t, err)
+	t.Cleanup(func() { dir.Close() })
+	return dir
+}

@@ -1,6 +1,4 @@
-//go:build integration
-
-package faults
+package testdest
 
 import (
 	"crypto/sha256"
@@ -14,9 +12,9 @@ import (
 	"testing"
 )
 
-// digest is over everything below dir that a backup keeps: names, contents,
-// types, modes, owners, times and link counts.
-func digest(t testing.TB, dir string) string {
+// Digest is a checksum of everything below dir that a backup keeps: names, contents, types, modes, owners, times and link
+// counts.
+func Digest(t testing.TB, dir string) string {
 	t.Helper()
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
