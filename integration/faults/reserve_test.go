@@ -11,8 +11,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
-// TestAFullDiskIsGoneOnFrom has a disk that fills up in the transfer: the log says
-// so, and with space the next run sends only what is missing.
+// TestAFullDiskIsGoneOnFrom has a disk that fills up in the transfer, and whose last free block another program takes
+// after each run: the log says so of each, nothing is begun anew, and with space the next run sends only what is missing.
 func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 	for _, earlier := range []int{0, 1} {
 		t.Run(fmt.Sprint(earlier, " earlier"), func(t *testing.T) {
@@ -25,10 +25,17 @@ func TestAFullDiskIsGoneOnFrom(t *testing.T) {
 			for i := range files {
 				src.write(t, fmt.Sprintf("much %02d", i), 1<<20)
 			}
-			full := run(t, "backup", src.dir, d.path)
-			wantExit(t, full, 14)
-			if log := read(t, d.join(".log", "activity.log")); !strings.Contains(log[strings.LastIndex(log, "backup started"):], `msg="backup failed"`) {
-				t.Errorf("the log does not say that the run failed:\n%s", log)
+			for i := range 5 {
+				full := run(t, "backup", src.dir, d.path)
+				wantExit(t, full, 14)
+				log := read(t, d.join(".log", "activity.log"))
+				if n := strings.Count(log, `msg="backup failed"`); n != i+1 {
+					t.Errorf("the log tells of %d failures, want %d:\n%s", n, i+1, log)
+				}
+				if strings.Contains(log, "begun anew") || strings.Contains(full.stderr, "activity.log") || strings.Contains(full.stderr, "no room to note") {
+					t.Errorf("run %d: %s\n%s", i+1, full.stderr, log)
+				}
+				b.writeAll(t, fmt.Sprint("rest ", i))
 			}
 			b.remove(t)
 			r := run(t, "backup", "--json", src.dir, d.path)

@@ -36,6 +36,17 @@ func fillData(t testing.TB, mount string, spare int) ballast {
 	return b
 }
 
+// writeAll takes what is left, to the last block.
+func (b ballast) writeAll(t testing.TB, name string) {
+	t.Helper()
+	testdest.SyncAll(t, b.dir)
+	for size := 1 << 20; size >= 4<<10; size /= 2 {
+		for i := 0; b.write(t, fmt.Sprint(name, " ", size, " ", i), size); i++ {
+		}
+	}
+	testdest.SyncAll(t, b.dir)
+}
+
 // fillMetadata makes files until not even an empty one can be made.
 func fillMetadata(t testing.TB, mount string) ballast {
 	t.Helper()

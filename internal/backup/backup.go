@@ -106,8 +106,9 @@ func run(ctx context.Context, o Options) (report Report, err error) {
 	if err != nil {
 		return opened{o, dest, &say.Teller{}}.report(), err
 	}
-	defer store.CloseLog(sink, o.Logger)
 	dest.KeepReserve()
+	defer func() { dest.EndReserve(errors.Is(err, facts.ErrNoSpace)) }()
+	defer store.CloseLog(sink, o.Logger)
 	begun := opened{o, dest, &say.Teller{Log: log}}
 	end, err := begun.backUp(ctx)
 	report = end.report()

@@ -185,11 +185,16 @@ func (x equipped) open() (filled, error) {
 	return y, nil
 }
 
-// enter notes the phase of the work on pending, for a later run.
+// enter notes the phase of the work on pending, for a later run. On a full disk it uses the reserve.
 func (x filled) enter(phase store.WorkPhase) error {
 	note := x.note
 	note.Phase = phase
-	return x.dest.WriteWorkNote(note)
+	err := x.dest.WriteWorkNote(note)
+	if fail.IsFull(err) && x.dest.UseReserve() {
+		err = x.dest.WriteWorkNote(note)
+		x.dest.KeepReserve()
+	}
+	return err
 }
 
 // prepare prepares pending for rsync.

@@ -112,9 +112,6 @@ func (x filled) flush() error {
 		return err
 	}
 	err := x.enter(store.PhaseSynced)
-	if fail.IsFull(err) && x.dest.UseReserve() {
-		err = x.enter(store.PhaseSynced)
-	}
 	if fail.IsFull(err) {
 		// With the existing note the next run trusts pending less.
 		x.tell.Log.Warn("no space to note that it is flushed", "error", err)
@@ -154,6 +151,9 @@ func (x filled) punchHoles(ctx context.Context) error {
 func (x judged) publish(ctx context.Context) (published, error) {
 	p := published{judged: x, added: x.measure(), scan: x.keep()}
 	name, err := x.dest.Publish(ctx, x.work, x.plan.naming, p.record())
+	if fail.IsFull(err) && x.dest.UseReserve() {
+		name, err = x.dest.Publish(ctx, x.work, x.plan.naming, p.record())
+	}
 	if err != nil {
 		return p, fail.Step("publish", err)
 	}

@@ -24,8 +24,7 @@ type ActivityLog struct {
 
 	// makeRoom, on a full disk, frees space and reports whether to try again. It is called at the end: before that
 	// rsync would use the space.
-	makeRoom    func() bool
-	dropReserve func()
+	makeRoom func() bool
 
 	mu      sync.Mutex
 	err     error
@@ -91,9 +90,6 @@ func CloseLog(l *ActivityLog, caller *slog.Logger) {
 	if len(l.held) > 0 && l.file != nil {
 		err = errors.Join(err, fmt.Errorf("%s: %w", LogFileName, unix.ENOSPC))
 	}
-	if l.dropReserve != nil {
-		l.dropReserve()
-	}
 	if l.file != nil {
 		err = errors.Join(err, l.file.Close())
 	}
@@ -109,7 +105,7 @@ func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error)
 		return nil, nil, fail.Step("open log", s.logLost)
 	}
 	f, err := rotate.OpenAt(s.Log, LogFileName, rotate.Options{})
-	l := &ActivityLog{file: f, makeRoom: s.UseReserve, dropReserve: s.dropReserve}
+	l := &ActivityLog{file: f, makeRoom: s.UseReserve}
 	if fail.IsFull(err) {
 		l.err = err
 	} else if errors.Is(err, unix.EROFS) {

@@ -6,6 +6,7 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -13,13 +14,18 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-const reserveSize = 1 << 20
+const (
+	reserveSize  = 1 << 20
+	reserveLeast = 64 << 10
+	reservePiece = 32 << 10
+	reserveBlock = 4 << 10
+)
 
-// KeepReserve allocates the reserve for one run, unless it exists; closing the log ends it. Errors are ignored: without
-// a reserve a full disk only loses more.
+// KeepReserve allocates the reserve for this run, unless it exists, or as much of it as there is space for. Errors are
+// ignored: without a reserve a full disk only loses more.
 func (s *Store) KeepReserve() {
 	st, err := at.Stat(s.Log, reserveName)
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Blocks*512 >= reserveSize {
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Blocks*512 >= reserveLeast {
 		return
 	}
 	if err := at.IgnoreNotExist(at.Unlink(s.Log, reserveName, 0)); err != nil {
@@ -30,17 +36,35 @@ func (s *Store) KeepReserve() {
 		return
 	}
 	defer f.Close()
-	err = at.GiveToOwner(f, s.Log)
-	if err == nil {
-		err = at.Retry(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, reserveSize) })
-	}
-	if err != nil {
+	if at.GiveToOwner(f, s.Log) != nil || !allocate(f) {
 		_ = at.Unlink(s.Log, reserveName, 0)
 	}
 }
 
-// dropReserve removes the reserve at the end of the run.
-func (s *Store) dropReserve() { _ = at.Unlink(s.Log, reserveName, 0) }
+// allocate gives f the size of the reserve, or what is left of the disk. It asks for pieces, as the kernel allocates all
+// or nothing.
+func allocate(f *os.File) bool {
+	size := int64(0)
+	for _, piece := range []int64{reserveSize, reservePiece, reserveBlock} {
+		for size+piece <= reserveSize {
+			if at.Retry(func() error { return unix.Fallocate(int(f.Fd()), 0, size, piece) }) != nil {
+				break
+			}
+			size += piece
+		}
+	}
+	return size >= reserveLeast
+}
+
+// EndReserve removes the reserve at the end of the run, after the log. A run that found the disk full keeps it for the
+// next one, as another program could use its space before that.
+func (s *Store) EndReserve(full bool) {
+	if full {
+		s.KeepReserve()
+		return
+	}
+	_ = at.Unlink(s.Log, reserveName, 0)
+}
 
 // UseReserve frees the reserve with a commit. It is false if there was none. It syncs another descriptor than Flush,
 // which must get the report of lost data.
