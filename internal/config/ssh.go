@@ -46,20 +46,23 @@ func (s SSH) Shell(rsh, source string) (string, error) {
 	return strings.Join(words, " "), nil
 }
 
-// plainPath is what neither rsync, which takes the command line apart, nor ssh, which puts something in the place of %
-// and ${, reads in another way.
-var (
-	plainPath = regexp.MustCompile(`^/[\p{L}\p{N}/._@+,=:~-]*$`)
-	plainUser = regexp.MustCompile(`^[\p{L}\p{N}_.][\p{L}\p{N}_.@\\$-]*$`)
-)
+// plainPath is what neither rsync, which takes the command line apart, nor ssh, which puts something in the place of % and
+// ${, reads in another way. It is compiled when it is asked for: each start of the command would pay for a global.
+func plainPath(path string) bool {
+	return regexp.MustCompile(`^/[\p{L}\p{N}/._@+,=:~-]*$`).MatchString(path)
+}
+
+func plainUser(name string) bool {
+	return regexp.MustCompile(`^[\p{L}\p{N}_.][\p{L}\p{N}_.@\\$-]*$`).MatchString(name)
+}
 
 func (s SSH) check() error {
 	switch {
-	case s.Identity != "" && !plainPath.MatchString(s.Identity):
+	case s.Identity != "" && !plainPath(s.Identity):
 		return fmt.Errorf("ssh-identity: %q: %w", s.Identity, errPath)
-	case s.KnownHosts != "" && !plainPath.MatchString(s.KnownHosts):
+	case s.KnownHosts != "" && !plainPath(s.KnownHosts):
 		return fmt.Errorf("ssh-known-hosts: %q: %w", s.KnownHosts, errPath)
-	case s.User != "" && !plainUser.MatchString(s.User):
+	case s.User != "" && !plainUser(s.User):
 		return fmt.Errorf("ssh-user: %q is no name of a user", s.User)
 	}
 	return nil

@@ -70,11 +70,12 @@ func unshownWarnings(names []string) []string {
 		len(names), names[len(names)-1])}
 }
 
-var (
-	validName  = regexp.MustCompile(`^[\p{L}\p{N}_]([\p{L}\p{N}_. -]{0,78}[\p{L}\p{N}_.-])?$`)
-	notInName  = regexp.MustCompile(`[^\p{L}\p{N}_.-]+`)
-	takenNames = []string{"global", "homes", "printers", "print$", "ipc$"}
-)
+var takenNames = []string{"global", "homes", "printers", "print$", "ipc$"}
+
+// validName is compiled when it is asked for: each start of the command would pay for a global.
+func validName(name string) bool {
+	return regexp.MustCompile(`^[\p{L}\p{N}_]([\p{L}\p{N}_. -]{0,78}[\p{L}\p{N}_.-])?$`).MatchString(name)
+}
 
 // CheckName says what is wrong with the name of a share.
 func CheckName(name string) error {
@@ -83,7 +84,7 @@ func CheckName(name string) error {
 			return fmt.Errorf("%q has a meaning of its own in smb.conf", name)
 		}
 	}
-	if !validName.MatchString(name) {
+	if !validName(name) {
 		return fmt.Errorf("%q is no name for a share: it has letters, digits, and after the first blanks and . _ -, 80 at most", name)
 	}
 	return nil
@@ -91,7 +92,7 @@ func CheckName(name string) error {
 
 // nameFor makes a name of the last part of a path.
 func nameFor(path string) string {
-	name := strings.Trim(notInName.ReplaceAllString(filepath.Base(path), "-"), "-.")
+	name := strings.Trim(regexp.MustCompile(`[^\p{L}\p{N}_.-]+`).ReplaceAllString(filepath.Base(path), "-"), "-.")
 	if CheckName(name) != nil {
 		return "backups"
 	}
