@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -22,30 +21,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// sparseFiles is filled by several goroutines.
-type sparseFiles struct {
-	mu    sync.Mutex
-	paths []string
-}
-
-func (f *sparseFiles) addLacking(work *os.File, path string, st *unix.Stat_t) {
-	if !pending.Lacks(work, path, st) {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.paths = append(f.paths, path)
-}
-
 // sparseListed are the files with holes on the list for rsync. rsync reports unreadable ones.
 func (x filled) sparseListed() ([]string, error) {
-	var found sparseFiles
+	var found pending.SparseFiles
 	l := x.listed()
 	for _, rel := range l.Dirs {
 		if dir, err := at.OpenBeneath(x.root, rel); err == nil {
 			names, _ := at.Names(dir)
 			for _, name := range names {
-				found.look(x.work, dir, path.Join(rel, name))
+				found.Look(x.work, dir, path.Join(rel, name))
 			}
 			if err := dir.Close(); err != nil {
 				return nil, err
@@ -55,21 +39,14 @@ func (x filled) sparseListed() ([]string, error) {
 	for _, name := range l.Names {
 		x.lookForHoles(&found, name)
 	}
-	return found.paths, nil
+	return found.Paths(), nil
 }
 
 // lookForHoles examines one name below the source.
-func (x filled) lookForHoles(found *sparseFiles, name string) {
+func (x filled) lookForHoles(found *pending.SparseFiles, name string) {
 	if dir, err := at.OpenBeneath(x.root, path.Dir(name)); err == nil {
-		found.look(x.work, dir, name)
+		found.Look(x.work, dir, name)
 		_ = dir.Close() // it was only read
-	}
-}
-
-// look examines the entry with the last name of rel in dir.
-func (f *sparseFiles) look(work, dir *os.File, rel string) {
-	if st, err := at.Stat(dir, path.Base(rel)); err == nil && pending.MayBeSparse(&st) {
-		f.addLacking(work, rel, &st)
 	}
 }
 

@@ -34,7 +34,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 	if err != nil {
 		return surveyed{}, err
 	}
-	f := source.Forecast{Need: v.Bytes.Load(), Have: uint64(x.tree.Bytes.Load()), Free: free, Compressed: x.dest.Compresses()}
+	f := source.Forecast{Need: v.Bytes.Load() - seen.sparse.Unwritten(), Have: uint64(x.tree.Bytes.Load()), Free: free, Compressed: x.dest.Compresses()}
 	f.Rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs)+len(x.src.MarkedRules()) > 0
 	if text := f.Text(x.src.Shown, x.dest.Path); x.plan.first() && text != "" {
 		x.tell.Notice(text)
@@ -60,14 +60,14 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		return surveyed{}, err
 	}
 	return surveyed{
-		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: seen.sparse.paths, emptied: skipped, apart: apart, empty: seen.odd.Empty(),
+		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: seen.sparse.Paths(), emptied: skipped, apart: apart, empty: seen.odd.Empty(),
 	}, nil
 }
 
 // sights is what several goroutines collect while the source is walked.
 type sights struct {
 	*source.Survey
-	sparse sparseFiles
+	sparse pending.SparseFiles
 	odd    source.Oddities
 	many   source.Crowded
 }
@@ -75,9 +75,7 @@ type sights struct {
 func newSights(work *os.File) *sights {
 	s := &sights{}
 	s.Survey = source.NewSurvey(func(dir int, path string, st *unix.Stat_t) {
-		if pending.MayBeSparse(st) {
-			s.sparse.addLacking(work, path, st)
-		}
+		s.sparse.See(work, dir, path, st)
 		s.odd.Look(dir, path, st)
 		s.many.Look(path, st)
 	})
@@ -93,8 +91,6 @@ func (x filled) seenOnce(ctx context.Context) (*sights, error) {
 	for _, name := range x.doubts {
 		x.lookForHoles(&x.seen.sparse, name)
 	}
-	slices.Sort(x.seen.sparse.paths)
-	x.seen.sparse.paths = slices.Compact(x.seen.sparse.paths)
 	return x.seen, nil
 }
 

@@ -52,7 +52,7 @@ func TestTheScanSeesWhatASurveySees(t *testing.T) {
 	if alone.Entries.Load() != 9 || once.Entries.Load() != 9 || alone.Bytes.Load() != once.Bytes.Load() || alone.Bytes.Load() == 0 {
 		t.Errorf("%d entries of %d bytes alone, %d of %d in the scan, want 9", alone.Entries.Load(), alone.Bytes.Load(), once.Entries.Load(), once.Bytes.Load())
 	}
-	if want := []string{"a/b/holes"}; !once.Sparse.Load() || !slices.Equal(once.sparse.paths, want) || !slices.Equal(alone.sparse.paths, want) {
-		t.Errorf("files with holes: %q alone, %q in the scan", alone.sparse.paths, once.sparse.paths)
+	if want := []string{"a/b/holes"}; !once.Sparse.Load() || !slices.Equal(once.sparse.Paths(), want) || !slices.Equal(alone.sparse.Paths(), want) {
+		t.Errorf("files with holes: %q alone, %q in the scan", alone.sparse.Paths(), once.sparse.Paths())
 	}
 }

@@ -134,7 +134,7 @@ func (p *puncher) denseAtSource(path string) (bool, error) {
 	if err != nil {
 		return false, nil // it was changed meanwhile
 	}
-	return st.Blocks*512 >= st.Size, nil
+	return st.Blocks*512 >= st.Size && (!mayBePreallocated(&st) || unwrittenOf(unix.AT_FDCWD, filepath.Join(p.src.Spec.Path, path), &st) == 0), nil
 }
 
 // punch makes holes in one range.

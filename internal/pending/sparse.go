@@ -54,14 +54,14 @@ type linkedCopy struct {
 	stat unix.Stat_t // of the source
 }
 
-// MayBeSparse reports whether a file uses so much less space than its size that its holes are worth keeping.
-func MayBeSparse(st *unix.Stat_t) bool {
+// mayBeSparse reports whether a file uses so much less space than its size that its holes are worth keeping.
+func mayBeSparse(st *unix.Stat_t) bool {
 	holes := st.Size - st.Blocks*512
 	return st.Mode&unix.S_IFMT == unix.S_IFREG && holes >= holeBlock && (holes >= holeUnit || holes*holeShare >= st.Size)
 }
 
-// Lacks reports whether pending has no file of that size and time at path, so that rsync would write it.
-func Lacks(pending *os.File, path string, st *unix.Stat_t) bool {
+// lacks reports whether pending has no file of that size and time at path, so that rsync would write it.
+func lacks(pending *os.File, path string, st *unix.Stat_t) bool {
 	dir, err := at.OpenBeneath(pending, filepath.Dir(path))
 	if err != nil {
 		return true
@@ -155,7 +155,7 @@ func openSparse(root *os.File, path string) (*os.File, unix.Stat_t, error) {
 		time.Sleep(settled)
 		st, err = at.StatFile(f)
 	}
-	if err == nil && MayBeSparse(&st) {
+	if err == nil && (mayBeSparse(&st) || unwritten(int(f.Fd()), &st) > 0) {
 		hole, seekErr := unix.Seek(int(f.Fd()), 0, unix.SEEK_HOLE)
 		if seekErr == nil && hole < st.Size {
 			return f, st, nil

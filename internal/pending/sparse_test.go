@@ -26,7 +26,7 @@ func TestMayBeSparse(t *testing.T) {
 		{"more than its size, as some filesystems reserve", unix.S_IFREG, 100, 64 << 10, false},
 		{"no file", unix.S_IFLNK, 1 << 20, 0, false},
 	} {
-		if got := MayBeSparse(&unix.Stat_t{Mode: c.mode, Size: c.size, Blocks: c.onDisk / 512}); got != c.want {
+		if got := mayBeSparse(&unix.Stat_t{Mode: c.mode, Size: c.size, Blocks: c.onDisk / 512}); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
