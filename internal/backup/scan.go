@@ -34,6 +34,7 @@ type scanned struct {
 	walked *scan.Result // nil: there was no walk
 	root   *os.File     // of the source, if there was a walk
 	file   *os.File     // the new catalog
+	old    *os.File     // that of the last backup, where there is one
 	seen   *sights      // seen by the walk; nil: not collected
 	moved  int          // how many files were moved in pending
 }
@@ -85,11 +86,10 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	if err != nil {
 		return s, err
 	}
-	old, known, err := x.catalog(rules)
-	if err != nil {
+	var known *scan.Reader
+	if s.old, known, err = x.catalog(rules); err != nil {
 		s.why = orElse(s.why, err)
 	}
-	defer old.Close()
 	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
 	if err != nil {
 		x.tell.Log.Info("btrfs cannot be asked what has changed", "why", err)
@@ -157,17 +157,16 @@ func (x equipped) scanRules() ([]string, error) {
 }
 
 // catalog opens that of the last backup. An error says why it cannot be used.
-func (x equipped) catalog(rules []string) (io.Closer, *scan.Reader, error) {
-	none := io.NopCloser(nil)
+func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
 	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
-		return none, nil, errors.New("there is no catalog of the source at the last backup")
+		return nil, nil, errors.New("there is no catalog of the source at the last backup")
 	}
 	f, err := x.dest.OpenCatalog()
 	if errors.Is(err, fs.ErrNotExist) {
-		return none, nil, errors.New("the catalog is gone")
+		return nil, nil, errors.New("the catalog is gone")
 	}
 	if err != nil {
-		return none, nil, err
+		return nil, nil, err
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -272,7 +271,7 @@ func (s scanned) facts() *facts.Scan {
 // close closes the files; the catalog file is left to DropCatalog.
 func (s scanned) close() error {
 	var err error
-	for _, f := range []*os.File{s.root, s.file} {
+	for _, f := range []*os.File{s.root, s.file, s.old} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

@@ -57,12 +57,8 @@ func testHeader() Header {
 func encode(t testing.TB, dirs []Dir, unsettled ...Unsettled) []byte {
 	t.Helper()
 	var buf bytes.Buffer
-	w := NewWriter(&buf, testHeader())
-	for _, d := range dirs {
-		if err := w.Dir(d); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w := NewWriter(&buf, testHeader(), nil)
+	addAll(t, w, dirs)
 	sum, err := w.Finish(unsettled)
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +67,26 @@ func encode(t testing.TB, dirs []Dir, unsettled ...Unsettled) []byte {
 		t.Error("the checksum is not the end")
 	}
 	return buf.Bytes()
+}
+
+// selves are the entries of directories, by path.
+func selves(dirs []Dir) map[string]Entry {
+	all := map[string]Entry{".": testHeader().Root}
+	for _, d := range dirs {
+		for _, e := range d.Entries {
+			all[join(d.Path, e.Name)] = e
+		}
+	}
+	return all
+}
+
+func addAll(t testing.TB, w *Writer, dirs []Dir) {
+	t.Helper()
+	self := selves(dirs)
+	for _, d := range dirs {
+		e := self[d.Path]
+		must(t, w.add(listingOf(d, e.base())))
+	}
 }
 
 func TestCatalogRoundTrip(t *testing.T) {
@@ -250,12 +266,8 @@ func TestUnfinishedCatalog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	w := NewWriter(file, testHeader())
-	for _, d := range oddDirs() {
-		if err := w.Dir(d); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w := NewWriter(file, testHeader(), nil)
+	addAll(t, w, oddDirs())
 	size, err := w.flush()
 	if err != nil {
 		t.Fatal(err)

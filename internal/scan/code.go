@@ -1,16 +1,13 @@
 package scan
 
 import (
-	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
-
-	"golang.org/x/sys/unix"
+	"slices"
+	"strings"
 )
 
-// What is behind the name of an entry, one bit each.
+// What is in front of an entry, one bit each.
 const (
 	hasFS     = 1 << iota // another filesystem than that of the entry before
 	isClosed              // Closed
@@ -22,41 +19,66 @@ const (
 	hasTarget             // Target is not 0
 )
 
-// owner is what most files of a tree have in common.
+// maxOwners bounds the table of modes and owners of a directory; what is beyond it is spelled out each time.
+const maxOwners = 64
+
+// owner is what most files of a directory have in common.
 type owner struct{ mode, uid, gid uint32 }
 
-// coder keeps what entries are coded as a difference to. Writing and reading do the same with it, in the same order.
+// base is what an entry is coded as a difference to: the one before it, or the directory for the first one. So each
+// directory is coded by itself, and two that are equal have the same code.
+type base struct {
+	inode  uint64
+	change Time
+	fs     string
+}
+
+func (e *Entry) base() base { return base{e.Inode, e.Change, e.FS} }
+
+// listing is a directory with its entries as the catalog has them.
+type listing struct {
+	path   string
+	unread bool // see Dir
+	count  int  // entries
+	code   []byte
+	// Of one that was read from a catalog, what follows is not known before it is decoded.
+	subs     []Entry // the directories in it that are entered
+	youngest Time    // the latest ctime in it, from 1970 on
+	apart    bool    // something in it is on another filesystem
+}
+
+// coder codes one directory after the other.
 type coder struct {
-	inode   uint64
-	change  Time
-	fs      string
-	known   []string          // filesystems, by number
-	numbers map[string]uint64 // the reverse
-	owners  []owner           // by number
-	index   map[owner]uint64  // the reverse
-	buf     []byte
+	base
+	self     base
+	before   string // the name before
+	owners   []owner
+	count    int
+	buf      []byte
+	subs     []Entry
+	youngest Time
+	apart    bool
 }
 
-func newCoder() coder {
-	return coder{numbers: map[string]uint64{}, index: map[owner]uint64{}}
+// begin begins with a directory.
+func (c *coder) begin(self base) {
+	*c = coder{base: self, self: self, owners: c.owners[:0], buf: c.buf[:0]}
 }
 
-// append adds e, whose name follows the name before.
-func (c *coder) append(buf []byte, before string, e Entry) []byte {
-	shared := 0
-	for shared < len(before) && shared < len(e.Name) && before[shared] == e.Name[shared] {
+// add takes in the next entry, in the order of names.
+func (c *coder) add(e *Entry) {
+	shared, flags := 0, c.flags(e)
+	for shared < len(c.before) && shared < len(e.Name) && c.before[shared] == e.Name[shared] {
 		shared++
 	}
-	flags := c.flags(e)
-	buf = append(buf, flags)
+	buf := append(c.buf, flags)
 	buf = binary.AppendUvarint(buf, uint64(shared))
 	buf = appendText(buf, e.Name[shared:])
 	if flags&hasFS != 0 {
-		buf = c.appendFS(buf, e.FS)
+		buf = appendText(buf, e.FS)
 	}
 	buf = binary.AppendUvarint(buf, zigzag(int64(e.Inode-c.inode)))
 	buf = appendNear(buf, c.change, e.Change)
-	c.inode, c.change = e.Inode, e.Change
 	if flags&modifyIs == 0 {
 		buf = appendNear(buf, e.Change, e.Modify)
 	}
@@ -74,51 +96,85 @@ func (c *coder) append(buf []byte, before string, e Entry) []byte {
 	if flags&hasTarget != 0 {
 		buf = binary.BigEndian.AppendUint64(buf, e.Target)
 	}
-	return buf
+	c.buf, c.before, c.base = buf, e.Name, e.base()
+	c.sum(e)
 }
 
-func (c *coder) flags(e Entry) byte {
+// sum keeps what is asked of a listing without decoding it.
+func (c *coder) sum(e *Entry) {
+	if c.youngest.before(e.Change) {
+		c.youngest = e.Change
+	}
+	c.count++
+	c.apart = c.apart || e.FS != c.self.fs
+	if e.isOpen() {
+		sub := *e
+		sub.Name = strings.Clone(e.Name) // not all names of the directory with it
+		c.subs = append(c.subs, sub)
+	}
+}
+
+// end is the directory.
+func (c *coder) end(path string) listing {
+	return listing{path: path, count: c.count, code: slices.Clone(c.buf), subs: c.subs, youngest: c.youngest, apart: c.apart}
+}
+
+// listingOf codes a directory whose entries are known.
+func listingOf(d Dir, self base) listing {
+	if d.Unread {
+		return listing{path: d.Path, unread: true}
+	}
+	var c coder
+	c.begin(self)
+	for i := range d.Entries {
+		c.add(&d.Entries[i])
+	}
+	return c.end(d.Path)
+}
+
+func (c *coder) flags(e *Entry) byte {
 	var flags byte
-	for _, f := range []struct {
-		bit byte
-		set bool
-	}{
-		{hasFS, e.FS != c.fs}, {isClosed, e.Closed}, {modifyIs, e.Modify == e.Change}, {birthIs, e.Birth == e.Change},
-		{birthNone, e.Birth == Time{} && e.Birth != e.Change}, {hasLinks, e.Links != 1}, {hasDevice, e.Device != 0}, {hasTarget, e.Target != 0},
-	} {
-		if f.set {
-			flags |= f.bit
-		}
+	if e.FS != c.fs {
+		flags |= hasFS
+	}
+	if e.Closed {
+		flags |= isClosed
+	}
+	if e.Modify == e.Change {
+		flags |= modifyIs
+	}
+	switch {
+	case e.Birth == e.Change:
+		flags |= birthIs
+	case e.Birth == Time{}:
+		flags |= birthNone
+	}
+	if e.Links != 1 {
+		flags |= hasLinks
+	}
+	if e.Device != 0 {
+		flags |= hasDevice
+	}
+	if e.Target != 0 {
+		flags |= hasTarget
 	}
 	return flags
 }
 
-// appendFS: a number that is not known yet is followed by the text.
-func (c *coder) appendFS(buf []byte, fs string) []byte {
-	c.fs = fs
-	number, known := c.numbers[fs]
-	if known {
-		return binary.AppendUvarint(buf, number)
-	}
-	number = uint64(len(c.known))
-	c.numbers[fs], c.known = number, append(c.known, fs)
-	return appendText(binary.AppendUvarint(buf, number), fs)
-}
-
-// appendOwner: an unknown number, or that of a full table, is followed by its value.
+// appendOwner: a number that is not known yet, or that of a full table, is followed by what it stands for.
 func (c *coder) appendOwner(buf []byte, o owner) []byte {
-	number, known := c.index[o]
-	if known {
-		return binary.AppendUvarint(buf, number)
+	number := slices.Index(c.owners, o)
+	if number >= 0 {
+		return binary.AppendUvarint(buf, uint64(number))
 	}
-	number = uint64(len(c.owners))
+	number = len(c.owners)
 	if number < maxOwners {
-		c.index[o], c.owners = number, append(c.owners, o)
+		c.owners = append(c.owners, o)
 	}
-	for _, n := range []uint64{number, uint64(o.mode), uint64(o.uid), uint64(o.gid)} {
-		buf = binary.AppendUvarint(buf, n)
-	}
-	return buf
+	buf = binary.AppendUvarint(buf, uint64(number))
+	buf = binary.AppendUvarint(buf, uint64(o.mode))
+	buf = binary.AppendUvarint(buf, uint64(o.uid))
+	return binary.AppendUvarint(buf, uint64(o.gid))
 }
 
 // appendNear codes t by its distance to near: all of it within the same second, else only the seconds.
@@ -137,184 +193,27 @@ func appendText(buf []byte, s string) []byte {
 func zigzag(n int64) uint64   { return uint64(n<<1) ^ uint64(n>>63) }
 func unzigzag(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
 
-// read is the reverse of append.
-func (c *coder) read(in *bufio.Reader, before string) (e Entry, err error) {
-	d := decoder{in: in}
-	flags := byte(d.octet())
-	shared, rest := d.number(), d.text()
-	if shared > uint64(len(before)) {
-		return e, errors.Join(fmt.Errorf("%w: a name begins with %d bytes of %d", ErrCatalog, shared, len(before)), d.err)
+// decoded is the reverse of listingOf.
+func (l listing) decoded(self base) (Dir, error) {
+	d := Dir{Path: l.path, Unread: l.unread}
+	if l.unread {
+		return d, nil
 	}
-	e.Name = before[:shared] + rest
-	if flags&hasFS != 0 {
-		c.fs = c.readFS(&d)
-	}
-	e.FS, e.Closed = c.fs, flags&isClosed != 0
-	e.Inode = c.inode + uint64(unzigzag(d.number()))
-	e.Change = d.near(c.change)
-	c.inode, c.change = e.Inode, e.Change
-	e.Modify, e.Birth = e.Change, e.Change
-	if flags&modifyIs == 0 {
-		e.Modify = d.near(e.Change)
-	}
-	switch {
-	case flags&birthNone != 0:
-		e.Birth = Time{}
-	case flags&birthIs == 0:
-		e.Birth = d.near(e.Change)
-	}
-	e.Size = d.number()
-	o := c.readOwner(&d)
-	e.Mode, e.UID, e.GID = o.mode, o.uid, o.gid
-	e.Links = 1
-	if flags&hasLinks != 0 {
-		e.Links = d.number32()
-	}
-	if flags&hasDevice != 0 {
-		e.Device = d.number()
-	}
-	if flags&hasTarget != 0 {
-		e.Target = d.fixed()
-	}
-	if d.err == nil && e.Closed && e.kind() != unix.S_IFDIR {
-		d.fail("what is not entered is no directory")
-	}
-	return e, d.err
+	var c decoder
+	var err error
+	d.Entries, err = c.decode(l, self, nil)
+	return d, err
 }
 
-func (c *coder) readFS(d *decoder) string {
-	number := d.number()
-	switch {
-	case number < uint64(len(c.known)):
-		return c.known[number]
-	case number > uint64(len(c.known)):
-		d.fail("an unknown filesystem")
-		return ""
+// checkName refuses names that no directory has, or not in this order.
+func checkName(name, before []byte) error {
+	if len(name) == 0 || string(name) == "." || string(name) == ".." || len(name) > maxName || string(name) <= string(before) {
+		return fmt.Errorf("%w: name %q after %q", ErrCatalog, name, before)
 	}
-	fs := d.text()
-	if d.err == nil {
-		c.known = append(c.known, fs)
+	for _, b := range name {
+		if b == '/' || b == 0 {
+			return fmt.Errorf("%w: name %q", ErrCatalog, name)
+		}
 	}
-	return fs
-}
-
-func (c *coder) readOwner(d *decoder) owner {
-	number := d.number()
-	switch {
-	case number < uint64(len(c.owners)):
-		return c.owners[number]
-	case number > uint64(len(c.owners)):
-		d.fail("an unknown owner")
-		return owner{}
-	}
-	o := owner{mode: d.number32(), uid: d.number32(), gid: d.number32()}
-	if d.err == nil && number < maxOwners {
-		c.owners = append(c.owners, o)
-	}
-	return o
-}
-
-// decoder reads numbers until the first error, which it keeps.
-type decoder struct {
-	in  *bufio.Reader
-	err error
-}
-
-func (d *decoder) fail(what string) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: %s", ErrCatalog, what)
-	}
-}
-
-func (d *decoder) octet() (b byte) {
-	if d.err == nil {
-		b, d.err = d.in.ReadByte()
-		d.err = torn(d.err)
-	}
-	return b
-}
-
-func (d *decoder) number() (n uint64) {
-	if d.err == nil {
-		n, d.err = readNumber(d.in)
-	}
-	return n
-}
-
-func (d *decoder) number32() uint32 {
-	n := d.number()
-	if n > 1<<32-1 {
-		d.fail("a number is too large")
-	}
-	return uint32(n)
-}
-
-func (d *decoder) text() (s string) {
-	if d.err == nil {
-		s, d.err = readText(d.in)
-	}
-	return s
-}
-
-func (d *decoder) near(near Time) (t Time) {
-	delta := unzigzag(d.number())
-	t.Sec = near.Sec + delta
-	nsec := d.number()
-	if delta == 0 {
-		nsec = uint64(int64(near.Nsec) + unzigzag(nsec))
-	}
-	if nsec >= 1e9 {
-		d.fail("a time is out of range")
-	}
-	t.Nsec = uint32(nsec)
-	return t
-}
-
-func (d *decoder) fixed() uint64 {
-	var data [8]byte
-	if d.err == nil {
-		_, d.err = io.ReadFull(d.in, data[:])
-		d.err = torn(d.err)
-	}
-	return binary.BigEndian.Uint64(data[:])
-}
-
-// torn: a stream that ends early is no end.
-func torn(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it is cut off", ErrCatalog)
-	}
-	return err
-}
-
-func readNumber(in *bufio.Reader) (uint64, error) {
-	n, err := binary.ReadUvarint(in)
-	if err != nil && torn(err) == err {
-		return 0, fmt.Errorf("%w: %w", ErrCatalog, err) // too many bytes for a number
-	}
-	return n, torn(err)
-}
-
-func readText(in *bufio.Reader) (string, error) {
-	n, err := readNumber(in)
-	if err != nil {
-		return "", err
-	}
-	if n > maxString {
-		return "", fmt.Errorf("%w: a text of %d bytes", ErrCatalog, n)
-	}
-	data := make([]byte, n)
-	_, err = io.ReadFull(in, data)
-	return string(data), torn(err)
-}
-
-func readTime(in *bufio.Reader) (t Time, err error) {
-	d := decoder{in: in}
-	t.Sec = unzigzag(d.number())
-	nsec := d.number()
-	if nsec >= 1e9 {
-		d.fail("a time is out of range")
-	}
-	t.Nsec = uint32(nsec)
-	return t, d.err
+	return nil
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +30,7 @@ const (
 // comparer compares what a walk shows with the catalog of the last one, and writes the new catalog.
 type comparer struct {
 	known *Reader // nil: there is none
-	old   Dir     // the next directory of it
-	ended bool    // it has no more
+	ended bool    // it has no more directories
 	list  *builder
 	to    *Writer
 	racy  int64 // see there
@@ -38,7 +38,7 @@ type comparer struct {
 
 	gens   *Generations // nil: nobody asked
 	trust  bool         // they say what need not be read
-	read   func(path string, seen Entry) (Dir, error)
+	read   func(path string, seen Entry) (listing, error)
 	now    Time     // when the walk began
 	apart  int      // directories that lie on another filesystem and are not entered, or of which no generation is known
 	missed []string // of what had changed, and the generations had not told
@@ -118,8 +118,7 @@ func (c *comparer) advance() (err error) {
 	if c.ended {
 		return nil
 	}
-	c.old, err = c.known.Next()
-	if errors.Is(err, io.EOF) {
+	if err = c.known.step(); errors.Is(err, io.EOF) {
 		c.ended, err = true, nil
 	}
 	return err
@@ -135,42 +134,78 @@ func (c *comparer) rest() error {
 	return nil
 }
 
-// find returns what the catalog has of a directory.
-func (c *comparer) find(path string) (Dir, bool, error) {
-	for !c.ended && comparePaths(c.old.Path, path) < 0 {
+// find goes on in the catalog until it has come to a directory, and tells whether it knows that.
+func (c *comparer) find(path string) (bool, error) {
+	for !c.ended && comparePaths(c.known.now.path, path) < 0 {
 		if err := c.advance(); err != nil {
-			return Dir{}, false, err
+			return false, err
 		}
 	}
-	return c.old, !c.ended && c.old.Path == path && !c.old.Unread, nil
+	return !c.ended && c.known.now.path == path && !c.known.now.unread, nil
 }
 
-// show takes the next directory of the walk.
-func (c *comparer) show(d Dir, seen Entry, m mark) (Dir, []mark, error) {
-	if len(d.Path) > maxPath {
-		return d, nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(d.Path))
+// show takes the next directory of the walk, and returns the directories in it with their marks.
+func (c *comparer) show(l listing, seen Entry, m mark) ([]Entry, []mark, error) {
+	if len(l.path) > maxPath {
+		return nil, nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(l.path))
 	}
-	old, found, err := c.find(d.Path)
-	if err == nil && m == markUntouched {
-		if found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(d.Path) {
-			c.list.total += len(old.Entries)
-			return old, c.same(old), c.to.Dir(old)
+	found, err := c.find(l.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if found && c.isSame(l, m) {
+		c.list.looked, c.list.total = c.list.looked+l.count, c.list.total+l.count
+		c.known.enterSame(l)
+		return l.subs, make([]mark, len(l.subs)), c.to.handOn(c.known)
+	}
+	var old Dir
+	if found {
+		if old, err = c.known.dir(); err != nil {
+			return nil, nil, err
+		}
+	}
+	switch {
+	case m == markUntouched && found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.path):
+		c.list.total += len(old.Entries)
+		subs, marks := c.same(old)
+		return subs, marks, c.to.handOn(c.known)
+	case m == markUntouched:
+		if l, err = c.read(l.path, seen); err != nil {
+			return nil, nil, err
 		}
 		m = markKnown
-		d, err = c.read(d.Path, seen)
 	}
+	c.list.looked, c.list.total = c.list.looked+l.count, c.list.total+l.count
+	if err := c.keep(l, found); err != nil || l.unread {
+		return nil, nil, err // the directory that an unread one is in has changed since, and is found so by the next walk
+	}
+	marks, err := c.compare(old, found, l, seen, m)
+	return l.subs, marks, err
+}
+
+// isSame tells, without decoding it, whether a directory that the catalog has come to is unchanged with all that is in it:
+// the code is the same, relative to the same directory, and nothing in it needs a second look.
+func (c *comparer) isSame(l listing, m mark) bool {
+	return m == markKnown && !l.unread && !l.apart && c.gens == nil && len(c.known.Unsettled) == 0 &&
+		!c.isRacy(Entry{Change: l.youngest}) && bytes.Equal(l.code, c.known.now.code)
+}
+
+// keep puts a directory into the new catalog.
+func (c *comparer) keep(l listing, found bool) error {
+	if found && !l.unread && bytes.Equal(l.code, c.known.now.code) {
+		return c.to.handOn(c.known)
+	}
+	return c.to.add(l)
+}
+
+// compare compares a directory with the old one, if that was found.
+func (c *comparer) compare(old Dir, found bool, l listing, seen Entry, m mark) ([]mark, error) {
+	d, err := l.decoded(seen.base())
 	if err != nil {
-		return d, nil, err
+		return nil, err
 	}
-	if err := c.to.Dir(d); err != nil {
-		return d, nil, err
-	}
-	c.list.looked, c.list.total = c.list.looked+len(d.Entries), c.list.total+len(d.Entries)
-	if d.Unread {
-		return d, nil, nil // the directory it is in has changed since, and is found so by the next walk
-	}
-	for _, e := range d.Entries {
-		if e.Closed || c.gens != nil && e.FS != seen.FS && !c.gens.has(e.FS) {
+	for i := range d.Entries {
+		if e := &d.Entries[i]; e.Closed || c.gens != nil && e.FS != seen.FS && !c.gens.has(e.FS) {
 			c.apart++
 		}
 	}
@@ -178,14 +213,14 @@ func (c *comparer) show(d Dir, seen Entry, m mark) (Dir, []mark, error) {
 		c.list.addDoubts(d.Path, c.doubts(old, d))
 	}
 	if m == markFresh || !found {
-		return d, c.fresh(d), nil
+		return c.fresh(d), nil
 	}
 	marks, changed := c.merge(old, d, m)
 	borders := bordersOn(old, seen.FS) || bordersOn(d, seen.FS) || c.gens.mountedIn(d.Path)
 	if changed && c.gens.untouched(seen) && seen.Change.before(c.now) && !borders {
 		c.missed = append(c.missed, d.Path)
 	}
-	return d, marks, nil
+	return marks, nil
 }
 
 // bordersOn reports whether another filesystem, or subvolume, begins in a directory: what is there is not told by the
@@ -195,14 +230,14 @@ func bordersOn(d Dir, fs string) bool {
 }
 
 // same is merge of a directory that is untouched.
-func (c *comparer) same(d Dir) (marks []mark) {
+func (c *comparer) same(d Dir) (subs []Entry, marks []mark) {
 	for _, e := range d.Entries {
 		if e.isOpen() {
 			u, unsettled := c.known.Unsettled[join(d.Path, e.Name)]
-			marks = append(marks, c.markOf(e, e, u, unsettled))
+			subs, marks = append(subs, e), append(marks, c.markOf(e, e, u, unsettled))
 		}
 	}
-	return marks
+	return subs, marks
 }
 
 // doubts are the files of a directory that are doubtful.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,27 +20,38 @@ func scanned(t *testing.T, old []Dir, now []Dir, unsettled ...Unsettled) List {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newComparer(known, NewWriter(&bytes.Buffer{}, testHeader()))
+	var catalog bytes.Buffer
+	c, err := newComparer(known, NewWriter(&catalog, testHeader(), known))
 	if err != nil {
 		t.Fatal(err)
 	}
 	compareAll(t, c, now)
-	return c.list.list()
+	l := c.list.list()
+	if l.Empty() && catalog.Len() > 0 {
+		t.Error("nothing is listed, and a catalog is written")
+	}
+	_, err = c.to.Finish(nil)
+	must(t, err)
+	again, err := NewReader(bytes.NewReader(catalog.Bytes()), int64(catalog.Len()))
+	must(t, err)
+	if diff := cmp.Diff(now, readAll(t, again), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("the new catalog: %s", diff)
+	}
+	return l
 }
 
 // compareAll shows c the whole tree.
 func compareAll(t *testing.T, c *comparer, now []Dir) {
 	t.Helper()
-	marks := map[string]mark{".": c.top(testHeader())}
+	marks, self := map[string]mark{".": c.top(testHeader())}, selves(now)
 	for _, d := range now {
-		_, below, err := c.show(d, Entry{}, marks[d.Path])
+		e := self[d.Path]
+		subs, below, err := c.show(listingOf(d, e.base()), e, marks[d.Path])
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range d.Entries {
-			if e.isOpen() {
-				marks[join(d.Path, e.Name)], below = below[0], below[1:]
-			}
+		for i, e := range subs {
+			marks[join(d.Path, e.Name)] = below[i]
 		}
 	}
 	if err := c.rest(); err != nil {
@@ -238,6 +251,15 @@ func TestWhatIsListed(t *testing.T) {
 		{name: "a directory that could not be read the last time", now: base, old: with(func(tr []Dir) []Dir {
 			tr[2] = Dir{Path: "e", Unread: true}
 			return tr[:3]
+		}), want: List{Fresh: []string{"e", "e/sub"}}},
+		{name: "an empty directory that could not be read this time", old: base, now: with(func(tr []Dir) []Dir {
+			tr[3].Unread = true
+			return tr
+		})},
+		{name: "another directory that is alike", old: base, now: with(func(tr []Dir) []Dir {
+			tr[0].Entries[1].Inode += 60
+			tr[2].Entries[0].Inode += 60 // the numbers go on from those of the directory
+			return tr
 		}), want: List{Fresh: []string{"e", "e/sub"}}},
 		{name: "changed right before the last walk", old: with(func(tr []Dir) []Dir {
 			tr[1].Entries[3].Change = Time{1e9 + 8, 3}

@@ -41,14 +41,14 @@ func (t Time) minus(nsec uint32) Time {
 	return Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}
 }
 
-func (e Entry) kind() uint32    { return e.Mode & unix.S_IFMT }
-func (e Entry) isDir() bool     { return e.kind() == unix.S_IFDIR }
-func (e Entry) isFile() bool    { return e.kind() == unix.S_IFREG }
-func (e Entry) isSymlink() bool { return e.kind() == unix.S_IFLNK }
-func (e Entry) isLinked() bool  { return !e.isDir() && e.Links > 1 }
+func (e *Entry) kind() uint32    { return e.Mode & unix.S_IFMT }
+func (e *Entry) isDir() bool     { return e.kind() == unix.S_IFDIR }
+func (e *Entry) isFile() bool    { return e.kind() == unix.S_IFREG }
+func (e *Entry) isSymlink() bool { return e.kind() == unix.S_IFLNK }
+func (e *Entry) isLinked() bool  { return !e.isDir() && e.Links > 1 }
 
-// isOpen reports whether the walk goes on below e.
-func (e Entry) isOpen() bool { return e.isDir() && !e.Closed }
+// isOpen tells whether the walk goes on below e.
+func (e *Entry) isOpen() bool { return e.isDir() && !e.Closed }
 
 // Dir is one directory with what is in it, sorted by name.
 type Dir struct {

@@ -25,12 +25,12 @@ func asked(t *testing.T, g *Generations, trust bool, old, now []Dir, unsettled .
 	known, err := NewReader(bytes.NewReader(data), int64(len(data)))
 	must(t, err)
 	var file bytes.Buffer
-	c, err = newComparer(known, NewWriter(&file, testHeader()))
+	c, err = newComparer(known, NewWriter(&file, testHeader(), known))
 	must(t, err)
 	c.gens, c.trust, c.racy, c.now = g, trust, racy, testHeader().Started
-	find := func(path string, _ Entry) (Dir, error) {
+	find := func(path string, seen Entry) (listing, error) {
 		read = append(read, path)
-		return now[slices.IndexFunc(now, func(d Dir) bool { return d.Path == path })], nil
+		return listingOf(now[slices.IndexFunc(now, func(d Dir) bool { return d.Path == path })], seen.base()), nil
 	}
 	c.read = find
 	tasks := []*task{newTask(".", testHeader().Root, c.top(testHeader()))}
@@ -38,15 +38,13 @@ func asked(t *testing.T, g *Generations, trust bool, old, now []Dir, unsettled .
 		next := tasks[len(tasks)-1]
 		tasks = tasks[:len(tasks)-1]
 		if !next.done {
-			next.dir, _ = find(next.path, next.seen)
+			next.found, _ = find(next.path, next.seen)
 		}
-		d, marks, err := c.show(next.dir, next.seen, next.mark)
+		subs, marks, err := c.show(next.found, next.seen, next.mark)
 		must(t, err)
 		var below []*task
-		for _, e := range d.Entries {
-			if e.isOpen() {
-				below = append(below, newTask(join(d.Path, e.Name), e, marks[len(below)]))
-			}
+		for i, e := range subs {
+			below = append(below, newTask(join(next.path, e.Name), e, marks[i]))
 		}
 		slices.Reverse(below)
 		tasks = append(tasks, below...)

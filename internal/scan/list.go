@@ -201,7 +201,7 @@ func (b *builder) tooLong(more int) bool {
 }
 
 // addLinks adds the other names of what is listed, from all directories of a walk.
-func (b *builder) addLinks(all func() (Dir, bool, error)) error {
+func (b *builder) addLinks(dirs func() func() (Dir, bool, error)) error {
 	if len(b.linked) == 0 {
 		return nil
 	}
@@ -209,7 +209,8 @@ func (b *builder) addLinks(all func() (Dir, bool, error)) error {
 	for _, name := range b.names {
 		have[name] = true
 	}
-	for d, more, err := all(); more || err != nil; d, more, err = all() {
+	next := dirs()
+	for d, more, err := next(); more || err != nil; d, more, err = next() {
 		if err != nil {
 			return err
 		}

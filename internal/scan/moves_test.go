@@ -15,7 +15,7 @@ func moved(t *testing.T, old, now []Dir, unsettled ...Unsettled) ([]Move, []stri
 	data := encode(t, old, unsettled...)
 	known, err := NewReader(bytes.NewReader(data), int64(len(data)))
 	must(t, err)
-	c, err := newComparer(known, NewWriter(&bytes.Buffer{}, testHeader()))
+	c, err := newComparer(known, NewWriter(&bytes.Buffer{}, testHeader(), known))
 	must(t, err)
 	compareAll(t, c, now)
 	moves, doubtful, err := c.moves.find(c)

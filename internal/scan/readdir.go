@@ -1,12 +1,15 @@
 package scan
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,11 +24,25 @@ type reader struct {
 	boot    string
 	known   []filesystem // those seen by this reader
 	buf     []byte
-	names   []string
+	text    []byte // of all names of a directory
+	names   []nameAt
+	order   []int   // of names, by inode
+	entries []Entry // of names, where they are not looked at in their order
+	coder   coder
 	last    unix.Statx_t // of what was looked at last
 }
 
+// nameAt is a name in a directory.
+type nameAt struct {
+	name  string
+	inode uint64
+	end   int // of the name in reader.text
+}
+
 const (
+	// mostlyInTurn: where one name in so many, and no more, has an inode before that of the name before, the names are in turn.
+	mostlyInTurn = 8
+
 	statMask  = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 	statFlags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 )
@@ -36,57 +53,90 @@ func newReader(root *os.File, o Options, rootDev uint64) *reader {
 
 // read reads the directory at path. seen is what its parent's reading knew of it: one that is another by now counts as
 // unread. Whatever else cannot be read is an error.
-func (r *reader) read(path string, seen Entry) (Dir, error) {
+func (r *reader) read(path string, seen Entry) (listing, error) {
 	fd, err := openBeneath(r.root, path, unix.O_RDONLY)
 	if err != nil {
 		if isGone(err) {
-			return Dir{Path: path, Unread: true}, nil
+			return listing{path: path, unread: true}, nil
 		}
-		return Dir{}, pathError("open", r.shown(path), err)
+		return listing{}, pathError("open", r.shown(path), err)
 	}
-	d, err := r.readOpen(fd, path, seen)
+	l, err := r.readOpen(fd, path, seen)
 	if closed := unix.Close(fd); err == nil {
 		err = pathError("close", r.shown(path), closed)
 	}
-	if err == nil && r.options.SeeDir != nil && !d.Unread {
+	if err == nil && r.options.SeeDir != nil && !l.unread {
 		r.options.SeeDir(path)
 	}
-	return d, err
+	return l, err
 }
 
 func (r *reader) shown(path string) string { return filepath.Join(r.root.Name(), path) }
 
-func (r *reader) readOpen(fd int, path string, seen Entry) (Dir, error) {
+func (r *reader) readOpen(fd int, path string, seen Entry) (listing, error) {
 	self, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
 	if err != nil {
-		return Dir{}, pathError("stat", r.shown(path), err)
+		return listing{}, pathError("stat", r.shown(path), err)
 	}
 	fs, err := r.filesystem(fd, path, device)
 	if err != nil {
-		return Dir{}, pathError("statfs", r.shown(path), err)
+		return listing{}, pathError("statfs", r.shown(path), err)
 	}
 	if self.Inode != seen.Inode || self.Birth != seen.Birth || fs.identity != seen.FS {
-		return Dir{Path: path, Unread: true}, nil
+		return listing{path: path, unread: true}, nil
 	}
 	if err := r.readNames(fd); err != nil {
-		return Dir{}, pathError("read directory", r.shown(path), err)
+		return listing{}, pathError("read directory", r.shown(path), err)
 	}
-	d := Dir{Path: path, Entries: make([]Entry, 0, len(r.names))}
-	for _, name := range r.names {
-		e, keep, err := r.entry(fd, fs, path, name)
-		if err != nil {
-			return Dir{}, pathError("stat", r.shown(join(path, name)), err)
-		}
-		if keep {
-			d.Entries = append(d.Entries, e)
+	r.coder.begin(seen.base())
+	err = r.lookAtAll(fd, fs, path)
+	if cap(r.entries) > aheadEntries {
+		r.entries = nil // of one large directory
+	}
+	return r.coder.end(path), err
+}
+
+// lookAtAll codes the entries of r.names. It looks at them in the order of their inodes, which is that on the disk, unless
+// that of the names is much the same.
+func (r *reader) lookAtAll(fd int, fs filesystem, path string) error {
+	r.order = r.order[:0]
+	back := 0
+	for i := range r.names {
+		r.order = append(r.order, i)
+		if i > 0 && r.names[i].inode < r.names[i-1].inode {
+			back++
 		}
 	}
-	return d, nil
+	inTurn := back <= len(r.names)/mostlyInTurn
+	r.entries = r.entries[:0]
+	if !inTurn {
+		slices.SortFunc(r.order, func(a, b int) int { return cmp.Compare(r.names[a].inode, r.names[b].inode) })
+		r.entries = slices.Grow(r.entries, len(r.names))[:len(r.names)]
+	}
+	for _, i := range r.order {
+		e, keep, err := r.entry(fd, fs, path, r.names[i].name)
+		switch {
+		case err != nil:
+			return pathError("stat", r.shown(join(path, r.names[i].name)), err)
+		case !inTurn && keep:
+			r.entries[i] = e
+		case !inTurn:
+			r.entries[i] = Entry{}
+		case keep:
+			r.coder.add(&e)
+		}
+	}
+	for i := range r.entries {
+		if e := &r.entries[i]; e.Name != "" {
+			r.coder.add(e)
+		}
+	}
+	return nil
 }
 
 // readNames leaves the names of a directory in r.names, sorted.
 func (r *reader) readNames(fd int) error {
-	r.names = r.names[:0]
+	r.text, r.names = r.text[:0], r.names[:0]
 	for {
 		var n int
 		err := at.Retry(func() (err error) { n, err = unix.Getdents(fd, r.buf); return err })
@@ -96,34 +146,37 @@ func (r *reader) readNames(fd int) error {
 		if n == 0 {
 			break
 		}
-		r.names = appendNames(r.names, r.buf[:n])
+		r.addNames(r.buf[:n])
 	}
-	slices.Sort(r.names)
-	r.names = slices.Compact(r.names) // a directory that is being changed may give a name twice
+	text, from := string(r.text), 0
+	for i := range r.names {
+		n := &r.names[i]
+		n.name, from = text[from:n.end], n.end
+	}
+	slices.SortFunc(r.names, func(a, b nameAt) int { return strings.Compare(a.name, b.name) })
+	// A directory that is being changed may give a name twice.
+	r.names = slices.CompactFunc(r.names, func(a, b nameAt) bool { return a.name == b.name })
 	return nil
 }
 
-// appendNames takes the names out of an array of struct linux_dirent64.
-func appendNames(names []string, buf []byte) []string {
-	const lengthAt, nameAt = 16, 19
-	for len(buf) > nameAt {
+// addNames takes the names out of an array of struct linux_dirent64.
+func (r *reader) addNames(buf []byte) {
+	const lengthAt, nameFrom = 16, 19
+	for len(buf) > nameFrom {
 		length := int(binary.NativeEndian.Uint16(buf[lengthAt:]))
-		if length <= nameAt || length > len(buf) {
+		if length <= nameFrom || length > len(buf) {
 			break
 		}
-		name := buf[nameAt:length]
-		for i, b := range name {
-			if b == 0 {
-				name = name[:i]
-				break
-			}
+		name := buf[nameFrom:length]
+		if i := bytes.IndexByte(name, 0); i >= 0 {
+			name = name[:i]
 		}
-		if s := string(name); s != "." && s != ".." {
-			names = append(names, s)
+		if string(name) != "." && string(name) != ".." {
+			r.text = append(r.text, name...)
+			r.names = append(r.names, nameAt{inode: binary.NativeEndian.Uint64(buf), end: len(r.text)})
 		}
 		buf = buf[length:]
 	}
-	return names
 }
 
 // entry is false for what has vanished, and for what is to be left alone.
@@ -152,7 +205,7 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (Entry, bool, er
 	}
 	e.FS = fs.identity // of what is not entered, that of the directory it is in
 	if e.isSymlink() {
-		e.Target, err = hashLink(fd, name)
+		e.Target, err = hashLink(fd, name, r.buf[:unix.PathMax])
 		if err == unix.ENOENT || err == unix.EINVAL {
 			return e, false, nil // another one now
 		}
@@ -236,8 +289,7 @@ func (r *reader) meet(path string) error {
 	return errors.Join(err, unix.Close(fd))
 }
 
-func hashLink(fd int, name string) (uint64, error) {
-	buf := make([]byte, unix.PathMax)
+func hashLink(fd int, name string, buf []byte) (uint64, error) {
 	var n int
 	err := at.Retry(func() (err error) { n, err = unix.Readlinkat(fd, name, buf); return err })
 	hash := fnv.New64a()

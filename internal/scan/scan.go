@@ -33,13 +33,13 @@ type Result struct {
 
 	to   *Writer
 	file *os.File
-	size uint64 // of the catalog without its end
 	top  Header
 }
 
-// Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last
-// backup made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
-// durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish.
+// Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last backup
+// made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
+// durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish; what known reads from must be open
+// until then, for the new catalog is written as late as it can be: where nothing has changed it is not needed.
 //
 // known must be of the same source and rules; see Fits. An error matches ErrUnfit or ErrCatalog, or is of the system.
 func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader) (*Result, error) {
@@ -58,7 +58,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err := file.Truncate(0); err != nil { // an earlier walk may have got somewhere
 		return nil, err
 	}
-	res := &Result{file: file, top: h, to: NewWriter(file, h)}
+	res := &Result{file: file, top: h, to: NewWriter(file, h, known)}
 	c, err := newComparer(known, res.to)
 	if err != nil {
 		return nil, err
@@ -67,6 +67,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	c.read = newReader(root, o, device).read
 	res.ByGeneration = known != nil && o.Trust && o.Generations.of(h.Root.FS) != nil
 	if res.ByGeneration && c.top(h) == markUntouched && len(known.Unsettled) == 0 && o.Generations.nothingNewer(newReader(root, o, device)) {
+		res.to.handOnAll()
 		res.Took, res.Generations = time.Since(began), o.Generations.Record(0)
 		return res, nil
 	}
@@ -77,10 +78,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err := c.rest(); err != nil {
 		return nil, err
 	}
-	if res.size, err = res.to.flush(); err != nil {
-		return nil, err
-	}
-	if err := c.list.addLinks(res.dirs()); err != nil {
+	if err := c.list.addLinks(res.dirs); err != nil {
 		return nil, err
 	}
 	var doubtful []string
@@ -163,6 +161,25 @@ func (res *Result) Settle(root *os.File, list *List) ([]Unsettled, error) {
 		}
 	}
 	return check.unsettled, nil
+}
+
+// dirs reads the new catalog once more.
+func (res *Result) dirs() func() (Dir, bool, error) {
+	var r *Reader
+	size, err := res.to.flush()
+	if err == nil {
+		r, err = readUnfinished(res.file, size)
+	}
+	return func() (Dir, bool, error) {
+		if err != nil {
+			return Dir{}, false, err
+		}
+		d, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return Dir{}, false, nil
+		}
+		return d, err == nil, err
+	}
 }
 
 // Finish ends the catalog and returns its checksum. The caller makes it durable.

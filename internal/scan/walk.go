@@ -47,15 +47,17 @@ type walker struct {
 	root    *os.File
 	options Options
 	rootDev uint64
-	// show is called with each directory, by one goroutine; of one that is untouched with its path alone. It returns
-	// the directory, and the marks of the open directories in it.
-	show func(d Dir, seen Entry, m mark) (Dir, []mark, error)
+	// show is called with each directory, by one goroutine; of one that is untouched with its path alone. It returns the
+	// directories in it that are entered, and their marks.
+	show func(l listing, seen Entry, m mark) ([]Entry, []mark, error)
 
 	mu      sync.Mutex
-	changed sync.Cond
-	stack   []*task // what is still to come, the next one last
-	dirs    int     // read, or being read, ahead of its turn
-	entries int     // the same
+	more    sync.Cond // there is something to read
+	ready   sync.Cond // what is next has been read
+	idle    int       // readers that wait for more
+	stack   []*task   // what is still to come, the next one last
+	dirs    int       // read, or being read, ahead of its turn
+	entries int       // the same
 	over    bool
 }
 
@@ -66,18 +68,18 @@ type task struct {
 	mark  mark
 	taken bool
 	done  bool
-	dir   Dir
+	found listing
 	err   error
 }
 
 // newTask is done from the start if there is nothing to read.
 func newTask(path string, seen Entry, m mark) *task {
 	untouched := m == markUntouched
-	return &task{path: path, seen: seen, mark: m, taken: untouched, done: untouched, dir: Dir{Path: path}}
+	return &task{path: path, seen: seen, mark: m, taken: untouched, done: untouched, found: listing{path: path}}
 }
 
 func (w *walker) walk(ctx context.Context, top Entry, m mark) error {
-	w.changed.L = &w.mu
+	w.more.L, w.ready.L = &w.mu, &w.mu
 	w.stack = []*task{newTask(".", top, m)}
 	var group sync.WaitGroup
 	for range min(maxReaders, 2*runtime.GOMAXPROCS(0)) {
@@ -86,7 +88,7 @@ func (w *walker) walk(ctx context.Context, top Entry, m mark) error {
 	err := w.showAll(ctx)
 	w.mu.Lock()
 	w.over = true
-	w.changed.Broadcast()
+	w.more.Broadcast()
 	w.mu.Unlock()
 	group.Wait()
 	return err
@@ -96,8 +98,8 @@ func (w *walker) walk(ctx context.Context, top Entry, m mark) error {
 func (w *walker) readAhead() {
 	r := newReader(w.root, w.options, w.rootDev)
 	for t := w.take(); t != nil; t = w.take() {
-		dir, err := r.read(t.path, t.seen)
-		w.finish(t, dir, err)
+		l, err := r.read(t.path, t.seen)
+		w.finish(t, l, err)
 	}
 }
 
@@ -111,7 +113,9 @@ func (w *walker) take() *task {
 			w.dirs++
 			return t
 		}
-		w.changed.Wait()
+		w.idle++
+		w.more.Wait()
+		w.idle--
 	}
 	return nil
 }
@@ -131,12 +135,14 @@ func (w *walker) soonest() *task {
 	return nil
 }
 
-func (w *walker) finish(t *task, dir Dir, err error) {
+func (w *walker) finish(t *task, l listing, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t.dir, t.err, t.done = dir, err, true
-	w.entries += len(dir.Entries)
-	w.changed.Broadcast()
+	t.found, t.err, t.done = l, err, true
+	w.entries += l.count
+	if t == w.stack[len(w.stack)-1] {
+		w.ready.Signal()
+	}
 }
 
 // showAll shows one directory after the other.
@@ -148,11 +154,11 @@ func (w *walker) showAll(ctx context.Context) error {
 		if t.err != nil {
 			return t.err
 		}
-		dir, marks, err := w.show(t.dir, t.seen, t.mark)
+		subs, marks, err := w.show(t.found, t.seen, t.mark)
 		if err != nil {
 			return err
 		}
-		w.push(dir, marks)
+		w.push(t.path, subs, marks)
 	}
 	return nil
 }
@@ -166,27 +172,28 @@ func (w *walker) next() *task {
 	}
 	t := w.stack[len(w.stack)-1]
 	for !t.done {
-		w.changed.Wait()
+		w.ready.Wait()
 	}
 	w.stack[len(w.stack)-1] = nil
 	w.stack = w.stack[:len(w.stack)-1]
 	if t.mark != markUntouched {
 		w.dirs--
-		w.entries -= len(t.dir.Entries)
+		w.entries -= t.found.count
 	}
 	return t
 }
 
-// push puts the directories in d before all others.
-func (w *walker) push(d Dir, marks []mark) {
+// push puts the directories in one before all others.
+func (w *walker) push(dir string, subs []Entry, marks []mark) {
+	tasks := make([]*task, len(subs))
+	for i, e := range subs {
+		tasks[len(subs)-1-i] = newTask(join(dir, e.Name), e, marks[i])
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := len(marks)
-	for i := len(d.Entries) - 1; i >= 0; i-- {
-		if e := d.Entries[i]; e.isOpen() {
-			n--
-			w.stack = append(w.stack, newTask(join(d.Path, e.Name), e, marks[n]))
-		}
+	w.stack = append(w.stack, tasks...)
+	// Less is read ahead of its turn than before: there may be room for one more.
+	for range min(w.idle, len(subs)+1) {
+		w.more.Signal()
 	}
-	w.changed.Broadcast()
 }

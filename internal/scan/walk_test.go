@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,6 +85,7 @@ func readAll(t testing.TB, r *Reader) []Dir {
 		if err != nil {
 			t.Fatal(err)
 		}
+		d.Entries = append([]Entry(nil), d.Entries...) // the next one overwrites them
 		dirs = append(dirs, d)
 	}
 }
@@ -136,8 +138,8 @@ func TestWalkDoesNotReadAnotherDirectory(t *testing.T) {
 	r := newReader(dir, Options{}, 0)
 	top, err := r.read(".", rootEntry(t, r, dir))
 	must(t, err)
-	seen := top.Entries[0]
-	if d, err := r.read("d", seen); err != nil || d.Unread || len(d.Entries) != 1 {
+	seen := top.subs[0]
+	if d, err := r.read("d", seen); err != nil || d.unread || d.count != 1 {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	for name, change := range map[string]func(e *Entry){
@@ -145,11 +147,11 @@ func TestWalkDoesNotReadAnotherDirectory(t *testing.T) {
 	} {
 		other := seen
 		change(&other)
-		if d, err := r.read("d", other); err != nil || !d.Unread {
+		if d, err := r.read("d", other); err != nil || !d.unread {
 			t.Errorf("another %s: %+v, %v", name, d, err)
 		}
 	}
-	if d, err := r.read("gone", seen); err != nil || !d.Unread {
+	if d, err := r.read("gone", seen); err != nil || !d.unread {
 		t.Errorf("gone: %+v, %v", d, err)
 	}
 }
@@ -181,10 +183,16 @@ func TestWalkOfAnUnchangedTree(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, "f"), nil, 0o644))
 		must(t, os.Link(filepath.Join(dir, "f"), filepath.Join(dir, "g")))
 	}
-	_, known := walkTree(t, root, Options{}, nil)
-	res, _ := walkTree(t, root, Options{}, known)
+	first, file := walkOnly(t, root, Options{}, nil)
+	res, again := walkOnly(t, root, Options{}, finish(t, first, file))
 	if !res.List.Empty() || res.TooLong != "" || res.List.Listed != 0 {
 		t.Errorf("%+v, %q", res.List, res.TooLong)
+	}
+	if info, err := again.Stat(); err != nil || info.Size() > 0 {
+		t.Errorf("a catalog was written that is not needed: %v, %v", info, err)
+	}
+	if diff := cmp.Diff(readAll(t, openCatalog(t, file)), readAll(t, finish(t, res, again))); diff != "" {
+		t.Errorf("the new catalog: %s", diff)
 	}
 }
 

@@ -1,0 +1,347 @@
+package scan
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+)
+
+// Reader reads a catalog as a stream. Nothing of it is to be acted on before Next has returned io.EOF: only then is the
+// checksum known to be right.
+type Reader struct {
+	Header    Header
+	Unsettled map[string]Unsettled // by path
+
+	section *io.SectionReader // all before the checksum
+	in      *bufio.Reader     // the same
+	sum     hash.Hash
+	want    []byte // nil: it is not finished
+	from    io.ReaderAt
+	first   uint64 // where the directories begin
+	end     uint64 // where they end
+
+	now          listing // the directory it has come to; its code is overwritten by the next one
+	self         base
+	begins, ends uint64 // where that is
+	entered      bool   // the directories in it are in next
+	decoded      bool   // its entries are in entries
+	entries      []Entry
+	decoder      decoder
+	next         []place // directories that are still to come, the next one last
+}
+
+// place is a directory whose turn is to come.
+type place struct {
+	path string
+	self base
+}
+
+// NewReader reads the header, and the end. Errors match ErrCatalog or are those of from.
+func NewReader(from io.ReaderAt, size int64) (*Reader, error) {
+	if size < int64(len(magic))+footerSize {
+		return nil, fmt.Errorf("%w: %d bytes are too few", ErrCatalog, size)
+	}
+	r := &Reader{want: make([]byte, sumSize), from: from}
+	if _, err := from.ReadAt(r.want, size-sumSize); err != nil {
+		return nil, err
+	}
+	if err := r.readEnd(from, size); err != nil {
+		return nil, err
+	}
+	return r, r.open(size - sumSize)
+}
+
+// readUnfinished reads what a Writer has flushed and not finished.
+func readUnfinished(from io.ReaderAt, size uint64) (*Reader, error) {
+	r := &Reader{from: from, end: size}
+	return r, r.open(int64(size))
+}
+
+// again reads the directories once more, of a catalog that is known to be sound.
+func (r *Reader) again() (*Reader, error) { return readUnfinished(r.from, r.end) }
+
+func (r *Reader) open(size int64) error {
+	r.sum, r.section = sha256.New(), io.NewSectionReader(r.from, 0, size)
+	r.in = bufio.NewReaderSize(io.TeeReader(r.section, r.sum), 64<<10)
+	if err := r.readHeader(); err != nil {
+		return err
+	}
+	r.entered, r.next = true, []place{{".", r.Header.Root.base()}}
+	r.first = r.at()
+	return nil
+}
+
+// at is where it reads.
+func (r *Reader) at() uint64 {
+	at, _ := r.section.Seek(0, io.SeekCurrent) // it never fails
+	return uint64(at) - uint64(r.in.Buffered())
+}
+
+// Sum is the checksum that the catalog claims to have.
+func (r *Reader) Sum() []byte { return r.want }
+
+// readEnd reads the unsettled directories, which are needed before the others.
+func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
+	var offset [8]byte
+	if _, err := from.ReadAt(offset[:], size-footerSize); err != nil {
+		return err
+	}
+	end := binary.BigEndian.Uint64(offset[:])
+	if end >= uint64(size-footerSize) {
+		return fmt.Errorf("%w: its end is said to be at %d of %d bytes", ErrCatalog, end, size)
+	}
+	in := bufio.NewReader(io.NewSectionReader(from, int64(end), size-footerSize-int64(end)))
+	unsettled, err := readUnsettled(in)
+	if err == nil {
+		if _, more := in.ReadByte(); more != io.EOF {
+			err = fmt.Errorf("%w: there is something behind its end", ErrCatalog)
+		}
+	}
+	r.Unsettled, r.end = unsettled, end
+	return err
+}
+
+func readUnsettled(in *bufio.Reader) (map[string]Unsettled, error) {
+	if tag, err := readNumber(in); err != nil || tag != tagEnd {
+		return nil, errors.Join(fmt.Errorf("%w: it has no end", ErrCatalog), err)
+	}
+	count, err := readNumber(in)
+	if err != nil || count > maxUnsettled {
+		return nil, errors.Join(fmt.Errorf("%w: %d unsettled directories", ErrCatalog, count), err)
+	}
+	unsettled := map[string]Unsettled{}
+	for range count {
+		path, err := readText(in)
+		if err != nil {
+			return nil, err
+		}
+		deep, err := readNumber(in)
+		if err != nil {
+			return nil, err
+		}
+		unsettled[path] = Unsettled{Path: path, Deep: deep != 0}
+	}
+	return unsettled, nil
+}
+
+func (r *Reader) readHeader() error {
+	start := make([]byte, len(magic))
+	if _, err := io.ReadFull(r.in, start); err != nil || string(start) != magic {
+		return fmt.Errorf("%w: it does not begin like one", ErrCatalog)
+	}
+	if v, err := readNumber(r.in); err != nil || v != version {
+		return fmt.Errorf("%w: it is of version %d", ErrCatalog, v)
+	}
+	var err error
+	if r.Header.Source, err = readText(r.in); err != nil {
+		return err
+	}
+	count, err := readNumber(r.in)
+	if err != nil || count > maxRules {
+		return errors.Join(fmt.Errorf("%w: %d rules", ErrCatalog, count), err)
+	}
+	for range count {
+		rule, err := readText(r.in)
+		if err != nil {
+			return err
+		}
+		r.Header.Rules = append(r.Header.Rules, rule)
+	}
+	if r.Header.Started, err = readTime(r.in); err != nil {
+		return err
+	}
+	for _, e := range []*Entry{&r.Header.Root, &r.Header.Parent} {
+		text, err := readText(r.in)
+		if err != nil {
+			return err
+		}
+		if *e, err = r.decoder.single([]byte(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step goes on to the next directory; io.EOF when all were read and the checksum is right.
+func (r *Reader) step() error {
+	if err := r.enter(); err != nil {
+		return err
+	}
+	r.begins = r.at()
+	if r.want == nil && r.begins == r.end && len(r.next) == 0 {
+		return io.EOF
+	}
+	tag, err := readNumber(r.in)
+	if err != nil {
+		return err
+	}
+	if tag == tagEnd && r.begins == r.end {
+		return r.verify()
+	}
+	if len(r.next) == 0 {
+		return fmt.Errorf("%w: more directories than it names", ErrCatalog)
+	}
+	p := r.next[len(r.next)-1]
+	r.next = r.next[:len(r.next)-1]
+	r.now, r.self = listing{path: p.path, unread: tag == tagUnread, code: r.now.code[:0]}, p.self
+	r.entered, r.decoded, r.entries = r.now.unread, false, r.entries[:0]
+	switch tag {
+	case tagUnread:
+	case tagDir:
+		err = r.readCode()
+	default:
+		err = fmt.Errorf("%w: unknown tag %d", ErrCatalog, tag)
+	}
+	r.ends = r.at()
+	return err
+}
+
+func (r *Reader) readCode() error {
+	count, err := readNumber(r.in)
+	if err != nil {
+		return err
+	}
+	size, err := readNumber(r.in)
+	if err != nil {
+		return err
+	}
+	if left := r.end - min(r.end, r.at()); size > left || count > size {
+		return fmt.Errorf("%w: a directory with %d entries in %d bytes, of %d", ErrCatalog, count, size, left)
+	}
+	r.now.count, r.now.code = int(count), slices.Grow(r.now.code, int(size))[:size]
+	_, err = io.ReadFull(r.in, r.now.code)
+	return torn(err)
+}
+
+// decode decodes the entries of the directory it has come to.
+func (r *Reader) decode() (err error) {
+	if r.decoded || r.now.unread {
+		return nil
+	}
+	r.entries, err = r.decoder.decode(r.now, r.self, r.entries[:0])
+	r.decoded = err == nil
+	return err
+}
+
+// enter puts the directories in the one it has come to before all others.
+func (r *Reader) enter() error {
+	if r.entered {
+		return nil
+	}
+	if err := r.decode(); err != nil {
+		return err
+	}
+	first := len(r.next)
+	for i := range r.entries {
+		e := &r.entries[i]
+		if !e.isOpen() {
+			continue
+		}
+		path := join(r.now.path, e.Name)
+		if len(path) > maxPath {
+			return fmt.Errorf("%w: a path of %d bytes", ErrCatalog, len(path))
+		}
+		r.next = append(r.next, place{path, e.base()})
+	}
+	slices.Reverse(r.next[first:])
+	r.entered = true
+	return nil
+}
+
+// enterSame is enter without decoding: l is equal to the directory it has come to.
+func (r *Reader) enterSame(l listing) {
+	for i := len(l.subs) - 1; i >= 0 && !r.entered; i-- {
+		r.next = append(r.next, place{join(l.path, l.subs[i].Name), l.subs[i].base()})
+	}
+	r.entered = true
+}
+
+// dir is the directory it has come to. The entries are overwritten by the next one.
+func (r *Reader) dir() (Dir, error) {
+	err := r.decode()
+	return Dir{Path: r.now.path, Unread: r.now.unread, Entries: r.entries}, err
+}
+
+// Next returns the next directory, or io.EOF when all were read and the checksum is right. What it returned before is
+// overwritten.
+func (r *Reader) Next() (Dir, error) {
+	if err := r.step(); err != nil {
+		return Dir{}, err
+	}
+	if err := r.enter(); err != nil {
+		return Dir{}, err
+	}
+	return r.dir()
+}
+
+func (r *Reader) verify() error {
+	if len(r.next) > 0 {
+		return fmt.Errorf("%w: directory %q is missing", ErrCatalog, r.next[len(r.next)-1].path)
+	}
+	if _, err := io.Copy(io.Discard, r.in); err != nil {
+		return err
+	}
+	if string(r.sum.Sum(nil)) != string(r.want) {
+		return fmt.Errorf("%w: its checksum is wrong", ErrCatalog)
+	}
+	return io.EOF
+}
+
+// single decodes an entry that stands alone.
+func (d *decoder) single(code []byte) (Entry, error) {
+	d.names, d.ends = d.names[:0], d.ends[:0]
+	d.in, d.err, d.base, d.owners = code, nil, base{}, d.owners[:0]
+	flags, shared := d.octet(), d.number()
+	e := Entry{Name: string(d.text())}
+	d.state(&e, flags)
+	if d.err == nil && (shared > 0 || len(d.in) > 0) {
+		d.fail("an entry of the header is none")
+	}
+	return e, d.err
+}
+
+// torn: a stream that ends early is no end.
+func torn(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it is cut off", ErrCatalog)
+	}
+	return err
+}
+
+func readNumber(in *bufio.Reader) (uint64, error) {
+	n, err := binary.ReadUvarint(in)
+	if err != nil && torn(err) == err {
+		return 0, fmt.Errorf("%w: %w", ErrCatalog, err) // too many bytes for a number
+	}
+	return n, torn(err)
+}
+
+func readText(in *bufio.Reader) (string, error) {
+	n, err := readNumber(in)
+	if err != nil {
+		return "", err
+	}
+	if n > maxString {
+		return "", fmt.Errorf("%w: a text of %d bytes", ErrCatalog, n)
+	}
+	data := make([]byte, n)
+	_, err = io.ReadFull(in, data)
+	return string(data), torn(err)
+}
+
+func readTime(in *bufio.Reader) (Time, error) {
+	sec, err := readNumber(in)
+	if err != nil {
+		return Time{}, err
+	}
+	nsec, err := readNumber(in)
+	if err == nil && nsec >= 1e9 {
+		err = fmt.Errorf("%w: a time is out of range", ErrCatalog)
+	}
+	return Time{Sec: unzigzag(sec), Nsec: uint32(nsec)}, err
+}
