@@ -123,6 +123,8 @@ func run(ctx context.Context, o Options) (report Report, err error) {
 
 // backUp has the steps of the commit protocol in their order.
 func (x opened) backUp(ctx context.Context) (end outcome, err error) {
+	answer := x.probe(ctx)
+	defer answer() //nolint:errcheck // a run that ends early waits for it to end, too
 	looked, err := x.look()
 	if err != nil {
 		return x, err
@@ -135,7 +137,7 @@ func (x opened) backUp(ctx context.Context) (end outcome, err error) {
 		return read, err
 	}
 	planned := read.decide()
-	equipped, err := planned.equip(ctx)
+	equipped, err := planned.equip(answer)
 	if err != nil {
 		return planned, err
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
@@ -104,10 +105,26 @@ func (x read) decide() planned {
 	return planned{x, makePlan(x.state, x.src, x.o.Now, wishes{checksum: x.o.Checksum, maxDeletePercent: x.o.MaxDeletePercent, force: x.o.Force})}
 }
 
-// equip looks for rsync, so that a missing one is noticed before DEST is touched.
-func (x planned) equip(ctx context.Context) (equipped, error) {
-	path, version, err := rsyncexec.Probe(ctx, x.o.RsyncProgram)
-	return equipped{planned: x, program: path, version: version}, fail.Step("transfer", err)
+// probed is the answer of an rsync that was asked for its version.
+type probed struct {
+	path    string
+	version rsyncexec.Version
+}
+
+// probe asks rsync, which takes as long as reading DEST does, meanwhile. The answer is waited for.
+func (x opened) probe(ctx context.Context) (answer func() (probed, error)) {
+	answer = sync.OnceValues(func() (p probed, err error) {
+		p.path, p.version, err = rsyncexec.Probe(ctx, x.o.RsyncProgram)
+		return p, err
+	})
+	go func() { _, _ = answer() }() // equip has it
+	return answer
+}
+
+// equip waits for rsync's answer, so that a missing one is noticed before DEST is touched.
+func (x planned) equip(answer func() (probed, error)) (equipped, error) {
+	rsync, err := answer()
+	return equipped{planned: x, program: rsync.path, version: rsync.version}, fail.Step("transfer", err)
 }
 
 // noticeBroken names damaged backups that are not used as base.
