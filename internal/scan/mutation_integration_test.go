@@ -61,7 +61,7 @@ func TestMutations(t *testing.T) {
 		{"compare.go", "\t\twhole, changed = true, true\n", "\t\tchanged = true\n"},
 		{"compare.go", "\tcase len(names) > 0:\n\t\tc.list.addNames(now, names)\n", ""},
 		// What rsync is to compare by content.
-		{"compare.go", "return !sameThing(old, now) || old.Mode == now.Mode", "return old.Mode == now.Mode"},
+		{"compare.go", "if sameThing(old, now) && old.Change == now.Change {", "if old.Change == now.Change {"},
 		{"compare.go", " || !now.Change.before(c.known.Header.Started.minus(tick))", ""},
 		{"entry.go", "Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}", "Time{t.Sec, t.Nsec}"},
 		{"compare.go", "\treturn true\n}\n\n// advance", "\treturn false\n}\n\n// advance"},
