@@ -12,9 +12,9 @@ import (
 // The format of a catalog, all numbers varints (encoding/binary), strings with their length before them:
 //
 //	magic, version, Header
-//	for each directory, beginning with the root, in the order of comparePaths: tagDir, the number of entries, the length of
-//	their code, the code; or tagUnread. Which directory it is follows from the entries before: they are in the order in which
-//	a walk enters them.
+//	for each directory, beginning with the root, in the order of comparePaths: tagDir, the number of entries, the
+//	length of their code, the code; or tagUnread. Which directory it is follows from the entries before: they are in
+//	the order in which a walk enters them.
 //	tagEnd, the unsettled directories, the offset of tagEnd (8 bytes), SHA-256 of all before (32 bytes)
 const (
 	magic   = "rsbtscan"
@@ -56,8 +56,8 @@ type Unsettled struct {
 	Deep bool // it may have been elsewhere: nothing below it is known
 }
 
-// Writer writes a catalog as a stream. One that follows another catalog writes nothing as long as its directories are those
-// of the other, in that order: most often all are, and it is not needed.
+// Writer writes a catalog as a stream. One that may turn out to be like another catalog writes nothing as long as its
+// directories are those of the other, in that order: most often all are, and it is not needed.
 type Writer struct {
 	out    *bufio.Writer
 	sum    hash.Hash

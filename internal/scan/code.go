@@ -116,7 +116,8 @@ func (c *coder) sum(e *Entry) {
 
 // end is the directory.
 func (c *coder) end(path string) listing {
-	return listing{path: path, count: c.count, code: slices.Clone(c.buf), subs: c.subs, youngest: c.youngest, apart: c.apart}
+	code := slices.Clone(c.buf)
+	return listing{path: path, count: c.count, code: code, subs: c.subs, youngest: c.youngest, apart: c.apart}
 }
 
 // listingOf codes a directory whose entries are known.
@@ -207,7 +208,8 @@ func (l listing) decoded(self base) (Dir, error) {
 
 // checkName refuses names that no directory has, or not in this order.
 func checkName(name, before []byte) error {
-	if len(name) == 0 || string(name) == "." || string(name) == ".." || len(name) > maxName || string(name) <= string(before) {
+	special := len(name) == 0 || string(name) == "." || string(name) == ".."
+	if special || len(name) > maxName || string(name) <= string(before) {
 		return fmt.Errorf("%w: name %q after %q", ErrCatalog, name, before)
 	}
 	for _, b := range name {

@@ -134,7 +134,7 @@ func (c *comparer) rest() error {
 	return nil
 }
 
-// find goes on in the catalog until it has come to a directory, and tells whether it knows that.
+// find goes on in the catalog until it has come to a directory, and reports whether it knows that.
 func (c *comparer) find(path string) (bool, error) {
 	for !c.ended && comparePaths(c.known.now.path, path) < 0 {
 		if err := c.advance(); err != nil {
@@ -183,8 +183,8 @@ func (c *comparer) show(l listing, seen Entry, m mark) ([]Entry, []mark, error) 
 	return l.subs, marks, err
 }
 
-// isSame tells, without decoding it, whether a directory that the catalog has come to is unchanged with all that is in it:
-// the code is the same, relative to the same directory, and nothing in it needs a second look.
+// isSame reports, without decoding it, whether the directory that the catalog has come to is unchanged with all that is
+// in it: the code is the same, relative to the same directory, and nothing in it needs a second look.
 func (c *comparer) isSame(l listing, m mark) bool {
 	return m == markKnown && !l.unread && !l.apart && c.gens == nil && len(c.known.Unsettled) == 0 &&
 		!c.isRacy(Entry{Change: l.youngest}) && bytes.Equal(l.code, c.known.now.code)

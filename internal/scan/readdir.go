@@ -40,7 +40,8 @@ type nameAt struct {
 }
 
 const (
-	// mostlyInTurn: where one name in so many, and no more, has an inode before that of the name before, the names are in turn.
+	// mostlyInTurn: if no more than one name in so many has a lower inode than the name before it, the names are in the
+	// order of the inodes.
 	mostlyInTurn = 8
 
 	statMask  = unix.STATX_BASIC_STATS | unix.STATX_BTIME
@@ -96,8 +97,8 @@ func (r *reader) readOpen(fd int, path string, seen Entry) (listing, error) {
 	return r.coder.end(path), err
 }
 
-// lookAtAll codes the entries of r.names. It looks at them in the order of their inodes, which is that on the disk, unless
-// that of the names is much the same.
+// lookAtAll codes the entries of r.names. It looks at them in the order of their inodes, which is that on the disk,
+// unless that of the names is much the same.
 func (r *reader) lookAtAll(fd int, fs filesystem, path string) error {
 	r.order = r.order[:0]
 	back := 0

@@ -36,10 +36,10 @@ type Result struct {
 	top  Header
 }
 
-// Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last backup
-// made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
-// durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish; what known reads from must be open
-// until then, for the new catalog is written as late as it can be: where nothing has changed it is not needed.
+// Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last
+// backup made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
+// durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish. What known reads from must be
+// open until then: the new catalog is written as late as possible, and not needed where nothing has changed.
 //
 // known must be of the same source and rules; see Fits. An error matches ErrUnfit or ErrCatalog, or is of the system.
 func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader) (*Result, error) {
