@@ -140,7 +140,7 @@ func (b *bench) first() error {
 // few is how many rounds there are of what takes long.
 func (b *bench) few(most int) int {
 	if b.quick {
-		most = min(most, 2)
+		most = 1
 	}
 	return min(most, b.options.rounds)
 }
