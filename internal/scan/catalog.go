@@ -30,6 +30,8 @@ const (
 	// maxString bounds what is read of a text: a path, a rule, an identity.
 	maxString = 64 << 10
 	maxRules  = 1 << 16
+	// maxCode bounds the code of one directory: a slice can be no longer where an int has 32 bits.
+	maxCode = 1<<31 - 1
 	// maxUnsettled bounds the directories that changed during a run and are kept for the next one.
 	maxUnsettled = 10000
 	// maxPath is the longest path below the source that rsync takes from a list (MAXPATHLEN, "./" and "/" included),

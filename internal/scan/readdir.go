@@ -91,10 +91,11 @@ func (r *reader) readOpen(fd int, path string, seen Entry) (listing, error) {
 	}
 	r.coder.begin(seen.base())
 	err = r.lookAtAll(fd, fs, path)
-	if cap(r.entries) > aheadEntries {
-		r.entries = nil // of one large directory
+	l := r.coder.end(path)
+	if len(r.names) > aheadEntries { // the others are not that large
+		r.text, r.names, r.order, r.entries, r.coder = nil, nil, nil, nil, coder{}
 	}
-	return r.coder.end(path), err
+	return l, err
 }
 
 // lookAtAll codes the entries of r.names. It looks at them in the order of their inodes, which is that on the disk,

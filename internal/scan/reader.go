@@ -210,7 +210,7 @@ func (r *Reader) readCode() error {
 	if err != nil {
 		return err
 	}
-	if left := r.end - min(r.end, r.at()); size > left || count > size {
+	if left := r.end - min(r.end, r.at()); size > left || size > maxCode || count > size {
 		return fmt.Errorf("%w: a directory with %d entries in %d bytes, of %d", ErrCatalog, count, size, left)
 	}
 	r.now.count, r.now.code = int(count), slices.Grow(r.now.code, int(size))[:size]
