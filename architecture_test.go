@@ -87,7 +87,7 @@ var floors = [][]string{
 var mayImport = map[string][]string{
 	command:             {".", "retention", configs, jobRuns, imports, tells, figures, shares, units, timing, manual, runsOn, doctors},
 	timing:              {units},
-	units:               {configs},
+	units:               {configs, hooks},
 	manual:              {},
 	imports:             {configs},
 	shares:              {".", configs},

@@ -26,6 +26,9 @@ ip                  iproute2
 sudo                sudo
 dbus-daemon         dbus-daemon
 busctl              systemd
+/usr/lib/*/faketime/libfaketime.so.1 libfaketime
+/usr/sbin/cron      cron
+/usr/sbin/sendmail  dma
 /usr/lib/python3/dist-packages/dbus/__init__.py python3-dbus
 /usr/lib/python3/dist-packages/gi/__init__.py python3-gi
 smbd                samba

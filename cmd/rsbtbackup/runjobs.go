@@ -16,6 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 	"github.com/rsbtbackup/rsbtbackup/internal/machine"
+	"github.com/rsbtbackup/rsbtbackup/internal/units"
 )
 
 type runCommand struct {
@@ -34,7 +35,8 @@ func (runCommand) Help() string {
 	return `
 Each job makes a backup, then copies, prunes, verifies and checks if that is due: what the config says. Every step has its own
 verdict, and no failure of one job stops another. Two jobs never write to one DEST at once; the longest one begins first.
-A source on another host that does not answer is tried again if the config says so (retry-for), while others go on.
+A source on another host that does not answer is tried again if the config says so (retry-for), while others go on. Until all
+have ended systemd keeps the machine from being suspended, but for its lid.
 
 At the end there is a table; the reason of each failure is on stderr as soon as it is known.
 
@@ -129,12 +131,17 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 	w := newRunWatcher(u, newTelling(ctx, u, read, c.DryRun))
 	w.unit.ready(len(picked))
 	defer w.unit.watch(ctx)()
+	sleep := func() {}
+	if !c.DryRun {
+		sleep = machine.KeepAwake("backups are made")
+	}
 	results := jobs.Run(ctx, picked, jobs.Options{
 		Jobs: cmp.Or(int(c.AtOnce), read.Run.Jobs, 1), PerHost: read.Run.PerHost, PerDisk: read.Run.PerDisk,
 		IfOlderThan: time.Duration(c.IfOlderThan), DryRun: c.DryRun,
-		StateDir: stateDir(read), Version: programVersion(),
+		StateDir: stateDir(read), Service: os.Getenv(units.ServiceVariable), Version: programVersion(),
 		ExitCode: exitCode, Now: time.Now, OnBattery: machine.OnBattery, Metered: machine.Metered, Watcher: w,
 	})
+	sleep()
 	w.remove()
 	err = c.report(ctx, u, results, started)
 	w.others.end() // after the table: a server that does not answer keeps nobody from reading it

@@ -35,9 +35,10 @@ func (scheduleCommand) Help() string {
 	return `
 Prints the service and the timer that run the jobs, and the commands that start them. With --install it writes them, with
 --remove it takes them away. Run it again with --install after a dest was added to the config: the service may write to
-the dests that it knows, and nowhere else.
+the dests that it knows, and nowhere else. Its hooks run outside of it, with all rights of root.
 
-A run that fails starts rsbtbackup-mail@.service, which mails the end of the log to root. A run that was missed while the
+A run that fails starts rsbtbackup-mail@.service, which mails the end of the log to root, or to the user with --user, by
+/usr/sbin/sendmail: that of dma, msmtp-mta, postfix or exim. A run that was missed while the
 machine was off is made up for. Where systemd did not start the machine it is a file in /etc/cron.d. What runs as a user,
 with --user, runs while that user is logged in, or always after "loginctl enable-linger".
 
@@ -239,8 +240,8 @@ func startedWarnings(s units.Started, m timers.Machine) []string {
 		warnings = append(warnings, "nobody will be told of a failure: there is no /usr/sbin/sendmail (install a mail transport such as msmtp-mta, dma or postfix), and not every job has a ping.url or an http server in the config")
 	}
 	hooks := slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return j.Hooks.Any() })
-	if hooks && m.Systemd && !s.User {
-		warnings = append(warnings, "hooks run with the rights of the service: what else they may write to, or need, belongs into a drop-in: systemctl edit "+s.Name)
+	if _, err := os.Stat("/run/dbus/system_bus_socket"); err != nil && hooks && m.Systemd && !s.User {
+		warnings = append(warnings, "hooks cannot be run by the service: systemd-run needs D-Bus (apt install dbus)")
 	}
 	return warnings
 }

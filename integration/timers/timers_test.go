@@ -23,6 +23,8 @@ func TestMain(m *testing.M) { os.Exit(testbin.Main(m)) }
 const config = `
 [defaults]
 keep-last = 1
+[defaults.schedule]
+io-weight = 20
 [defaults.verify]
 every = "always"
 against = true
@@ -111,12 +113,15 @@ func TestANightInTheSandbox(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	if weight := m.Must(t, "systemctl show -P IOWeight rsbtbackup-all.service"); weight != "20" {
+		t.Errorf("IOWeight is %s", weight)
+	}
 	t.Run("systemd verifies it", func(t *testing.T) {
 		if out := m.Must(t, "systemd-analyze verify --man=no /etc/systemd/system/rsbtbackup-all.{service,timer} 2>&1"); out != "" {
 			t.Errorf("systemd-analyze verify:\n%s", out)
 		}
 	})
-	t.Run("it is confined", func(t *testing.T) { wantSecurity(t, m, "rsbtbackup-all.service", 4.3) })
+	t.Run("it is confined", func(t *testing.T) { wantSecurity(t, m, "rsbtbackup-all.service", 4.0) })
 	t.Run("twice", func(t *testing.T) {
 		m.Must(t, "systemctl start --wait rsbtbackup-all.service")
 		m.Must(t, "echo changed >>/srv/data/file; systemctl start --wait rsbtbackup-all.service")

@@ -1,5 +1,9 @@
 // Package hooks runs a program that the config names before or after a backup, without a shell, and with limited time
 // and output.
+//
+//	hooks.go    one program, from its start to its end
+//	outside.go  the same, by systemd outside of our sandbox
+//	output.go   what it prints
 package hooks
 
 import (
@@ -20,6 +24,8 @@ type Options struct {
 	Timeout time.Duration     // 0: none
 	Grace   time.Duration     // between SIGTERM and SIGKILL; 0: 5 seconds
 	Say     func(line string) // takes each line of output
+	// Service is the unit of systemd that this process is, without its suffix, if the program is to run outside of it.
+	Service string
 }
 
 // stuck is how long to wait for a process after SIGKILL. A process that waits in the kernel for a dead disk or server
@@ -68,14 +74,22 @@ func run(ctx context.Context, o Options) error {
 		return fmt.Errorf("%s: %w", o.Command[0], err)
 	}
 	defer r.Close()
-	cmd := exec.Command(o.Command[0], o.Command[1:]...)
+	words, unit := o.Command, ""
+	if o.Service != "" {
+		if err := findable(o.Command[0]); err != nil {
+			return startError(o.Command[0], err)
+		}
+		unit = unitOf(o.Service, time.Now())
+		words = o.outside(unit)
+	}
+	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Dir, cmd.Env = "/", append(environment(os.Environ()), o.Env...)
 	cmd.Stdout, cmd.Stderr = w, w
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	err = cmd.Start()
 	_ = w.Close() // the program has its own
 	if err != nil {
-		return startError(o.Command[0], err)
+		return startError(words[0], err)
 	}
 	out, taken := output{say: o.Say}, make(chan struct{})
 	go func() { out.take(r); close(taken) }()
@@ -84,6 +98,9 @@ func run(ctx context.Context, o Options) error {
 	err = cmd.Wait()
 	close(gone)
 	<-killed
+	if unit != "" && ctx.Err() != nil { // what was ended is the caller of systemd only
+		stopUnit(unit)
+	}
 	_ = r.SetReadDeadline(time.Now().Add(time.Second)) // somebody in the background may hold the other end; a pipe takes a deadline
 	<-taken
 	return verdict(ctx, o.Command[0], err, out.last)
@@ -108,8 +125,12 @@ func end(ctx context.Context, pgid int, grace time.Duration, gone <-chan struct{
 // startError is the program's name once: os/exec has it in most of its errors.
 func startError(program string, err error) error {
 	var path *os.PathError
-	if errors.As(err, &path) {
+	var found *exec.Error
+	switch {
+	case errors.As(err, &path):
 		err = path.Err
+	case errors.As(err, &found):
+		err = found.Err
 	}
 	return fmt.Errorf("%s: cannot be started: %w", program, err)
 }

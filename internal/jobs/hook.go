@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 	"github.com/rsbtbackup/rsbtbackup/internal/hooks"
 )
@@ -100,10 +102,8 @@ func (c *course) runHooks(moment Step, all []config.Command) error {
 		ctx, done = outlive(c.all, afterStop)
 	}
 	defer done()
-	logFile := c.logFile()
-	if logFile != "" {
-		defer os.Remove(logFile) // in the directory for temporary files, where it harms nobody
-	}
+	logFile, forget := c.logFile()
+	defer forget()
 	timeout := c.job.Hooks.Timeout
 	if timeout == 0 {
 		timeout = hookTime
@@ -111,7 +111,7 @@ func (c *course) runHooks(moment Step, all []config.Command) error {
 	env := c.environment(moment, logFile)
 	for _, command := range all {
 		c.log(c.job).Info("runs", "step", moment, "hook", command[0]) // arguments may be secret
-		err := hooks.Run(ctx, hooks.Options{Command: command, Env: env, Timeout: timeout, Say: func(line string) {
+		err := hooks.Run(ctx, hooks.Options{Command: command, Env: env, Timeout: timeout, Service: c.Service, Say: func(line string) {
 			c.log(c.job).Info("hook", "step", moment, "says", line)
 		}})
 		if err != nil {
@@ -133,18 +133,19 @@ func outlive(parent context.Context, by time.Duration) (context.Context, func())
 	}
 }
 
-// logFile writes what the log has of the job so far, for hooks to send. "" where that was not possible.
-func (c *course) logFile() string {
-	f, err := os.CreateTemp("", "rsbtbackup-*.log")
-	if err == nil {
-		_, err = f.WriteString(c.tail(c.job).String())
-		err = errors.Join(err, f.Close())
-	}
+// logFile is a file with what the log has of the job so far, for hooks to send; "" where there could be none. It is memory of
+// this process, so that nothing is left of it, however we end, and programs in other sandboxes can read it.
+func (c *course) logFile() (path string, forget func()) {
+	fd, err := unix.MemfdCreate("rsbtbackup-log", unix.MFD_CLOEXEC)
 	if err != nil {
-		c.log(c.job).Warn("the log for the hooks could not be written", "err", err)
-		return ""
+		c.log(c.job).Warn("the log for the hooks could not be written", "err", os.NewSyscallError("memfd_create", err))
+		return "", func() {}
 	}
-	return f.Name()
+	f := os.NewFile(uintptr(fd), "the log for the hooks")
+	if _, err := f.WriteString(c.tail(c.job).String()); err != nil {
+		c.log(c.job).Warn("the log for the hooks could not be written", "err", err)
+	}
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd), func() { _ = f.Close() }
 }
 
 // environment tells hooks about the job; see docs/TELLING.md.

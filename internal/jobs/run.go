@@ -18,6 +18,7 @@ type Options struct {
 	IfOlderThan            time.Duration // leave jobs alone whose newest complete backup is younger; 0: none
 	DryRun                 bool          // change nothing, and remember nothing
 	StateDir               string
+	Service                string           // the unit of systemd that we are, outside of which hooks run; or ""
 	Version                string           // of the calling program, for the records
 	ExitCode               func(error) int  // what the calling program makes of an error
 	Now                    func() time.Time // the clock

@@ -82,7 +82,11 @@ func (m Machine) planCron(s units.Started) (Plan, error) {
 	case err != nil:
 		return Plan{}, err
 	case s.User:
-		return Plan{}, fmt.Errorf("this machine was not started by systemd, and files for cron are of root: add a line with %q by crontab -e", strings.Join(append([]string{m.Program, "run"}, s.Args...), " "))
+		line, err := s.CronLine("")
+		if err == nil {
+			err = fmt.Errorf("this machine was not started by systemd, and files for cron are of root: add a line by crontab -e: %s", line)
+		}
+		return Plan{}, err
 	}
 	return Plan{Name: s.Name, Files: []File{{Path: m.cronFile(s.Name), Text: text}}}, nil
 }

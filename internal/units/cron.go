@@ -10,14 +10,20 @@ import (
 
 // Cron is the text of a file for /etc/cron.d: a mail with all that is printed, but for the table, goes to root.
 func (s Started) Cron() (string, error) {
+	line, err := s.CronLine("root ")
+	if err != nil {
+		return "", err
+	}
+	return Marker(s.Name) + "\n# It is written anew by the next --install.\n" +
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nMAILTO=root\n" + line + "\n", nil
+}
+
+// CronLine is a line of a crontab. In a file of the system a user stands before the command.
+func (s Started) CronLine(user string) (string, error) {
 	fields, err := CronFields(s.On)
 	if err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	fmt.Fprintln(&b, Marker(s.Name))
-	fmt.Fprintln(&b, "# It is written anew by the next --install.")
-	fmt.Fprintln(&b, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nMAILTO=root")
 	words := s.command()
 	for i, w := range words {
 		if strings.ContainsAny(w, "\n\r\x00") {
@@ -25,8 +31,7 @@ func (s Started) Cron() (string, error) {
 		}
 		words[i] = shellWord(w)
 	}
-	fmt.Fprintf(&b, "%s root %s >/dev/null\n", fields, strings.Join(words, " "))
-	return b.String(), nil
+	return fmt.Sprintf("%s %s%s >/dev/null", fields, user, strings.Join(words, " ")), nil
 }
 
 // CronFile is the name of the file below /etc/cron.d. cron passes over a name with a dot in it.

@@ -8,15 +8,14 @@ const MailTemplate = "rsbtbackup-mail@.service"
 // Mail is the text of the template, for the manager of the system or of a user. Within quotes systemd makes a line
 // break of \n, and $ and % of the doubled ones.
 func Mail(user bool) string {
-	flag := ""
 	if user {
-		flag = "--user "
+		return strings.NewReplacer("USER ", "--user ", "WHOM", "the user").Replace(mail)
 	}
-	return strings.ReplaceAll(mail, "USER ", flag)
+	return strings.NewReplacer("USER ", "", "WHOM", "root").Replace(mail)
 }
 
 const mail = `# The mail about a unit of rsbtbackup that failed: its state, and the last lines of its log.
-# It goes to root. To send it elsewhere: systemctl USER edit rsbtbackup-mail@.service
+# It goes to WHOM. To send it elsewhere: systemctl USER edit rsbtbackup-mail@.service
 # and there:   [Service]
 #              Environment=MAILTO=you@example.org
 [Unit]
@@ -25,6 +24,8 @@ Documentation=man:rsbtbackup(8)
 
 [Service]
 Type=oneshot
-Environment=MAILTO=root
+# Mail transports deliver in the background, and must not be ended with this unit.
+KillMode=process
+Environment=MAILTO=%u
 ExecStart=/bin/sh -c '{ printf "To: %%s\nSubject: %%s: %%s failed\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\n\n" "$$MAILTO" "$$(uname -n)" "$$1"; systemctl USER status --full --no-pager --lines=100 "$$1.service"; } | /usr/sbin/sendmail -i -t' sh %i
 `

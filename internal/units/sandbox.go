@@ -8,14 +8,19 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// The following options are left out on purpose. A sandbox that changes how the source looks, or what may be written to
-// DEST or a copy, makes a wrong backup that exits with 0:
+// What is closed, and what is not, follows from one rule: a sandbox must not alter what the source looks like, nor what may
+// be written to DEST or a copy. That would make a wrong backup that exits 0.
 //
-//   - ProtectHome=, ProtectKernelModules= (empties /usr/lib/modules), ProtectKernelLogs= and PrivateDevices= hide parts
-//     of a source; PrivateTmp= hides /tmp and /var/tmp, so it stands only where no job has to do with them.
+//   - ProtectHome=true, PrivateDevices= and PrivateTmp= hide parts of a source, as do ProtectKernelModules= (which empties
+//     /usr/lib/modules) and ProtectKernelLogs= (/dev/kmsg, /proc/kmsg). The last three stand where no job has to do with
+//     such a path. ProtectHome=read-only hides nothing.
 //   - RestrictSUIDSGID= refuses the set-id bits of copied files.
-//   - PrivateDevices=, ProtectClock= and DeviceAllow= close the device cgroup, which refuses mknod too.
-//   - PrivateUsers= makes all owners but root nobody.
+//   - ProtectClock= and DevicePolicy= close the device cgroup, which refuses mknod too, so DeviceAllow= opens it for mknod (m)
+//     of every device. To open one is refused.
+//   - PrivateUsers= makes all owners but root nobody. ProcSubset=pid hides the boot id.
+//
+// Hooks have to do what only their author knows: be another user, mount a disk, write a dump anywhere. They run outside; see
+// package hooks.
 
 // capabilities: to read and write everything, with owners (CHOWN), modes of others' files and O_NOATIME (FOWNER),
 // set-id bits (FSETID), file capabilities (SETFCAP), device nodes (MKNOD), trusted.* attributes and the ioctls of btrfs
@@ -23,6 +28,9 @@ import (
 const capabilities = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN CAP_FSETID CAP_SETFCAP CAP_SYS_ADMIN CAP_MKNOD"
 
 func (s Started) writeSandbox(b *strings.Builder) {
+	if s.User && s.hasHooks() {
+		return // they run inside, with the rights of the user; each setting below takes set-id programs from them
+	}
 	fmt.Fprintln(b, "\n# It writes to DEST and its copies, nowhere else, and sees the source as it is.")
 	if !s.User {
 		s.writeRootSandbox(b)
@@ -33,10 +41,7 @@ func (s Started) writeSandbox(b *strings.Builder) {
 		families += " AF_INET AF_INET6 AF_NETLINK" // netlink: how the C library sorts the addresses of a host
 	}
 	fmt.Fprintf(b, "RestrictAddressFamilies=%s\n", families)
-	fmt.Fprintln(b, "RestrictNamespaces=true\nRestrictRealtime=true\nLockPersonality=true")
-	if !s.hasHooks() { // programs that compile at run time need it, and a hook may be one
-		fmt.Fprintln(b, "MemoryDenyWriteExecute=true")
-	}
+	fmt.Fprintln(b, "RestrictNamespaces=true\nRestrictRealtime=true\nLockPersonality=true\nMemoryDenyWriteExecute=true")
 	fmt.Fprintln(b, "SystemCallArchitectures=native\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM")
 }
 
@@ -44,13 +49,33 @@ func (s Started) writeSandbox(b *strings.Builder) {
 func (s Started) writeRootSandbox(b *strings.Builder) {
 	fmt.Fprintf(b, "CapabilityBoundingSet=%s\n", capabilities)
 	fmt.Fprintln(b, "ProtectSystem=strict")
-	if paths := s.written(); len(paths) > 0 {
-		fmt.Fprintf(b, "ReadWritePaths=%s\n", words(paths, "-")) // "-": one that is missing is told by rsbtbackup
+	written := s.written()
+	if len(written) > 0 {
+		fmt.Fprintf(b, "ReadWritePaths=%s\n", words(written, "-")) // "-": one that is missing is told by rsbtbackup
 	}
-	if !s.usesTmp() {
-		fmt.Fprintln(b, "PrivateTmp=true")
+	for _, hidden := range []struct {
+		setting string
+		free    bool
+	}{
+		{"PrivateTmp=true", !s.usesTmp()},
+		{"ProtectHome=read-only", !slices.ContainsFunc([]string{"/home", "/root", "/run/user"}, func(home string) bool { return slices.Contains(written, home) })},
+		{"ProtectKernelModules=true", !s.reads("/usr/lib/modules", "/lib/modules")},
+		{"ProtectKernelLogs=true", !s.reads("/dev", "/proc")},
+	} {
+		if hidden.free {
+			fmt.Fprintln(b, hidden.setting)
+		}
 	}
-	fmt.Fprintln(b, "ProtectKernelTunables=true\nProtectControlGroups=true\nProtectHostname=true")
+	fmt.Fprintln(b, "PrivateMounts=true\nProtectProc=invisible\nProtectKernelTunables=true\nProtectControlGroups=true\nProtectHostname=true\nProtectClock=true")
+	fmt.Fprintln(b, "DevicePolicy=closed\nDeviceAllow=char-* m\nDeviceAllow=block-* m")
+}
+
+// reads tells whether a source on this machine lies in one of dirs, or has it below it.
+func (s Started) reads(dirs ...string) bool {
+	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool {
+		source := j.Backup.Source
+		return config.Host(source) == "" && slices.ContainsFunc(dirs, func(dir string) bool { return within(source, dir) || within(dir, source) })
+	})
 }
 
 // usesTmp reports whether a path of a job lies in /tmp or /var/tmp, or has one of them below it.
@@ -63,7 +88,7 @@ func (s Started) usesTmp() bool {
 		paths = append(paths, j.Backup.ExcludeFrom...)
 		paths = append(paths, j.Backup.RsyncProgram)
 	}
-	return s.hasHooks() || slices.ContainsFunc(paths, func(path string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool {
 		return slices.ContainsFunc([]string{"/tmp", "/var/tmp"}, func(tmp string) bool { return within(path, tmp) || within(tmp, path) })
 	})
 }

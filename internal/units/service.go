@@ -3,7 +3,12 @@ package units
 import (
 	"fmt"
 	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/hooks"
 )
+
+// ServiceVariable is what a service with hooks has in its environment: its own name.
+const ServiceVariable = "RSBTBACKUP_SERVICE"
 
 // Service is the text of the service.
 func (s Started) Service() string {
@@ -27,7 +32,7 @@ func (s Started) userFlag() string {
 func (s Started) writeUnit(b *strings.Builder) {
 	fmt.Fprintf(b, "[Unit]\nDescription=rsbtbackup run %s\n", strings.Join(s.Args, " "))
 	fmt.Fprintln(b, "Documentation=man:rsbtbackup(8) man:rsbtbackup.toml(5)")
-	if s.reachesOut() && !s.User { // the manager of a user has no such target
+	if (s.reachesOut() || s.hasHooks()) && !s.User { // the manager of a user has no such target
 		fmt.Fprintln(b, "Wants=network-online.target\nAfter=network-online.target")
 	}
 	if dests := s.dests(false); len(dests) > 0 && !s.User {
@@ -49,6 +54,10 @@ func (s Started) writeStart(b *strings.Builder) {
 	fmt.Fprintln(b, "# 3: published, but not everything could be read. The log names what.\nSuccessExitStatus=3")
 	fmt.Fprintln(b, "TimeoutStartSec=infinity")
 	fmt.Fprintln(b, "# SIGTERM is for rsbtbackup, which ends rsync in good order.\nKillMode=mixed")
+	if s.hasHooks() && !s.User {
+		fmt.Fprintln(b, "# Hooks run outside of the sandbox. Those that are left when all else was killed are stopped.")
+		fmt.Fprintf(b, "Environment=%s=%%N\nExecStopPost=-systemctl stop %s\n", ServiceVariable, hooks.Leftover("%N"))
+	}
 	fmt.Fprintln(b, "LogRateLimitIntervalSec=0")
 	fmt.Fprintln(b, "UMask=0077")
 	if s.Config.Run.State == "" && !s.User {

@@ -61,10 +61,10 @@ func (s Started) onMains() bool {
 	return len(s.Jobs) > 0 && !slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !j.NoBattery })
 }
 
-// reachesOut reports whether another machine takes part. A hook may do anything.
+// reachesOut tells whether another machine takes part.
 func (s Started) reachesOut() bool {
 	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool {
-		return config.Host(j.Backup.Source) != "" || j.Ping.URL.IsSet() || len(j.HTTP) > 0 || j.Hooks.Any() ||
+		return config.Host(j.Backup.Source) != "" || j.Ping.URL.IsSet() || len(j.HTTP) > 0 ||
 			slices.ContainsFunc(j.Copies, func(c config.Copy) bool { return c.Host() != "" })
 	})
 }
@@ -108,9 +108,6 @@ func (s Started) written() []string {
 	}
 	if s.Config.Metrics.Textfile != "" {
 		paths = append(paths, filepath.Dir(s.Config.Metrics.Textfile)) // the file is replaced in there
-	}
-	if s.hasHooks() {
-		paths = append(paths, "/tmp", "/var/tmp") // the log that a hook is given is there, and what most programs write
 	}
 	return paths
 }

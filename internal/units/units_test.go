@@ -99,9 +99,38 @@ func TestTexts(t *testing.T) {
 func TestWhatTheSandboxLeavesOpen(t *testing.T) {
 	for _, config := range []string{local, remote} {
 		text := started(t, config).Service()
-		for _, closed := range []string{"ProtectHome", "ProtectKernelModules", "ProtectKernelLogs", "PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectClock", "RestrictSUIDSGID", "PrivateUsers", "InaccessiblePaths", "TemporaryFileSystem"} {
-			if strings.Contains(text, closed+"=") {
-				t.Errorf("%s= is in\n%s", closed, text)
+		for _, closed := range []string{"ProtectHome=true", "PrivateDevices=", "RestrictSUIDSGID=", "PrivateUsers=", "ProcSubset=", "InaccessiblePaths=", "TemporaryFileSystem="} {
+			if strings.Contains(text, closed) {
+				t.Errorf("%s is in\n%s", closed, text)
+			}
+		}
+		if strings.Contains(text, "DevicePolicy=") && !strings.Contains(text, "DeviceAllow=char-* m\nDeviceAllow=block-* m\n") {
+			t.Errorf("mknod is refused in\n%s", text)
+		}
+	}
+}
+
+// TestWhatASourceHas is hidden from no job that reads it.
+func TestWhatASourceHas(t *testing.T) {
+	for _, tt := range []struct {
+		source, dest  string
+		modules, logs bool // they are hidden
+		home          bool // it is read-only
+	}{
+		{"/etc", "/backup/a", true, true, true},
+		{"/", "/backup/a", false, false, true},
+		{"/usr", "/backup/a", false, true, true},
+		{"/usr/lib/modules/6", "/backup/a", false, true, true},
+		{"/lib", "/backup/a", false, true, true},
+		{"/dev/shm", "/backup/a", true, false, true},
+		{"web:/", "/backup/a", true, true, true},
+		{"/etc", "/home", true, true, false},
+		{"/etc", "/home/backup", true, true, true},
+	} {
+		text := started(t, "[job.a]\nsource = \""+tt.source+"\"\ndest = \""+tt.dest+"\"\n").Service()
+		for setting, want := range map[string]bool{"ProtectKernelModules=true": tt.modules, "ProtectKernelLogs=true": tt.logs, "ProtectHome=read-only": tt.home} {
+			if got := strings.Contains(text, "\n"+setting+"\n"); got != want {
+				t.Errorf("%v: %s: %v", tt, setting, got)
 			}
 		}
 	}
@@ -122,7 +151,7 @@ func TestPrivateTmp(t *testing.T) {
 		{"/etc", "/tmp/a", "", false},
 		{"/etc", "/backup/a", `exclude-from = "/tmp/x"`, false},
 		{"/etc", "/backup/a", `rsync = "/tmp/rsync"`, false},
-		{"/etc", "/backup/a", `hooks.before = ["/usr/bin/dump"]`, false},
+		{"/etc", "/backup/a", `hooks.before = ["/usr/bin/dump"]`, true},
 	} {
 		s := started(t, "[job.a]\nsource = \""+tt.source+"\"\ndest = \""+tt.dest+"\"\n"+tt.more)
 		if got := strings.Contains(s.Service(), "PrivateTmp=true"); got != tt.want {
@@ -241,11 +270,24 @@ func TestCronHasNoLineOfAPath(t *testing.T) {
 	}
 }
 
-// TestHooksHaveAPlaceForTemporaryFiles: ProtectSystem=strict closes /tmp too, where there is no PrivateTmp=, and the
-// log that hooks are given is there.
-func TestHooksHaveAPlaceForTemporaryFiles(t *testing.T) {
-	text := started(t, local+"hooks.after = [\"/usr/bin/dump\"]\n").Service()
-	if want := "\nReadWritePaths=-/backup/etc -/tmp -/var/tmp\n"; !strings.Contains(text, want) {
-		t.Errorf("no %q in\n%s", want, text)
+// TestHooksRunOutside: the service needs nothing for them but its own name. Those of a user run inside, and nothing is closed.
+func TestHooksRunOutside(t *testing.T) {
+	hooked := started(t, local+"hooks.after = [\"/usr/bin/dump\"]\n")
+	without, with := started(t, local).Service(), hooked.Service()
+	for _, line := range []string{
+		"# Hooks run outside of the sandbox. Those that are left when all else was killed are stopped.", "Environment=RSBTBACKUP_SERVICE=%N",
+		"ExecStopPost=-systemctl stop rsbtbackup-hook-%N-*.service", "Wants=network-online.target", "After=network-online.target",
+	} {
+		if strings.Contains(without, line+"\n") || !strings.Contains(with, line+"\n") {
+			t.Errorf("%s: without hooks\n%s\nwith\n%s", line, without, with)
+		}
+		with = strings.Replace(with, line+"\n", "", 1)
+	}
+	if diff := cmp.Diff(without, with); diff != "" {
+		t.Error(diff)
+	}
+	hooked.User = true
+	if text := hooked.Service(); strings.Contains(text, "NoNewPrivileges=") || strings.Contains(text, "SystemCall") || strings.Contains(text, "RSBTBACKUP_SERVICE") {
+		t.Errorf("of a user:\n%s", text)
 	}
 }
