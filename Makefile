@@ -33,7 +33,7 @@ TAGS := nethttpomithttp2
 SMALL := net/http crypto/... text/template/... github.com/alecthomas/kong
 
 build: ## build ./rsbtbackup, a static binary
-	CGO_ENABLED=0 go build -tags '$(TAGS)' -trimpath -ldflags='-s -w' $(SMALL:%=-gcflags='%=-l') -o rsbtbackup ./cmd/rsbtbackup
+	CGO_ENABLED=0 go build -tags '$(TAGS)' -buildvcs=auto -trimpath -ldflags='-s -w' $(SMALL:%=-gcflags='%=-l') -o rsbtbackup ./cmd/rsbtbackup
 
 test: ## everything that must hold: linters, unit, race and integration tests
 	@$(MAKE) --no-print-directory setup

@@ -62,8 +62,10 @@ type Version struct {
 	Last  string `json:"last"`  // the newest backup with this version
 	// Take is the backup to restore this version from: the newest complete one without known damage, or else the next
 	// best.
-	Take    string `json:"take"`
-	Backups int    `json:"backups"` // how many backups have this version
+	Take string `json:"take"`
+	// TakeDamaged is true if damage of that backup is known, too, in this path or in others.
+	TakeDamaged bool `json:"take_damaged,omitempty"`
+	Backups     int  `json:"backups"` // how many backups have this version
 	// Vanished is the backup after Last, if that lacks the path.
 	Vanished string       `json:"vanished,omitempty"`
 	Type     string       `json:"kind"` // as of Entry

@@ -80,9 +80,11 @@ beside() { # TREE
 	local doc=$1/usr/share/doc/rsbtbackup
 	"$(runs_here)" __packaged "$1"
 	gzip -9n "$1"/usr/share/man/man*/*
-	mkdir -p "$doc"
+	mkdir -p "$doc/docs" "$doc/retention"
 	cp LICENSE "$doc/copyright"
-	cp README.md CHANGELOG.md docs/*.md docs/rsbtbackup.schema.json "$doc"
+	cp README.md CHANGELOG.md "$doc" # and what they link to, where they look for it
+	cp docs/*.md docs/rsbtbackup.schema.json "$doc/docs"
+	cp retention/RESTIC.md "$doc/retention"
 	gzip -9n "$doc/CHANGELOG.md"
 }
 

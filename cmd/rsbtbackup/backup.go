@@ -39,7 +39,7 @@ type backupCommand struct {
 
 	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"When rsync cannot read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
 	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
-	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How to find what has changed in a local SRC: walk it and ask rsync about what differs (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, the default)."`
+	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How to find what has changed in a local SRC: walk it, or have btrfs say what is newer, and ask rsync about that (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, the default)."`
 	SnapshotSource   bool   `help:"Back up a snapshot of SRC, which is removed afterwards: all of it is of one instant. SRC is in a btrfs subvolume of yours, or you are root."`
 	SnapshotNested   bool   `help:"The same with a snapshot of each subvolume nested below SRC. Without it these are to be left out, by -x or --exclude."`
 	SkipUnchanged    bool   `help:"Make no backup if nothing has changed: the last one then counts as made now."`

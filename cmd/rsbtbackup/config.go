@@ -196,8 +196,8 @@ type configShowCommand struct {
 // Help shows how it is used.
 func (configShowCommand) Help() string {
 	return `
-Prints what holds for each job, as TOML. The comment says where a value comes from, and the table if that is another than
-the job's own. Secrets are not shown.
+Prints what holds for each job, as TOML. The comment says where a value comes from: the line of the file that the job is
+in, or another file with its line, and the table if that is another than the job's own. Secrets are not shown.
 
 EXAMPLE:
 
@@ -230,7 +230,7 @@ func (c *configShowCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return err
 	}
 	if len(read.Values) > 0 && len(c.Jobs) == 0 {
-		u.result(table(valueRows(read.Values, ""))...)
+		u.result(table(valueRows(read.Values, "", ""))...)
 		u.result("")
 	}
 	shown := ""
@@ -246,7 +246,7 @@ func (c *configShowCommand) run(ctx context.Context, u *ui, f *flags) error {
 		if names := namesIn(read.Jobs, j.Table); len(names) > 1 {
 			lines = append(lines, "# the jobs "+strings.Join(names, ", "))
 		}
-		u.result(append(append(lines, table(valueRows(j.Values, "job."+j.Table))...), "")...)
+		u.result(append(append(lines, table(valueRows(j.Values, "job."+j.Table, j.Defined.File))...), "")...)
 	}
 	return nil
 }
@@ -271,12 +271,16 @@ func namesIn(jobs []config.Job, table string) []string {
 
 func place(o config.Origin) string { return fmt.Sprintf("%s:%d", o.File, o.Line) }
 
-func valueRows(values []config.Value, own string) [][]string {
+// valueRows are the values of a table, own, in a file that is named above them.
+func valueRows(values []config.Value, own, file string) [][]string {
 	var rows [][]string
 	for _, v := range values {
 		var from []string
 		for _, o := range v.From {
 			text := place(o)
+			if o.File == file {
+				text = fmt.Sprintf("line %d", o.Line)
+			}
 			if own != "" && o.Table != own {
 				text += " [" + o.Table + "]"
 			}

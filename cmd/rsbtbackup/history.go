@@ -75,7 +75,11 @@ func historyRows(versions []rsbtbackup.Version) [][]string {
 		if v.Type == "file" {
 			bytes = size(v.Size)
 		}
-		rows = append(rows, []string{v.First, v.Take, bytes, fmt.Sprintf("%04o", v.Mode), v.ModTime.Local().Format(shown), whatChanged(v)})
+		take := v.Take
+		if v.TakeDamaged {
+			take += " (damaged)"
+		}
+		rows = append(rows, []string{v.First, take, bytes, fmt.Sprintf("%04o", v.Mode), v.ModTime.Local().Format(shown), whatChanged(v)})
 		if v.Vanished != "" {
 			rows = append(rows, []string{v.Vanished, "-", "-", "-", "-", "gone"})
 		}

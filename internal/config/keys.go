@@ -117,7 +117,7 @@ func transferKeys() []Key {
 			Doc: "Stop when more than this share of the files in the last backup is gone from the source.",
 			set: to(func(j *Job, v int) { j.Backup.MaxDeletePercent = v })},
 		{Name: "scan", Kind: Text, Enum: []string{"auto", "full", "walk"}, Example: `"auto"`,
-			Doc: "How to find what has changed in a local source: walk it and ask rsync about what differs (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, unless said).",
+			Doc: "How to find what has changed in a local source: walk it, or have btrfs say what is newer, and ask rsync about that (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, unless said).",
 			set: to(func(j *Job, v string) { j.Backup.Scan = v })},
 		{Name: "snapshot-source", Kind: Bool, Example: "true",
 			Doc: "Back up a snapshot of the source, which is removed afterwards: all of it is of one instant. The source is in a btrfs subvolume of the caller's, or that is root.",
@@ -255,17 +255,17 @@ func ionices() []string {
 }
 
 func hookKeys() []Key {
-	hook := func(name, doc string, set func(h *Hooks, c []Command)) Key {
-		return Key{Name: "hooks." + name, Kind: Program, Runs: true, Example: `["/usr/local/bin/dump-database", "--all"]`, Doc: doc,
+	hook := func(name, example, doc string, set func(h *Hooks, c []Command)) Key {
+		return Key{Name: "hooks." + name, Kind: Program, Runs: true, Example: example, Doc: doc,
 			set: to(func(j *Job, v []Command) { set(&j.Hooks, v) })}
 	}
 	return []Key{
-		hook("before", "A program and its arguments, or a list of several such lists, to run before the backup. No shell is used. What it is told in its environment, and when none is run, docs/TELLING.md says.", func(h *Hooks, c []Command) { h.Before = c }),
-		hook("after", "To run when all steps of the job went well.", func(h *Hooks, c []Command) { h.After = c }),
-		hook("failure", "To run when a step failed, or the backup is incomplete.", func(h *Hooks, c []Command) { h.Failure = c }),
-		hook("finally", "To run at the end, whatever happened, and after each try where the source is tried again.", func(h *Hooks, c []Command) { h.Finally = c }),
-		hook("before-snapshot", "To run right before a snapshot of the source is made (snapshot-source).", func(h *Hooks, c []Command) { h.BeforeSnapshot = c }),
-		hook("after-snapshot", "To run as soon as it is made, and when it could not be: what before-snapshot has stopped is to go on.", func(h *Hooks, c []Command) { h.AfterSnapshot = c }),
+		hook("before", `["/usr/sbin/runuser", "-u", "postgres", "--", "pg_dumpall", "-f", "/srv/dumps/all.sql"]`, "A program and its arguments, or a list of several such lists, to run before the backup. No shell is used. What it is told in its environment, and when none is run, docs/TELLING.md says.", func(h *Hooks, c []Command) { h.Before = c }),
+		hook("after", `["/bin/systemctl", "start", "--no-block", "offsite.service"]`, "To run when all steps of the job went well.", func(h *Hooks, c []Command) { h.After = c }),
+		hook("failure", `["/bin/sh", "-c", "mail -s \"$RSBTBACKUP_JOB failed\" root <\"$RSBTBACKUP_LOG\""]`, "To run when a step failed, or the backup is incomplete.", func(h *Hooks, c []Command) { h.Failure = c }),
+		hook("finally", `["/bin/umount", "/mnt/camera"]`, "To run at the end, whatever happened, and after each try where the source is tried again.", func(h *Hooks, c []Command) { h.Finally = c }),
+		hook("before-snapshot", `["/bin/systemctl", "stop", "mariadb.service"]`, "To run right before a snapshot of the source is made (snapshot-source).", func(h *Hooks, c []Command) { h.BeforeSnapshot = c }),
+		hook("after-snapshot", `["/bin/systemctl", "start", "mariadb.service"]`, "To run as soon as it is made, and when it could not be: what before-snapshot has stopped is to go on.", func(h *Hooks, c []Command) { h.AfterSnapshot = c }),
 		{Name: "hooks.timeout", Kind: Time, Example: `"10m"`,
 			Doc: "How long each of them may take (1h). Then it is ended, with all it has started.",
 			set: to(func(j *Job, v time.Duration) { j.Hooks.Timeout = v })},

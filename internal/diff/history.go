@@ -157,11 +157,14 @@ func (h *historian) visit(dest *os.File, backup facts.Snapshot) error {
 	return nil
 }
 
+// intact is the lowest rank of a backup without known damage.
+const intact = 2
+
 // rankOf says how well a backup is suited to restore from.
 func rankOf(b facts.Snapshot) int {
 	rank := 0
 	if !b.Damaged() {
-		rank += 2
+		rank += intact
 	}
 	if b.Status == facts.Complete {
 		rank++
@@ -196,7 +199,7 @@ func (h *historian) compare(side *diffSide, now *diffLink, rank int) error {
 	v.Last = side.name
 	v.Backups++
 	if rank >= h.rank {
-		v.Take, h.rank = side.name, rank
+		v.Take, v.TakeDamaged, h.rank = side.name, rank < intact, rank
 	}
 	return nil
 }
@@ -222,7 +225,7 @@ func (h *historian) begin(name string, st at.Info, rank int) *facts.Version {
 	const permissions = 0o7777
 	h.rank = rank
 	h.versions = append(h.versions, facts.Version{
-		First: name, Last: name, Take: name, Backups: 1, Type: st.TypeName(), Size: st.FileSize(),
+		First: name, Last: name, Take: name, TakeDamaged: rank < intact, Backups: 1, Type: st.TypeName(), Size: st.FileSize(),
 		Mode: facts.Permissions(st.Mode & permissions), UID: st.UID, GID: st.GID,
 		ModTime: time.Unix(st.MTime.Sec, int64(st.MTime.Nsec)),
 	})

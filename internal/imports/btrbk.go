@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -136,8 +137,24 @@ func (d *Draft) subvolume(root, volume, sub, target *section) {
 	if identity := get("ssh_identity"); remote && identity != "" && identity != "no" {
 		j.Values = append(j.Values, Value{"rsh", "ssh -i " + identity})
 	}
+	if !remote {
+		j.Values = append(j.Values, Value{"snapshot-source", true}) // as btrbk's backups are of one instant
+	}
+	d.kept(sub, get)
 	j.Values = append(j.Values, d.preserve(target.line, get("target_preserve"), get("target_preserve_min"))...)
 	d.add(j)
+}
+
+// kept tells of the snapshots that btrbk keeps beside the source: there are none here.
+func (d *Draft) kept(sub *section, get func(string) string) {
+	for _, key := range []string{"snapshot_preserve", "snapshot_preserve_min"} {
+		if rules := get(key); rules != "" && rules != "no" && rules != "latest" {
+			note := Note{sub.line, fmt.Sprintf("%s %s: no snapshots are kept beside the source; keep-... are rules for DEST", key, rules)}
+			if !slices.ContainsFunc(d.LeftOut, func(n Note) bool { return n.Text == note.Text }) { // which stands above many
+				d.LeftOut = append(d.LeftOut, note)
+			}
+		}
+	}
 }
 
 // btrbkSource is where a subvolume lies, in rsync's spelling.

@@ -57,7 +57,7 @@ func Make(ctx context.Context, dest string, o Options) (*Share, error) {
 	} else {
 		s.Stanza = versionsStanza(*s, o.Now)
 		s.Backups, s.Unshown = shown(l.Backups)
-		s.Warnings = unshownWarnings(s.Unshown)
+		s.Warnings = append(s.Warnings, unshownWarnings(s.Unshown)...)
 	}
 	closed, err := closedTo(l.Dest)
 	if err != nil {
@@ -100,7 +100,8 @@ func (s *Share) find(source, path string) error {
 		return fmt.Errorf("%w: %s is no directory", ErrPath, s.Path)
 	}
 	if !isBelow(s.Path, s.Source) {
-		s.Source = s.Path // it was moved here, or is a copy
+		s.Warnings = append(s.Warnings, fmt.Sprintf("the backups are of %s, and are shown as versions of %s: that is right only if it was moved there, or is a copy", source, s.Path))
+		s.Source = s.Path
 	}
 	return nil
 }
