@@ -113,7 +113,7 @@ func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
 	case len(all) == 1:
 		u.result(checkLines(all[0].report)...)
 		if errors.Is(all[0].err, rsbtbackup.ErrCheck) {
-			return &checkError{all[0].err, all[0].report, all[0].job.Name}
+			return &checkError{all[0].err, all[0].report, all[0].job.Name, !f.Quiet}
 		}
 		return all[0].err
 	}
@@ -229,22 +229,34 @@ func reportChecks(u *ui, all []checked, verbose bool) error {
 // checkLines begins with a line that says it all, for a monitor that shows
 // only one.
 func checkLines(r *rsbtbackup.CheckReport) []string {
-	lines := []string{checkSummary(r)}
+	lines := []string{strings.ToUpper(string(r.Level)) + " " + checkSummary(r)}
+	if unopened(r) { // which says it all
+		return lines
+	}
 	for _, c := range r.Results {
 		lines = append(lines, fmt.Sprintf("%-4s  %-8s  %s", strings.ToUpper(string(c.Level)), c.Name, c.Text))
 	}
 	return lines
 }
 
+// unopened tells that there is no DEST to check.
+func unopened(r *rsbtbackup.CheckReport) bool {
+	return len(r.Results) == 1 && r.Results[0].Name == "open"
+}
+
+// checkSummary is all that is to be said of DEST, after its level.
 func checkSummary(r *rsbtbackup.CheckReport) string {
-	head := strings.ToUpper(string(r.Level)) + " " + r.Dest + ": "
+	head := r.Dest + ": "
 	if r.Level == rsbtbackup.CheckOK {
 		return head + r.Results[0].Text
 	}
 	var texts []string
 	for _, level := range []rsbtbackup.CheckLevel{rsbtbackup.CheckFail, rsbtbackup.CheckWarn} {
 		for _, c := range r.Results {
-			if c.Level == level {
+			switch {
+			case c.Level == level && unopened(r):
+				texts = append(texts, plain(c.Text))
+			case c.Level == level:
 				texts = append(texts, c.Name+": "+c.Text)
 			}
 		}

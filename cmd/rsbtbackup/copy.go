@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -131,7 +132,13 @@ func copyHints(err error, i invocation) ([]string, bool) {
 	case errors.As(err, &step) && step.Step == "TARGET" && errors.Is(err, rsbtbackup.ErrNotInitialized):
 		return []string{c.there("", "rsbtbackup", "init")}, true
 	case errors.As(err, &step) && step.Step == "TARGET" && exitCode(err) == exitDest:
-		return []string{mounted}, true
+		if isRemote(c.Target) || !errors.Is(err, fs.ErrNotExist) {
+			return []string{mounted}, true
+		}
+		if create := createHint(c.Target); create != "" {
+			return []string{mountHint(c.Target), "to make it: " + create}, true
+		}
+		return []string{mountHint(c.Target)}, true
 	}
 	return nil, false
 }

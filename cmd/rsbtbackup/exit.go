@@ -5,7 +5,9 @@ package main
 
 import (
 	"errors"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
@@ -35,7 +37,15 @@ func message(err error) string {
 	if errors.As(err, &stopped) && errors.As(err, &step) {
 		return step.Step + ": interrupted: " + stopped.Error()
 	}
-	return oneLine(err)
+	return plain(oneLine(err))
+}
+
+// ownSteps are steps of the library that say nothing to somebody who does not know it.
+var ownSteps = regexp.MustCompile(`(^|: )(?:find|look up|read|open|options): `)
+
+// plain is a text without the names of such steps.
+func plain(text string) string {
+	return strings.ReplaceAll(ownSteps.ReplaceAllString(text, "$1"), "dest: DEST: ", "dest: ")
 }
 
 // exitCode maps an error to the exit code. Where an error has several causes

@@ -51,6 +51,17 @@ func (i invocation) without(flag string) string {
 	return quoteAll(words...)
 }
 
+// withoutRest is the same command line without a word after "--".
+func (i invocation) withoutRest(word string) string {
+	ours, rest, _ := cutRest(i.args)
+	rest = slices.DeleteFunc(slices.Clone(rest), func(w string) bool { return w == word })
+	words := append([]string{"rsbtbackup"}, ours...)
+	if len(rest) > 0 {
+		words = slices.Concat(words, []string{"--"}, rest)
+	}
+	return quoteAll(words...)
+}
+
 // withoutFlag leaves out --name, --name=value and, if flag has a value, that
 // after --name.
 func withoutFlag(words []string, flag string) []string {

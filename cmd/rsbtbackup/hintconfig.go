@@ -2,10 +2,24 @@
 
 package main
 
+import "path/filepath"
+
 // readsConfig is a command that has --config.
 type readsConfig interface{ configFile() string }
 
 func (f configFlag) configFile() string { return f.Config }
+
+// newConfig is where the config of this user is looked for: only root may write to /etc.
+func newConfig(uid int, env func(string) string) string {
+	home := env("XDG_CONFIG_HOME")
+	if home == "" && env("HOME") != "" {
+		home = filepath.Join(env("HOME"), ".config")
+	}
+	if uid == 0 || home == "" {
+		return "/etc/rsbtbackup.toml"
+	}
+	return filepath.Join(home, "rsbtbackup.toml")
+}
 
 func (i invocation) configCheck() string { return i.configVerb("check") }
 

@@ -15,15 +15,25 @@ import (
 	"syscall"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/doctor"
 )
 
 const (
 	mounted    = "to see whether its disk is mounted: findmnt -t btrfs"
+	onThisSide = "DEST is a directory on this machine"
 	needsBtrfs = "DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"
 )
 
 // destHints: there is no DEST, or none that can be used.
 func destHints(err error, i invocation) ([]string, bool) {
+	if !errors.Is(err, rsbtbackup.ErrNotInitialized) && !errors.Is(err, rsbtbackup.ErrNotBtrfs) && !errors.Is(err, rsbtbackup.ErrDest) {
+		return nil, false
+	}
+	for _, meant := range []func(invocation) []string{elsewhereDest, destFirst, jobAsDest} {
+		if lines := meant(i); lines != nil {
+			return lines, true
+		}
+	}
 	switch {
 	case errors.Is(err, rsbtbackup.ErrNotInitialized), errors.Is(err, rsbtbackup.ErrNotBtrfs):
 		return noDestHints(err, i), true
@@ -49,15 +59,25 @@ func missingHints(i invocation) []string {
 	if around := destAround(i.dest()); around != "" {
 		return []string{i.around(around)}
 	}
-	if _, isBackup := i.command.(*backupCommand); isBackup {
-		if host, _, found := strings.Cut(i.dest(), ":"); found && !strings.Contains(host, "/") {
-			return []string{"DEST is a directory on this machine; the source may be remote"}
-		}
-		if create != "" {
-			return []string{mounted, "to make it: " + create}
-		}
+	dest, err := filepath.Abs(i.dest())
+	if err != nil || create == "" {
+		return []string{mountHint(dest)}
 	}
-	return []string{mounted}
+	if _, isBackup := i.command.(*backupCommand); isBackup {
+		return []string{mountHint(dest), "to make it: " + create}
+	}
+	if near := destsBelow(filepath.Dir(dest)); len(near) > 0 {
+		return i.below(near)
+	}
+	return []string{mountHint(dest), "to make it: " + create}
+}
+
+// mountHint is for a DEST whose disk may not be mounted.
+func mountHint(dest string) string {
+	if command := doctor.Unmounted(dest); command != nil {
+		return "its disk is not mounted: " + quoteAll(command...)
+	}
+	return mounted
 }
 
 // unusableHints: DEST is there, but no directory, or a part of another one.

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -68,6 +69,21 @@ type checkError struct {
 	error
 	report *rsbtbackup.CheckReport
 	job    string // empty where there is none
+	shown  bool   // the reasons were
+}
+
+// Error names the checks; why they failed stands above, if it was shown.
+func (e *checkError) Error() string {
+	var failed []string
+	for _, r := range e.report.Results {
+		if r.Level == rsbtbackup.CheckFail {
+			failed = append(failed, r.Name)
+		}
+	}
+	if !e.shown {
+		return e.error.Error()
+	}
+	return fmt.Sprintf("%d of %d checks failed: %s", len(failed), len(e.report.Results), strings.Join(failed, ", "))
 }
 
 // Unwrap returns the error of the library.
@@ -95,12 +111,16 @@ func checkHints(checked *checkError, i invocation) []string {
 	var lines []string
 	for _, r := range checked.report.Results {
 		line := cmp.Or(does[r.Name], "the next backup puts it right: "+backup)
-		if r.Level == rsbtbackup.CheckFail && !slices.Contains(lines, line) {
+		said := slices.ContainsFunc(lines, func(other string) bool { return commandIn(other) == commandIn(line) })
+		if r.Level == rsbtbackup.CheckFail && !said {
 			lines = append(lines, line)
 		}
 	}
 	return lines
 }
+
+// commandIn is the command of a hint.
+func commandIn(hint string) string { return hint[strings.LastIndex(hint, ": ")+1:] }
 
 // verb is the command that was typed, as its help calls it.
 func (i invocation) verb() string {

@@ -28,7 +28,7 @@ func commandLineHints(err error, i invocation) ([]string, bool) {
 	case errors.As(err, &checked):
 		return nil, true // each was shown with its hint
 	case errors.Is(err, config.ErrNoConfig):
-		return []string{"to begin one: rsbtbackup config example >/etc/rsbtbackup.toml"}, true
+		return []string{"to begin one: rsbtbackup config example >" + quote(newConfig(os.Geteuid(), os.Getenv))}, true
 	case errors.Is(err, config.ErrConfig):
 		return []string{"to see all that is wrong: " + i.configCheck()}, true
 	case errors.As(err, &unknown):
@@ -57,7 +57,11 @@ func optionHints(err *rsbtbackup.RsyncOptionError, i invocation) []string {
 	case err.Hint != "":
 		return []string{strings.ReplaceAll(err.Hint, " DEST ", " "+quote(i.dest())+" ")}
 	}
-	return []string{"to see what can be passed on: " + quoteAll("rsbtbackup", "backup", "--help")}
+	lines := []string{"to see what can be passed on: " + quoteAll("rsbtbackup", "backup", "--help")}
+	if len(i.args) == 0 || !slices.Contains(i.args, err.Arg) {
+		return lines
+	}
+	return append([]string{"to go on without it: " + i.withoutRest(err.Arg)}, lines...)
 }
 
 // usageHints: a path into a backup is one word where several are wanted; other
@@ -66,7 +70,7 @@ func usageHints(err *usageError, i invocation) []string {
 	if spelled := i.spelled(); spelled != "" {
 		return []string{spelled}
 	}
-	for _, find := range []func(*usageError, invocation) []string{verbHints, flagHints, dashHints, swappedAgeHints} {
+	for _, find := range []func(*usageError, invocation) []string{foreignHints, verbHints, flagHints, dashHints, swappedAgeHints} {
 		if lines := find(err, i); lines != nil {
 			return lines
 		}

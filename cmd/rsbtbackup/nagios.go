@@ -47,22 +47,26 @@ func nagiosRank(level int) int { return []int{0, 1, 3, 2}[level] }
 
 func nagiosStatus(u *ui, all []checked, now time.Time) error {
 	worst := nagiosOK
-	var texts, figures []string
 	for _, d := range all {
-		level := nagiosLevel(d)
-		if nagiosRank(level) > nagiosRank(worst) {
+		if level := nagiosLevel(d); nagiosRank(level) > nagiosRank(worst) {
 			worst = level
 		}
-		if level != nagiosOK || len(all) == 1 {
+	}
+	var texts, figures []string
+	for _, d := range all {
+		switch level := nagiosLevel(d); {
+		case level == worst && (level != nagiosOK || len(all) == 1): // the line begins with the level
 			texts = append(texts, checkSummary(d.report))
+		case level != nagiosOK:
+			texts = append(texts, nagiosWord(level)+" "+checkSummary(d.report))
 		}
 		figures = append(figures, nagiosFigures(d, now)...)
 	}
-	text := strings.Join(texts, "; ")
+	line := strings.Join(texts, "; ")
 	if worst == nagiosOK && len(all) > 1 {
-		text = plural(int64(len(all)), "DEST") + " checked, all well"
+		line = plural(int64(len(all)), "DEST") + " checked, all well"
 	}
-	return nagiosLine(u, worst, text, figures)
+	return nagiosLine(u, worst, line, figures)
 }
 
 // unknownStatus is for a check that did not begin.

@@ -38,8 +38,8 @@ type usageError struct {
 // Error names the command, which kong does now and then.
 func (e *usageError) Error() string {
 	text := e.err.Error()
-	if strings.HasPrefix(text, "unknown flag --include") {
-		text, _, _ = strings.Cut(text, ",") // kong proposes the opposite
+	if strings.HasPrefix(text, "unknown flag --include") || e.verb == "" && isForeign(text) {
+		text, _, _ = strings.Cut(text, ",") // kong proposes the opposite, or what sounds alike
 	}
 	if e.verb == "" || strings.HasPrefix(text, e.verb+": ") {
 		return text

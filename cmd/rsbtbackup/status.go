@@ -18,6 +18,7 @@ import (
 type statusCommand struct {
 	configFlag
 	Jobs  []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config: all, if none is named."`
+	All   bool     `help:"All jobs, as without any name."`
 	Group string   `placeholder:"GROUP" help:"The jobs of a group."`
 }
 
@@ -39,6 +40,14 @@ EXAMPLE:
     rsbtbackup status --json | jq -r 'select(.type == "status" and .health != "ok").job'`
 }
 
+// Validate is called by kong.
+func (c *statusCommand) Validate() error {
+	if len(c.Jobs) == 0 && !c.All && c.Group == "" {
+		return nil
+	}
+	return oneWay(c.Jobs, c.All, c.Group)
+}
+
 type statusObject struct {
 	Type string `json:"type"`
 	jobs.Standing
@@ -53,7 +62,7 @@ func (c *statusCommand) run(ctx context.Context, u *ui, f *flags) error {
 		return err
 	}
 	picked, err := selectJobs(read, c.Jobs)
-	if c.Group != "" && len(c.Jobs) == 0 {
+	if c.Group != "" {
 		picked, err = read.SelectGroup(c.Group)
 	}
 	if err != nil {
@@ -73,7 +82,22 @@ func (c *statusCommand) run(ctx context.Context, u *ui, f *flags) error {
 		below = append(below, statusNotes(s, now)...)
 	}
 	u.result(append(table(rows), below...)...)
+	for _, s := range all {
+		if s.DestError != "" && s.Health != jobs.Absent {
+			u.hint("to see what mends it: " + quoteAll(c.doctor(s.Job)...))
+			break
+		}
+	}
 	return nil
+}
+
+// doctor is the command that tries a job.
+func (c *statusCommand) doctor(job string) []string {
+	words := []string{"rsbtbackup", "doctor", job}
+	if c.Config != "" {
+		words = append(words, "--config="+c.Config)
+	}
+	return words
 }
 
 func stateDir(c *config.Config) string { return jobs.StateDir(c.Run, os.Getenv, os.Geteuid()) }

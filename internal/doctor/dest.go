@@ -47,7 +47,7 @@ func Dest(ctx context.Context, j config.Job) []Finding {
 	case errors.Is(err, rsbtbackup.ErrNotBtrfs):
 		return []Finding{failed("dest", err, "it has to be on btrfs; to see where that is mounted", "findmnt", "-t", "btrfs")}
 	case errors.Is(err, rsbtbackup.ErrDest):
-		return []Finding{failed("dest", err, "to see whether its disk is mounted", "findmnt", "-t", "btrfs")}
+		return []Finding{unusable("dest", dest, err)}
 	case err != nil:
 		return []Finding{failed("dest", err, "")}
 	}
@@ -70,6 +70,15 @@ func Dest(ctx context.Context, j config.Job) []Finding {
 		}
 	}
 	return findings
+}
+
+// unusable is a DEST, or the target of a copy, that is missing, or no directory.
+func unusable(step, dest string, err error) Finding {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return failed(step, err, "it has to be a directory; to see what it is", "ls", "-ld", dest)
+	}
+	mend, command := Missing(dest)
+	return failed(step, err, mend, command...)
 }
 
 // ofCheck makes a finding of a check.
