@@ -3,6 +3,8 @@ package machine
 import (
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 )
 
 // KeepAwake keeps this machine from being suspended, by itself or by a command, until release is called or this process ends.
@@ -17,6 +19,7 @@ func KeepAwake(why string) (release func()) {
 	}
 	cmd := exec.Command("systemd-inhibit", "--what=sleep:idle", "--who=rsbtbackup", "--why="+why, "--mode=block", "cat")
 	cmd.Stdin = r
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NOTIFY_SOCKET=") }) // it would tell systemd of itself
 	err = cmd.Start()
 	_ = r.Close() // the program has its own
 	if err != nil {
