@@ -4,13 +4,11 @@
 package prune
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
-	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
@@ -38,8 +36,7 @@ func ownHeld(s *store.Store, held []uint64, p pruned) map[uint64]string {
 // readHeld returns no names if there is no readable note.
 func readHeld(s *store.Store) map[uint64]string {
 	names := map[uint64]string{}
-	data, err := at.ReadFile(s.Log, store.HeldName, 64<<10)
-	if err != nil || json.Unmarshal(data, &names) != nil || names == nil {
+	if !s.ReadNote(store.HeldName, &names) || names == nil {
 		return map[uint64]string{}
 	}
 	return names
@@ -48,11 +45,7 @@ func readHeld(s *store.Store) map[uint64]string {
 // noteHeld writes a note for the next run, which must not delete others instead. If it cannot be written, the next run
 // may delete too much.
 func noteHeld(c *store.Locked, ours map[uint64]string) {
-	data, err := json.Marshal(ours)
-	if err == nil {
-		err = at.WriteFile(c.Store.Log, store.HeldName, data, false)
-	}
-	if err != nil {
+	if err := c.Store.WriteNote(store.HeldName, ours); err != nil {
 		c.Log.Warn("cannot note for the next run which deleted backups are in use", "error", err)
 	}
 }

@@ -15,13 +15,13 @@ const newCatalog = at.TempPrefix + catalogName
 // OpenCatalog opens the catalog of the source at the last backup; see package scan. Errors match fs.ErrNotExist if
 // there is none.
 func (s *Store) OpenCatalog() (*os.File, error) {
-	f, err := at.Open(s.Log, catalogName, unix.O_RDONLY, 0)
+	f, err := at.Open(s.logDir, catalogName, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = at.Error("open", s.Log, catalogName, errors.New("not a regular file"))
+		err = at.Error("open", s.logDir, catalogName, errors.New("not a regular file"))
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -34,11 +34,11 @@ func (s *Store) NewCatalog() (*os.File, error) {
 	if err := s.DropCatalog(); err != nil {
 		return nil, err
 	}
-	f, err := at.Open(s.Log, newCatalog, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
+	f, err := at.Open(s.logDir, newCatalog, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := at.GiveToOwner(f, s.Log); err != nil {
+	if err := at.GiveToOwner(f, s.logDir); err != nil {
 		return nil, errors.Join(err, f.Close(), s.DropCatalog())
 	}
 	return f, nil
@@ -49,15 +49,15 @@ func (s *Store) KeepCatalog(f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := at.Rename(s.Log, newCatalog, catalogName); err != nil {
+	if err := at.Rename(s.logDir, newCatalog, catalogName); err != nil {
 		return err
 	}
-	return at.FsyncDir(s.Log)
+	return at.FsyncDir(s.logDir)
 }
 
 // DropCatalog removes the file made by NewCatalog, also by a run that was killed.
 func (s *Store) DropCatalog() error {
-	err := at.Unlink(s.Log, newCatalog, 0)
+	err := at.Unlink(s.logDir, newCatalog, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -18,15 +18,15 @@ import (
 // OpenIncoming opens the directory in which a backup is made before it is published. Only the caller may enter it. The
 // holder of the lock of DEST works in it alone.
 func (s *Store) OpenIncoming() (*os.File, error) {
-	if err := at.Mkdir(s.Log, incomingName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := at.Mkdir(s.logDir, incomingName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	return at.OpenDir(s.Log, incomingName)
+	return at.OpenDir(s.logDir, incomingName)
 }
 
 // sweepIncoming removes what a crashed run was receiving.
 func (s *Store) sweepIncoming() (removed []string, err error) {
-	dir, err := at.OpenDir(s.Log, incomingName)
+	dir, err := at.OpenDir(s.logDir, incomingName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -89,20 +89,20 @@ func (s *Store) makeLogDir(ctx context.Context, wait time.Duration) error {
 		return fail.Step("create "+LogDirName, err)
 	}
 	made := err == nil
-	if s.Log == nil {
-		if s.Log, err = at.OpenDir(s.Dir, LogDirName); err != nil {
+	if s.logDir == nil {
+		if s.logDir, err = at.OpenDir(s.Dir, LogDirName); err != nil {
 			return fail.Step("open", err)
 		}
 	}
 	if made {
-		if err := unix.Fchmod(int(s.Log.Fd()), 0o700); err != nil {
-			return fail.Step("init", at.Error("chmod", s.Log, "", err))
+		if err := unix.Fchmod(int(s.logDir.Fd()), 0o700); err != nil {
+			return fail.Step("init", at.Error("chmod", s.logDir, "", err))
 		}
 	}
 	if err := s.lock(ctx, "init", max(wait, 5*time.Second)); err != nil {
 		return fail.Step("lock", err)
 	}
-	if err := at.WriteFile(s.Log, markerName, []byte(markerText), true); err != nil {
+	if err := at.WriteFile(s.logDir, markerName, []byte(markerText), true); err != nil {
 		return fail.Step("init", err)
 	}
 	return fail.Step("init", at.FsyncDir(s.Dir))

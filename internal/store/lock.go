@@ -5,7 +5,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -65,19 +64,14 @@ func flockWithin(ctx context.Context, f *os.File, wait time.Duration) (locked bo
 
 // writeHolder ignores errors: a full disk must not prevent the verb that frees space.
 func (s *Store) writeHolder(verb string) {
-	data, err := json.Marshal(Holder{PID: os.Getpid(), Verb: verb, Since: time.Now().UTC()})
-	if err == nil {
-		err = at.WriteFile(s.Log, holderName, data, false)
-	}
-	if err != nil {
-		_ = at.Unlink(s.Log, holderName, 0) // no holder is better than a wrong one
+	if s.WriteNote(holderName, Holder{PID: os.Getpid(), Verb: verb, Since: time.Now().UTC()}) != nil {
+		_ = at.Unlink(s.logDir, holderName, 0) // no holder is better than a wrong one
 	}
 }
 
 func (s *Store) readHolder() string {
-	data, err := at.ReadFile(s.Log, holderName, 4096)
 	var h Holder
-	if err != nil || json.Unmarshal(data, &h) != nil || h.PID == 0 {
+	if !s.ReadNote(holderName, &h) || h.PID == 0 {
 		return "another run"
 	}
 	return h.describe(unix.Kill(h.PID, 0) != unix.ESRCH)

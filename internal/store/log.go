@@ -104,7 +104,7 @@ func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error)
 	if s.logLost != nil {
 		return nil, nil, fail.Step("open log", s.logLost)
 	}
-	f, err := rotate.OpenAt(s.Log, LogFileName, rotate.Options{})
+	f, err := rotate.OpenAt(s.logDir, LogFileName, rotate.Options{})
 	l := &ActivityLog{file: f, makeRoom: s.UseReserve}
 	if fail.IsFull(err) {
 		l.err = err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,9 +28,8 @@ func (s *Store) RunningNow(m mounts.Mount) *Holder {
 	if err := unix.Fstat(int(s.Dir.Fd()), &st); err != nil {
 		return nil
 	}
-	data, err := at.ReadFile(s.Log, holderName, 4096)
 	var h Holder
-	if err != nil || json.Unmarshal(data, &h) != nil {
+	if !s.ReadNote(holderName, &h) {
 		return nil
 	}
 	if !slices.Contains(lockOwners(string(locks), m.Device, st.Ino), h.PID) {
@@ -88,7 +86,7 @@ func (s *Store) ReadLogState() LogState {
 	if s.logLost != nil {
 		return LogState{Kind: Other, Regular: true, Access: s.logLost}
 	}
-	st, err := at.Stat(s.Log, LogFileName)
+	st, err := at.Stat(s.logDir, LogFileName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return LogState{}
 	}
@@ -96,6 +94,6 @@ func (s *Store) ReadLogState() LogState {
 		return LogState{Kind: Other, Regular: true, Access: err}
 	}
 	l := LogState{Kind: Other, Regular: st.Mode&unix.S_IFMT == unix.S_IFREG, Size: st.Size}
-	l.Access = at.Retry(func() error { return unix.Faccessat(int(s.Log.Fd()), LogFileName, unix.W_OK, unix.AT_EACCESS) })
+	l.Access = at.Retry(func() error { return unix.Faccessat(int(s.logDir.Fd()), LogFileName, unix.W_OK, unix.AT_EACCESS) })
 	return l
 }

@@ -71,7 +71,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 		st.LogMode = 0o700
 		return st, nil
 	}
-	log, err := at.Stat(s.Log, ".")
+	log, err := at.Stat(s.logDir, ".")
 	st.LogMode = log.Mode & 0o7777
 	return st, err
 }

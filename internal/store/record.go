@@ -26,7 +26,7 @@ func (s *Store) openRecords(create bool) (*os.File, error) {
 	if s.logLost != nil {
 		return nil, s.logLost
 	}
-	d, err := at.OpenDir(s.Log, recordsName)
+	d, err := at.OpenDir(s.logDir, recordsName)
 	if errors.Is(err, fs.ErrNotExist) && create {
 		return s.makeRecords()
 	}
@@ -38,16 +38,16 @@ func (s *Store) openRecords(create bool) (*os.File, error) {
 
 // makeRecords makes .log/records, under a lock.
 func (s *Store) makeRecords() (*os.File, error) {
-	err := at.Mkdir(s.Log, recordsName, 0o700)
+	err := at.Mkdir(s.logDir, recordsName, 0o700)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	made := err == nil
-	d, err := at.OpenDir(s.Log, recordsName)
+	d, err := at.OpenDir(s.logDir, recordsName)
 	if err != nil || !made {
 		return d, err
 	}
-	if err := at.GiveToOwner(d, s.Log); err != nil {
+	if err := at.GiveToOwner(d, s.logDir); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil

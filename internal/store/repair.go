@@ -27,8 +27,8 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 		done = append(done, text)
 	}
 	if st.LogMode&0o077 != 0 {
-		if err := unix.Fchmod(int(s.Log.Fd()), 0o700); err != nil {
-			return done, at.Error("chmod", s.Log, "", err)
+		if err := unix.Fchmod(int(s.logDir.Fd()), 0o700); err != nil {
+			return done, at.Error("chmod", s.logDir, "", err)
 		}
 		did("%s was open to others (mode %04o)", LogDirName, st.LogMode)
 	}
@@ -133,7 +133,7 @@ func (s *Store) moveAside(name string, now time.Time) error {
 // sweepTemps removes temporary files of a crashed run: the lock on DEST excludes all writers except a pin, which holds
 // the lock of the records.
 func (s *Store) sweepTemps(ctx context.Context, did func(string, ...any)) error {
-	if err := sweepTempsIn(s.Log, did); err != nil {
+	if err := sweepTempsIn(s.logDir, did); err != nil {
 		return err
 	}
 	records, err := s.lockRecords(ctx, false)

@@ -24,20 +24,20 @@ const (
 // KeepReserve allocates the reserve for this run, unless it exists, or as much of it as there is space for. Errors are
 // ignored: without a reserve a full disk only loses more.
 func (s *Store) KeepReserve() {
-	st, err := at.Stat(s.Log, reserveName)
+	st, err := at.Stat(s.logDir, reserveName)
 	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Blocks*512 >= reserveLeast {
 		return
 	}
-	if err := at.IgnoreNotExist(at.Unlink(s.Log, reserveName, 0)); err != nil {
+	if err := at.IgnoreNotExist(at.Unlink(s.logDir, reserveName, 0)); err != nil {
 		return
 	}
-	f, err := at.Open(s.Log, reserveName, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	f, err := at.Open(s.logDir, reserveName, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	if at.GiveToOwner(f, s.Log) != nil || !allocate(f) {
-		_ = at.Unlink(s.Log, reserveName, 0)
+	if at.GiveToOwner(f, s.logDir) != nil || !allocate(f) {
+		_ = at.Unlink(s.logDir, reserveName, 0)
 	}
 }
 
@@ -63,15 +63,15 @@ func (s *Store) EndReserve(full bool) {
 		s.KeepReserve()
 		return
 	}
-	_ = at.Unlink(s.Log, reserveName, 0)
+	_ = at.Unlink(s.logDir, reserveName, 0)
 }
 
 // UseReserve frees the reserve with a commit. It is false if there was none. It syncs another descriptor than Flush,
 // which must get the report of lost data.
 func (s *Store) UseReserve() bool {
-	err := at.Unlink(s.Log, reserveName, 0)
+	err := at.Unlink(s.logDir, reserveName, 0)
 	if errors.Is(err, fs.ErrNotExist) || err != nil {
 		return false
 	}
-	return btrfs.SyncFS(s.Log) == nil
+	return btrfs.SyncFS(s.logDir) == nil
 }

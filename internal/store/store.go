@@ -21,10 +21,10 @@ import (
 )
 
 type Store struct {
-	Path string   // DEST without symlinks, for messages and to find an overlap with the source
-	Dir  *os.File // DEST; it has the lock, and its syncfs reports every later write error
-	Log  *os.File // DEST/.log
-	// logLost says how .log is damaged. Log then is an empty file, or what is left.
+	Path   string   // DEST without symlinks, for messages and to find an overlap with the source
+	Dir    *os.File // DEST; it has the lock, and its syncfs reports every later write error
+	logDir *os.File // DEST/.log
+	// logLost says how .log is damaged. logDir then is an empty file, or what is left.
 	logLost error
 	// pendingAt is the name of pending, if known: another name if the usual one cannot even be renamed.
 	pendingAt string
@@ -78,7 +78,7 @@ func (s *Store) openLogDir() error {
 	log, err := at.OpenDir(s.Dir, LogDirName)
 	if btrfs.IsDamage(err) {
 		s.logLost = err
-		s.Log, err = nothing(filepath.Join(s.Path, LogDirName))
+		s.logDir, err = nothing(filepath.Join(s.Path, LogDirName))
 		return err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,7 +87,7 @@ func (s *Store) openLogDir() error {
 	if err != nil {
 		return err
 	}
-	s.Log = log
+	s.logDir = log
 	st, err := at.Stat(log, markerName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.notInitialized()
@@ -155,8 +155,8 @@ func (s *Store) mayChange() error {
 // starting holds a copy of every descriptor until exec.
 func (s *Store) Close() error {
 	var err error
-	if s.Log != nil {
-		err = s.Log.Close()
+	if s.logDir != nil {
+		err = s.logDir.Close()
 	}
 	if !s.KeepLock {
 		_ = flock(s.Dir, unix.LOCK_UN) // if it fails, the lock is only released later

@@ -69,7 +69,7 @@ func readInstance(dir *os.File) Instance {
 
 // readWorkNote returns nil if there is no readable note: nothing is known about pending then.
 func (s *Store) readWorkNote() *WorkNote {
-	data, err := at.ReadFile(s.Log, workNoteName, 64<<10)
+	data, err := at.ReadFile(s.logDir, workNoteName, 64<<10)
 	if err != nil {
 		return nil
 	}
@@ -90,9 +90,9 @@ func (s *Store) WriteWorkNote(n WorkNote) error {
 	if err != nil {
 		return err
 	}
-	return at.WriteFile(s.Log, workNoteName, append(data, '\n'), false)
+	return at.WriteFile(s.logDir, workNoteName, append(data, '\n'), false)
 }
 
 func (s *Store) removeWorkNote() error {
-	return at.IgnoreNotExist(at.Unlink(s.Log, workNoteName, 0))
+	return at.IgnoreNotExist(at.Unlink(s.logDir, workNoteName, 0))
 }
