@@ -95,7 +95,7 @@ func TestAnEditInABigFileCostsLittle(t *testing.T) {
 
 // rsync -H --inplace alone writes both files into the one inode they were at the last backup, and exits 0 (rsync
 // 3.5.0).
-func TestHardLinksThatPartedKeepTheirOwnContent(t *testing.T) {
+func TestSplitHardLinksKeepTheirOwnContent(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "2G")
 	src := t.TempDir()

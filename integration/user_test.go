@@ -84,7 +84,7 @@ func TestAnOrdinaryUserHasTheWholeCycle(t *testing.T) {
 	}
 }
 
-func TestWhatAnOrdinaryUserMayNotReadIsMissingAndSaid(t *testing.T) {
+func TestUnreadableFilesOfAnOrdinaryUserAreReported(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
 	testdest.Write(t, src+"/open", "open")
@@ -233,7 +233,7 @@ func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
 
 // rsync passes over a device that it may not make, and exits with 0: the file that was there before would stay, and
 // nobody be told.
-func TestAnOrdinaryUserIsToldOfDevices(t *testing.T) {
+func TestAnOrdinaryUserIsWarnedAboutDevices(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
 	testdest.Write(t, src+"/file", "secret")

@@ -36,7 +36,7 @@ func exitCodeOf(t *testing.T, cmd *exec.Cmd, want int) {
 }
 
 // A unit with Type=notify: ready, how far it is, stopping.
-func TestSystemdIsTold(t *testing.T) {
+func TestMessagesToSystemd(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
@@ -61,7 +61,7 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 }
 
-func TestSystemdCannotBeTold(t *testing.T) {
+func TestSystemdCannotBeReached(t *testing.T) {
 	cmd := failingRun(t, "NOTIFY_SOCKET=/nowhere/notify")
 	out, _ := cmd.CombinedOutput()
 	exitCodeOf(t, cmd, exitDest)

@@ -139,7 +139,7 @@ var linkCases = []struct {
 	},
 }
 
-func TestHardLinksThatPart(t *testing.T) {
+func TestHardLinksThatAreSplit(t *testing.T) {
 	mount := loopfs.New(t, "2G")
 	for i, c := range linkCases {
 		for j, m := range append(modes()[:3], sparseMode()) {

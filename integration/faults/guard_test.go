@@ -252,9 +252,9 @@ func TestDestInSourceIsLeftOut(t *testing.T) {
 	wantExit(t, run(t, "backup", "--exclude=/on the way", disk, d.path), 0)
 }
 
-// TestRulesThatTakeDestIn names DEST in a rule, and takes it in again by
+// TestRulesThatIncludeDest names DEST in a rule, and takes it in again by
 // others: "!" forgets what came before it, and may stand in a file.
-func TestRulesThatTakeDestIn(t *testing.T) {
+func TestRulesThatIncludeDest(t *testing.T) {
 	t.Parallel()
 	w := filepath.Join(loopfs.New(t, "512M"), "w")
 	d := newDestAt(t, filepath.Join(w, "backup"))

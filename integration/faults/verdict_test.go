@@ -142,9 +142,9 @@ func logIsClean(t testing.TB, d *dest) {
 	}
 }
 
-// TestRsyncCanNotStart has no rsync, one that may not be executed, one that is
+// TestRsyncCannotStart has no rsync, one that may not be executed, one that is
 // no program, and one that is too old.
-func TestRsyncCanNotStart(t *testing.T) {
+func TestRsyncCannotStart(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)

@@ -18,7 +18,7 @@ import (
 )
 
 // Nobody who is to be told can be: the backup is made all the same, and each of them is one warning.
-func TestTellingFails(t *testing.T) {
+func TestReportsThatFail(t *testing.T) {
 	t.Parallel()
 	hangs := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -83,7 +83,7 @@ func bare(t *testing.T) *testboot.Machine {
 // mailer stands for a mail transport: it keeps what it is given.
 const mailer = "#!/bin/sh\ncat >>/var/mail/root\n"
 
-func TestADebComesAndGoes(t *testing.T) {
+func TestADebIsInstalledAndRemoved(t *testing.T) {
 	t.Parallel()
 	m := bare(t)
 	m.Must(t, "dpkg -i /rsbtbackup_*.deb")

@@ -34,8 +34,8 @@ func shell(t *testing.T, commands string) {
 	}
 }
 
-// TestADestIsGivenUp does what docs/RETIRING.md says, also where rm -rf came first.
-func TestADestIsGivenUp(t *testing.T) {
+// TestRetiringADest does what docs/RETIRING.md says, also where rm -rf came first.
+func TestRetiringADest(t *testing.T) {
 	t.Parallel()
 	for _, rmFirst := range []bool{false, true} {
 		dest, src := testdest.New(t, "512M"), t.TempDir()

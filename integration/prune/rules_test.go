@@ -131,7 +131,7 @@ func TestBackupThenPrune(t *testing.T) {
 	wantTidy(t, dest)
 }
 
-func TestWhatMakesNoSenseDeletesNothing(t *testing.T) {
+func TestInvalidOptionsDeleteNothing(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
 	days := []string{"2026-01-01-00:00", "2026-01-02-00:00", "2026-01-02-12:00"}

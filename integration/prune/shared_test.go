@@ -45,7 +45,7 @@ func wouldFree(t testing.TB, dest string, names ...string) uint64 {
 
 // What somebody has taken out of a backup by shared blocks stays when the backup goes, and min-free counts on nothing
 // that does.
-func TestWhatElseSharesIsNotFreed(t *testing.T) {
+func TestSharedDataIsNotFreed(t *testing.T) {
 	t.Parallel()
 	const partly = 1 // less than all
 	const size = 20 * megabyte

@@ -105,7 +105,7 @@ func TestMinFreeOutOfReachSparesTheHistory(t *testing.T) {
 }
 
 // What an earlier run has deleted is waited for before more goes.
-func TestMinFreeCountsWhatIsOnItsWay(t *testing.T) {
+func TestMinFreeCountsSpaceThatIsBeingFreed(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")
 	made := fat(t, dest, 5, 30*megabyte)
@@ -207,7 +207,7 @@ func TestDeletionsInARowDoNotWait(t *testing.T) {
 	}
 }
 
-func TestDryRunTellsWhatBecomesFree(t *testing.T) {
+func TestDryRunReportsFreedSpace(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "768M")
 	made := fat(t, dest, 8, 20*megabyte)
@@ -243,7 +243,7 @@ func TestDryRunTellsWhatBecomesFree(t *testing.T) {
 }
 
 // What an older backup shared with one that goes anyway comes free as soon as both go.
-func TestTheDryRunCountsWhatTwoGiveBackTogether(t *testing.T) {
+func TestTheDryRunCountsSpaceThatTwoShare(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")
 	work := filepath.Join(filepath.Dir(dest), "work")

@@ -16,7 +16,7 @@ import (
 
 // Where the kernel does not tell who else has an extent, sizes are an upper bound: when the first deletion gives back
 // next to nothing, no further backup is deleted in vain.
-func TestAKernelThatDoesNotTellWhoShares(t *testing.T) {
+func TestAKernelThatCannotTellWhoShares(t *testing.T) {
 	t.Parallel()
 	const size = 20 * megabyte
 	for _, shared := range []bool{true, false} {

@@ -14,8 +14,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// TestTheTargetKeepsByItsOwnRules: what they do not keep is deleted there and here not, and is not sent again.
-func TestTheTargetKeepsByItsOwnRules(t *testing.T) {
+// TestTheTargetPrunesByItsOwnRules: what they do not keep is deleted there and here not, and is not sent again.
+func TestTheTargetPrunesByItsOwnRules(t *testing.T) {
 	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
 	backups(t, src, dest, 4)
 	out := testbin.Must(t, "copy", dest, target, "--keep-last=2").Stdout

@@ -18,7 +18,7 @@ import (
 )
 
 // What cannot share its blocks is left to rsync, in every mode.
-func TestRsyncDoesWhatReflinkCanNot(t *testing.T) {
+func TestRsyncDoesWhatReflinkCannot(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"

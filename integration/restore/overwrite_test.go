@@ -87,7 +87,7 @@ func (p place) tryMode(t *testing.T, r *rand.Rand, seed uint64, want promise) {
 
 // rsync's --ignore-existing waits forever for the names of a hard link that it does not reach; and it gives what it
 // leaves alone the time of the directory.
-func TestNeverEndsAtWhatStandsForADirectory(t *testing.T) {
+func TestNeverEndsAtABlockedDirectory(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"
@@ -183,7 +183,7 @@ func withoutTop(digest string) string {
 }
 
 // To part two names must not touch what the backup does not have, or is told to leave alone.
-func TestNamesOfOneFileAreParted(t *testing.T) {
+func TestNamesOfOneFileAreSplit(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	src := p.mount + "/src"

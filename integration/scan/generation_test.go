@@ -181,7 +181,7 @@ func TestNothingIsNewer(t *testing.T) {
 }
 
 // Beyond the life of a mount, and where the numbers cannot be right, the source is walked.
-func TestGenerationsOfNoUse(t *testing.T) {
+func TestUnusableGenerations(t *testing.T) {
 	image := loopfs.NewImage(t, "1G", "btrfs")
 	subvolume(t, image.Mount+"/src")
 	p := newPairOf(t, image.Mount+"/src", "a/f", "b/g")

@@ -211,7 +211,7 @@ func TestAFileOfRulesCountsWithItsContent(t *testing.T) {
 }
 
 // Whatever is wrong with the catalog, everything is compared, once.
-func TestCatalogOfNoUse(t *testing.T) {
+func TestUnusableCatalog(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "a/f", "b/g")
 	catalog := filepath.Join(p.walk, ".log", "catalog")

@@ -159,7 +159,7 @@ func TestABrokenBackupBlocksNoWriting(t *testing.T) {
 
 // A backup that can be opened, but of whose root directory a block is lost, is no base either: what is in it cannot be
 // removed from a snapshot of it.
-func TestABackupThatCanNotBeListedIsNoBase(t *testing.T) {
+func TestABackupThatCannotBeListedIsNoBase(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	s.write(t, "one", 10)

@@ -154,7 +154,7 @@ func FuzzJudgePending(f *testing.F) {
 	})
 }
 
-func TestHowManyFilesMayGo(t *testing.T) {
+func TestHowManyFilesMayBeDeleted(t *testing.T) {
 	src := &source.Source{Shown: "/src", Identity: &facts.SourceIdentity{FSID: "a"}}
 	same := &facts.Snapshot{Record: &facts.Record{Source: "/src", SourceFS: &facts.SourceIdentity{FSID: "a"}}}
 	elsewhere := &facts.Snapshot{Record: &facts.Record{Source: "/other"}}
@@ -177,8 +177,8 @@ func TestHowManyFilesMayGo(t *testing.T) {
 	}
 }
 
-// TestPlanTellsWhatBecomesOfPending: what is out of the ordinary is a warning.
-func TestPlanTellsWhatBecomesOfPending(t *testing.T) {
+// TestPlanSaysWhatHappensToPending: what is out of the ordinary is a warning.
+func TestPlanSaysWhatHappensToPending(t *testing.T) {
 	for _, c := range []struct {
 		p     plan
 		text  string

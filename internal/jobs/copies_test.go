@@ -83,9 +83,9 @@ func TestLateCopiesAreALateJob(t *testing.T) {
 	}
 }
 
-// TestACopyOfWhatHasNotChangedIsNotLate: where a run found nothing new DEST says so in its record, and the copy, which
+// TestACopyOfAnUnchangedSourceIsNotLate: where a run found nothing new DEST says so in its record, and the copy, which
 // has that backup, is as current.
-func TestACopyOfWhatHasNotChangedIsNotLate(t *testing.T) {
+func TestACopyOfAnUnchangedSourceIsNotLate(t *testing.T) {
 	const day = 24 * time.Hour
 	here := &rsbtbackup.Listing{Backups: []rsbtbackup.Snapshot{made(9*day, rsbtbackup.Complete, 0), made(8*day, rsbtbackup.Complete, 0)}}
 	here.Backups[1].UUID = btrfs.UUID{1}
@@ -109,8 +109,8 @@ func TestACopyOfWhatHasNotChangedIsNotLate(t *testing.T) {
 	}
 }
 
-// TestASkippedCopyLeavesTheJobWell: its disk may be away for months, and those who are told of the job are told.
-func TestASkippedCopyLeavesTheJobWell(t *testing.T) {
+// TestASkippedCopyIsNoFailureOfTheJob: its disk may be away for months, and those who are told of the job are told.
+func TestASkippedCopyIsNoFailureOfTheJob(t *testing.T) {
 	for _, first := range []Status{OK, Fresh, Skipped, Incomplete, Failed} {
 		r := result(0, Verdict{Step: Backup, Status: first}, Verdict{Step: copyStep("usb"), Status: Skipped})
 		if got := r.Status(); got != first {

@@ -23,8 +23,8 @@ func (deaf) Copies(config.Job, rsbtbackup.CopyProgress)     {}
 func (deaf) Ends(Verdict)                                   {}
 func (deaf) Done(Result)                                    {}
 
-// TestAStepThatWasNotBegunIsToldOf: a job that is stopped, or at its limit, between two steps is not well.
-func TestAStepThatWasNotBegunIsToldOf(t *testing.T) {
+// TestAStepThatWasNotBegunIsReported: a job that is stopped, or at its limit, between two steps is not well.
+func TestAStepThatWasNotBegunIsReported(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		all    bool // the whole run is stopped
@@ -57,8 +57,8 @@ func TestAStepThatWasNotBegunIsToldOf(t *testing.T) {
 	}
 }
 
-// TestACopyToAHostWaitsForALinkThatCostsNothing: the backup itself may be made of what is here.
-func TestACopyToAHostWaitsForALinkThatCostsNothing(t *testing.T) {
+// TestACopyToAHostWaitsForAnUnmeteredConnection: the backup itself may be made of what is here.
+func TestACopyToAHostWaitsForAnUnmeteredConnection(t *testing.T) {
 	j := job("a")
 	j.NoMetered, j.Copies = true, []config.Copy{{Name: "x", Target: "host:/x"}}
 	for _, metered := range []bool{true, false} {

@@ -148,7 +148,7 @@ func TestHooksThatFail(t *testing.T) {
 }
 
 // A hook that mounts DEST runs before DEST is looked at; a job whose disk stays away is skipped after it.
-func TestAHookMayBringTheDisk(t *testing.T) {
+func TestAHookMayMountTheDisk(t *testing.T) {
 	n := newNight(t)
 	there, away := n.job("there"), n.job("away")
 	hidden := there.Backup.Dest + ".hidden"

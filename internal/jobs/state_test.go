@@ -177,8 +177,8 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-// TestWhatCameDuringACopyIsNotInIt: DEST is only read by a copy, and another run may add a backup meanwhile.
-func TestWhatCameDuringACopyIsNotInIt(t *testing.T) {
+// TestBackupsMadeDuringACopyAreNotCopied: DEST is only read by a copy, and another run may add a backup meanwhile.
+func TestBackupsMadeDuringACopyAreNotCopied(t *testing.T) {
 	r := result(0, Verdict{Step: copyStep("x"), Status: OK, Started: noon.Add(-time.Hour), Ended: noon})
 	r.Job.Copies = []config.Copy{{Name: "x"}}
 	s := State{}.add(r).Steps[copyStep("x")]

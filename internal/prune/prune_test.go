@@ -37,7 +37,7 @@ func TestExpendable(t *testing.T) {
 }
 
 // Two names that the kernel gives one id are decided about apart: what is said of one must not delete the other.
-func TestDecideGoesByName(t *testing.T) {
+func TestDecisionsAreByName(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	backups := []facts.Snapshot{
 		{Name: "old", ID: 300, Time: at.AddDate(-6, 0, 0), Status: facts.Complete},

@@ -10,7 +10,7 @@ import (
 )
 
 // A restore into a directory of somebody else changes nothing they have put under a name that it was about to make.
-func TestCheckNewRefusesWhatStoodThereBefore(t *testing.T) {
+func TestCheckNewRefusesAnOlderEntry(t *testing.T) {
 	name := t.TempDir() + "/fifo"
 	if err := unix.Mkfifo(name, 0o600); err != nil {
 		t.Fatal(err)

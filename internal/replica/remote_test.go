@@ -17,8 +17,8 @@ type sink struct{ bytes.Buffer }
 
 func (*sink) Close() error { return nil }
 
-// TestWhatAFullTargetDeletesIsTold: it deletes unasked then, and what went wrong with that is told too.
-func TestWhatAFullTargetDeletesIsTold(t *testing.T) {
+// TestDeletionsOfAFullTargetAreReported: it deletes unasked then, and what went wrong with that is told too.
+func TestDeletionsOfAFullTargetAreReported(t *testing.T) {
 	full := fail.Kindf(facts.ErrNoSpace, "no space left")
 	for _, tt := range []struct {
 		name    string

@@ -6,8 +6,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
-// TestWhatBecomesOfCur is the table of what can stand under cur, and what the next run makes of it.
-func TestWhatBecomesOfCur(t *testing.T) {
+// TestRepairOfCur is the table of what can stand under cur, and what the next run makes of it.
+func TestRepairOfCur(t *testing.T) {
 	complete := facts.Snapshot{Name: "b", ID: 2, Status: facts.Complete}
 	named := complete
 	named.Current = true

@@ -17,8 +17,8 @@ func cronMachine(t *testing.T) (Machine, units.Started) {
 	return Machine{t.TempDir(), false, "/usr/bin/rsbtbackup"}, units.Started{Name: "rsbtbackup-job-a.b", Args: []string{"a.b"}, On: "02:30", Program: "/usr/bin/rsbtbackup", Config: &config.Config{Files: []string{"/etc/rsbtbackup.toml"}}}
 }
 
-// TestCronComesAndGoes: a file that cron reads, which is ours alone.
-func TestCronComesAndGoes(t *testing.T) {
+// TestCronIsInstalledAndRemoved: a file that cron reads, which is ours alone.
+func TestCronIsInstalledAndRemoved(t *testing.T) {
 	m, s := cronMachine(t)
 	plan, err := m.Plan(s, os.Getenv)
 	if err != nil {
@@ -44,8 +44,8 @@ func TestCronComesAndGoes(t *testing.T) {
 	}
 }
 
-// TestWhatOthersMadeStays: also what was made for a job whose name cron cannot tell from this one's.
-func TestWhatOthersMadeStays(t *testing.T) {
+// TestFilesOfOthersAreKept: also what was made for a job whose name cron cannot tell from this one's.
+func TestFilesOfOthersAreKept(t *testing.T) {
 	m, s := cronMachine(t)
 	plan, err := m.Plan(s, os.Getenv)
 	if err != nil {
@@ -105,8 +105,8 @@ func TestUnitsOfAUser(t *testing.T) {
 	}
 }
 
-// TestACommandThatFailsIsTold, with what it said.
-func TestACommandThatFailsIsTold(t *testing.T) {
+// TestAFailedCommandIsReported, with what it said.
+func TestAFailedCommandIsReported(t *testing.T) {
 	plan := Plan{Commands: [][]string{{"sh", "-c", "echo why >&2; exit 4"}}}
 	if err := plan.Install(context.Background()); err == nil || !strings.Contains(err.Error(), "exit status 4: why") {
 		t.Error(err)
