@@ -21,7 +21,7 @@ import (
 )
 
 // BenchmarkCopySSH copies the backups of BenchmarkReceive to another host, which is this one, through a real sshd: by
-// us, and by "btrfs send | ssh btrfs receive". The most memory that either of our two ends has used is told in MB.
+// us, and by "btrfs send | ssh btrfs receive". The largest memory use of our two ends is reported in MB.
 func BenchmarkCopySSH(b *testing.B) {
 	ssh := testserver.StartSSH(b)
 	from := sentBackups(b)

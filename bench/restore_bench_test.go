@@ -16,7 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
 
-// BenchmarkRestore compares putting back 15,000 files with the same rsync run by hand: by rsync, at most 1.05 times its
+// BenchmarkRestore compares restoring 15,000 files with the same rsync run by hand: by rsync, at most 1.05 times its
 // time, and by reflink, less than 0.2 times. What a reflink costs depends on the number of files alone, so the share
 // depends on their size: the Go distribution has 15 kB in a file, a home directory more. cp --reflink tells what the
 // kernel needs for it at least. A restore ends when the disk has it all, so sync follows the others; each starts with

@@ -17,7 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 )
 
-// nobody is an ordinary user that owns nothing.
+// nobody is an ordinary user who owns nothing.
 const nobody = 65534
 
 // badInput is the disk that bad input must not change: a source and a destination with a backup, and around them what
@@ -152,8 +152,8 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	})
 }
 
-// describe lists all that may not change. Below .log that is everything but who took the lock, and the log: it tells of
-// what went wrong once DEST was opened and locked.
+// describe lists everything that must not change. Below .log that excludes the holder of the lock, and the log, which
+// has errors that occur after DEST was opened and locked.
 func (b badInput) describe(t testing.TB, more ...string) []string {
 	t.Helper()
 	var lines []string
@@ -217,7 +217,7 @@ func TestWrongUsageDoesNotTouchTheLog(t *testing.T) {
 	}
 }
 
-// Whoever comes back to a backup that failed at night looks into the log.
+// The reason of a backup that failed at night is in the log.
 func TestWhatStoppedARunIsInTheLog(t *testing.T) {
 	t.Parallel()
 	b := newBadInput(t)

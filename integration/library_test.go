@@ -82,7 +82,7 @@ func buildUserProgram(t testing.TB) string {
 	return filepath.Join(dir, "user")
 }
 
-// wantOwnLines: the log of dest tells of n backups of src, and of nothing else.
+// wantOwnLines: the log of dest has n backups of src, and nothing else.
 func wantOwnLines(t testing.TB, dest, src string, n int, strangers ...string) {
 	t.Helper()
 	log := testdest.Read(t, dest+"/.log/activity.log")
@@ -155,7 +155,7 @@ func TestOneOfTwoBackupsToOneDestWaitsItsTurn(t *testing.T) {
 	if !strings.Contains(hintsOf(r), "--lock-wait") {
 		t.Errorf("hints %q, want --lock-wait", hintsOf(r))
 	}
-	// Reading waits for nobody.
+	// Reading does not wait for a lock.
 	testbin.Must(t, "list", dest)
 	group.Go(func() {
 		if r := testbin.Run(t, "--lock-wait=10m", "backup", src, dest); r.Exit != 0 {
@@ -194,7 +194,7 @@ func TestNamesWithinOneMinuteAndOneSecond(t *testing.T) {
 	for _, b := range testdest.Backups(t, dest) {
 		listed = append(listed, b.Name)
 	}
-	// In the order they were made, whatever the clock said.
+	// In the order in which they were made, even if the clock was wrong.
 	if diff := cmp.Diff(want, listed); diff != "" {
 		t.Error(diff)
 	}

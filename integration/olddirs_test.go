@@ -160,8 +160,8 @@ func describeAll(t testing.TB, dirs []string) string {
 	return all.String()
 }
 
-// Of a pending that RsbtBackup left nobody knows what a power cut made of it: sizes and times may be those of the
-// source over old bytes.
+// A power cut may have damaged a pending that RsbtBackup left: sizes and times may be those of the source over old
+// data.
 func TestAPendingOfUnknownOriginIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	src := oldSource(t)

@@ -82,7 +82,7 @@ func TestTheSecondBackupOverSSHIsIncremental(t *testing.T) {
 	}
 }
 
-// Whatever is wrong on the way to the source: exit 12, one line, nothing published, and the next run works.
+// Any fault in the connection to the source: exit 12, one line, nothing published, and the next run works.
 func TestARemoteSourceOutOfReachExits12(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)

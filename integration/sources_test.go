@@ -13,8 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// A snapshot shows a nested subvolume as an empty directory nobody can write into, so the second backup is the one that
-// could go wrong.
+// A snapshot shows a nested subvolume as an empty directory that nobody can write into, so the second backup could
+// fail.
 func TestSubvolumesNestedInTheSourceAreCopied(t *testing.T) {
 	t.Parallel()
 	src, dest := nestedSource(t), testdest.New(t, "2G")
@@ -111,8 +111,8 @@ func wantGuard(t testing.TB, src, dest string) {
 	wantTidy(t, dest)
 }
 
-// Sizes and times say little about files of another source, so contents are compared; of the same source they are
-// believed, whatever it is called.
+// Sizes and times say little about files of another source, so contents are compared; for the same source they are
+// trusted, under any path.
 func TestOnlyAnotherSourceIsComparedByContent(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "512M")

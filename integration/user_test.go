@@ -123,7 +123,7 @@ func TestUnreadableFilesOfAnOrdinaryUserAreReported(t *testing.T) {
 	wantTidy(t, dest)
 }
 
-// What a run changes in its work before rsync is not put right in a directory that rsync cannot read.
+// rsync does not undo the preparation of pending in a directory that it cannot read.
 func TestAnUnreadDirectoryKeepsWhatTheLastBackupHas(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)
@@ -231,8 +231,7 @@ func TestASecondRunDeletesNoMoreThanAllowed(t *testing.T) {
 	newest(t, dest, 1)
 }
 
-// rsync passes over a device that it may not make, and exits with 0: the file that was there before would stay, and
-// nobody be told.
+// rsync skips a device that it may not create, and exits with 0: an older file would stay, without a message.
 func TestAnOrdinaryUserIsWarnedAboutDevices(t *testing.T) {
 	t.Parallel()
 	user, src, dest := userDisk(t)

@@ -107,7 +107,7 @@ func (l *lab) doIn(dir string, env []string, name string, args ...string) error 
 	return nil
 }
 
-// settle leaves nothing to be written, by whoever ran before.
+// settle flushes what earlier programs have written.
 func (l *lab) settle() error {
 	var errs []error
 	for _, point := range l.mounted {

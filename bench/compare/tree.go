@@ -36,7 +36,7 @@ func (s sizes) text() string {
 
 func processors() int { return runtime.NumCPU() }
 
-// growTree makes the tree. What is in it is random: nobody can compress it, or find the same twice.
+// growTree makes the tree. Its content is random: it cannot be compressed or deduplicated.
 func growTree(dir string, s sizes) error {
 	r := rand.NewChaCha8([32]byte{1})
 	g := &grower{r: r, n: rand.New(r)}

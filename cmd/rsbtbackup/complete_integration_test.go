@@ -90,8 +90,7 @@ func (s *shell) start(t *testing.T, binary string) {
 	s.await(t)
 }
 
-// await returns once the shell takes commands. Keys that are pressed while it
-// does not may be lost or changed by the terminal, but for these.
+// await returns when the shell accepts commands. Other keys pressed before that may be lost or changed by the terminal.
 func (s *shell) await(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(shellTime); time.Now().Before(end); {
@@ -246,8 +245,7 @@ func oneBackup(t *testing.T, src, dest string) string {
 	return name
 }
 
-// Whatever a file is called, the shell takes what it put on the command line
-// for that name and nothing else.
+// For any file name, the shell reads what it put on the command line as exactly that name.
 func TestShellsCompleteHostileNames(t *testing.T) {
 	binary, dest, src := build(t), newDest(t), t.TempDir()
 	names := []string{

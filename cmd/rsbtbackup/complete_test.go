@@ -80,7 +80,7 @@ func TestBashWord(t *testing.T) {
 	}
 }
 
-// What bash is told to put on the command line is read as the word again.
+// The text that bash puts on the command line is read back as the same word.
 func FuzzReadLine(f *testing.F) {
 	for _, s := range []string{"", "a b", "it's", `"`, `\`, "~", "a:b=c", "2>x", "!", "\xff", "日本", `'a"b`} {
 		f.Add(s)
@@ -290,7 +290,7 @@ func TestFirstSentence(t *testing.T) {
 	}
 }
 
-// The user gets the prompt back whatever a disk does.
+// The user gets the prompt back even if a disk hangs.
 func TestInTime(t *testing.T) {
 	forever := make(chan struct{})
 	defer close(forever)

@@ -324,8 +324,7 @@ func copying(t *testing.T, dest string) {
 	t.Error("rsync copies nothing")
 }
 
-// A reader that goes away does not change what became of DEST; a list that
-// nobody gets is a failure.
+// A reader that ends does not change the result for DEST; a list that nobody reads is a failure.
 func TestStdoutClosed(t *testing.T) {
 	dest, src := newDest(t), source(t, 1)
 	for _, tt := range []struct {
@@ -354,7 +353,7 @@ func TestStdoutClosed(t *testing.T) {
 	}
 }
 
-// Our own process stays small whatever there is to back up.
+// Our own process stays small for any source.
 func TestMemory(t *testing.T) {
 	dest := newDest(t)
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()

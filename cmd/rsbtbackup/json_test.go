@@ -23,7 +23,7 @@ var jsonTypes = map[string]any{
 	"check": checkObject{}, "share": shareObject{}, "version": versionObject{}, "error": errorObject{},
 }
 
-// Whatever has a type is described, field by field.
+// Every type is described, field by field.
 func TestJSONIsDescribed(t *testing.T) {
 	sections := jsonSections(t)
 	for name, object := range jsonTypes {

@@ -188,7 +188,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// A hint gives a flag once, whatever was typed.
+// A hint has each flag once, for any command line.
 func TestAgainReplacesFlags(t *testing.T) {
 	for _, tt := range []struct{ typed, flag, want string }{
 		{"backup a b", "--force", "rsbtbackup backup a b --force"},
@@ -254,7 +254,7 @@ func TestTablesFit(t *testing.T) {
 	}
 }
 
-// What rsync says is told once: by the error, or else line by line.
+// rsync's messages are shown once: in the error, or else line by line.
 func TestRsyncLinesOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name string

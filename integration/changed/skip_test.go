@@ -179,7 +179,7 @@ func TestNothingNew(t *testing.T) {
 	}
 }
 
-// TestTheCatalogStaysUsable: runs that publish nothing count, and the walk goes on from what they have seen.
+// TestTheCatalogStaysUsable: runs that publish nothing count, and the next walk compares with their catalogs.
 func TestTheCatalogStaysUsable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, loopfs.New(t, "1G"), "dest")

@@ -34,7 +34,7 @@ func newLine(t testing.TB) *line {
 	return l
 }
 
-// restart goes on with a work subvolume that has nothing to do with the last.
+// restart continues with a work subvolume unrelated to the last.
 func (l *line) restart(t testing.TB) {
 	t.Helper()
 	l.works++

@@ -298,7 +298,7 @@ func copyFile(from, temp, to string) error {
 	return os.Rename(temp, to)
 }
 
-// accounted checks that whatever the entries leave unsaid is the same in both trees.
+// accounted checks that everything without an entry is equal in both trees.
 func accounted(t *testing.T, a, b string, entries []rsbtbackup.DiffEntry) {
 	t.Helper()
 	before, after := manifest(t, a), manifest(t, b)

@@ -13,7 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// TestDiffAsNobody: without root the backups are walked, and what may not be read is named.
+// TestDiffAsNobody: without root the backups are walked, and unreadable files are named.
 func TestDiffAsNobody(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)

@@ -29,7 +29,7 @@ func (m meanwhile) Err() error {
 	return m.Context.Err()
 }
 
-// A backup that is deleted while it is compared looks as if its files were gone. That is said, and nothing else.
+// A backup that is deleted while it is compared looks as if its files were gone. Only the deletion is reported.
 func TestDiffWithABackupDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, method := range []rsbtbackup.DiffMethod{rsbtbackup.DiffSend, rsbtbackup.DiffWalk} {

@@ -14,8 +14,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// A trusted.* attribute has a name for everybody and a value for root. Where nothing else tells, the file is not
-// compared; all the rest is told.
+// Everybody can read the name of a trusted.* attribute, but only root its value. If only the value could decide, the
+// file is not compared; all the rest is reported.
 func TestAttributesThatOnlyRootReads(t *testing.T) {
 	t.Parallel()
 	l := newLine(t)

@@ -46,8 +46,8 @@ func (s saved) changes(t testing.TB, change func()) string {
 	return show(bothWays(t, s.dest, from, s.backup(t), ""))
 }
 
-// rsync makes another directory of one that was renamed at the source. It is one rename all the same, and of what is in
-// it only what changed is told.
+// rsync makes a new directory from one that was renamed at the source. It is still one rename, and only changes in it
+// are reported.
 func TestADirectoryRenamedAtTheSource(t *testing.T) {
 	t.Parallel()
 	s := newSaved(t)

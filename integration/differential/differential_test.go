@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// episodeRounds keeps a failing seed small enough to look at.
+	// episodeRounds keeps a failing seed small enough to examine.
 	episodeRounds = 25
 	normalRounds  = 200
 )

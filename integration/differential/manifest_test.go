@@ -24,8 +24,8 @@ type manifest struct {
 	sum   [sha256.Size]byte // over all lines in order
 }
 
-// readManifest looks at every name below root. Not compared are the things no copy can keep: inode numbers, link counts
-// and sizes of directories, access and change times, inode flags.
+// readManifest examines every name below root. It ignores what no copy can keep: inode numbers, link counts and sizes
+// of directories, access and change times, inode flags.
 func readManifest(root string) (manifest, error) {
 	r := reader{root: root, first: map[uint64]string{}, lines: map[string]string{}, buf: make([]byte, 128<<10)}
 	if err := r.read("."); err != nil {

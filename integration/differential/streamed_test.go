@@ -41,8 +41,8 @@ func (s *streamed) write(offset uint64, data []byte) {
 	}
 }
 
-// readStream sends a whole subvolume and writes down what the kernel says of each path. The order of the commands,
-// which goes by inode numbers, is of no matter.
+// readStream sends a whole subvolume and notes what the kernel says about each path. The order of the commands, which
+// is that of inode numbers, does not matter.
 func readStream(t *testing.T, path string) manifest {
 	t.Helper()
 	root := testdest.OpenDir(t, path)

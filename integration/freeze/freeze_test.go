@@ -107,8 +107,8 @@ func snapshots(t testing.TB, home string) []string {
 	return names
 }
 
-// TestSnapshotIsTheSource: with the option, without it and with it again nothing is copied anew, and the walk goes on
-// from what it knows; of the whole subvolume and of a directory in it.
+// TestSnapshotIsTheSource: with the option, without it and with it again nothing is copied again, and the walk uses the
+// last catalog; for the whole subvolume and for a directory in it.
 func TestSnapshotIsTheSource(t *testing.T) {
 	t.Parallel()
 	disk := loopfs.New(t, "1G")

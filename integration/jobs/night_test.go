@@ -32,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testbin.Main(m)) }
 
-// fate is what happens to a job, and the exit code that tells of it.
+// fate is what happens to a job, and its exit code.
 type fate struct {
 	name string
 	step string
@@ -53,7 +53,7 @@ var (
 	checkBad = fate{"check fails", "check", 1, "less than 50 TB", "check.every = 'always'\ncheck.min-free = '50T'\n"}
 )
 
-// backsUp tells of a job whose backup is made.
+// backsUp reports a job whose backup is made.
 func (f fate) backsUp() bool { return f == healthy || f == checkBad }
 
 // night is a config of many jobs over three sshds, with the fate of each.
@@ -96,7 +96,7 @@ func (p *pings) of(job string) (ping, bool) {
 	return last, ok
 }
 
-// newNight draws the fates of n jobs. Whatever is drawn, there are some of each.
+// newNight draws the fates of n jobs, at least some of each.
 func newNight(t testing.TB, n int, seed uint64) *night {
 	t.Helper()
 	w := &night{t: t, dir: t.TempDir(), fates: map[string]fate{}, dests: map[string]string{}, pings: &pings{last: map[string]ping{}}}
@@ -225,7 +225,7 @@ func (w *night) run() (map[string]outcome, int) {
 	return said, r.Exit
 }
 
-// check compares what was said with what was to happen, and looks at each backup.
+// check compares the messages with the expected ones, and checks each backup.
 func (w *night) check(said map[string]outcome, atLeast int) {
 	w.t.Helper()
 	figures := w.figures()
@@ -262,7 +262,7 @@ func (w *night) figures() map[string]string {
 	return all
 }
 
-// told looks at what Prometheus and the ping of a job say of it.
+// told checks what Prometheus and the ping of a job say about it.
 func (w *night) told(job string, f fate, figures map[string]string) {
 	w.t.Helper()
 	failing, event := "1", "fail"
@@ -314,7 +314,7 @@ func TestNightOfFailures(t *testing.T) {
 	}
 }
 
-// unlocked waits for the rsyncs of a run that was killed: each ends by itself, and holds its DEST until then.
+// unlocked waits for the rsyncs of a killed run: each keeps the lock of its DEST until it ends.
 func (w *night) unlocked() {
 	w.t.Helper()
 	deadline := time.Now().Add(time.Minute)

@@ -17,7 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
 
-// Nobody who is to be told can be: the backup is made all the same, and each of them is one warning.
+// No server can be reached: the backup is made anyway, and each server gives one warning.
 func TestReportsThatFail(t *testing.T) {
 	t.Parallel()
 	hangs := make(chan struct{})

@@ -184,7 +184,7 @@ func existing(h host, dirs string) string {
 	}), " ")
 }
 
-// takenOver: what somebody can do who has got into an account on web1, by whatever way.
+// takenOver: what an intruder in an account on web1 can do.
 func (w *world) takenOver() {
 	w.t.Helper()
 	before := w.web1.snapshot("/srv/data /etc /var/lib/backup-reader /var/lib/backup-sudo")

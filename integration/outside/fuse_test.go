@@ -185,7 +185,7 @@ func TestFilesThatSayTheyAreEmpty(t *testing.T) {
 	}
 }
 
-// An rsync over there that speaks protocol 30 loses fractions of seconds, which is said.
+// A remote rsync with protocol 30 loses fractions of seconds; a notice says so.
 func TestARemoteRsyncOfWholeSeconds(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartSSH(t)

@@ -46,8 +46,8 @@ func wantSmall(t testing.TB, path string, limit int64) {
 	}
 }
 
-// New and grown files with holes need no space for their zeros, in a first backup and in any later one, whatever the
-// rules and ways of comparing are. The disk has 1 GiB, the holes 3 each.
+// New and grown files with holes need no space for their zeros, in a first backup and in later ones, with all rules and
+// ways to compare. The disk has 1 GiB, the holes 3 each.
 func TestHolesNeedNoSpace(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--no-inplace"}, {"--exclude=*.no"}, {"-x"}} {
@@ -97,7 +97,7 @@ func wantHoles(t testing.TB, src, backup string) {
 	}
 }
 
-// dataOf tells what is not zeros in a file.
+// dataOf returns the ranges of a file that are not zeros.
 func dataOf(t testing.TB, path string) string {
 	t.Helper()
 	f, err := os.Open(path)
@@ -128,8 +128,7 @@ func dataOf(t testing.TB, path string) string {
 	return text
 }
 
-// From a remote source, whose holes nobody tells of, what fills the disk are zeros; they are had back and the run goes
-// on.
+// The holes of a remote source are not known, so zeros fill the disk; they become holes again and the run continues.
 func TestHolesOfARemoteSource(t *testing.T) {
 	t.Parallel()
 	server := testserver.StartSSH(t)

@@ -116,7 +116,7 @@ func TestLinksThatChange(t *testing.T) {
 		change()
 		backup(t, 0, src, dest)
 		if i == 9 {
-			// rsync goes by size and time; what is to be seen is that the link, and the mode, are not those of the
+			// rsync compares size and time; the test is whether the link and the mode stay apart from those of the
 			// others.
 			fi, err := os.Stat(filepath.Join(testdest.CurrentPath(t, dest), "sub", "c"))
 			testdest.Must(t, err)

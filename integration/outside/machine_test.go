@@ -81,7 +81,7 @@ func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
 	}
 }
 
-// Whoever starts a backup may stand in a directory that is gone.
+// A backup may be started in a deleted directory.
 func TestTheWorkingDirectoryWasDeleted(t *testing.T) {
 	t.Parallel()
 	src, dest := newSource(t), testdest.New(t, "256M")
@@ -207,7 +207,7 @@ func TestRestoreToCoarseTimes(t *testing.T) {
 	}
 }
 
-// What a target of short times makes of a date that it has no room for is said too.
+// A target that cannot store a date is reported too.
 func TestRestoreToShortTimes(t *testing.T) {
 	t.Parallel()
 	src, dest := newSource(t), testdest.New(t, "256M")

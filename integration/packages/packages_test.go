@@ -80,7 +80,7 @@ func bare(t *testing.T) *testboot.Machine {
 	return m
 }
 
-// mailer stands for a mail transport: it keeps what it is given.
+// mailer replaces a mail transport: it stores its input.
 const mailer = "#!/bin/sh\ncat >>/var/mail/root\n"
 
 func TestADebIsInstalledAndRemoved(t *testing.T) {

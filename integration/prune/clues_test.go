@@ -82,7 +82,7 @@ func TestAClockAheadDeletesNothing(t *testing.T) {
 	}
 }
 
-// TestBackupPruneStops tells of the command, whose backup is there all the same, with the way to go on.
+// TestBackupPruneStops: the backup is made anyway, and the message has a command to continue.
 func TestBackupPruneStops(t *testing.T) {
 	t.Parallel()
 	dest, src := testdest.New(t, "512M"), t.TempDir()

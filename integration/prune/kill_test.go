@@ -154,8 +154,8 @@ func TestAPruneKilledAtEveryStep(t *testing.T) {
 	}
 }
 
-// The points are system calls of whatever kind, of each of which strace counts alone, spread over how many there are of
-// one: so a busy machine moves none.
+// The points are system calls of several kinds. strace counts each kind separately, so a busy machine does not move
+// them.
 func TestAPruneKilledAllAlong(t *testing.T) {
 	t.Parallel()
 	k := newKilled(t)

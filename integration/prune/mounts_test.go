@@ -24,8 +24,8 @@ func bind(t testing.TB, from, to string) (unmount func()) {
 	return unmount
 }
 
-// A backup that a mount shows under a second name was taken for two: the one that was to go by the second name went by
-// its subvolume id, and with it the last backup there was.
+// A backup that a mount showed under a second name counted as two: deleting the second name deleted by subvolume id,
+// and so the only backup.
 func TestABackupMountedUnderAnotherName(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
@@ -75,8 +75,7 @@ func TestAnotherFilesystemUnderABackupsName(t *testing.T) {
 	testbin.Must(t, "backup", src, dest, "--force")
 }
 
-// A mount hides the backup below it for a while. Whatever is done meanwhile, it is there again afterwards, and so is
-// what is on record.
+// A mount hides the backup below it for a while. Afterwards the backup and its record are unchanged.
 func TestAMountHidesABackup(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")
@@ -98,8 +97,8 @@ func TestAMountHidesABackup(t *testing.T) {
 	}
 }
 
-// What a hidden backup shares with the others cannot be measured, so nothing is said of sizes, nor deleted for the sake
-// of them.
+// What a hidden backup shares with the others cannot be measured, so sizes are not reported, and nothing is deleted for
+// space.
 func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")

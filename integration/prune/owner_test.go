@@ -195,8 +195,8 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	wantTidy(t, dest)
 }
 
-// Whoever owns DEST may take the name off a backup there, but not empty that of somebody else: so it keeps its name, or
-// a later run of root would take it for one that is on its way out.
+// The owner of DEST may rename a backup there, but not empty that of another user: so the backup keeps its name, or a
+// later run of root would finish its deletion.
 func TestWhatAnOrdinaryUserMayNotDeleteStays(t *testing.T) {
 	t.Parallel()
 	for _, options := range [][]string{nil, {"user_subvol_rm_allowed"}} {

@@ -129,7 +129,7 @@ func waitsForRecords(t testing.TB, pid int, dest string) bool {
 	return true
 }
 
-// Whoever waits for the records can be stopped, and then has changed nothing.
+// A verb that waits for the records can be stopped, and then has changed nothing.
 func TestWaitingForTheRecordsEnds(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")

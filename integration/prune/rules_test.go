@@ -185,7 +185,7 @@ func TestInvalidOptionsDeleteNothing(t *testing.T) {
 	}
 }
 
-// latest of latest of latest: without force that ends at once, whatever the backups are.
+// Deleting latest again and again: without force that ends at once, for any backups.
 func TestTheNewestBackupNeedsForce(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")

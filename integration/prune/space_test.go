@@ -211,7 +211,7 @@ func TestDryRunReportsFreedSpace(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "768M")
 	made := fat(t, dest, 8, 20*megabyte)
-	// Whoever snapshots a backup or flips its flag does not make it younger.
+	// A snapshot of a backup, or a change of its flag, does not make it newer.
 	makeWritable(t, filepath.Join(dest, made[2]))
 	setReadOnly(t, filepath.Join(dest, made[2]))
 	testdest.Snapshot(t, filepath.Join(dest, made[2]), filepath.Join(filepath.Dir(dest), "of-somebody"), false)

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the kernel does not tell who else has an extent, sizes are an upper bound: when the first deletion gives back
-// next to nothing, no further backup is deleted in vain.
+// If the kernel cannot tell who else has an extent, sizes are upper bounds: if the first deletion frees almost nothing,
+// no further backup is deleted.
 func TestAKernelThatCannotTellWhoShares(t *testing.T) {
 	t.Parallel()
 	const size = 20 * megabyte

@@ -17,7 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// wantWhole: what is there under the name of a backup is whole, whatever happened to the copy.
+// wantWhole: an entry with the name of a backup is complete, whatever interrupted the copy.
 func wantWhole(t testing.TB, dest, target, when string) {
 	t.Helper()
 	for _, b := range testdest.Backups(t, target) {

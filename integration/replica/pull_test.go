@@ -89,7 +89,7 @@ func TestTheSendingSideFails(t *testing.T) {
 	wantCopies(t, dest, target)
 }
 
-// TestAKeyThatCanOnlySend: whoever has it learns which backups there are, gets them, and can do nothing else.
+// TestAKeyThatCanOnlySend: its holder can list and read the backups, and do nothing else.
 func TestAKeyThatCanOnlySend(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G")

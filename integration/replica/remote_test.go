@@ -111,7 +111,7 @@ func TestTheOtherSideFails(t *testing.T) {
 	wantCopies(t, dest, target)
 }
 
-// TestTheTargetIsLocked: whoever comes second waits, or exits 11, on this host and the other.
+// TestTheTargetIsLocked: the second run waits, or exits with 11, on this host and the other.
 func TestTheTargetIsLocked(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
@@ -128,8 +128,8 @@ func TestTheTargetIsLocked(t *testing.T) {
 	wantCopies(t, dest, target)
 }
 
-// TestAKeyThatCanOnlyReceive: with a forced command whoever has the key can send backups, and learn the names of those
-// that are there, and nothing else, whatever is asked for.
+// TestAKeyThatCanOnlyReceive: with a forced command the holder of the key can send backups and list their names, and
+// nothing else.
 func TestAKeyThatCanOnlyReceive(t *testing.T) {
 	t.Parallel()
 	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")

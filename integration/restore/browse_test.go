@@ -18,7 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// ls prints what ls -lan prints, but for the blocks and the quoting.
+// ls prints the same as ls -lan, except the blocks and the quoting.
 func TestLsShowsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// What was restored before Ctrl-C stays, and the next run goes on from there.
+// Files restored before Ctrl-C stay, and the next run continues from there.
 func TestAnInterruptedRestoreIsCompletedByTheNext(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

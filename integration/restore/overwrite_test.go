@@ -182,7 +182,7 @@ func withoutTop(digest string) string {
 	return rest
 }
 
-// To part two names must not touch what the backup does not have, or is told to leave alone.
+// Splitting two names must not touch files that the backup does not have, or that must be kept.
 func TestNamesOfOneFileAreSplit(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -122,7 +122,7 @@ func TestSymlinksInTheTargetAreNotFollowed(t *testing.T) {
 					t.Errorf("%s, %s, %q: the target of the link changed:\n%s\nwas\n%s\n%s", tt.name, mode, paths, after, before, r.Stderr)
 				}
 				if mode == "never" {
-					// A link that stands for a directory stays, and what would go below it is named.
+					// A symlink in the place of a directory stays, and files that belong below it are named.
 					through := tt.link == "dir" || tt.link == "dir/sub"
 					if !through && (r.Exit != 0 || !testdest.Exists(link)) || through && (r.Exit != 3 || !strings.Contains(r.Stderr, "Too many levels of symbolic links")) {
 						t.Errorf("%s, %s, %q: exit %d\n%s", tt.name, mode, paths, r.Exit, r.Stderr)
@@ -416,8 +416,8 @@ func TestDeleteStaysOnItsFilesystem(t *testing.T) {
 	}
 }
 
-// A sticky directory makes rsync run twice. What the first run could not write has the size and time that the second
-// one looks at.
+// A sticky directory makes rsync run twice. A file that the first run could not write has the size and time that the
+// second one compares.
 func TestASecondRunHidesNoFailure(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -31,7 +31,7 @@ func TestARemoteTargetGetsTheSame(t *testing.T) {
 		testdest.Must(t, os.RemoveAll(p.mount+"/new\nline"))
 	}
 
-	// A path, --delete below it, and a symlink over there.
+	// A path, --delete below it, and a symlink in the target.
 	outside, target := p.mount+"/outside", p.mount+"/paths"
 	testdest.Write(t, outside+"/ssh/victim", "x")
 	testdest.Must(t, os.Mkdir(target, 0o755))

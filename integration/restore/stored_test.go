@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An ordinary user keeps with --fake-super what only root can restore. Whoever restores gets what the source had, as
-// far as they may.
+// An ordinary user keeps with --fake-super what only root can restore. A restore gives files what the source had, as
+// far as the user may.
 func TestABackupMadeWithFakeSuperComesBackAsItsSource(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
@@ -47,7 +47,7 @@ func TestABackupMadeWithFakeSuperComesBackAsItsSource(t *testing.T) {
 	testdest.WantSame(t, src, p.mount+"/pushed")
 	p.refuse(t, 2, "made with --fake-super", "--as-subvolume", p.mount+"/clone")
 
-	// A device is more than nobody can make.
+	// nobody may not create a device.
 	testdest.Must(t, os.Remove(src+"/null"))
 	testdest.WantExit(t, testbin.AsNobody(t, "backup", src, p.dest, "--", "--fake-super"), 0)
 	testdest.WantExit(t, testbin.AsNobody(t, "restore", p.dest, "latest", "-t", home+"/own"), 0)

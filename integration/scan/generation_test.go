@@ -47,7 +47,7 @@ func snapshot(t *testing.T, of, path string) {
 	testdest.Must(t, btrfs.CreateSnapshot(open(t, filepath.Dir(path)), filepath.Base(path), open(t, of), btrfs.SnapshotOptions{}))
 }
 
-// TestEveryChangeHasAGeneration does one thing after the other, each alone between two runs: btrfs must tell of it.
+// TestEveryChangeHasAGeneration does one thing after the other, each alone between two runs: btrfs must report it.
 func TestEveryChangeHasAGeneration(t *testing.T) {
 	p := newBtrfsPair(t, "d/f", "d/g", "d/gone", "d/sub/h", "e/f", "large")
 	testdest.Must(t, os.Truncate(p.src+"/large", 1<<20))

@@ -50,8 +50,8 @@ func (p *pair) wantHas(want ...string) {
 	}
 }
 
-// TestMarkedDirectories: what is in a marked directory is left out, whatever it is called; the directory and the mark
-// stay. A mark that comes, or goes, is seen by the next backup, and a walk does as a full run.
+// TestMarkedDirectories: the contents of a marked directory are left out, for any name; the directory and the mark
+// stay. The next backup notices a new or removed mark, and a walk does the same as a full run.
 func TestMarkedDirectories(t *testing.T) {
 	t.Run("seen by a walk", func(t *testing.T) { markedDirectories(t, t.TempDir(), rsbtbackup.ScanWalk) })
 	t.Run("seen by generations", func(t *testing.T) {

@@ -210,7 +210,7 @@ func TestAFileOfRulesCountsWithItsContent(t *testing.T) {
 	want(t, p.backup(), rsbtbackup.ScanWalk, "")
 }
 
-// Whatever is wrong with the catalog, everything is compared, once.
+// With any fault of the catalog everything is compared, once.
 func TestUnusableCatalog(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "a/f", "b/g")
@@ -290,7 +290,7 @@ func TestAListThatDoesNotWork(t *testing.T) {
 	}
 }
 
-// A change that the catalog hides is found by the next check, is said aloud, and the scan is not used before a full run
+// A change that the catalog hides is found by the next check and reported, and the scan is not used until a full run
 // was clean.
 func TestAMissedChangeIsNoticed(t *testing.T) {
 	t.Parallel()
@@ -342,7 +342,7 @@ func (p *pair) editRecord(name string, edit func(scan map[string]any)) {
 	testdest.Must(p.t, errors.Join(err, os.WriteFile(path, data, 0o600)))
 }
 
-// A full run that checks the scan finds nothing wrong where rsync puts right what was only prepared for it.
+// A full run that checks the scan ignores changes of rsync that only undo the preparation.
 func TestACheckOfOddThings(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "a/f", "a/setuid", "a/sub/x", "b/")

@@ -144,7 +144,7 @@ func TestPreviousVersions(t *testing.T) {
 	}
 }
 
-// What Windows will not show is said, and Samba does as it was said.
+// The command names what Windows will not show, and Samba behaves like that.
 func TestWhatKeepsVersionsFromBeingShown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -87,14 +87,14 @@ func put(t *testing.T, m *testboot.Machine, path, text string, mode os.FileMode)
 	}
 }
 
-// shell stands for ssh: what it does with a network is open a socket. The host it runs the command on is this one.
+// shell replaces ssh: all that it does with a network is to open a socket. The host it runs the command on is this one.
 const shell = `#!/bin/bash
 exec 3<>/dev/udp/127.0.0.1/9 || exit 255
 shift
 eval "$1"
 `
 
-// mailer stands for a mail transport: it keeps what it is given.
+// mailer replaces a mail transport: it stores its input.
 const mailer = "#!/bin/sh\ncat >>/var/mail/root\n"
 
 func TestANightInTheSandbox(t *testing.T) {

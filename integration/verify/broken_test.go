@@ -115,7 +115,7 @@ func TestABrokenBackupBlocksNoReading(t *testing.T) {
 	}
 }
 
-// The next backup goes on from an intact one, prune works by the others, and what delete cannot do it says.
+// The next backup is based on an intact one, prune uses the others, and delete reports what it cannot do.
 func TestABrokenBackupBlocksNoWriting(t *testing.T) {
 	t.Parallel()
 	for index, place := range places {
@@ -295,8 +295,8 @@ func TestABackupThatIsNotForTheCaller(t *testing.T) {
 	}
 }
 
-// In a backup of an ordinary user root has set an attribute that only root may read: that user goes on with backups,
-// and restores.
+// In a backup of an ordinary user root has set an attribute that only root may read: that user can still back up and
+// restore.
 func TestABackupWithAttributesOfRoot(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

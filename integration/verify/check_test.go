@@ -148,7 +148,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// check looks while a backup runs, says so, and keeps nobody out.
+// check works while a backup runs, reports it, and blocks no other run.
 func TestCheckBesideARunningBackup(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

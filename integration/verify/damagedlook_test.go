@@ -42,7 +42,7 @@ func damagedHistory(t *testing.T) (s *store, backups [3]string) {
 	return s, backups
 }
 
-// Nothing is said of content that was not compared, and what need not be read to be known is not.
+// Nothing is said about content that was not compared, and content is not read if it is not needed.
 func TestDiffOfDamagedFiles(t *testing.T) {
 	t.Parallel()
 	s, backups := damagedHistory(t)
@@ -64,7 +64,7 @@ func TestDiffOfDamagedFiles(t *testing.T) {
 	}
 }
 
-// What is behind a damaged block nobody can tell to be the same, or another.
+// Content behind a damaged block can be neither equal nor different.
 func TestDiffOfUnreadableContent(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
@@ -149,7 +149,7 @@ func TestHistoryOfUnreadableContent(t *testing.T) {
 	}
 }
 
-// A backup in which the path cannot be looked up keeps nobody from the others.
+// A backup in which the path cannot be looked up does not hide the others.
 func TestHistoryWithDamagedMetadata(t *testing.T) {
 	t.Parallel()
 	s, backups, lost := damagedInodes(t, 1)
@@ -176,7 +176,7 @@ func versions(h *rsbtbackup.PathHistory, backups []string) string {
 	return b.String()
 }
 
-// A file of which not even the inode can be read keeps nobody from the others, whichever way they are compared.
+// A file with an unreadable inode does not prevent the comparison of the others, with both methods.
 func TestDiffWithDamagedMetadata(t *testing.T) {
 	t.Parallel()
 	for which := range 2 {

@@ -19,7 +19,7 @@ import (
 
 var dataUsed = regexp.MustCompile(`(?m)^Data,single: Size:\d+, Used:(\d+)`)
 
-// used is what btrfs-progs tells of file data.
+// used is the file data according to btrfs-progs.
 func (s *store) used(t testing.TB) int64 {
 	t.Helper()
 	s.sync(t)
@@ -30,8 +30,8 @@ func (s *store) used(t testing.TB) int64 {
 	return int64(number(t, m[1]))
 }
 
-// What a backup is said to have added is what the file system grew by, and what deleting it is said to free is what
-// comes back. All files are larger than what fits into metadata.
+// The reported size of a backup is the growth of the filesystem, and the reported size of a deletion is what it frees.
+// All files are larger than what fits into metadata.
 func TestSizesAgreeWithTheFileSystem(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

@@ -215,7 +215,7 @@ func TestAgainstReadsTheBackupItself(t *testing.T) {
 	}
 }
 
-// All names of a damaged file are told.
+// All names of a damaged file are reported.
 func TestDamageOfAHardLink(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

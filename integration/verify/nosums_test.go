@@ -15,8 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// Data without checksums is read, and not verified, whatever is wrong with it: exit code, text and JSON say so, no
-// backup is on record as clean, check and init warn. Against its source a backup can be compared.
+// Data without checksums is read, but not verified: exit code, text and JSON say so, no backup is recorded as clean,
+// and check and init warn. A backup can still be compared with its source.
 func TestDataWithoutChecksumsIsNotVerified(t *testing.T) {
 	t.Parallel()
 	for _, option := range []string{"nodatacow", "nodatasum"} {

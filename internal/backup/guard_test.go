@@ -127,7 +127,7 @@ func TestIsDrop(t *testing.T) {
 	}
 }
 
-// TestTooManyDeletesSaysOfWhat: the guard is met for different reasons, and tells which.
+// TestTooManyDeletesSaysOfWhat: the guard has different reasons, and its message says which.
 func TestTooManyDeletesSaysOfWhat(t *testing.T) {
 	src := &source.Source{Shown: "/src", Identity: &facts.SourceIdentity{FSID: "b"}}
 	for want, b := range map[string]*facts.Snapshot{

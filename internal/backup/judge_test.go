@@ -13,7 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// errAny stands for an error of no kind.
+// errAny is an error of no kind.
 var errAny = errors.New("any")
 
 // TestJudge is the table of rsync's ends. Only 0 and 24 publish a complete

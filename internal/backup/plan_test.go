@@ -86,7 +86,7 @@ func TestPlanOfPending(t *testing.T) {
 	}
 }
 
-// A reboot is not told of where nobody knows of one.
+// The message does not mention a reboot if it is not known.
 func TestPlanSaysWhatIsNotKnown(t *testing.T) {
 	pending := store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, store.Instance{BootID: "boot"})}
 	if _, why := judgePending(&pending, store.Instance{BootID: "boot"}, nil); !strings.HasPrefix(why, "the kernel does not tell whether") {
@@ -141,7 +141,7 @@ func TestPlanNamesAroundWhatIsThere(t *testing.T) {
 	}
 }
 
-// FuzzJudgePending: whatever the note says, it cannot make a foreign pending trusted.
+// FuzzJudgePending: no note can make a foreign pending trusted.
 func FuzzJudgePending(f *testing.F) {
 	f.Add(uuidW.String(), "transfer", "b", uint64(1))
 	f.Add(uuidW.String(), string(store.PhaseSynced), here.BootID, here.MountID)

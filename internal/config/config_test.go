@@ -170,7 +170,7 @@ func TestProblemShowsItsLine(t *testing.T) {
 	}
 }
 
-// A line with a secret in it is told without it.
+// A line with a secret is shown without it.
 func TestProblemHidesSecrets(t *testing.T) {
 	for line, want := range map[string]string{
 		"ping.url = 'hc-ping.com/topsecret'":                                 "ping.url = ...",
@@ -483,7 +483,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// A body is made of what is known of the job; one for JSON is JSON whatever stands in it.
+// A body is made from what is known about the job; one for JSON is valid JSON for any text.
 func TestBody(t *testing.T) {
 	m := Message{Job: "etc", Text: "a \"b\" <c>\nd", Exit: 14, Took: 90 * time.Second}
 	for body, want := range map[string]string{

@@ -59,7 +59,7 @@ var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	return c.Compile("schema.json")
 })
 
-// valid tells what the schema says of a text in TOML.
+// valid returns what the schema says about a text in TOML.
 func valid(t *testing.T, text string) error {
 	t.Helper()
 	s, err := compiled()

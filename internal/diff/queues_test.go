@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Whatever the order, taking all names of a queue moves its beginning and copies nothing: what was passed over is not
-// looked at again.
+// In any order, taking all names of a queue moves its beginning and copies nothing: skipped names are not examined
+// again.
 func TestPairingTakesEachOnce(t *testing.T) {
 	const n = 1000
 	q := newQueues()

@@ -8,8 +8,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// A job is started by a timer of its own, of its table, of all, or of a group. When it is to start is told only where
-// the config does not.
+// A job is started by its own timer, that of its table, of all, or of a group. The time is shown only if the config
+// does not have it.
 func TestWhatStartsAJob(t *testing.T) {
 	j := config.Job{Name: "web-a", Table: "web", Groups: []string{"night"}}
 	for _, unit := range []string{"rsbtbackup-job-web-a", "rsbtbackup-job-web", "rsbtbackup-all", "rsbtbackup-group-night", ""} {

@@ -129,7 +129,7 @@ func gone(t *testing.T, pids []int) {
 	}
 }
 
-// running leaves out zombies that nobody has reaped: in a container there may be no init that does.
+// running ignores zombies: in a container there may be no init that reaps them.
 func running(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")

@@ -83,8 +83,8 @@ func TestLateCopiesAreALateJob(t *testing.T) {
 	}
 }
 
-// TestACopyOfAnUnchangedSourceIsNotLate: where a run found nothing new DEST says so in its record, and the copy, which
-// has that backup, is as current.
+// TestACopyOfAnUnchangedSourceIsNotLate: a run that found nothing new notes that in DEST, and the copy with that backup
+// is just as current.
 func TestACopyOfAnUnchangedSourceIsNotLate(t *testing.T) {
 	const day = 24 * time.Hour
 	here := &rsbtbackup.Listing{Backups: []rsbtbackup.Snapshot{made(9*day, rsbtbackup.Complete, 0), made(8*day, rsbtbackup.Complete, 0)}}
@@ -109,7 +109,7 @@ func TestACopyOfAnUnchangedSourceIsNotLate(t *testing.T) {
 	}
 }
 
-// TestASkippedCopyIsNoFailureOfTheJob: its disk may be away for months, and those who are told of the job are told.
+// TestASkippedCopyIsNoFailureOfTheJob: its disk may be absent for months, and the result of the job is still reported.
 func TestASkippedCopyIsNoFailureOfTheJob(t *testing.T) {
 	for _, first := range []Status{OK, Fresh, Skipped, Incomplete, Failed} {
 		r := result(0, Verdict{Step: Backup, Status: first}, Verdict{Step: copyStep("usb"), Status: Skipped})

@@ -41,7 +41,7 @@ func verdictOf(t *testing.T, r Result, s Step, status Status, text string) {
 	}
 }
 
-// Which hooks run, in which order, and what they are told.
+// Which hooks run, in which order, and what they get.
 func TestHooksAroundABackup(t *testing.T) {
 	n := newNight(t)
 	good, goodNotes := n.notes(n.job("good"))

@@ -57,7 +57,7 @@ func (n *night) job(name string) config.Job {
 	return j
 }
 
-// remote makes the source of a job one on another host, by a shell script that stands for ssh.
+// remote makes the source of a job a remote one, with a shell script instead of ssh.
 func (n *night) remote(j config.Job, host, script string) config.Job {
 	n.t.Helper()
 	j.Backup.Source = host + ":" + j.Backup.Source

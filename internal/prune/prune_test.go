@@ -36,7 +36,7 @@ func TestExpendable(t *testing.T) {
 	}
 }
 
-// Two names that the kernel gives one id are decided about apart: what is said of one must not delete the other.
+// Two names with one subvolume id have separate decisions: one must not delete the other.
 func TestDecisionsAreByName(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	backups := []facts.Snapshot{

@@ -92,7 +92,7 @@ func TestUnusualDeletions(t *testing.T) {
 	}
 }
 
-// TestWhatCurNamesIsKept by whatever policy and order.
+// TestWhatCurNamesIsKept: with any policy and order.
 func TestWhatCurNamesIsKept(t *testing.T) {
 	now := time.Date(2026, 11, 28, 3, 0, 0, 0, time.UTC)
 	st := made(now, nightly(5, 0)...)

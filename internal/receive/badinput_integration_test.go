@@ -135,7 +135,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestTruncatedAnywhere: a stream that ends before its end, at whatever byte, publishes nothing.
+// TestTruncatedAnywhere: a stream that is truncated at any byte publishes nothing.
 func TestTruncatedAnywhere(t *testing.T) {
 	d := newDisk(t, "128M")
 	script(t, d.subvolume(t, "s"), `echo hello >a; mkdir d; ln a d/b; ln -s a l; setfattr -n user.x -v y a; chown 1:2 d`)
@@ -162,7 +162,7 @@ func TestTruncatedAnywhere(t *testing.T) {
 	wantSameTree(t, d.path("snap"), g.path("snap"), look{})
 }
 
-// TestTargets: what cannot be received into says so, and has nothing of it afterwards.
+// TestTargets: an unsuitable target is refused, and nothing is left in it.
 func TestTargets(t *testing.T) {
 	d := newDisk(t, "256M")
 	script(t, d.subvolume(t, "s"), `head -c 60000000 /dev/urandom >a`)

@@ -84,7 +84,7 @@ func openFile(t *testing.T, path string) *os.File {
 	return f
 }
 
-// TestFlagNotSettable: NOCOW of a file that has data already is said to be lost.
+// TestFlagNotSettable: the loss of NOCOW on a file that already has data is reported.
 func TestFlagNotSettable(t *testing.T) {
 	g := newTarget(t, "256M")
 	result := g.mustReceive(t, ts.Stream(2, subvol, file, ts.Command(15, true, ts.Text(15, "f"), ts.U64(18, 0), ts.Text(19, "data")), on(24, "f", ts.U64(26, 3)), ts.End()), "")

@@ -180,7 +180,7 @@ func (a *arena) apply(t testing.TB, streams ...[]byte) error {
 	return result
 }
 
-// clear removes what was made, with the flags that forbid it taken away. Descriptors of ours are what it goes by, too.
+// clear removes what was made, after clearing flags that forbid it. It also uses only descriptors.
 func (a *arena) clear(t testing.TB, sub string) {
 	t.Helper()
 	_ = filepath.WalkDir(sub, func(path string, e fs.DirEntry, err error) error {
@@ -199,8 +199,8 @@ func (a *arena) clear(t testing.TB, sub string) {
 	}
 }
 
-// TestMutations: whatever a stream says, nothing is written outside the directory it is applied in, nothing panics,
-// and nothing waits forever. STREAMS sets their number.
+// TestMutations: for any stream nothing is written outside its directory, nothing panics, and nothing waits forever.
+// STREAMS sets their number.
 func TestMutations(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("not as root: owners and devices are refused, so that few streams come to their end")

@@ -110,8 +110,8 @@ func TestFilesOfSeveralNamesStay(t *testing.T) {
 	}
 }
 
-// A tree is renamed at random, and its copy by moves that are told from the inodes: the copy must be the tree, whatever
-// was swapped, chained or turned inside out.
+// A tree is renamed at random, and its copy by moves found from inode numbers: the copy must equal the tree, with names
+// swapped, chained or turned inside out.
 func TestRandomRenames(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 3))

@@ -17,7 +17,7 @@ type sink struct{ bytes.Buffer }
 
 func (*sink) Close() error { return nil }
 
-// TestDeletionsOfAFullTargetAreReported: it deletes unasked then, and what went wrong with that is told too.
+// TestDeletionsOfAFullTargetAreReported: it then deletes without being asked, and errors of that are reported too.
 func TestDeletionsOfAFullTargetAreReported(t *testing.T) {
 	full := fail.Kindf(facts.ErrNoSpace, "no space left")
 	for _, tt := range []struct {

@@ -38,7 +38,7 @@ func TestWhatIsNotDeletedBy(t *testing.T) {
 	}
 }
 
-// How a backup holds what its source had is known whatever marks it was made with.
+// How a backup stores attributes is known for all marks.
 func TestStoredAsWithMarks(t *testing.T) {
 	b := facts.Snapshot{Record: &facts.Record{Source: "/s", Rules: []string{"--exclude-caches", "--exclude-if-present=.x", "--fake-super"}}}
 	if !storedAs(b).FakeSuper {

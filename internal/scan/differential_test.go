@@ -85,7 +85,7 @@ func (w *world) round() {
 	}
 }
 
-// backup is one run. With races the tree changes between the walk and the transfer, and is put right again afterwards.
+// backup is one run. With races the tree changes between the walk and the transfer, and is restored afterwards.
 func (w *world) backup(known *Reader, races bool) {
 	res, file := walkOnly(w.t, w.src, Options{}, known)
 	var list *List

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trusted are the filesystems whose inode numbers and ctimes the scan goes by.
+// trusted are the filesystems whose inode numbers and ctimes the scan uses.
 var trusted = []string{"ext4", "btrfs", "xfs", "tmpfs"}
 
 // TestChangesAreSeen does to a tree, on each filesystem, everything that a backup must notice, and puts back size and
@@ -133,7 +133,7 @@ func writeMapped(path string) error {
 	return unix.Munmap(mapped)
 }
 
-// A catalog is of use after a remount, under another device number.
+// A catalog can be used after a remount, under another device number.
 func TestRemountIsTheSameFilesystem(t *testing.T) {
 	for _, fstype := range []string{"ext4", "btrfs", "xfs"} {
 		t.Run(fstype, func(t *testing.T) {

@@ -174,7 +174,7 @@ func parents(path string) []string {
 	return all
 }
 
-// Nothing has changed: nothing is listed, whatever was there.
+// Nothing has changed: nothing is listed, for any tree.
 func TestWalkOfAnUnchangedTree(t *testing.T) {
 	root := t.TempDir()
 	for i := range 300 {
@@ -217,7 +217,7 @@ func TestWalkListsAllNamesOfAFile(t *testing.T) {
 	}
 }
 
-// The same for a file that is listed by itself.
+// The same for a file that is listed alone.
 func TestWalkListsAllNamesOfAFileThatChanged(t *testing.T) {
 	root := t.TempDir()
 	for _, name := range []string{"a/1", "a/2", "a/3", "a/4", "b/1", "b/2", "b/3", "b/4"} {

@@ -140,7 +140,8 @@ func snippets(t *testing.T) map[string]string {
 	return all
 }
 
-// TestDocumentedServers takes the config of each service from the documentation, and looks at what the service gets.
+// TestDocumentedServers takes the config of each service from the documentation, and checks the requests that the
+// service gets.
 func TestDocumentedServers(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("NTFY_AUTH", "Bearer tk_secret")
@@ -237,7 +238,7 @@ func TestDocumentedServers(t *testing.T) {
 	}
 }
 
-// settle waits until nobody is spoken to, so that no message is overtaken.
+// settle waits until no request is open, so that no message overtakes another.
 func settle(_ *server, t *Teller) { t.work.Wait() }
 
 func write(t *testing.T, name, text string) {

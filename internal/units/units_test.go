@@ -207,7 +207,7 @@ func TestCronFields(t *testing.T) {
 	}
 }
 
-// FuzzCronFields: whatever comes out has five fields in one line.
+// FuzzCronFields: every result has five fields in one line.
 func FuzzCronFields(f *testing.F) {
 	for _, seed := range []string{"daily", "Mon..Fri 02:30", "*-*-01 *:0/15", "8..18/2:00:00"} {
 		f.Add(seed)
