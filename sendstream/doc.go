@@ -2,8 +2,8 @@
 // subvolume or of the difference between two, with or without file data.
 //
 // [Commands] gives its commands one by one. It does no I/O but reading, holds one command at a time (at most
-// [MaxCommand] bytes), and checks the checksum of each. What a command refers to is not checked, except that a path
-// is relative and has no "..".
+// [MaxCommand] bytes), and checks the checksum of each. What a command refers to is not checked, except that a path is
+// relative and has no "..".
 //
 // The format, all of it little-endian: "btrfs-stream\0" and a 32-bit version; then for each command its length without
 // this header (32 bits), its number (16), a CRC-32C over all of it with this field zero (32), and attributes, each a

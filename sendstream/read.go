@@ -22,9 +22,9 @@ const (
 // ErrFormat: the stream is damaged, cut off, or of a kind not known here.
 var ErrFormat = errors.New("not a valid send stream")
 
-// Commands reads one stream from r, up to and with its End. An error comes last, with a nil Command: one of r as it
-// is, or one that matches ErrFormat and tells the offset. A stream that stops before its End is an error, even
-// between two commands.
+// Commands reads one stream from r, up to and with its End. An error comes last, with a nil Command: one of r as it is,
+// or one that matches ErrFormat and tells the offset. A stream that stops before its End is an error, even between two
+// commands.
 func Commands(r io.Reader) iter.Seq2[Command, error] {
 	return func(yield func(Command, error) bool) {
 		d := NewReader(r)

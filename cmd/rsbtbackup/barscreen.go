@@ -1,5 +1,4 @@
-// The screen of a progress bar: one line at the end of the terminal, drawn anew
-// several times a second.
+// The screen of a progress bar: one line at the end of the terminal, drawn anew several times a second.
 
 package main
 
@@ -12,8 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// newScreen returns nil where no bar belongs. Lines for stderr are shown above
-// the bar until u.setBar(nil).
+// newScreen returns nil where no bar belongs. Lines for stderr are shown above the bar until u.setBar(nil).
 func newScreen(u *ui) *mpb.Progress {
 	f, ok := u.stderr.(*os.File)
 	if !ok || !u.terminal || u.quiet || u.json {
@@ -25,8 +23,8 @@ func newScreen(u *ui) *mpb.Progress {
 	return screen
 }
 
-// barScreen is an mpb.ConsoleWriter that knows how many rows its line takes: a
-// terminal that became narrower has wrapped it.
+// barScreen is an mpb.ConsoleWriter that knows how many rows its line takes: a terminal that became narrower has
+// wrapped it.
 type barScreen struct {
 	bytes.Buffer // what the next Flush shows
 	out          *os.File
@@ -42,8 +40,7 @@ func (s *barScreen) GetTermSize() (width, height int, err error) {
 	return term.GetSize(int(s.out.Fd()))
 }
 
-// Flush replaces the line by what was written since, of which the last lines
-// (none or one) are the next one.
+// Flush replaces the line by what was written since, of which the last lines (none or one) are the next one.
 func (s *barScreen) Flush(lines int) error {
 	width, _, err := s.GetTermSize()
 	if err != nil {

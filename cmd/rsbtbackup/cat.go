@@ -53,8 +53,7 @@ func (c *catCommand) copy(ctx context.Context, out *catWriter, path string) erro
 	stop := context.AfterFunc(ctx, func() { file.Close() })
 	defer stop()
 	out.name = path
-	// Plain Write calls: a file given to another file is copied by the kernel,
-	// unseen.
+	// Plain Write calls: a file given to another file is copied by the kernel, unseen.
 	_, err = io.Copy(out, io.LimitReader(file, 1<<62))
 	switch {
 	case ctx.Err() != nil:

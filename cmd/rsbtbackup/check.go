@@ -226,8 +226,7 @@ func reportChecks(u *ui, all []checked, verbose bool) error {
 	return &codeError{worst, fmt.Errorf("%d of %s failed: %s", len(failed), plural(int64(len(all)), "check"), strings.Join(some(failed, 10), ", "))}
 }
 
-// checkLines begins with a line that says it all, for a monitor that shows
-// only one.
+// checkLines begins with a line that says it all, for a monitor that shows only one.
 func checkLines(r *rsbtbackup.CheckReport) []string {
 	lines := []string{strings.ToUpper(string(r.Level)) + " " + checkSummary(r)}
 	if unopened(r) { // which says it all

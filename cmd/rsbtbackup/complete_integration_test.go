@@ -17,9 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A shell that somebody sits at. Two things are known of it without reading the
-// screen, which is full of cursor movement: Ctrl-G makes it write its command
-// line to a FIFO, and the command args its arguments.
+// A shell that somebody sits at. Two things are known of it without reading the screen, which is full of cursor
+// movement: Ctrl-G makes it write its command line to a FIFO, and the command args its arguments.
 type shell struct {
 	name   string
 	argv   []string
@@ -106,8 +105,7 @@ func (s *shell) await(t *testing.T) {
 	t.Fatal("the shell does not take commands")
 }
 
-// onTerminal starts the shell on a terminal, whose screen is of interest only
-// after a failure.
+// onTerminal starts the shell on a terminal, whose screen is of interest only after a failure.
 func (s *shell) onTerminal(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	person, tty := openPty(t, 200)
@@ -162,9 +160,8 @@ func (s *shell) answers(t *testing.T, typed string) string {
 	return text
 }
 
-// completes returns what the Tab key makes of a command line. One that is to
-// change may not do so for once: on a machine so busy that the answer takes
-// longer than answerTime.
+// completes returns what the Tab key makes of a command line. One that is to change may not do so for once: on a
+// machine so busy that the answer takes longer than answerTime.
 func (s *shell) completes(t *testing.T, typed string, changes bool) string {
 	t.Helper()
 	line := typed
@@ -175,8 +172,8 @@ func (s *shell) completes(t *testing.T, typed string, changes bool) string {
 	return line
 }
 
-// understands returns the last of the arguments that the shell takes the
-// completed line for, once the user has typed the end of it.
+// understands returns the last of the arguments that the shell takes the completed line for, once the user has typed
+// the end of it.
 func (s *shell) understands(t *testing.T, typed string, changes bool, end string) string {
 	t.Helper()
 	s.completes(t, typed, changes)
@@ -296,8 +293,8 @@ func TestShellsCompleteHostileNames(t *testing.T) {
 	}
 }
 
-// leavesOpen reports whether a shell leaves a quote open after name, as more is to
-// follow. A name that is not offered is one, and fish has notions of its own.
+// leavesOpen reports whether a shell leaves a quote open after name, as more is to follow. A name that is not offered
+// is one, and fish has notions of its own.
 func (s *shell) leavesOpen(name string) bool {
 	return !isClean(name) || s.name == "fish" && strings.ContainsAny(name[len(name)-1:], ":=")
 }

@@ -64,8 +64,7 @@ func (g given) backup() string {
 	return "latest"
 }
 
-// ask reads words, without the name of the program, as kong does. The last is
-// the one under the cursor.
+// ask reads words, without the name of the program, as kong does. The last is the one under the cursor.
 func ask(root *kong.Node, words []string) question {
 	if len(words) > 1 && words[0] == "help" {
 		words = words[1:]
@@ -153,8 +152,7 @@ func (w *walk) argument() *kong.Positional {
 	return nil
 }
 
-// flags are those that may stand here. kong takes the flags of a command after
-// its name only.
+// flags are those that may stand here. kong takes the flags of a command after its name only.
 func (w *walk) flags() []*kong.Flag { return slices.Concat(w.node.AllFlags(true)...) }
 
 // flagNamed returns nil for one that is unknown, or has its value with it.

@@ -82,8 +82,7 @@ func groupChoices(c *config.Config) []candidate {
 	return choices
 }
 
-// backupChoices: the newest first, and as many steps back as there are once
-// somebody begins to count.
+// backupChoices: the newest first, and as many steps back as there are once somebody begins to count.
 func backupChoices(backups []rsbtbackup.Snapshot, typed string, now time.Time) []candidate {
 	var choices []candidate
 	for i, b := range slices.Backward(backups) {
@@ -101,9 +100,8 @@ func backupChoices(backups []rsbtbackup.Snapshot, typed string, now time.Time) [
 	return choices
 }
 
-// pathChoices are the entries of the directory that is typed, written as it is.
-// Names that a terminal or a shell would choke on are left out, and so is
-// everything if there is an error: half a list would be taken for the whole.
+// pathChoices are the entries of the directory that is typed, written as it is. Names that a terminal or a shell would
+// choke on are left out, and so is everything if there is an error: half a list would be taken for the whole.
 func pathChoices(ctx context.Context, q question) []candidate {
 	slash := strings.LastIndexByte(q.typed, '/') + 1
 	dir, begun := q.typed[:slash], q.typed[slash:]
@@ -133,9 +131,8 @@ func pathChoices(ctx context.Context, q question) []candidate {
 	return choices
 }
 
-// few returns at most n of the sorted names. The last is among them, so that
-// they have no more in common than all of them: that is what a shell puts on
-// the command line.
+// few returns at most n of the sorted names. The last is among them, so that they have no more in common than all of
+// them: that is what a shell puts on the command line.
 func few(names []string, n int) []string {
 	if len(names) <= n {
 		return names

@@ -1,5 +1,4 @@
-// What stands on a command line before the cursor: from a text to words, and
-// back for the one that is completed.
+// What stands on a command line before the cursor: from a text to words, and back for the one that is completed.
 
 package main
 

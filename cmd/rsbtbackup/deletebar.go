@@ -17,8 +17,7 @@ func deletions(b *bar[deleted]) func(done, total int) {
 	}
 }
 
-// deleteLine is what fits into width. Before the first deletion, and while
-// space is waited for, only the time moves.
+// deleteLine is what fits into width. Before the first deletion, and while space is waited for, only the time moves.
 func deleteLine(seen deleted, elapsed time.Duration, width int) string {
 	done, total := seen.done, seen.total
 	switch {

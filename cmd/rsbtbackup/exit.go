@@ -1,5 +1,4 @@
-// Exit codes. People script against them: the root help lists them, and none
-// is ever given another meaning.
+// Exit codes. People script against them: the root help lists them, and none is ever given another meaning.
 
 package main
 
@@ -29,8 +28,7 @@ const (
 	exitSignal     = 128 // plus its number, as shells have it
 )
 
-// message is the one line about err. What rsync says about its own end adds
-// nothing where a signal ended the run.
+// message is the one line about err. What rsync says about its own end adds nothing where a signal ended the run.
 func message(err error) string {
 	var stopped signalError
 	var step *rsbtbackup.StepError
@@ -48,8 +46,8 @@ func plain(text string) string {
 	return strings.ReplaceAll(ownSteps.ReplaceAllString(text, "$1"), "dest: DEST: ", "dest: ")
 }
 
-// exitCode maps an error to the exit code. Where an error has several causes
-// the first case that fits wins: why a run was stopped before what came of it.
+// exitCode maps an error to the exit code. Where an error has several causes the first case that fits wins: why a run
+// was stopped before what came of it.
 func exitCode(err error) int {
 	var stopped signalError
 	var usage *usageError

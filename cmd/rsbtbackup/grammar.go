@@ -114,8 +114,8 @@ type versionFlag bool
 // BeforeReset runs before anything is found missing.
 func (versionFlag) BeforeReset() error { return errVersionAsked }
 
-// helpWriter shows in the help that the last arguments of backup follow "--",
-// which kong has no notation for. Both forms are of the same width.
+// helpWriter shows in the help that the last arguments of backup follow "--", which kong has no notation for. Both
+// forms are of the same width.
 type helpWriter struct{ io.Writer }
 
 func (w helpWriter) Write(help []byte) (int, error) {

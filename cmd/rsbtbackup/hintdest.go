@@ -45,8 +45,7 @@ func destHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// missingHints: a DEST that is missing may be one whose disk is not mounted, or
-// one that was meant for the other side.
+// missingHints: a DEST that is missing may be one whose disk is not mounted, or one that was meant for the other side.
 func missingHints(i invocation) []string {
 	create := createHint(i.dest())
 	_, isInit := i.command.(*initCommand)
@@ -88,9 +87,8 @@ func unusableHints(i invocation) []string {
 	return []string{"DEST has to be a directory; to see what it is: " + quoteAll("ls", "-ld", i.dest())}
 }
 
-// noDestHints is for a directory that is there. To make a backup directory of
-// it is the thing to do before a first backup: elsewhere it is more often a
-// wrong name, or the place where a disk is to be mounted.
+// noDestHints is for a directory that is there. To make a backup directory of it is the thing to do before a first
+// backup: elsewhere it is more often a wrong name, or the place where a disk is to be mounted.
 func noDestHints(err error, i invocation) []string {
 	b, isBackup := i.command.(*backupCommand)
 	_, isInit := i.command.(*initCommand)
@@ -169,8 +167,8 @@ func (i invocation) below(dests []string) []string {
 	return lines
 }
 
-// belowForBackup: of several DESTs it is the one that SRC was backed up to. One
-// made from something else is none for SRC.
+// belowForBackup: of several DESTs it is the one that SRC was backed up to. One made from something else is none for
+// SRC.
 func (i invocation) belowForBackup(b *backupCommand, dests []string) []string {
 	var fit []string
 	for _, dest := range dests {
@@ -230,8 +228,7 @@ func (i invocation) around(dest string) string {
 	return i.withDest(dest)
 }
 
-// createHint makes a DEST, or is empty where init would refuse it: what there
-// is of dir is not on btrfs.
+// createHint makes a DEST, or is empty where init would refuse it: what there is of dir is not on btrfs.
 func createHint(dir string) string {
 	parent, err := filepath.Abs(dir)
 	if err != nil {

@@ -32,8 +32,7 @@ func sourceHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// remoteMeant is src in the way rsync has it, where it is a URL of ssh, or a
-// user and a host alone.
+// remoteMeant is src in the way rsync has it, where it is a URL of ssh, or a user and a host alone.
 func remoteMeant(src string) (string, bool) {
 	for _, scheme := range []string{"ssh://", "sftp://", "scp://"} {
 		if rest, ok := strings.CutPrefix(src, scheme); ok {
@@ -100,8 +99,7 @@ func targetHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// goingOn is the same restore once more: what it has written is there now, and
-// what it was to leave alone still is.
+// goingOn is the same restore once more: what it has written is there now, and what it was to leave alone still is.
 func (i invocation) goingOn(c *restoreCommand) string {
 	if c.Overwrite == "" {
 		return i.again("--overwrite=if-changed")
@@ -181,8 +179,8 @@ func unusualHints(i invocation) []string {
 	return []string{"to see what would go: " + look, "if the clock is right, and that is meant: " + again}
 }
 
-// overrideHints: what to look at, then how to go on all the same. A DEST made
-// from another SRC is more often the wrong one.
+// overrideHints: what to look at, then how to go on all the same. A DEST made from another SRC is more often the wrong
+// one.
 func overrideHints(i invocation) []string {
 	if d, ok := i.command.(*deleteCommand); ok && !d.Force {
 		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it all the same: " + i.again("--force")}
@@ -217,8 +215,7 @@ func insideHints(err *rsbtbackup.DestInsideError, i invocation) []string {
 	return []string{leave}
 }
 
-// fileHints: SRC is a file. Its directory with rules that leave out the rest is
-// a SRC.
+// fileHints: SRC is a file. Its directory with rules that leave out the rest is a SRC.
 func fileHints(b *backupCommand, i invocation) []string {
 	words := slices.Clone(i.args)
 	at := slices.Index(words, b.Src)

@@ -64,8 +64,7 @@ type historyObject struct {
 	*rsbtbackup.PathHistory
 }
 
-// historyRows fit 80 columns while names have minutes: SIZE is the kind of what
-// is no file.
+// historyRows fit 80 columns while names have minutes: SIZE is the kind of what is no file.
 func historyRows(versions []rsbtbackup.Version) [][]string {
 	const shown = "2006-01-02 15:04"
 	kinds := map[string]string{"directory": "dir", "symlink": "link", "block device": "block", "character device": "char"}

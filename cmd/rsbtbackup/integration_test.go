@@ -22,8 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBtrfsScripts gives each script an initialised $DEST, and an empty
-// directory $NEW on the same btrfs.
+// TestBtrfsScripts gives each script an initialised $DEST, and an empty directory $NEW on the same btrfs.
 func TestBtrfsScripts(t *testing.T) {
 	mount := loopfs.New(t, "1G")
 	scripts(t, "testdata/btrfs", func(env *testscript.Env) error {
@@ -64,8 +63,7 @@ func source(t *testing.T, files int) string {
 	return dir
 }
 
-// openPty returns a terminal of so many columns: the side of the person, and
-// the side of the program.
+// openPty returns a terminal of so many columns: the side of the person, and the side of the program.
 func openPty(t *testing.T, columns uint16) (person, tty *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -90,8 +88,7 @@ func openPty(t *testing.T, columns uint16) (person, tty *os.File) {
 	return person, tty
 }
 
-// onTerminal runs a command with stdout and stderr on a terminal and returns
-// what it showed.
+// onTerminal runs a command with stdout and stderr on a terminal and returns what it showed.
 func onTerminal(t *testing.T, columns uint16, cmd *exec.Cmd) string {
 	t.Helper()
 	person, tty := openPty(t, columns)
@@ -135,8 +132,8 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 }
 
-// rsync knows no more than a thousand files ahead how many there are; of a
-// local source they are counted before a first backup.
+// rsync knows no more than a thousand files ahead how many there are; of a local source they are counted before a first
+// backup.
 func TestProgressOfAFirstBackup(t *testing.T) {
 	dest, src := newDest(t), t.TempDir()
 	for i := range 4000 {
@@ -376,9 +373,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// watchPeak reads, until the process has ended, how much of it was resident at
-// once, in KiB. The kernel's own account, ru_maxrss, begins with the size of
-// the process that started it.
+// watchPeak reads, until the process has ended, how much of it was resident at once, in KiB. The kernel's own account,
+// ru_maxrss, begins with the size of the process that started it.
 func watchPeak(pid int) (peak int64) {
 	for {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -394,8 +390,7 @@ func watchPeak(pid int) (peak int64) {
 	}
 }
 
-// The first block of the README works as it stands, on a directory in the place
-// of /etc and another DEST.
+// The first block of the README works as it stands, on a directory in the place of /etc and another DEST.
 func TestReadmeBegins(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -1,5 +1,4 @@
-// What --json prints on stdout: one object a line. Each type, its fields and
-// their units are described in docs/JSON.md.
+// What --json prints on stdout: one object a line. Each type, its fields and their units are described in docs/JSON.md.
 
 package main
 
@@ -105,8 +104,8 @@ type errorObject struct {
 	Hints   []string `json:"hints,omitempty"`
 }
 
-// asciiControls escapes DEL and the C1 controls, which JSON allows in a string
-// and a terminal obeys. They stand nowhere else.
+// asciiControls escapes DEL and the C1 controls, which JSON allows in a string and a terminal obeys. They stand nowhere
+// else.
 func asciiControls(data []byte) []byte {
 	if !bytes.ContainsFunc(data, isControl) {
 		return data

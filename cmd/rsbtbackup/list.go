@@ -98,8 +98,8 @@ func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]stri
 	return rows
 }
 
-// sentText: rsync counts for the run that went on with the work of another one
-// only. In a first backup everything was sent.
+// sentText: rsync counts for the run that went on with the work of another one only. In a first backup everything was
+// sent.
 func sentText(r *rsbtbackup.Record) string {
 	switch {
 	case !r.Resumed:

@@ -1,5 +1,5 @@
-// The log on stderr: warnings always, what is done with --verbose. Errors are
-// left out, since run prints the one that ends it.
+// The log on stderr: warnings always, what is done with --verbose. Errors are left out, since run prints the one that
+// ends it.
 
 package main
 
@@ -41,9 +41,8 @@ func newLogger(u *ui, f *flags) *slog.Logger {
 	return slog.New(u.rsyncLines)
 }
 
-// heldLines keeps what rsync complains about until the end of the run is known:
-// the error that ends it says most of that in one line, and where rsync ran
-// twice it complains twice.
+// heldLines keeps what rsync complains about until the end of the run is known: the error that ends it says most of
+// that in one line, and where rsync ran twice it complains twice.
 type heldLines struct {
 	slog.Handler
 

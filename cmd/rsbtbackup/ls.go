@@ -46,8 +46,7 @@ func (c *lsCommand) run(ctx context.Context, u *ui, f *flags) error {
 	})
 }
 
-// bytes are those of a name: on a terminal such as it shows, otherwise all of
-// them untouched.
+// bytes are those of a name: on a terminal such as it shows, otherwise all of them untouched.
 func (u *ui) bytes(path string) string {
 	if u.shown {
 		return name(path)
@@ -55,8 +54,7 @@ func (u *ui) bytes(path string) string {
 	return path
 }
 
-// lsLine has fixed widths, not those of the longest: a tree is shown while it
-// is read.
+// lsLine has fixed widths, not those of the longest: a tree is shown while it is read.
 func lsLine(e rsbtbackup.Entry, whole bool, bytes func(path string) string) string {
 	shown := e.Path
 	if !whole {

@@ -70,8 +70,8 @@ func withGauge(percent int, line string, width int) string {
 	return line
 }
 
-// scanningLine: rsync reads the source while it sends, so the whole of a run
-// may be over before it knows how much there is. The last backup is a measure.
+// scanningLine: rsync reads the source while it sends, so the whole of a run may be over before it knows how much there
+// is. The last backup is a measure.
 func scanningLine(s progressSeen, elapsed time.Duration, width int) string {
 	looked := s.Total - s.ToCheck
 	if looked == 0 || looked >= s.expected {
@@ -87,8 +87,7 @@ func scanningLine(s progressSeen, elapsed time.Duration, width int) string {
 	return withGauge(percent, fit(width, fmt.Sprintf("~%2d%%", percent), size(s.Bytes), rate(s), "ETA ~"+left, files, clock(elapsed)), width)
 }
 
-// filesIn is how many files rsync counted for the newest backup in dest it has
-// counted any for.
+// filesIn is how many files rsync counted for the newest backup in dest it has counted any for.
 func filesIn(dest string) int64 {
 	l, err := rsbtbackup.List(context.Background(), dest)
 	if err != nil {
@@ -102,10 +101,9 @@ func filesIn(dest string) int64 {
 	return 0
 }
 
-// done estimates how far the transfer is and the time left. rsync's percentage
-// is the bytes sent of the bytes there are, which is right as long as most
-// files are sent; where most are skipped it would end at a few percent, and
-// the files looked at say more.
+// done estimates how far the transfer is and the time left. rsync's percentage is the bytes sent of the bytes there
+// are, which is right as long as most files are sent; where most are skipped it would end at a few percent, and the
+// files looked at say more.
 func (s progressSeen) done(elapsed time.Duration) (percent int, left string) {
 	looked := s.Total - s.ToCheck
 	switch {
@@ -120,8 +118,7 @@ func (s progressSeen) done(elapsed time.Duration) (percent int, left string) {
 	return s.Percent, clock(time.Duration(seconds * float64(time.Second)))
 }
 
-// fit joins parts as long as they fit, so that a narrow terminal loses the
-// last ones. All of them are ASCII.
+// fit joins parts as long as they fit, so that a narrow terminal loses the last ones. All of them are ASCII.
 func fit(width int, parts ...string) string {
 	line := ""
 	for i, part := range parts {

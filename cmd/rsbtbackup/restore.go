@@ -134,8 +134,7 @@ func (c *restoreCommand) options(u *ui) rsbtbackup.RestoreOptions {
 	return o
 }
 
-// reflinked counts as rsync does, but only what shares its blocks where rsync has
-// counted the rest.
+// reflinked counts as rsync does, but only what shares its blocks where rsync has counted the rest.
 func reflinked(r *rsbtbackup.RestoreReport) int64 {
 	switch n := r.Reflinked; {
 	case n == nil:
@@ -147,8 +146,8 @@ func reflinked(r *rsbtbackup.RestoreReport) int64 {
 	}
 }
 
-// restoreLines is the report for people: what was done, and by which means. What
-// rsync transferred says little where it had to try again, and gave up.
+// restoreLines is the report for people: what was done, and by which means. What rsync transferred says little where it
+// had to try again, and gave up.
 func restoreLines(r *rsbtbackup.RestoreReport, whole bool) []string {
 	if r.DryRun {
 		lines := []string{fmt.Sprintf("dry run of %s to %s in %s, nothing was changed", r.Backup, r.Target, took(r.End.Sub(r.Start)))}

@@ -13,8 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// A command is one verb, parsed. Its run makes one call to the library and
-// reports what came of it through the ui.
+// A command is one verb, parsed. Its run makes one call to the library and reports what came of it through the ui.
 type command interface {
 	run(ctx context.Context, u *ui, f *flags) error
 }
@@ -28,8 +27,7 @@ type hasDest interface{ dest() string }
 // takesRest is a command that has a use for what follows "--".
 type takesRest interface{ takeRest(args []string) }
 
-// A usageError is a command line that makes no sense. verb is the command it
-// was meant for, if that much is known.
+// A usageError is a command line that makes no sense. verb is the command it was meant for, if that much is known.
 type usageError struct {
 	verb string
 	err  error
@@ -77,8 +75,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return max(code, u.delivered(cmd))
 }
 
-// parse reads a command line. What follows the first "--" of a backup is
-// rsync's and is kept away from kong, which would take it for arguments of ours.
+// parse reads a command line. What follows the first "--" of a backup is rsync's and is kept away from kong, which
+// would take it for arguments of ours.
 func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error) {
 	out := stdout
 	if len(args) == 0 {
@@ -128,8 +126,8 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	return cmd, nil
 }
 
-// takesMore reports whether the command, as far as it was recognised, is one
-// that runs rsync and passes on what follows "--".
+// takesMore reports whether the command, as far as it was recognised, is one that runs rsync and passes on what follows
+// "--".
 func takesMore(ctx *kong.Context, err error) bool {
 	var parseError *kong.ParseError
 	if errors.As(err, &parseError) {

@@ -17,9 +17,8 @@ type signalError struct{ signal syscall.Signal }
 
 func (e signalError) Error() string { return "got " + unix.SignalName(e.signal) }
 
-// watchSignals cancels the context at the first SIGINT, SIGTERM or SIGHUP and
-// makes that the cause. A signal the process was started with as ignored
-// (nohup, a job of a shell script in the background) stays ignored.
+// watchSignals cancels the context at the first SIGINT, SIGTERM or SIGHUP and makes that the cause. A signal the
+// process was started with as ignored (nohup, a job of a shell script in the background) stays ignored.
 //
 // A second one changes nothing: rsync has ten seconds to end and is then killed; ending earlier would leave it writing
 // into DEST. Users who cannot wait may use kill -9, which is safe at any moment.

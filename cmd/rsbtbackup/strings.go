@@ -9,9 +9,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// rawStrings replace kong's mappers, which pass a string through JSON and so
-// lose bytes that are no UTF-8 (a file name may have them), and which take a
-// value that begins with a dash (--filter '- *.o') for a flag.
+// rawStrings replace kong's mappers, which pass a string through JSON and so lose bytes that are no UTF-8 (a file name
+// may have them), and which take a value that begins with a dash (--filter '- *.o') for a flag.
 func rawStrings() []kong.Option {
 	return []kong.Option{
 		kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)),
@@ -27,8 +26,7 @@ func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
 	return err
 }
 
-// appendString takes one value of a flag, as a comma may be part of a pattern,
-// and all that are left for an argument.
+// appendString takes one value of a flag, as a comma may be part of a pattern, and all that are left for an argument.
 func appendString(ctx *kong.DecodeContext, target reflect.Value) error {
 	if ctx.Value.Flag == nil {
 		for _, token := range ctx.Scan.PopWhile(func(t kong.Token) bool { return t.IsValue() }) {
@@ -43,8 +41,7 @@ func appendString(ctx *kong.DecodeContext, target reflect.Value) error {
 	return err
 }
 
-// errEmptyPath: an empty argument is a variable that has nothing in it more
-// often than it is meant.
+// errEmptyPath: an empty argument is a variable that has nothing in it more often than it is meant.
 var errEmptyPath = errors.New("PATH is empty")
 
 // pathOr is the path that was given, or another.

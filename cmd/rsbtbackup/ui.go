@@ -72,8 +72,7 @@ func (u *ui) colours(when string) bool {
 	return u.terminal && os.Getenv("NO_COLOR") == ""
 }
 
-// result prints lines about what was done, with one write: each costs as much
-// as to find out what the line says.
+// result prints lines about what was done, with one write: each costs as much as to find out what the line says.
 func (u *ui) result(lines ...string) {
 	cleaned := make([]string, len(lines))
 	for i, line := range lines {
@@ -145,9 +144,8 @@ func (u *ui) fail(err error, code int, hints []string) {
 	}
 }
 
-// delivered returns 1 if cmd is one of which the output is all there is to it,
-// and some of it could not be written. A reader that went away (EPIPE) has had
-// enough and is not told; a full disk is.
+// delivered returns 1 if cmd is one of which the output is all there is to it, and some of it could not be written. A
+// reader that went away (EPIPE) has had enough and is not told; a full disk is.
 func (u *ui) delivered(cmd command) int {
 	u.mu.Lock()
 	lost := u.lost
@@ -164,9 +162,8 @@ func (u *ui) delivered(cmd command) int {
 	return exitFailed
 }
 
-// logLine takes a finished line from the log. Its parts were cleaned one by
-// one: the colours around them are escape sequences too. In the journal a line
-// begins with its priority, and the space after that is none of its text.
+// logLine takes a finished line from the log. Its parts were cleaned one by one: the colours around them are escape
+// sequences too. In the journal a line begins with its priority, and the space after that is none of its text.
 func (u *ui) logLine(line []byte) {
 	text := string(line)
 	if u.journal {

@@ -387,8 +387,7 @@ func TestParseBackup(t *testing.T) {
 	}
 }
 
-// Every command says in its help how it is used, and what was forgotten fails
-// here, for commands to come as well.
+// Every command says in its help how it is used, and what was forgotten fails here, for commands to come as well.
 func TestEveryCommandIsComplete(t *testing.T) {
 	parser, err := kong.New(&grammar{}, rawStrings()...)
 	if err != nil {

@@ -46,12 +46,10 @@ func program(t testing.TB) string {
 	return testbin.Path(t)
 }
 
-// patience is what nothing takes, however busy the machine is: who is not done
-// by then hangs.
+// patience is what nothing takes, however busy the machine is: who is not done by then hangs.
 const patience = 10 * time.Minute
 
-// start runs argv with further environment variables. A run that hangs is
-// killed, and fails its test.
+// start runs argv with further environment variables. A run that hangs is killed, and fails its test.
 func start(t testing.TB, env []string, argv ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
@@ -138,8 +136,7 @@ func wantExit(t testing.TB, r result, want ...int) {
 	t.Fatalf("%v\nwant exit %v", r, want)
 }
 
-// wantOneError asks that a failed run says why in one line that has no raw
-// control character.
+// wantOneError asks that a failed run says why in one line that has no raw control character.
 func wantOneError(t testing.TB, r result) {
 	t.Helper()
 	n := 0

@@ -12,8 +12,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// TestTenBackupsAtOnce starts ten backups of one DEST: one runs, the others say
-// who does. list and init answer meanwhile.
+// TestTenBackupsAtOnce starts ten backups of one DEST: one runs, the others say who does. list and init answer
+// meanwhile.
 func TestTenBackupsAtOnce(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guarded asks that the command is refused by a guard with nothing touched but
-// the log, and the note on who has the lock.
+// guarded asks that the command is refused by a guard with nothing touched but the log, and the note on who has the
+// lock.
 func guarded(t testing.TB, d *dest, args ...string) {
 	t.Helper()
 	before := d.untouched(t)
@@ -31,8 +31,8 @@ func guarded(t testing.TB, d *dest, args ...string) {
 	}
 }
 
-// untouched is what a refused run must leave as it is: every entry of DEST, of
-// .log and of the records, by inode and time.
+// untouched is what a refused run must leave as it is: every entry of DEST, of .log and of the records, by inode and
+// time.
 func (d *dest) untouched(t testing.TB) map[string]string {
 	t.Helper()
 	state := map[string]string{}
@@ -80,8 +80,8 @@ func TestGuardEmptySource(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestGuardUnmountedSource unmounts the disk the source is on; its mount point
-// is empty, or another filesystem stands there.
+// TestGuardUnmountedSource unmounts the disk the source is on; its mount point is empty, or another filesystem stands
+// there.
 func TestGuardUnmountedSource(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -124,8 +124,7 @@ func TestGuardManyDeletions(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestGuardAnotherSource backs up something else to a DEST that is in use, and
-// the same files under another path.
+// TestGuardAnotherSource backs up something else to a DEST that is in use, and the same files under another path.
 func TestGuardAnotherSource(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -150,8 +149,7 @@ func TestGuardAnotherSource(t *testing.T) {
 	wantExit(t, run(t, "backup", "--force", another, d.path), 0)
 }
 
-// TestGuardOverlap lets SRC and DEST be the same, or one lie in the other, by
-// plain paths, symlinks and bind mounts.
+// TestGuardOverlap lets SRC and DEST be the same, or one lie in the other, by plain paths, symlinks and bind mounts.
 func TestGuardOverlap(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
@@ -166,8 +164,7 @@ func TestGuardOverlap(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestGuardDestByAnotherMount lets SRC show DEST by a mount that is on no path
-// between the two.
+// TestGuardDestByAnotherMount lets SRC show DEST by a mount that is on no path between the two.
 func TestGuardDestByAnotherMount(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
@@ -205,10 +202,9 @@ func TestGuardDestByAnotherMount(t *testing.T) {
 	})
 }
 
-// TestDestInSourceIsLeftOut backs up a source that shows DEST twice, with a
-// rule that leaves both out, with --one-file-system where that does, and by
-// force: nothing of DEST may be in a backup, and the other guards hold but for
-// the last.
+// TestDestInSourceIsLeftOut backs up a source that shows DEST twice, with a rule that leaves both out, with
+// --one-file-system where that does, and by force: nothing of DEST may be in a backup, and the other guards hold but
+// for the last.
 func TestDestInSourceIsLeftOut(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
@@ -252,8 +248,8 @@ func TestDestInSourceIsLeftOut(t *testing.T) {
 	wantExit(t, run(t, "backup", "--exclude=/on the way", disk, d.path), 0)
 }
 
-// TestRulesThatIncludeDest names DEST in a rule, and takes it in again by
-// others: "!" forgets what came before it, and may stand in a file.
+// TestRulesThatIncludeDest names DEST in a rule, and takes it in again by others: "!" forgets what came before it, and
+// may stand in a file.
 func TestRulesThatIncludeDest(t *testing.T) {
 	t.Parallel()
 	w := filepath.Join(loopfs.New(t, "512M"), "w")
@@ -275,8 +271,7 @@ func TestRulesThatIncludeDest(t *testing.T) {
 	wantExit(t, run(t, "backup", w, d.path, "--exclude=/backup"), 0)
 }
 
-// TestGuardDestInAChroot has no line in the table of mounts for what DEST lies
-// in: / of a chroot is no mount point.
+// TestGuardDestInAChroot has no line in the table of mounts for what DEST lies in: / of a chroot is no mount point.
 func TestGuardDestInAChroot(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join(loopfs.New(t, "512M"), "root")
@@ -299,8 +294,8 @@ exec chroot . /rsbtbackup ` + command
 	}
 }
 
-// TestMountsThatHideDest has nothing to refuse: what would show DEST is hidden
-// by another mount, or is not where --one-file-system comes.
+// TestMountsThatHideDest has nothing to refuse: what would show DEST is hidden by another mount, or is not where
+// --one-file-system comes.
 func TestMountsThatHideDest(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
@@ -353,8 +348,7 @@ func bindAt(t testing.TB, dir, path string) string {
 	return path
 }
 
-// mountSubvolume mounts the filesystem of which top is the top once more, from
-// the subvolume sub on.
+// mountSubvolume mounts the filesystem of which top is the top once more, from the subvolume sub on.
 func mountSubvolume(t testing.TB, top, sub, path string) string {
 	t.Helper()
 	testdest.Must(t, os.MkdirAll(path, 0o755))

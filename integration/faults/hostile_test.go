@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canary is a directory outside DEST that nothing may read into, write or
-// change.
+// canary is a directory outside DEST that nothing may read into, write or change.
 type canary struct {
 	dir, digest string
 }
@@ -75,9 +74,8 @@ var hostileNames = []string{
 	".log/.new-holder.json", "pending", "cur", ".cur.new",
 }
 
-// TestHostileDest replaces each name of ours in DEST by each disguise. A run
-// may refuse or replace it; it must not follow it, hang on it, or lose a
-// backup. When the disguise is taken away again, all must be well.
+// TestHostileDest replaces each name of ours in DEST by each disguise. A run may refuse or replace it; it must not
+// follow it, hang on it, or lose a backup. When the disguise is taken away again, all must be well.
 func TestHostileDest(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "2G")
@@ -134,8 +132,7 @@ func replaceNewest(name, newest string) string {
 	return name
 }
 
-// undisguise gives back what a disguise stood for, unless the run has put
-// something of its own there.
+// undisguise gives back what a disguise stood for, unless the run has put something of its own there.
 func undisguise(t testing.TB, d *dest, path, kept string, ran bool) {
 	t.Helper()
 	_ = os.Remove(path + ".other")
@@ -153,9 +150,8 @@ func undisguise(t testing.TB, d *dest, path, kept string, ran bool) {
 	testdest.Must(t, os.Rename(kept, path))
 }
 
-// TestHostileNames backs up names that look like options, hosts and escapes,
-// to a DEST with such a name: nothing is taken for an option, nothing raw
-// reaches a terminal or the log.
+// TestHostileNames backs up names that look like options, hosts and escapes, to a DEST with such a name: nothing is
+// taken for an option, nothing raw reaches a terminal or the log.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
@@ -178,8 +174,8 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestNamesForgeNoMessages backs up names that are what rsync says: none may
-// remove what it names, or stop a run, whatever rsync is told to print.
+// TestNamesForgeNoMessages backs up names that are what rsync says: none may remove what it names, or stop a run,
+// whatever rsync is told to print.
 func TestNamesForgeNoMessages(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

@@ -23,8 +23,7 @@ type twin struct {
 	name string // of a file that the other does not have; empty for none
 }
 
-// makeDisk makes an image of that type with files of the same names, sizes and
-// times whatever the twin.
+// makeDisk makes an image of that type with files of the same names, sizes and times whatever the twin.
 func makeDisk(t testing.TB, fstype string, content twin) (image string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,16 +96,16 @@ func attach(t testing.TB, device, image, fstype, point string) (detach func()) {
 		}
 	}
 	t.Cleanup(detach)
-	// XFS refuses to be mounted twice, and a test beside us that has a namespace of
-	// its own may have it mounted for a moment longer.
+	// XFS refuses to be mounted twice, and a test beside us that has a namespace of its own may have it mounted for a
+	// moment longer.
 	testdest.WaitFor(t, "the mount of "+device, func() bool { return exec.Command("mount", "-t", fstype, device, point).Run() == nil })
 	return detach
 }
 
 var diskTypes = []string{"xfs", "squashfs", "ext4", "btrfs"}
 
-// TestDiskUnderAnotherDeviceNumber backs up a disk that has another device number
-// at each boot: nothing is refused, and nothing is read anew.
+// TestDiskUnderAnotherDeviceNumber backs up a disk that has another device number at each boot: nothing is refused, and
+// nothing is read anew.
 func TestDiskUnderAnotherDeviceNumber(t *testing.T) {
 	t.Parallel()
 	for _, fstype := range diskTypes {
@@ -126,8 +125,8 @@ func TestDiskUnderAnotherDeviceNumber(t *testing.T) {
 	}
 }
 
-// TestAnotherDiskUnderTheSameDeviceNumber has files of the same names, sizes and
-// times on the disk that comes after: their contents must be in the backup.
+// TestAnotherDiskUnderTheSameDeviceNumber has files of the same names, sizes and times on the disk that comes after:
+// their contents must be in the backup.
 func TestAnotherDiskUnderTheSameDeviceNumber(t *testing.T) {
 	t.Parallel()
 	for _, fstype := range diskTypes {
@@ -146,8 +145,7 @@ func TestAnotherDiskUnderTheSameDeviceNumber(t *testing.T) {
 	}
 }
 
-// TestAnotherDiskWithOtherFiles lacks what the last backup has: too much to be
-// the next state of it.
+// TestAnotherDiskWithOtherFiles lacks what the last backup has: too much to be the next state of it.
 func TestAnotherDiskWithOtherFiles(t *testing.T) {
 	t.Parallel()
 	for name, write := range map[string]func(dir string){
@@ -174,8 +172,8 @@ func TestAnotherDiskWithOtherFiles(t *testing.T) {
 	}
 }
 
-// TestASubvolumeInTheOthersPlace swaps two subvolumes of one btrfs. A snapshot in
-// the place of what it is one of is no other source.
+// TestASubvolumeInTheOthersPlace swaps two subvolumes of one btrfs. A snapshot in the place of what it is one of is no
+// other source.
 func TestASubvolumeInTheOthersPlace(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")

@@ -23,15 +23,13 @@ import (
 // dest is a backup directory and what is known of it.
 type dest struct {
 	path string
-	// backups maps each backup that was seen to be right to its digest; it
-	// must stay so forever.
+	// backups maps each backup that was seen to be right to its digest; it must stay so forever.
 	backups map[string]string
 	// incomplete is what a test expects to be published as incomplete.
 	incomplete bool
 	// foreign entries must be left alone.
 	foreign []string
-	// doomed backups may be deleted by the command under test; each is there
-	// whole, or not at all.
+	// doomed backups may be deleted by the command under test; each is there whole, or not at all.
 	doomed []string
 	// curGone: a test took cur away, and no run has repaired it yet.
 	curGone bool
@@ -62,17 +60,16 @@ func copyMap(m map[string]string) map[string]string {
 	return c
 }
 
-// check is what every test of this package ends in: what holds right after a
-// fault, and that the next run, undisturbed, puts everything right.
+// check is what every test of this package ends in: what holds right after a fault, and that the next run, undisturbed,
+// puts everything right.
 func (d *dest) check(t testing.TB, src *tree) {
 	t.Helper()
 	d.held(t, src)
 	d.recovers(t, src)
 }
 
-// held asks what must be so at any instant: every earlier backup is listed and
-// has not changed by a byte, cur names a complete backup, and what looks like
-// a backup is whole.
+// held asks what must be so at any instant: every earlier backup is listed and has not changed by a byte, cur names a
+// complete backup, and what looks like a backup is whole.
 func (d *dest) held(t testing.TB, src *tree) {
 	t.Helper()
 	list, err := rsbtbackup.List(context.Background(), d.path)
@@ -162,8 +159,7 @@ func (d *dest) nothingLooksLikeABackup(t testing.TB, listed map[string]rsbtbacku
 	}
 }
 
-// recovers runs a backup that nothing disturbs. It must need no help, leave no
-// work files, and be equal to the source.
+// recovers runs a backup that nothing disturbs. It must need no help, leave no work files, and be equal to the source.
 func (d *dest) recovers(t testing.TB, src *tree) {
 	t.Helper()
 	if _, err := rsbtbackup.List(context.Background(), d.path); errors.Is(err, rsbtbackup.ErrNotInitialized) {

@@ -10,9 +10,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
-// TestResumeOnAnOlderKernel: without unique mount ids (Linux before 6.8) an
-// interrupted incremental backup is resumed as long as DEST stays mounted, and
-// begun anew after a remount.
+// TestResumeOnAnOlderKernel: without unique mount ids (Linux before 6.8) an interrupted incremental backup is resumed
+// as long as DEST stays mounted, and begun anew after a remount.
 func TestResumeOnAnOlderKernel(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -71,8 +70,7 @@ func TestResumeInAnotherNamespaceOfMounts(t *testing.T) {
 	d.check(t, src)
 }
 
-// older runs the command on a kernel that has no statx, as one that does not
-// know unique mount ids.
+// older runs the command on a kernel that has no statx, as one that does not know unique mount ids.
 func older(t *testing.T, env []string, exit int, args ...string) result {
 	t.Helper()
 	argv := []string{"strace", "-qq", "-o", filepath.Join(t.TempDir(), "strace"), "-e", "inject=statx:error=ENOSYS", program(t)}

@@ -13,8 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// TestLeftoverPending puts every kind of thing where pending should be. What
-// holds data of others is moved aside, the rest goes.
+// TestLeftoverPending puts every kind of thing where pending should be. What holds data of others is moved aside, the
+// rest goes.
 func TestLeftoverPending(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "2G")
@@ -74,8 +74,7 @@ func TestLeftoverPending(t *testing.T) {
 	}
 }
 
-// TestLeftoverPendingImmutable finds a pending that not even root may change:
-// the run says so, and goes on when it may.
+// TestLeftoverPendingImmutable finds a pending that not even root may change: the run says so, and goes on when it may.
 func TestLeftoverPendingImmutable(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

@@ -1,8 +1,7 @@
 //go:build integration
 
-// Package faults breaks everything around a backup that can be broken, one
-// named test for each fault, and asks the same questions after each: see
-// invariant_test.go for them, and docs/RELIABILITY.md for the table of faults.
+// Package faults breaks everything around a backup that can be broken, one named test for each fault, and asks the same
+// questions after each: see invariant_test.go for them, and docs/RELIABILITY.md for the table of faults.
 //
 // FAULTS=dense tries every point of a sweep instead of a sample.
 package faults
@@ -27,8 +26,8 @@ func TestMain(m *testing.M) {
 // dense reports whether there is time to try every point.
 func dense() bool { return os.Getenv("FAULTS") == "dense" }
 
-// sample returns the numbers from 1 to n, or in a normal run at most limit of
-// them, spread evenly and with both ends in.
+// sample returns the numbers from 1 to n, or in a normal run at most limit of them, spread evenly and with both ends
+// in.
 func sample(n, limit int) []int {
 	if dense() || limit >= n {
 		limit = n

@@ -15,8 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newSourceWithDisk is a source with a disk mounted at data, and a DEST with one
-// backup of it.
+// newSourceWithDisk is a source with a disk mounted at data, and a DEST with one backup of it.
 func newSourceWithDisk(t *testing.T, flags ...string) (src string, detach func(), image, device string, d *dest) {
 	t.Helper()
 	d = newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
@@ -28,8 +27,7 @@ func newSourceWithDisk(t *testing.T, flags ...string) (src string, detach func()
 	return src, detach, image, device, d
 }
 
-// TestAMountBelowTheSourceIsMissing unmounts a disk below SRC: what is on it must
-// not go from the backup.
+// TestAMountBelowTheSourceIsMissing unmounts a disk below SRC: what is on it must not go from the backup.
 func TestAMountBelowTheSourceIsMissing(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(point string){
@@ -206,8 +204,7 @@ func TestADiskIsUnmountedInTheRun(t *testing.T) {
 	}
 }
 
-// TestRestoreInPlaceAfterAnUnmount must not write into a bare mount point, of SRC
-// or below it.
+// TestRestoreInPlaceAfterAnUnmount must not write into a bare mount point, of SRC or below it.
 func TestRestoreInPlaceAfterAnUnmount(t *testing.T) {
 	t.Parallel()
 	src, detach, image, device, d := newSourceWithDisk(t)
@@ -241,8 +238,7 @@ func TestRestoreInPlaceAfterAnUnmount(t *testing.T) {
 	wantExit(t, run(t, "restore", top.path, "latest", "--in-place", "--overwrite=if-changed"), 0)
 }
 
-// TestGuardDestThroughFUSE shows DEST by a filesystem whose content no table of
-// mounts explains.
+// TestGuardDestThroughFUSE shows DEST by a filesystem whose content no table of mounts explains.
 func TestGuardDestThroughFUSE(t *testing.T) {
 	t.Parallel()
 	view := func(t *testing.T, dir, point string) {

@@ -21,8 +21,7 @@ func wantSaid(t testing.TB, r result, text string, want bool) {
 	}
 }
 
-// TestMostOfTheSourceIsGone deletes most of the files, by accident perhaps. A few
-// that come and go are no news.
+// TestMostOfTheSourceIsGone deletes most of the files, by accident perhaps. A few that come and go are no news.
 func TestMostOfTheSourceIsGone(t *testing.T) {
 	t.Parallel()
 	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
@@ -49,8 +48,7 @@ func TestMostOfTheSourceIsGone(t *testing.T) {
 	wantSaid(t, run(t, "backup", src, d.path), "are gone", false)
 }
 
-// TestOneFileSystemNamesWhatItLeavesOut has a disk below SRC that -x does not
-// enter, and then another.
+// TestOneFileSystemNamesWhatItLeavesOut has a disk below SRC that -x does not enter, and then another.
 func TestOneFileSystemNamesWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
 	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))

@@ -11,8 +11,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
-// TestRunsAfterAFullDiskContinue has a disk that fills up in the transfer, and whose last free block another program takes
-// after each run: the log says so of each, nothing starts from the beginning, and with space the next run sends only what is missing.
+// TestRunsAfterAFullDiskContinue has a disk that fills up in the transfer, and whose last free block another program
+// takes after each run: the log says so of each, nothing starts from the beginning, and with space the next run sends
+// only what is missing.
 func TestRunsAfterAFullDiskContinue(t *testing.T) {
 	for _, earlier := range []int{0, 1} {
 		t.Run(fmt.Sprint(earlier, " earlier"), func(t *testing.T) {

@@ -12,9 +12,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// fakeRsync puts a script called rsync first in PATH and returns the
-// environment for it. In the script $REAL is the true rsync, and "transfer" is
-// true for the run that copies, false when only the version is asked for.
+// fakeRsync puts a script called rsync first in PATH and returns the environment for it. In the script $REAL is the
+// true rsync, and "transfer" is true for the run that copies, false when only the version is asked for.
 func fakeRsync(t testing.TB, script string) []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -29,8 +28,7 @@ case "$*" in --version|-V|-VV|*--version*) exec "$REAL" "$@" ;; esac
 	return []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
 }
 
-// pausingRsync is an rsync that, when it has transferred everything, makes the
-// file it returns and sleeps.
+// pausingRsync is an rsync that, when it has transferred everything, makes the file it returns and sleeps.
 func pausingRsync(t testing.TB) (flag string, env []string) {
 	t.Helper()
 	return pausingRsyncFor(t, "30")
@@ -42,8 +40,7 @@ func pausingRsyncFor(t testing.TB, seconds string) (flag string, env []string) {
 	return flag, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@" || exit; : > '%s'; exec sleep %s`, flag, seconds))
 }
 
-// waitingRsync is an rsync that makes the file it returns and waits, before it
-// does anything, until that is gone.
+// waitingRsync is an rsync that makes the file it returns and waits, before it does anything, until that is gone.
 func waitingRsync(t testing.TB) (flag string, env []string) {
 	t.Helper()
 	flag = filepath.Join(t.TempDir(), "waiting")

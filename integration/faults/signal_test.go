@@ -32,9 +32,8 @@ func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
 	return p
 }
 
-// copying reports whether rsync has begun: before it has a file list nothing is
-// written, and no pending is worth keeping. With the list the generator, a child
-// of the rsync we started, starts the receiver, which then writes.
+// copying reports whether rsync has begun: before it has a file list nothing is written, and no pending is worth
+// keeping. With the list the generator, a child of the rsync we started, starts the receiver, which then writes.
 func copying(pid int) bool {
 	client := rsyncOf(pid)
 	if client == 0 {
@@ -66,8 +65,7 @@ func rsyncOf(pid int) int {
 	return 0
 }
 
-// TestSignal sends SIGINT, SIGTERM and SIGHUP to the command alone and to all
-// of its group, as a terminal does.
+// TestSignal sends SIGINT, SIGTERM and SIGHUP to the command alone and to all of its group, as a terminal does.
 func TestSignal(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "1G")
@@ -109,8 +107,8 @@ func TestSignalTwice(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestSignalInCommit sends SIGTERM before each step of the commit: the run ends
-// either with nothing published or with a whole backup, and says which.
+// TestSignalInCommit sends SIGTERM before each step of the commit: the run ends either with nothing published or with a
+// whole backup, and says which.
 func TestSignalInCommit(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -139,8 +137,8 @@ func TestSignalInCommit(t *testing.T) {
 	}
 }
 
-// TestOrphanRsyncKeepsTheLock kills the command under an rsync that does not
-// die with it: until it ends, nobody else may start.
+// TestOrphanRsyncKeepsTheLock kills the command under an rsync that does not die with it: until it ends, nobody else
+// may start.
 func TestOrphanRsyncKeepsTheLock(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -205,8 +203,7 @@ func fakeShell(t testing.TB, script string) string {
 	return path
 }
 
-// TestRemoteConnectionDrops ends the remote shell early, midway, and by a
-// message instead of a protocol.
+// TestRemoteConnectionDrops ends the remote shell early, midway, and by a message instead of a protocol.
 func TestRemoteConnectionDrops(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -237,8 +234,7 @@ func TestRemoteConnectionDrops(t *testing.T) {
 	})
 }
 
-// TestStdoutClosed gives the command a stdout nobody reads: a backup that was
-// made is no failure for that.
+// TestStdoutClosed gives the command a stdout nobody reads: a backup that was made is no failure for that.
 func TestStdoutClosed(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

@@ -21,8 +21,8 @@ type tree struct {
 	rng   *rand.Rand
 }
 
-// newTree fills a directory with one of each kind of entry that backups get
-// wrong: hard links, holes, a large file for in-place changes.
+// newTree fills a directory with one of each kind of entry that backups get wrong: hard links, holes, a large file for
+// in-place changes.
 func newTree(t testing.TB) *tree {
 	t.Helper()
 	return newTreeIn(t, filepath.Join(t.TempDir(), "source"))
@@ -61,8 +61,8 @@ func (s *tree) bytes(n int) []byte {
 	return b
 }
 
-// change does what can go wrong in a backup: a change in place that keeps the
-// size, a new file, one gone, a hard link split and joined again.
+// change does what can go wrong in a backup: a change in place that keeps the size, a new file, one gone, a hard link
+// split and joined again.
 func (s *tree) change(t testing.TB) {
 	t.Helper()
 	s.round++

@@ -102,9 +102,8 @@ func TestSpaceDataFull(t *testing.T) {
 	}
 }
 
-// TestSpaceBackupTooLarge backs up more than the disk holds, then what fits:
-// what the first attempt has left must not be in the way, nor its space be
-// still to come.
+// TestSpaceBackupTooLarge backs up more than the disk holds, then what fits: what the first attempt has left must not
+// be in the way, nor its space be still to come.
 func TestSpaceBackupTooLarge(t *testing.T) {
 	for _, earlier := range []int{0, 1} {
 		for _, size := range []string{"128M", "400M"} {
@@ -140,9 +139,8 @@ func TestSpaceBackupTooLarge(t *testing.T) {
 	}
 }
 
-// TestSpaceIsWaitedFor deletes a backup that fills the disk and at once makes
-// another one, which has room only in its place; in the second case a program
-// keeps what was deleted.
+// TestSpaceIsWaitedFor deletes a backup that fills the disk and at once makes another one, which has room only in its
+// place; in the second case a program keeps what was deleted.
 func TestSpaceIsWaitedFor(t *testing.T) {
 	for name, exit := range map[string]int{"free": 0, "held": 14} {
 		t.Run(name, func(t *testing.T) {
@@ -196,8 +194,7 @@ func TestSpaceMetadataFull(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestSpaceMixed runs out of space on a small filesystem, which keeps data and
-// metadata together.
+// TestSpaceMixed runs out of space on a small filesystem, which keeps data and metadata together.
 func TestSpaceMixed(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "64M")
@@ -217,8 +214,7 @@ func TestSpaceMixed(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestSpaceGoneBetweenTransferAndPublish lets the disk fill up when rsync has
-// just ended well.
+// TestSpaceGoneBetweenTransferAndPublish lets the disk fill up when rsync has just ended well.
 func TestSpaceGoneBetweenTransferAndPublish(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "160M")

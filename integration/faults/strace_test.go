@@ -13,9 +13,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// injection is a fault strace puts into the nth system call of one kind. Only
-// the first thread of the command is traced; it makes the calls of the commit,
-// because the command holds its main goroutine there. rsync is not traced.
+// injection is a fault strace puts into the nth system call of one kind. Only the first thread of the command is
+// traced; it makes the calls of the commit, because the command holds its main goroutine there. rsync is not traced.
 type injection struct {
 	call  string
 	fault string // as strace(1) has it: error=EIO, signal=SIGKILL
@@ -27,8 +26,7 @@ type injection struct {
 
 func (i injection) String() string { return fmt.Sprintf("%s %s %d", i.call, i.fault, i.nth) }
 
-// argv is the command line that runs args with the fault; strace writes what
-// it traced to log.
+// argv is the command line that runs args with the fault; strace writes what it traced to log.
 func (i injection) argv(t testing.TB, log string, args ...string) []string {
 	t.Helper()
 	argv := []string{"strace", "-qq", "-o", log, "-e", "trace=" + i.call}

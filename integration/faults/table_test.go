@@ -17,8 +17,8 @@ import (
 
 const document = "../../docs/RELIABILITY.md"
 
-// TestTableOfFaults compares docs/RELIABILITY.md with the tests there are:
-// each one it names exists, and it names each one of this package.
+// TestTableOfFaults compares docs/RELIABILITY.md with the tests there are: each one it names exists, and it names each
+// one of this package.
 func TestTableOfFaults(t *testing.T) {
 	text := read(t, document)
 	exist, here := testFunctions(t)

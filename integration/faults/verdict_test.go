@@ -14,8 +14,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// TestRsyncExitCodes lets rsync do all its work and then exit with each of its
-// codes. Only 0 and 24 make a complete backup, 23 an incomplete one.
+// TestRsyncExitCodes lets rsync do all its work and then exit with each of its codes. Only 0 and 24 make a complete
+// backup, 23 an incomplete one.
 func TestRsyncExitCodes(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -69,8 +69,8 @@ func TestRsyncIncompleteRefused(t *testing.T) {
 	d.check(t, src)
 }
 
-// TestSourceReplacedInTheRun takes the source away, or puts another directory
-// in its place, while rsync runs and then says 24.
+// TestSourceReplacedInTheRun takes the source away, or puts another directory in its place, while rsync runs and then
+// says 24.
 func TestSourceReplacedInTheRun(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, script string }{
@@ -98,8 +98,7 @@ func TestSourceReplacedInTheRun(t *testing.T) {
 	}
 }
 
-// TestRsyncFloods lets rsync print without end, on both streams, with control
-// characters and no line ends.
+// TestRsyncFloods lets rsync print without end, on both streams, with control characters and no line ends.
 func TestRsyncFloods(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -142,8 +141,7 @@ func logIsClean(t testing.TB, d *dest) {
 	}
 }
 
-// TestRsyncCannotStart has no rsync, one that may not be executed, one that is
-// no program, and one that is too old.
+// TestRsyncCannotStart has no rsync, one that may not be executed, one that is no program, and one that is too old.
 func TestRsyncCannotStart(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

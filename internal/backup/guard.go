@@ -1,5 +1,4 @@
-// Guards: what a run refuses to do unless forced, decided before anything in
-// DEST is changed.
+// Guards: what a run refuses to do unless forced, decided before anything in DEST is changed.
 
 package backup
 

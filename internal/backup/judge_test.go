@@ -16,8 +16,7 @@ import (
 // errAny is an error of no kind.
 var errAny = errors.New("any")
 
-// TestJudge is the table of rsync's ends. Only 0 and 24 publish a complete
-// backup, only 23 an incomplete one.
+// TestJudge is the table of rsync's ends. Only 0 and 24 publish a complete backup, only 23 an incomplete one.
 func TestJudge(t *testing.T) {
 	gone := fail.Kindf(facts.ErrSource, "gone")
 	listed := rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}

@@ -23,8 +23,7 @@ func note(phase store.WorkPhase, in store.Instance) *store.WorkNote {
 	return &store.WorkNote{Version: 1, WorkUUID: uuidW.String(), Phase: phase, Instance: in, Source: `"/src"`}
 }
 
-// TestPlanOfPending is the table of everything a dead run can leave under
-// pending, and of what happens to it.
+// TestPlanOfPending is the table of everything a dead run can leave under pending, and of what happens to it.
 var planZone = time.FixedZone("CET", 3600)
 
 func TestPlanOfPending(t *testing.T) {

@@ -100,8 +100,7 @@ func (x judged) settle(ctx context.Context) error {
 	return nil
 }
 
-// discard removes pending, if it is there, even if ctx is cancelled: it must not
-// be resumed.
+// discard removes pending, if it is there, even if ctx is cancelled: it must not be resumed.
 func (x opened) discard() error {
 	return fail.Step("discard pending", at.IgnoreNotExist(x.dest.DiscardPending(context.Background(), store.Subvolume, x.o.Now)))
 }

@@ -50,8 +50,8 @@ type Job struct {
 	Groups  []string // whose values it has
 	Defined Origin
 
-	// Backup has Source, Dest and all that the flags of backup say. Prune, DryRun, Changes, Now, Logger, Progress
-	// and Version are not set.
+	// Backup has Source, Dest and all that the flags of backup say. Prune, DryRun, Changes, Now, Logger, Progress and
+	// Version are not set.
 	Backup rsbtbackup.BackupOptions
 	// SSH is part of Backup.Rsh already.
 	SSH SSH

@@ -37,8 +37,8 @@ type leaf struct {
 // other is a TOML type that no key takes: a date, a time, or a table within a list.
 type other string
 
-// parseTOML reads a document, or says what is no TOML and where. The first pass is the decoder's, which knows all
-// that TOML forbids, such as a key given twice; the second one is for the places, which the decoder does not tell.
+// parseTOML reads a document, or says what is no TOML and where. The first pass is the decoder's, which knows all that
+// TOML forbids, such as a key given twice; the second one is for the places, which the decoder does not tell.
 func parseTOML(file string, data []byte) (document, Problems) {
 	doc := document{file: file, lines: strings.Split(string(data), "\n")}
 	var all map[string]any

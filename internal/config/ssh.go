@@ -46,8 +46,8 @@ func (s SSH) Shell(rsh, source string) (string, error) {
 	return strings.Join(words, " "), nil
 }
 
-// plainPath is what neither rsync, which takes the command line apart, nor ssh, which puts something in the place of % and
-// ${, reads in another way. It is compiled when it is asked for: each start of the command would pay for a global.
+// plainPath is what neither rsync, which takes the command line apart, nor ssh, which puts something in the place of %
+// and ${, reads in another way. It is compiled when it is asked for: each start of the command would pay for a global.
 func plainPath(path string) bool {
 	return regexp.MustCompile(`^/[\p{L}\p{N}/._@+,=:~-]*$`).MatchString(path)
 }

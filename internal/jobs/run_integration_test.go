@@ -127,8 +127,8 @@ func want(t *testing.T, r Result, status Status, text string) {
 	}
 }
 
-// A source that is out of reach twice, and then there, costs the others nothing: not even where one job may run at once.
-// The time that one is tried again for is over when it has been tried three times, however long that takes.
+// A source that is out of reach twice, and then there, costs the others nothing: not even where one job may run at
+// once. The time that one is tried again for is over when it has been tried three times, however long that takes.
 func TestUnreachableIsTriedAgainWhileOthersGoOn(t *testing.T) {
 	n := newNight(t)
 	count := filepath.Join(n.src, "count")

@@ -35,8 +35,8 @@ func zstdded(t testing.TB, plain []byte, options ...zstd.EOption) []byte {
 	return z.EncodeAll(plain, nil)
 }
 
-// TestDecompress: what the data lacks is zeros, what it has too much is cut off, what follows the compressed data is
-// of no meaning, and a part is a part.
+// TestDecompress: what the data lacks is zeros, what it has too much is cut off, what follows the compressed data is of
+// no meaning, and a part is a part.
 func TestDecompress(t *testing.T) {
 	plain := bytes.Repeat([]byte("some text that can be compressed, "), 3000)
 	noise := make([]byte, 5000)

@@ -30,8 +30,8 @@ var chattr = map[uint64]uint32{
 	sendstream.InodeCompress:   btrfs.FlagCompress,
 }
 
-// settable are the flags a stream decides on. NODATASUM comes with NODATACOW, and READONLY, PREALLOC and verity
-// are not chattr's.
+// settable are the flags a stream decides on. NODATASUM comes with NODATACOW, and READONLY, PREALLOC and verity are not
+// chattr's.
 const settable = btrfs.FlagNoCOW | btrfs.FlagNoCompress | btrfs.FlagSync | freezing | btrfs.FlagNoDump |
 	btrfs.FlagNoAtime | btrfs.FlagDirSync | btrfs.FlagCompress
 

@@ -39,8 +39,8 @@ type Options struct {
 	Name string
 	// Accept, if set, is asked about the name before anything is received.
 	Accept func(name string) error
-	// Whole, if set, is called when the stream has come to its end and the disk has taken all of it, right before
-	// the subvolume is published. Its error keeps that from happening, and is returned.
+	// Whole, if set, is called when the stream has come to its end and the disk has taken all of it, right before the
+	// subvolume is published. Its error keeps that from happening, and is returned.
 	Whole func(*Result) error
 }
 

@@ -17,8 +17,8 @@ import (
 )
 
 // TestWorlds makes random trees, changes them at random again and again, and sends each state as an increment of the
-// one before. What we receive, what btrfs-progs receives, and what each makes of what the other has received and
-// sends on, is what the sender has.
+// one before. What we receive, what btrfs-progs receives, and what each makes of what the other has received and sends
+// on, is what the sender has.
 func TestWorlds(t *testing.T) {
 	const worlds, states = 6, 6
 	for seed := range uint64(worlds) {

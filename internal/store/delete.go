@@ -38,8 +38,7 @@ func PinnedError(name string, r *facts.Record) error {
 	return &pinError{name + " is pinned"}
 }
 
-// Locked is DEST opened, locked, read and repaired for a verb other than
-// backup.
+// Locked is DEST opened, locked, read and repaired for a verb other than backup.
 type Locked struct {
 	Store   *Store
 	State   *State
@@ -102,8 +101,7 @@ func (c *Locked) repairAtLast(ctx context.Context) error {
 // Removal are the options of DeleteAll.
 type Removal struct {
 	Force bool // pins are ignored
-	// Spared, if set, is called with a backup that was pinned after it was chosen;
-	// without it that is an error.
+	// Spared, if set, is called with a backup that was pinned after it was chosen; without it that is an error.
 	Spared   func(facts.Snapshot)
 	Progress func(done, total int)
 }

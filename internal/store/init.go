@@ -1,5 +1,4 @@
-// Init: makes a directory on btrfs a backup directory, or adopts one made by
-// RsbtBackup or rsyncbtrfs.
+// Init: makes a directory on btrfs a backup directory, or adopts one made by RsbtBackup or rsyncbtrfs.
 
 package store
 

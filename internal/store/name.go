@@ -52,8 +52,7 @@ func candidateName(t time.Time, n int) string {
 	return t.Format(nameSecond) + "." + strconv.Itoa(n-1)
 }
 
-// freeName returns the first candidate that taken does not have, starting at
-// the n-th, and its number.
+// freeName returns the first candidate that taken does not have, starting at the n-th, and its number.
 func freeName(t time.Time, n int, taken map[string]bool) (string, int) {
 	for ; ; n++ {
 		if name := candidateName(t, n); !taken[name] {

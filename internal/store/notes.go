@@ -1,4 +1,5 @@
-// Notes: small facts in .log for the next run. A note that is missing or damaged is no error: the next run then knows less.
+// Notes: small facts in .log for the next run. A note that is missing or damaged is no error: the next run then knows
+// less.
 
 package store
 

@@ -41,8 +41,8 @@ func (s *Store) KeepReserve() {
 	}
 }
 
-// allocate gives f the size of the reserve, or what is left of the disk. It asks for pieces, as the kernel allocates all
-// or nothing.
+// allocate gives f the size of the reserve, or what is left of the disk. It asks for pieces, as the kernel allocates
+// all or nothing.
 func allocate(f *os.File) bool {
 	size := int64(0)
 	for _, piece := range []int64{reserveSize, reservePiece, reserveBlock} {

@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Space returns the bytes an ordinary user can still write, which btrfs sets
-// to 0 when metadata is what has run out (btrfs_statfs), and the size of the
-// filesystem.
+// Space returns the bytes an ordinary user can still write, which btrfs sets to 0 when metadata is what has run out
+// (btrfs_statfs), and the size of the filesystem.
 func (s *Store) Space() (free, total uint64, err error) {
 	fs, err := s.Statfs()
 	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), err

@@ -29,9 +29,9 @@ func newClient() *http.Client {
 	}
 }
 
-// checkRedirect lets a server send us to another address, but to nothing else than HTTP, and never from https to http. An
-// address is a secret, so that the next one does not learn it (Referer), and headers are for the host they were meant
-// for: net/http keeps only Authorization and Cookie from other hosts.
+// checkRedirect lets a server send us to another address, but to nothing else than HTTP, and never from https to http.
+// An address is a secret, so that the next one does not learn it (Referer), and headers are for the host they were
+// meant for: net/http keeps only Authorization and Cookie from other hosts.
 func checkRedirect(next *http.Request, before []*http.Request) error {
 	first := before[0]
 	switch {

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Digest is a checksum of everything below dir that a backup keeps: names, contents, types, modes, owners, times and link
-// counts.
+// Digest is a checksum of everything below dir that a backup keeps: names, contents, types, modes, owners, times and
+// link counts.
 func Digest(t testing.TB, dir string) string {
 	t.Helper()
 	h := sha256.New()
