@@ -99,8 +99,8 @@ func TestWalkSeesWhatIsThere(t *testing.T) {
 	for _, name := range []string{"#x", ";y", "-n", "n\nl", " ", "\xff", strings.Repeat("n", 255), "a/b/c/d", "a-", "a.d", "z"} {
 		want = append(want, parents(name)...)
 		must(t, os.MkdirAll(filepath.Join(root, name), 0o755))
-		for i := range 20 {
-			must(t, os.WriteFile(filepath.Join(root, name, fmt.Sprint("f", i)), []byte("x"), 0o600))
+		for i := range 20 { // in an order that is not that of the names
+			must(t, os.WriteFile(filepath.Join(root, name, fmt.Sprint("f", i*7%20)), []byte("x"), 0o600))
 		}
 		must(t, os.Symlink("f1", filepath.Join(root, name, "link")))
 	}
