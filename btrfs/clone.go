@@ -18,7 +18,7 @@ func CloneFile(dst, src *os.File) error {
 	return linkError("FICLONE", src.Name(), dst.Name(), err)
 }
 
-// CloneRange makes length bytes of dst, from dstOffset on, those of src from srcOffset on, sharing their blocks
+// CloneRange makes length bytes of dst, from dstOffset, equal to those of src, from srcOffset, by sharing their blocks
 // (FICLONERANGE). A length of 0 goes to the end of src. Offsets must be multiples of the block size, and so must the
 // length, unless the range ends with src and reaches the end of dst. A shorter dst grows. A capability of dst is lost,
 // as with every write (Linux 6.18).

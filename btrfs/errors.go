@@ -77,8 +77,8 @@ func isErrno(err error, errno unix.Errno) bool {
 	return errors.Is(err, errno) && !errors.Is(err, ErrNotBtrfs)
 }
 
-// IsDamage tells the errors by which btrfs says that it cannot give back what was written: a bad checksum or a device
-// that fails (EIO), metadata that makes no sense (EUCLEAN), or data that does not decompress (EBADMSG).
+// IsDamage reports the errors with which btrfs says that data or metadata cannot be read as it was written: a bad
+// checksum or a failing device (EIO), invalid metadata (EUCLEAN), or data that cannot be decompressed (EBADMSG).
 func IsDamage(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG)
 }

@@ -74,7 +74,7 @@ type Verity struct {
 
 // EnableVerity turns on fs-verity for f, which must be open for reading only, by everybody (FS_IOC_ENABLE_VERITY).
 //
-// Whoever may write to the file may do this. Errors: EOPNOTSUPP from a kernel without CONFIG_FS_VERITY; ENOTTY on
+// The caller needs the right to write to the file. Errors: EOPNOTSUPP from a kernel without CONFIG_FS_VERITY; ENOTTY on
 // another filesystem; EEXIST when it is on already; ETXTBSY while the file is open for writing.
 func EnableVerity(f *os.File, v Verity) error {
 	return pathError("FS_IOC_ENABLE_VERITY", f.Name(), enableVerity(f, v))

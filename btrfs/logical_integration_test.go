@@ -185,7 +185,7 @@ func TestUnsharedRanges(t *testing.T) {
 	}
 }
 
-// Two files that share everything are the same, whatever was done to their metadata; every other is not known to be.
+// Two files that share all extents have the same data, even if their metadata differ; for others it is not known.
 func TestSameExtents(t *testing.T) {
 	w := newWorld(t, "compress-force=zstd")
 	at := func(name string) string { return filepath.Join(w.sub.Name(), name) }

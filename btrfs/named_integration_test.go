@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 )
 
-// By name everything is told that opening tells.
+// By name the result is the same as for an open file.
 func TestSubvolumeNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -31,10 +31,10 @@ func OpenDir(path string) (*os.File, error) {
 }
 
 // OpenDirAt opens the directory name inside parent for reading, close-on-exec, without following a symbolic link: that,
-// like anything else that is not a directory, gives ENOTDIR. Nor does it enter a mount, where the name would stand for
-// something else than what DeleteSubvolume and the other calls by name act upon: ErrMountPoint. So the result is on the
-// filesystem of parent, in the same subvolume or the root of another. Name of the result is parent.Name() + "/" + name.
-// It takes Linux 5.6 (openat2).
+// like anything else that is not a directory, gives ENOTDIR. It also does not enter a mount (ErrMountPoint), because
+// DeleteSubvolume and the other calls by name act on what is below it. So the result is on the filesystem of parent, in
+// the same subvolume or the root of another. Name of the result is parent.Name() + "/" + name. It takes Linux 5.6
+// (openat2).
 func OpenDirAt(parent *os.File, name string) (*os.File, error) {
 	const op = "openat2"
 	path := childPath(parent, name)

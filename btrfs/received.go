@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SetReceived writes into the subvolume f is the root directory of what it was received as: the uuid and the
-// transaction of the sender's subvolume (BTRFS_IOC_SET_RECEIVED_SUBVOL). RTransID of Info becomes the transaction of
-// now, so that a CTransID above it tells of later changes: Sync before, since what is written out later counts as one.
-// Read-only snapshots keep all of it, writable ones do not.
+// SetReceived stores in the subvolume that f is the root directory of the uuid and the transaction of the sender's
+// subvolume (BTRFS_IOC_SET_RECEIVED_SUBVOL). RTransID of Info becomes the transaction of now, so that a CTransID above
+// it shows later changes. Sync before, because data flushed later counts as a change. Read-only snapshots keep all of
+// it, writable ones do not.
 //
 // The owner and root may do this. Errors: ErrNotBtrfs; ErrNotSubvolume; EROFS when it is read-only; EPERM for anybody
 // else; EBADF when f was opened with O_PATH.

@@ -47,8 +47,8 @@ func TestSend(t *testing.T) {
 			must(t, btrfs.Send(t.Context(), next, tt.parent, &stream, tt.options))
 			want, err := exec.Command("btrfs", append(append([]string{"-q", "send", "--proto", "1"}, tt.progs...), dir+"/new")...).Output()
 			must(t, err)
-			// Without clone sources of its own the kernel is told of none; btrfs-progs names the parent, so only the
-			// streams of a metadata-only send must be the same.
+			// We name no clone sources to the kernel; btrfs-progs names the parent, so only the streams of a
+			// metadata-only send must be the same.
 			if tt.options.NoFileData && !bytes.Equal(stream.Bytes(), want) {
 				t.Errorf("stream of %d bytes, btrfs send makes %d", stream.Len(), len(want))
 			}
@@ -135,7 +135,7 @@ func TestSendAsNobody(t *testing.T) {
 	}
 }
 
-// TestSendReaderGone: whoever reads may stop at any time, and gets back what made it stop.
+// TestSendReaderGone: a reader may stop at any time, and its error is returned.
 func TestSendReaderGone(t *testing.T) {
 	dir := loopfs.New(t, "256M")
 	_, old := makeSent(t, openDir(t, dir))

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// TestSendArgsSize stands for the compile-time assertion the other structs have; see send_386.go.
+// TestSendArgsSize replaces the compile-time assertion of the other structs; see send_386.go.
 func TestSendArgsSize(t *testing.T) {
 	want := uintptr(72)
 	if runtime.GOARCH == "386" {

@@ -20,8 +20,8 @@ import (
 // nobody is an ordinary user who owns nothing.
 const nobody = 65534
 
-// badInput is the disk that bad input must not change: a source and a destination with a backup, and around them what
-// is not fit to be either.
+// badInput is the disk that bad input must not change: a source and a destination with a backup, and beside them files
+// that cannot be either.
 type badInput struct {
 	disk, src, dest, plain, file string
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // On calendars without anything restic does not know (incomplete backups, clocks set back, future times) Apply keeps
-// exactly what restic documents. RESTIC.md tells of the rest.
+// exactly what restic documents. RESTIC.md has the rest.
 func TestSameAsRestic(t *testing.T) {
 	for seed := range uint64(1000) {
 		backups, p, now := resticCase(t, seed)

@@ -42,8 +42,8 @@ const (
 	maxSize    = 4000
 )
 
-// Every writer numbers its lines. Whatever rotation threw away must be the oldest lines of each writer: what is left
-// ends with its last line, without holes, repetitions or broken lines.
+// Every writer numbers its lines. Rotation may drop only the oldest lines of each writer: the remaining ones end with
+// its last line, without gaps, repetitions or broken lines.
 func TestManyProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), name)
 	var writers []*exec.Cmd

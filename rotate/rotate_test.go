@@ -90,7 +90,7 @@ func TestWideModeIsNarrowed(t *testing.T) {
 	}
 }
 
-// Whatever another user could put at the name is refused and left as it was.
+// Anything that another user could put at the name is refused and not changed.
 func TestHostileNames(t *testing.T) {
 	tests := []struct {
 		title string

@@ -255,7 +255,7 @@ func TestListBringsParentsAlong(t *testing.T) {
 	}
 }
 
-// A symlink on the way is followed: rsync makes a directory of it. Whoever makes a list must know that there is none.
+// A symlink in the path is followed: rsync makes a directory of it. A list must not have such paths.
 func TestListFollowsSymlinksOnTheWay(t *testing.T) {
 	l := newLists(t, Options{}, "real/x")
 	must(t, os.Symlink("real", l.src+"/link"))

@@ -34,7 +34,7 @@ type Options struct {
 	Recursive bool
 	// Dest is an absolute directory path, typically "/proc/self/fd/3" with the directory as ExtraFiles[0].
 	Dest string
-	// RemoteDest, if set, stands for Dest and is on another host; Source is Local then. It comes from ParseSource.
+	// RemoteDest, if set, replaces Dest and is on another host; Source is Local then. It comes from ParseSource.
 	RemoteDest *Source
 
 	HardLinks  bool // --hard-links
@@ -67,7 +67,7 @@ type Options struct {
 	MaxDelete *int64
 	// Sparse writes long runs of zeros as holes.
 	Sparse bool
-	// IgnoreTimes copies every file, whatever its size and time say.
+	// IgnoreTimes copies every file, even if size and time are equal.
 	IgnoreTimes bool
 	// Update keeps files that are newer in Dest.
 	Update bool

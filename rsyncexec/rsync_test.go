@@ -320,7 +320,7 @@ func processesNaming(t *testing.T, path string) int {
 	return n
 }
 
-// An alias in ~/.popt would make -a lose times and links. It is refused, whoever set it.
+// An alias in ~/.popt would make -a lose times and links. It is refused.
 func TestRsyncAliasIsRefused(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)

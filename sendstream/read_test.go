@@ -148,7 +148,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestOffset: whoever applies the commands can say at which byte one of them begins.
+// TestOffset: a reader can say at which byte a command begins.
 func TestOffset(t *testing.T) {
 	unlink := command(11, false, text(15, "a"))
 	r := sendstream.NewReader(bytes.NewReader(stream(1, unlink, unlink, end())))

@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// diskHints: it does not give back what it was given.
+// diskHints: the disk does not return what was written.
 func diskHints(err error, i invocation) ([]string, bool) {
 	_, isVerify := i.command.(*verifyCommand)
 	switch {

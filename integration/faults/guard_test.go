@@ -203,8 +203,8 @@ func TestGuardDestByAnotherMount(t *testing.T) {
 }
 
 // TestDestInSourceIsLeftOut backs up a source that shows DEST twice, with a rule that leaves both out, with
-// --one-file-system where that does, and by force: nothing of DEST may be in a backup, and the other guards hold but
-// for the last.
+// --one-file-system where that does, and by force: nothing of DEST may be in a backup, and the other guards still
+// apply, except in the last case.
 func TestDestInSourceIsLeftOut(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")

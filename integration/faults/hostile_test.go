@@ -132,7 +132,7 @@ func replaceNewest(name, newest string) string {
 	return name
 }
 
-// undisguise gives back what a disguise stood for, unless the run has put something of its own there.
+// undisguise restores the original, unless the run has put its own entry there.
 func undisguise(t testing.TB, d *dest, path, kept string, ran bool) {
 	t.Helper()
 	_ = os.Remove(path + ".other")
@@ -174,8 +174,8 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestNamesForgeNoMessages backs up names that are what rsync says: none may remove what it names, or stop a run,
-// whatever rsync is told to print.
+// TestNamesForgeNoMessages backs up names that are what rsync says: none may remove files or stop a run, with any
+// output options of rsync.
 func TestNamesForgeNoMessages(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

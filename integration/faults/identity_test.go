@@ -23,7 +23,7 @@ type twin struct {
 	name string // of a file that the other does not have; empty for none
 }
 
-// makeDisk makes an image of that type with files of the same names, sizes and times whatever the twin.
+// makeDisk makes an image of that type with files of the same names, sizes and times as its twin.
 func makeDisk(t testing.TB, fstype string, content twin) (image string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,7 +58,7 @@ func (c twin) write(t testing.TB, dir string) {
 	}
 }
 
-// ownLoop makes a loop device that nobody else gets by asking for a free one.
+// ownLoop makes a loop device that is not given to others who ask for a free one.
 func ownLoop(t testing.TB) string {
 	t.Helper()
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)

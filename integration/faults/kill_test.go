@@ -38,8 +38,7 @@ var killCalls = []struct {
 	{"getdents64", 3},
 }
 
-// minKillPoints is how many TestKill tries at least, whatever system calls the
-// command comes to make.
+// minKillPoints is the minimum number of points that TestKill tries.
 const minKillPoints = 200
 
 // TestKill kills runs with SIGKILL before each of their steps, and at random
@@ -156,8 +155,7 @@ func killDeletion(t *testing.T, points *atomic.Int64, line func(*dest) []string)
 	}, src)
 }
 
-// killSweep kills the command line that prepare returns, whatever it is, at
-// the steps of killCalls.
+// killSweep kills the command that prepare returns at the steps of killCalls.
 func killSweep(t *testing.T, points *atomic.Int64, prepare func(t *testing.T) (*dest, []string), src *tree) {
 	for _, c := range killCalls {
 		t.Run(c.call, func(t *testing.T) {

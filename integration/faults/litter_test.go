@@ -23,7 +23,7 @@ func (d *dest) join(names ...string) string {
 	return filepath.Join(append([]string{d.path}, names...)...)
 }
 
-// litter leaves in d what runs that died at different steps would.
+// litter leaves in d what runs that crashed at different steps leave.
 func litter(t testing.TB, d *dest, src *tree) {
 	t.Helper()
 	testdest.NewSubvolume(t, d.join("pending"))

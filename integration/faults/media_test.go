@@ -19,9 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// thinDisk is a btrfs on a disk that can run out, as thin storage does: its
-// image lies on a tmpfs. Room for the metadata is reserved, so that what fails
-// is the writing of file data, which nobody but syncfs tells of.
+// thinDisk is a btrfs on a disk that can run out, as thin storage does: its image is on a tmpfs. Space for metadata is
+// reserved, so that only writing file data fails, which only syncfs reports.
 type thinDisk struct {
 	*loopfs.Image
 	tmpfs string

@@ -137,8 +137,7 @@ func TestSignalInCommit(t *testing.T) {
 	}
 }
 
-// TestOrphanRsyncKeepsTheLock kills the command under an rsync that does not die with it: until it ends, nobody else
-// may start.
+// TestOrphanRsyncKeepsTheLock kills the command while its rsync survives: until rsync ends, no other run may start.
 func TestOrphanRsyncKeepsTheLock(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
@@ -234,7 +233,7 @@ func TestRemoteConnectionDrops(t *testing.T) {
 	})
 }
 
-// TestStdoutClosed gives the command a stdout nobody reads: a backup that was made is no failure for that.
+// TestStdoutClosed gives the command a stdout that nobody reads: that does not make a backup fail.
 func TestStdoutClosed(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)

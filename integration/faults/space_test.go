@@ -22,7 +22,7 @@ import (
 // ballast takes the space of a filesystem up, outside DEST.
 type ballast struct{ dir string }
 
-// fillData writes until no block for data is left, but for about spare bytes.
+// fillData writes until no block for data is left, except about spare bytes.
 func fillData(t testing.TB, mount string, spare int) ballast {
 	t.Helper()
 	b := ballast{filepath.Join(mount, "ballast")}

@@ -49,7 +49,7 @@ func (i injection) run(t testing.TB, args ...string) (result, bool) {
 	return r, strings.Contains(string(trace), "(INJECTED)") || r.exit == -1
 }
 
-// count runs the command undisturbed, and tells how many such calls it makes.
+// count runs the command undisturbed, and returns how many such calls it makes.
 func (i injection) count(t testing.TB, args ...string) int {
 	t.Helper()
 	i.nth = 0

@@ -228,7 +228,7 @@ func TestPreallocatedFilesNeedNoSpace(t *testing.T) {
 	}
 }
 
-// Time goes by data, not by size: what is read and written is counted.
+// The work depends on the data, not on the size: bytes read and written are counted.
 func TestHolesCostNoTime(t *testing.T) {
 	t.Parallel()
 	src, dest := newSource(t), testdest.New(t, "1G")
@@ -247,7 +247,7 @@ func TestHolesCostNoTime(t *testing.T) {
 	}
 }
 
-// traffic runs the command, and tells how many bytes it and its children read and wrote.
+// traffic runs the command, and returns how many bytes it and its children read and wrote.
 func traffic(t testing.TB, args ...string) (sum int64) {
 	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")

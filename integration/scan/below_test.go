@@ -47,7 +47,7 @@ func TestMountedFromTheSameSubvolume(t *testing.T) {
 	}
 }
 
-// Of another btrfs that is mounted below the source, what is not written out yet is changed as well.
+// Unflushed data of another btrfs below the source counts as changed too.
 func TestAnotherBtrfsBelow(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.NewFS(t, "1G", "btrfs")

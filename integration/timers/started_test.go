@@ -43,7 +43,7 @@ func TestCronStartsIt(t *testing.T) {
 	if out := m.Must(t, "rsbtbackup schedule --all --on=minutely --install"); !strings.Contains(out, "wrote /etc/cron.d/rsbtbackup-all") {
 		t.Error(out)
 	}
-	// cron starts things when a minute begins: it is told that one is about to.
+	// cron starts jobs when a minute begins: the test makes it believe that one does.
 	m.Must(t, `LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME="+$(((117 - 10#$(date +%S)) % 60))s" cron -f </dev/null >/dev/null 2>&1 &`)
 	until(t, m, "test -e '/backup/100% good/cur/file'", "a backup started by cron")
 	until(t, m, "grep -qs '1 of 2 jobs not well: gone' /var/mail/root", "a mail of cron")

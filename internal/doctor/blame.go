@@ -51,7 +51,7 @@ func signs() []sign {
 	}
 }
 
-// blame tells which step of the way an error is about, and what to do.
+// blame says which step an error is about, and what to do.
 func blame(j config.Job, err error) (step, mend string, command []string) {
 	if config.Host(j.Backup.Source) == "" {
 		return stepSource, "to see what it is", []string{"ls", "-ld", j.Backup.Source}

@@ -36,11 +36,11 @@ type Options struct {
 	Root     bool   // this process is root's
 	// Config is the config as it was named on the command line; "" if it was not.
 	Config string
-	// Starts tells what starts jobs under the name of a unit, or "" if nothing is installed.
+	// Starts returns what starts jobs under the name of a unit, or "" if nothing is installed.
 	Starts func(unit string) (string, error)
 }
 
-// Examine tries the steps of a job in their order, and tells of each.
+// Examine tries the steps of a job in their order, and reports each.
 func Examine(ctx context.Context, j config.Job, o Options, tell func(Finding)) {
 	for _, part := range []func() []Finding{
 		func() []Finding { return Program(ctx, j) },

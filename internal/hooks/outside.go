@@ -43,7 +43,7 @@ func (o Options) outside(unit string) []string {
 	return words
 }
 
-// findable tells what keeps a program from being started. systemd would say that it failed, not why.
+// findable says why a program cannot be started. systemd would say that it failed, not why.
 func findable(program string) error {
 	_, err := exec.LookPath(program)
 	return err

@@ -145,7 +145,7 @@ func (d *Draft) subvolume(root, volume, sub, target *section) {
 	d.add(j)
 }
 
-// kept tells of the snapshots that btrbk keeps beside the source: there are none here.
+// kept notes the snapshots that btrbk keeps beside the source: here there are none.
 func (d *Draft) kept(sub *section, get func(string) string) {
 	for _, key := range []string{"snapshot_preserve", "snapshot_preserve_min"} {
 		if rules := get(key); rules != "" && rules != "no" && rules != "latest" {

@@ -126,8 +126,8 @@ func (r *rsnapshot) args(n int, args []string) []Value {
 	return values
 }
 
-// retain maps a level by its name. The lowest one of another name keeps so many backups; what the others stand for only
-// the crontab tells.
+// retain maps a level by its name. The lowest level of another name keeps this many backups; the meaning of others is
+// only in the crontab.
 func (r *rsnapshot) retain(n int, words []string, lowest bool) []Value {
 	if len(words) < 3 {
 		r.draft.leave(n, "%s", strings.Join(words, " "))

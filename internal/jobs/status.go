@@ -111,7 +111,7 @@ func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stEr
 	return s
 }
 
-// withCopies: a job whose copies are late is not well, whatever DEST has.
+// withCopies: a job whose copies are late is not well, even if DEST is.
 func (s Standing) withCopies(copies []CopyStanding) Standing {
 	s.Copies = copies
 	for _, c := range copies {

@@ -8,7 +8,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// tailLimit is how much of its log is kept of each job, for hooks and for those who are told.
+// tailLimit is how much of the log of each job is kept, for hooks and reports.
 const tailLimit = 16 << 10
 
 // tail is the end of the log of a job.

@@ -40,8 +40,8 @@ func (i *Image) Remount(t testing.TB, mountOpts ...string) {
 	mountImage(t, i.fstype, options, i.Image, i.Mount)
 }
 
-// SetOptions changes options of the running mount, such as "ro" or "commit=1", under the feet of whoever uses it. It is
-// the same mount with the same mount id.
+// SetOptions changes options of the running mount, such as "ro" or "commit=1", while it is in use. It is the same mount
+// with the same mount id.
 func (i *Image) SetOptions(t testing.TB, mountOpts ...string) {
 	t.Helper()
 	command(t, "mount", "-o", strings.Join(append([]string{"remount"}, mountOpts...), ","), "--", i.Mount)

@@ -28,7 +28,7 @@ func New(file string, all []config.Job, stateDir string, now func() time.Time) *
 	return &Textfile{file: file, jobs: all, stateDir: stateDir, now: now, ended: map[string]jobs.State{}}
 }
 
-// Done takes in what became of a job, and writes the file unless that was just done. If that fails, Close tries again.
+// Done takes the result of a job, and writes the file unless that was just done. If that fails, Close tries again.
 func (t *Textfile) Done(r jobs.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

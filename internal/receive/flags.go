@@ -17,7 +17,7 @@ import (
 // freezing flags prevent changes of an inode, so they are set at the end of the stream.
 const freezing = btrfs.FlagImmutable | btrfs.FlagAppend
 
-// chattr says which flag of chattr(1) stands for one on disk.
+// chattr says which flag of chattr(1) corresponds to one on disk.
 var chattr = map[uint64]uint32{
 	sendstream.InodeNoDataCOW:  btrfs.FlagNoCOW,
 	sendstream.InodeNoCompress: btrfs.FlagNoCompress,

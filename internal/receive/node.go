@@ -77,7 +77,7 @@ func (t *tree) openPath(path string) (*os.File, error) {
 	return at.OpenBelow(dir, base, unix.O_PATH)
 }
 
-// reopen makes the O_PATH descriptor a real one. It is the same inode whatever the path leads to by now.
+// reopen makes the O_PATH descriptor a real one. It is the same inode even if the path has changed.
 func (n *node) reopen(flags int) error {
 	fd, err := unix.Open(at.ProcPath(n.file), flags|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -18,8 +18,8 @@ type orphans map[string]bool
 // orphanName is the kernel's name for an entry that it moves out of the way: inode, generation, number.
 var orphanName = regexp.MustCompile(`^o[0-9]+-[0-9]+-[0-9]+$`)
 
-// see takes note of what a command does with them. One that is somebody's directory, and is merely called so, is told
-// by the times that are set on it.
+// see notes what a command does with them. A user's directory of such a name is recognised by the times that are set on
+// it.
 func (o orphans) see(c sendstream.Command) {
 	switch c := c.(type) {
 	case sendstream.Rename:

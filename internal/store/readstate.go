@@ -228,7 +228,7 @@ func (s *Store) findPending() {
 // maxSpares is more than a disk will damage before it is replaced.
 const maxSpares = 9
 
-// readPending describes pending, whatever it is.
+// readPending describes pending of any kind.
 func (s *Store) readPending() (p PendingState, err error) {
 	if p.Kind, _, err = s.readLink(s.PendingName()); err != nil || p.Kind != Directory {
 		return p, err

@@ -1,6 +1,6 @@
 // Package tell reports the results of jobs to servers.
 //
-//	tell.go     who is told what, in which order, and for how long it is tried
+//	tell.go     who gets which report, in which order, and for how long it is tried
 //	request.go  from a job to requests: pure
 //	send.go     one request: proxy, redirects, retries, no secret in an error
 //

@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Answer is what became of asking a server.
+// Answer is the result of asking a server.
 type Answer struct {
 	What string // the key: ping, or http.NAME
 	Host string

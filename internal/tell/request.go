@@ -39,8 +39,8 @@ const (
 	retries = 3
 )
 
-// ended makes a message of what became of a job. It is false for one of which there is nothing to tell: its disk is
-// absent, and may be.
+// ended makes a message about the result of a job. It is false if there is nothing to report: its disk is absent, which
+// is allowed.
 func ended(r jobs.Result, exit int, host string) (config.Message, bool) {
 	m := messageOf(r.Job, host)
 	m.Event, m.Status, m.Exit, m.Error, m.Log = success, string(r.Status()), exit, r.Error(), r.Log

@@ -1,5 +1,5 @@
-// Package testdest makes a destination for tests on a real btrfs, backs up to it with the command, and asks what became
-// of it. It is for _test.go files only.
+// Package testdest makes a destination for tests on a real btrfs, backs up to it with the command, and examines the
+// results. It is for _test.go files only.
 package testdest
 
 import (

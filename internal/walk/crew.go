@@ -1,4 +1,4 @@
-// The goroutines of a walk, whatever it walks.
+// The goroutines of a walk of any kind.
 
 package walk
 

@@ -28,8 +28,8 @@ const (
 type Walker struct {
 	Visit func(dir *os.File, e os.DirEntry) error
 	Enter func(dir *os.File, name string) (*os.File, error)
-	// Unreadable, if set, is asked about a directory that cannot be read to its end: without an error of its own the
-	// walk goes on with the others.
+	// Unreadable, if set, is called for a directory that cannot be read to its end. If it returns nil, the walk
+	// continues with the others.
 	Unreadable func(dir *os.File, err error) error
 
 	ctx   context.Context
