@@ -102,7 +102,7 @@ func configPage(date time.Time) string {
 	p := manual.New("rsbtbackup.toml", 5, "which jobs rsbtbackup runs, and what each of them does", programVersion(), date)
 	p.Heading("Description")
 	p.Paragraph("A file of TOML with a table [job.NAME] for each job. It is the one that --config names, or $XDG_CONFIG_HOME/rsbtbackup.toml (~/.config if that is not set), or /etc/rsbtbackup.toml, the first that is there.")
-	p.Paragraph("What stands in [defaults] holds for all jobs, in [group.NAME] for those that name the group, in [job.NAME] for that job. The nearest value holds; those of lists that add up are marked. A key with a dot may stand as verify.every in [defaults], or as every in [defaults.verify].")
+	p.Paragraph("Keys in [defaults] apply to all jobs, in [group.NAME] to those that name the group, in [job.NAME] for that job. The nearest value holds; those of lists that add up are marked. A key with a dot may stand as verify.every in [defaults], or as every in [defaults.verify].")
 	p.Paragraph("With include = [\"conf.d/*.toml\"] at the top the jobs, groups and defaults of further files are read, relative to this one.")
 	p.Paragraph("An unknown key, or a value of another type, is an error. \"rsbtbackup config check\" names the file and the line, \"rsbtbackup config show\" tells what holds for each job and which line says so. A file that somebody else can write is refused if it says what programs to run.")
 	p.Heading("Example")

@@ -26,7 +26,7 @@ type statusCommand struct {
 func (statusCommand) Help() string {
 	return `
 One line for each job. STATE is ok; failing (a step failed and has not succeeded since: the reason stands below); late (the
-newest complete backup is older than check.max-age, 26h unless said, or that of a copy older than twice as much); none (no complete backup yet); absent (the disk of a
+newest complete backup is older than check.max-age, by default 26h, or that of a copy older than twice as much); none (no complete backup yet); absent (the disk of a
 removable job is not there); or no dest. LAST is the age of the newest complete backup, SIZE what it holds, GROWTH what was
 added in a day over the last month, FREE what is left on the disk. NEXT is when the timer that is installed runs
 (or the file of cron that starts the job), and a verify that is due.

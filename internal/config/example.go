@@ -10,7 +10,7 @@ import (
 func Example() string {
 	var b strings.Builder
 	b.WriteString(ExampleJobs)
-	b.WriteString("\n# Every other key. What stands in [defaults] holds for all jobs, in [group.NAME] for those that name the group,\n" +
+	b.WriteString("\n# Every other key. Keys in [defaults] apply to all jobs, in [group.NAME] to those that name the group,\n" +
 		"# in [job.NAME] for that job. The nearest value holds, unless values are said to add up. A key with a dot can\n" +
 		"# stand as verify.every in [defaults], or as every in [defaults.verify].\n")
 	b.WriteString("\n[defaults]\n")
