@@ -29,9 +29,55 @@ func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []strin
 	for _, pattern := range patterns {
 		if right, wrong := misplaced(pattern, s.ownPaths()); wrong {
 			warnings = append(warnings, fmt.Sprintf("the pattern %s excludes nothing, because patterns begin at SRC: %s", pattern, right))
+		} else if path, right := s.named(pattern); right != "" {
+			warnings = append(warnings, fmt.Sprintf("the pattern %s does not exclude %s, because patterns begin at SRC: give %s", pattern, path, right))
 		}
 	}
 	return warnings
+}
+
+// named tells of a pattern that is the path of something below a local SRC, as it is written outside of rsync: through a
+// symlink, from the working directory, or from home. right is the pattern for it, empty if that is no other one.
+func (s *Source) named(pattern string) (path, right string) {
+	name := strings.TrimRight(pattern, "/")
+	if !s.Local() || !strings.Contains(name, "/") || strings.ContainsAny(name, "*?[") {
+		return "", ""
+	}
+	if below, ok := strings.CutPrefix(name, "~/"); ok {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", ""
+		}
+		name = filepath.Join(home, below)
+	}
+	path, errPath := resolved(name)
+	root, errRoot := resolved(s.Spec.Path)
+	if errPath != nil || errRoot != nil {
+		return "", ""
+	}
+	rel, inside := strings.CutPrefix(path, strings.TrimRight(root, "/")+"/")
+	if !inside || matches(pattern, rel) {
+		return "", ""
+	}
+	return path, "/" + rel + strings.Repeat("/", min(1, len(pattern)-len(strings.TrimRight(pattern, "/"))))
+}
+
+// matches tells whether a pattern without wildcards leaves out a path, or anything above it.
+func matches(pattern, rel string) bool {
+	pattern = strings.TrimRight(pattern, "/")
+	if anchored, ok := strings.CutPrefix(pattern, "/"); ok {
+		return rel == anchored || strings.HasPrefix(rel, anchored+"/")
+	}
+	return strings.Contains("/"+rel+"/", "/"+pattern+"/")
+}
+
+// resolved is the absolute path of what is there, without symlinks.
+func resolved(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // ownPaths are the paths by which a pattern may mean SRC, without those that also exist below SRC.

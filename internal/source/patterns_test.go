@@ -1,6 +1,60 @@
 package source
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+)
+
+func TestPatternsThatNameWhatIsBelow(t *testing.T) {
+	top, err := filepath.EvalSymlinks(t.TempDir())
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(err)
+	src := filepath.Join(top, "src")
+	must(os.MkdirAll(filepath.Join(src, "cache", "deep"), 0o755))
+	must(os.MkdirAll(filepath.Join(top, "other"), 0o755))
+	must(os.Symlink(src, filepath.Join(top, "link")))
+	t.Setenv("HOME", top)
+	t.Chdir(top)
+	for pattern, want := range map[string]string{
+		"src/cache":              "/cache",
+		"src/cache/":             "/cache/",
+		top + "/link/cache":      "/cache",
+		top + "/link/cache/deep": "/cache/deep",
+		"link/cache":             "/cache",
+		"~/src/cache":            "/cache",
+		"cache/deep":             "", // of another directory, or as it should be
+		"/cache":                 "",
+		"/cache/deep":            "",
+		"src/*":                  "",
+		"src/absent":             "",
+		"src":                    "",
+		top + "/other":           "",
+		"~/other":                "",
+		"~/absent":               "",
+	} {
+		s := Source{Spec: rsyncexec.Source{Kind: rsyncexec.Local, Path: src}}
+		if _, got := s.named(pattern); got != want {
+			t.Errorf("%q: %q, want %q", pattern, got, want)
+		}
+	}
+	t.Chdir(src)
+	s := Source{Spec: rsyncexec.Source{Kind: rsyncexec.Local, Path: src}}
+	if _, got := s.named("cache/deep"); got != "" {
+		t.Errorf("a pattern that is right: %q", got)
+	}
+	if lines := s.Misplaced(nil, []string{src + "/cache", "../link/cache"}, nil, nil); len(lines) != 2 || !strings.Contains(lines[1], "does not exclude "+src+"/cache") {
+		t.Errorf("%q", lines)
+	}
+}
 
 func TestMisplaced(t *testing.T) {
 	own := []string{"/data/src", "/mnt/disk/src"}
