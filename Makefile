@@ -17,8 +17,10 @@ export GIT_CONFIG_COUNT   := 1
 export GIT_CONFIG_KEY_0   := safe.directory
 export GIT_CONFIG_VALUE_0 := $(CURDIR)
 
-# Packages with tests behind the tag, but for package integration itself, and the benchmarks.
-INTEGRATION = $(shell grep -rl --include=*_test.go '^//go:build integration' . | xargs -n1 dirname | sort -u | grep -vxE './(integration|bench)')
+# Packages with tests behind the tag, but for package integration itself, and the benchmarks. Those that take longest come
+# first, so that none of them is left alone at the end.
+LONGEST     := ./integration/faults ./integration/differential
+INTEGRATION = $(LONGEST) $(filter-out $(LONGEST),$(shell grep -rl --include=*_test.go '^//go:build integration' . | xargs -n1 dirname | sort -u | grep -vxE './(integration|bench)'))
 
 ASROOT := "$(CURDIR)/scripts/asroot.sh"
 
@@ -38,9 +40,8 @@ build: ## build ./rsbtbackup, a static binary
 test: ## everything that must hold: linters, unit, race and integration tests
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory lint-arch
 	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory integration
+	@scripts/beside.sh '$(MAKE) --no-print-directory lint-arch' '$(MAKE) --no-print-directory integration'
 
 setup: ## install what the tests need and this machine lacks
 	@scripts/setup.sh test
@@ -61,8 +62,10 @@ unit: ## the tests that need neither root nor a file system of their own, under 
 ONDISK := scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 60m -p 3 -parallel 6 -exec '$(ASROOT)'
 
 integration: ## the tests on loopback file systems, as root
-	@CGO_ENABLED=1 $(ONDISK) -race ./integration
-	@CGO_ENABLED=0 $(ONDISK) $(INTEGRATION)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && chmod 755 "$$dir" && \
+	CGO_ENABLED=0 go build -trimpath -o "$$dir/rsbtbackup" ./cmd/rsbtbackup && export RSBTBACKUP_TESTBIN="$$dir/rsbtbackup" && \
+	CGO_ENABLED=1 $(ONDISK) -race ./integration && \
+	CGO_ENABLED=0 $(ONDISK) $(INTEGRATION)
 
 demo: ## build it and make two backups on a loopback btrfs, where everything can be watched
 	@scripts/setup.sh demo

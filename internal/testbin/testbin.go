@@ -15,8 +15,11 @@ import (
 
 var built atomic.Bool
 
-// build is the one build of this process.
+// build is the one build of this process, or the one that "make integration" has made for them all.
 var build = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("RSBTBACKUP_TESTBIN"); path != "" {
+		return path, nil
+	}
 	built.Store(true)
 	dir, err := os.MkdirTemp("", "rsbtbackup-testbin-")
 	if err != nil {
