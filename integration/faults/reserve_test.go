@@ -33,7 +33,8 @@ func TestRunsAfterAFullDiskContinue(t *testing.T) {
 				if n := strings.Count(log, `msg="backup failed"`); n != i+1 {
 					t.Errorf("the log tells of %d failures, want %d:\n%s", n, i+1, log)
 				}
-				if strings.Contains(log, "begun anew") || strings.Contains(full.stderr, "activity.log") || strings.Contains(full.stderr, "no room to note") {
+				if strings.Contains(log, "an unfinished backup is removed") || strings.Contains(log, "an unfinished backup was removed") || strings.Contains(full.stderr, "activity.log") ||
+					strings.Contains(log, "no space to note") {
 					t.Errorf("run %d: %s\n%s", i+1, full.stderr, log)
 				}
 				b.writeAll(t, fmt.Sprint("rest ", i))
