@@ -82,6 +82,9 @@ func TestAPatternWithTheSourcesPath(t *testing.T) {
 	} {
 		wantSaid(t, run(t, append([]string{"backup", src, d.path}, args...)...), "give /cache", true)
 	}
+	link := filepath.Join(t.TempDir(), "link")
+	testdest.Must(t, os.Symlink(src, link))
+	wantSaid(t, run(t, "backup", src, d.path, "--exclude="+link+"/cache"), "give /cache", true)
 	wantSaid(t, run(t, "backup", src, d.path, "--exclude=/cache"), "give /", false)
 	testdest.Must(t, os.MkdirAll(filepath.Join(src, src, "cache"), 0o755)) // it is a path below SRC, too
 	wantSaid(t, run(t, "backup", src, d.path, "--exclude="+src+"/cache"), "give /", false)

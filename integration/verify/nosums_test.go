@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -110,8 +111,21 @@ func TestOneFileWithoutChecksums(t *testing.T) {
 	if report := s.report(t, "verify", s.dest); report.Backups[2].Name != third || report.Backups[2].Result != rsbtbackup.NotVerified {
 		t.Errorf("%+v", report.Backups)
 	}
-	testdest.Tool(t, "chattr", "+C", s.dest)
-	if r := testbin.Must(t, "check", s.dest); !strings.Contains(r.Stdout, "has the attribute of chattr +C") {
+	const says = "has the attribute of chattr +C"
+	testdest.Tool(t, "chattr", "+C", s.dest) // which subvolumes do not inherit
+	s.write(t, "new", 300_000)
+	fourth := s.backup(t)
+	if ok, err := exec.Command("lsattr", filepath.Join(s.dest, fourth, "new")).Output(); err != nil || strings.Contains(strings.Fields(string(ok))[0], "C") {
+		t.Errorf("%s, %v", ok, err)
+	}
+	if r := testbin.Must(t, "check", s.dest); strings.Contains(r.Stdout, says) {
+		t.Error(r.Stdout)
+	}
+	top := filepath.Join(s.dest, fourth)
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", top, "ro", "false")
+	testdest.Tool(t, "chattr", "+C", top)
+	testdest.Tool(t, "btrfs", "property", "set", "-ts", top, "ro", "true")
+	if r := testbin.Must(t, "check", s.dest); !strings.Contains(r.Stdout, says) {
 		t.Error(r.Stdout)
 	}
 }

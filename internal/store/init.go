@@ -152,20 +152,19 @@ func (s *Store) WithoutChecksums(st *State) string {
 	if s.Unsummed() {
 		return fmt.Sprintf("%s is mounted with nodatacow or nodatasum, %s (findmnt -T %[1]s; to go back: mount -o remount,datacow,datasum)", s.Path, so)
 	}
-	dirs := []string{"."}
-	if newest := st.Newest(); newest != nil {
-		dirs = append(dirs, newest.Name) // new files inherit the attribute from their directory
+	// New files inherit the attribute from their directory; a new subvolume does not, so that of DEST does not matter.
+	newest := st.Newest()
+	if newest == nil {
+		return ""
 	}
-	for _, name := range dirs {
-		d, err := at.OpenDir(s.Dir, name)
-		if err != nil {
-			continue // another error will be reported
-		}
-		noCOW, err := btrfs.NoCOW(d)
-		_ = d.Close() // nothing was written
-		if err == nil && noCOW {
-			return fmt.Sprintf("%s has the attribute of chattr +C, %s (lsattr -d)", d.Name(), so)
-		}
+	d, err := at.OpenDir(s.Dir, newest.Name)
+	if err != nil {
+		return "" // another error will be reported
+	}
+	noCOW, err := btrfs.NoCOW(d)
+	_ = d.Close() // nothing was written
+	if err == nil && noCOW {
+		return fmt.Sprintf("%s has the attribute of chattr +C, %s (lsattr -d)", d.Name(), so)
 	}
 	return ""
 }
