@@ -31,7 +31,7 @@ func lastHints(err error, i invocation) ([]string, bool) {
 	case isCheck && len(i.args) > 0 && exitCode(err) == exitFailed:
 		return []string{"to see every check: " + i.again("--verbose")}, true
 	case isBackup && errors.Is(err, rsbtbackup.ErrIncomplete):
-		return []string{"to leave out what is never to be read: " + i.again(excludeFlag+"PATTERN")}, true
+		return incompleteHints(err, i), true
 	case isRestore && errors.Is(err, rsbtbackup.ErrIncomplete):
 		return []string{"to try what is missing once more: " + i.goingOn(restore)}, true
 	case isRestore:
@@ -44,6 +44,14 @@ func lastHints(err error, i invocation) ([]string, bool) {
 		return []string{helpOf(i.verb())}, true
 	}
 	return nil, false
+}
+
+// incompleteHints: what cannot be read is left out, or what keeps it from being read is mended.
+func incompleteHints(err error, i invocation) []string {
+	if strings.Contains(err.Error(), "Too many open files (24)") {
+		return []string{"to let rsync open more: ulimit -n 65536"}
+	}
+	return []string{"to leave out what is never to be read: " + i.again(excludeFlag+"PATTERN")}
 }
 
 // elsewhereHints: a restore may go to another place.

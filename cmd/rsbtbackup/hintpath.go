@@ -110,7 +110,7 @@ func backupHints(err error, i invocation) ([]string, bool) {
 		if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil && len(l.Backups) == 0 {
 			return firstHints(i), true
 		}
-		return []string{cmp.Or(i.spelled(), quoteAll("rsbtbackup", "list", i.dest()))}, true
+		return []string{cmp.Or(i.spelled(), withLatest(i), quoteAll("rsbtbackup", "list", i.dest()))}, true
 	}
 	return nil, false
 }

@@ -70,7 +70,7 @@ func usageHints(err *usageError, i invocation) []string {
 	if spelled := i.spelled(); spelled != "" {
 		return []string{spelled}
 	}
-	for _, find := range []func(*usageError, invocation) []string{foreignHints, verbHints, flagHints, dashHints, swappedAgeHints} {
+	for _, find := range []func(*usageError, invocation) []string{foreignHints, verbHints, flagHints, dashHints, swappedAgeHints, lackingHints} {
 		if lines := find(err, i); lines != nil {
 			return lines
 		}

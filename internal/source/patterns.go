@@ -36,7 +36,7 @@ func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []strin
 	return warnings
 }
 
-// named tells of a pattern that is the path of something below a local SRC, as it is written outside of rsync: through a
+// named reports a pattern that is the path of something below a local SRC, as it is written outside of rsync: through a
 // symlink, from the working directory, or from home. right is the pattern for it, empty if that is no other one.
 func (s *Source) named(pattern string) (path, right string) {
 	name := strings.TrimRight(pattern, "/")
@@ -62,7 +62,7 @@ func (s *Source) named(pattern string) (path, right string) {
 	return path, "/" + rel + strings.Repeat("/", min(1, len(pattern)-len(strings.TrimRight(pattern, "/"))))
 }
 
-// matches tells whether a pattern without wildcards leaves out a path, or anything above it.
+// matches reports whether a pattern without wildcards leaves out a path, or anything above it.
 func matches(pattern, rel string) bool {
 	pattern = strings.TrimRight(pattern, "/")
 	if anchored, ok := strings.CutPrefix(pattern, "/"); ok {
