@@ -91,6 +91,9 @@ func hints(err error, i invocation) []string {
 	if err == nil || errors.Is(err, errNoArguments) {
 		return nil
 	}
+	if strings.Contains(err.Error(), ": getwd: ") {
+		return []string{"the working directory was deleted; to leave it: cd"}
+	}
 	for _, find := range []func(error, invocation) ([]string, bool){
 		commandLineHints, stoppedHints, runHints, snapshotHints, copyHints, archiveHints, destHints, sourceHints, targetHints, pathHints, diskHints, guardHints, backupHints, spaceHints, systemHints,
 	} {

@@ -98,6 +98,11 @@ func TestTheWorkingDirectoryWasDeleted(t *testing.T) {
 			t.Errorf("%q: %v\n%s", args, err, out)
 		}
 	}
+	for _, args := range [][]string{{"list", "relative"}, {"backup", ".", dest}, {"restore", dest, "latest", "-t", "relative"}} {
+		if out, err := in(args...); err == nil || !strings.Contains(out, "the working directory was deleted") {
+			t.Errorf("%q: %v\n%s", args, err, out)
+		}
+	}
 	testdest.WantSame(t, src, testdest.CurrentPath(t, dest))
 }
 
