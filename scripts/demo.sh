@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Shows ./rsbtbackup at work on a btrfs of its own, on a loop device: two backups of /etc and of
-# Go's source, with an edit between them. Both are only read; what is edited is a small tree beside
-# them. Everything is removed at the end, whatever happens.
+# Shows ./rsbtbackup at work on a btrfs of its own, on a loop device: two backups of /etc and of Go's source, with an
+# edit between them. Both are only read; what is edited is a small tree beside them. Everything is removed at the end,
+# in every case.
 #
 #   demo.sh [TOOL]    TOOL is the binary to show, ./rsbtbackup by default
 #

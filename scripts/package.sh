@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what is handed out, below dist/ or $OUT.
+# Makes the release files, below dist/ or $OUT.
 #
 #   package.sh package           a deb and an rpm for this machine
 #   package.sh release [ARCH...] for each architecture (amd64, arm64) a tarball, a deb, an rpm and an SBOM; SHA256SUMS
