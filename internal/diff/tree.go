@@ -66,8 +66,8 @@ func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) erro
 	return nil
 }
 
-// together reports names of one file, or, if that cannot be known, files of the same kind. The tops always belong
-// together.
+// together reports names of one file, or, if that cannot be known, files of the same kind. The tops belong together if
+// they are of the same kind.
 func (w *pairWalker) together(a, b *diffLink) bool {
 	switch {
 	case a.path == w.inside:

@@ -77,7 +77,7 @@ func appeared(before, after []nested, o Options) error {
 
 // place replaces the stub of c in snap, which is a snapshot of live, by a snapshot of the subvolume with everything
 // nested in it, or by an empty directory of the same mode, owner and times. A stub has no times of its own: it shows
-// the current time (Linux 6.18). A subvolume that is not the user's is removed.
+// the current time (Linux 6.18). The stub of a snapshot that another run has made is only removed.
 func (s *Snapshot) place(live, snap *os.File, c nested, whole bool) error {
 	parent, err := at.OpenInside(snap, filepath.Dir(c.path))
 	if err != nil {

@@ -83,8 +83,8 @@ func sum(decisions []facts.Decision) (frees uint64, known bool) {
 	return frees, known
 }
 
-// stop returns the decisions if not all may be deleted that would have to be: reason becomes the reason of backups that
-// are kept, except those kept because space suffices.
+// stop returns the decisions of a prune that ends before enough space is free: backups that were kept because space
+// suffices get reason instead.
 func stop(decisions []facts.Decision, reason string) []facts.Decision {
 	stopped := slices.Clone(decisions)
 	for i := range stopped {

@@ -2,10 +2,12 @@ package prune
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
 func decided(name string, keep bool, reason string) facts.Decision {
@@ -75,5 +77,34 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 	next := letGo(newestFirst, "b")
 	if next[2].Keep || !newestFirst[2].Keep {
 		t.Errorf("b stays %v, and stayed before %v", next[2].Keep, newestFirst[2].Keep)
+	}
+}
+
+// TestForesee: the backup that a dry run does not make is the newest, and the one that cur names if it is complete.
+func TestForesee(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.Local)
+	old := facts.Snapshot{Name: "old", ID: 1, Time: now.Add(-48 * time.Hour), Status: facts.Complete}
+	last := facts.Snapshot{Name: "last", ID: 2, Order: 1, Time: now.Add(-24 * time.Hour), Status: facts.Complete, Current: true}
+	next := facts.Snapshot{Name: "next", ID: 3, Time: now, Status: facts.Complete, Current: true}
+	for name, tt := range map[string]struct {
+		next facts.Snapshot
+		want map[string]bool
+	}{
+		"complete":   {next, map[string]bool{"old": false, "last": false}},
+		"incomplete": {facts.Snapshot{Name: "next", ID: 3, Time: now, Status: facts.Incomplete}, map[string]bool{"old": false, "last": true}},
+	} {
+		backups := []facts.Snapshot{old, last}
+		got := map[string]bool{}
+		for _, d := range Foresee(backups, tt.next, retention.Policy{Last: 1}, now) {
+			got[d.Name] = d.Keep
+		}
+		for name2, keep := range tt.want {
+			if k, ok := got[name2]; !ok || k != keep {
+				t.Errorf("%s: %s: keep %v, want %v", name, name2, k, keep)
+			}
+		}
+		if _, ok := got["next"]; ok || !backups[1].Current {
+			t.Errorf("%s: %v, and the backups are %v", name, got, backups)
+		}
 	}
 }

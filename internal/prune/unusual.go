@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// longAbsence: a longer jump of the clock deletes nothing. A machine may be off for a weekend, or for a holiday.
+	// longAbsence: only a longer jump of the clock is suspicious. A machine may be off for a weekend, or for a holiday.
 	longAbsence = 14 * 24 * time.Hour
-	// veryLong: a jump longer than this is always refused, even if earlier steps were long.
+	// veryLong: after a longer jump no deletion because of it is made, even if earlier steps were long.
 	veryLong = 366 * 24 * time.Hour
 	// trusted is how many backups must be made after a jump until the new time is believed: one week of nightly runs.
 	trusted = 7
-	// few: with fewer backups there is no usual number of deletions.
+	// few: fewer deletions are never unusual.
 	few = 4
 )
 
@@ -42,7 +42,7 @@ func unusual(st *store.State, o Options, now time.Time, before *note) error {
 	switch {
 	case len(jumped) == 0:
 	case gap > veryLong, gap > longAbsence && gap > 4*usualGap(backups, at) && nearlyAll(len(jumped), len(backups)):
-		return refuse("the clock is %s ahead of the last backup, %s, and %s would be deleted for that: is the clock right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
+		return refuse("the clock is %s ahead of the time of %s, the backup before, and %s would be deleted for that: is the clock right?", days(gap), backups[at].Name, say.Plural(len(jumped), "backup"))
 	}
 	rest := len(doomed)
 	if gap <= longAbsence {
