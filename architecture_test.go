@@ -70,6 +70,7 @@ var floors = [][]string{
 	{"internal/changed", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff"},
 	{"internal/space"},
 	{"internal/store"},
+	{"internal/blocks"},
 	{"internal/pending", "internal/transfer", "internal/freeze"},
 	{"internal/source", "internal/reflink", "internal/receive", "internal/remote", "internal/scan", "internal/rename"},
 	{"internal/subvol", "internal/readback", "internal/mounts", "internal/replay"},
@@ -99,7 +100,7 @@ var mayImport = map[string][]string{
 	doctors:             {".", configs, tells, figures, jobRuns},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
-	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan", "internal/rename", "internal/changed", "internal/freeze"},
+	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan", "internal/rename", "internal/changed", "internal/freeze", "internal/blocks"},
 	"internal/changed":  {"internal/store", "internal/walk"},
 	"internal/check":    {"internal/space", "internal/store", "internal/mounts"},
 	"internal/prune":    {"internal/space", "internal/store"},
@@ -119,6 +120,7 @@ var mayImport = map[string][]string{
 	"internal/remote":   {},
 	"internal/scan":     {"internal/mounts"},
 	"internal/rename":   {"internal/subvol"},
+	"internal/blocks":   {"internal/pending", "internal/scan"},
 	"internal/subvol":   {"internal/walk"},
 	"internal/readback": {},
 	"internal/mounts":   {},
@@ -149,7 +151,7 @@ var testHelp = []string{loopfs, testbin, dests, servers, streams, boots}
 
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
-	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/changed/why.go", "internal/store/repairplan.go",
+	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/changed/why.go", "internal/blocks/pieces.go", "internal/blocks/plan.go", "internal/blocks/record.go", "internal/store/repairplan.go",
 	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
 	"internal/share/stanza.go",
 	manual + "/manual.go", units + "/units.go", units + "/service.go", units + "/sandbox.go", units + "/cron.go",

@@ -106,6 +106,11 @@ type Scan struct {
 	Listed  int     `json:"listed"`
 	Renamed int     `json:"renamed,omitempty"` // how many directories and files were renamed in the backup like at the source
 	Seconds float64 `json:"seconds"`           // duration of the walk
+	// Patched is how many large files had only what was new in them read and written, PatchedSize and PatchedRead their
+	// size and how much was read, in bytes.
+	Patched     int   `json:"patched,omitempty"`
+	PatchedSize int64 `json:"patched_size,omitempty"`
+	PatchedRead int64 `json:"patched_read,omitempty"`
 	// Catalog is the checksum (SHA-256, hexadecimal) of the catalog of the source that the next run compares with;
 	// empty if there is none.
 	Catalog string `json:"catalog,omitempty"`

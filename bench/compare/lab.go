@@ -35,7 +35,7 @@ func (l *lab) run() (*results, error) {
 	for _, p := range l.peers {
 		found.Programs = append(found.Programs, program{Name: p.name, Version: p.version, Missing: p.version == ""})
 	}
-	for _, fs := range []string{"ext4", "btrfs"} {
+	for _, fs := range []string{"ext4", "btrfs", imageOnBtrfs} {
 		if err := l.measureFrom(fs, found); err != nil {
 			return found, fmt.Errorf("from %s: %w", fs, err)
 		}
@@ -52,16 +52,23 @@ func (l *lab) setUp() error {
 
 // source makes the tree that is backed up, on a filesystem of a type.
 func (l *lab) source(fs string) error {
-	mount, err := l.mount("from-"+fs, fs, l.size.disk)
+	kind := fs
+	if fs == imageOnBtrfs {
+		kind = "btrfs"
+	}
+	mount, err := l.mount("from-"+fs, kind, l.size.disk)
 	if err != nil {
 		return err
 	}
 	src := filepath.Join(mount, "src")
 	l.sources[fs] = src
-	if fs == "btrfs" {
+	if kind == "btrfs" {
 		err = l.do("btrfs", "-q", "subvolume", "create", src)
 	} else {
 		err = os.Mkdir(src, 0o755)
+	}
+	if fs == imageOnBtrfs {
+		return errors.Join(err, growImage(src, l.size))
 	}
 	return errors.Join(err, growTree(src, l.size))
 }

@@ -34,6 +34,14 @@ func ofSource() []scenario {
 	}
 }
 
+// imageOnBtrfs is a source with one large file with holes, on btrfs.
+const imageOnBtrfs = "image"
+
+// ofImage are the scenarios of it.
+func ofImage() []scenario {
+	return []scenario{{name: "4 KB changed in a sparse image", do: backup, change: patchImage, space: true}}
+}
+
 // ofDest are the others.
 func ofDest(l *lab) []scenario {
 	target := l.restored()
@@ -71,6 +79,9 @@ type bench struct {
 func (l *lab) measureFrom(fs string, found *results) error {
 	b := &bench{lab: l, fs: fs, places: map[*peer]*place{}, found: found}
 	all := ofSource()
+	if fs == imageOnBtrfs {
+		all = ofImage()
+	}
 	if fs == "ext4" {
 		all = append(all, ofDest(l)...)
 	}

@@ -33,8 +33,11 @@ type place struct {
 
 const ours = "rsbtbackup"
 
-// reads reports whether a program is measured with a source on that type of filesystem.
-func (p *peer) reads(fs string) bool { return fs == "btrfs" && !p.alike || fs == "ext4" && !p.btrfs }
+// reads reports whether a program is measured with a source on that type of filesystem; the image is for those that do
+// not read all of it.
+func (p *peer) reads(fs string) bool {
+	return fs == "btrfs" && !p.alike || fs == "ext4" && !p.btrfs || fs == imageOnBtrfs && (p.btrfs || p.name == ours)
+}
 
 func allPeers(l *lab) []*peer {
 	peers := []*peer{l.ourselves(), l.rsync("-a"), l.rsync("-aHAX"), l.btrbk(), l.rsnapshot(), l.restic(), l.borg(), l.cp()}

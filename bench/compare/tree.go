@@ -13,15 +13,16 @@ import (
 type sizes struct {
 	small   int   // files of 100 to 4,000 bytes, a hundred in each directory
 	large   int64 // bytes in one file
+	image   int64 // bytes of a file with holes, of which 1 % is there
 	moved   int   // files of 1 MB in the directory that is renamed
 	disk    string
 	churned int // small files that change, of 1 %
 }
 
 func sizesOf(o options) sizes {
-	s := sizes{small: 30_000, large: 512 << 20, moved: 256, disk: "60G"}
+	s := sizes{small: 30_000, large: 512 << 20, image: 20 << 30, moved: 256, disk: "60G"}
 	if o.quick {
-		s = sizes{small: 4_000, large: 48 << 20, moved: 48, disk: "12G"}
+		s = sizes{small: 4_000, large: 48 << 20, image: 2 << 30, moved: 48, disk: "12G"}
 	}
 	if o.files > 0 {
 		s.small = o.files
@@ -31,7 +32,7 @@ func sizesOf(o options) sizes {
 }
 
 func (s sizes) text() string {
-	return fmt.Sprintf("%d small files, one of %d MB, a directory with %d of 1 MB", s.small, s.large>>20, s.moved)
+	return fmt.Sprintf("%d small files, one of %d MB, a directory with %d of 1 MB; an image of %d GB with 1 %% in it", s.small, s.large>>20, s.moved, s.image>>30)
 }
 
 func processors() int { return runtime.NumCPU() }
@@ -102,6 +103,35 @@ func patch(dir string, s sizes, round int) error {
 	data := make([]byte, 4096)
 	_, _ = rand.NewChaCha8([32]byte{2, byte(round)}).Read(data) // it never fails
 	_, err = f.WriteAt(data, (s.large/16*int64(round%15+1))&^4095)
+	return errors.Join(err, f.Close())
+}
+
+// growImage makes the file with holes.
+func growImage(dir string, s sizes) error {
+	f, err := os.Create(filepath.Join(dir, largeFile))
+	if err != nil {
+		return err
+	}
+	r, data := rand.NewChaCha8([32]byte{3}), make([]byte, 1<<20)
+	for at := int64(0); err == nil && at < s.image; at += imageStep {
+		_, _ = r.Read(data) // it never fails
+		_, err = f.WriteAt(data, at)
+	}
+	return errors.Join(err, f.Truncate(s.image), f.Close())
+}
+
+// imageStep is how far the pieces of 1 MB are apart.
+const imageStep = 100 << 20
+
+// patchImage writes 4 KB into one of them.
+func patchImage(dir string, s sizes, round int) error {
+	f, err := os.OpenFile(filepath.Join(dir, largeFile), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	data := make([]byte, 4096)
+	_, _ = rand.NewChaCha8([32]byte{4, byte(round)}).Read(data) // it never fails
+	_, err = f.WriteAt(data, int64(round*7+1)%(s.image/imageStep)*imageStep+65536)
 	return errors.Join(err, f.Close())
 }
 

@@ -148,6 +148,9 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 	if y.moved, err = y.replay(ctx); err != nil {
 		return y, errors.Join(fail.Step("rename in pending what was renamed in the source", err), y.close())
 	}
+	if y.scanned, err = y.patch(ctx); err != nil {
+		return y, errors.Join(err, y.close())
+	}
 	tree, err := y.prepare(ctx)
 	if err != nil {
 		return y, errors.Join(y.stopped(ctx, err), y.close())

@@ -18,9 +18,11 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/blocks"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/scan"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -37,6 +39,9 @@ type scanned struct {
 	old    *os.File     // that of the last backup, where there is one
 	seen   *sights      // seen by the walk; nil: not collected
 	moved  int          // how many files were moved in pending
+	large  *blocks.Files
+	// patched is what was brought up to date in pending.
+	patched blocks.Copied
 }
 
 func (s scanned) full() bool { return !s.use }
@@ -102,6 +107,9 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 		if s.seen = nil; !p.use || x.o.OneFileSystem {
 			s.seen = newSights(x.work)
 			o.See, o.SeeDir = s.seen.See, s.seen.SeeDir
+		}
+		if s.large = blocks.New(newer, known, x.plan.work == store.WorkCreate); s.large != nil {
+			o.Tell = s.large.Meet
 		}
 		s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Shown, rules, o, known)
 	}
@@ -258,7 +266,7 @@ func (s scanned) facts() *facts.Scan {
 	case s.walked.ByGeneration:
 		f.Mode = facts.ScanGeneration
 	}
-	f.Renamed = s.moved
+	f.Renamed, f.Patched, f.PatchedSize, f.PatchedRead = s.moved, int(s.patched.Files), s.patched.Size, s.patched.Read
 	if s.walked != nil {
 		f.Looked, f.Seconds = s.walked.List.Looked, s.walked.Took.Seconds()
 	}

@@ -136,7 +136,7 @@ func (x judged) keep() *facts.Scan {
 		f.Catalog = x.plan.base.Record.Scan.Catalog // it is still valid
 		return f
 	}
-	sum, err := x.scanned.walked.Finish(x.known.unsettled)
+	sum, err := x.scanned.walked.Finish(x.known.unsettled, x.scanned.large.Settle(x.scanned.root, x.tell.Log))
 	if err == nil {
 		err = x.dest.KeepCatalog(x.scanned.file)
 	}

@@ -7,48 +7,17 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
-	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
-
-// sparseListed are the files with holes on the list for rsync. rsync reports unreadable ones.
-func (x filled) sparseListed() ([]string, error) {
-	var found pending.SparseFiles
-	l := x.listed()
-	for _, rel := range l.Dirs {
-		if dir, err := at.OpenBeneath(x.root, rel); err == nil {
-			names, _ := at.Names(dir)
-			for _, name := range names {
-				found.Look(x.work, dir, path.Join(rel, name))
-			}
-			if err := dir.Close(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for _, name := range l.Names {
-		x.lookForHoles(&found, name)
-	}
-	return found.Paths(), nil
-}
-
-// lookForHoles examines one name below the source.
-func (x filled) lookForHoles(found *pending.SparseFiles, name string) {
-	if dir, err := at.OpenBeneath(x.root, path.Dir(name)); err == nil {
-		found.Look(x.work, dir, name)
-		_ = dir.Close() // it was only read
-	}
-}
 
 // copySparse updates the files with holes at paths, except excluded ones, and returns what it did.
 func (x filled) copySparse(ctx context.Context, opts rsyncexec.Options, paths []string) (pending.SparseCopied, error) {

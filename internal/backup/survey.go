@@ -22,8 +22,9 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		return surveyed{}, nil
 	}
 	if !x.full() && !x.o.OneFileSystem {
-		paths, err := x.sparseListed()
-		return surveyed{sparse: paths}, err
+		var found pending.SparseFiles
+		err := found.LookListed(x.work, x.root, x.listed())
+		return surveyed{sparse: found.Paths()}, err
 	}
 	seen, err := x.seenOnce(ctx)
 	if err != nil {
@@ -89,7 +90,7 @@ func (x filled) seenOnce(ctx context.Context) (*sights, error) {
 		return s, s.Look(ctx, x.src, x.o.OneFileSystem)
 	}
 	for _, name := range x.doubts {
-		x.lookForHoles(&x.seen.sparse, name)
+		x.seen.sparse.LookAt(x.work, x.root, name)
 	}
 	return x.seen, nil
 }

@@ -68,7 +68,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	if end.WholeSeconds() {
 		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: a file that was changed within one second, and has the same size, counts as unchanged (--checksum compares contents)", x.src.Shown, end.Protocol))
 	}
-	end = withCopied(end, copied)
+	end = withCopied(withCopied(end, copied), x.patched.SparseCopied)
 	if text := end.UnheldText(); text != "" {
 		x.tell.Notice(text)
 	}

@@ -245,10 +245,14 @@ func (p *puncher) done() error {
 	return errors.Join(err, f.Close())
 }
 
-// restoreTimes uses /proc, which names the open file itself.
 func restoreTimes(f *os.File, st *unix.Stat_t) error {
+	return setTimes(f, []unix.Timespec{st.Atim, st.Mtim})
+}
+
+// setTimes uses /proc, which names the open file itself.
+func setTimes(f *os.File, times []unix.Timespec) error {
 	path := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
-	err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{st.Atim, st.Mtim}, 0)
+	err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, 0)
 	if err != nil {
 		return &fs.PathError{Op: "utimens", Path: f.Name(), Err: err}
 	}

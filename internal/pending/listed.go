@@ -122,6 +122,9 @@ func Doubt(root *os.File, names []string) error {
 	return nil
 }
 
+// noTime is a time that no source has.
+func noTime() unix.Timespec { return unix.Timespec{Sec: 1, Nsec: 1} }
+
 func doubt(dir *os.File, name string) error {
 	st, err := at.Stat(dir, name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -130,6 +133,6 @@ func doubt(dir *os.File, name string) error {
 	if err != nil {
 		return err
 	}
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: 1, Nsec: 1}}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, noTime()}
 	return at.Error("utimens", dir, name, unix.UtimesNanoAt(int(dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW))
 }

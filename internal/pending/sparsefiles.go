@@ -56,3 +56,30 @@ func (f *SparseFiles) Look(pending, dir *os.File, rel string) {
 		f.See(pending, int(dir.Fd()), rel, &st)
 	}
 }
+
+// LookListed examines what is on the list for rsync, below root. rsync reports what cannot be read.
+func (f *SparseFiles) LookListed(pending, root *os.File, l Listed) error {
+	for _, rel := range l.Dirs {
+		if dir, err := at.OpenBeneath(root, rel); err == nil {
+			names, _ := at.Names(dir)
+			for _, name := range names {
+				f.Look(pending, dir, path.Join(rel, name))
+			}
+			if err := dir.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range l.Names {
+		f.LookAt(pending, root, name)
+	}
+	return nil
+}
+
+// LookAt examines one name below root.
+func (f *SparseFiles) LookAt(pending, root *os.File, name string) {
+	if dir, err := at.OpenBeneath(root, path.Dir(name)); err == nil {
+		f.Look(pending, dir, name)
+		_ = dir.Close() // it was only read
+	}
+}

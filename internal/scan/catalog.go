@@ -15,10 +15,10 @@ import (
 //	for each directory, beginning with the root, in the order of comparePaths: tagDir, the number of entries, the
 //	length of their code, the code; or tagUnread. Which directory it is follows from the entries before: they are in
 //	the order in which a walk enters them.
-//	tagEnd, the unsettled directories, the offset of tagEnd (8 bytes), SHA-256 of all before (32 bytes)
+//	tagEnd, the unsettled directories, Extra, the offset of tagEnd (8 bytes), SHA-256 of all before (32 bytes)
 const (
 	magic   = "rsbtscan"
-	version = 2
+	version = 3
 
 	tagDir    = 1
 	tagUnread = 2
@@ -34,6 +34,8 @@ const (
 	maxCode = 1<<31 - 1
 	// maxUnsettled bounds the directories that changed during a run and are kept for the next one.
 	maxUnsettled = 10000
+	// maxExtra bounds Reader.Extra, in bytes; what is written must not be larger.
+	maxExtra = 16 << 20
 	// maxPath is the longest path below the source that rsync takes from a list (MAXPATHLEN, "./" and "/" included),
 	// with some room. A tree that has longer ones is not walked.
 	maxPath = 4000
@@ -141,8 +143,8 @@ func (w *Writer) handOn(known *Reader) error {
 // handOnAll adds all directories of the catalog it is like.
 func (w *Writer) handOnAll() { w.same = w.like.end }
 
-// Finish ends the catalog and returns its checksum.
-func (w *Writer) Finish(unsettled []Unsettled) ([]byte, error) {
+// Finish ends the catalog, with what Reader.Extra is to return, and returns its checksum.
+func (w *Writer) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
 	w.part()
 	end := w.at
 	w.number(tagEnd)
@@ -155,6 +157,7 @@ func (w *Writer) Finish(unsettled []Unsettled) ([]byte, error) {
 		}
 		w.number(deep)
 	}
+	w.text(string(extra))
 	w.write(binary.BigEndian.AppendUint64(nil, end))
 	if err := errors.Join(w.failed, w.out.Flush()); err != nil {
 		return nil, err

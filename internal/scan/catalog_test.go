@@ -59,7 +59,7 @@ func encode(t testing.TB, dirs []Dir, unsettled ...Unsettled) []byte {
 	var buf bytes.Buffer
 	w := NewWriter(&buf, testHeader(), nil)
 	addAll(t, w, dirs)
-	sum, err := w.Finish(unsettled)
+	sum, err := w.Finish(unsettled, []byte("extra"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +103,9 @@ func TestCatalogRoundTrip(t *testing.T) {
 	}
 	if diff := cmp.Diff(oddDirs(), readAll(t, r)); diff != "" {
 		t.Errorf("directories: %s", diff)
+	}
+	if string(r.Extra) != "extra" {
+		t.Errorf("extra: %q", r.Extra)
 	}
 }
 

@@ -39,7 +39,8 @@ type comparer struct {
 	gens   *Generations // nil: nobody asked
 	trust  bool         // they say what need not be read
 	read   func(path string, seen Entry) (listing, error)
-	now    Time     // when the walk began
+	now    Time // when the walk began
+	told   func(old, now Dir, unchanged func(was, e Entry) bool)
 	apart  int      // directories that lie on another filesystem and are not entered, or of which no generation is known
 	missed []string // of what had changed, and the generations had not told
 }
@@ -167,6 +168,7 @@ func (c *comparer) show(l listing, seen Entry, m mark) ([]Entry, []mark, error) 
 	switch {
 	case m == markUntouched && found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.path):
 		c.list.total += len(old.Entries)
+		c.tell(old, old, m)
 		subs, marks := c.same(old)
 		return subs, marks, c.to.handOn(c.known)
 	case m == markUntouched:
@@ -205,7 +207,7 @@ func (c *comparer) compare(old Dir, found bool, l listing, seen Entry, m mark) (
 		return nil, err
 	}
 	for i := range d.Entries {
-		if e := &d.Entries[i]; e.Closed || c.gens != nil && e.FS != seen.FS && !c.gens.has(e.FS) {
+		if e := &d.Entries[i]; e.Closed || c.gens != nil && e.FS != seen.FS && c.gens.Noted(e.FS) == 0 {
 			c.apart++
 		}
 	}
@@ -213,8 +215,10 @@ func (c *comparer) compare(old Dir, found bool, l listing, seen Entry, m mark) (
 		c.list.addDoubts(d.Path, c.doubts(old, d))
 	}
 	if m == markFresh || !found {
+		c.tell(Dir{}, d, m)
 		return c.fresh(d), nil
 	}
+	c.tell(old, d, m)
 	marks, changed := c.merge(old, d, m)
 	borders := bordersOn(old, seen.FS) || bordersOn(d, seen.FS) || c.gens.mountedIn(d.Path)
 	if changed && c.gens.untouched(seen) && seen.Change.before(c.now) && !borders {
@@ -227,6 +231,13 @@ func (c *comparer) compare(old Dir, found bool, l listing, seen Entry, m mark) (
 // directory's own.
 func bordersOn(d Dir, fs string) bool {
 	return slices.ContainsFunc(d.Entries, func(e Entry) bool { return e.Closed || e.FS != fs })
+}
+
+// tell tells of a directory, of which the last backup has old.
+func (c *comparer) tell(old, now Dir, m mark) {
+	if c.told != nil {
+		c.told(old, now, func(was, e Entry) bool { return m == markUntouched || c.known != nil && c.unchanged(was, e) })
+	}
 }
 
 // same is merge of a directory that is untouched.

@@ -30,7 +30,7 @@ func scanned(t *testing.T, old []Dir, now []Dir, unsettled ...Unsettled) List {
 	if l.Empty() && catalog.Len() > 0 {
 		t.Error("nothing is listed, and a catalog is written")
 	}
-	_, err = c.to.Finish(nil)
+	_, err = c.to.Finish(nil, nil)
 	must(t, err)
 	again, err := NewReader(bytes.NewReader(catalog.Bytes()), int64(catalog.Len()))
 	must(t, err)

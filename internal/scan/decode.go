@@ -1,8 +1,11 @@
 package scan
 
 import (
+	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 
 	"golang.org/x/sys/unix"
 )
@@ -203,4 +206,50 @@ func (d *decoder) fixed() uint64 {
 		return binary.BigEndian.Uint64(data)
 	}
 	return 0
+}
+
+// torn: a stream that ends early is no end.
+func torn(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it is cut off", ErrCatalog)
+	}
+	return err
+}
+
+func readNumber(in *bufio.Reader) (uint64, error) {
+	n, err := binary.ReadUvarint(in)
+	if err != nil && torn(err) == err {
+		return 0, fmt.Errorf("%w: %w", ErrCatalog, err) // too many bytes for a number
+	}
+	return n, torn(err)
+}
+
+func readText(in *bufio.Reader) (string, error) {
+	text, err := readBytes(in, maxString)
+	return string(text), err
+}
+
+func readBytes(in *bufio.Reader, most uint64) ([]byte, error) {
+	n, err := readNumber(in)
+	if err != nil {
+		return nil, err
+	}
+	if n > most {
+		return nil, fmt.Errorf("%w: a text of %d bytes", ErrCatalog, n)
+	}
+	data := make([]byte, n)
+	_, err = io.ReadFull(in, data)
+	return data, torn(err)
+}
+
+func readTime(in *bufio.Reader) (Time, error) {
+	sec, err := readNumber(in)
+	if err != nil {
+		return Time{}, err
+	}
+	nsec, err := readNumber(in)
+	if err == nil && nsec >= 1e9 {
+		err = fmt.Errorf("%w: a time is out of range", ErrCatalog)
+	}
+	return Time{Sec: unzigzag(sec), Nsec: uint32(nsec)}, err
 }

@@ -80,6 +80,19 @@ func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error
 // Tell reports whether there is something to ask for: what is newer than at the last walk.
 func (g *Generations) Tell() bool { return g != nil && g.last != nil }
 
+// Life names the time in which generations mean something; see facts.Generations.
+func (g *Generations) Life() string { return g.life }
+
+// Noted is the generation of the subvolume of that identity before anything in it was read; 0 if it is not known.
+func (g *Generations) Noted(identity string) uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.met[identity]; s != nil {
+		return s.generation
+	}
+	return 0
+}
+
 // meet takes in the subvolume of that identity, which dir, at path, is in. It may be met several times; what holds is
 // what was there the first time. Another btrfs is left alone: it was not made to write out what it holds back, and has
 // a life of its own. origins are those of Options: of a snapshot that stands for a subvolume the transaction counts
@@ -147,13 +160,6 @@ func (g *Generations) of(identity string) *subvolume {
 		return s
 	}
 	return nil
-}
-
-// has reports whether a subvolume was met.
-func (g *Generations) has(identity string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.met[identity] != nil
 }
 
 // untouched reports whether the directory, and all that has a name in it, is what it was at the last walk; what is

@@ -50,7 +50,7 @@ func asked(t *testing.T, g *Generations, trust bool, old, now []Dir, unsettled .
 		tasks = append(tasks, below...)
 	}
 	must(t, c.rest())
-	_, err = c.to.Finish(nil)
+	_, err = c.to.Finish(nil, nil)
 	must(t, err)
 	again, err := NewReader(bytes.NewReader(file.Bytes()), int64(file.Len()))
 	must(t, err)

@@ -16,6 +16,7 @@ import (
 type Reader struct {
 	Header    Header
 	Unsettled map[string]Unsettled // by path
+	Extra     []byte               // see Writer.Finish; to be used when all was read
 
 	section *io.SectionReader // all before the checksum
 	in      *bufio.Reader     // the same
@@ -98,9 +99,10 @@ func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
 	in := bufio.NewReader(io.NewSectionReader(from, int64(end), size-footerSize-int64(end)))
 	unsettled, err := readUnsettled(in)
 	if err == nil {
-		if _, more := in.ReadByte(); more != io.EOF {
-			err = fmt.Errorf("%w: there is something behind its end", ErrCatalog)
-		}
+		r.Extra, err = readBytes(in, maxExtra)
+	}
+	if _, more := in.ReadByte(); err == nil && more != io.EOF {
+		err = fmt.Errorf("%w: there is something behind its end", ErrCatalog)
 	}
 	r.Unsettled, r.end = unsettled, end
 	return err
@@ -303,45 +305,4 @@ func (d *decoder) single(code []byte) (Entry, error) {
 		d.fail("an entry of the header is none")
 	}
 	return e, d.err
-}
-
-// torn: a stream that ends early is no end.
-func torn(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it is cut off", ErrCatalog)
-	}
-	return err
-}
-
-func readNumber(in *bufio.Reader) (uint64, error) {
-	n, err := binary.ReadUvarint(in)
-	if err != nil && torn(err) == err {
-		return 0, fmt.Errorf("%w: %w", ErrCatalog, err) // too many bytes for a number
-	}
-	return n, torn(err)
-}
-
-func readText(in *bufio.Reader) (string, error) {
-	n, err := readNumber(in)
-	if err != nil {
-		return "", err
-	}
-	if n > maxString {
-		return "", fmt.Errorf("%w: a text of %d bytes", ErrCatalog, n)
-	}
-	data := make([]byte, n)
-	_, err = io.ReadFull(in, data)
-	return string(data), torn(err)
-}
-
-func readTime(in *bufio.Reader) (Time, error) {
-	sec, err := readNumber(in)
-	if err != nil {
-		return Time{}, err
-	}
-	nsec, err := readNumber(in)
-	if err == nil && nsec >= 1e9 {
-		err = fmt.Errorf("%w: a time is out of range", ErrCatalog)
-	}
-	return Time{Sec: unzigzag(sec), Nsec: uint32(nsec)}, err
 }

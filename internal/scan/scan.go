@@ -63,7 +63,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err != nil {
 		return nil, err
 	}
-	c.racy, c.now, c.gens, c.trust = racy, Time{Sec: h.Started.Sec}, o.Generations, o.Trust
+	c.racy, c.now, c.gens, c.trust, c.told = racy, Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell
 	c.read = newReader(root, o, device).read
 	res.ByGeneration = known != nil && o.Trust && o.Generations.of(h.Root.FS) != nil
 	if res.ByGeneration && c.top(h) == markUntouched && len(known.Unsettled) == 0 && o.Generations.nothingNewer(newReader(root, o, device)) {
@@ -182,8 +182,10 @@ func (res *Result) dirs() func() (Dir, bool, error) {
 	}
 }
 
-// Finish ends the catalog and returns its checksum. The caller makes it durable.
-func (res *Result) Finish(unsettled []Unsettled) ([]byte, error) { return res.to.Finish(unsettled) }
+// Finish ends the catalog, with what Reader.Extra is to return, and returns its checksum. The caller makes it durable.
+func (res *Result) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
+	return res.to.Finish(unsettled, extra)
+}
 
 // Began is when the walk began, by the clock that files get their times from.
 func (res *Result) Began() Time { return res.top.Started }

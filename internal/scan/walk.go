@@ -36,6 +36,9 @@ type Options struct {
 	// from the catalog and not read.
 	Generations *Generations
 	Trust       bool
+	// Tell, if set with Generations, is told by one goroutine of each directory, sorted by name, and what the catalog has
+	// in its place: nothing, if the directory, or one that it is in, has moved. Both are overwritten later.
+	Tell func(old, now Dir, unchanged func(was, e Entry) bool)
 }
 
 // mark goes from a directory to those in it, for the one who is shown them.

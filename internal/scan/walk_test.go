@@ -45,7 +45,7 @@ func walkOnly(t testing.TB, root string, o Options, known *Reader) (*Result, *os
 
 func finish(t testing.TB, res *Result, file *os.File, unsettled ...Unsettled) *Reader {
 	t.Helper()
-	if _, err := res.Finish(unsettled); err != nil {
+	if _, err := res.Finish(unsettled, nil); err != nil {
 		t.Fatal(err)
 	}
 	return openCatalog(t, file)

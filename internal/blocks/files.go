@@ -1,0 +1,324 @@
+package blocks
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/scan"
+)
+
+const (
+	// MinSize is the size of a file from which on it pays.
+	MinSize = 8 << 20
+	// maxMet bounds the files that are looked at in one run, maxPieces the pieces of one.
+	maxMet    = 50_000
+	maxPieces = 200_000
+)
+
+// Files are the large files of a source, in one run. The order is Meet, of each, Update, the transfer, Settle.
+type Files struct {
+	gens  *scan.Generations
+	known map[string]file // by the last run
+	sure  bool            // what is compared with is what the last catalog says
+	met   []met
+	noted []noted
+	next  map[string]file
+}
+
+// met is a file that has changed, or is new, or of which it is not known where it lies.
+type met struct {
+	path      string
+	was, now  scan.Entry
+	unchanged bool
+}
+
+// noted is where a file lies that the backup is going to have as it is.
+type noted struct {
+	met
+	file
+}
+
+// Copied is what Update did.
+type Copied struct {
+	pending.SparseCopied          // files that had changed
+	Read                 int64    // bytes, of these
+	Doubts               []string // that are left
+}
+
+// New begins with what is known of the last backup, if there is something; nil if nobody can tell where files lie.
+// first: there is no backup yet.
+func New(gens *scan.Generations, known *scan.Reader, first bool) *Files {
+	if gens == nil {
+		return nil
+	}
+	f := &Files{gens: gens, sure: first || known != nil, next: map[string]file{}}
+	if known != nil {
+		f.known = parse(known.Extra, gens.Life())
+	}
+	return f
+}
+
+// Meet takes in the large files of a directory, as scan.Options.Tell tells of it.
+func (f *Files) Meet(old, now scan.Dir, unchanged func(was, e scan.Entry) bool) {
+	i := 0
+	for j := range now.Entries {
+		e := &now.Entries[j]
+		if e.Size < MinSize || e.Mode&unix.S_IFMT != unix.S_IFREG || e.Links != 1 {
+			continue
+		}
+		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
+			i++
+		}
+		var was scan.Entry
+		if i < len(old.Entries) && isSame(old.Entries[i], *e) {
+			was = old.Entries[i]
+		}
+		f.meet(path.Join(now.Path, e.Name), was, *e, unchanged(was, *e))
+	}
+}
+
+// isSame reports whether an entry is the same file, perhaps changed.
+func isSame(was, e scan.Entry) bool {
+	return was.Name == e.Name && was.FS == e.FS && was.Inode == e.Inode && was.Birth == e.Birth && was.Mode&unix.S_IFMT == e.Mode&unix.S_IFMT
+}
+
+func (f *Files) meet(path string, was, now scan.Entry, unchanged bool) {
+	known, found := f.known[path]
+	switch {
+	case unchanged && found && known.generation > 0:
+		f.next[path] = known
+	case !f.sure || unchanged && !found || len(f.met) == maxMet:
+	case f.gens.Noted(now.FS) > 0:
+		f.met = append(f.met, met{path, was, now, unchanged})
+	}
+}
+
+// How says what Update may do.
+type How struct {
+	Copy   bool     // pending is what the catalog says
+	Doubts []string // files that rsync would compare, whatever their size and time
+	Log    *slog.Logger
+}
+
+// Update copies what has changed of files below source into those below work, pending, of which it is known what they
+// were, and notes where all of them lie. What it cannot do is left to rsync.
+func (f *Files) Update(ctx context.Context, source, work *os.File, how How) (done Copied, err error) {
+	left := map[string]bool{}
+	for _, path := range how.Doubts {
+		left[path] = true
+	}
+	for _, m := range f.met {
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
+		}
+		proven, err := f.update(ctx, source, work, m, how.Copy, left[m.path], &done)
+		if ctx.Err() != nil {
+			return done, context.Cause(ctx)
+		}
+		if left[m.path] = left[m.path] && !proven; err != nil {
+			how.Log.Info("left to rsync", "path", m.path, "why", err)
+		}
+	}
+	f.met = nil
+	done.Doubts = slices.DeleteFunc(slices.Clone(how.Doubts), func(path string) bool { return !left[path] })
+	if done.Files > 0 {
+		how.Log.Info("copied only what is new in large files", "files", done.Files, "size", done.Size, "read", done.Read, "written", done.Written)
+	}
+	return done, nil
+}
+
+// update reports whether pending has the file as it is. compared: rsync would compare it.
+func (f *Files) update(ctx context.Context, source, work *os.File, m met, mayCopy, compared bool, done *Copied) (proven bool, err error) {
+	from, st, err := open(source, m)
+	if from == nil || err != nil {
+		return false, err
+	}
+	defer from.Close()
+	known := f.known[m.path]
+	now, err := extents(from, known.generation)
+	if err != nil {
+		return false, err
+	}
+	to, had, err := openCopy(work, m.path)
+	if err != nil {
+		return false, err
+	}
+	if to != nil {
+		defer to.Close()
+	}
+	if mayCopy && to != nil && known.generation > 0 && !m.unchanged && isCopy(m.was, had) {
+		if proven, err = f.copy(ctx, to, from, &st, m, known, now, done); err != nil {
+			return false, err
+		}
+		return proven, f.note(m, now)
+	}
+	// rsync copies it, or it is what it was.
+	if m.unchanged || compared || to == nil || !isCopy(m.now, had) {
+		return false, f.note(m, now)
+	}
+	return false, nil
+}
+
+// copy copies what has changed.
+func (f *Files) copy(ctx context.Context, to, from *os.File, st *unix.Stat_t, m met, old file, now []placed, done *Copied) (bool, error) {
+	was, err := decode(old.pieces)
+	if err != nil {
+		return false, err
+	}
+	asked := map[uint64]bool{}
+	since := func(address uint64) bool {
+		lies, again := asked[address]
+		if !again {
+			born, known := bornAt(from, address)
+			lies = known && born <= old.generation
+			asked[address] = lies
+		}
+		return lies
+	}
+	ranges := changes(was, now, m.was.Size, m.now.Size, old.generation, since)
+	if len(ranges) == 0 && m.was.Size == m.now.Size && m.was.Modify == m.now.Modify {
+		return true, nil
+	}
+	copied, err := pending.CopyRanges(ctx, to, from, st, ranges)
+	if done.Read, done.Written = done.Read+copied.Read, done.Written+copied.Written; copied.Done {
+		done.Files, done.Size = done.Files+1, done.Size+st.Size
+	}
+	if fail.IsFull(err) {
+		err = nil // rsync says so
+	}
+	return copied.Done, err
+}
+
+// note keeps where a file lies, for Settle.
+func (f *Files) note(m met, now []placed) error {
+	pieces, err := encode(plain(now))
+	if err == nil {
+		f.noted = append(f.noted, noted{m, file{generation: f.gens.Noted(m.now.FS), pieces: pieces}})
+	}
+	return err
+}
+
+// Settle looks once more, after the transfer, at the files whose places are new: those that are no longer what they
+// were are left out. It returns the record for the next run.
+func (f *Files) Settle(source *os.File, log *slog.Logger) []byte {
+	if f == nil {
+		return nil
+	}
+	for _, n := range f.noted {
+		same, err := isStill(source, n)
+		if err != nil {
+			log.Info("where a file lies is not kept", "path", n.path, "why", err)
+		}
+		if same && err == nil {
+			f.next[n.path] = n.file
+		}
+	}
+	if len(f.next) == 0 {
+		return nil
+	}
+	return render(f.gens.Life(), f.next)
+}
+
+// isStill reports whether a file is what it was and lies where it lay. Data of a call that was under way when the file
+// was opened first has got there only now, under the old time.
+func isStill(source *os.File, n noted) (bool, error) {
+	f, _, err := open(source, n.met)
+	if f == nil || err != nil {
+		return false, err
+	}
+	defer f.Close()
+	now, err := extents(f, 0)
+	if err != nil {
+		return false, err
+	}
+	pieces, err := encode(plain(now))
+	if err != nil || string(pieces) != string(n.pieces) {
+		return false, err
+	}
+	st, err := at.StatFile(f)
+	return err == nil && isEntry(n.now, st), err
+}
+
+// ticked is more than it takes for the clock to move on that files get their times from.
+const ticked = 25 * time.Millisecond
+
+// open opens a file of the source, with all its data written out; nil if it is not what it was when it was met, or may
+// change without a trace. A change after that gives it another time.
+func open(root *os.File, m met) (*os.File, unix.Stat_t, error) {
+	dir, err := at.OpenBeneath(root, path.Dir(m.path))
+	if err != nil {
+		return nil, unix.Stat_t{}, err
+	}
+	defer dir.Close()
+	f, err := at.Open(dir, path.Base(m.path), unix.O_RDONLY|unix.O_NOATIME, 0)
+	if err != nil {
+		return nil, unix.Stat_t{}, err
+	}
+	if age := time.Since(time.Unix(m.now.Change.Sec, int64(m.now.Change.Nsec))); age >= 0 && age < ticked {
+		time.Sleep(ticked)
+	}
+	st, err := at.StatFile(f)
+	if err == nil && isEntry(m.now, st) {
+		var inPlace bool
+		inPlace, err = btrfs.NoCOW(f)
+		if err == nil && !inPlace {
+			err = btrfs.WriteOut(f)
+		}
+		if err == nil && !inPlace {
+			return f, st, nil
+		}
+	}
+	return nil, st, errors.Join(err, f.Close())
+}
+
+// openCopy opens the file of pending; nil if there is none of one name.
+func openCopy(work *os.File, name string) (*os.File, unix.Stat_t, error) {
+	var st unix.Stat_t
+	dir, err := at.OpenBeneath(work, path.Dir(name))
+	if at.IsNoDir(err) {
+		return nil, st, nil
+	}
+	if err != nil {
+		return nil, st, err
+	}
+	defer dir.Close()
+	st, err = at.Stat(dir, path.Base(name))
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 {
+		return nil, st, at.IgnoreNotExist(err)
+	}
+	f, err := at.Open(dir, path.Base(name), unix.O_RDWR, 0)
+	return f, st, err
+}
+
+// isEntry reports whether a file is what a walk saw.
+func isEntry(e scan.Entry, st unix.Stat_t) bool {
+	return st.Ino == e.Inode && uint64(st.Size) == e.Size && st.Mode == e.Mode && uint32(st.Nlink) == e.Links && isTime(e.Modify, st.Mtim) && isTime(e.Change, st.Ctim)
+}
+
+// isCopy reports whether a file of pending has the size and time that a walk saw.
+func isCopy(e scan.Entry, st unix.Stat_t) bool {
+	return uint64(st.Size) == e.Size && isTime(e.Modify, st.Mtim)
+}
+
+func isTime(t scan.Time, ts unix.Timespec) bool {
+	return t.Sec == int64(ts.Sec) && int64(t.Nsec) == int64(ts.Nsec)
+}
+
+// plain is what is kept of where a file lies.
+func plain(now []placed) (pieces []piece) {
+	for _, p := range now {
+		pieces = add(pieces, p.piece)
+	}
+	return pieces
+}
