@@ -121,7 +121,9 @@ func TestStoppedWhileBlocksAreCopied(t *testing.T) {
 		testdest.Must(t, err)
 		testdest.Tool(t, "cp", filepath.Join(d.path, "cur/image"), old)
 		r, _ := i.run(t, "backup", src.dir, d.path)
-		wantExit(t, r, 0, 143)
+		if r.signal != syscall.SIGTERM { // before there is a handler
+			wantExit(t, r, 0, 143)
+		}
 		testdest.Tool(t, "cp", old, src.path("image"))
 		testdest.Must(t, os.Chtimes(src.path("image"), time.Time{}, info.ModTime()))
 		wantExit(t, run(t, "backup", src.dir, d.path), 0)
@@ -155,13 +157,13 @@ func TestPowerCutWhileBlocksAreCopied(t *testing.T) {
 	for _, c := range []struct {
 		call  string
 		limit int
-	}{{"pwrite64", 2}, {"utimensat", 3}, {"fallocate", 1}, {"ftruncate", 1}} {
+	}{{"pwrite64", 2}, {"utimensat", 2}, {"fallocate", 1}, {"ftruncate", 1}} {
 		t.Run(c.call, func(t *testing.T) {
 			image := loopfs.NewNested(t, "1G")
 			d := patching(t, image.Mount, src)
 			n := injection{call: c.call}.count(t, "backup", src.dir, d.path)
 			d.wantPatched(t)
-			for _, nth := range sample(n, c.limit) {
+			for _, nth := range sample(min(n, 2), c.limit) { // more of utimensat come if zeros were found to punch
 				t.Run(fmt.Sprint(nth), func(t *testing.T) {
 					cutAt(t, image, patching(t, image.Mount, src), src, injection{call: c.call, fault: "signal=SIGSTOP", nth: nth})
 				})

@@ -15,11 +15,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// nextData returns where the next data begins and ends, both size if there is none.
+// nextData returns where the next data begins and ends, both size if there is none. Where that cannot be told, all
+// counts as data: a hole would be taken for zeros.
 func nextData(f *os.File, offset, size int64) (data, hole int64) {
 	data, err := unix.Seek(int(f.Fd()), offset, unix.SEEK_DATA)
-	if err != nil || data >= size { // ENXIO: nothing but a hole is left
+	if errors.Is(err, unix.ENXIO) || err == nil && data >= size { // nothing but a hole is left
 		return size, size
+	}
+	if err != nil {
+		return offset, size
 	}
 	hole, err = unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
 	if err != nil {
