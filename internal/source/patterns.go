@@ -49,6 +49,10 @@ func (s *Source) named(pattern string) (path, right string) {
 			return "", ""
 		}
 		name = filepath.Join(home, below)
+	} else if strings.HasPrefix(name, "/") {
+		if _, err := os.Lstat(filepath.Join(s.Spec.Path, name)); !errors.Is(err, fs.ErrNotExist) {
+			return "", "" // it is a path below SRC, too
+		}
 	}
 	path, errPath := resolved(name)
 	root, errRoot := resolved(s.Spec.Path)

@@ -46,6 +46,11 @@ func TestPatternsThatNameWhatIsBelow(t *testing.T) {
 			t.Errorf("%q: %q, want %q", pattern, got, want)
 		}
 	}
+	must(os.MkdirAll(filepath.Join(src, top, "link", "cache"), 0o755))
+	both := Source{Spec: rsyncexec.Source{Kind: rsyncexec.Local, Path: src}}
+	if _, got := both.named(top + "/link/cache"); got != "" {
+		t.Errorf("a path below SRC, too: %q", got)
+	}
 	t.Chdir(src)
 	s := Source{Spec: rsyncexec.Source{Kind: rsyncexec.Local, Path: src}}
 	if _, got := s.named("cache/deep"); got != "" {
