@@ -31,8 +31,9 @@ help: ## show this list
 
 # A ping needs no HTTP/2, which is 0.4 MB of the binary.
 TAGS := nethttpomithttp2
-# What waits for servers, or runs once, is not inlined, which is another 0.4 MB.
-SMALL := net/http crypto/... text/template/... github.com/alecthomas/kong
+# What waits for servers, or runs once, is not inlined, which is another 0.5 MB.
+SMALL := net/http crypto/... text/template/... github.com/alecthomas/kong github.com/pelletier/go-toml/... \
+	$(addprefix github.com/rsbtbackup/rsbtbackup/internal/,config doctor imports units)
 
 build: ## build ./rsbtbackup, a static binary
 	CGO_ENABLED=0 go build -tags '$(TAGS)' -buildvcs=auto -trimpath -ldflags='-s -w' $(SMALL:%=-gcflags='%=-l') -o rsbtbackup ./cmd/rsbtbackup
