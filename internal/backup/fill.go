@@ -241,7 +241,7 @@ func (x filled) prepareTree(ctx context.Context) (*pending.Prepared, error) {
 // provesLinks reports whether the source can show that a file with several names is unchanged: rsync must compare by
 // size and time too.
 func (x filled) provesLinks() bool {
-	return x.src.Local() && !x.plan.doubtful && !x.plan.checksum &&
+	return x.src.Local() && !x.plan.doubtful && !x.plan.checksum && !x.unsure &&
 		!rsyncexec.ComparesAll(x.o.RsyncArgs) && !rsyncexec.ParseStored(x.o.RsyncArgs, true).NoHardLinks
 }
 

@@ -33,6 +33,7 @@ type scanned struct {
 	list   scan.List
 	expect *scan.List   // what a walk would have listed in a full run that checks it
 	doubts []string     // files that rsync must compare by content
+	unsure bool         // it must compare all of them so
 	walked *scan.Result // nil: there was no walk
 	root   *os.File     // of the source, if there was a walk
 	file   *os.File     // the new catalog
@@ -94,6 +95,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	var known *scan.Reader
 	if s.old, known, err = x.catalog(rules); err != nil {
 		s.why = orElse(s.why, err)
+		p.use, p.odd = false, p.odd || errors.Is(err, scan.ErrRules)
 	}
 	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
 	if err != nil {
@@ -121,6 +123,11 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	}
 	if err != nil || known == nil {
 		return s, err
+	}
+	if p.odd {
+		s.walked.Moves = nil
+		s.doubts, s.unsure = s.walked.List.Doubtful, s.walked.List.AllDoubtful
+		return s, nil
 	}
 	return x.choose(ctx, s)
 }
@@ -164,7 +171,8 @@ func (x equipped) scanRules() ([]string, error) {
 	return rules, nil
 }
 
-// catalog opens that of the last backup. An error says why it cannot be used.
+// catalog opens that of the last backup. An error says why it cannot be used, but for its
+// ctimes if the error matches scan.ErrRules.
 func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
 	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
 		return nil, nil, errors.New("there is no catalog of the source at the last backup")
@@ -188,7 +196,10 @@ func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
 		return f, nil, errors.New("the catalog is that of another backup")
 	}
 	if err := known.Header.Fits(x.src.Shown, rules); err != nil {
-		return f, nil, err
+		if !errors.Is(err, scan.ErrRules) {
+			known = nil
+		}
+		return f, known, err
 	}
 	return f, known, nil
 }
@@ -196,7 +207,10 @@ func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
 // choose decides what to do with the result of a walk.
 func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
 	found := s.walked.List
-	s.doubts = found.Doubtful
+	s.doubts, s.unsure = found.Doubtful, found.AllDoubtful
+	if s.unsure {
+		s.why = orElse(s.why, errors.New("more files are doubtful than a walk can keep: contents are compared"))
+	}
 	if s.walked.TooLong != "" {
 		s.why = orElse(s.why, errors.New(s.walked.TooLong))
 		return s, nil

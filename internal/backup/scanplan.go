@@ -26,6 +26,7 @@ type scanPlan struct {
 	walk bool   // the source is walked, perhaps only for the next run
 	use  bool   // rsync gets only what the walk found, if possible
 	ask  bool   // btrfs is asked what is newer
+	odd  bool   // what rsync takes of the source cannot be told from a walk
 	why  string // not
 }
 
@@ -33,6 +34,9 @@ type scanPlan struct {
 func planScan(o Options, p *plan, src *source.Source) scanPlan {
 	if why := neverScanned(o, src); why != "" {
 		return scanPlan{why: why}
+	}
+	if why := oddlyRead(o); why != "" {
+		return scanPlan{walk: true, odd: true, why: why}
 	}
 	if why := notByScan(o, p, src); why != "" {
 		return scanPlan{walk: true, why: why}
@@ -60,6 +64,13 @@ func neverScanned(o Options, src *source.Source) string {
 		return "the source is on another machine"
 	case o.Checksum:
 		return "contents are compared"
+	}
+	return ""
+}
+
+// oddlyRead tells why what rsync will find cannot be told. Which files got a new ctime, a walk tells all the same.
+func oddlyRead(o Options) string {
+	switch {
 	case len(o.RsyncArgs) > 0:
 		return "what further options for rsync leave out is not known"
 	case len(o.Filter) > 0:

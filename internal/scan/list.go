@@ -16,6 +16,8 @@ type List struct {
 	Names []string
 	// Doubtful are files whose size and time do not tell whether they have changed, of a full run too.
 	Doubtful []string
+	// AllDoubtful: there are more of them than can be kept.
+	AllDoubtful bool
 
 	// Looked is how many entries the walk saw, Listed how many of them rsync will look at.
 	Looked, Listed int
@@ -23,6 +25,9 @@ type List struct {
 
 // maxListed bounds the paths in a list. rsync reads it byte by byte.
 const maxListed = 10000
+
+// maxDoubts bounds the doubtful files.
+const maxDoubts = 20_000
 
 // Empty reports whether there is nothing to ask.
 func (l List) Empty() bool { return len(l.Dirs)+len(l.Fresh)+len(l.Names) == 0 }
@@ -144,6 +149,7 @@ type builder struct {
 	total    int            // entries that there are
 	listed   int
 	long     bool // there is too much to list
+	unsure   bool // too much is doubtful
 }
 
 func newBuilder() *builder {
@@ -177,9 +183,12 @@ func (b *builder) addNames(d Dir, names []string) {
 	}
 }
 
-// addDoubts keeps the first ones: of the others rsync thinks what it thinks without a scan.
 func (b *builder) addDoubts(dir string, names []string) {
-	for _, name := range names[:min(len(names), maxListed-len(b.doubtful))] {
+	if b.unsure = b.unsure || len(b.doubtful)+len(names) > maxDoubts; b.unsure {
+		b.doubtful = nil
+		return
+	}
+	for _, name := range names {
 		b.doubtful = append(b.doubtful, join(dir, name))
 	}
 }
@@ -232,7 +241,7 @@ func (b *builder) addLinks(dirs func() func() (Dir, bool, error)) error {
 }
 
 func (b *builder) list() List {
-	l := List{Names: b.names, Doubtful: b.doubtful, Looked: b.looked, Listed: b.listed}
+	l := List{Names: b.names, Doubtful: b.doubtful, AllDoubtful: b.unsure, Looked: b.looked, Listed: b.listed}
 	for _, dir := range b.order {
 		if b.dirs[dir] {
 			l.Fresh = append(l.Fresh, dir)

@@ -115,7 +115,7 @@ func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 			doubtful = append(doubtful, m.doubts(c, d, dir, deep)...)
 		}
 	})
-	if len(doubtful)+len(c.list.doubtful) > maxListed {
+	if len(doubtful)+len(c.list.doubtful) > maxDoubts {
 		return nil, nil, err // more than can be kept: all that moved is copied
 	}
 	return sortMoves(found), doubtful, err

@@ -41,7 +41,8 @@ type Result struct {
 // durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish. What known reads from must be
 // open until then: the new catalog is written as late as possible, and not needed where nothing has changed.
 //
-// known must be of the same source and rules; see Fits. An error matches ErrUnfit or ErrCatalog, or is of the system.
+// known must be of the same source; see Fits. If its rules are others, the doubtful files of the result are of use, and
+// nothing may be trusted to o.Generations. An error matches ErrUnfit or ErrCatalog, or is of the system.
 func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader) (*Result, error) {
 	return walk(ctx, root, file, source, rules, o, known, racy)
 }
@@ -92,6 +93,9 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	return res, nil
 }
 
+// ErrRules is the error of Fits if only the rules differ: what the catalog says of a file is true then.
+var ErrRules = errors.New("the last backup was made by other rules")
+
 // Fits reports whether a catalog is of this source and these rules; if not, why.
 func (h Header) Fits(source string, rules []string) error {
 	if h.Source != source {
@@ -102,7 +106,7 @@ func (h Header) Fits(source string, rules []string) error {
 		same = h.Rules[i] == rules[i]
 	}
 	if !same {
-		return errors.New("the last backup was made by other rules")
+		return ErrRules
 	}
 	return nil
 }
