@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
@@ -78,4 +79,58 @@ func TestMoreDoubtsThanCanBeKept(t *testing.T) {
 	}
 	p.backupAnyhow()
 	p.wantContent()
+}
+
+// A run that ended early has copied a file that is then rewritten, with its size and time put back; the next run goes on
+// with what the first has copied.
+func TestATimePutBackBeforeItIsGoneOnWith(t *testing.T) {
+	t.Parallel()
+	early := filepath.Join(t.TempDir(), "early")
+	testdest.Must(t, os.WriteFile(early, []byte("#!/bin/sh\nrsync \"$@\" || exit\ncase $* in *--version*) exit 0 ;; esac\nexit 30\n"), 0o755))
+	for _, earlier := range []int{0, 1} {
+		t.Run(fmt.Sprint(earlier, " earlier backups"), func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, "a/f", "a/g")
+			p.walk = testdest.New(t, "256M")
+			for range earlier {
+				p.backupAnyhow()
+			}
+			p.made++
+			p.write("a/f", "a/h")
+			o := p.options(p.walk, rsbtbackup.ScanAuto)
+			o.RsyncProgram = early
+			if _, err := rsbtbackup.Backup(t.Context(), o); err == nil {
+				t.Fatal("rsync has ended early, and that is no error")
+			}
+			rewrite(t, filepath.Join(p.src, "a", "f"))
+			p.made++
+			r, err := rsbtbackup.Backup(t.Context(), p.options(p.walk, rsbtbackup.ScanAuto))
+			testdest.Must(t, err)
+			if !r.Resumed {
+				t.Errorf("nothing was gone on with: %+v\n%s", r, p.log.String())
+			}
+			p.wantContent()
+		})
+	}
+}
+
+// An incomplete backup has no catalog; the next one goes by the time at which it was begun.
+func TestATimePutBackAfterAnIncompleteBackup(t *testing.T) {
+	t.Parallel()
+	src := filepath.Join(t.TempDir(), "src")
+	dest := testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "f"), "before")
+	partial := filepath.Join(t.TempDir(), "partial")
+	testdest.Must(t, os.WriteFile(partial, []byte("#!/bin/sh\nrsync \"$@\" || exit\ncase $* in *--version*) exit 0 ;; esac\n"+
+		"echo 'rsync: [sender] opendir \"/x\" failed: Permission denied (13)' >&2\nexit 23\n"), 0o755))
+	for range 3 {
+		if r := testbin.Run(t, "backup", src, dest, "--rsync", partial); r.Exit != 3 {
+			t.Fatalf("exit %d: %s", r.Exit, r.Stderr)
+		}
+		rewrite(t, filepath.Join(src, "f"))
+	}
+	testbin.Must(t, "backup", src, dest)
+	if got, want := testdest.Read(t, filepath.Join(testdest.CurrentPath(t, dest), "f")), testdest.Read(t, filepath.Join(src, "f")); got != want {
+		t.Errorf("the backup has %q, the source %q", got, want)
+	}
 }

@@ -3,12 +3,11 @@
 package backup
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -94,12 +93,16 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	}
 	var known *scan.Reader
 	if s.old, known, err = x.catalog(rules); err != nil {
-		s.why = orElse(s.why, err)
+		s.why = cmp.Or(s.why, err.Error())
 		p.use, p.odd = false, p.odd || errors.Is(err, scan.ErrRules)
 	}
 	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
 	if err != nil {
 		x.tell.Log.Info("btrfs cannot be asked what has changed", "why", err)
+	}
+	touched, err := pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base)
+	if err != nil {
+		return s, err
 	}
 	walk := func(known *scan.Reader) {
 		o := scan.Options{
@@ -108,6 +111,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 		}
 		if s.seen = nil; !p.use || x.o.OneFileSystem {
 			s.seen = newSights(x.work)
+			s.seen.touched = touched
 			o.See, o.SeeDir = s.seen.See, s.seen.SeeDir
 		}
 		if s.large = blocks.New(newer, known, x.plan.work == store.WorkCreate); s.large != nil {
@@ -117,16 +121,17 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	}
 	walk(known)
 	if errors.Is(err, scan.ErrCatalog) {
-		s.why = orElse(s.why, err)
+		s.why = cmp.Or(s.why, err.Error())
 		known = nil
 		walk(nil)
 	}
+	s.doubts, s.unsure = touched.Paths()
 	if err != nil || known == nil {
 		return s, err
 	}
+	s.doubts, s.unsure = append(s.doubts, s.walked.List.Doubtful...), s.unsure || s.walked.List.AllDoubtful()
 	if p.odd {
 		s.walked.Moves = nil
-		s.doubts, s.unsure = s.walked.List.Doubtful, s.walked.List.AllDoubtful
 		return s, nil
 	}
 	return x.choose(ctx, s)
@@ -140,14 +145,6 @@ func (x equipped) lastGenerations() *facts.Generations {
 	return x.plan.base.Record.Scan.Generations
 }
 
-// orElse is why, or else the text of err.
-func orElse(why string, err error) string {
-	if why != "" {
-		return why
-	}
-	return err.Error()
-}
-
 // scanRules is everything that decides which files of the source are in a backup, including the content of files of
 // rules and the version of rsync.
 func (x equipped) scanRules() ([]string, error) {
@@ -156,19 +153,8 @@ func (x equipped) scanRules() ([]string, error) {
 		rules = append(rules, "DEST "+path)
 	}
 	rules = append(rules, x.src.MarkedRules()...)
-	for _, name := range x.o.ExcludeFrom {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		sum := sha256.New()
-		_, err = io.Copy(sum, f)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, err
-		}
-		rules = append(rules, "rules "+hex.EncodeToString(sum.Sum(nil)))
-	}
-	return rules, nil
+	sums, err := x.o.reading().Sums()
+	return append(rules, sums...), err
 }
 
 // catalog opens that of the last backup. An error says why it cannot be used, but for its
@@ -207,12 +193,11 @@ func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
 // choose decides what to do with the result of a walk.
 func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
 	found := s.walked.List
-	s.doubts, s.unsure = found.Doubtful, found.AllDoubtful
 	if s.unsure {
-		s.why = orElse(s.why, errors.New("more files are doubtful than a walk can keep: contents are compared"))
+		s.why = cmp.Or(s.why, "more files are doubtful than a walk can keep: contents are compared")
 	}
 	if s.walked.TooLong != "" {
-		s.why = orElse(s.why, errors.New(s.walked.TooLong))
+		s.why = cmp.Or(s.why, s.walked.TooLong)
 		return s, nil
 	}
 	list, err := x.restrict(ctx, found)

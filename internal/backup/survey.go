@@ -13,7 +13,6 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
-	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 // survey warns about a first backup that will not fit, and names what --one-file-system leaves out.
@@ -71,6 +70,8 @@ type sights struct {
 	sparse pending.SparseFiles
 	odd    source.Oddities
 	many   source.Crowded
+
+	touched *pending.Touched // nil: nothing was copied before
 }
 
 func newSights(work *os.File) *sights {
@@ -79,6 +80,7 @@ func newSights(work *os.File) *sights {
 		s.sparse.See(work, dir, path, st)
 		s.odd.Look(dir, path, st)
 		s.many.Look(path, st)
+		s.touched.See(work, path, st)
 	})
 	return s
 }
@@ -103,15 +105,4 @@ type surveyed struct {
 	empty   []string // files of size 0 that have content
 	sparse  []string // files with holes that pending lacks, or has with another size or time
 	emptied []string // directories on other filesystems, which are empty in the backup
-}
-
-// expecting adds the number of files to the progress.
-func expecting(tell func(rsyncexec.Progress), files int64) func(rsyncexec.Progress) {
-	if tell == nil || files == 0 {
-		return tell
-	}
-	return func(p rsyncexec.Progress) {
-		p.Expected = files
-		tell(p)
-	}
 }

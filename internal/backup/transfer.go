@@ -49,7 +49,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	// --sparse truncates every file again, which makes a first backup of small files 50 % slower.
 	opts.Sparse = opts.Sparse && !seen.dense
 	opts.Checksum = opts.Checksum || x.unsure
-	opts.Progress = expecting(opts.Progress, seen.entries)
+	opts.Progress = transfer.Expecting(opts.Progress, seen.entries)
 	opts.Program, opts.Version = x.program, x.version
 	opts.ExtraFiles = []*os.File{x.work, x.dest.Dir}
 	kept, err := x.keepProperties(ctx)

@@ -16,8 +16,6 @@ type List struct {
 	Names []string
 	// Doubtful are files whose size and time do not tell whether they have changed, of a full run too.
 	Doubtful []string
-	// AllDoubtful: there are more of them than can be kept.
-	AllDoubtful bool
 
 	// Looked is how many entries the walk saw, Listed how many of them rsync will look at.
 	Looked, Listed int
@@ -28,6 +26,9 @@ const maxListed = 10000
 
 // maxDoubts bounds the doubtful files.
 const maxDoubts = 20_000
+
+// AllDoubtful reports whether there are more doubtful files than can be kept.
+func (l List) AllDoubtful() bool { return len(l.Doubtful) > maxDoubts }
 
 // Empty reports whether there is nothing to ask.
 func (l List) Empty() bool { return len(l.Dirs)+len(l.Fresh)+len(l.Names) == 0 }
@@ -149,7 +150,6 @@ type builder struct {
 	total    int            // entries that there are
 	listed   int
 	long     bool // there is too much to list
-	unsure   bool // too much is doubtful
 }
 
 func newBuilder() *builder {
@@ -183,12 +183,9 @@ func (b *builder) addNames(d Dir, names []string) {
 	}
 }
 
+// addDoubts keeps one more than can be dealt with, as a sign that there are more.
 func (b *builder) addDoubts(dir string, names []string) {
-	if b.unsure = b.unsure || len(b.doubtful)+len(names) > maxDoubts; b.unsure {
-		b.doubtful = nil
-		return
-	}
-	for _, name := range names {
+	for _, name := range names[:min(len(names), maxDoubts+1-len(b.doubtful))] {
 		b.doubtful = append(b.doubtful, join(dir, name))
 	}
 }
@@ -241,7 +238,7 @@ func (b *builder) addLinks(dirs func() func() (Dir, bool, error)) error {
 }
 
 func (b *builder) list() List {
-	l := List{Names: b.names, Doubtful: b.doubtful, AllDoubtful: b.unsure, Looked: b.looked, Listed: b.listed}
+	l := List{Names: b.names, Doubtful: b.doubtful, Looked: b.looked, Listed: b.listed}
 	for _, dir := range b.order {
 		if b.dirs[dir] {
 			l.Fresh = append(l.Fresh, dir)

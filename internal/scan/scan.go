@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -101,11 +102,7 @@ func (h Header) Fits(source string, rules []string) error {
 	if h.Source != source {
 		return errors.New("the last backup is of another source")
 	}
-	same := len(h.Rules) == len(rules)
-	for i := 0; same && i < len(rules); i++ {
-		same = h.Rules[i] == rules[i]
-	}
-	if !same {
+	if !slices.Equal(h.Rules, rules) {
 		return ErrRules
 	}
 	return nil

@@ -3,6 +3,11 @@
 package source
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -46,6 +51,23 @@ func (r Reading) Rules() []string {
 		rules = append(rules, "--exclude-from="+text)
 	}
 	return append(append(rules, r.Marks.Options()...), r.Extra...)
+}
+
+// Sums are checksums of the files of rules, as more rules.
+func (r Reading) Sums() (sums []string, err error) {
+	for _, name := range r.ExcludeFrom {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+		sums = append(sums, "rules "+hex.EncodeToString(sum.Sum(nil)))
+	}
+	return sums, nil
 }
 
 // ReadOptions is pure. By default rsync deletes, and writes to the first descriptor that it inherits.

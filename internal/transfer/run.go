@@ -151,3 +151,14 @@ func (end *End) rename(names *strings.Replacer) {
 		exit.Complaints, exit.Tail = res.Complaints, res.Tail
 	}
 }
+
+// Expecting adds the number of files to the progress.
+func Expecting(tell func(rsyncexec.Progress), files int64) func(rsyncexec.Progress) {
+	if tell == nil || files == 0 {
+		return tell
+	}
+	return func(p rsyncexec.Progress) {
+		p.Expected = files
+		tell(p)
+	}
+}

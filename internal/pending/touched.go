@@ -1,0 +1,74 @@
+package pending
+
+import (
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/facts"
+)
+
+// Touched are the files that pending has under their size and time, although they changed after it was begun, or the
+// backup that it is a snapshot of: perhaps after they were copied. Several goroutines fill it.
+type Touched struct {
+	since int64 // in nanoseconds
+
+	mu    sync.Mutex
+	paths []string
+}
+
+const (
+	// coarse is how much earlier than it happened a change may seem to have been: some filesystems have whole seconds.
+	coarse = 2 * time.Second
+	// mostTouched bounds what is kept.
+	mostTouched = 20_000
+)
+
+// NewTouched goes, for a resumed run, by the time that the subvolume pending has from the kernel, of the same clock as
+// files get theirs. Else by when base, the last backup, was begun; nil if that is not known.
+func NewTouched(pending *os.File, resumed bool, base *facts.Snapshot) (*Touched, error) {
+	var last time.Time
+	if base != nil && base.Record != nil {
+		last = base.Record.Started
+	}
+	if resumed {
+		info, err := btrfs.SubvolumeAround(pending)
+		if err != nil {
+			return nil, err
+		}
+		last = info.OTime
+	}
+	if last.IsZero() {
+		return nil, nil
+	}
+	return &Touched{since: last.Add(-coarse).UnixNano()}, nil
+}
+
+// See takes in a file of the source. A nil Touched takes none.
+func (t *Touched) See(pending *os.File, rel string, st *unix.Stat_t) {
+	if t == nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ctim.Nano() < t.since || lacks(pending, rel, st) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.paths) <= mostTouched {
+		t.paths = append(t.paths, rel)
+	}
+}
+
+// Paths are in order, and none if there are too many to be kept.
+func (t *Touched) Paths() (paths []string, tooMany bool) {
+	if t == nil {
+		return nil, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.paths) > mostTouched {
+		return nil, true
+	}
+	return slices.Sorted(slices.Values(t.paths)), false
+}
