@@ -1,4 +1,4 @@
-// Hints for words that stand where others are wanted: a host as DEST, a job, BACKUP before DEST, a verb of another program.
+// Hints for words where others are expected: a host or a job as DEST, BACKUP before DEST, a verb of another program.
 
 package main
 
@@ -11,7 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// elsewhereDest: a DEST on another host is for the rsbtbackup there.
+// elsewhereDest: a DEST on another host needs the rsbtbackup there.
 func elsewhereDest(i invocation) []string {
 	host, path, found := strings.Cut(i.dest(), ":")
 	if _, isCopy := i.command.(*copyCommand); isCopy || !found || host == "" || strings.Contains(host, "/") || isHere(i.dest()) {
@@ -35,7 +35,7 @@ func elsewhereDest(i invocation) []string {
 	return []string{onThisSide + "; on that host: " + quoteAll("ssh", host, there.again())}
 }
 
-// destFirst: the words are there, in another order.
+// destFirst: the words are right, but in another order.
 func destFirst(i invocation) []string {
 	switch i.command.(type) {
 	case *backupCommand, *copyCommand, *initCommand, *checkCommand, nil:
@@ -56,7 +56,7 @@ func destFirst(i invocation) []string {
 	return nil
 }
 
-// jobAsDest: the name of a job is there in place of its DEST.
+// jobAsDest: the name of a job was given instead of its DEST.
 func jobAsDest(i invocation) []string {
 	name := i.dest()
 	file, err := config.Find("")
@@ -87,7 +87,7 @@ func jobAsDest(i invocation) []string {
 	return []string{name + " is a job; its DEST: " + i.withDest(picked[0].Backup.Dest)}
 }
 
-// foreignVerbs are those of restic, borg, rsnapshot, btrbk, duplicity and of hands in a hurry, and what they are here.
+// foreignVerbs are verbs of restic, borg, rsnapshot, btrbk and duplicity, and other likely ones, with the verb here.
 var foreignVerbs = map[string]string{
 	"forget": "prune", "expire": "prune", "clean": "prune", "cleanup": "prune", "compact": "prune", "purge": "prune", "remove-older-than": "rotate",
 	"create": "backup", "sync": "backup", "save": "backup", "incremental": "backup", "full": "backup", "rsync": "backup", "snapshot": "backup",
@@ -99,7 +99,7 @@ var foreignVerbs = map[string]string{
 	"cron": "schedule", "timer": "schedule", "install": "schedule", "enable": "schedule",
 }
 
-// needless are verbs of others for which there is nothing to do here.
+// needless are verbs of other programs that need no command here.
 var needless = map[string]string{
 	"mount": "backups are plain directories, there is nothing to mount", "umount": "backups are plain directories, there is nothing to unmount",
 	"unlock": "a lock ends with the program that holds it; what that is, check says", "break-lock": "a lock ends with the program that holds it; what that is, check says",
@@ -108,7 +108,7 @@ var needless = map[string]string{
 
 var unexpected = regexp.MustCompile(`^unexpected argument ([^\s,]+)`)
 
-// foreignHints: what a verb of another program is called here.
+// foreignHints names the verb here for that of another program.
 func foreignHints(err *usageError, _ invocation) []string {
 	found := unexpected.FindStringSubmatch(err.err.Error())
 	switch {
@@ -122,7 +122,8 @@ func foreignHints(err *usageError, _ invocation) []string {
 	return nil
 }
 
-// isForeign tells whether the parser's guess is worse than ours.
+// isForeign reports whether the unexpected word in an error is a verb of another program: the parser's own guess is by
+// sound only.
 func isForeign(text string) bool {
 	found := unexpected.FindStringSubmatch(text)
 	return found != nil && (needless[found[1]] != "" || foreignVerbs[found[1]] != "")

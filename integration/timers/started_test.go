@@ -17,7 +17,7 @@ func until(t *testing.T, m *testboot.Machine, line, what string) {
 	}
 }
 
-// TestTheMailArrives: by a mail transport of Debian, in the mailbox of root, from the service and from cron.
+// TestTheMailArrives: a mail transport of Debian delivers the mail about a failed service to the mailbox of root.
 func TestTheMailArrives(t *testing.T) {
 	t.Parallel()
 	m := boot(t, testboot.Options{})
@@ -33,7 +33,7 @@ func TestTheMailArrives(t *testing.T) {
 	}
 }
 
-// TestCronStartsIt: cron takes the file that is written where systemd did not start the machine, and mails what went wrong.
+// TestCronStartsIt: cron runs the file that is written where systemd did not start the machine, and mails errors.
 func TestCronStartsIt(t *testing.T) {
 	t.Parallel()
 	m := boot(t, testboot.Options{})
@@ -52,7 +52,7 @@ func TestCronStartsIt(t *testing.T) {
 	}
 }
 
-// TestAUsersTimer: the manager of a user runs jobs without anybody logged in, and tells the user of a failure.
+// TestAUsersTimer: the service manager of a user runs jobs without a login, and a failure is mailed to the user.
 func TestAUsersTimer(t *testing.T) {
 	t.Parallel()
 	m := boot(t, testboot.Options{})

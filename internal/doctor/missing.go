@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Missing says what to do about a DEST that is not there: to mount the disk that fstab(5) has for it, or to make a directory
-// where the one above it is on btrfs.
+// Missing says what to do about a DEST that does not exist: mount the disk that fstab(5) has for it, or make a
+// directory if the one above it is on btrfs.
 func Missing(dest string) (mend string, command []string) {
 	if command := Unmounted(dest); command != nil {
 		return "its disk is not mounted; to mount it", command
@@ -20,7 +20,7 @@ func Missing(dest string) (mend string, command []string) {
 	return "to see whether its disk is mounted", []string{"findmnt", "-t", "btrfs"}
 }
 
-// Unmounted is the command that mounts the disk of dest, if there is one that is not mounted.
+// Unmounted returns the command that mounts the disk of dest, if fstab(5) has one that is not mounted.
 func Unmounted(dest string) []string {
 	table, err := os.ReadFile("/etc/fstab")
 	point := mountPoint(string(table), dest)
@@ -34,7 +34,7 @@ func Unmounted(dest string) []string {
 	return []string{"mount", point}
 }
 
-// existing is the nearest directory above path that is there.
+// existing returns the nearest directory above path that exists.
 func existing(path string) string {
 	for dir := path; ; {
 		dir = filepath.Dir(dir)
@@ -44,13 +44,13 @@ func existing(path string) string {
 	}
 }
 
-// onBtrfs tells whether path is there and on btrfs.
+// onBtrfs reports whether path exists and is on btrfs.
 func onBtrfs(path string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(path, &st) == nil && uint32(st.Type) == unix.BTRFS_SUPER_MAGIC
 }
 
-// mountPoint is the nearest place at or above dest at which fstab(5) mounts a btrfs, or "".
+// mountPoint returns the nearest directory, dest or above it, where fstab(5) mounts a btrfs, or "".
 func mountPoint(fstab, dest string) string {
 	found := ""
 	for line := range strings.Lines(fstab) {

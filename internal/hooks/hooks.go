@@ -24,7 +24,8 @@ type Options struct {
 	Timeout time.Duration     // 0: none
 	Grace   time.Duration     // between SIGTERM and SIGKILL; 0: 5 seconds
 	Say     func(line string) // takes each line of output
-	// Service is the unit of systemd that this process is, without its suffix, if the program is to run outside of it.
+	// Service is the name, without its suffix, of the systemd unit that this process runs in, if the program is to run
+	// outside of it.
 	Service string
 }
 
@@ -98,7 +99,7 @@ func run(ctx context.Context, o Options) error {
 	err = cmd.Wait()
 	close(gone)
 	<-killed
-	if unit != "" && ctx.Err() != nil { // what was ended is the caller of systemd only
+	if unit != "" && ctx.Err() != nil { // only systemd-run was ended so far
 		stopUnit(unit)
 	}
 	_ = r.SetReadDeadline(time.Now().Add(time.Second)) // somebody in the background may hold the other end; a pipe takes a deadline

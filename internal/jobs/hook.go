@@ -133,8 +133,8 @@ func outlive(parent context.Context, by time.Duration) (context.Context, func())
 	}
 }
 
-// logFile is a file with what the log has of the job so far, for hooks to send; "" where there could be none. It is memory of
-// this process, so that nothing is left of it, however we end, and programs in other sandboxes can read it.
+// logFile makes a file with the log of the job so far, for hooks to send, or returns "". The file is in the memory of
+// this process: nothing is left of it however the process ends, and programs in other mount namespaces can read it.
 func (c *course) logFile() (path string, forget func()) {
 	fd, err := unix.MemfdCreate("rsbtbackup-log", unix.MFD_CLOEXEC)
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// KeepAwake keeps this machine from being suspended, by itself or by a command, until release is called or this process ends.
-// To close the lid suspends it all the same. Where systemd-logind does not run, or this user may not ask it, nothing happens.
+// KeepAwake prevents the machine from being suspended, automatically or by a command, until release is called or this
+// process ends. Closing the lid still suspends it. Without systemd-logind, or without permission, it does nothing.
 //
-// systemd-inhibit holds the lock while the program that it runs lives, and that reads a pipe of which only we have the other
-// end.
+// systemd-inhibit holds the lock as long as its program runs. That program reads from a pipe, whose other end only this
+// process has.
 func KeepAwake(why string) (release func()) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -19,16 +19,17 @@ func KeepAwake(why string) (release func()) {
 	}
 	cmd := exec.Command("systemd-inhibit", "--what=sleep:idle", "--who=rsbtbackup", "--why="+why, "--mode=block", "cat")
 	cmd.Stdin = r
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NOTIFY_SOCKET=") }) // it would tell systemd of itself
+	// With NOTIFY_SOCKET it would report its own state as that of this process.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NOTIFY_SOCKET=") })
 	err = cmd.Start()
-	_ = r.Close() // the program has its own
+	_ = r.Close() // the child has its own
 	if err != nil {
 		_ = w.Close()
 		return func() {}
 	}
 	return func() {
 		_ = w.Close()
-		_ = cmd.Process.Kill() // it may still wait for an answer
+		_ = cmd.Process.Kill() // it may still wait for an answer of logind
 		_ = cmd.Wait()
 	}
 }

@@ -8,19 +8,19 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// What is closed, and what is not, follows from one rule: a sandbox must not alter what the source looks like, nor what may
-// be written to DEST or a copy. That would make a wrong backup that exits 0.
+// One rule decides which options are used: a sandbox that changes how the source looks, or what may be written to DEST
+// or a copy, makes a wrong backup that exits with 0.
 //
-//   - ProtectHome=true, PrivateDevices= and PrivateTmp= hide parts of a source, as do ProtectKernelModules= (which empties
-//     /usr/lib/modules) and ProtectKernelLogs= (/dev/kmsg, /proc/kmsg). The last three stand where no job has to do with
-//     such a path. ProtectHome=read-only hides nothing.
+//   - ProtectHome=true and PrivateDevices= hide parts of a source. ProtectHome=read-only hides nothing.
+//   - PrivateTmp=, ProtectKernelModules= (empties /usr/lib/modules) and ProtectKernelLogs= (closes /dev/kmsg,
+//     /proc/kmsg) hide parts, too: they are used if no job has to do with these paths.
 //   - RestrictSUIDSGID= refuses the set-id bits of copied files.
-//   - ProtectClock= and DevicePolicy= close the device cgroup, which refuses mknod too, so DeviceAllow= opens it for mknod (m)
-//     of every device. To open one is refused.
-//   - PrivateUsers= makes all owners but root nobody. ProcSubset=pid hides the boot id.
+//   - ProtectClock= and DevicePolicy= close the device cgroup, which refuses mknod, too. DeviceAllow= permits mknod (m)
+//     of every device; to open a device is refused.
+//   - PrivateUsers= shows all owners but root as nobody. ProcSubset=pid hides the boot id.
 //
-// Hooks have to do what only their author knows: be another user, mount a disk, write a dump anywhere. They run outside; see
-// package hooks.
+// What a hook needs only its author knows: to be another user, to mount a disk, to write a dump anywhere. Hooks run
+// outside of the sandbox; see package hooks.
 
 // capabilities: to read and write everything, with owners (CHOWN), modes of others' files and O_NOATIME (FOWNER),
 // set-id bits (FSETID), file capabilities (SETFCAP), device nodes (MKNOD), trusted.* attributes and the ioctls of btrfs
@@ -29,7 +29,7 @@ const capabilities = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN 
 
 func (s Started) writeSandbox(b *strings.Builder) {
 	if s.User && s.hasHooks() {
-		return // they run inside, with the rights of the user; each setting below takes set-id programs from them
+		return // they run inside, and each option below would keep them from set-id programs
 	}
 	fmt.Fprintln(b, "\n# It writes to DEST and its copies, nowhere else, and sees the source as it is.")
 	if !s.User {
@@ -70,7 +70,7 @@ func (s Started) writeRootSandbox(b *strings.Builder) {
 	fmt.Fprintln(b, "DevicePolicy=closed\nDeviceAllow=char-* m\nDeviceAllow=block-* m")
 }
 
-// reads tells whether a source on this machine lies in one of dirs, or has it below it.
+// reads reports whether a source on this machine lies in one of dirs, or has it below it.
 func (s Started) reads(dirs ...string) bool {
 	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool {
 		source := j.Backup.Source

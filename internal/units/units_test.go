@@ -270,7 +270,8 @@ func TestCronHasNoLineOfAPath(t *testing.T) {
 	}
 }
 
-// TestHooksRunOutside: the service needs nothing for them but its own name. Those of a user run inside, and nothing is closed.
+// TestHooksRunOutside: the service needs nothing for them but its own name. Those of a user run inside, and nothing is
+// closed.
 func TestHooksRunOutside(t *testing.T) {
 	hooked := started(t, local+"hooks.after = [\"/usr/bin/dump\"]\n")
 	without, with := started(t, local).Service(), hooked.Service()
