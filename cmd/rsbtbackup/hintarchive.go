@@ -73,6 +73,8 @@ func archiveHints(err error, i invocation) ([]string, bool) {
 		return nil, false
 	case errors.As(err, &packed):
 		return []string{"it is " + packed.is + ": " + packed.unpack + " | " + i.again()}, true
+	case errors.Is(err, rsbtbackup.ErrArchive):
+		return []string{"it reads what send has written: " + i.again() + " <FILE"}, true
 	case errors.Is(err, rsbtbackup.ErrNoBackup):
 		return []string{`receive first the archive whose "uuid" is the "parent_uuid" of this one; to see both: head -n 1 FILE`}, true
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -23,7 +24,15 @@ func lastHints(err error, i invocation) ([]string, bool) {
 	restore, isRestore := i.command.(*restoreCommand)
 	diff, isDiff := i.command.(*diffCommand)
 	_, isCheck := i.command.(*checkCommand)
+	imported, isImport := i.command.(*configImportCommand)
+	verify, isVerify := i.command.(*verifyCommand)
 	switch {
+	case isImport && errors.Is(err, fs.ErrNotExist):
+		return []string{"to see what there is: " + quoteAll("ls", "-la", existing(imported.File))}, true
+	case isImport:
+		return []string{"to see what can be imported: " + helpOf("config import")}, true
+	case isVerify && errors.Is(err, rsbtbackup.ErrSource) && !isRemote(verify.Against) && !isHere(verify.Against):
+		return []string{"to see what there is: " + quoteAll("ls", "-la", existing(verify.Against))}, true
 	case errors.Is(err, share.ErrPath):
 		return []string{"to share DEST itself: " + quoteAll("rsbtbackup", "share", i.dest(), "--browse")}, true
 	case errors.As(err, &checked):

@@ -26,6 +26,11 @@ func commandLineHints(err error, i invocation) ([]string, bool) {
 	case errors.As(err, &usage):
 		return usageHints(usage, i), true
 	case errors.As(err, &checked):
+		if slices.ContainsFunc(checked.problems, func(p config.Problem) bool {
+			return strings.Contains(p.Text, "unknown key") && !strings.Contains(p.Text, "did you mean")
+		}) {
+			return []string{"to see every key: rsbtbackup config example"}, true
+		}
 		return nil, true // each was shown with its hint
 	case errors.Is(err, config.ErrNoConfig):
 		return []string{"to begin one: rsbtbackup config example >" + quote(newConfig(os.Geteuid(), os.Getenv))}, true

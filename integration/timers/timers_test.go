@@ -225,18 +225,24 @@ func TestWhatSandboxesHide(t *testing.T) {
 [job.system]
 source = ["/usr/lib/modules", "/etc", "/home", "/tmp", "/var/tmp"]
 dest = "/backup/system"
+[job.root]
+source = "/"
+dest = "/backup/root"
+one-file-system = true
+filter = ["+ /home/", "+ /home/c", "+ /root/", "+ /root/d", "+ /etc/", "+ /etc/hosts", "- *"]
 `, 0o600)
-	m.Must(t, `mkdir -p /usr/lib/modules/6 && cd / && echo driver >usr/lib/modules/6/a.ko; echo a >tmp/a; echo b >var/tmp/b; echo c >home/c
-cd /backup; umask 077; for dest in system/{usr-lib-modules,etc,home,tmp,var-tmp}; do mkdir -p $dest && rsbtbackup init $dest || exit; done
-rsbtbackup schedule system --on=daily --install
-systemctl start --wait rsbtbackup-job-system.service`)
+	m.Must(t, `mkdir -p /usr/lib/modules/6 && cd / && echo driver >usr/lib/modules/6/a.ko; echo a >tmp/a; echo b >var/tmp/b; echo c >home/c; echo d >root/d
+cd /backup; umask 077; for dest in root system/{usr-lib-modules,etc,home,tmp,var-tmp}; do mkdir -p $dest && rsbtbackup init $dest || exit; done
+rsbtbackup schedule --all --on=daily --install
+systemctl start --wait rsbtbackup-all.service`)
+	m.Must(t, "cd /backup/root/cur && cat home/c root/d etc/hosts && test $(ls | wc -l) = 3")
 	for _, dir := range []string{"/usr/lib/modules", "/etc", "/home", "/tmp", "/var/tmp"} {
 		dest := "/backup/system/" + strings.ReplaceAll(dir[1:], "/", "-")
 		m.Must(t, "diff -r --no-dereference "+dir+" "+dest+"/cur/.")
 		m.Must(t, "rsbtbackup verify "+dest+" --against="+dir)
 	}
 	// The mounts of the sandbox are no disks that a run outside of it would miss.
-	if out := m.Must(t, "rsbtbackup run system 2>&1 >/dev/null"); out != "" {
+	if out := m.Must(t, "rsbtbackup run --all 2>&1 >/dev/null"); out != "" {
 		t.Errorf("outside of the sandbox:\n%s", out)
 	}
 }
