@@ -459,3 +459,21 @@ func TestARestoreThatIsCalledOffIsNone(t *testing.T) {
 		}
 	}
 }
+
+// A target that cannot be written to is refused before anything is tried; a dry run only reads it.
+func TestATargetMountedReadOnly(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	testdest.Write(t, src+"/file", "backup")
+	p.backup(t, src)
+	target := loopfs.NewFS(t, "64M", "ext4")
+	testdest.Tool(t, "mount", "-o", "remount,ro", target)
+	for _, flags := range [][]string{{"--overwrite=always"}, {"--overwrite=never"}, {"file"}} {
+		r := testbin.Run(t, append([]string{"restore", p.dest, "latest", "-t", target}, flags...)...)
+		if r.Exit != 12 || !strings.Contains(r.Stderr, "write to "+target+": read-only file system") {
+			t.Errorf("%v: exit %d, %s", flags, r.Exit, r.Stderr)
+		}
+	}
+	testbin.Must(t, "restore", p.dest, "latest", "-t", target, "--overwrite=always", "--dry-run")
+}

@@ -130,6 +130,9 @@ func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path str
 	if t.dir, err = openTargetDir(real); err != nil {
 		return nil, err
 	}
+	if err := checkWritable(t.dir); err != nil && !dryRun {
+		return nil, errors.Join(err, t.close())
+	}
 	if t.spared, err = allow(t.dir, real); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -137,6 +140,19 @@ func openLocalTarget(path string, dryRun bool, allow func(dir *os.File, path str
 		return nil, errors.Join(fail.Kind(facts.ErrTarget, err), t.close())
 	}
 	return t, nil
+}
+
+// checkWritable refuses a filesystem that is mounted read-only: rsync would fail at each file.
+func checkWritable(dir *os.File) error {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(int(dir.Fd()), &st)
+	if err == nil && st.Flags&unix.ST_RDONLY != 0 {
+		err = unix.EROFS
+	}
+	if err != nil {
+		return fail.Kind(facts.ErrTarget, &fs.PathError{Op: "write to", Path: dir.Name(), Err: err})
+	}
+	return nil
 }
 
 // openTargetDir opens a resolved path: a symlink in it, put there meanwhile, is an error (openat2, Linux 5.6).
