@@ -111,9 +111,13 @@ type Options struct {
 	// Listed receives, instead of Changes, each entry that the destination lacks; with a DryRun to a missing
 	// destination, these are all of the source.
 	Listed func(Listed)
+	// Written is called once, when rsync has written everything and only waits for its own processes to end, which takes
+	// another 40 ms (3.5.0 sleeps 20 ms at a time). It is a hint: a file name can look like the message that it comes from,
+	// and with DryRun it does not come. It must not block. nil does not ask for it.
+	Written func()
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
 	// escapes control characters in file names, messages of a remote shell are passed unchanged. nil drops them.
-	// Progress, Changes and Line are never called at the same time, and rsync waits while they run.
+	// Progress, Changes, Written and Line are never called at the same time, and rsync waits while they run.
 	Line func(stream, line string)
 	// KillGrace is how long a cancelled rsync may take to end before it is killed, and how long Run then waits for the
 	// processes that rsync started; 0 means 10 seconds.
@@ -291,6 +295,7 @@ func (o Options) outputArgs() []string {
 	args = append(args, when(o.Listed != nil, "--out-format="+listFormat)...)
 	args = append(args, when(o.FileList, "--info=flist1")...)
 	args = append(args, when(o.Protocol, "--debug=proto1")...)
+	args = append(args, when(o.Written != nil && !o.DryRun, "--debug=exit2")...)
 	return append(args, when(o.Progress != nil, "--info=progress2")...)
 }
 

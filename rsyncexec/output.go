@@ -83,12 +83,16 @@ func (l *lines) flush() {
 	}
 }
 
+// writtenMessage is what rsync says, with --debug=exit2, when its other end has said good-bye (3.1 to 3.5.0).
+const writtenMessage = "client_run waiting on "
+
 // output sorts what rsync prints. Its two writers may be used from two goroutines.
 type output struct {
 	mu         sync.Mutex
 	progress   func(Progress)
 	changes    func(Change)
 	listed     func(Listed)
+	written    func()
 	line       func(stream, line string)
 	stats      tail
 	stderr     tail
@@ -96,7 +100,7 @@ type output struct {
 }
 
 func newOutput(o Options) *output {
-	return &output{progress: o.Progress, changes: o.Changes, listed: o.Listed, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
+	return &output{progress: o.Progress, changes: o.Changes, listed: o.Listed, written: o.Written, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
 }
 
 func (out *output) stdoutLine(line string) {
@@ -119,6 +123,11 @@ func (out *output) stdoutLine(line string) {
 			out.changes(c)
 			return
 		}
+	}
+	if out.written != nil && strings.HasPrefix(line, writtenMessage) {
+		out.written()
+		out.written = nil
+		return
 	}
 	if statsLine(line) {
 		_, _ = out.stats.Write([]byte(line + "\n")) // a tail never fails

@@ -349,3 +349,48 @@ func TestRsyncDeleteTimingIsFree(t *testing.T) {
 		}
 	}
 }
+
+// TestRsyncSaysWhenAllIsWritten: nothing is written after that, not even the times of directories.
+func TestRsyncSaysWhenAllIsWritten(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	for i := range 300 {
+		dir := filepath.Join(src, fmt.Sprintf("dir%02d", i/10))
+		must(t, os.MkdirAll(dir, 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), []byte("content"), 0o644))
+		must(t, os.Chtimes(dir, time.Time{}, time.Unix(1e9, 0)))
+	}
+	must(t, os.WriteFile(filepath.Join(dst, "gone"), nil, 0o644))
+	var then []string
+	calls := 0
+	o := Options{Source: Source{Path: src}, Dest: dst, Delete: true, DryRun: true, Written: func() {
+		calls++
+		then = treeAndTimes(t, dst)
+	}}
+	if _, err := Run(t.Context(), o); err != nil || calls != 0 {
+		t.Fatalf("a dry run: %d calls, %v", calls, err)
+	}
+	o.DryRun = false
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if calls != 1 {
+		t.Errorf("it was said %d times", calls)
+	}
+	if now := treeAndTimes(t, dst); len(now) != 331 || !slices.Equal(then, now) {
+		t.Errorf("%d entries; changed after all was written: %v", len(now), !slices.Equal(then, now))
+	}
+}
+
+func treeAndTimes(t *testing.T, root string) (all []string) {
+	must(t, filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			all = append(all, fmt.Sprint(path, info.Mode(), info.Size(), info.ModTime()))
+		}
+		return err
+	}))
+	return all
+}

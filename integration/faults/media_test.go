@@ -168,11 +168,15 @@ func TestMediaRefusalSeenBySomebodyElse(t *testing.T) {
 			d := newDest(t, disk.Mount, src, earlier)
 			fill(t, src)
 			disk.runOut(t)
+			other, err := os.Open(disk.Mount)
+			testdest.Must(t, err)
+			defer other.Close()
 			p := start(t, env, program(t), "backup", src.dir, d.path)
 			testdest.WaitFor(t, "rsync to end", func() bool { return testdest.Exists(flag) || !p.running() })
 			p.signalGroup(syscall.SIGKILL)
 			p.wait(t)
-			tellSomebodyElse(t, disk.Mount)
+			tellSomebodyElse(t, other)
+			testdest.Must(t, other.Close()) // or it cannot be unmounted
 			disk.resize(t, 400<<20)
 			d.check(t, src)
 			// What was only in memory is gone now.
@@ -182,14 +186,12 @@ func TestMediaRefusalSeenBySomebodyElse(t *testing.T) {
 	}
 }
 
-// tellSomebodyElse takes the one report that syncfs gives. The counters of the
+// tellSomebodyElse takes the report that syncfs gives to who had the filesystem open before, and once to who opens it
+// after; the run may have taken that itself, before it was killed. The counters of the
 // device know nothing of it: Linux 6.18 counts I/O errors there, and not the
 // refusals of a disk without space.
-func tellSomebodyElse(t testing.TB, mount string) {
+func tellSomebodyElse(t testing.TB, f *os.File) {
 	t.Helper()
-	f, err := os.Open(mount)
-	testdest.Must(t, err)
-	defer f.Close()
 	if btrfs.SyncFS(f) == nil {
 		t.Fatal("the disk refused nothing: this run proves nothing")
 	}

@@ -179,7 +179,7 @@ func cutInPlace(t *testing.T, image *loopfs.Image, earlier int) bool {
 		testdest.SyncAll(t, d.path)
 	}
 	src.overwrite(t, "large", 0, 1<<20)
-	flag, env := pausingRsync(t)
+	flag, env := silentRsync(t)
 	p := start(t, env, program(t), "backup", src.dir, d.path)
 	testdest.WaitFor(t, "rsync to end", func() bool { return testdest.Exists(flag) || !p.running() })
 	commitMetadata(t, image.Mount)

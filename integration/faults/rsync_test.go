@@ -40,6 +40,14 @@ func pausingRsyncFor(t testing.TB, seconds string) (flag string, env []string) {
 	return flag, fakeRsync(t, fmt.Sprintf(`"$REAL" "$@" || exit; : > '%s'; exec sleep %s`, flag, seconds))
 }
 
+// silentRsync is a pausing rsync that does not say when it has written everything, as one that is cut off before: upon
+// that the run has the filesystem written out.
+func silentRsync(t testing.TB) (flag string, env []string) {
+	t.Helper()
+	flag = filepath.Join(t.TempDir(), "transferred")
+	return flag, fakeRsync(t, fmt.Sprintf(`for a; do shift; [ "$a" = --debug=exit2 ] || set -- "$@" "$a"; done; "$REAL" "$@" || exit; : > '%s'; exec sleep 30`, flag))
+}
+
 // waitingRsync is an rsync that makes the file it returns and waits, before it does anything, until that is gone.
 func waitingRsync(t testing.TB) (flag string, env []string) {
 	t.Helper()

@@ -52,6 +52,9 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	opts.Progress = transfer.Expecting(opts.Progress, seen.entries)
 	opts.Program, opts.Version = x.program, x.version
 	opts.ExtraFiles = []*os.File{x.work, x.dest.Dir}
+	if x.src.Local() {
+		opts.Written = x.dest.FlushAhead
+	}
 	kept, err := x.keepProperties(ctx)
 	if err != nil {
 		return transferred{filled: x}, fail.Step("hand down the properties of DEST", err)

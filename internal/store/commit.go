@@ -27,7 +27,21 @@ const (
 
 // Flush checks that all data has reached the disk. Only syncfs on a descriptor opened before the first write reports
 // lost data, and only once; the snapshot ioctl succeeds even then.
-func (s *Store) Flush() error { return btrfs.SyncFS(s.Dir) }
+func (s *Store) Flush() error {
+	s.ahead.Wait()
+	return btrfs.SyncFS(s.Dir)
+}
+
+// FlushAhead starts to write out what Flush will wait for, and does not wait. Errors are left to Flush: the kernel reports
+// them to each open file description (errseq_t), and this one is another.
+func (s *Store) FlushAhead() {
+	s.ahead.Go(func() {
+		if dir, err := at.OpenDir(s.Dir, "."); err == nil {
+			_ = btrfs.SyncFS(dir)
+			_ = dir.Close() // nothing was written to it
+		}
+	})
+}
 
 // Publish snapshots pending, read-only, to a free name and returns that. The ioctl is atomic, durable with its data
 // when it returns, and never replaces anything: if the name was taken meanwhile it returns EEXIST and the next name is

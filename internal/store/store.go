@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,8 @@ type Store struct {
 	waiting func(time.Duration)
 	// KeepLock is set if an rsync of this run still lives: the lock that it inherited must remain.
 	KeepLock bool
+	// ahead is what FlushAhead has begun.
+	ahead sync.WaitGroup
 }
 
 // openDest opens DEST and checks it is on btrfs.
@@ -154,6 +157,7 @@ func (s *Store) mayChange() error {
 // Close also releases the lock explicitly. Closing alone may do so later: a child that another goroutine is just
 // starting holds a copy of every descriptor until exec.
 func (s *Store) Close() error {
+	s.ahead.Wait()
 	var err error
 	if s.logDir != nil {
 		err = s.logDir.Close()
