@@ -109,11 +109,7 @@ func killFrozen(t *testing.T, points *atomic.Int64) {
 		limit int
 	}{{"ioctl", 12}, {"flock", 6}, {"unlinkat", 6}, {"utimensat", 4}} {
 		t.Run(c.call, func(t *testing.T) {
-			home, err := btrfs.OpenDir(mount)
-			testdest.Must(t, err)
-			defer home.Close()
-			testdest.Must(t, btrfs.CreateSubvolume(home, "source-"+c.call))
-			src := newTreeIn(t, filepath.Join(mount, "source-"+c.call))
+			src := newSubvolumeTree(t, mount, "source-"+c.call)
 			prepare := func() (*dest, []string) {
 				d := newDest(t, mount, src, 1)
 				src.change(t)
@@ -124,24 +120,43 @@ func killFrozen(t *testing.T, points *atomic.Int64) {
 			for _, nth := range sample(n, c.limit) {
 				t.Run(fmt.Sprint(nth), func(t *testing.T) {
 					d, args := prepare()
-					before, err := os.Stat(src.dir)
-					testdest.Must(t, err)
+					made := modified(t, src.dir)
 					if r, _ := (injection{call: c.call, fault: "signal=SIGKILL", nth: nth}).run(t, args...); r.signal == syscall.SIGKILL {
 						points.Add(1)
 					} else {
 						wantExit(t, r, 0)
 					}
-					// The directory that the snapshot was made in may have the time of that now. What is published has
-					// its own.
-					testdest.Must(t, os.Chtimes(src.dir, time.Time{}, before.ModTime()))
-					wantExit(t, run(t, append([]string{"--lock-wait=1m"}, args...)...), 0)
-					if left, err := filepath.Glob(filepath.Join(src.dir, ".rsbtbackup-*")); err != nil || len(left) > 0 {
-						t.Errorf("left in the source: %q, %v", left, err)
-					}
+					d.thaws(t, src, made)
 					d.check(t, src)
 				})
 			}
 		})
+	}
+}
+
+// newSubvolumeTree makes a tree that is a subvolume, of which a snapshot can be made.
+func newSubvolumeTree(t *testing.T, mount, name string) *tree {
+	home, err := btrfs.OpenDir(mount)
+	testdest.Must(t, err)
+	defer home.Close()
+	testdest.Must(t, btrfs.CreateSubvolume(home, name))
+	return newTreeIn(t, filepath.Join(mount, name))
+}
+
+func modified(t *testing.T, path string) time.Time {
+	info, err := os.Stat(path)
+	testdest.Must(t, err)
+	return info.ModTime()
+}
+
+// thaws asks that the next backup from a snapshot of src leaves none in it. The directory that one was made in may have the
+// time of that now; it gets its own, made, which what is published has.
+func (d *dest) thaws(t *testing.T, src *tree, made time.Time) {
+	t.Helper()
+	testdest.Must(t, os.Chtimes(src.dir, time.Time{}, made))
+	wantExit(t, run(t, "--lock-wait=1m", "backup", "--snapshot-source", src.dir, d.path), 0)
+	if left, err := filepath.Glob(filepath.Join(src.dir, ".rsbtbackup-*")); err != nil || len(left) > 0 {
+		t.Errorf("left in the source: %q, %v", left, err)
 	}
 }
 

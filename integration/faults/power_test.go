@@ -16,10 +16,7 @@ import (
 )
 
 // stoppedCalls are the steps after which the power is cut.
-var stoppedCalls = []struct {
-	call  string
-	limit int
-}{
+var stoppedCalls = []sweptCall{
 	{"ioctl", 6},
 	{"syncfs", 99},
 	{"fsync", 99},
@@ -35,24 +32,38 @@ func TestPowerCutInFirstBackup(t *testing.T) { cutAtEachStep(t, 0) }
 // incremental backup.
 func TestPowerCutInIncrementalBackup(t *testing.T) { cutAtEachStep(t, 1) }
 
-// cutAtEachStep stops the command after each of its steps and looks at what a
-// power cut there would leave: with nothing but what had reached the disk, and
-// with a commit forced that takes no file data along.
-func cutAtEachStep(t *testing.T, earlier int) {
+// TestPowerCutInSkippedBackup cuts the power in a run that publishes nothing since nothing has changed.
+func TestPowerCutInSkippedBackup(t *testing.T) {
 	t.Parallel()
+	src := newTree(t)
+	cutSome(t, []sweptCall{{"ioctl", 3}, {"fsync", 3}, {"renameat", 4}, {"unlinkat", 2}}, src, func(image *loopfs.Image) (*dest, []string) {
+		d := newDest(t, image.Mount, src, 1)
+		return d, []string{"backup", "--skip-unchanged", src.dir, d.path}
+	})
+}
+
+// TestPowerCutInBackupOfASnapshot cuts the power of DEST in a backup that reads a snapshot of its source.
+func TestPowerCutInBackupOfASnapshot(t *testing.T) {
+	t.Parallel()
+	src := newSubvolumeTree(t, loopfs.New(t, "512M"), "source")
+	cutSome(t, []sweptCall{{"ioctl", 6}, {"syncfs", 2}, {"fsync", 2}, {"renameat", 3}}, src, func(image *loopfs.Image) (*dest, []string) {
+		d := newDest(t, image.Mount, src, 1)
+		src.change(t)
+		return d, []string{"backup", "--snapshot-source", src.dir, d.path}
+	})
+}
+
+// cutSome cuts the power at some steps of what prepare returns.
+func cutSome(t *testing.T, calls []sweptCall, src *tree, prepare func(*loopfs.Image) (*dest, []string)) {
 	cuts := 0
-	for _, c := range stoppedCalls {
+	for _, c := range calls {
 		t.Run(c.call, func(t *testing.T) {
 			image := loopfs.NewNested(t, "1G")
-			src := newTree(t)
-			d := newDest(t, image.Mount, src, earlier)
-			src.change(t)
-			n := injection{call: c.call}.count(t, "backup", src.dir, d.path)
-			for _, nth := range sample(n, c.limit) {
+			_, args := prepare(image)
+			for _, nth := range sample(injection{call: c.call}.count(t, args...), c.limit) {
 				t.Run(fmt.Sprint(nth), func(t *testing.T) {
-					d := newDest(t, image.Mount, src, earlier)
-					src.change(t)
-					cutAt(t, image, d, src, injection{call: c.call, fault: "signal=SIGSTOP", nth: nth})
+					d, args := prepare(image)
+					cutAt(t, image, d, src, injection{call: c.call, fault: "signal=SIGSTOP", nth: nth}, args...)
 					cuts += 2
 				})
 			}
@@ -61,9 +72,22 @@ func cutAtEachStep(t *testing.T, earlier int) {
 	t.Logf("%d power cuts", cuts)
 }
 
-func cutAt(t *testing.T, image *loopfs.Image, d *dest, src *tree, i injection) {
+// cutAtEachStep stops the command after each of its steps and looks at what a
+// power cut there would leave: with nothing but what had reached the disk, and
+// with a commit forced that takes no file data along.
+func cutAtEachStep(t *testing.T, earlier int) {
+	t.Parallel()
+	src := newTree(t)
+	cutSome(t, stoppedCalls, src, func(image *loopfs.Image) (*dest, []string) {
+		d := newDest(t, image.Mount, src, earlier)
+		src.change(t)
+		return d, []string{"backup", src.dir, d.path}
+	})
+}
+
+func cutAt(t *testing.T, image *loopfs.Image, d *dest, src *tree, i injection, args ...string) {
 	log := filepath.Join(t.TempDir(), "strace")
-	p := start(t, nil, i.argv(t, log, "backup", src.dir, d.path)...)
+	p := start(t, nil, i.argv(t, log, args...)...)
 	testdest.WaitFor(t, "the command to stop", func() bool { return stopped(p.pid(), log) || !p.running() })
 	if !p.running() {
 		t.Fatalf("the command did not stop: %v", p.wait(t))

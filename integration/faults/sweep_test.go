@@ -10,12 +10,15 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
-// sweptCalls are the system calls a run changes or reads DEST by. A normal run
-// of the tests tries at most limit points of each.
-var sweptCalls = []struct {
+// sweptCall is a system call, and at how many points a normal run of the tests tries it.
+type sweptCall struct {
 	call  string
 	limit int
-}{
+}
+
+// sweptCalls are the system calls a run changes or reads DEST by. A normal run
+// of the tests tries at most limit points of each.
+var sweptCalls = []sweptCall{
 	{"renameat", 99},
 	{"symlinkat", 99},
 	{"ioctl", 99},
@@ -40,7 +43,7 @@ var sweptCalls = []struct {
 func TestFailingCallInInit(t *testing.T) {
 	mount := loopfs.New(t, "2G")
 	src := newTree(t)
-	sweep(t, func(t *testing.T, i injection, count bool) int {
+	sweep(t, sweptCalls, func(t *testing.T, i injection, count bool) int {
 		d := &dest{path: newDir(t, mount), backups: map[string]string{}}
 		if count {
 			return i.count(t, "init", d.path)
@@ -68,12 +71,59 @@ func TestFailingCallInIncrementalBackup(t *testing.T) {
 	sweepBackup(t, mount, 1)
 }
 
+// skippingCalls and freezingCalls are what runs with --skip-unchanged and --snapshot-source do otherwise than others.
+var (
+	skippingCalls = []sweptCall{{"renameat", 6}, {"ioctl", 5}, {"syncfs", 9}, {"fsync", 9}, {"unlinkat", 4}, {"flock", 3}, {"openat", 3}, {"getdents64", 2}}
+	freezingCalls = []sweptCall{{"ioctl", 14}, {"unlinkat", 4}, {"flock", 4}, {"utimensat", 4}, {"openat", 3}, {"statx", 2}}
+)
+
+// TestFailingCallInSkippedBackup fails calls of a run that publishes nothing since nothing has changed.
+func TestFailingCallInSkippedBackup(t *testing.T) {
+	mount := loopfs.New(t, "2G")
+	src := newTree(t)
+	sweep(t, skippingCalls, func(t *testing.T, i injection, count bool) int {
+		d := newDest(t, mount, src, 1)
+		args := []string{"backup", "--skip-unchanged", src.dir, d.path}
+		if count {
+			return i.count(t, args...)
+		}
+		r, hit := i.run(t, args...)
+		judgeSwept(t, i, r, hit)
+		if r.exit == 0 {
+			d.held(t, src)
+			d.newestIsCur(t)
+		}
+		d.check(t, src)
+		return 0
+	})
+}
+
+// TestFailingCallInBackupOfASnapshot fails calls of a backup that reads a snapshot of its source. The next one leaves none.
+func TestFailingCallInBackupOfASnapshot(t *testing.T) {
+	mount := loopfs.New(t, "2G")
+	src := newSubvolumeTree(t, mount, "source")
+	sweep(t, freezingCalls, func(t *testing.T, i injection, count bool) int {
+		d := newDest(t, mount, src, 1)
+		src.change(t)
+		args := []string{"backup", "--snapshot-source", src.dir, d.path}
+		if count {
+			return i.count(t, args...)
+		}
+		made := modified(t, src.dir)
+		r, hit := i.run(t, args...)
+		judgeSwept(t, i, r, hit)
+		d.thaws(t, src, made)
+		d.check(t, src)
+		return 0
+	})
+}
+
 // TestFailingCallInRepair fails each call of a backup that finds work to
 // repair: a pending of a dead run, cur gone, a symlink left behind.
 func TestFailingCallInRepair(t *testing.T) {
 	mount := loopfs.New(t, "2G")
 	src := newTree(t)
-	sweep(t, func(t *testing.T, i injection, count bool) int {
+	sweep(t, sweptCalls, func(t *testing.T, i injection, count bool) int {
 		d := newDest(t, mount, src, 1)
 		src.change(t)
 		litter(t, d, src)
@@ -97,7 +147,7 @@ func TestFailingCallInDelete(t *testing.T) { sweepDeletion(t, deleting) }
 func sweepDeletion(t *testing.T, line func(*dest) []string) {
 	mount := loopfs.New(t, "2G")
 	src := newTree(t)
-	sweep(t, func(t *testing.T, i injection, count bool) int {
+	sweep(t, sweptCalls, func(t *testing.T, i injection, count bool) int {
 		d := newDoomed(t, mount, src)
 		if count {
 			return i.count(t, line(d)...)
@@ -111,7 +161,7 @@ func sweepDeletion(t *testing.T, line func(*dest) []string) {
 
 func sweepBackup(t *testing.T, mount string, earlier int) {
 	src := newTree(t)
-	sweep(t, func(t *testing.T, i injection, count bool) int {
+	sweep(t, sweptCalls, func(t *testing.T, i injection, count bool) int {
 		d := newDest(t, mount, src, earlier)
 		src.change(t)
 		if count {
@@ -130,13 +180,13 @@ func sweepBackup(t *testing.T, mount string, earlier int) {
 
 // sweep calls try for each call and error, with the number of the call that
 // fails, after it has asked how many there are.
-func sweep(t *testing.T, try func(t *testing.T, i injection, count bool) int) {
+func sweep(t *testing.T, calls []sweptCall, try func(t *testing.T, i injection, count bool) int) {
 	t.Parallel()
 	points := 0
 	// How many calls a run makes depends on how old a change is when the source is walked, so the last of them may not
 	// come.
 	var unmet atomic.Int64
-	for _, c := range sweptCalls {
+	for _, c := range calls {
 		t.Run(c.call, func(t *testing.T) {
 			n := try(t, injection{call: c.call}, true)
 			for _, nth := range sample(n, c.limit) {
