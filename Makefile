@@ -32,8 +32,8 @@ help: ## show this list
 # A ping needs no HTTP/2, which is 0.4 MB of the binary.
 TAGS := nethttpomithttp2
 # What waits for servers, or runs once, is not inlined, which is another 0.5 MB.
-SMALL := net/http crypto/... text/template/... github.com/alecthomas/kong github.com/pelletier/go-toml/... \
-	$(addprefix github.com/rsbtbackup/rsbtbackup/internal/,config doctor imports units)
+SMALL := net/http crypto/... text/template/... github.com/alecthomas/kong github.com/pelletier/go-toml/... github.com/vbauerster/mpb/... \
+	$(addprefix github.com/rsbtbackup/rsbtbackup/internal/,config doctor imports jobs units replica manual share tell metrics timers hooks check restore prune backup transfer store) github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup
 
 build: ## build ./rsbtbackup, a static binary
 	CGO_ENABLED=0 go build -tags '$(TAGS)' -buildvcs=auto -trimpath -ldflags='-s -w' $(SMALL:%=-gcflags='%=-l') -o rsbtbackup ./cmd/rsbtbackup

@@ -75,6 +75,7 @@ type CopiedBackup struct {
 	Name   string     `json:"name"`
 	Result CopyResult `json:"result"`
 	As     string     `json:"as,omitempty"`     // its name in target, if it differs
+	News   []string   `json:"news,omitempty"`   // what target had not known of its copy, and was told: "pin", "verdict"
 	Parent string     `json:"parent,omitempty"` // the backup it was sent as an increment of
 	Bytes  uint64     `json:"bytes,omitempty"`  // sent
 	Error  string     `json:"error,omitempty"`
@@ -99,6 +100,8 @@ type CopyReport struct {
 // or HOST:PATH, where "rsbtbackup receive --stdio" is run over ssh. A copy has the name, the record and the pin of its
 // backup, and cur in target names the newest complete copy, so every verb works on target too. What Verify found is
 // moved to Record.Copied, because it says nothing about another disk. Nothing is deleted in target, except by o.Keep.
+// What is pinned, or found by Verify, after a backup was copied is told to target by the next Copy. An unpin is not, so
+// that no copy loses its protection, and a pin that was removed in target does not come back.
 //
 // A backup appears in target whole or not at all. An interrupted one is sent again from its start by the next run. dest
 // is not locked; a backup cannot be deleted while it is sent.
@@ -116,7 +119,7 @@ func Copy(ctx context.Context, dest, target string, refs []string, o CopyOptions
 		Started: r.Started, Ended: r.Ended,
 	}
 	for _, b := range r.Backups {
-		report.Backups = append(report.Backups, CopiedBackup{b.Name, CopyResult(b.Result), b.As, b.Parent, b.Bytes, b.Error})
+		report.Backups = append(report.Backups, CopiedBackup{b.Name, CopyResult(b.Result), b.As, b.News, b.Parent, b.Bytes, b.Error})
 	}
 	return report, err
 }
@@ -189,16 +192,18 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 	return (*ReceiveReport)(got), err
 }
 
-// ServeSend is the sending side of a Copy from HOST:PATH. It lists on w the backups in dest, and sends those that r
-// asks for, as Send does. It does nothing else and changes nothing.
+// ServeSend is the sending side of a Copy from HOST:PATH. It lists on w the backups in dest, sends those that r
+// asks for, as Send does, and compares them with what r describes (VerifyAgainstCopy). It does nothing else and changes
+// nothing.
 //
 // Root only. Errors are those of Send; they have also been reported on w.
 func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error {
 	return replica.ServeSend(ctx, dest, r, w)
 }
 
-// ServeCopy is the receiving side of a Copy to HOST:PATH. It lists on w the backups in dest, and makes backups from the
-// archives that come in on r. It does nothing else: the other end cannot make it delete, rename or read anything.
+// ServeCopy is the receiving side of a Copy to HOST:PATH. It lists on w the backups in dest, makes backups from the
+// archives that come in on r, pins copies of what is pinned at the other end, and says how a copy differs from what r
+// describes (VerifyAgainstCopy). It does nothing else: the other end cannot make it delete, rename or hand out anything.
 // o.Name is ignored.
 //
 // Root only. Errors are those of Receive; they have also been reported on w.

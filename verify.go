@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/replica"
 	"github.com/rsbtbackup/rsbtbackup/internal/verify"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -116,4 +118,70 @@ type AgainstReport struct {
 func VerifyAgainst(ctx context.Context, dest string, o AgainstOptions) (*AgainstReport, error) {
 	r, err := verify.Against(ctx, dest, verify.AgainstOptions(o))
 	return (*AgainstReport)(r), err
+}
+
+// Nouns of comparisons with copies.
+//
+// Their fields: go doc rsbtbackup/facts.Comparison, go doc rsbtbackup/facts.CopyVerdict,
+// go doc rsbtbackup/facts.ComparedBackup, go doc rsbtbackup/facts.CopyDifference.
+type (
+	Comparison     = facts.Comparison
+	CopyVerdict    = facts.CopyVerdict
+	ComparedBackup = facts.ComparedBackup
+	CopyDifference = facts.CopyDifference
+)
+
+// The results of ComparedBackup.
+const (
+	SameCopy    = facts.SameCopy
+	CopyDiffers = facts.CopyDiffers
+	CopyUnread  = facts.CopyUnread
+	NoCopy      = facts.NoCopy
+)
+
+// AgainstCopyOptions are the options of VerifyAgainstCopy. The zero value is usable.
+type AgainstCopyOptions struct {
+	SSH      []string             // as in CopyOptions
+	Program  string               // as in CopyOptions
+	Now      time.Time            // zero means now
+	Logger   *slog.Logger         // nil logs nothing
+	Progress func(VerifyProgress) // called from several goroutines, one at a time; bytes are those that were read
+	Found    func(CopyDifference) // likewise
+}
+
+// AgainstCopyReport says what VerifyAgainstCopy compared.
+type AgainstCopyReport struct {
+	Dest    string           `json:"dest"`
+	Target  string           `json:"target"`
+	Backups []ComparedBackup `json:"backups"` // oldest first
+	// Differences is how many paths differ. Found has the first 1,000.
+	Differences int              `json:"differences"`
+	Found       []CopyDifference `json:"found"`
+	Unread      int              `json:"unread"` // what could not be read, on either side
+	Unreads     []string         `json:"unreads,omitempty"`
+	Notices     []string         `json:"notices,omitempty"`
+	Started     time.Time        `json:"started"` // UTC
+	Ended       time.Time        `json:"ended"`   // UTC
+}
+
+// VerifyAgainstCopy compares backups, those that refs name as in Delete, or all, with
+// their copies in target: another DEST on this host, or HOST:PATH, as in Copy. Content is
+// compared by the checksums that both filesystems keep of it, without reading it, where
+// they are of one kind and of data that is stored in the same way; of the rest both are
+// read. So it says that the same was written, and Verify that the disk still has it.
+// Names, modes, owners, times, extended attributes, ACLs, flags of chattr, holes and
+// hard links are compared as well.
+//
+// The other host is told what the backup has, and tells what is not so there. Of what
+// only the copy has in a directory, it gives no names.
+//
+// The result is kept as Record.Compared in dest. A backup without a copy is an error if
+// it was named, or if none has one: the rules of target may be others.
+//
+// Root only. Errors match ErrDiffers, ErrUnread, ErrNoBackup, ErrAmbiguous,
+// ErrBackupGone, ErrTarget (the host cannot be reached), or what opening dest or target
+// gives. The report is valid with any error.
+func VerifyAgainstCopy(ctx context.Context, dest, target string, refs []string, o AgainstCopyOptions) (*AgainstCopyReport, error) {
+	r, err := replica.Compare(ctx, dest, target, refs, replica.CompareOptions(o))
+	return (*AgainstCopyReport)(r), err
 }

@@ -66,6 +66,12 @@ func BenchmarkCopySSH(b *testing.B) {
 	}
 	b.ReportMetric(float64(took["ours-first"])/float64(took["btrfs-first"]), "first/btrfs")
 	b.ReportMetric(float64(took["ours-second"])/float64(took["btrfs-second"]), "second/btrfs")
+	// To look at the memory of the other end costs time.
+	c.looks = true
+	target := testdest.On(b, makeDir(b, disk, "memory"))
+	for i := range 2 {
+		check(b, c.ours(target, i))
+	}
 	b.ReportMetric(float64(c.sending)/1000, "sending-MB")
 	b.ReportMetric(float64(c.receiving(b))/1000, "receiving-MB")
 }
@@ -79,11 +85,16 @@ func makeDir(b *testing.B, parent, name string) string {
 
 type sshCopy struct {
 	dest, from, shell, program, binary, peak string
+	looks                                    bool
 	sending                                  int64 // kB
 }
 
 func (c *sshCopy) ours(target string, i int) error {
-	cmd := exec.Command(c.binary, "copy", "-q", c.dest, "127.0.0.1:"+target, []string{"2026-01-01", "2026-01-02"}[i], "-e", c.shell, "--program", c.program)
+	program := c.binary
+	if c.looks {
+		program = c.program
+	}
+	cmd := exec.Command(c.binary, "copy", "-q", c.dest, "127.0.0.1:"+target, []string{"2026-01-01", "2026-01-02"}[i], "-e", c.shell, "--program", program)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)

@@ -65,3 +65,17 @@ func inodeFlags(f *os.File, inode uint64) (uint64, error) {
 	}
 	return binary.LittleEndian.Uint64(items[0].Data[flagsAt:]), nil
 }
+
+// Checksums is the kind that a filesystem has of its data: the number of the algorithm (BTRFS_CSUM_TYPE_*) and the
+// bytes of one, of a block of BlockSize. No item of a tree is larger than NodeSize.
+type Checksums struct{ Algorithm, Size, BlockSize, NodeSize uint32 }
+
+// ChecksumKind asks for it, by any file of the filesystem (BTRFS_IOC_FS_INFO). Size is 0 before Linux 5.10.
+//
+// Anybody may do this. Errors: ErrNotBtrfs; EBADF when f was opened with O_PATH.
+func ChecksumKind(f *os.File) (Checksums, error) {
+	const csumInfo = 1 // BTRFS_FS_INFO_FLAG_CSUM_INFO
+	fs := fsInfoArgs{Flags: csumInfo}
+	err := ioctl(f, reqFsInfo, &fs)
+	return Checksums{uint32(fs.CsumType), uint32(fs.CsumSize), fs.SectorSize, fs.NodeSize}, pathError("BTRFS_IOC_FS_INFO", f.Name(), explain(f, err))
+}

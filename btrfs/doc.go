@@ -33,10 +33,10 @@
 //	which parts of its files are new                    ChangedRanges
 //	the same, with what is shared by other ways         UnsharedRanges
 //	where the data of a file is, and who else uses it   Extents, LogicalInodes
-//	do two files share all of their data                SameExtents
+//	the kind of checksums of data                       ChecksumKind
 //	what changed from one snapshot to another           Send
 //	say where a received subvolume comes from           SetReceived
-//	anything in the trees                               TreeSearch, InodePath
+//	anything in the trees                               TreeSearch, Searcher, InodePath
 //
 // # Durability
 //

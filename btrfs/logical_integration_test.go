@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	files "github.com/rsbtbackup/rsbtbackup/internal/at"
 	"golang.org/x/sys/unix"
 )
 
@@ -229,10 +230,10 @@ func TestSameExtents(t *testing.T) {
 		must(t, err)
 		b, err := os.Open(filepath.Join(w.image.Mount, "after", name))
 		must(t, err)
-		if got, err := btrfs.SameExtents(a, b); err != nil || got != want {
+		if got, err := files.SameExtents(a, b); err != nil || got != want {
 			t.Errorf("%s: %v, %v, want %v", name, got, err, want)
 		}
-		if same, err := btrfs.SameExtents(a, a); err != nil || !same {
+		if same, err := files.SameExtents(a, a); err != nil || !same {
 			t.Errorf("%s and itself: %v, %v", name, same, err)
 		}
 		must(t, errors.Join(a.Close(), b.Close()))

@@ -62,9 +62,22 @@ func TreeSearch(f *os.File, key SearchKey) iter.Seq2[Item, error] {
 // searchFrom is TreeSearch that lets the kernel read from page on. Data is the caller's only until the next item: the
 // contents of small files are part of it.
 func searchFrom(f *os.File, page searchKey, key SearchKey) iter.Seq2[Item, error] {
+	return searchWith(&searchArgsV2{}, f, page, key)
+}
+
+// Searcher is TreeSearch for many searches, one at a time, with one buffer: Data is the caller's only until the next item.
+type Searcher struct{ args searchArgsV2 }
+
+// Search is TreeSearch.
+func (s *Searcher) Search(f *os.File, key SearchKey) iter.Seq2[Item, error] {
+	return searchWith(&s.args, f, firstPage(key), key)
+}
+
+// searchWith is searchFrom with a buffer that was used before.
+func searchWith(args *searchArgsV2, f *os.File, page searchKey, key SearchKey) iter.Seq2[Item, error] {
 	const op = "BTRFS_IOC_TREE_SEARCH_V2"
 	return func(yield func(Item, error) bool) {
-		args := &searchArgsV2{Key: page}
+		args.Key = page
 		var items []Item
 		for more := true; more; {
 			var err error

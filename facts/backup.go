@@ -61,6 +61,7 @@ type Record struct {
 	Pin       *PinInfo       `json:"pin,omitempty"`
 	Verified  *Verification  `json:"verified,omitempty"`
 	Copied    *CopyInfo      `json:"copied,omitempty"`
+	Compared  *Comparison    `json:"compared,omitempty"` // with a copy of it, the last time
 }
 
 // UnchangedInfo says until when a source was known to equal a backup.
@@ -77,6 +78,9 @@ type CopyInfo struct {
 	At   time.Time  `json:"at"`             // UTC
 	// Verified is what Verify had found in the original. It says nothing about this disk.
 	Verified *Verification `json:"verified,omitempty"`
+	// PinnedAt is when the pin was set over there that came along last (UTC). It does not come
+	// again once it has been removed here.
+	PinnedAt time.Time `json:"pinned_at,omitzero"`
 }
 
 // SourceName is Source, byte for byte.

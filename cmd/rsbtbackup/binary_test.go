@@ -40,8 +40,10 @@ func build(t *testing.T) string {
 	args := []string{"build", "-tags", "nethttpomithttp2", "-trimpath", "-ldflags=-s -w", "-o", path}
 	const own = "github.com/rsbtbackup/rsbtbackup/internal/"
 	for _, small := range []string{
-		"net/http", "crypto/...", "text/template/...", "github.com/alecthomas/kong", "github.com/pelletier/go-toml/...",
-		own + "config", own + "doctor", own + "imports", own + "units",
+		"net/http", "crypto/...", "text/template/...", "github.com/alecthomas/kong", "github.com/pelletier/go-toml/...", "github.com/vbauerster/mpb/...",
+		own + "config", own + "doctor", own + "imports", own + "jobs", own + "units", own + "replica", own + "manual", own + "share", own + "tell",
+		own + "metrics", own + "timers", own + "hooks", own + "check", own + "restore", own + "prune", own + "backup", own + "transfer", own + "store",
+		"github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup",
 	} {
 		args = append(args, "-gcflags="+small+"=-l")
 	}

@@ -37,6 +37,9 @@ check and copy work on it, and when the first disk is lost, backup goes on in it
 all; one that was cut off is sent anew by the next run. DEST is only read. A TARGET with backups of another source, and none
 that DEST has too, is refused (exit code 13) without --force: give each DEST a TARGET of its own.
 
+What is pinned, or found by verify, after it was copied goes along with the next copy. An unpin does not: unpin it in TARGET,
+where it then stays so.
+
 With --keep-... TARGET is pruned in the end, and what its rules do not keep is not sent; without, nothing is deleted there.
 On another host "rsbtbackup receive --stdio PATH" is run, which can be the only command that a key is good for; the rules
 are then those of that command, see receive --help. A DEST on another host is fetched from "rsbtbackup send --stdio PATH".
@@ -93,6 +96,11 @@ func copyLines(r *rsbtbackup.CopyReport, err error) []string {
 			lines = append(lines, "would copy "+b.Name+increment)
 		case rsbtbackup.CopyHad:
 			had++
+			if len(b.News) > 0 && r.DryRun {
+				lines = append(lines, "would pass on of "+b.Name+": "+strings.Join(b.News, ", "))
+			} else if len(b.News) > 0 {
+				lines = append(lines, "passed on of "+b.Name+": "+strings.Join(b.News, ", "))
+			}
 		case rsbtbackup.CopyUnkept:
 			unkept++
 		case rsbtbackup.CopyRefused, rsbtbackup.CopyFailed:

@@ -13,6 +13,7 @@ import (
 var noKey = map[string]string{
 	"help": "asks", "version": "asks", "verbose": "how to tell", "quiet": "how to tell", "json": "how to tell", "color": "how to tell",
 	"dry-run": "asks", "force": "a guard that is always overridden guards nothing",
+	"against-copy": "asks, of copies that the job names",
 }
 
 // keyOf is the key for a flag of a verb: verify and check have tables of their own, and what both leave out is left out
@@ -21,6 +22,8 @@ func keyOf(verb, flag string) string {
 	switch {
 	case verb == "verify" && slices.Contains([]string{"new-only", "jobs", "against"}, flag):
 		return "verify." + flag
+	case verb == "verify" && flag == "program":
+		return "copy.*.program"
 	case verb == "copy" && flag != "lock-wait":
 		return "copy.*." + flag
 	case verb == "check":

@@ -130,7 +130,7 @@ func rulesHints(i invocation) []string {
 	}
 	b := l.Backups[len(l.Backups)-1]
 	for _, named := range l.Backups {
-		if c.Backup != "" && c.Backup != latest && strings.HasPrefix(named.Name, c.Backup) {
+		if c.backup() != "" && c.backup() != latest && strings.HasPrefix(named.Name, c.backup()) {
 			b = named
 		}
 	}

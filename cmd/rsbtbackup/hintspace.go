@@ -90,7 +90,7 @@ func healHints(i invocation) []string {
 		src = cmp.Or(lastSource(l.Backups), src)
 	}
 	v, ok := i.command.(*verifyCommand)
-	switch all := ok && v.Backup == "" && !v.NewOnly; {
+	switch all := ok && v.backup() == "" && !v.NewOnly; {
 	case newest == rsbtbackup.Clean && all:
 		return []string{"the newest backup is intact; to see the errors the disk has counted: " + quoteAll("rsbtbackup", "check", i.dest())}
 	case newest != rsbtbackup.Damaged:

@@ -26,7 +26,7 @@ func (i invocation) backups() []string {
 	case *restoreCommand:
 		return []string{c.Backup}
 	case *verifyCommand:
-		return []string{c.Backup}
+		return slices.Clone(c.Names)
 	case *pinCommand:
 		return []string{c.Name}
 	case *unpinCommand:

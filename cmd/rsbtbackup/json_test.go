@@ -19,7 +19,7 @@ var jsonTypes = map[string]any{
 	"difference": differenceObject{}, "diff": diffSummary{}, "text_difference": textDiffObject{},
 	"path_version": versionOfPathObject{}, "history": historyObject{}, "change": changeObject{},
 	"restore": restoreObject{}, "clone": cloneObject{}, "copy": copyObject{}, "receive": receiveObject{}, "damage": damageObject{}, "verify": verifyObject{},
-	"against": againstObject{}, "problem": problemObject{}, "config": configObject{}, "job": jobObject{}, "try": tryObject{}, "step": stepObject{}, "run": runObject{}, "status": statusObject{}, "finding": findingObject{}, "schedule": scheduleObject{},
+	"against": againstObject{}, "copy_difference": copyDifferenceObject{}, "against_copy": againstCopyObject{}, "problem": problemObject{}, "config": configObject{}, "job": jobObject{}, "try": tryObject{}, "step": stepObject{}, "run": runObject{}, "status": statusObject{}, "finding": findingObject{}, "schedule": scheduleObject{},
 	"check": checkObject{}, "share": shareObject{}, "version": versionObject{}, "error": errorObject{},
 }
 

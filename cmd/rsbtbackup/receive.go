@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/rsbtbackup/rsbtbackup"
+	"golang.org/x/sys/unix"
 )
 
 type receiveCommand struct {
@@ -27,8 +28,8 @@ appears whole, with every checksum right, or not at all. What an increment build
 received. btrfs-progs is not needed. Needs root.
 
 With --stdio it speaks with a copy on another host. Whoever is at the other end can have it do nothing but tell the names,
-UUIDs and sources of the backups and receive: nothing is deleted, renamed or read. So a key for backups can be confined to it, in
-~/.ssh/authorized_keys of root:
+UUIDs and sources of the backups, receive and pin, and say what of a backup they describe is not so in its copy: nothing is
+deleted, renamed or handed out. So a key for backups can be confined to it, in ~/.ssh/authorized_keys of root:
 
     restrict,command="rsbtbackup receive --stdio /backup/etc --keep-within=90d" ssh-ed25519 AAAA... etc@host
 
@@ -93,13 +94,32 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 // writerOf lets a file be asked whether it is a terminal.
 func writerOf(f *os.File) io.Writer { return f }
 
-// interruptible ends with ctx, which a read of a pipe does not.
+// interruptible ends with ctx, which a read of a pipe does not: it waits for both.
 func interruptible(ctx context.Context, f *os.File) io.Reader {
-	r, w := io.Pipe()
-	go func() {
-		_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{f}, make([]byte, 256<<10))
-		_ = w.CloseWithError(err) // never fails
-	}()
-	context.AfterFunc(ctx, func() { _ = w.CloseWithError(context.Cause(ctx)) })
-	return r
+	wake, end, err := os.Pipe()
+	if err != nil {
+		return f // it ends with its input
+	}
+	context.AfterFunc(ctx, func() { _ = end.Close() }) // which is what wakes
+	return &interrupted{ctx: ctx, file: f, wake: wake}
+}
+
+type interrupted struct {
+	ctx        context.Context
+	file, wake *os.File
+}
+
+func (i *interrupted) Read(p []byte) (int, error) {
+	for {
+		fds := []unix.PollFd{{Fd: int32(i.file.Fd()), Events: unix.POLLIN}, {Fd: int32(i.wake.Fd()), Events: unix.POLLIN}}
+		_, err := unix.Poll(fds, -1)
+		switch {
+		case i.ctx.Err() != nil:
+			return 0, context.Cause(i.ctx)
+		case err == nil:
+			return i.file.Read(p)
+		case err != unix.EINTR:
+			return 0, os.NewSyscallError("poll", err)
+		}
+	}
 }

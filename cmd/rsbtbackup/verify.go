@@ -1,4 +1,4 @@
-// rsbtbackup verify DEST [BACKUP]
+// rsbtbackup verify DEST [BACKUP...]
 
 package main
 
@@ -12,8 +12,8 @@ import (
 )
 
 type verifyCommand struct {
-	Dest   string `arg:"" name:"DEST" help:"A backup directory."`
-	Backup string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without it all of them; with --against the newest."`
+	Dest  string   `arg:"" name:"DEST" help:"A backup directory."`
+	Names []string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without it all of them; with --against the newest. Several only with --against-copy."`
 
 	NewOnly bool `help:"Read only what was added since the newest backup that was verified and found clean. As root."`
 	Jobs    int  `short:"j" placeholder:"N" help:"Read with this many threads: 4 if not given. A single disk that spins may be faster with 1."`
@@ -24,9 +24,12 @@ type verifyCommand struct {
 	ExcludeFrom   []string `sep:"none" placeholder:"FILE" help:"With --against: leave out what matches a pattern in FILE."`
 	Filter        []string `sep:"none" placeholder:"RULE" help:"With --against: add a filter rule of rsync."`
 	Timeout       seconds  `placeholder:"TIME" help:"With --against: give up when nothing has moved for this long: 300, 5m."`
-	Rsh           string   `short:"e" placeholder:"COMMAND" help:"With --against: the remote shell: 'ssh -p 2222'."`
+	Rsh           string   `short:"e" placeholder:"COMMAND" help:"With --against or --against-copy: the remote shell: 'ssh -p 2222'."`
 	SSH           sshFlags `embed:""`
 	Rsync         string   `placeholder:"PROGRAM" help:"With --against: the rsync to run. Without it the first in PATH."`
+
+	AgainstCopy string `placeholder:"TARGET" help:"Compare the backups with their copies in TARGET, as in copy, instead: by checksums where those tell, by reading both where not."`
+	Program     string `placeholder:"PROGRAM" help:"With --against-copy: what rsbtbackup is called on the other host."`
 
 	ExcludeCaches    bool     `help:"With --against: leave out what backup leaves out by it. The same for the next one."`
 	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"With --against: leave out what is in a directory with a file NAME. May be repeated."`
@@ -53,12 +56,21 @@ With --against each line has, as of rsync -i, what a backup would do and a name.
 what differs: c content, s size, t time, p mode, o owner, g group, a ACL, x extended attributes; "+++" that the backup
 does not have it. "*deleting" is what only the backup has.
 
+With --against-copy nothing is read of a file whose checksums in both filesystems are the same, of the same kind and of data that
+is stored in the same way: compressed alike or not at all. So it says that the same was written; verify without it says that the
+disk still has it. Of all other files both are read. Names, modes, owners, times, attributes, ACLs, flags of chattr, holes and
+hard links are compared as well. Each line is a path, and what differs. A backup that has no copy is an error only if it is named,
+since TARGET may keep by other rules. "rsbtbackup send --stdio PATH" is run on another host; a key that is bound to receive
+--stdio will do. That side is told what the backup has, and tells what is not so. As root.
+
 EXAMPLE:
 
     rsbtbackup verify /backup/etc
     rsbtbackup verify /backup/etc latest
     rsbtbackup verify /backup/etc --new-only
     rsbtbackup verify /backup/etc latest --against /etc
+    rsbtbackup verify /backup/etc --against-copy /mnt/second/etc
+    rsbtbackup verify /backup/etc latest latest~1 --against-copy root@vault:/backup/etc
     rsbtbackup verify /backup/etc --json | jq -r 'select(.type == "damage") | .backup + "/" + .path'`
 }
 
@@ -66,19 +78,35 @@ func (c *verifyCommand) dest() string { return c.Dest }
 
 // Validate is called by kong.
 func (c *verifyCommand) Validate() error {
-	compares := c.OneFileSystem || len(c.Exclude)+len(c.ExcludeFrom)+len(c.Filter) > 0 || c.Timeout != 0 || c.Rsh != "" || c.Rsync != "" ||
+	leavesOut := c.OneFileSystem || len(c.Exclude)+len(c.ExcludeFrom)+len(c.Filter) > 0 || c.Timeout != 0 || c.Rsync != "" ||
 		c.SSH.given() || c.ExcludeCaches || len(c.ExcludeIfPresent) > 0
 	switch {
 	case c.Jobs < 0:
 		return fmt.Errorf("--jobs=%d: want 1 or more", c.Jobs)
-	case c.Against == "" && compares:
+	case c.Against != "" && c.AgainstCopy != "":
+		return errors.New("--against cannot go with --against-copy")
+	case c.Against == "" && (leavesOut || c.Rsh != "" && c.AgainstCopy == ""):
 		return errors.New("--one-file-system, --exclude, --exclude-from, --filter, --timeout, --rsh, --ssh-identity, --ssh-user, --ssh-known-hosts, --rsync, --exclude-caches and --exclude-if-present need --against")
-	case c.Against != "" && (c.NewOnly || c.Jobs != 0):
-		return errors.New("--new-only and --jobs cannot go with --against")
+	case c.AgainstCopy == "" && c.Program != "":
+		return errors.New("--program needs --against-copy")
+	case c.AgainstCopy == "" && len(c.Names) > 1:
+		return errors.New("name one BACKUP, or none for all; several go with --against-copy")
+	case c.Against+c.AgainstCopy != "" && (c.NewOnly || c.Jobs != 0):
+		return errors.New("--new-only and --jobs cannot go with --against or --against-copy")
 	}
 	var err error
-	c.shell, err = c.SSH.shell(c.Rsh, c.Against)
+	if c.Against != "" {
+		c.shell, err = c.SSH.shell(c.Rsh, c.Against)
+	}
 	return err
+}
+
+// backup is the one that is named, or "".
+func (c *verifyCommand) backup() string {
+	if len(c.Names) == 0 {
+		return ""
+	}
+	return c.Names[0]
 }
 
 // verifyObject leaves out the damages, each of which has been a line.
@@ -100,12 +128,15 @@ type againstObject struct {
 }
 
 func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
-	if c.Against != "" {
+	switch {
+	case c.Against != "":
 		return c.compare(ctx, u)
+	case c.AgainstCopy != "":
+		return c.compareCopies(ctx, u)
 	}
 	bar := startBar(u, verifyProgressLine)
 	report, err := rsbtbackup.Verify(ctx, c.Dest, rsbtbackup.VerifyOptions{
-		Backup: c.Backup, NewOnly: c.NewOnly, Jobs: c.Jobs, Logger: u.log, Progress: func(p rsbtbackup.VerifyProgress) {
+		Backup: c.backup(), NewOnly: c.NewOnly, Jobs: c.Jobs, Logger: u.log, Progress: func(p rsbtbackup.VerifyProgress) {
 			bar.change(func(rsbtbackup.VerifyProgress) rsbtbackup.VerifyProgress { return p })
 		},
 		Found: func(d rsbtbackup.Damage) {
@@ -242,7 +273,7 @@ func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly, all bool) []str
 
 func (c *verifyCommand) compare(ctx context.Context, u *ui) error {
 	options := rsbtbackup.AgainstOptions{
-		Backup: c.Backup, Source: c.Against, OneFileSystem: c.OneFileSystem, Filter: c.Filter, Exclude: c.Exclude,
+		Backup: c.backup(), Source: c.Against, OneFileSystem: c.OneFileSystem, Filter: c.Filter, Exclude: c.Exclude,
 		ExcludeFrom: c.ExcludeFrom, ExcludeCaches: c.ExcludeCaches, ExcludeIfPresent: c.ExcludeIfPresent, Rsh: c.shell, Timeout: c.Timeout.duration(), RsyncProgram: c.Rsync, Logger: u.log,
 		Found: u.change,
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"github.com/rsbtbackup/rsbtbackup/internal/testserver"
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
+	"golang.org/x/sys/unix"
 )
 
 // TestCopyToAnotherDisk: all of it arrives, later runs send what is new, and only the difference.
@@ -257,5 +258,81 @@ func TestCompressedOtherwise(t *testing.T) {
 		target := testdest.New(t, "1G", options...)
 		testbin.Must(t, "copy", dest, target)
 		wantCopies(t, dest, target)
+	}
+}
+
+// TestWhatBecomesKnownLaterTravels: a pin and a verdict of a backup that was copied already go along with the next copy, here,
+// to another host and from one. An unpin does not, and a pin that was removed in the target does not come again.
+func TestWhatBecomesKnownLaterTravels(t *testing.T) {
+	t.Parallel()
+	ssh := testserver.StartSSH(t)
+	src, dest := source(t), testdest.New(t, "1G")
+	backups(t, src, dest, 2)
+	disk := loopfs.New(t, "2G")
+	over := []string{"-e", ssh.Shell, "--program", testbin.Path(t)}
+	for i, way := range []string{"here", "push", "pull"} {
+		target := freshDest(t, disk, way, 0)
+		args := [][]string{
+			{"copy", dest, target},
+			append([]string{"copy", dest, "127.0.0.1:" + target}, over...),
+			append([]string{"copy", "127.0.0.1:" + dest, target}, over...),
+		}[i]
+		name := testdest.Names(t, dest)[0]
+		record := func() *rsbtbackup.Record { return testdest.Backups(t, target)[0].Record }
+		testbin.Run(t, "unpin", "-q", dest, name)
+		testbin.Must(t, args...)
+		testbin.Must(t, "pin", "-q", dest, name, "--note=evidence")
+		testbin.Must(t, "verify", "-q", dest, name)
+		if out := testbin.Must(t, append(args, "-n")...).Stdout; !strings.Contains(out, "would pass on of "+name) || record().Pin != nil {
+			t.Errorf("%s: dry run: %+v\n%s", way, record().Pin, out)
+		}
+		out := testbin.Must(t, args...).Stdout
+		r := record()
+		if !strings.Contains(out, "passed on of "+name+": pin, verdict") || r.Pin == nil || r.Pin.Note != "evidence" || r.Copied.Verified == nil || r.Verified != nil {
+			t.Errorf("%s: %+v\n%s", way, r, out)
+		}
+		if out := testbin.Must(t, args...).Stdout; strings.Contains(out, "passed on") {
+			t.Errorf("%s: it was known:\n%s", way, out)
+		}
+		testbin.Must(t, "unpin", "-q", dest, name)
+		testbin.Must(t, args...)
+		if record().Pin == nil {
+			t.Errorf("%s: an unpin has travelled", way)
+		}
+		testbin.Must(t, "pin", "-q", dest, name)
+		testbin.Must(t, args...)
+		testbin.Must(t, "unpin", "-q", target, name)
+		testbin.Must(t, args...)
+		if record().Pin != nil {
+			t.Errorf("%s: a pin that was removed in the target has come again", way)
+		}
+		wantNothingLeft(t, target)
+	}
+}
+
+// TestADryRunChangesNothing, on another host neither: no lock, no repair, no log.
+func TestADryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	ssh := testserver.StartSSH(t)
+	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
+	backups(t, src, dest, 2)
+	testbin.Must(t, "copy", "-q", dest, target, "latest~1")
+	testdest.Must(t, os.Remove(filepath.Join(target, "cur"))) // a run would put it right
+	lock, err := os.Open(target)
+	testdest.Must(t, err)
+	defer lock.Close()
+	testdest.Must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	look := func() string { return testdest.Tool(t, "find", target, "-printf", "%p %i %s %T@ %C@\n") }
+	before := look()
+	for _, args := range [][]string{
+		{"copy", dest, target, "-n", "--keep-last=1"},
+		{"copy", dest, "127.0.0.1:" + target, "-n", "--keep-last=1", "-e", ssh.Shell, "--program", testbin.Path(t)},
+	} {
+		if out := testbin.Must(t, args...).Stdout; !strings.Contains(out, "would copy "+testdest.Names(t, dest)[1]) {
+			t.Errorf("%q:\n%s", args, out)
+		}
+		if after := look(); after != before {
+			t.Errorf("%q: before:\n%s\nafter:\n%s", args, before, after)
+		}
 	}
 }

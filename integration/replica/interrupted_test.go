@@ -3,7 +3,6 @@
 package replica
 
 import (
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,47 +27,79 @@ func wantWhole(t testing.TB, dest, target, when string) {
 	}
 }
 
-// TestCopyKilled: kill -9 at the k-th system call of each kind that changes something, and at random times. What was
+// routes are the ways of a copy: to another disk, to another host, and from one. strace follows into the other side, which
+// is on this machine, too.
+func routes(t testing.TB) map[string]func(dest, target string) []string {
+	t.Helper()
+	shell := filepath.Join(t.TempDir(), "sshd")
+	testdest.Must(t, os.WriteFile(shell, []byte("#!/bin/sh\nshift\nexec sh -c \"$*\"\n"), 0o755))
+	over := []string{"-e", shell, "--program", testbin.Path(t)}
+	return map[string]func(dest, target string) []string{
+		"here": func(dest, target string) []string { return []string{"copy", dest, target} },
+		"push": func(dest, target string) []string { return append([]string{"copy", dest, "vault:" + target}, over...) },
+		"pull": func(dest, target string) []string { return append([]string{"copy", "vault:" + dest, target}, over...) },
+	}
+}
+
+// kthOf are the calls of each kind at which a copy is stopped. FAULTS=dense in the environment takes all.
+func kthOf(few ...int) []int {
+	if os.Getenv("FAULTS") != "dense" {
+		return few
+	}
+	all := []int{}
+	for k := range 400 {
+		all = append(all, k+1)
+	}
+	return all
+}
+
+// inject runs a copy under strace, which does something at the k-th call of a kind. hit tells whether there are so many.
+func inject(t testing.TB, call, what string, k int, args []string) (r testbin.Result, hit bool) {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "calls")
+	cmd := exec.Command("strace", append([]string{"-f", "-q", "-o", log, "-e", "trace=" + call,
+		"-e", "inject=" + call + ":" + what + ":when=" + strconv.Itoa(k), testbin.Path(t)}, args...)...)
+	r = testbin.Finish(t, cmd)
+	calls, err := os.ReadFile(log)
+	testdest.Must(t, err)
+	return r, strings.Contains(string(calls), "(INJECTED)") || strings.Contains(string(calls), "killed by SIGKILL")
+}
+
+// TestCopyKilled: kill -9 of either side at the k-th system call of each kind that changes something, or moves data. What was
 // copied before is untouched, nothing half done has the name of a backup, and the next run puts all of it right.
 func TestCopyKilled(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 3)
-	disk := loopfs.New(t, "4G")
-	points := 0
-	for _, call := range []string{"ioctl", "renameat2", "rename", "renameat", "openat2", "pwrite64", "mkdirat", "unlinkat", "symlinkat", "syncfs", "fsync", "flock"} {
-		for _, k := range []int{1, 2, 5, 12, 30} {
-			target := freshDest(t, disk, call, k)
-			testbin.Must(t, "copy", "-q", dest, target, "latest~2")
-			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
-				"-e", "inject="+call+":signal=SIGKILL:when="+strconv.Itoa(k), testbin.Path(t), "copy", dest, target)
-			r := testbin.Finish(t, cmd)
-			if r.Exit == 0 {
-				continue // there are not so many
+	for route, args := range routes(t) {
+		t.Run(route, func(t *testing.T) {
+			t.Parallel()
+			disk, points := loopfs.New(t, "4G"), 0
+			for _, call := range []string{"ioctl", "renameat2", "rename", "renameat", "openat2", "pwrite64", "mkdirat", "unlinkat", "symlinkat", "syncfs", "fsync", "flock", "read", "write"} {
+				for _, k := range kthOf(1, 2, 5, 12, 30, 90) {
+					target := freshDest(t, disk, call, k)
+					testbin.Must(t, "copy", "-q", dest, target, "latest~2")
+					r, hit := inject(t, call, "signal=SIGKILL", k, args(dest, target))
+					if !hit {
+						break // there are not so many
+					}
+					points++
+					at := call + " " + strconv.Itoa(k)
+					if r.Exit == 0 && route == "here" {
+						t.Errorf("%s: exit 0 though it was killed", at)
+					}
+					wantWhole(t, dest, target, at)
+					testbin.Must(t, args(dest, target)...)
+					wantCopies(t, dest, target)
+					wantNothingLeft(t, target)
+				}
 			}
-			points++
-			wantWhole(t, dest, target, call+" "+strconv.Itoa(k))
-			testbin.Must(t, "copy", dest, target)
-			wantCopies(t, dest, target)
-			wantNothingLeft(t, target)
-		}
+			if points < 20 {
+				t.Errorf("killed at %d points only", points)
+			}
+			t.Logf("killed at %d system calls", points)
+		})
 	}
-	if points < 15 {
-		t.Errorf("killed at %d points only", points)
-	}
-	for i := range 8 {
-		target := freshDest(t, disk, "time", i)
-		cmd := exec.Command(testbin.Path(t), "copy", dest, target)
-		testdest.Must(t, cmd.Start())
-		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
-		testdest.Must(t, cmd.Process.Kill())
-		_ = cmd.Wait()
-		wantWhole(t, dest, target, "at a random time")
-		testbin.Must(t, "copy", dest, target)
-		wantCopies(t, dest, target)
-		wantNothingLeft(t, target)
-	}
-	t.Logf("killed at %d system calls and 8 random times", points)
 }
 
 func freshDest(t testing.TB, disk, name string, i int) string {
@@ -78,36 +109,42 @@ func freshDest(t testing.TB, disk, name string, i int) string {
 	return testdest.On(t, dir)
 }
 
-// TestCopyCallsFail: the calls fail one by one with EIO and ENOSPC: the copy says so, or is right.
+// TestCopyCallsFail: the calls of either side fail one by one with EIO and ENOSPC: the copy says so, or is right.
 func TestCopyCallsFail(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 2)
-	disk := loopfs.New(t, "4G")
-	failed := 0
-	for _, call := range []string{"ioctl", "renameat2", "openat2", "pwrite64", "mkdirat", "symlinkat", "syncfs", "fsync"} {
-		for i, k := range []int{1, 3, 8, 20} {
-			target := freshDest(t, disk, call, i)
-			testbin.Must(t, "copy", "-q", dest, target, "latest~1")
-			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call,
-				"-e", "inject="+call+":error="+[]string{"EIO", "ENOSPC"}[i%2]+":when="+strconv.Itoa(k), testbin.Path(t), "copy", dest, target)
-			r := testbin.Finish(t, cmd)
-			wantWhole(t, dest, target, call+" "+strconv.Itoa(k))
-			if r.Exit == 0 {
-				wantCopies(t, dest, target)
-				continue
+	for route, args := range routes(t) {
+		t.Run(route, func(t *testing.T) {
+			t.Parallel()
+			disk, failed := loopfs.New(t, "4G"), 0
+			for _, call := range []string{"ioctl", "renameat2", "openat2", "pwrite64", "mkdirat", "symlinkat", "syncfs", "fsync", "unlinkat"} {
+				for i, k := range kthOf(1, 3, 8, 20) {
+					target := freshDest(t, disk, call, i)
+					testbin.Must(t, "copy", "-q", dest, target, "latest~1")
+					r, hit := inject(t, call, "error="+[]string{"EIO", "ENOSPC"}[i%2], k, args(dest, target))
+					if !hit {
+						break // there are not so many
+					}
+					wantWhole(t, dest, target, call+" "+strconv.Itoa(k))
+					if r.Exit == 0 {
+						wantCopies(t, dest, target)
+						continue
+					}
+					failed++
+					if !strings.Contains(r.Stderr, "rsbtbackup: ") {
+						t.Errorf("%s %d: exit %d without a word:\n%s", call, k, r.Exit, r.Stderr)
+					}
+					testbin.Must(t, args(dest, target)...)
+					wantCopies(t, dest, target)
+					wantNothingLeft(t, target)
+				}
 			}
-			failed++
-			if !strings.Contains(r.Stderr, "rsbtbackup: ") {
-				t.Errorf("%s %d: exit %d without a word:\n%s", call, k, r.Exit, r.Stderr)
+			if failed < 10 {
+				t.Errorf("%d failures only", failed)
 			}
-			testbin.Must(t, "copy", dest, target)
-			wantCopies(t, dest, target)
-			wantNothingLeft(t, target)
-		}
-	}
-	if failed < 10 {
-		t.Errorf("%d failures only", failed)
+			t.Logf("%d failures", failed)
+		})
 	}
 }
 

@@ -36,36 +36,43 @@ func TestPowerCutInACopy(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 2)
-	image := loopfs.NewNested(t, "512M")
-	cuts := 0
-	for _, call := range []string{"ioctl", "pwrite64", "syncfs", "fsync", "renameat2", "renameat", "unlinkat"} {
-		for k, step := 1, 1; k < 200; k, step = k+step, step*4 {
-			if os.Getenv("FAULTS") == "dense" {
-				step = 1
-			}
-			target := freshDest(t, image.Mount, call, k)
-			testbin.Must(t, "copy", "-q", dest, target, "latest~1")
-			testdest.SyncAll(t, target)
-			if !cutAt(t, image, call, k, dest, target) {
-				break // there are not so many
-			}
-			cuts++
+	for route, args := range routes(t) {
+		if route == "push" {
+			continue // the other side does what this one does "here"
 		}
+		t.Run(route, func(t *testing.T) {
+			t.Parallel()
+			image, cuts := loopfs.NewNested(t, "512M"), 0
+			for _, call := range []string{"ioctl", "pwrite64", "syncfs", "fsync", "renameat2", "renameat", "unlinkat"} {
+				for k, step := 1, 1; k < 200; k, step = k+step, step*4 {
+					if os.Getenv("FAULTS") == "dense" {
+						step = 1
+					}
+					target := freshDest(t, image.Mount, call, k)
+					testbin.Must(t, "copy", "-q", dest, target, "latest~1")
+					testdest.SyncAll(t, target)
+					if !cutAt(t, image, call, k, dest, target, args(dest, target)) {
+						break // there are not so many
+					}
+					cuts++
+				}
+			}
+			if cuts < 12 {
+				t.Errorf("%d cuts only", cuts)
+			}
+			t.Logf("the power was cut at %d calls", cuts)
+		})
 	}
-	if cuts < 12 {
-		t.Errorf("%d cuts only", cuts)
-	}
-	t.Logf("the power was cut at %d calls", cuts)
 }
 
 // cutAt reports whether there was a k-th call to stop at.
-func cutAt(t *testing.T, image *loopfs.Image, call string, k int, dest, target string) (stopped bool) {
+func cutAt(t *testing.T, image *loopfs.Image, call string, k int, dest, target string, args []string) (stopped bool) {
 	t.Helper()
 	t.Run(fmt.Sprint(call, " ", k), func(t *testing.T) {
 		r, w, err := os.Pipe()
 		testdest.Must(t, err)
-		cmd := exec.Command("strace", "-f", "-qq", "-o", "/proc/self/fd/3", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=SIGSTOP:when=%d", call, k),
-			testbin.Path(t), "copy", "-q", dest, target)
+		cmd := exec.Command("strace", append([]string{"-f", "-qq", "-o", "/proc/self/fd/3", "-e", "trace=" + call,
+			"-e", fmt.Sprintf("inject=%s:signal=SIGSTOP:when=%d", call, k), testbin.Path(t)}, args...)...)
 		cmd.ExtraFiles = []*os.File{w}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		testdest.Must(t, cmd.Start())

@@ -82,6 +82,10 @@ func TestTheOtherSideFails(t *testing.T) {
 		{"prints something at login", ssh.Shell, fake("banner", "echo Welcome to vault; exec "+good+` "$@"`), target, 12, `the other side says "Welcome to vault`},
 		{"older", ssh.Shell, fake("older", "echo 'rsbtbackup: receive: unknown command' >&2; exit 2"), target, 12, "unknown command"},
 		{"of another version", ssh.Shell, fake("newer", `echo '{"rsbtbackup":"receive","version":99}'; cat >/dev/null`), target, 12, "install the same rsbtbackup on both"},
+		{"floods at login", ssh.Shell, fake("floods", "exec yes"), target, 12, `the other side says "y`},
+		{"floods without a line", ssh.Shell, fake("stream", "exec cat /dev/zero"), target, 12, "a line of more than"},
+		{"floods with complaints", ssh.Shell, fake("complains", "exec yes >&2"), target, 12, "prints without end"},
+		{"floods after its greeting", ssh.Shell, fake("greets", `echo '{"rsbtbackup":"receive","version":1}'; exec 3<&0; cat <&3 >/dev/null & exec yes '{"received":"x"}'`), target, 12, "prints without end"},
 		{"says nothing", ssh.Shell, fake("silent", "exit 0"), target, 12, "ends too early"},
 		{"not initialised", ssh.Shell, good, filepath.Dir(target), 10, "not initialised"},
 		{"missing", ssh.Shell, good, target + "/none", 10, "no such file"},
@@ -89,7 +93,7 @@ func TestTheOtherSideFails(t *testing.T) {
 		{"dies in the middle", ssh.Shell, fake("dies", `
 			cd "$(mktemp -d)" && mkfifo part
 			`+good+` "$@" <part & pid=$!
-			exec 3>part; head -c 300000 >&3
+			exec 3>part; dd bs=15 count=1 2>/dev/null >&3; head -c 300000 >&3
 			until [ -e '`+target+`/.log/incoming/incoming' ]; do sleep 0.01; done
 			kill -9 $pid; exit 9`), target, 12, ""},
 	} {
@@ -216,4 +220,27 @@ func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
 		t.Errorf("%d backups, want 3", n)
 	}
 	wantNothingLeft(t, target)
+}
+
+// TestAnOlderOtherSide knows nothing of what came later: copies go on as they did, and a comparison is refused in one line.
+func TestAnOlderOtherSide(t *testing.T) {
+	t.Parallel()
+	src, dest := source(t), testdest.New(t, "1G")
+	backups(t, src, dest, 2)
+	disk := loopfs.New(t, "1G")
+	older := filepath.Join(t.TempDir(), "sshd")
+	testdest.Must(t, os.WriteFile(older, []byte("#!/bin/sh\nshift\nsed -u 's/,\"unsummed\":true}/}/' | sh -c \"$*\" | sed -u '1s/,\"can\":.[^]]*.//'\n"), 0o755))
+	over := []string{"-e", older, "--program", testbin.Path(t)}
+	pushed, pulled := freshDest(t, disk, "pushed", 0), freshDest(t, disk, "pulled", 0)
+	testbin.Must(t, append([]string{"copy", dest, "vault:" + pushed, "-n"}, over...)...)
+	testbin.Must(t, append([]string{"copy", dest, "vault:" + pushed, "--keep-last=9"}, over...)...)
+	testbin.Must(t, append([]string{"copy", "vault:" + dest, pulled}, over...)...)
+	testbin.Must(t, "pin", "-q", dest, "latest")
+	testbin.Must(t, append([]string{"copy", dest, "vault:" + pushed}, over...)...)
+	testbin.Must(t, "unpin", "-q", dest, "latest")
+	for _, target := range []string{pushed, pulled} {
+		wantCopies(t, dest, target)
+		wantNothingLeft(t, target)
+	}
+	wantExit(t, testbin.Run(t, append([]string{"verify", dest, "--against-copy", "vault:" + pushed}, over...)...), 2, "is older and cannot compare")
 }

@@ -115,10 +115,15 @@ func XattrsInside(root *os.File, path string) (all string, hidden, err error) {
 		return "", nil, err
 	}
 	defer f.Close()
+	return AllXattrs(f)
+}
+
+// AllXattrs is XattrsInside for an open file, which may be open as a place only (O_PATH).
+func AllXattrs(f *os.File) (all string, hidden, err error) {
 	x := Xattrs(f.Fd())
 	names, err := x.List()
 	if err != nil || len(names) == 0 {
-		return "", nil, Error("listxattr", root, path, err)
+		return "", nil, Error("listxattr", f, "", err)
 	}
 	slices.Sort(names)
 	var text strings.Builder
@@ -127,10 +132,10 @@ func XattrsInside(root *os.File, path string) (all string, hidden, err error) {
 		n, err := x.get(name, value)
 		switch {
 		case errors.Is(err, unix.ENODATA), errors.Is(err, fs.ErrPermission):
-			hidden = cmp.Or(hidden, Error("getxattr "+name, root, path, unix.EPERM))
+			hidden = cmp.Or(hidden, Error("getxattr "+name, f, "", unix.EPERM))
 			fmt.Fprintf(&text, "%q\n", name)
 		case err != nil:
-			return "", nil, Error("getxattr "+name, root, path, err)
+			return "", nil, Error("getxattr "+name, f, "", err)
 		default:
 			fmt.Fprintf(&text, "%q=%q\n", name, value[:n])
 		}

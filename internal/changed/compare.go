@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
@@ -254,7 +253,7 @@ func (c *comparison) sameContent(rel string) (same bool, err error) {
 	defer is.Close()
 	// Data just written is allocated on the disk only after a sync. Only root may query extents.
 	if is.Sync() == nil {
-		if same, err := btrfs.SameExtents(was, is); err == nil && same {
+		if same, err := at.SameExtents(was, is); err == nil && same {
 			return true, nil
 		}
 	}

@@ -95,7 +95,7 @@ func Run(ctx context.Context, dest string, o Options) (*Report, error) {
 	}
 	report.Dest = in.dest
 	for _, check := range []func(*checkInput, *Report){
-		checkBackup, checkCur, checkPending, checkRecords, checkVerified,
+		checkBackup, checkCur, checkPending, checkRecords, checkVerified, checkCopies,
 		checkSpace, checkMetadata, checkDevices, checkMount, checkLog,
 	} {
 		check(in, report)

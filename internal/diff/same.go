@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
@@ -138,7 +137,7 @@ func (d *differ) shareAll(a, b *os.File) bool {
 			return false
 		}
 	}
-	same, err := btrfs.SameExtents(a, b)
+	same, err := at.SameExtents(a, b)
 	return err == nil && same // otherwise reading both decides
 }
 

@@ -11,7 +11,10 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrHost: the name of a host is empty, or ssh would read it as an option.
@@ -22,6 +25,7 @@ type Session struct {
 	Stdin  io.WriteCloser
 	Stdout io.Reader
 	host   string
+	stop   func()
 	cmd    *exec.Cmd
 	said   *tail
 }
@@ -43,16 +47,33 @@ func Start(ctx context.Context, shell []string, host string, command []string) (
 		words[i] = quote(word)
 	}
 	args := append(append([]string{}, shell[1:]...), host, strings.Join(words, " "))
-	s := &Session{host: host, said: &tail{}, cmd: exec.CommandContext(ctx, shell[0], args...)}
+	ctx, stop := context.WithCancel(ctx)
+	s := &Session{host: host, stop: stop, said: &tail{flood: stop}, cmd: exec.CommandContext(ctx, shell[0], args...)}
 	s.cmd.Stderr, s.cmd.WaitDelay = s.said, endWait
 	var err error
-	if s.Stdin, err = s.cmd.StdinPipe(); err != nil {
+	if s.Stdin, err = s.cmd.StdinPipe(); err == nil {
+		s.Stdout, err = s.cmd.StdoutPipe()
+	}
+	if err == nil {
+		widen(s.Stdin)
+		widen(s.Stdout)
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		stop()
 		return nil, err
 	}
-	if s.Stdout, err = s.cmd.StdoutPipe(); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// widen makes a pipe hold what every user may have by default (/proc/sys/fs/pipe-max-size), so that neither end waits for each
+// small piece. Where it stays small it works as well.
+func widen(pipe any) {
+	if f, ok := pipe.(syscall.Conn); ok {
+		if conn, err := f.SyscallConn(); err == nil {
+			_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
+		}
 	}
-	return s, s.cmd.Start()
 }
 
 // quote protects a word from a POSIX shell.
@@ -60,7 +81,11 @@ func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\'
 
 // Wait returns when the command has ended, after all of Stdout has been read. The error has its last message.
 func (s *Session) Wait() error {
+	defer s.stop()
 	err := s.cmd.Wait()
+	if s.said.flooded() {
+		err = errFlood
+	}
 	if err == nil {
 		return nil
 	}
@@ -70,22 +95,40 @@ func (s *Session) Wait() error {
 	return fmt.Errorf("%s: %w", s.host, err)
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of what is written to it. Who writes without end is ended: ssh goes on without its standard error.
 type tail struct {
+	flood func()
+
 	mu  sync.Mutex
 	end []byte
+	all int
 }
 
-const tailSize = 4096
+const (
+	tailSize = 4096
+	tailMost = 16 << 20
+)
+
+var errFlood = errors.New("it prints without end")
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.all += len(p); t.all > tailMost {
+		t.flood()
+		return 0, errFlood
+	}
 	t.end = append(t.end, p...)
 	if over := len(t.end) - tailSize; over > 0 {
 		t.end = append(t.end[:0], t.end[over:]...)
 	}
 	return len(p), nil
+}
+
+func (t *tail) flooded() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.all > tailMost
 }
 
 // last is the last line that is not empty.

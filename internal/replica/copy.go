@@ -140,7 +140,8 @@ func (c *copying) into(ctx context.Context, target string, give give) error {
 		one := func(ctx context.Context, step Step, sent func(uint64)) ([]string, uint64, error) {
 			return give(ctx, locked, step, sent)
 		}
-		err = errors.Join(c.run(ctx, items, one, c.o.Keep), locked.Store.PointCur(locked.Now))
+		tell := func(ctx context.Context, n news) error { return hear(ctx, locked, n) }
+		err = errors.Join(c.run(ctx, items, taker{one, tell}, c.o.Keep), locked.Store.PointCur(locked.Now))
 		if c.mayPrune(err) {
 			deleted, pruneErr := pruneTo(ctx, locked, c.o.Keep)
 			c.report.Deleted, err = deleted, errors.Join(err, pruneErr)
@@ -247,6 +248,9 @@ func newCopied(step Step) Copied {
 		if step.Had != step.Item.Name {
 			done.As = step.Had
 		}
+		if step.News != nil {
+			done.News = step.News.what()
+		}
 	case step.Unkept:
 		done.Result = ResultUnkept
 	case step.Parent != nil:
@@ -257,7 +261,7 @@ func newCopied(step Step) Copied {
 
 // run copies one backup after the other. A failure ends the run, because the plan for the next ones depends on it; a
 // refused backup does not.
-func (c *copying) run(ctx context.Context, there []Item, move move, keep retention.Policy) error {
+func (c *copying) run(ctx context.Context, there []Item, to taker, keep retention.Policy) error {
 	steps := c.plan(there, keep)
 	progress := Progress{Index: -1}
 	for _, step := range steps {
@@ -271,17 +275,32 @@ func (c *copying) run(ctx context.Context, there []Item, move move, keep retenti
 		if done.Result == "" {
 			progress.Index++
 			progress.Backup, progress.Bytes = step.Item.Name, 0
-			err := c.one(ctx, move, step, &done, progress)
+			err := c.one(ctx, to.move, step, &done, progress)
 			if err != nil {
-				done.Result, done.Error = ResultFailed, err.Error()
-				c.report.Backups = append(c.report.Backups, done)
-				return errors.Join(append(errs, fail.Step("copy", err))...)
+				return errors.Join(append(errs, c.failed(done, err))...)
+			}
+		} else if step.News != nil && to.tell != nil {
+			if err := to.tell(ctx, *step.News); err != nil {
+				done.News = nil
+				return errors.Join(append(errs, c.failed(done, fmt.Errorf("%s: %w", step.Item.Name, err)))...)
 			}
 		}
 		errs = append(errs, refusal(done))
 		c.report.Backups = append(c.report.Backups, done)
 	}
 	return errors.Join(errs...)
+}
+
+func (c *copying) failed(done Copied, err error) error {
+	done.Result, done.Error = ResultFailed, err.Error()
+	c.report.Backups = append(c.report.Backups, done)
+	return fail.Step("copy", err)
+}
+
+// taker is where copies are made.
+type taker struct {
+	move move
+	tell func(ctx context.Context, n news) error // nil: an older side, which does not listen
 }
 
 // move makes one backup in the target.

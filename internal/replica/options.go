@@ -49,6 +49,7 @@ type Copied struct {
 	Name   string
 	Result Result
 	As     string
+	News   []string
 	Parent string
 	Bytes  uint64
 	Error  string

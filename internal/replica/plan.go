@@ -23,6 +23,8 @@ type Item struct {
 	Pinned   bool      `json:"pinned,omitempty"`
 	// Made says what it was made from. Older programs on the other side do not send it.
 	Made origin `json:"made,omitzero"`
+	// Known is what may be news to the other side.
+	Known known `json:"known,omitzero"`
 	// WhyNot says why it cannot be copied.
 	WhyNot string `json:"why_not,omitempty"`
 }
@@ -32,6 +34,7 @@ type Step struct {
 	Item   Item
 	Parent *Item  // what it is sent as an increment of; nil: whole
 	Had    string // the name it has over there already
+	News   *news  // what is not known of it over there; nil: nothing
 	Refuse string // why it is not copied
 	Unkept bool   // it is not copied, as the target would delete it at once
 }
@@ -56,7 +59,7 @@ func makePlan(from []Item, to []Item, wanted, unkept map[string]bool) []Step {
 		origin, used := taken[b.Name]
 		switch had, ok := there[b.Origin]; {
 		case ok:
-			step.Had = had.Name
+			step.Had, step.News = had.Name, newsOf(b, had)
 		case used && origin != b.Origin:
 			step.Refuse = fmt.Sprintf("the target has another backup of that name, which is no copy of it (%s)", origin)
 		case b.WhyNot != "":

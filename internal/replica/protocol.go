@@ -16,6 +16,8 @@ import (
 // The receiving side greets with one line, takes archives, and answers each with one line. It ends with its input, or
 // after the first archive that it could not receive. With a policy it prunes after everything was sent, and reports
 // that in one more line.
+// Before the first message it changes nothing and takes no lock. A client that is about to send begins, and is greeted
+// once more.
 const (
 	protocolVersion = 1
 	maxGreeting     = 64 << 20
@@ -29,8 +31,19 @@ type greeting struct {
 	Backups    []Item `json:"backups"`
 	// Keep is the policy by which the receiving side prunes at the end. The sending side skips what would be deleted.
 	Keep retention.Policy `json:"keep,omitzero"`
+	// Can is what the side knows that older ones do not.
+	Can []string `json:"can,omitempty"`
 	failure
 }
+
+// canBegin: a dry run ends with the first greeting. An older side has taken the lock by then, and repaired.
+const canBegin = "begin"
+
+// canUnsummed: archives without a SHA-256 are taken, and sent if the request says so.
+const canUnsummed = "unsummed"
+
+// about begins.
+const about = `{"begin":true}` + "\n"
 
 // allSent is the last message of a run, but not of a dry run or a failed one: then nothing is deleted.
 const allSent = `{"done":true}` + "\n"

@@ -14,6 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/remote"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
+	"github.com/rsbtbackup/rsbtbackup/retention"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -23,6 +24,8 @@ type request struct {
 	Send   string `json:"send"`
 	Parent string `json:"parent,omitempty"`
 	Plain  bool   `json:"plain,omitempty"`
+	// Unsummed is not known to an older side, which sends a SHA-256.
+	Unsummed bool `json:"unsummed,omitempty"`
 }
 
 const maxRequest = 64 << 10
@@ -32,21 +35,25 @@ const maxRequest = 64 << 10
 func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error {
 	s, err := store.Open(dest)
 	if err != nil {
-		return errors.Join(err, writeMessage(w, greeting{Rsbtbackup: "send", Version: protocolVersion, failure: failureOf(err)}))
+		return errors.Join(err, writeMessage(w, greetingOf("send", err)))
 	}
 	defer s.Close()
 	c := &copying{store: s}
 	if err := c.read(); err != nil {
-		return errors.Join(err, writeMessage(w, greeting{Rsbtbackup: "send", Version: protocolVersion, failure: failureOf(err)}))
+		return errors.Join(err, writeMessage(w, greetingOf("send", err)))
 	}
-	if err := writeMessage(w, greeting{Rsbtbackup: "send", Version: protocolVersion, Dest: s.Path, Backups: c.items}); err != nil {
+	if err := writeMessage(w, hello("send", s, c.items, retention.Policy{})); err != nil {
 		return fail.Step("answer", err)
 	}
 	for requests := bufio.NewReader(r); ; {
 		if _, err := requests.Peek(1); errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err := c.answer(ctx, requests, w); err != nil {
+		if comesNext(requests, startsWith) {
+			if err := answerQuestions(ctx, s, c.items, requests, w); err != nil {
+				return fail.Step("compare", err)
+			}
+		} else if err := c.answer(ctx, requests, w); err != nil {
 			return fail.Step("send", err)
 		}
 	}
@@ -61,7 +68,7 @@ func (c *copying) answer(ctx context.Context, r *bufio.Reader, w io.Writer) erro
 	var asked request
 	out := outgoing{store: c.store}
 	if err = json.Unmarshal(line, &asked); err == nil {
-		out.plain = asked.Plain
+		out.plain, out.unsummed = asked.Plain, asked.Unsummed
 		err = c.find(asked, &out)
 	}
 	if err != nil {
@@ -119,7 +126,7 @@ func (c *copying) fromHost(ctx context.Context, where rsyncexec.Source, target s
 	if greeted && err != nil {
 		stop() // it may be in the middle of a long archive
 	}
-	return hangUp(ctx, session, from.r, greeted, err)
+	return hangUp(ctx, session, stop, from.r, greeted, err)
 }
 
 // remoteSource is a DEST on another host.
@@ -131,7 +138,7 @@ type remoteSource struct {
 
 // get asks for one backup and receives it.
 func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step, sent func(uint64)) ([]string, uint64, error) {
-	asked := request{Send: step.Item.Name, Plain: s.o.Decompress}
+	asked := request{Send: step.Item.Name, Plain: s.o.Decompress, Unsummed: true}
 	if step.Parent != nil {
 		asked.Parent = step.Parent.Name
 	}

@@ -53,7 +53,9 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 		if err != nil {
 			return fail.Step("receive", err)
 		}
-		archive.alone = true
+		if archive.alone = true; archive.manifest != nil && archive.manifest.Unsummed {
+			return fail.Step("receive", fmt.Errorf("%w: it has no SHA-256, as only a copy over ssh may", facts.ErrArchive))
+		}
 		got, err := receiveOne(ctx, c, archive, o.Name)
 		if got != nil {
 			report.Backup, report.UUID, report.Parent, report.Notices = got.Name, got.UUID, got.Parent, got.Notices

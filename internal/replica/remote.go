@@ -24,35 +24,51 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 		command = append(command, "--lock-wait="+c.o.LockWait.String())
 	}
 	command = append(command, keepFlags(c.o.Keep)...)
-	session, err := remote.Start(ctx, c.o.SSH, host, append(command, "--", where.Path))
+	talking, stop := context.WithCancel(ctx)
+	defer stop()
+	session, err := remote.Start(talking, c.o.SSH, host, append(command, "--", where.Path))
 	if err != nil {
 		return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
 	}
 	to := &remoteSink{session: session, r: bufio.NewReader(session.Stdout)}
 	if err = to.greet(); err == nil {
-		c.report.Target = host + ":" + to.dest
-		if to.refused = fail.Step("TARGET", samePolicy(c.o.Keep, to.keep)); to.refused == nil {
-			to.refused = c.belongs(to.items)
+		err = c.sendTo(ctx, host, to)
+	}
+	return hangUp(ctx, session, stop, to.r, to.greeted, err)
+}
+
+// sendTo copies what the other side lacks. In a dry run it hears the first greeting alone.
+func (c *copying) sendTo(ctx context.Context, host string, to *remoteSink) error {
+	c.report.Target = host + ":" + to.dest
+	err := fail.Step("TARGET", samePolicy(c.o.Keep, to.keep))
+	if err == nil {
+		err = c.belongs(to.items)
+	}
+	if err != nil {
+		return err
+	}
+	if c.o.DryRun {
+		return c.foresee(to.items, to.keep)
+	}
+	if err := to.begin(); err != nil {
+		return err
+	}
+	over := taker{move: func(ctx context.Context, step Step, sent func(uint64)) ([]string, uint64, error) {
+		o, err := c.outgoing(step)
+		if err != nil {
+			return nil, 0, err
 		}
-		err = to.refused
+		o.unsummed = slices.Contains(to.can, canUnsummed)
+		return to.put(ctx, o, sent)
+	}}
+	if slices.Contains(to.can, canHear) {
+		over.tell = to.tell
 	}
-	switch {
-	case err != nil:
-	case c.o.DryRun:
-		err = c.foresee(to.items, to.keep)
-	default:
-		err = c.run(ctx, to.items, func(ctx context.Context, step Step, sent func(uint64)) ([]string, uint64, error) {
-			o, err := c.outgoing(step)
-			if err != nil {
-				return nil, 0, err
-			}
-			return to.put(ctx, o, sent)
-		}, to.keep)
-	}
-	if to.greeted && !c.o.DryRun && !to.keep.IsEmpty() && to.refused == nil {
+	err = c.run(ctx, to.items, over, to.keep)
+	if !to.keep.IsEmpty() {
 		err = errors.Join(err, c.farewell(to, err))
 	}
-	return hangUp(ctx, session, to.r, to.greeted, err)
+	return err
 }
 
 func hostOf(where rsyncexec.Source) string {
@@ -64,11 +80,27 @@ func hostOf(where rsyncexec.Source) string {
 
 func (c *copying) program() string { return cmp.Or(c.o.Program, "rsbtbackup") }
 
+// How much is read of a side that has said what it had to, and how long, before it is given up.
+const (
+	maxRest  = 16 << 20
+	restWait = 10 * time.Minute
+)
+
+var errFlood = errors.New("the other side prints without end")
+
 // hangUp ends the session. The error of the other side says more than its consequences here.
-func hangUp(ctx context.Context, session *remote.Session, r io.Reader, greeted bool, err error) error {
+func hangUp(ctx context.Context, session *remote.Session, stop func(), r io.Reader, greeted bool, err error) error {
 	_ = session.Stdin.Close() // the other side ends with its input; what it could not do it has answered
-	_, _ = io.Copy(io.Discard, r)
-	waitErr := session.Wait()
+	late := time.AfterFunc(restWait, stop)
+	defer late.Stop()
+	var waitErr error
+	if _, restErr := io.CopyN(io.Discard, r, maxRest); restErr == nil {
+		stop()
+		_ = session.Wait() // it was killed
+		waitErr = cmp.Or(err, errFlood)
+	} else {
+		waitErr = session.Wait()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return fail.Step("copy", context.Cause(ctx))
@@ -110,8 +142,8 @@ type remoteSink struct {
 	dest    string
 	items   []Item
 	keep    retention.Policy // what the other side deletes by
+	can     []string
 	greeted bool
-	refused error // its rules are others than asked for, or its backups of another source
 }
 
 func (r *remoteSink) greet() error {
@@ -119,14 +151,23 @@ func (r *remoteSink) greet() error {
 	if err := readGreeting(r.r, "receive", &hello); err != nil {
 		return err
 	}
-	r.greeted, r.dest, r.items, r.keep = true, hello.Dest, hello.Backups, hello.Keep
-	if err := hello.err(); err != nil {
-		return fail.Step("TARGET", err)
-	}
-	return nil
+	r.greeted, r.dest, r.items, r.keep, r.can = true, hello.Dest, hello.Backups, hello.Keep, hello.Can
+	return fail.Step("TARGET", hello.err())
 }
 
-// readGreeting checks that the other side is what it should be.
+// begin has the other side take the lock. It greets again: what it has may have changed. An older one has the lock
+// already.
+func (r *remoteSink) begin() error {
+	if !slices.Contains(r.can, canBegin) {
+		return nil
+	}
+	if _, err := io.WriteString(r.session.Stdin, about); err != nil {
+		return fail.Step("copy", err)
+	}
+	return r.greet()
+}
+
+// readGreeting checks that the other side is what it should be; "" is either.
 func readGreeting(r *bufio.Reader, side string, hello *greeting) error {
 	if err := readMessage(r, maxGreeting, hello); err != nil {
 		return err
@@ -134,7 +175,7 @@ func readGreeting(r *bufio.Reader, side string, hello *greeting) error {
 	switch {
 	case hello.Version != protocolVersion || hello.Rsbtbackup == "":
 		return fmt.Errorf("%w: the other side speaks version %d, this program %d: install the same rsbtbackup on both", facts.ErrArchive, hello.Version, protocolVersion)
-	case hello.Rsbtbackup != side:
+	case side != "" && hello.Rsbtbackup != side:
 		return fmt.Errorf("%w: the other side can only %s: its key is bound to another command", facts.ErrArchive, hello.Rsbtbackup)
 	}
 	return nil
@@ -157,4 +198,16 @@ func (r *remoteSink) put(ctx context.Context, o outgoing, sent func(uint64)) ([]
 		return nil, n, there
 	}
 	return reply.Notices, n, err
+}
+
+// tell passes on what became known of a backup since it was copied.
+func (r *remoteSink) tell(_ context.Context, n news) error {
+	if err := writeMessage(r.session.Stdin, n); err != nil {
+		return err
+	}
+	var reply answer
+	if err := readMessage(r.r, maxAnswer, &reply); err != nil {
+		return err
+	}
+	return reply.err()
 }

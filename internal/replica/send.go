@@ -85,11 +85,13 @@ type outgoing struct {
 	parent *Item
 	plain  bool          // not as it is compressed on disk
 	limit  *rate.Limiter // nil: none
+
+	unsummed bool // it goes through ssh, to who takes it so
 }
 
 func (o outgoing) manifest(now time.Time) Manifest {
 	host, _ := os.Hostname() // for people
-	m := Manifest{Format: formatVersion, Name: o.backup.Name, UUID: o.item.Origin, Host: host, Dest: o.store.Path, Created: now.UTC()}
+	m := Manifest{Format: formatVersion, Name: o.backup.Name, UUID: o.item.Origin, Host: host, Dest: o.store.Path, Created: now.UTC(), Unsummed: o.unsummed}
 	m.Record = recordFor(o.backup, o.item.Origin, host, o.store.Path, now.UTC())
 	if o.parent != nil {
 		m.Parent, m.ParentUUID = o.parent.Name, o.parent.Origin

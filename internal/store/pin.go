@@ -5,8 +5,6 @@ import (
 	"context"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
-	"github.com/rsbtbackup/rsbtbackup/internal/at"
-	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
 // WritePin checks again under the lock that the backup exists: it may just have been deleted.
@@ -16,23 +14,28 @@ import (
 // On btrfs fsync of a directory that lost a subvolume in the open transaction commits all of it (Linux 6.18).
 func (s *Store) WritePin(ctx context.Context, b facts.Snapshot, pin *facts.PinInfo) (*facts.Record, error) {
 	var written *facts.Record
-	err := s.changeRecord(ctx, cmp.Or(s.LockWait, recordsWait), b.Name, func(r *facts.Record) (*facts.Record, error) {
-		if err := at.FsyncDir(s.Dir); err != nil {
-			return nil, err
-		}
-		there, err := s.has(b)
-		if err != nil {
-			return nil, err
-		}
-		if !there {
-			return nil, fail.Kindf(facts.ErrNoBackup, "%s was deleted meanwhile", b.Name)
-		}
-		if r == nil {
-			r = &facts.Record{Version: 1, Name: b.Name, Status: facts.Complete}
-		}
+	err := s.note(ctx, cmp.Or(s.LockWait, recordsWait), b, func(r *facts.Record) {
 		r.Pin = pin
 		written = r
-		return r, nil
 	})
 	return written, err
+}
+
+// WriteNews adds to the record of a copy what became known of its backup later: a pin, if it has none, and what Verify has
+// found over there. Nothing is taken away.
+func (s *Store) WriteNews(ctx context.Context, b facts.Snapshot, pin *facts.PinInfo, verified *facts.Verification) error {
+	return s.note(ctx, s.PublishWait(), b, func(r *facts.Record) {
+		if r.Copied == nil {
+			return
+		}
+		if pin != nil {
+			r.Copied.PinnedAt = pin.At
+			if r.Pin == nil {
+				r.Pin = pin
+			}
+		}
+		if verified != nil {
+			r.Copied.Verified = verified
+		}
+	})
 }

@@ -33,6 +33,15 @@ func LastClean(backups []facts.Snapshot) int {
 
 // WriteVerified checks again under the lock of the records, as WritePin does: the backup may just have been deleted.
 func (s *Store) WriteVerified(ctx context.Context, wait time.Duration, b facts.Snapshot, found facts.Verification) error {
+	return s.note(ctx, wait, b, func(r *facts.Record) { r.Verified = &found })
+}
+
+// WriteCompared notes what a comparison with a copy has found.
+func (s *Store) WriteCompared(ctx context.Context, b facts.Snapshot, found facts.Comparison) error {
+	return s.note(ctx, s.PublishWait(), b, func(r *facts.Record) { r.Compared = &found })
+}
+
+func (s *Store) note(ctx context.Context, wait time.Duration, b facts.Snapshot, change func(*facts.Record)) error {
 	return s.changeRecord(ctx, wait, b.Name, func(r *facts.Record) (*facts.Record, error) {
 		if err := at.FsyncDir(s.Dir); err != nil {
 			return nil, err
@@ -47,7 +56,7 @@ func (s *Store) WriteVerified(ctx context.Context, wait time.Duration, b facts.S
 		if r == nil {
 			r = &facts.Record{Version: 1, Name: b.Name, Status: facts.Complete}
 		}
-		r.Verified = &found
+		change(r)
 		return r, nil
 	})
 }
