@@ -18,6 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/blocks"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/scan"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
@@ -91,10 +92,10 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	if err != nil {
 		return s, err
 	}
-	var known *scan.Reader
+	var known *catalog.Reader
 	if s.old, known, err = x.catalog(rules); err != nil {
 		s.why = cmp.Or(s.why, err.Error())
-		p.use, p.odd = false, p.odd || errors.Is(err, scan.ErrRules)
+		p.use, p.odd = false, p.odd || errors.Is(err, catalog.ErrRules)
 	}
 	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
 	if err != nil {
@@ -104,7 +105,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	if err != nil {
 		return s, err
 	}
-	walk := func(known *scan.Reader) {
+	walk := func(known *catalog.Reader) {
 		o := scan.Options{
 			OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem), AsOf: x.frozen.At(), Origins: x.frozen.Origins(),
 			Generations: newer, Trust: p.use && p.ask && newer.Tell(),
@@ -120,7 +121,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 		s.walked, err = scan.Walk(ctx, s.root, s.file, x.src.Shown, rules, o, known)
 	}
 	walk(known)
-	if errors.Is(err, scan.ErrCatalog) {
+	if errors.Is(err, catalog.ErrUnusable) {
 		s.why = cmp.Or(s.why, err.Error())
 		known = nil
 		walk(nil)
@@ -159,7 +160,7 @@ func (x equipped) scanRules() ([]string, error) {
 
 // catalog opens that of the last backup. An error says why it cannot be used, but for its
 // ctimes if the error matches scan.ErrRules.
-func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
+func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
 	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
 		return nil, nil, errors.New("there is no catalog of the source at the last backup")
 	}
@@ -174,7 +175,7 @@ func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
 	if err != nil {
 		return f, nil, err
 	}
-	known, err := scan.NewReader(f, info.Size())
+	known, err := catalog.NewReader(f, info.Size())
 	switch {
 	case err != nil:
 		return f, nil, err
@@ -182,7 +183,7 @@ func (x equipped) catalog(rules []string) (*os.File, *scan.Reader, error) {
 		return f, nil, errors.New("the catalog is that of another backup")
 	}
 	if err := known.Header.Fits(x.src.Shown, rules); err != nil {
-		if !errors.Is(err, scan.ErrRules) {
+		if !errors.Is(err, catalog.ErrRules) {
 			known = nil
 		}
 		return f, known, err

@@ -10,18 +10,18 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
-	"github.com/rsbtbackup/rsbtbackup/internal/scan"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 // known is what a run passes to the next one.
 type known struct {
-	usable    bool             // the catalog equals the backup, except for unsettled
-	unsettled []scan.Unsettled // directories that changed while they were backed up
-	missed    int              // changes that rsync found and the walk did not
+	usable    bool                // the catalog equals the backup, except for unsettled
+	unsettled []catalog.Unsettled // directories that changed while they were backed up
+	missed    int                 // changes that rsync found and the walk did not
 }
 
 // lookAgain examines the source again, after rsync has read it.

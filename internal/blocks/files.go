@@ -13,6 +13,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/scan"
@@ -39,7 +40,7 @@ type Files struct {
 // met is a file that has changed, or is new, or of which it is not known where it lies.
 type met struct {
 	path      string
-	was, now  scan.Entry
+	was, now  catalog.Entry
 	unchanged bool
 }
 
@@ -58,7 +59,7 @@ type Copied struct {
 
 // New begins with what is known of the last backup, if there is something; nil if nobody can tell where files lie.
 // first: there is no backup yet.
-func New(gens *scan.Generations, known *scan.Reader, first bool) *Files {
+func New(gens *scan.Generations, known *catalog.Reader, first bool) *Files {
 	if gens == nil {
 		return nil
 	}
@@ -70,7 +71,7 @@ func New(gens *scan.Generations, known *scan.Reader, first bool) *Files {
 }
 
 // Meet takes in the large files of a directory, as scan.Options.Tell tells of it.
-func (f *Files) Meet(old, now scan.Dir, unchanged func(was, e scan.Entry) bool) {
+func (f *Files) Meet(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool) {
 	i := 0
 	for j := range now.Entries {
 		e := &now.Entries[j]
@@ -80,7 +81,7 @@ func (f *Files) Meet(old, now scan.Dir, unchanged func(was, e scan.Entry) bool) 
 		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
 			i++
 		}
-		var was scan.Entry
+		var was catalog.Entry
 		if i < len(old.Entries) && isSame(old.Entries[i], *e) {
 			was = old.Entries[i]
 		}
@@ -89,11 +90,11 @@ func (f *Files) Meet(old, now scan.Dir, unchanged func(was, e scan.Entry) bool) 
 }
 
 // isSame reports whether an entry is the same file, perhaps changed.
-func isSame(was, e scan.Entry) bool {
+func isSame(was, e catalog.Entry) bool {
 	return was.Name == e.Name && was.FS == e.FS && was.Inode == e.Inode && was.Birth == e.Birth && was.Mode&unix.S_IFMT == e.Mode&unix.S_IFMT
 }
 
-func (f *Files) meet(path string, was, now scan.Entry, unchanged bool) {
+func (f *Files) meet(path string, was, now catalog.Entry, unchanged bool) {
 	known, found := f.known[path]
 	switch {
 	case unchanged && found && known.generation > 0:
@@ -302,16 +303,16 @@ func openCopy(work *os.File, name string) (*os.File, unix.Stat_t, error) {
 }
 
 // isEntry reports whether a file is what a walk saw.
-func isEntry(e scan.Entry, st unix.Stat_t) bool {
+func isEntry(e catalog.Entry, st unix.Stat_t) bool {
 	return st.Ino == e.Inode && uint64(st.Size) == e.Size && st.Mode == e.Mode && uint32(st.Nlink) == e.Links && isTime(e.Modify, st.Mtim) && isTime(e.Change, st.Ctim)
 }
 
 // isCopy reports whether a file of pending has the size and time that a walk saw.
-func isCopy(e scan.Entry, st unix.Stat_t) bool {
+func isCopy(e catalog.Entry, st unix.Stat_t) bool {
 	return uint64(st.Size) == e.Size && isTime(e.Modify, st.Mtim)
 }
 
-func isTime(t scan.Time, ts unix.Timespec) bool {
+func isTime(t catalog.Time, ts unix.Timespec) bool {
 	return t.Sec == int64(ts.Sec) && int64(t.Nsec) == int64(ts.Nsec)
 }
 

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
-	"github.com/rsbtbackup/rsbtbackup/internal/scan"
 )
 
 func must(t testing.TB, err error) {
@@ -167,11 +167,11 @@ func TestIsStill(t *testing.T) {
 	mount := loopfs.New(t, "256M")
 	must(t, os.WriteFile(mount+"/f", noise(1<<20), 0o600))
 	root := openFile(t, mount, os.O_RDONLY)
-	entry := func() scan.Entry {
+	entry := func() catalog.Entry {
 		var st unix.Stat_t
 		must(t, unix.Stat(mount+"/f", &st))
-		at := func(ts unix.Timespec) scan.Time { return scan.Time{Sec: int64(ts.Sec), Nsec: uint32(ts.Nsec)} }
-		return scan.Entry{Inode: st.Ino, Size: uint64(st.Size), Mode: st.Mode, Links: 1, Modify: at(st.Mtim), Change: at(st.Ctim)}
+		at := func(ts unix.Timespec) catalog.Time { return catalog.Time{Sec: int64(ts.Sec), Nsec: uint32(ts.Nsec)} }
+		return catalog.Entry{Inode: st.Ino, Size: uint64(st.Size), Mode: st.Mode, Links: 1, Modify: at(st.Mtim), Change: at(st.Ctim)}
 	}
 	look := func() noted {
 		m := met{path: "f", now: entry()}

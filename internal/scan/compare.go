@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // What is known of a directory when its turn comes.
@@ -29,29 +31,29 @@ const (
 
 // comparer compares what a walk shows with the catalog of the last one, and writes the new catalog.
 type comparer struct {
-	known *Reader // nil: there is none
-	ended bool    // it has no more directories
+	known *catalog.Reader // nil: there is none
+	ended bool            // it has no more directories
 	list  *builder
-	to    *Writer
+	to    *catalog.Writer
 	racy  int64 // see there
 	moves *moves
 
 	gens   *Generations // nil: nobody asked
 	trust  bool         // they say what need not be read
-	read   func(path string, seen Entry) (listing, error)
-	now    Time // when the walk began
-	told   func(old, now Dir, unchanged func(was, e Entry) bool)
+	read   func(path string, seen catalog.Entry) (catalog.Listing, error)
+	now    catalog.Time // when the walk began
+	told   func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
 	apart  int      // directories that lie on another filesystem and are not entered, or of which no generation is known
 	missed []string // of what had changed, and the generations had not told
 }
 
-func newComparer(known *Reader, to *Writer) (*comparer, error) {
+func newComparer(known *catalog.Reader, to *catalog.Writer) (*comparer, error) {
 	c := &comparer{known: known, list: newBuilder(), to: to, ended: known == nil, racy: racy, moves: newMoves(known)}
 	return c, c.advance()
 }
 
 // top is the mark of the root.
-func (c *comparer) top(now Header) mark {
+func (c *comparer) top(now catalog.Header) mark {
 	if c.known == nil {
 		return markFresh
 	}
@@ -61,7 +63,7 @@ func (c *comparer) top(now Header) mark {
 }
 
 // markOf compares two directories of the same path.
-func (c *comparer) markOf(old, now Entry, u Unsettled, unsettled bool) mark {
+func (c *comparer) markOf(old, now catalog.Entry, u catalog.Unsettled, unsettled bool) mark {
 	switch {
 	case !sameThing(old, now) || u.Deep:
 		return markFresh
@@ -74,33 +76,33 @@ func (c *comparer) markOf(old, now Entry, u Unsettled, unsettled bool) mark {
 }
 
 // sameThing reports whether an entry is the same inode, perhaps changed.
-func sameThing(old, now Entry) bool {
+func sameThing(old, now catalog.Entry) bool {
 	return isTrusted(now.FS) && old.FS == now.FS && old.Inode == now.Inode && old.Birth == now.Birth &&
-		old.kind() == now.kind() && old.Closed == now.Closed
+		old.Kind() == now.Kind() && old.Closed == now.Closed
 }
 
 // unchanged reports whether now is what the last backup has: equal in everything, and not changed so shortly before the
 // last walk that a change after it could look the same. Where generations tell of changes, such a one would have been
 // told.
-func (c *comparer) unchanged(old, now Entry) bool {
+func (c *comparer) unchanged(old, now catalog.Entry) bool {
 	return sameThing(old, now) && sameState(old, now) && !(c.isRacy(old) && c.gens.touched(now)) && !c.gens.written(now)
 }
 
-func sameState(old, now Entry) bool {
+func sameState(old, now catalog.Entry) bool {
 	return old.Change == now.Change && old.Modify == now.Modify && old.Size == now.Size && old.Mode == now.Mode &&
 		old.UID == now.UID && old.GID == now.GID && old.Links == now.Links && old.Device == now.Device && old.Target == now.Target
 }
 
-func (c *comparer) isRacy(old Entry) bool {
+func (c *comparer) isRacy(old catalog.Entry) bool {
 	started := c.known.Header.Started
-	return !old.Change.before(Time{Sec: started.Sec - c.racy, Nsec: started.Nsec})
+	return !old.Change.Before(catalog.Time{Sec: started.Sec - c.racy, Nsec: started.Nsec})
 }
 
 // doubtful tells of a changed file that rsync would take for unchanged: size and time are those of what had the name
 // before. Either that was another file, or its ctime is not as it was: a new mode, owner or link does not tell that
 // nothing was written as well.
-func (c *comparer) doubtful(old, now Entry) bool {
-	if !isTrusted(now.FS) || !old.isFile() || !now.isFile() || old.Size != now.Size || old.Modify != now.Modify {
+func (c *comparer) doubtful(old, now catalog.Entry) bool {
+	if !isTrusted(now.FS) || !old.IsFile() || !now.IsFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
 	}
 	if c.gens.written(now) {
@@ -109,7 +111,7 @@ func (c *comparer) doubtful(old, now Entry) bool {
 	if sameThing(old, now) && old.Change == now.Change {
 		// Listed only because it changed right before the last walk: it was read much later than a clock ticks, unless
 		// that ticks in seconds, or a snapshot was read that was made within the tick.
-		return now.Change.Nsec == 0 || !now.Change.before(c.known.Header.Started.minus(tick))
+		return now.Change.Nsec == 0 || !now.Change.Before(c.known.Header.Started.Minus(tick))
 	}
 	return true
 }
@@ -119,7 +121,7 @@ func (c *comparer) advance() (err error) {
 	if c.ended {
 		return nil
 	}
-	if err = c.known.step(); errors.Is(err, io.EOF) {
+	if err = c.known.Step(); errors.Is(err, io.EOF) {
 		c.ended, err = true, nil
 	}
 	return err
@@ -137,72 +139,72 @@ func (c *comparer) rest() error {
 
 // find goes on in the catalog until it has come to a directory, and reports whether it knows that.
 func (c *comparer) find(path string) (bool, error) {
-	for !c.ended && comparePaths(c.known.now.path, path) < 0 {
+	for !c.ended && catalog.ComparePaths(c.known.Now.Path, path) < 0 {
 		if err := c.advance(); err != nil {
 			return false, err
 		}
 	}
-	return !c.ended && c.known.now.path == path && !c.known.now.unread, nil
+	return !c.ended && c.known.Now.Path == path && !c.known.Now.Unread, nil
 }
 
 // show takes the next directory of the walk, and returns the directories in it with their marks.
-func (c *comparer) show(l listing, seen Entry, m mark) ([]Entry, []mark, error) {
-	if len(l.path) > maxPath {
-		return nil, nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(l.path))
+func (c *comparer) show(l catalog.Listing, seen catalog.Entry, m mark) ([]catalog.Entry, []mark, error) {
+	if len(l.Path) > catalog.MaxPath {
+		return nil, nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(l.Path))
 	}
-	found, err := c.find(l.path)
+	found, err := c.find(l.Path)
 	if err != nil {
 		return nil, nil, err
 	}
 	if found && c.isSame(l, m) {
-		c.list.looked, c.list.total = c.list.looked+l.count, c.list.total+l.count
-		c.known.enterSame(l)
-		return l.subs, make([]mark, len(l.subs)), c.to.handOn(c.known)
+		c.list.looked, c.list.total = c.list.looked+l.Count, c.list.total+l.Count
+		c.known.EnterSame(l)
+		return l.Subs, make([]mark, len(l.Subs)), c.to.HandOn(c.known)
 	}
-	var old Dir
+	var old catalog.Dir
 	if found {
-		if old, err = c.known.dir(); err != nil {
+		if old, err = c.known.Dir(); err != nil {
 			return nil, nil, err
 		}
 	}
 	switch {
-	case m == markUntouched && found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.path):
+	case m == markUntouched && found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.Path):
 		c.list.total += len(old.Entries)
 		c.tell(old, old, m)
 		subs, marks := c.same(old)
-		return subs, marks, c.to.handOn(c.known)
+		return subs, marks, c.to.HandOn(c.known)
 	case m == markUntouched:
-		if l, err = c.read(l.path, seen); err != nil {
+		if l, err = c.read(l.Path, seen); err != nil {
 			return nil, nil, err
 		}
 		m = markKnown
 	}
-	c.list.looked, c.list.total = c.list.looked+l.count, c.list.total+l.count
-	if err := c.keep(l, found); err != nil || l.unread {
+	c.list.looked, c.list.total = c.list.looked+l.Count, c.list.total+l.Count
+	if err := c.keep(l, found); err != nil || l.Unread {
 		return nil, nil, err // the directory that an unread one is in has changed since, and is found so by the next walk
 	}
 	marks, err := c.compare(old, found, l, seen, m)
-	return l.subs, marks, err
+	return l.Subs, marks, err
 }
 
 // isSame reports, without decoding it, whether the directory that the catalog has come to is unchanged with all that is
 // in it: the code is the same, relative to the same directory, and nothing in it needs a second look.
-func (c *comparer) isSame(l listing, m mark) bool {
-	return m == markKnown && !l.unread && !l.apart && c.gens == nil && len(c.known.Unsettled) == 0 &&
-		!c.isRacy(Entry{Change: l.youngest}) && bytes.Equal(l.code, c.known.now.code)
+func (c *comparer) isSame(l catalog.Listing, m mark) bool {
+	return m == markKnown && !l.Unread && !l.Apart && c.gens == nil && len(c.known.Unsettled) == 0 &&
+		!c.isRacy(catalog.Entry{Change: l.Youngest}) && bytes.Equal(l.Code, c.known.Now.Code)
 }
 
 // keep puts a directory into the new catalog.
-func (c *comparer) keep(l listing, found bool) error {
-	if found && !l.unread && bytes.Equal(l.code, c.known.now.code) {
-		return c.to.handOn(c.known)
+func (c *comparer) keep(l catalog.Listing, found bool) error {
+	if found && !l.Unread && bytes.Equal(l.Code, c.known.Now.Code) {
+		return c.to.HandOn(c.known)
 	}
-	return c.to.add(l)
+	return c.to.Add(l)
 }
 
 // compare compares a directory with the old one, if that was found.
-func (c *comparer) compare(old Dir, found bool, l listing, seen Entry, m mark) ([]mark, error) {
-	d, err := l.decoded(seen.base())
+func (c *comparer) compare(old catalog.Dir, found bool, l catalog.Listing, seen catalog.Entry, m mark) ([]mark, error) {
+	d, err := l.Decoded(seen.Base())
 	if err != nil {
 		return nil, err
 	}
@@ -215,13 +217,13 @@ func (c *comparer) compare(old Dir, found bool, l listing, seen Entry, m mark) (
 		c.list.addDoubts(d.Path, c.doubts(old, d))
 	}
 	if m == markFresh || !found {
-		c.tell(Dir{}, d, m)
+		c.tell(catalog.Dir{}, d, m)
 		return c.fresh(d), nil
 	}
 	c.tell(old, d, m)
 	marks, changed := c.merge(old, d, m)
 	borders := bordersOn(old, seen.FS) || bordersOn(d, seen.FS) || c.gens.mountedIn(d.Path)
-	if changed && c.gens.untouched(seen) && seen.Change.before(c.now) && !borders {
+	if changed && c.gens.untouched(seen) && seen.Change.Before(c.now) && !borders {
 		c.missed = append(c.missed, d.Path)
 	}
 	return marks, nil
@@ -229,22 +231,22 @@ func (c *comparer) compare(old Dir, found bool, l listing, seen Entry, m mark) (
 
 // bordersOn reports whether another filesystem, or subvolume, begins in a directory: what is there is not told by the
 // directory's own.
-func bordersOn(d Dir, fs string) bool {
-	return slices.ContainsFunc(d.Entries, func(e Entry) bool { return e.Closed || e.FS != fs })
+func bordersOn(d catalog.Dir, fs string) bool {
+	return slices.ContainsFunc(d.Entries, func(e catalog.Entry) bool { return e.Closed || e.FS != fs })
 }
 
 // tell tells of a directory, of which the last backup has old.
-func (c *comparer) tell(old, now Dir, m mark) {
+func (c *comparer) tell(old, now catalog.Dir, m mark) {
 	if c.told != nil {
-		c.told(old, now, func(was, e Entry) bool { return m == markUntouched || c.known != nil && c.unchanged(was, e) })
+		c.told(old, now, func(was, e catalog.Entry) bool { return m == markUntouched || c.known != nil && c.unchanged(was, e) })
 	}
 }
 
 // same is merge of a directory that is untouched.
-func (c *comparer) same(d Dir) (subs []Entry, marks []mark) {
+func (c *comparer) same(d catalog.Dir) (subs []catalog.Entry, marks []mark) {
 	for _, e := range d.Entries {
-		if e.isOpen() {
-			u, unsettled := c.known.Unsettled[join(d.Path, e.Name)]
+		if e.IsOpen() {
+			u, unsettled := c.known.Unsettled[catalog.Join(d.Path, e.Name)]
 			subs, marks = append(subs, e), append(marks, c.markOf(e, e, u, unsettled))
 		}
 	}
@@ -252,7 +254,7 @@ func (c *comparer) same(d Dir) (subs []Entry, marks []mark) {
 }
 
 // doubts are the files of a directory that are doubtful.
-func (c *comparer) doubts(old, now Dir) (names []string) {
+func (c *comparer) doubts(old, now catalog.Dir) (names []string) {
 	i := 0
 	for _, e := range now.Entries {
 		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
@@ -265,11 +267,11 @@ func (c *comparer) doubts(old, now Dir) (names []string) {
 	return names
 }
 
-func (c *comparer) fresh(d Dir) []mark {
+func (c *comparer) fresh(d catalog.Dir) []mark {
 	var marks []mark
 	for _, e := range d.Entries {
 		c.moves.arrive(d.Path, e)
-		if e.isOpen() {
+		if e.IsOpen() {
 			marks = append(marks, markFresh)
 		}
 	}
@@ -279,7 +281,7 @@ func (c *comparer) fresh(d Dir) []mark {
 
 // merge compares two states of one directory, both sorted by name, and reports whether something in it has changed.
 // What is known to be new in it, or gone, may have moved.
-func (c *comparer) merge(old, now Dir, m mark) (marks []mark, changed bool) {
+func (c *comparer) merge(old, now catalog.Dir, m mark) (marks []mark, changed bool) {
 	whole := m == markChanged
 	var names []string
 	i := 0
@@ -288,7 +290,7 @@ func (c *comparer) merge(old, now Dir, m mark) (marks []mark, changed bool) {
 			c.moves.depart(old.Path, old.Entries[i])
 			whole, changed = true, true // gone
 		}
-		var was Entry // nothing, if it is new
+		var was catalog.Entry // nothing, if it is new
 		if i < len(old.Entries) && old.Entries[i].Name == e.Name {
 			was = old.Entries[i]
 			i++
@@ -297,23 +299,23 @@ func (c *comparer) merge(old, now Dir, m mark) (marks []mark, changed bool) {
 			c.moves.depart(old.Path, was)
 			c.moves.arrive(now.Path, e)
 		}
-		if before := was; e.Change.before(c.now) {
-			if e.isDir() {
+		if before := was; e.Change.Before(c.now) {
+			if e.IsDir() {
 				before.Change = e.Change // that of one in a snapshot of the source is new if a nested subvolume was put in it
 			}
 			changed = changed || !(sameThing(was, e) && sameState(before, e))
 		}
-		if e.isOpen() {
-			u, unsettled := c.known.Unsettled[join(now.Path, e.Name)]
+		if e.IsOpen() {
+			u, unsettled := c.known.Unsettled[catalog.Join(now.Path, e.Name)]
 			child := c.markOf(was, e, u, unsettled)
 			marks = append(marks, child)
-			whole = whole || !was.isDir()
+			whole = whole || !was.IsDir()
 			continue
 		}
 		if c.unchanged(was, e) {
 			continue
 		}
-		whole = whole || e.isDir() || e.kind() != was.kind()
+		whole = whole || e.IsDir() || e.Kind() != was.Kind()
 		names = append(names, e.Name)
 	}
 	for ; i < len(old.Entries); i++ {

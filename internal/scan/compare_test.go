@@ -10,29 +10,31 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // scanned runs a comparison of two states of a tree, the first as the catalog of the last backup.
-func scanned(t *testing.T, old []Dir, now []Dir, unsettled ...Unsettled) List {
+func scanned(t *testing.T, old []catalog.Dir, now []catalog.Dir, unsettled ...catalog.Unsettled) List {
 	t.Helper()
 	data := encode(t, old, unsettled...)
-	known, err := NewReader(bytes.NewReader(data), int64(len(data)))
+	known, err := catalog.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var catalog bytes.Buffer
-	c, err := newComparer(known, NewWriter(&catalog, testHeader(), known))
+	var written bytes.Buffer
+	c, err := newComparer(known, catalog.NewWriter(&written, testHeader(), known))
 	if err != nil {
 		t.Fatal(err)
 	}
 	compareAll(t, c, now)
 	l := c.list.list()
-	if l.Empty() && catalog.Len() > 0 {
+	if l.Empty() && written.Len() > 0 {
 		t.Error("nothing is listed, and a catalog is written")
 	}
 	_, err = c.to.Finish(nil, nil)
 	must(t, err)
-	again, err := NewReader(bytes.NewReader(catalog.Bytes()), int64(catalog.Len()))
+	again, err := catalog.NewReader(bytes.NewReader(written.Bytes()), int64(written.Len()))
 	must(t, err)
 	if diff := cmp.Diff(now, readAll(t, again), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("the new catalog: %s", diff)
@@ -41,17 +43,17 @@ func scanned(t *testing.T, old []Dir, now []Dir, unsettled ...Unsettled) List {
 }
 
 // compareAll shows c the whole tree.
-func compareAll(t *testing.T, c *comparer, now []Dir) {
+func compareAll(t *testing.T, c *comparer, now []catalog.Dir) {
 	t.Helper()
 	marks, self := map[string]mark{".": c.top(testHeader())}, selves(now)
 	for _, d := range now {
 		e := self[d.Path]
-		subs, below, err := c.show(listingOf(d, e.base()), e, marks[d.Path])
+		subs, below, err := c.show(catalog.ListingOf(d, e.Base()), e, marks[d.Path])
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, e := range subs {
-			marks[join(d.Path, e.Name)] = below[i]
+			marks[catalog.Join(d.Path, e.Name)] = below[i]
 		}
 	}
 	if err := c.rest(); err != nil {
@@ -60,26 +62,26 @@ func compareAll(t *testing.T, c *comparer, now []Dir) {
 }
 
 // kinds are an entry of each kind, all of them long unchanged.
-func kinds() []Entry {
-	e := Entry{Name: "x", FS: "ef53-1", Inode: 12, Birth: Time{5, 5}, Change: Time{7, 7}, Modify: Time{6, 6}, Size: 10, Mode: unix.S_IFREG | 0o644, Links: 1}
+func kinds() []catalog.Entry {
+	e := catalog.Entry{Name: "x", FS: "ef53-1", Inode: 12, Birth: catalog.Time{Sec: 5, Nsec: 5}, Change: catalog.Time{Sec: 7, Nsec: 7}, Modify: catalog.Time{Sec: 6, Nsec: 6}, Size: 10, Mode: unix.S_IFREG | 0o644, Links: 1}
 	link, node, dir, closed := e, e, e, e
 	link.Mode, link.Target = unix.S_IFLNK|0o777, 99
 	node.Mode, node.Device = unix.S_IFCHR|0o600, 259
 	dir.Mode = unix.S_IFDIR | 0o755
 	closed.Mode, closed.Closed = dir.Mode, true
-	return []Entry{e, link, node, dir, closed}
+	return []catalog.Entry{e, link, node, dir, closed}
 }
 
 // tree is a root with ten files beside e, and e's directory if it is one.
-func tree(e Entry) []Dir {
-	top := Dir{Path: "."}
+func tree(e catalog.Entry) []catalog.Dir {
+	top := catalog.Dir{Path: "."}
 	for name := range strings.FieldsSeq("a b c d e f g h i j") {
-		top.Entries = append(top.Entries, Entry{Name: name, FS: "ef53-1", Inode: uint64(name[0]), Mode: unix.S_IFREG, Links: 1})
+		top.Entries = append(top.Entries, catalog.Entry{Name: name, FS: "ef53-1", Inode: uint64(name[0]), Mode: unix.S_IFREG, Links: 1})
 	}
 	top.Entries = append(top.Entries, e)
-	dirs := []Dir{top}
-	if e.isOpen() {
-		dirs = append(dirs, Dir{Path: e.Name})
+	dirs := []catalog.Dir{top}
+	if e.IsOpen() {
+		dirs = append(dirs, catalog.Dir{Path: e.Name})
 	}
 	return dirs
 }
@@ -95,10 +97,10 @@ func TestEveryFieldIsCompared(t *testing.T) {
 			for _, other := range others(v.Field(i)) {
 				changed := e
 				reflect.ValueOf(&changed).Elem().Field(i).Set(other)
-				if changed.Closed && !changed.isDir() {
+				if changed.Closed && !changed.IsDir() {
 					continue // there is none
 				}
-				for _, pair := range [][2]Entry{{e, changed}, {changed, e}} {
+				for _, pair := range [][2]catalog.Entry{{e, changed}, {changed, e}} {
 					if l := scanned(t, tree(pair[0]), tree(pair[1])); l.Empty() {
 						t.Errorf("%s of %#v is not compared with %v", v.Type().Field(i).Name, e, other)
 					}
@@ -139,27 +141,27 @@ func others(v reflect.Value) []reflect.Value {
 
 // What is listed for what happened. The catalog was made at second 1e9+10.
 func TestWhatIsListed(t *testing.T) {
-	file := func(name string, n uint64) Entry {
-		return Entry{Name: name, FS: "ef53-1", Inode: n, Change: Time{5, 5}, Modify: Time{5, 5}, Mode: unix.S_IFREG | 0o644, Links: 1}
+	file := func(name string, n uint64) catalog.Entry {
+		return catalog.Entry{Name: name, FS: "ef53-1", Inode: n, Change: catalog.Time{Sec: 5, Nsec: 5}, Modify: catalog.Time{Sec: 5, Nsec: 5}, Mode: unix.S_IFREG | 0o644, Links: 1}
 	}
-	dir := func(name string, n uint64) Entry {
+	dir := func(name string, n uint64) catalog.Entry {
 		e := file(name, n)
 		e.Mode = unix.S_IFDIR | 0o755
 		return e
 	}
-	newer := func(e Entry) Entry { e.Change.Nsec++; return e }
-	rewritten := func(e Entry) Entry { e = newer(e); e.Modify.Nsec++; return e }
-	mounted := func(e Entry) Entry { e.Closed = true; return e }
-	many := func(n int) []Entry {
-		var all []Entry
+	newer := func(e catalog.Entry) catalog.Entry { e.Change.Nsec++; return e }
+	rewritten := func(e catalog.Entry) catalog.Entry { e = newer(e); e.Modify.Nsec++; return e }
+	mounted := func(e catalog.Entry) catalog.Entry { e.Closed = true; return e }
+	many := func(n int) []catalog.Entry {
+		var all []catalog.Entry
 		for i := range n {
 			all = append(all, file(string(rune('a'+i)), uint64(100+i)))
 		}
 		return all
 	}
-	base := []Dir{{Path: ".", Entries: []Entry{dir("d", 10), dir("e", 11), file("f", 12)}}, {Path: "d", Entries: many(10)}, {Path: "e", Entries: []Entry{dir("sub", 20)}}, {Path: "e/sub"}}
-	with := func(change func(tree []Dir) []Dir) []Dir {
-		var copied []Dir
+	base := []catalog.Dir{{Path: ".", Entries: []catalog.Entry{dir("d", 10), dir("e", 11), file("f", 12)}}, {Path: "d", Entries: many(10)}, {Path: "e", Entries: []catalog.Entry{dir("sub", 20)}}, {Path: "e/sub"}}
+	with := func(change func(tree []catalog.Dir) []catalog.Dir) []catalog.Dir {
+		var copied []catalog.Dir
 		for _, d := range base {
 			d.Entries = slices.Clone(d.Entries)
 			copied = append(copied, d)
@@ -168,139 +170,139 @@ func TestWhatIsListed(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name      string
-		unsettled []Unsettled
-		old, now  []Dir
+		unsettled []catalog.Unsettled
+		old, now  []catalog.Dir
 		want      List
 	}{
 		{name: "nothing", old: base, now: base},
-		{name: "a file among many, rewritten", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a file among many, rewritten", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[1].Entries[3] = rewritten(tr[1].Entries[3])
 			return tr
 		}), want: List{Names: []string{"d/d"}}},
-		{name: "a file that has a new ctime and nothing to explain it", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a file that has a new ctime and nothing to explain it", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[1].Entries[3] = newer(tr[1].Entries[3])
 			return tr
 		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
-		{name: "chmod does not explain a new ctime alone", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "chmod does not explain a new ctime alone", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[1].Entries[3] = newer(tr[1].Entries[3])
 			tr[1].Entries[3].Mode ^= 1
 			return tr
 		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
-		{name: "another file of the same size and time", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "another file of the same size and time", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[1].Entries[3].Inode, tr[1].Entries[3].Mode = 999, unix.S_IFREG
 			return tr
 		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
-		{name: "half of a directory", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "half of a directory", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			for i := range 5 {
 				tr[1].Entries[i] = rewritten(tr[1].Entries[i])
 			}
 			return tr
 		}), want: List{Dirs: []string{"d"}}},
-		{name: "a directory that changed", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a directory that changed", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[1] = newer(tr[0].Entries[1])
 			return tr
 		}), want: List{Dirs: []string{"e"}}},
-		{name: "a name that is gone, and nothing else tells", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a name that is gone, and nothing else tells", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[1].Entries = slices.Delete(tr[1].Entries, 2, 3)
 			return tr
 		}), want: List{Dirs: []string{"d"}}},
-		{name: "the last name is gone", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "the last name is gone", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[1].Entries = tr[1].Entries[:9]
 			return tr
 		}), want: List{Dirs: []string{"d"}}},
-		{name: "a name that is new, and nothing else tells", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a name that is new, and nothing else tells", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[1].Entries = append(tr[1].Entries, file("zz", 99))
 			return tr
 		}), want: List{Dirs: []string{"d"}}},
-		{name: "a directory replaced by another", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a directory replaced by another", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[1].Inode = 77
 			return tr
 		}), want: List{Fresh: []string{"e", "e/sub"}}},
-		{name: "a directory of the same inode that was born later", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a directory of the same inode that was born later", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[1].Birth.Nsec++
 			return tr
 		}), want: List{Fresh: []string{"e", "e/sub"}}},
-		{name: "a directory that came", old: with(func(tr []Dir) []Dir {
+		{name: "a directory that came", old: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries = slices.Delete(tr[0].Entries, 1, 2)
 			return tr[:2]
 		}), now: base, want: List{Dirs: []string{"."}, Fresh: []string{"e", "e/sub"}}},
-		{name: "a directory that went", now: with(func(tr []Dir) []Dir {
+		{name: "a directory that went", now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries = slices.Delete(tr[0].Entries, 1, 2)
 			return tr[:2]
 		}), old: base, want: List{Dirs: []string{"."}}},
-		{name: "a file became a directory", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a file became a directory", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[2] = dir("f", 12)
-			return append(tr, Dir{Path: "f"})
+			return append(tr, catalog.Dir{Path: "f"})
 		}), want: List{Dirs: []string{"."}, Fresh: []string{"f"}}},
-		{name: "a directory became a file", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "a directory became a file", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[1] = file("e", 11)
 			return tr[:2]
 		}), want: List{Dirs: []string{"."}}},
-		{name: "something was mounted, and is not entered", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "something was mounted, and is not entered", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[1] = mounted(tr[0].Entries[1])
 			return tr[:2]
 		}), want: List{Dirs: []string{"."}}},
-		{name: "it is not mounted any more", now: base, old: with(func(tr []Dir) []Dir {
+		{name: "it is not mounted any more", now: base, old: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[1] = mounted(tr[0].Entries[1])
 			return tr[:2]
 		}), want: List{Fresh: []string{"e", "e/sub"}}},
-		{name: "unsettled", old: base, now: base, unsettled: []Unsettled{{Path: "e"}}, want: List{Dirs: []string{"e"}}},
-		{name: "unsettled and perhaps elsewhere", old: base, now: base, unsettled: []Unsettled{{Path: "e", Deep: true}}, want: List{Fresh: []string{"e", "e/sub"}}},
-		{name: "the root, unsettled", old: base, now: base, unsettled: []Unsettled{{Path: "."}}, want: List{Dirs: []string{"."}}},
-		{name: "the root, perhaps elsewhere", old: base, now: base, unsettled: []Unsettled{{Path: ".", Deep: true}}, want: List{Fresh: []string{".", "d", "e", "e/sub"}}},
-		{name: "a directory that could not be read the last time", now: base, old: with(func(tr []Dir) []Dir {
-			tr[2] = Dir{Path: "e", Unread: true}
+		{name: "unsettled", old: base, now: base, unsettled: []catalog.Unsettled{{Path: "e"}}, want: List{Dirs: []string{"e"}}},
+		{name: "unsettled and perhaps elsewhere", old: base, now: base, unsettled: []catalog.Unsettled{{Path: "e", Deep: true}}, want: List{Fresh: []string{"e", "e/sub"}}},
+		{name: "the root, unsettled", old: base, now: base, unsettled: []catalog.Unsettled{{Path: "."}}, want: List{Dirs: []string{"."}}},
+		{name: "the root, perhaps elsewhere", old: base, now: base, unsettled: []catalog.Unsettled{{Path: ".", Deep: true}}, want: List{Fresh: []string{".", "d", "e", "e/sub"}}},
+		{name: "a directory that could not be read the last time", now: base, old: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[2] = catalog.Dir{Path: "e", Unread: true}
 			return tr[:3]
 		}), want: List{Fresh: []string{"e", "e/sub"}}},
-		{name: "an empty directory that could not be read this time", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "an empty directory that could not be read this time", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[3].Unread = true
 			return tr
 		})},
-		{name: "another directory that is alike", old: base, now: with(func(tr []Dir) []Dir {
+		{name: "another directory that is alike", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
 			tr[0].Entries[1].Inode += 60
 			tr[2].Entries[0].Inode += 60 // the numbers go on from those of the directory
 			return tr
 		}), want: List{Fresh: []string{"e", "e/sub"}}},
-		{name: "changed right before the last walk", old: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 8, 3}
+		{name: "changed right before the last walk", old: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 8, Nsec: 3}
 			return tr
-		}), now: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 8, 3}
-			return tr
-		}), want: List{Names: []string{"d/d"}}},
-		{name: "changed right before the last walk, in whole seconds", old: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 9, 0}
-			return tr
-		}), now: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 9, 0}
-			return tr
-		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
-		{name: "changed within a tick of the last walk, which may have been of a snapshot", old: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 9, 900000003}
-			return tr
-		}), now: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 9, 900000003}
-			return tr
-		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
-		{name: "changed more than a tick before the last walk", old: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 9, 900000002}
-			return tr
-		}), now: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 9, 900000002}
+		}), now: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 8, Nsec: 3}
 			return tr
 		}), want: List{Names: []string{"d/d"}}},
-		{name: "changed long enough before the last walk", old: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 8, 2}
+		{name: "changed right before the last walk, in whole seconds", old: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 9, Nsec: 0}
 			return tr
-		}), now: with(func(tr []Dir) []Dir {
-			tr[1].Entries[3].Change = Time{1e9 + 8, 2}
+		}), now: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 9, Nsec: 0}
+			return tr
+		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
+		{name: "changed within a tick of the last walk, which may have been of a snapshot", old: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 9, Nsec: 900000003}
+			return tr
+		}), now: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 9, Nsec: 900000003}
+			return tr
+		}), want: List{Names: []string{"d/d"}, Doubtful: []string{"d/d"}}},
+		{name: "changed more than a tick before the last walk", old: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 9, Nsec: 900000002}
+			return tr
+		}), now: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 9, Nsec: 900000002}
+			return tr
+		}), want: List{Names: []string{"d/d"}}},
+		{name: "changed long enough before the last walk", old: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 8, Nsec: 2}
+			return tr
+		}), now: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 8, Nsec: 2}
 			return tr
 		})},
-		{name: "the clock was ahead at the last walk", old: with(func(tr []Dir) []Dir {
-			tr[0].Entries[0].Change = Time{1 << 40, 0}
+		{name: "the clock was ahead at the last walk", old: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[0].Entries[0].Change = catalog.Time{Sec: 1 << 40, Nsec: 0}
 			return tr
-		}), now: with(func(tr []Dir) []Dir {
-			tr[0].Entries[0].Change = Time{1 << 40, 0}
+		}), now: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[0].Entries[0].Change = catalog.Time{Sec: 1 << 40, Nsec: 0}
 			return tr
 		}), want: List{Dirs: []string{"d"}}},
 		{name: "a filesystem that is not trusted", old: with(untrust), now: with(untrust), want: List{Fresh: []string{"d"}}},
@@ -315,7 +317,7 @@ func TestWhatIsListed(t *testing.T) {
 	}
 }
 
-func untrust(tr []Dir) []Dir {
+func untrust(tr []catalog.Dir) []catalog.Dir {
 	tr[0].Entries[0].FS = untrusted + "65735546-1"
 	for i := range tr[1].Entries {
 		tr[1].Entries[i].FS = untrusted + "65735546-1"

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/rename"
 )
 
@@ -43,7 +44,7 @@ type world struct {
 	t        *testing.T
 	rng      *rand.Rand
 	src, dst string
-	known    *Reader
+	known    *catalog.Reader
 	log      []string
 	names    int
 	moved    int
@@ -86,7 +87,7 @@ func (w *world) round() {
 }
 
 // backup is one run. With races the tree changes between the walk and the transfer, and is restored afterwards.
-func (w *world) backup(known *Reader, races bool) {
+func (w *world) backup(known *catalog.Reader, races bool) {
 	res, file := walkOnly(w.t, w.src, Options{}, known)
 	var list *List
 	if known != nil && res.TooLong == "" {

@@ -1,8 +1,8 @@
 // Package scan finds out what changed below a directory since the last backup of it, so that rsync need look only at
 // that.
 //
-// A walk of the source reads names and inodes and opens no file. What it found is written to a catalog, a stream of
-// directories in a fixed order, and compared on the way with the catalog of the last backup. An entry that is equal in
+// A walk of the source reads names and inodes and opens no file. What it found is written to a catalog, and compared
+// on the way with the catalog of the last backup. An entry that is equal in
 // everything, its ctime to the nanosecond included, is unchanged; what differs becomes a list for rsync, which still
 // reads, copies, deletes and decides.
 //

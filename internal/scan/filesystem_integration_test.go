@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
-	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/btrfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 )
 
 // trusted are the filesystems whose inode numbers and ctimes the scan uses.
@@ -108,7 +110,7 @@ func TestChangesAreSeen(t *testing.T) {
 				var res *Result
 				res, known = walkTree(t, root, Options{}, known)
 				l := res.List
-				if !slices.Contains(slices.Concat(l.Dirs, l.Fresh, l.Names), c.listed) && !slices.Contains(l.Dirs, parent(c.listed)) {
+				if !slices.Contains(slices.Concat(l.Dirs, l.Fresh, l.Names), c.listed) && !slices.Contains(l.Dirs, catalog.Parent(c.listed)) {
 					t.Errorf("%s is not seen: %+v", c.name, l)
 				}
 				if strings.HasSuffix(c.name, "time put back") && !slices.Contains(l.Doubtful, c.listed) {
@@ -163,7 +165,7 @@ func TestMountsBelowTheSource(t *testing.T) {
 		must(t, unix.Mount(what, root+"/at", "", unix.MS_BIND, ""))
 	}
 	unbind := func() { must(t, unix.Unmount(root+"/at", 0)) }
-	list := func(o Options, known *Reader) (List, *Reader) {
+	list := func(o Options, known *catalog.Reader) (List, *catalog.Reader) {
 		res, next := walkTree(t, root, o, known)
 		return res.List, next
 	}

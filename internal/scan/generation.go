@@ -13,6 +13,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
@@ -66,7 +67,7 @@ func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error
 	}
 	g := &Generations{life: life, disk: disk, mounts: map[string]bool{}, record: map[string]uint64{}, met: map[string]*subvolume{}}
 	for _, point := range points {
-		g.mounts[parent(point)] = true
+		g.mounts[catalog.Parent(point)] = true
 	}
 	if last != nil && last.Life == life {
 		g.last = last
@@ -164,7 +165,7 @@ func (g *Generations) of(identity string) *subvolume {
 
 // untouched reports whether the directory, and all that has a name in it, is what it was at the last walk; what is
 // mounted in it, or another subvolume, aside.
-func (g *Generations) untouched(e Entry) bool {
+func (g *Generations) untouched(e catalog.Entry) bool {
 	s := g.of(e.FS)
 	return s != nil && !s.dirs[e.Inode]
 }
@@ -174,7 +175,7 @@ func (g *Generations) untouched(e Entry) bool {
 func (g *Generations) mountedIn(path string) bool { return g != nil && g.mounts[path] }
 
 // touched reports whether something has happened to an inode, as far as is known.
-func (g *Generations) touched(e Entry) bool {
+func (g *Generations) touched(e catalog.Entry) bool {
 	s := g.of(e.FS)
 	if s == nil {
 		return true
@@ -184,7 +185,7 @@ func (g *Generations) touched(e Entry) bool {
 }
 
 // written reports whether some data of a file is known to be new.
-func (g *Generations) written(e Entry) bool {
+func (g *Generations) written(e catalog.Entry) bool {
 	s := g.of(e.FS)
 	return s != nil && s.changed[e.Inode]
 }

@@ -3,6 +3,8 @@ package scan
 import (
 	"maps"
 	"slices"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // List is what rsync must look at. Paths are relative to the root, which is ".".
@@ -70,7 +72,7 @@ func (l List) Restrict(had func(dir string) (bool, error), included func(dir str
 		in := dir == "."
 		if !in {
 			var err error
-			if in, err = has(parent(dir)); err != nil {
+			if in, err = has(catalog.Parent(dir)); err != nil {
 				return List{}, err
 			}
 		}
@@ -95,10 +97,10 @@ func (l List) Restrict(had func(dir string) (bool, error), included func(dir str
 	if kept.Dirs, err = keep(l.Dirs, func(path string) string { return path }); err != nil {
 		return List{}, err
 	}
-	if kept.Names, err = keep(l.Names, parent); err != nil {
+	if kept.Names, err = keep(l.Names, catalog.Parent); err != nil {
 		return List{}, err
 	}
-	kept.Doubtful, err = keep(l.Doubtful, parent)
+	kept.Doubtful, err = keep(l.Doubtful, catalog.Parent)
 	return kept, err
 }
 
@@ -107,7 +109,7 @@ func (l List) Tops() (tops []string) {
 	fresh := map[string]bool{}
 	for _, dir := range l.Fresh {
 		fresh[dir] = true
-		if !fresh[parent(dir)] {
+		if !fresh[catalog.Parent(dir)] {
 			tops = append(tops, dir)
 		}
 	}
@@ -125,9 +127,9 @@ func (l List) Covers() func(path string, deleted bool) bool {
 		names[name] = true
 	}
 	return func(path string, deleted bool) bool {
-		covered := dirs[path] || names[path] || dirs[parent(path)]
-		for dir := parent(path); deleted && dir != "" && !covered; dir = parent(dir) {
-			covered = dirs[parent(dir)]
+		covered := dirs[path] || names[path] || dirs[catalog.Parent(path)]
+		for dir := catalog.Parent(path); deleted && dir != "" && !covered; dir = catalog.Parent(dir) {
+			covered = dirs[catalog.Parent(dir)]
 		}
 		return covered
 	}
@@ -156,7 +158,7 @@ func newBuilder() *builder {
 	return &builder{dirs: map[string]bool{}, linked: map[inode]bool{}}
 }
 
-func (b *builder) addDir(d Dir, fresh bool) {
+func (b *builder) addDir(d catalog.Dir, fresh bool) {
 	b.listed += 1 + len(d.Entries)
 	if b.tooLong(1) {
 		return
@@ -168,7 +170,7 @@ func (b *builder) addDir(d Dir, fresh bool) {
 	}
 }
 
-func (b *builder) addNames(d Dir, names []string) {
+func (b *builder) addNames(d catalog.Dir, names []string) {
 	b.listed += len(names)
 	if b.tooLong(len(names)) {
 		return
@@ -176,7 +178,7 @@ func (b *builder) addNames(d Dir, names []string) {
 	i := 0
 	for _, e := range d.Entries {
 		if i < len(names) && e.Name == names[i] {
-			b.names = append(b.names, join(d.Path, e.Name))
+			b.names = append(b.names, catalog.Join(d.Path, e.Name))
 			b.touch(e)
 			i++
 		}
@@ -186,13 +188,13 @@ func (b *builder) addNames(d Dir, names []string) {
 // addDoubts keeps one more than can be dealt with, as a sign that there are more.
 func (b *builder) addDoubts(dir string, names []string) {
 	for _, name := range names[:min(len(names), maxDoubts+1-len(b.doubtful))] {
-		b.doubtful = append(b.doubtful, join(dir, name))
+		b.doubtful = append(b.doubtful, catalog.Join(dir, name))
 	}
 }
 
 // touch: of a file with several names rsync must see all, or it breaks the link.
-func (b *builder) touch(e Entry) {
-	if e.isLinked() && !b.tooLong(1) {
+func (b *builder) touch(e catalog.Entry) {
+	if e.IsLinked() && !b.tooLong(1) {
 		b.linked[inode{e.FS, e.Inode}] = true
 	}
 }
@@ -207,7 +209,7 @@ func (b *builder) tooLong(more int) bool {
 }
 
 // addLinks adds the other names of what is listed, from all directories of a walk.
-func (b *builder) addLinks(dirs func() func() (Dir, bool, error)) error {
+func (b *builder) addLinks(dirs func() func() (catalog.Dir, bool, error)) error {
 	if len(b.linked) == 0 {
 		return nil
 	}
@@ -224,13 +226,13 @@ func (b *builder) addLinks(dirs func() func() (Dir, bool, error)) error {
 			continue
 		}
 		for _, e := range d.Entries {
-			if !e.isLinked() || !b.linked[inode{e.FS, e.Inode}] || have[join(d.Path, e.Name)] {
+			if !e.IsLinked() || !b.linked[inode{e.FS, e.Inode}] || have[catalog.Join(d.Path, e.Name)] {
 				continue
 			}
 			if b.tooLong(1) {
 				return nil
 			}
-			b.names = append(b.names, join(d.Path, e.Name))
+			b.names = append(b.names, catalog.Join(d.Path, e.Name))
 			b.listed++
 		}
 	}
@@ -260,7 +262,7 @@ func (l List) ways() map[string]bool {
 		all[dir] = true
 	}
 	for _, name := range slices.Concat(l.Names, slices.Collect(maps.Keys(all))) {
-		for dir := parent(name); dir != "" && !all[dir]; dir = parent(dir) {
+		for dir := catalog.Parent(name); dir != "" && !all[dir]; dir = catalog.Parent(dir) {
 			all[dir] = true
 		}
 	}

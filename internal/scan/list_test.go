@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 func TestRender(t *testing.T) {
@@ -56,10 +58,10 @@ func TestListOfEverythingThatIsFresh(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	files := func(n int, links uint32) Dir {
-		d := Dir{Path: "d"}
+	files := func(n int, links uint32) catalog.Dir {
+		d := catalog.Dir{Path: "d"}
 		for i := range n {
-			d.Entries = append(d.Entries, Entry{Name: fmt.Sprintf("%08d", i), Inode: uint64(i), Mode: unix.S_IFREG, Links: links})
+			d.Entries = append(d.Entries, catalog.Entry{Name: fmt.Sprintf("%08d", i), Inode: uint64(i), Mode: unix.S_IFREG, Links: links})
 		}
 		return d
 	}
@@ -71,13 +73,13 @@ func TestTooLong(t *testing.T) {
 		{"as many directories as may be", func(b *builder) {
 			b.total = 1 << 20
 			for i := range maxListed {
-				b.addDir(Dir{Path: fmt.Sprint(i)}, false)
+				b.addDir(catalog.Dir{Path: fmt.Sprint(i)}, false)
 			}
 		}, false},
 		{"one more", func(b *builder) {
 			b.total = 1 << 20
 			for i := range maxListed + 1 {
-				b.addDir(Dir{Path: fmt.Sprint(i)}, false)
+				b.addDir(catalog.Dir{Path: fmt.Sprint(i)}, false)
 			}
 		}, true},
 		{"too many links", func(b *builder) { b.total = 1 << 20; b.addDir(files(maxListed+1, 2), false) }, true},

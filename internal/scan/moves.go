@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // Move is a directory, or a file of one name, that the last catalog has at From and the walk at To. All that is in a
@@ -20,38 +22,38 @@ const maxArrivals = 50_000
 type identity struct {
 	fs    string
 	inode uint64
-	birth Time
+	birth catalog.Time
 	kind  uint32
 }
 
-func (e Entry) identity() identity { return identity{e.FS, e.Inode, e.Birth, e.kind()} }
+func identityOf(e catalog.Entry) identity { return identity{e.FS, e.Inode, e.Birth, e.Kind()} }
 
 // isMovable: a file with several names is left to rsync.
-func (e Entry) isMovable() bool {
-	return isTrusted(e.FS) && e.Birth != Time{} && (e.isOpen() || e.isFile() && e.Links == 1)
+func isMovable(e catalog.Entry) bool {
+	return isTrusted(e.FS) && e.Birth != catalog.Time{} && (e.IsOpen() || e.IsFile() && e.Links == 1)
 }
 
 // arrival is what a walk found where the last one did not.
 type arrival struct {
-	now   Entry
+	now   catalog.Entry
 	dir   string // it is in
 	from  string // where the last catalog has it; empty if it has not
-	old   Entry
+	old   catalog.Entry
 	twice bool // it, or that, is not one place
 }
 
-func (a *arrival) path() string { return join(a.dir, a.now.Name) }
+func (a *arrival) path() string { return catalog.Join(a.dir, a.now.Name) }
 
 // moves gathers what came and what went during a walk, and finds out what moved.
 type moves struct {
-	since    Time // nothing that was born later has moved
+	since    catalog.Time // nothing that was born later has moved
 	arrived  map[string]*arrival
 	known    map[identity]*arrival // those that may have been elsewhere
 	departed map[string]bool
 	over     bool // there is too much
 }
 
-func newMoves(known *Reader) *moves {
+func newMoves(known *catalog.Reader) *moves {
 	if known == nil {
 		return &moves{over: true}
 	}
@@ -66,25 +68,25 @@ func (m *moves) full() bool {
 }
 
 // arrive takes in what is new at its place.
-func (m *moves) arrive(dir string, e Entry) {
-	if !e.isOpen() && !e.isFile() || m.full() {
+func (m *moves) arrive(dir string, e catalog.Entry) {
+	if !e.IsOpen() && !e.IsFile() || m.full() {
 		return
 	}
 	a := &arrival{now: e, dir: dir}
 	m.arrived[a.path()] = a
-	if !e.isMovable() || !e.Birth.before(m.since) {
+	if !isMovable(e) || !e.Birth.Before(m.since) {
 		return
 	}
-	if other := m.known[e.identity()]; other != nil { // a mount shows it twice
+	if other := m.known[identityOf(e)]; other != nil { // a mount shows it twice
 		other.twice, a.twice = true, true
 	}
-	m.known[e.identity()] = a
+	m.known[identityOf(e)] = a
 }
 
 // depart takes in what is no longer at its place.
-func (m *moves) depart(dir string, e Entry) {
-	if e.isMovable() && !m.full() {
-		m.departed[join(dir, e.Name)] = true
+func (m *moves) depart(dir string, e catalog.Entry) {
+	if isMovable(e) && !m.full() {
+		m.departed[catalog.Join(dir, e.Name)] = true
 	}
 }
 
@@ -94,15 +96,15 @@ func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 	if m.over || len(m.known) == 0 || len(m.departed) == 0 {
 		return nil, nil, nil
 	}
-	if err := eachOld(c.known, func(d Dir, deep bool) { m.match(d, deep, c.known.Unsettled) }); err != nil {
+	if err := eachOld(c.known, func(d catalog.Dir, deep bool) { m.match(d, deep, c.known.Unsettled) }); err != nil {
 		return nil, nil, err
 	}
 	to := map[string]string{} // by the old path
 	for _, a := range m.known {
 		if !a.twice && a.from != "" && a.from != m.unmoved(a) && m.hasDeparted(a.from) {
-			found = append(found, Move{From: a.from, To: a.path(), Dir: a.now.isDir()})
+			found = append(found, Move{From: a.from, To: a.path(), Dir: a.now.IsDir()})
 			to[a.from] = a.path()
-			if a.now.isFile() && a.now.Size == a.old.Size && a.now.Modify == a.old.Modify {
+			if a.now.IsFile() && a.now.Size == a.old.Size && a.now.Modify == a.old.Modify {
 				doubtful = append(doubtful, a.path()) // to be renamed has given it a new ctime
 			}
 		}
@@ -110,7 +112,7 @@ func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 	if len(found) == 0 {
 		return nil, nil, nil
 	}
-	err = eachOld(c.known, func(d Dir, deep bool) {
+	err = eachOld(c.known, func(d catalog.Dir, deep bool) {
 		for _, dir := range places(d.Path, to) {
 			doubtful = append(doubtful, m.doubts(c, d, dir, deep)...)
 		}
@@ -123,17 +125,17 @@ func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 
 // match looks for what arrived in a directory of the old catalog. Of one that may have been elsewhere while rsync
 // looked at it, the backup need not have what the catalog says.
-func (m *moves) match(d Dir, deep bool, unsettled map[string]Unsettled) {
+func (m *moves) match(d catalog.Dir, deep bool, unsettled map[string]catalog.Unsettled) {
 	if deep {
 		return
 	}
 	for _, e := range d.Entries {
-		if !e.isMovable() || unsettled[join(d.Path, e.Name)].Deep {
+		if !isMovable(e) || unsettled[catalog.Join(d.Path, e.Name)].Deep {
 			continue
 		}
-		if a := m.known[e.identity()]; a != nil {
+		if a := m.known[identityOf(e)]; a != nil {
 			a.twice = a.twice || a.from != ""
-			a.from, a.old = join(d.Path, e.Name), e
+			a.from, a.old = catalog.Join(d.Path, e.Name), e
 		}
 	}
 }
@@ -148,12 +150,12 @@ func (m *moves) unmoved(a *arrival) string {
 	case dir.from == "" || dir.twice:
 		return ""
 	}
-	return join(dir.from, a.now.Name)
+	return catalog.Join(dir.from, a.now.Name)
 }
 
 // hasDeparted reports whether nothing of the old path is where it was: else it is still there as well.
 func (m *moves) hasDeparted(path string) bool {
-	for ; path != "" && path != "."; path = parent(path) {
+	for ; path != "" && path != "."; path = catalog.Parent(path) {
 		if m.departed[path] {
 			return true
 		}
@@ -163,7 +165,7 @@ func (m *moves) hasDeparted(path string) bool {
 
 // places are the directories that an old one may be at once all has moved, its own place left out.
 func places(path string, to map[string]string) (all []string) {
-	for up := path; up != "" && up != "."; up = parent(up) {
+	for up := path; up != "" && up != "."; up = catalog.Parent(up) {
 		if now, moved := to[up]; moved {
 			all = append(all, now+path[len(up):])
 		}
@@ -172,9 +174,9 @@ func places(path string, to map[string]string) (all []string) {
 }
 
 // doubts are the files that would come to be in dir with what the old directory has under their name, and are doubtful.
-func (m *moves) doubts(c *comparer, old Dir, dir string, deep bool) (names []string) {
+func (m *moves) doubts(c *comparer, old catalog.Dir, dir string, deep bool) (names []string) {
 	for _, e := range old.Entries {
-		a := m.arrived[join(dir, e.Name)]
+		a := m.arrived[catalog.Join(dir, e.Name)]
 		if a != nil && (deep || !c.unchanged(e, a.now) && c.doubtful(e, a.now)) {
 			names = append(names, a.path())
 		}
@@ -184,8 +186,8 @@ func (m *moves) doubts(c *comparer, old Dir, dir string, deep bool) (names []str
 
 // eachOld reads a catalog, which is known to be sound, once more. deep is said of directories that may have been
 // elsewhere during the last backup.
-func eachOld(known *Reader, do func(d Dir, deep bool)) error {
-	r, err := known.again()
+func eachOld(known *catalog.Reader, do func(d catalog.Dir, deep bool)) error {
+	r, err := known.Again()
 	if err != nil {
 		return err
 	}
@@ -215,6 +217,6 @@ func isWithin(path, dir string) bool {
 
 // sortMoves is for the eye.
 func sortMoves(all []Move) []Move {
-	slices.SortFunc(all, func(a, b Move) int { return comparePaths(a.To, b.To) })
+	slices.SortFunc(all, func(a, b Move) int { return catalog.ComparePaths(a.To, b.To) })
 	return all
 }

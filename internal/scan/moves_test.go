@@ -7,15 +7,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // moved runs a comparison of two states of a tree and returns what moved, and which files are doubtful for that.
-func moved(t *testing.T, old, now []Dir, unsettled ...Unsettled) ([]Move, []string) {
+func moved(t *testing.T, old, now []catalog.Dir, unsettled ...catalog.Unsettled) ([]Move, []string) {
 	t.Helper()
 	data := encode(t, old, unsettled...)
-	known, err := NewReader(bytes.NewReader(data), int64(len(data)))
+	known, err := catalog.NewReader(bytes.NewReader(data), int64(len(data)))
 	must(t, err)
-	c, err := newComparer(known, NewWriter(&bytes.Buffer{}, testHeader(), known))
+	c, err := newComparer(known, catalog.NewWriter(&bytes.Buffer{}, testHeader(), known))
 	must(t, err)
 	compareAll(t, c, now)
 	moves, doubtful, err := c.moves.find(c)
@@ -25,8 +27,8 @@ func moved(t *testing.T, old, now []Dir, unsettled ...Unsettled) ([]Move, []stri
 }
 
 // of names an inode: a file, or a directory if the name ends in a slash.
-func of(name string, inode uint64, change ...func(e *Entry)) Entry {
-	e := Entry{Name: name, FS: "ef53-1", Inode: inode, Birth: Time{5, 5}, Change: Time{7, 7}, Modify: Time{6, 6}, Size: 10, Mode: unix.S_IFREG | 0o644, Links: 1}
+func of(name string, inode uint64, change ...func(e *catalog.Entry)) catalog.Entry {
+	e := catalog.Entry{Name: name, FS: "ef53-1", Inode: inode, Birth: catalog.Time{Sec: 5, Nsec: 5}, Change: catalog.Time{Sec: 7, Nsec: 7}, Modify: catalog.Time{Sec: 6, Nsec: 6}, Size: 10, Mode: unix.S_IFREG | 0o644, Links: 1}
 	if name[len(name)-1] == '/' {
 		e.Name, e.Mode, e.Links = name[:len(name)-1], unix.S_IFDIR|0o755, 2
 	}
@@ -36,23 +38,25 @@ func of(name string, inode uint64, change ...func(e *Entry)) Entry {
 	return e
 }
 
-func touched(e *Entry)     { e.Change.Sec++ }
-func larger(e *Entry)      { e.Size++; e.Change.Sec++ }
-func twoNames(e *Entry)    { e.Links = 2 }
-func noBirth(e *Entry)     { e.Birth = Time{} }
-func justBorn(e *Entry)    { e.Birth = testHeader().Started }
-func shut(e *Entry)        { e.Closed = true }
-func elsewhere(e *Entry)   { e.FS = "ef53-2" }
-func madeUp(e *Entry)      { e.FS = untrusted }
-func aLink(e *Entry)       { e.Mode = unix.S_IFLNK | 0o777 }
-func bornAnother(e *Entry) { e.Birth.Nsec++ }
+func touched(e *catalog.Entry)     { e.Change.Sec++ }
+func larger(e *catalog.Entry)      { e.Size++; e.Change.Sec++ }
+func twoNames(e *catalog.Entry)    { e.Links = 2 }
+func noBirth(e *catalog.Entry)     { e.Birth = catalog.Time{} }
+func justBorn(e *catalog.Entry)    { e.Birth = testHeader().Started }
+func shut(e *catalog.Entry)        { e.Closed = true }
+func elsewhere(e *catalog.Entry)   { e.FS = "ef53-2" }
+func madeUp(e *catalog.Entry)      { e.FS = untrusted }
+func aLink(e *catalog.Entry)       { e.Mode = unix.S_IFLNK | 0o777 }
+func bornAnother(e *catalog.Entry) { e.Birth.Nsec++ }
 
 func TestFieldMoves(t *testing.T) {
-	d := func(path string, entries ...Entry) Dir { return Dir{Path: path, Entries: entries} }
-	all := func(dirs ...Dir) []Dir { return dirs }
+	d := func(path string, entries ...catalog.Entry) catalog.Dir {
+		return catalog.Dir{Path: path, Entries: entries}
+	}
+	all := func(dirs ...catalog.Dir) []catalog.Dir { return dirs }
 	for name, tt := range map[string]struct {
-		old, now  []Dir
-		unsettled []Unsettled
+		old, now  []catalog.Dir
+		unsettled []catalog.Unsettled
 		moves     []Move
 		doubts    []string
 	}{
@@ -106,12 +110,12 @@ func TestFieldMoves(t *testing.T) {
 		"may have been elsewhere meanwhile": {
 			all(d(".", of("a/", 1), of("c/", 7)), d("a", of("f", 2), of("s/", 3)), d("a/s", of("g", 4)), d("c", of("h", 8))),
 			all(d(".", of("b/", 1, touched), of("s/", 3, touched), of("x/", 7, touched)), d("b", of("f", 2)), d("s", of("g", 4)), d("x", of("h", 8))),
-			[]Unsettled{{Path: "a", Deep: true}}, []Move{{"c", "x", true}}, nil,
+			[]catalog.Unsettled{{Path: "a", Deep: true}}, []Move{{"c", "x", true}}, nil,
 		},
 		"in something that may have been": {
 			all(d(".", of("a/", 1)), d("a", of("s/", 3)), d("a/s", of("g", 4))),
 			all(d(".", of("b/", 1, touched)), d("b", of("s/", 3)), d("b/s", of("g", 4))),
-			[]Unsettled{{Path: "a/s", Deep: true}}, []Move{{"a", "b", true}}, []string{"b/s/g"},
+			[]catalog.Unsettled{{Path: "a/s", Deep: true}}, []Move{{"a", "b", true}}, []string{"b/s/g"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +132,7 @@ func TestFieldMoves(t *testing.T) {
 
 // Beyond what can be remembered nothing moves, and nothing is forgotten of what is listed.
 func TestFieldTooManyMoves(t *testing.T) {
-	m := newMoves(&Reader{Header: testHeader()})
+	m := newMoves(&catalog.Reader{Header: testHeader()})
 	for i := range uint64(maxArrivals + 1) {
 		m.arrive(".", of("x", i))
 		m.depart(string(rune('a'+i)), of("y", i))

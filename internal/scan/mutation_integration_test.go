@@ -36,34 +36,34 @@ func TestMutations(t *testing.T) {
 		{"compare.go", " && !(c.isRacy(old) && c.gens.touched(now))", ""},
 		{"compare.go", "started.Sec - c.racy", "started.Sec + c.racy"},
 		// What need not be decoded.
-		{"compare.go", "return m == markKnown && !l.unread", "return !l.unread"},
-		{"compare.go", "return m == markKnown && !l.unread", "return m == markKnown"},
-		{"compare.go", " && !l.apart &&", " &&"},
+		{"compare.go", "return m == markKnown && !l.Unread", "return !l.Unread"},
+		{"compare.go", "return m == markKnown && !l.Unread", "return m == markKnown"},
+		{"compare.go", " && !l.Apart &&", " &&"},
 		{"compare.go", " && c.gens == nil &&", " &&"},
 		{"compare.go", " && len(c.known.Unsettled) == 0 &&", " &&"},
-		{"compare.go", "!c.isRacy(Entry{Change: l.youngest}) && ", ""},
-		{"compare.go", "l.youngest}) && bytes.Equal(l.code, c.known.now.code)", "l.youngest})"},
-		{"code.go", "if c.youngest.before(e.Change) {", "if c.youngest == (Time{}) {"},
-		{"code.go", "c.apart || e.FS != c.self.fs", "c.apart"},
-		{"compare.go", "if found && !l.unread && bytes.Equal(l.code, c.known.now.code)", "if found && !l.unread"},
-		{"compare.go", "if found && !l.unread && bytes.Equal(l.code, c.known.now.code)", "if found && bytes.Equal(l.code, c.known.now.code)"},
+		{"compare.go", "!c.isRacy(catalog.Entry{Change: l.Youngest}) && ", ""},
+		{"compare.go", "l.Youngest}) && bytes.Equal(l.Code, c.known.Now.Code)", "l.Youngest})"},
+		{"../catalog/code.go", "if c.youngest.Before(e.Change) {", "if c.youngest == (Time{}) {"},
+		{"../catalog/code.go", "c.apart || e.FS != c.self.fs", "c.apart"},
+		{"compare.go", "if found && !l.Unread && bytes.Equal(l.Code, c.known.Now.Code)", "if found && !l.Unread"},
+		{"compare.go", "if found && !l.Unread && bytes.Equal(l.Code, c.known.Now.Code)", "if found && bytes.Equal(l.Code, c.known.Now.Code)"},
 		// What happens to a directory.
 		{"compare.go", "case !sameThing(old, now) || u.Deep:", "case !sameThing(old, now):"},
 		{"compare.go", "case !sameThing(old, now) || u.Deep:", "case u.Deep:"},
 		{"compare.go", "case unsettled || !c.unchanged(old, now):", "case !c.unchanged(old, now):"},
 		{"compare.go", "case unsettled || !c.unchanged(old, now):", "case unsettled:"},
-		{"compare.go", "&& c.known.now.path == path && !c.known.now.unread, nil", "&& c.known.now.path == path, nil"},
+		{"compare.go", "&& c.known.Now.Path == path && !c.known.Now.Unread, nil", "&& c.known.Now.Path == path, nil"},
 		{"compare.go", "if m == markFresh || !found {", "if !found {"},
 		{"compare.go", "marks = append(marks, markFresh)", "marks = append(marks, markKnown)"},
 		{"compare.go", "whole := m == markChanged", "whole := false"},
 		{"compare.go", "whole, changed = true, true // gone", "changed = true"},
-		{"compare.go", "\t\twhole = whole || e.isDir() || e.kind() != was.kind()\n", ""},
+		{"compare.go", "\t\twhole = whole || e.IsDir() || e.Kind() != was.Kind()\n", ""},
 		{"compare.go", "\t\twhole, changed = true, true\n", "\t\tchanged = true\n"},
 		{"compare.go", "\tcase len(names) > 0:\n\t\tc.list.addNames(now, names)\n", ""},
 		// What rsync is to compare by content.
 		{"compare.go", "if sameThing(old, now) && old.Change == now.Change {", "if old.Change == now.Change {"},
-		{"compare.go", " || !now.Change.before(c.known.Header.Started.minus(tick))", ""},
-		{"entry.go", "Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}", "Time{t.Sec, t.Nsec}"},
+		{"compare.go", " || !now.Change.Before(c.known.Header.Started.Minus(tick))", ""},
+		{"../catalog/entry.go", "Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}", "Time{t.Sec, t.Nsec}"},
 		{"compare.go", "\treturn true\n}\n\n// advance", "\treturn false\n}\n\n// advance"},
 		{"compare.go", "c.list.addDoubts(d.Path, c.doubts(old, d))", "_ = old"},
 		// The list.
@@ -71,7 +71,7 @@ func TestMutations(t *testing.T) {
 		{"list.go", "known[dir] = in && included(dir)", "known[dir] = in"},
 		{"list.go", "known[dir] = in && included(dir)", "known[dir] = included(dir)"},
 		{"list.go", "if kept.Dirs, err = keep(l.Dirs, func(path string) string { return path })", "if kept.Dirs, err = l.Dirs, nil"},
-		{"list.go", "if kept.Names, err = keep(l.Names, parent)", "if kept.Names, err = l.Names, nil"},
+		{"list.go", "if kept.Names, err = keep(l.Names, catalog.Parent)", "if kept.Names, err = l.Names, nil"},
 		{"list.go", "text = append(text, \"./\"...)\n\t\tif dir", "if dir"},
 		{"list.go", "text = append(append(text, dir...), '/')", "text = append(text, dir...)"},
 		// What may have been elsewhere.
@@ -79,7 +79,7 @@ func TestMutations(t *testing.T) {
 		{"settle.go", "moved := !settled(h.Parent, up); !settled(h.Root, now)", "moved := !settled(h.Parent, up); now.Links > 1<<30"},
 		{"settle.go", "walked.Inode == now.Inode && walked.Birth == now.Birth && walked.Change == now.Change && ", ""},
 		{"settle.go", "case !settled(e, now):", "case false:"},
-		{"settle.go", "s.add(join(d.Path, e.Name), s.changed[d.Path])", "s.add(join(d.Path, e.Name), false)"},
+		{"settle.go", "s.add(catalog.Join(d.Path, e.Name), s.changed[d.Path])", "s.add(catalog.Join(d.Path, e.Name), false)"},
 		{"settle.go", "\ts.changed[path] = true\n", ""},
 		// What btrfs tells.
 		{"compare.go", "case c.trust && c.gens.untouched(now):", "case c.trust:"},
@@ -91,41 +91,41 @@ func TestMutations(t *testing.T) {
 		{"compare.go", "return e.Closed || e.FS != fs", "return e.Closed"},
 		{"compare.go", "return e.Closed || e.FS != fs", "return e.FS != fs"},
 		{"compare.go", "c.markOf(e, e, u, unsettled)", "c.markOf(e, e, u, unsettled && false)"},
-		{"compare.go", "c.markOf(e, e, u, unsettled)", "c.markOf(e, e, Unsettled{Path: u.Path}, unsettled)"},
+		{"compare.go", "c.markOf(e, e, u, unsettled)", "c.markOf(e, e, catalog.Unsettled{Path: u.Path}, unsettled)"},
 		{"compare.go", "if changed && c.gens.untouched(seen) && ", "if changed && "},
-		{"compare.go", "c.gens.untouched(seen) && seen.Change.before(c.now) && ", "c.gens.untouched(seen) && "},
-		{"compare.go", "c.gens.untouched(seen) && seen.Change.before(c.now) && ", "false && "},
-		{"compare.go", "if before := was; e.Change.before(c.now) {", "if before := was; e.Change.before(c.now) || true {"},
+		{"compare.go", "c.gens.untouched(seen) && seen.Change.Before(c.now) && ", "c.gens.untouched(seen) && "},
+		{"compare.go", "c.gens.untouched(seen) && seen.Change.Before(c.now) && ", "false && "},
+		{"compare.go", "if before := was; e.Change.Before(c.now) {", "if before := was; e.Change.Before(c.now) || true {"},
 		{"generation.go", "return s != nil && !s.dirs[e.Inode]", "return s != nil"},
 		{"generation.go", "s != nil && !s.unknown {", "s != nil {"},
 		{"generation.go", "return s != nil && s.changed[e.Inode]", "return s != nil"},
 		{"generation.go", "\tif s == nil {\n\t\treturn true\n\t}\n", "\tif s == nil {\n\t\treturn false\n\t}\n"},
 		// What moved.
-		{"moves.go", "isTrusted(e.FS) && e.Birth != Time{} && (", "e.Birth != Time{} && ("},
-		{"moves.go", "isTrusted(e.FS) && e.Birth != Time{} && (", "isTrusted(e.FS) && ("},
-		{"moves.go", "e.isOpen() || e.isFile() && e.Links == 1)", "e.isDir() || e.isFile() && e.Links == 1)"},
-		{"moves.go", "e.isFile() && e.Links == 1)", "e.isFile())"},
-		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.kind()}", "return identity{\"\", e.Inode, e.Birth, e.kind()}"},
-		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.kind()}", "return identity{e.FS, 0, e.Birth, e.kind()}"},
-		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.kind()}", "return identity{e.FS, e.Inode, Time{}, e.kind()}"},
-		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.kind()}", "return identity{e.FS, e.Inode, e.Birth, 0}"},
+		{"moves.go", "isTrusted(e.FS) && e.Birth != catalog.Time{} && (", "e.Birth != catalog.Time{} && ("},
+		{"moves.go", "isTrusted(e.FS) && e.Birth != catalog.Time{} && (", "isTrusted(e.FS) && ("},
+		{"moves.go", "e.IsOpen() || e.IsFile() && e.Links == 1)", "e.IsDir() || e.IsFile() && e.Links == 1)"},
+		{"moves.go", "e.IsFile() && e.Links == 1)", "e.IsFile())"},
+		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.Kind()}", "return identity{\"\", e.Inode, e.Birth, e.Kind()}"},
+		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.Kind()}", "return identity{e.FS, 0, e.Birth, e.Kind()}"},
+		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.Kind()}", "return identity{e.FS, e.Inode, catalog.Time{}, e.Kind()}"},
+		{"moves.go", "return identity{e.FS, e.Inode, e.Birth, e.Kind()}", "return identity{e.FS, e.Inode, e.Birth, 0}"},
 		{"moves.go", "other.twice, a.twice = true, true", "_ = other"},
 		{"moves.go", "a.twice = a.twice || a.from != \"\"", "_ = a.twice"},
 		{"moves.go", "a.from != m.unmoved(a) && m.hasDeparted(a.from)", "a.from != m.unmoved(a)"},
 		{"moves.go", "a.from != m.unmoved(a) && m.hasDeparted(a.from)", "m.hasDeparted(a.from)"},
 		{"moves.go", "\tif deep {\n\t\treturn\n\t}\n", ""},
-		{"moves.go", "|| unsettled[join(d.Path, e.Name)].Deep", ""},
+		{"moves.go", "|| unsettled[catalog.Join(d.Path, e.Name)].Deep", ""},
 		{"moves.go", "a.now.Size == a.old.Size && a.now.Modify == a.old.Modify {", "false {"},
 		{"moves.go", "(deep || !c.unchanged", "(!c.unchanged"},
 		{"moves.go", "!c.unchanged(e, a.now) && c.doubtful(e, a.now))", "false)"},
-		{"moves.go", "for up := path; up != \"\" && up != \".\"; up = parent(up) {\n\t\tif now", "for up := path; up == path; up = parent(up) {\n\t\tif now"},
+		{"moves.go", "for up := path; up != \"\" && up != \".\"; up = catalog.Parent(up) {\n\t\tif now", "for up := path; up == path; up = catalog.Parent(up) {\n\t\tif now"},
 		{"compare.go", "\t\t\tc.moves.depart(old.Path, was)\n", ""},
 		// The walk and the catalog.
 		{"readdir.go", "if self.Inode != seen.Inode || self.Birth != seen.Birth || fs.identity != seen.FS {", "if self.Inode != seen.Inode && false {"},
 		{"readdir.go", "e.Target, err = hashLink(", "_, err = hashLink("},
 		{"readdir.go", "Change: newTime(st.Ctime)", "Change: newTime(st.Mtime)"},
-		{"reader.go", "string(r.sum.Sum(nil)) != string(r.want)", "false"},
-		{"code.go", "|| string(name) <= string(before) {", "{"},
+		{"../catalog/reader.go", "string(r.sum.Sum(nil)) != string(r.want)", "false"},
+		{"../catalog/code.go", "|| string(name) <= string(before) {", "{"},
 		{"scan.go", "\tif err := c.rest(); err != nil {\n\t\treturn nil, err\n\t}\n", ""},
 		{"scan.go", "\tif err := c.list.addLinks(res.dirs); err != nil {\n\t\treturn nil, err\n\t}\n", ""},
 		{"scan.go", "if !isTrusted(fs.identity) {", "if false {"},
@@ -138,14 +138,14 @@ func TestMutations(t *testing.T) {
 				t.Fatal("the source has it no more: name what stands there now")
 			}
 			dir := t.TempDir()
-			broken, overlay := filepath.Join(dir, m.file), filepath.Join(dir, "overlay.json")
+			broken, overlay := filepath.Join(dir, "broken.go"), filepath.Join(dir, "overlay.json")
 			must(t, os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600))
 			here, err := filepath.Abs(m.file)
 			must(t, err)
 			config, err := json.Marshal(map[string]any{"Replace": map[string]string{here: broken}})
 			must(t, err)
 			must(t, os.WriteFile(overlay, config, 0o600))
-			out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-failfast", "-run", noticing, "-overlay", overlay, ".").CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-failfast", "-run", noticing, "-overlay", overlay, ".", "../catalog").CombinedOutput()
 			if strings.Contains(string(out), "[build failed]") {
 				t.Fatalf("it does not build:\n%s", out)
 			}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // reader reads directories below a root. It is for one goroutine.
@@ -26,9 +27,9 @@ type reader struct {
 	buf     []byte
 	text    []byte // of all names of a directory
 	names   []nameAt
-	order   []int   // of names, by inode
-	entries []Entry // of names, where they are not looked at in their order
-	coder   coder
+	order   []int           // of names, by inode
+	entries []catalog.Entry // of names, where they are not looked at in their order
+	coder   catalog.Coder
 	last    unix.Statx_t // of what was looked at last
 }
 
@@ -54,19 +55,19 @@ func newReader(root *os.File, o Options, rootDev uint64) *reader {
 
 // read reads the directory at path. seen is what its parent's reading knew of it: one that is another by now counts as
 // unread. Whatever else cannot be read is an error.
-func (r *reader) read(path string, seen Entry) (listing, error) {
+func (r *reader) read(path string, seen catalog.Entry) (catalog.Listing, error) {
 	fd, err := openBeneath(r.root, path, unix.O_RDONLY)
 	if err != nil {
 		if isGone(err) {
-			return listing{path: path, unread: true}, nil
+			return catalog.Listing{Path: path, Unread: true}, nil
 		}
-		return listing{}, pathError("open", r.shown(path), err)
+		return catalog.Listing{}, pathError("open", r.shown(path), err)
 	}
 	l, err := r.readOpen(fd, path, seen)
 	if closed := unix.Close(fd); err == nil {
 		err = pathError("close", r.shown(path), closed)
 	}
-	if err == nil && r.options.SeeDir != nil && !l.unread {
+	if err == nil && r.options.SeeDir != nil && !l.Unread {
 		r.options.SeeDir(path)
 	}
 	return l, err
@@ -74,26 +75,26 @@ func (r *reader) read(path string, seen Entry) (listing, error) {
 
 func (r *reader) shown(path string) string { return filepath.Join(r.root.Name(), path) }
 
-func (r *reader) readOpen(fd int, path string, seen Entry) (listing, error) {
+func (r *reader) readOpen(fd int, path string, seen catalog.Entry) (catalog.Listing, error) {
 	self, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
 	if err != nil {
-		return listing{}, pathError("stat", r.shown(path), err)
+		return catalog.Listing{}, pathError("stat", r.shown(path), err)
 	}
 	fs, err := r.filesystem(fd, path, device)
 	if err != nil {
-		return listing{}, pathError("statfs", r.shown(path), err)
+		return catalog.Listing{}, pathError("statfs", r.shown(path), err)
 	}
 	if self.Inode != seen.Inode || self.Birth != seen.Birth || fs.identity != seen.FS {
-		return listing{path: path, unread: true}, nil
+		return catalog.Listing{Path: path, Unread: true}, nil
 	}
 	if err := r.readNames(fd); err != nil {
-		return listing{}, pathError("read directory", r.shown(path), err)
+		return catalog.Listing{}, pathError("read directory", r.shown(path), err)
 	}
-	r.coder.begin(seen.base())
+	r.coder.Begin(seen.Base())
 	err = r.lookAtAll(fd, fs, path)
-	l := r.coder.end(path)
+	l := r.coder.End(path)
 	if len(r.names) > aheadEntries { // the others are not that large
-		r.text, r.names, r.order, r.entries, r.coder = nil, nil, nil, nil, coder{}
+		r.text, r.names, r.order, r.entries, r.coder = nil, nil, nil, nil, catalog.Coder{}
 	}
 	return l, err
 }
@@ -119,18 +120,18 @@ func (r *reader) lookAtAll(fd int, fs filesystem, path string) error {
 		e, keep, err := r.entry(fd, fs, path, r.names[i].name)
 		switch {
 		case err != nil:
-			return pathError("stat", r.shown(join(path, r.names[i].name)), err)
+			return pathError("stat", r.shown(catalog.Join(path, r.names[i].name)), err)
 		case !inTurn && keep:
 			r.entries[i] = e
 		case !inTurn:
-			r.entries[i] = Entry{}
+			r.entries[i] = catalog.Entry{}
 		case keep:
-			r.coder.add(&e)
+			r.coder.Add(&e)
 		}
 	}
 	for i := range r.entries {
 		if e := &r.entries[i]; e.Name != "" {
-			r.coder.add(e)
+			r.coder.Add(e)
 		}
 	}
 	return nil
@@ -182,9 +183,9 @@ func (r *reader) addNames(buf []byte) {
 }
 
 // entry is false for what has vanished, and for what is to be left alone.
-func (r *reader) entry(fd int, fs filesystem, dir, name string) (Entry, bool, error) {
+func (r *reader) entry(fd int, fs filesystem, dir, name string) (catalog.Entry, bool, error) {
 	if r.options.leavesOut(dir, name) {
-		return Entry{}, false, nil
+		return catalog.Entry{}, false, nil
 	}
 	e, device, err := r.stat(fd, name, 0)
 	if err == unix.ENOENT {
@@ -193,20 +194,20 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (Entry, bool, er
 	if err != nil {
 		return e, false, err
 	}
-	e.Closed = e.isDir() && r.options.OneFileSystem && device != r.rootDev
+	e.Closed = e.IsDir() && r.options.OneFileSystem && device != r.rootDev
 	if device != fs.device && !e.Closed {
-		if fs, err = r.filesystemOf(fd, join(dir, name), e, device); isGone(err) {
+		if fs, err = r.filesystemOf(fd, catalog.Join(dir, name), e, device); isGone(err) {
 			return e, false, nil
 		}
 		if err != nil {
 			return e, false, err
 		}
 	}
-	if r.options.See != nil && !e.isOpen() {
-		r.options.See(fd, join(dir, name), &r.last)
+	if r.options.See != nil && !e.IsOpen() {
+		r.options.See(fd, catalog.Join(dir, name), &r.last)
 	}
 	e.FS = fs.identity // of what is not entered, that of the directory it is in
-	if e.isSymlink() {
+	if e.IsSymlink() {
 		e.Target, err = hashLink(fd, name, r.buf[:unix.PathMax])
 		if err == unix.ENOENT || err == unix.EINVAL {
 			return e, false, nil // another one now
@@ -215,30 +216,30 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (Entry, bool, er
 	return e, true, err
 }
 
-func (r *reader) stat(fd int, name string, flags int) (Entry, uint64, error) {
+func (r *reader) stat(fd int, name string, flags int) (catalog.Entry, uint64, error) {
 	st := &r.last
 	err := at.Retry(func() error { return unix.Statx(fd, name, statFlags|flags, statMask, st) })
 	if err != nil {
-		return Entry{}, 0, err
+		return catalog.Entry{}, 0, err
 	}
 	return newEntry(name, st), unix.Mkdev(st.Dev_major, st.Dev_minor), nil
 }
 
-func newEntry(name string, st *unix.Statx_t) Entry {
-	e := Entry{
+func newEntry(name string, st *unix.Statx_t) catalog.Entry {
+	e := catalog.Entry{
 		Name: name, Inode: st.Ino, Change: newTime(st.Ctime), Modify: newTime(st.Mtime), Size: st.Size,
 		Mode: uint32(st.Mode), UID: st.Uid, GID: st.Gid, Links: st.Nlink,
 	}
 	if st.Mask&unix.STATX_BTIME != 0 {
 		e.Birth = newTime(st.Btime)
 	}
-	if kind := e.kind(); kind == unix.S_IFBLK || kind == unix.S_IFCHR {
+	if kind := e.Kind(); kind == unix.S_IFBLK || kind == unix.S_IFCHR {
 		e.Device = unix.Mkdev(st.Rdev_major, st.Rdev_minor)
 	}
 	return e
 }
 
-func newTime(t unix.StatxTimestamp) Time { return Time{Sec: t.Sec, Nsec: t.Nsec} }
+func newTime(t unix.StatxTimestamp) catalog.Time { return catalog.Time{Sec: t.Sec, Nsec: t.Nsec} }
 
 // filesystem is that of the open directory fd.
 func (r *reader) filesystem(fd int, path string, device uint64) (filesystem, error) {
@@ -247,8 +248,8 @@ func (r *reader) filesystem(fd int, path string, device uint64) (filesystem, err
 
 // filesystemOf is that of an entry of the directory fd, which is on another one. Of a file that is mounted it is not
 // known: that would have to be opened.
-func (r *reader) filesystemOf(fd int, path string, e Entry, device uint64) (filesystem, error) {
-	if !e.isDir() {
+func (r *reader) filesystemOf(fd int, path string, e catalog.Entry, device uint64) (filesystem, error) {
+	if !e.IsDir() {
 		return filesystem{device: device, identity: untrusted}, nil
 	}
 	return r.identify(path, device, func() (int, error) {
@@ -301,5 +302,5 @@ func hashLink(fd int, name string, buf []byte) (uint64, error) {
 
 // leavesOut reports whether the walk knows nothing of an entry, as if it were not there.
 func (o Options) leavesOut(dir, name string) bool {
-	return len(o.Skip) > 0 && slices.Contains(o.Skip, join(dir, name))
+	return len(o.Skip) > 0 && slices.Contains(o.Skip, catalog.Join(dir, name))
 }

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // ErrUnfit is what the errors of Walk match that come from the source: it cannot be told what changed in it.
@@ -32,9 +32,9 @@ type Result struct {
 	// Missed are directories in which something has changed that the generations, which were not trusted, had not told.
 	Missed []string
 
-	to   *Writer
+	to   *catalog.Writer
 	file *os.File
-	top  Header
+	top  catalog.Header
 }
 
 // Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last
@@ -43,12 +43,12 @@ type Result struct {
 // open until then: the new catalog is written as late as possible, and not needed where nothing has changed.
 //
 // known must be of the same source; see Fits. If its rules are others, the doubtful files of the result are of use, and
-// nothing may be trusted to o.Generations. An error matches ErrUnfit or ErrCatalog, or is of the system.
-func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader) (*Result, error) {
+// nothing may be trusted to o.Generations. An error matches ErrUnfit or catalog.ErrUnusable, or is of the system.
+func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *catalog.Reader) (*Result, error) {
 	return walk(ctx, root, file, source, rules, o, known, racy)
 }
 
-func walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *Reader, racy int64) (*Result, error) {
+func walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *catalog.Reader, racy int64) (*Result, error) {
 	began := time.Now()
 	h, device, err := describe(root, source, rules, o)
 	if err != nil {
@@ -60,16 +60,16 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err := file.Truncate(0); err != nil { // an earlier walk may have got somewhere
 		return nil, err
 	}
-	res := &Result{file: file, top: h, to: NewWriter(file, h, known)}
+	res := &Result{file: file, top: h, to: catalog.NewWriter(file, h, known)}
 	c, err := newComparer(known, res.to)
 	if err != nil {
 		return nil, err
 	}
-	c.racy, c.now, c.gens, c.trust, c.told = racy, Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell
+	c.racy, c.now, c.gens, c.trust, c.told = racy, catalog.Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell
 	c.read = newReader(root, o, device).read
 	res.ByGeneration = known != nil && o.Trust && o.Generations.of(h.Root.FS) != nil
 	if res.ByGeneration && c.top(h) == markUntouched && len(known.Unsettled) == 0 && o.Generations.nothingNewer(newReader(root, o, device)) {
-		res.to.handOnAll()
+		res.to.HandOnAll()
 		res.Took, res.Generations = time.Since(began), o.Generations.Record(0)
 		return res, nil
 	}
@@ -94,30 +94,16 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	return res, nil
 }
 
-// ErrRules is the error of Fits if only the rules differ: what the catalog says of a file is true then.
-var ErrRules = errors.New("the last backup was made by other rules")
-
-// Fits reports whether a catalog is of this source and these rules; if not, why.
-func (h Header) Fits(source string, rules []string) error {
-	if h.Source != source {
-		return errors.New("the last backup is of another source")
-	}
-	if !slices.Equal(h.Rules, rules) {
-		return ErrRules
-	}
-	return nil
-}
-
 // describe makes the header. The clock is the one that the kernel takes the times of files from.
-func describe(root *os.File, source string, rules []string, o Options) (Header, uint64, error) {
-	h := Header{Source: source, Rules: rules}
+func describe(root *os.File, source string, rules []string, o Options) (catalog.Header, uint64, error) {
+	h := catalog.Header{Source: source, Rules: rules}
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
 		return h, 0, os.NewSyscallError("clock_gettime", err)
 	}
-	h.Started = Time{Sec: int64(now.Sec), Nsec: uint32(now.Nsec)}
+	h.Started = catalog.Time{Sec: int64(now.Sec), Nsec: uint32(now.Nsec)}
 	if !o.AsOf.IsZero() {
-		h.Started = Time{Sec: o.AsOf.Unix(), Nsec: uint32(o.AsOf.Nanosecond())}
+		h.Started = catalog.Time{Sec: o.AsOf.Unix(), Nsec: uint32(o.AsOf.Nanosecond())}
 	}
 	r := newReader(root, o, 0)
 	fd := int(root.Fd())
@@ -144,7 +130,7 @@ func describe(root *os.File, source string, rules []string, o Options) (Header, 
 
 // Settle looks once more, after the transfer, at the directories that took part in it: those of list, or all if list is
 // nil. Those that changed meanwhile may have been read in another state than the catalog says; they go into Finish.
-func (res *Result) Settle(root *os.File, list *List) ([]Unsettled, error) {
+func (res *Result) Settle(root *os.File, list *List) ([]catalog.Unsettled, error) {
 	check := settling{root: root, reader: newReader(root, Options{}, 0)}
 	if list != nil {
 		check.only = list.ways()
@@ -165,28 +151,28 @@ func (res *Result) Settle(root *os.File, list *List) ([]Unsettled, error) {
 }
 
 // dirs reads the new catalog once more.
-func (res *Result) dirs() func() (Dir, bool, error) {
-	var r *Reader
-	size, err := res.to.flush()
+func (res *Result) dirs() func() (catalog.Dir, bool, error) {
+	var r *catalog.Reader
+	size, err := res.to.Flush()
 	if err == nil {
-		r, err = readUnfinished(res.file, size)
+		r, err = catalog.ReadUnfinished(res.file, size)
 	}
-	return func() (Dir, bool, error) {
+	return func() (catalog.Dir, bool, error) {
 		if err != nil {
-			return Dir{}, false, err
+			return catalog.Dir{}, false, err
 		}
 		d, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return Dir{}, false, nil
+			return catalog.Dir{}, false, nil
 		}
 		return d, err == nil, err
 	}
 }
 
 // Finish ends the catalog, with what Reader.Extra is to return, and returns its checksum. The caller makes it durable.
-func (res *Result) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
+func (res *Result) Finish(unsettled []catalog.Unsettled, extra []byte) ([]byte, error) {
 	return res.to.Finish(unsettled, extra)
 }
 
 // Began is when the walk began, by the clock that files get their times from.
-func (res *Result) Began() Time { return res.top.Started }
+func (res *Result) Began() catalog.Time { return res.top.Started }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // BenchmarkWalk walks a tree of so many empty files on a tmpfs, of two numbers one after the other, and compares it
@@ -27,7 +29,7 @@ func BenchmarkWalk(b *testing.B) {
 			for b.Loop() {
 				info, err := file.Stat()
 				must(b, err)
-				known, err := NewReader(file, info.Size())
+				known, err := catalog.NewReader(file, info.Size())
 				must(b, err)
 				if res, _ := walkOnly(b, root, Options{}, known); res.List.Looked < n || !res.List.Empty() {
 					b.Fatalf("%+v", res.List)

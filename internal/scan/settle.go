@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // settling finds the directories that are not what they were when they were walked.
@@ -15,10 +17,10 @@ type settling struct {
 	// moved are those that may have been elsewhere in the meantime. A directory gets a new ctime when it is renamed,
 	// and so does the one that it is in.
 	changed   map[string]bool
-	unsettled []Unsettled
+	unsettled []catalog.Unsettled
 }
 
-func (s *settling) top(h Header) error {
+func (s *settling) top(h catalog.Header) error {
 	s.changed = map[string]bool{}
 	fd := int(s.root.Fd())
 	now, _, err := s.reader.stat(fd, "", unix.AT_EMPTY_PATH)
@@ -36,16 +38,16 @@ func (s *settling) top(h Header) error {
 }
 
 // below looks at the directories in d.
-func (s *settling) below(d Dir) error {
+func (s *settling) below(d catalog.Dir) error {
 	if d.Unread {
 		return s.add(d.Path, true)
 	}
 	if s.only != nil && !s.only[d.Path] {
 		return nil
 	}
-	var names []Entry
+	var names []catalog.Entry
 	for _, e := range d.Entries {
-		if e.isOpen() {
+		if e.IsOpen() {
 			names = append(names, e)
 		}
 	}
@@ -63,13 +65,13 @@ func (s *settling) below(d Dir) error {
 	for _, e := range names {
 		now, _, err := s.reader.stat(fd, e.Name, 0)
 		if err != nil && !isGone(err) {
-			return pathError("stat", s.reader.shown(join(d.Path, e.Name)), err)
+			return pathError("stat", s.reader.shown(catalog.Join(d.Path, e.Name)), err)
 		}
 		switch {
-		case err != nil || e.Inode != now.Inode || e.Birth != now.Birth || e.kind() != now.kind():
-			err = s.add(join(d.Path, e.Name), true)
+		case err != nil || e.Inode != now.Inode || e.Birth != now.Birth || e.Kind() != now.Kind():
+			err = s.add(catalog.Join(d.Path, e.Name), true)
 		case !settled(e, now):
-			err = s.add(join(d.Path, e.Name), s.changed[d.Path])
+			err = s.add(catalog.Join(d.Path, e.Name), s.changed[d.Path])
 		}
 		if err != nil {
 			return err
@@ -78,13 +80,13 @@ func (s *settling) below(d Dir) error {
 	return nil
 }
 
-func settled(walked, now Entry) bool {
+func settled(walked, now catalog.Entry) bool {
 	return walked.Inode == now.Inode && walked.Birth == now.Birth && walked.Change == now.Change && walked.Modify == now.Modify
 }
 
-func (s *settling) addAll(dir string, names []Entry) error {
+func (s *settling) addAll(dir string, names []catalog.Entry) error {
 	for _, e := range names {
-		if err := s.add(join(dir, e.Name), true); err != nil {
+		if err := s.add(catalog.Join(dir, e.Name), true); err != nil {
 			return err
 		}
 	}
@@ -92,10 +94,10 @@ func (s *settling) addAll(dir string, names []Entry) error {
 }
 
 func (s *settling) add(path string, deep bool) error {
-	if len(s.unsettled) >= maxUnsettled {
-		return fmt.Errorf("%w: more than %d directories changed while it was backed up", ErrUnfit, maxUnsettled)
+	if len(s.unsettled) >= catalog.MaxUnsettled {
+		return fmt.Errorf("%w: more than %d directories changed while it was backed up", ErrUnfit, catalog.MaxUnsettled)
 	}
 	s.changed[path] = true
-	s.unsettled = append(s.unsettled, Unsettled{Path: path, Deep: deep})
+	s.unsettled = append(s.unsettled, catalog.Unsettled{Path: path, Deep: deep})
 	return nil
 }

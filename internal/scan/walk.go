@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 const (
@@ -38,21 +40,21 @@ type Options struct {
 	Trust       bool
 	// Tell, if set with Generations, is told by one goroutine of each directory, sorted by name, and what the catalog has
 	// in its place: nothing, if the directory, or one that it is in, has moved. Both are overwritten later.
-	Tell func(old, now Dir, unchanged func(was, e Entry) bool)
+	Tell func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
 }
 
 // mark goes from a directory to those in it, for the one who is shown them.
 type mark uint8
 
-// walker reads the tree below a root in parallel and shows each directory in the order of comparePaths, which is that
-// of the catalog. Readers take the directories whose turn comes soonest, as long as not too much is read ahead.
+// walker reads the tree below a root in parallel and shows each directory in the order of catalog.ComparePaths, that of
+// the catalog. Readers take the directories whose turn comes soonest, as long as not too much is read ahead.
 type walker struct {
 	root    *os.File
 	options Options
 	rootDev uint64
 	// show is called with each directory, by one goroutine; of one that is untouched with its path alone. It returns the
 	// directories in it that are entered, and their marks.
-	show func(l listing, seen Entry, m mark) ([]Entry, []mark, error)
+	show func(l catalog.Listing, seen catalog.Entry, m mark) ([]catalog.Entry, []mark, error)
 
 	mu      sync.Mutex
 	more    sync.Cond // there is something to read
@@ -67,21 +69,21 @@ type walker struct {
 // task is one directory that is to be read.
 type task struct {
 	path  string
-	seen  Entry
+	seen  catalog.Entry
 	mark  mark
 	taken bool
 	done  bool
-	found listing
+	found catalog.Listing
 	err   error
 }
 
 // newTask is done from the start if there is nothing to read.
-func newTask(path string, seen Entry, m mark) *task {
+func newTask(path string, seen catalog.Entry, m mark) *task {
 	untouched := m == markUntouched
-	return &task{path: path, seen: seen, mark: m, taken: untouched, done: untouched, found: listing{path: path}}
+	return &task{path: path, seen: seen, mark: m, taken: untouched, done: untouched, found: catalog.Listing{Path: path}}
 }
 
-func (w *walker) walk(ctx context.Context, top Entry, m mark) error {
+func (w *walker) walk(ctx context.Context, top catalog.Entry, m mark) error {
 	w.more.L, w.ready.L = &w.mu, &w.mu
 	w.stack = []*task{newTask(".", top, m)}
 	var group sync.WaitGroup
@@ -138,11 +140,11 @@ func (w *walker) soonest() *task {
 	return nil
 }
 
-func (w *walker) finish(t *task, l listing, err error) {
+func (w *walker) finish(t *task, l catalog.Listing, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.found, t.err, t.done = l, err, true
-	w.entries += l.count
+	w.entries += l.Count
 	if t == w.stack[len(w.stack)-1] {
 		w.ready.Signal()
 	}
@@ -181,16 +183,16 @@ func (w *walker) next() *task {
 	w.stack = w.stack[:len(w.stack)-1]
 	if t.mark != markUntouched {
 		w.dirs--
-		w.entries -= t.found.count
+		w.entries -= t.found.Count
 	}
 	return t
 }
 
 // push puts the directories in one before all others.
-func (w *walker) push(dir string, subs []Entry, marks []mark) {
+func (w *walker) push(dir string, subs []catalog.Entry, marks []mark) {
 	tasks := make([]*task, len(subs))
 	for i, e := range subs {
-		tasks[len(subs)-1-i] = newTask(join(dir, e.Name), e, marks[i])
+		tasks[len(subs)-1-i] = newTask(catalog.Join(dir, e.Name), e, marks[i])
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -14,16 +14,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
 // walkTree walks and finishes a catalog, and opens it as the one of the last backup.
-func walkTree(t testing.TB, root string, o Options, known *Reader) (*Result, *Reader) {
+func walkTree(t testing.TB, root string, o Options, known *catalog.Reader) (*Result, *catalog.Reader) {
 	t.Helper()
 	res, file := walkOnly(t, root, o, known)
 	return res, finish(t, res, file)
 }
 
-func walkOnly(t testing.TB, root string, o Options, known *Reader) (*Result, *os.File) {
+func walkOnly(t testing.TB, root string, o Options, known *catalog.Reader) (*Result, *os.File) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
 	if err != nil {
@@ -43,7 +45,7 @@ func walkOnly(t testing.TB, root string, o Options, known *Reader) (*Result, *os
 	return res, file
 }
 
-func finish(t testing.TB, res *Result, file *os.File, unsettled ...Unsettled) *Reader {
+func finish(t testing.TB, res *Result, file *os.File, unsettled ...catalog.Unsettled) *catalog.Reader {
 	t.Helper()
 	if _, err := res.Finish(unsettled, nil); err != nil {
 		t.Fatal(err)
@@ -51,13 +53,13 @@ func finish(t testing.TB, res *Result, file *os.File, unsettled ...Unsettled) *R
 	return openCatalog(t, file)
 }
 
-func openCatalog(t testing.TB, file *os.File) *Reader {
+func openCatalog(t testing.TB, file *os.File) *catalog.Reader {
 	t.Helper()
 	info, err := file.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := NewReader(file, info.Size())
+	known, err := catalog.NewReader(file, info.Size())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,9 +76,9 @@ func openRoot(t testing.TB, path string) *os.File {
 	return root
 }
 
-func readAll(t testing.TB, r *Reader) []Dir {
+func readAll(t testing.TB, r *catalog.Reader) []catalog.Dir {
 	t.Helper()
-	var dirs []Dir
+	var dirs []catalog.Dir
 	for {
 		d, err := r.Next()
 		if err == io.EOF {
@@ -85,7 +87,7 @@ func readAll(t testing.TB, r *Reader) []Dir {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.Entries = append([]Entry(nil), d.Entries...) // the next one overwrites them
+		d.Entries = append([]catalog.Entry(nil), d.Entries...) // the next one overwrites them
 		dirs = append(dirs, d)
 	}
 }
@@ -104,7 +106,7 @@ func TestWalkSeesWhatIsThere(t *testing.T) {
 		}
 		must(t, os.Symlink("f1", filepath.Join(root, name, "link")))
 	}
-	slices.SortFunc(want, comparePaths)
+	slices.SortFunc(want, catalog.ComparePaths)
 	want = slices.Compact(want)
 	res, known := walkTree(t, root, Options{}, nil)
 	var got []string
@@ -117,7 +119,7 @@ func TestWalkSeesWhatIsThere(t *testing.T) {
 			must(t, unix.Statx(unix.AT_FDCWD, filepath.Join(root, d.Path, e.Name), unix.AT_SYMLINK_NOFOLLOW, statMask, &st))
 			same := newEntry(e.Name, &st)
 			same.FS, same.Target = e.FS, e.Target
-			if e != same || e.isSymlink() != (e.Target != 0) || !isTrusted(e.FS) {
+			if e != same || e.IsSymlink() != (e.Target != 0) || !isTrusted(e.FS) {
 				t.Errorf("%s: got %+v, want %+v", d.Path, e, same)
 			}
 		}
@@ -138,25 +140,25 @@ func TestWalkDoesNotReadAnotherDirectory(t *testing.T) {
 	r := newReader(dir, Options{}, 0)
 	top, err := r.read(".", rootEntry(t, r, dir))
 	must(t, err)
-	seen := top.subs[0]
-	if d, err := r.read("d", seen); err != nil || d.unread || d.count != 1 {
+	seen := top.Subs[0]
+	if d, err := r.read("d", seen); err != nil || d.Unread || d.Count != 1 {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	for name, change := range map[string]func(e *Entry){
-		"inode": func(e *Entry) { e.Inode++ }, "birth": func(e *Entry) { e.Birth.Nsec ^= 1 }, "filesystem": func(e *Entry) { e.FS += "x" },
+	for name, change := range map[string]func(e *catalog.Entry){
+		"inode": func(e *catalog.Entry) { e.Inode++ }, "birth": func(e *catalog.Entry) { e.Birth.Nsec ^= 1 }, "filesystem": func(e *catalog.Entry) { e.FS += "x" },
 	} {
 		other := seen
 		change(&other)
-		if d, err := r.read("d", other); err != nil || !d.unread {
+		if d, err := r.read("d", other); err != nil || !d.Unread {
 			t.Errorf("another %s: %+v, %v", name, d, err)
 		}
 	}
-	if d, err := r.read("gone", seen); err != nil || !d.unread {
+	if d, err := r.read("gone", seen); err != nil || !d.Unread {
 		t.Errorf("gone: %+v, %v", d, err)
 	}
 }
 
-func rootEntry(t *testing.T, r *reader, dir *os.File) Entry {
+func rootEntry(t *testing.T, r *reader, dir *os.File) catalog.Entry {
 	t.Helper()
 	e, device, err := r.stat(int(dir.Fd()), "", unix.AT_EMPTY_PATH)
 	must(t, err)
@@ -168,7 +170,7 @@ func rootEntry(t *testing.T, r *reader, dir *os.File) Entry {
 
 func parents(path string) []string {
 	all := []string{path}
-	for dir := parent(path); dir != "."; dir = parent(dir) {
+	for dir := catalog.Parent(path); dir != "."; dir = catalog.Parent(dir) {
 		all = append(all, dir)
 	}
 	return all
@@ -288,7 +290,7 @@ func TestWalkRefuses(t *testing.T) {
 		again, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
 		must(t, err)
 		defer again.Close()
-		if _, err := Walk(t.Context(), openRoot(t, root), again, root, nil, Options{}, openCatalog(t, file)); !errors.Is(err, ErrCatalog) {
+		if _, err := Walk(t.Context(), openRoot(t, root), again, root, nil, Options{}, openCatalog(t, file)); !errors.Is(err, catalog.ErrUnusable) {
 			t.Error(err)
 		}
 	})
@@ -303,21 +305,6 @@ func TestWalkRefuses(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-func TestHeaderFits(t *testing.T) {
-	h := Header{Source: "/src", Rules: []string{"a", "b"}}
-	for _, tt := range []struct {
-		source string
-		rules  []string
-		fits   bool
-	}{
-		{"/src", []string{"a", "b"}, true}, {"/other", []string{"a", "b"}, false}, {"/src", []string{"b", "a"}, false}, {"/src", []string{"a"}, false}, {"/src", nil, false},
-	} {
-		if err := h.Fits(tt.source, tt.rules); (err == nil) != tt.fits {
-			t.Errorf("%q %q: %v", tt.source, tt.rules, err)
-		}
-	}
 }
 
 func must(t testing.TB, err error) {

@@ -1,4 +1,4 @@
-package scan
+package catalog
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ func TestComparePaths(t *testing.T) {
 	order := []string{".", "-n", "a", "a/b", "a/b/c", "a/b-", "a-", "a.d", "a.d/x", "aa", "b", "\xff"}
 	for i, a := range order {
 		for j, b := range order {
-			got := comparePaths(a, b)
+			got := ComparePaths(a, b)
 			if want := sign(i - j); got != want {
 				t.Errorf("comparePaths(%q, %q) = %d, want %d", a, b, got, want)
 			}
@@ -18,7 +18,7 @@ func TestComparePaths(t *testing.T) {
 	}
 	mixed := slices.Clone(order)
 	slices.Reverse(mixed)
-	slices.SortFunc(mixed, comparePaths)
+	slices.SortFunc(mixed, ComparePaths)
 	if !slices.Equal(mixed, order) {
 		t.Errorf("sorted: %q", mixed)
 	}
@@ -36,7 +36,7 @@ func sign(n int) int {
 
 func TestParent(t *testing.T) {
 	for path, want := range map[string]string{".": "", "a": ".", "a/b": "a", "a/b/c": "a/b"} {
-		if got := parent(path); got != want {
+		if got := Parent(path); got != want {
 			t.Errorf("parent(%q) = %q, want %q", path, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package scan
+package catalog
 
 import (
 	"bufio"
@@ -7,12 +7,13 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"slices"
 )
 
 // The format of a catalog, all numbers varints (encoding/binary), strings with their length before them:
 //
 //	magic, version, Header
-//	for each directory, beginning with the root, in the order of comparePaths: tagDir, the number of entries, the
+//	for each directory, beginning with the root, in the order of ComparePaths: tagDir, the number of entries, the
 //	length of their code, the code; or tagUnread. Which directory it is follows from the entries before: they are in
 //	the order in which a walk enters them.
 //	tagEnd, the unsettled directories, Extra, the offset of tagEnd (8 bytes), SHA-256 of all before (32 bytes)
@@ -32,18 +33,21 @@ const (
 	maxRules  = 1 << 16
 	// maxCode bounds the code of one directory: a slice can be no longer where an int has 32 bits.
 	maxCode = 1<<31 - 1
-	// maxUnsettled bounds the directories that changed during a run and are kept for the next one.
-	maxUnsettled = 10000
+	// MaxUnsettled bounds the directories that changed during a run and are kept for the next one.
+	MaxUnsettled = 10000
 	// maxExtra bounds Reader.Extra, in bytes; what is written must not be larger.
 	maxExtra = 16 << 20
-	// maxPath is the longest path below the source that rsync takes from a list (MAXPATHLEN, "./" and "/" included),
+	// MaxPath is the longest path below the source that rsync takes from a list (MAXPATHLEN, "./" and "/" included),
 	// with some room. A tree that has longer ones is not walked.
-	maxPath = 4000
+	MaxPath = 4000
 	maxName = 255
 )
 
-// ErrCatalog is what the errors of reading a catalog match: it cannot be used.
-var ErrCatalog = errors.New("unusable catalog")
+// ErrUnusable is what the errors of reading a catalog match: it cannot be used.
+var ErrUnusable = errors.New("unusable catalog")
+
+// ErrRules is the error of Fits if only the rules differ: what the catalog says of a file is true then.
+var ErrRules = errors.New("the last backup was made by other rules")
 
 // Header says what a catalog is of.
 type Header struct {
@@ -52,6 +56,17 @@ type Header struct {
 	Started Time     // when the walk began, by the clock that files get their times from
 	Root    Entry
 	Parent  Entry // of the directory that the root is in
+}
+
+// Fits reports whether a catalog is of this source and these rules; if not, why.
+func (h Header) Fits(source string, rules []string) error {
+	if h.Source != source {
+		return errors.New("the last backup is of another source")
+	}
+	if !slices.Equal(h.Rules, rules) {
+		return ErrRules
+	}
+	return nil
 }
 
 // Unsettled is a directory that changed while it was backed up.
@@ -96,9 +111,9 @@ func (w *Writer) begin() {
 	w.number(zigzag(h.Started.Sec))
 	w.number(uint64(h.Started.Nsec))
 	for _, e := range []*Entry{&h.Root, &h.Parent} {
-		var c coder
-		c.begin(base{})
-		c.add(e)
+		var c Coder
+		c.Begin(Base{})
+		c.Add(e)
 		w.text(string(c.buf))
 	}
 }
@@ -117,31 +132,31 @@ func (w *Writer) part() {
 	}
 }
 
-// add adds a directory. The order is that of a walk; see comparePaths.
-func (w *Writer) add(l listing) error {
+// Add adds a directory. The order is that of a walk; see ComparePaths.
+func (w *Writer) Add(l Listing) error {
 	w.part()
-	if l.unread {
+	if l.Unread {
 		w.number(tagUnread)
 		return w.failed
 	}
 	w.number(tagDir)
-	w.number(uint64(l.count))
-	w.number(uint64(len(l.code)))
-	w.write(l.code)
+	w.number(uint64(l.Count))
+	w.number(uint64(len(l.Code)))
+	w.write(l.Code)
 	return w.failed
 }
 
-// handOn adds a directory that is, to the byte, the one that known has come to.
-func (w *Writer) handOn(known *Reader) error {
+// HandOn adds a directory that is, to the byte, the one that known has come to.
+func (w *Writer) HandOn(known *Reader) error {
 	if w.like != known || w.same != known.begins {
-		return w.add(known.now)
+		return w.Add(known.Now)
 	}
 	w.same = known.ends
 	return nil
 }
 
-// handOnAll adds all directories of the catalog it is like.
-func (w *Writer) handOnAll() { w.same = w.like.end }
+// HandOnAll adds all directories of the catalog it is like.
+func (w *Writer) HandOnAll() { w.same = w.like.end }
 
 // Finish ends the catalog, with what Reader.Extra is to return, and returns its checksum.
 func (w *Writer) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
@@ -167,8 +182,8 @@ func (w *Writer) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
 	return sum, errors.Join(w.failed, w.out.Flush())
 }
 
-// flush lets readUnfinished see all so far.
-func (w *Writer) flush() (size uint64, err error) {
+// Flush lets ReadUnfinished see all so far.
+func (w *Writer) Flush() (size uint64, err error) {
 	w.part()
 	return w.at, errors.Join(w.failed, w.out.Flush())
 }

@@ -1,4 +1,4 @@
-package scan
+package catalog
 
 import (
 	"encoding/binary"
@@ -25,32 +25,33 @@ const maxOwners = 64
 // owner is what most files of a directory have in common.
 type owner struct{ mode, uid, gid uint32 }
 
-// base is what an entry is coded as a difference to: the one before it, or the directory for the first one. So each
+// Base is what an entry is coded as a difference to: the one before it, or the directory for the first one. So each
 // directory is coded by itself, and two that are equal have the same code.
-type base struct {
+type Base struct {
 	inode  uint64
 	change Time
 	fs     string
 }
 
-func (e *Entry) base() base { return base{e.Inode, e.Change, e.FS} }
+// Base is what the next entry, or the first one in e, is coded as a difference to.
+func (e *Entry) Base() Base { return Base{e.Inode, e.Change, e.FS} }
 
-// listing is a directory with its entries as the catalog has them.
-type listing struct {
-	path   string
-	unread bool // see Dir
-	count  int  // entries
-	code   []byte
+// Listing is a directory with its entries as the catalog has them.
+type Listing struct {
+	Path   string
+	Unread bool // see Dir
+	Count  int  // entries
+	Code   []byte
 	// Of one that was read from a catalog, what follows is not known before it is decoded.
-	subs     []Entry // the directories in it that are entered
-	youngest Time    // the latest ctime in it, from 1970 on
-	apart    bool    // something in it is on another filesystem
+	Subs     []Entry // the directories in it that are entered
+	Youngest Time    // the latest ctime in it, from 1970 on
+	Apart    bool    // something in it is on another filesystem
 }
 
-// coder codes one directory after the other.
-type coder struct {
-	base
-	self     base
+// Coder codes one directory after the other.
+type Coder struct {
+	Base
+	self     Base
 	before   string // the name before
 	owners   []owner
 	count    int
@@ -60,13 +61,13 @@ type coder struct {
 	apart    bool
 }
 
-// begin begins with a directory.
-func (c *coder) begin(self base) {
-	*c = coder{base: self, self: self, owners: c.owners[:0], buf: c.buf[:0]}
+// Begin begins with a directory.
+func (c *Coder) Begin(self Base) {
+	*c = Coder{Base: self, self: self, owners: c.owners[:0], buf: c.buf[:0]}
 }
 
-// add takes in the next entry, in the order of names.
-func (c *coder) add(e *Entry) {
+// Add takes in the next entry, in the order of names.
+func (c *Coder) Add(e *Entry) {
 	shared, flags := 0, c.flags(e)
 	for shared < len(c.before) && shared < len(e.Name) && c.before[shared] == e.Name[shared] {
 		shared++
@@ -96,44 +97,44 @@ func (c *coder) add(e *Entry) {
 	if flags&hasTarget != 0 {
 		buf = binary.BigEndian.AppendUint64(buf, e.Target)
 	}
-	c.buf, c.before, c.base = buf, e.Name, e.base()
+	c.buf, c.before, c.Base = buf, e.Name, e.Base()
 	c.sum(e)
 }
 
-// sum keeps what is asked of a listing without decoding it.
-func (c *coder) sum(e *Entry) {
-	if c.youngest.before(e.Change) {
+// sum keeps what is asked of a Listing without decoding it.
+func (c *Coder) sum(e *Entry) {
+	if c.youngest.Before(e.Change) {
 		c.youngest = e.Change
 	}
 	c.count++
 	c.apart = c.apart || e.FS != c.self.fs
-	if e.isOpen() {
+	if e.IsOpen() {
 		sub := *e
 		sub.Name = strings.Clone(e.Name) // not all names of the directory with it
 		c.subs = append(c.subs, sub)
 	}
 }
 
-// end is the directory.
-func (c *coder) end(path string) listing {
+// End is the directory.
+func (c *Coder) End(path string) Listing {
 	code := slices.Clone(c.buf)
-	return listing{path: path, count: c.count, code: code, subs: c.subs, youngest: c.youngest, apart: c.apart}
+	return Listing{Path: path, Count: c.count, Code: code, Subs: c.subs, Youngest: c.youngest, Apart: c.apart}
 }
 
-// listingOf codes a directory whose entries are known.
-func listingOf(d Dir, self base) listing {
+// ListingOf codes a directory whose entries are known.
+func ListingOf(d Dir, self Base) Listing {
 	if d.Unread {
-		return listing{path: d.Path, unread: true}
+		return Listing{Path: d.Path, Unread: true}
 	}
-	var c coder
-	c.begin(self)
+	var c Coder
+	c.Begin(self)
 	for i := range d.Entries {
-		c.add(&d.Entries[i])
+		c.Add(&d.Entries[i])
 	}
-	return c.end(d.Path)
+	return c.End(d.Path)
 }
 
-func (c *coder) flags(e *Entry) byte {
+func (c *Coder) flags(e *Entry) byte {
 	var flags byte
 	if e.FS != c.fs {
 		flags |= hasFS
@@ -163,7 +164,7 @@ func (c *coder) flags(e *Entry) byte {
 }
 
 // appendOwner: a number that is not known yet, or that of a full table, is followed by what it stands for.
-func (c *coder) appendOwner(buf []byte, o owner) []byte {
+func (c *Coder) appendOwner(buf []byte, o owner) []byte {
 	number := slices.Index(c.owners, o)
 	if number >= 0 {
 		return binary.AppendUvarint(buf, uint64(number))
@@ -194,10 +195,10 @@ func appendText(buf []byte, s string) []byte {
 func zigzag(n int64) uint64   { return uint64(n<<1) ^ uint64(n>>63) }
 func unzigzag(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
 
-// decoded is the reverse of listingOf.
-func (l listing) decoded(self base) (Dir, error) {
-	d := Dir{Path: l.path, Unread: l.unread}
-	if l.unread {
+// Decoded is the reverse of ListingOf.
+func (l Listing) Decoded(self Base) (Dir, error) {
+	d := Dir{Path: l.Path, Unread: l.Unread}
+	if l.Unread {
 		return d, nil
 	}
 	var c decoder
@@ -210,11 +211,11 @@ func (l listing) decoded(self base) (Dir, error) {
 func checkName(name, before []byte) error {
 	special := len(name) == 0 || string(name) == "." || string(name) == ".."
 	if special || len(name) > maxName || string(name) <= string(before) {
-		return fmt.Errorf("%w: name %q after %q", ErrCatalog, name, before)
+		return fmt.Errorf("%w: name %q after %q", ErrUnusable, name, before)
 	}
 	for _, b := range name {
 		if b == '/' || b == 0 {
-			return fmt.Errorf("%w: name %q", ErrCatalog, name)
+			return fmt.Errorf("%w: name %q", ErrUnusable, name)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package scan
+package catalog
 
 import (
 	"strings"
@@ -30,25 +30,27 @@ type Time struct {
 	Nsec uint32
 }
 
-func (t Time) before(u Time) bool {
+// Before reports whether t is earlier than u.
+func (t Time) Before(u Time) bool {
 	return t.Sec < u.Sec || t.Sec == u.Sec && t.Nsec < u.Nsec
 }
 
-func (t Time) minus(nsec uint32) Time {
+// Minus is t less a part of a second, in nanoseconds.
+func (t Time) Minus(nsec uint32) Time {
 	if t.Nsec >= nsec {
 		return Time{t.Sec, t.Nsec - nsec}
 	}
 	return Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}
 }
 
-func (e *Entry) kind() uint32    { return e.Mode & unix.S_IFMT }
-func (e *Entry) isDir() bool     { return e.kind() == unix.S_IFDIR }
-func (e *Entry) isFile() bool    { return e.kind() == unix.S_IFREG }
-func (e *Entry) isSymlink() bool { return e.kind() == unix.S_IFLNK }
-func (e *Entry) isLinked() bool  { return !e.isDir() && e.Links > 1 }
+func (e *Entry) Kind() uint32    { return e.Mode & unix.S_IFMT }
+func (e *Entry) IsDir() bool     { return e.Kind() == unix.S_IFDIR }
+func (e *Entry) IsFile() bool    { return e.Kind() == unix.S_IFREG }
+func (e *Entry) IsSymlink() bool { return e.Kind() == unix.S_IFLNK }
+func (e *Entry) IsLinked() bool  { return !e.IsDir() && e.Links > 1 }
 
-// isOpen tells whether the walk goes on below e.
-func (e *Entry) isOpen() bool { return e.isDir() && !e.Closed }
+// IsOpen tells whether the walk goes on below e.
+func (e *Entry) IsOpen() bool { return e.IsDir() && !e.Closed }
 
 // Dir is one directory with what is in it, sorted by name.
 type Dir struct {
@@ -58,16 +60,16 @@ type Dir struct {
 	Unread bool
 }
 
-// join is the path of name in dir.
-func join(dir, name string) string {
+// Join is the path of name in dir.
+func Join(dir, name string) string {
 	if dir == "." {
 		return name
 	}
 	return dir + "/" + name
 }
 
-// parent is the directory that path is in; that of "." is "".
-func parent(path string) string {
+// Parent is the directory that path is in; that of "." is "".
+func Parent(path string) string {
 	if path == "." {
 		return ""
 	}
@@ -77,9 +79,9 @@ func parent(path string) string {
 	return "."
 }
 
-// comparePaths is the order of directories in a catalog: a directory comes before what is in it, and all that is below
+// ComparePaths is the order of directories in a catalog: a directory comes before what is in it, and all that is below
 // one name before the next name.
-func comparePaths(a, b string) int {
+func ComparePaths(a, b string) int {
 	if a == b {
 		return 0
 	}

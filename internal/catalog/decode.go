@@ -1,4 +1,4 @@
-package scan
+package catalog
 
 import (
 	"bufio"
@@ -14,7 +14,7 @@ import (
 type decoder struct {
 	in     []byte
 	err    error
-	base   base
+	base   Base
 	owners []owner
 	known  string // the filesystem spelled out last, which most often is that of the next one
 	names  []byte // of all entries, one after the other
@@ -24,14 +24,14 @@ type decoder struct {
 // minEntry is the length of the shortest code of an entry.
 const minEntry = 9
 
-// decode appends the entries of a listing.
-func (d *decoder) decode(l listing, self base, to []Entry) ([]Entry, error) {
-	if l.count > len(l.code)/minEntry {
-		return nil, fmt.Errorf("%w: %d entries in %d bytes", ErrCatalog, l.count, len(l.code))
+// decode appends the entries of a Listing.
+func (d *decoder) decode(l Listing, self Base, to []Entry) ([]Entry, error) {
+	if l.Count > len(l.Code)/minEntry {
+		return nil, fmt.Errorf("%w: %d entries in %d bytes", ErrUnusable, l.Count, len(l.Code))
 	}
-	d.in, d.err, d.base, d.owners, d.names, d.ends = l.code, nil, self, d.owners[:0], d.names[:0], d.ends[:0]
+	d.in, d.err, d.base, d.owners, d.names, d.ends = l.Code, nil, self, d.owners[:0], d.names[:0], d.ends[:0]
 	first, before := len(to), 0 // before is where the name before begins
-	for range l.count {
+	for range l.Count {
 		to = append(to, Entry{})
 		begins := len(d.names)
 		d.entry(&to[len(to)-1], d.names[before:begins])
@@ -41,7 +41,7 @@ func (d *decoder) decode(l listing, self base, to []Entry) ([]Entry, error) {
 		before = begins
 	}
 	if len(d.in) > 0 {
-		return nil, fmt.Errorf("%w: something is behind the last entry of a directory", ErrCatalog)
+		return nil, fmt.Errorf("%w: something is behind the last entry of a directory", ErrUnusable)
 	}
 	names, from := string(d.names), 0
 	for i, end := range d.ends {
@@ -106,7 +106,7 @@ func (d *decoder) state(e *Entry, flags byte) {
 	if flags&hasTarget != 0 {
 		e.Target = d.fixed()
 	}
-	if d.err == nil && e.Closed && e.kind() != unix.S_IFDIR {
+	if d.err == nil && e.Closed && e.Kind() != unix.S_IFDIR {
 		d.fail("what is not entered is no directory")
 	}
 }
@@ -129,7 +129,7 @@ func (d *decoder) owner() owner {
 
 func (d *decoder) fail(what string) {
 	if d.err == nil {
-		d.err = fmt.Errorf("%w: %s", ErrCatalog, what)
+		d.err = fmt.Errorf("%w: %s", ErrUnusable, what)
 	}
 }
 
@@ -211,7 +211,7 @@ func (d *decoder) fixed() uint64 {
 // torn: a stream that ends early is no end.
 func torn(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it is cut off", ErrCatalog)
+		return fmt.Errorf("%w: it is cut off", ErrUnusable)
 	}
 	return err
 }
@@ -219,7 +219,7 @@ func torn(err error) error {
 func readNumber(in *bufio.Reader) (uint64, error) {
 	n, err := binary.ReadUvarint(in)
 	if err != nil && torn(err) == err {
-		return 0, fmt.Errorf("%w: %w", ErrCatalog, err) // too many bytes for a number
+		return 0, fmt.Errorf("%w: %w", ErrUnusable, err) // too many bytes for a number
 	}
 	return n, torn(err)
 }
@@ -235,7 +235,7 @@ func readBytes(in *bufio.Reader, most uint64) ([]byte, error) {
 		return nil, err
 	}
 	if n > most {
-		return nil, fmt.Errorf("%w: a text of %d bytes", ErrCatalog, n)
+		return nil, fmt.Errorf("%w: a text of %d bytes", ErrUnusable, n)
 	}
 	data := make([]byte, n)
 	_, err = io.ReadFull(in, data)
@@ -249,7 +249,7 @@ func readTime(in *bufio.Reader) (Time, error) {
 	}
 	nsec, err := readNumber(in)
 	if err == nil && nsec >= 1e9 {
-		err = fmt.Errorf("%w: a time is out of range", ErrCatalog)
+		err = fmt.Errorf("%w: a time is out of range", ErrUnusable)
 	}
 	return Time{Sec: unzigzag(sec), Nsec: uint32(nsec)}, err
 }

@@ -1,4 +1,4 @@
-package scan
+package catalog
 
 import (
 	"bufio"
@@ -26,8 +26,8 @@ type Reader struct {
 	first   uint64 // where the directories begin
 	end     uint64 // where they end
 
-	now          listing // the directory it has come to; its code is overwritten by the next one
-	self         base
+	Now          Listing // the directory it has come to, to be read only; its code is overwritten by the next one
+	self         Base
 	begins, ends uint64 // where that is
 	entered      bool   // the directories in it are in next
 	decoded      bool   // its entries are in entries
@@ -39,13 +39,13 @@ type Reader struct {
 // place is a directory whose turn is to come.
 type place struct {
 	path string
-	self base
+	self Base
 }
 
-// NewReader reads the header, and the end. Errors match ErrCatalog or are those of from.
+// NewReader reads the header, and the end. Errors match ErrUnusable or are those of from.
 func NewReader(from io.ReaderAt, size int64) (*Reader, error) {
 	if size < int64(len(magic))+footerSize {
-		return nil, fmt.Errorf("%w: %d bytes are too few", ErrCatalog, size)
+		return nil, fmt.Errorf("%w: %d bytes are too few", ErrUnusable, size)
 	}
 	r := &Reader{want: make([]byte, sumSize), from: from}
 	if _, err := from.ReadAt(r.want, size-sumSize); err != nil {
@@ -57,14 +57,14 @@ func NewReader(from io.ReaderAt, size int64) (*Reader, error) {
 	return r, r.open(size - sumSize)
 }
 
-// readUnfinished reads what a Writer has flushed and not finished.
-func readUnfinished(from io.ReaderAt, size uint64) (*Reader, error) {
+// ReadUnfinished reads what a Writer has flushed and not finished.
+func ReadUnfinished(from io.ReaderAt, size uint64) (*Reader, error) {
 	r := &Reader{from: from, end: size}
 	return r, r.open(int64(size))
 }
 
-// again reads the directories once more, of a catalog that is known to be sound.
-func (r *Reader) again() (*Reader, error) { return readUnfinished(r.from, r.end) }
+// Again reads the directories once more, of a catalog that is known to be sound.
+func (r *Reader) Again() (*Reader, error) { return ReadUnfinished(r.from, r.end) }
 
 func (r *Reader) open(size int64) error {
 	r.sum, r.section = sha256.New(), io.NewSectionReader(r.from, 0, size)
@@ -72,7 +72,7 @@ func (r *Reader) open(size int64) error {
 	if err := r.readHeader(); err != nil {
 		return err
 	}
-	r.entered, r.next = true, []place{{".", r.Header.Root.base()}}
+	r.entered, r.next = true, []place{{".", r.Header.Root.Base()}}
 	r.first = r.at()
 	return nil
 }
@@ -94,7 +94,7 @@ func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
 	}
 	end := binary.BigEndian.Uint64(offset[:])
 	if end >= uint64(size-footerSize) {
-		return fmt.Errorf("%w: its end is said to be at %d of %d bytes", ErrCatalog, end, size)
+		return fmt.Errorf("%w: its end is said to be at %d of %d bytes", ErrUnusable, end, size)
 	}
 	in := bufio.NewReader(io.NewSectionReader(from, int64(end), size-footerSize-int64(end)))
 	unsettled, err := readUnsettled(in)
@@ -102,7 +102,7 @@ func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
 		r.Extra, err = readBytes(in, maxExtra)
 	}
 	if _, more := in.ReadByte(); err == nil && more != io.EOF {
-		err = fmt.Errorf("%w: there is something behind its end", ErrCatalog)
+		err = fmt.Errorf("%w: there is something behind its end", ErrUnusable)
 	}
 	r.Unsettled, r.end = unsettled, end
 	return err
@@ -110,11 +110,11 @@ func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
 
 func readUnsettled(in *bufio.Reader) (map[string]Unsettled, error) {
 	if tag, err := readNumber(in); err != nil || tag != tagEnd {
-		return nil, errors.Join(fmt.Errorf("%w: it has no end", ErrCatalog), err)
+		return nil, errors.Join(fmt.Errorf("%w: it has no end", ErrUnusable), err)
 	}
 	count, err := readNumber(in)
-	if err != nil || count > maxUnsettled {
-		return nil, errors.Join(fmt.Errorf("%w: %d unsettled directories", ErrCatalog, count), err)
+	if err != nil || count > MaxUnsettled {
+		return nil, errors.Join(fmt.Errorf("%w: %d unsettled directories", ErrUnusable, count), err)
 	}
 	unsettled := map[string]Unsettled{}
 	for range count {
@@ -134,10 +134,10 @@ func readUnsettled(in *bufio.Reader) (map[string]Unsettled, error) {
 func (r *Reader) readHeader() error {
 	start := make([]byte, len(magic))
 	if _, err := io.ReadFull(r.in, start); err != nil || string(start) != magic {
-		return fmt.Errorf("%w: it does not begin like one", ErrCatalog)
+		return fmt.Errorf("%w: it does not begin like one", ErrUnusable)
 	}
 	if v, err := readNumber(r.in); err != nil || v != version {
-		return fmt.Errorf("%w: it is of version %d", ErrCatalog, v)
+		return fmt.Errorf("%w: it is of version %d", ErrUnusable, v)
 	}
 	var err error
 	if r.Header.Source, err = readText(r.in); err != nil {
@@ -145,7 +145,7 @@ func (r *Reader) readHeader() error {
 	}
 	count, err := readNumber(r.in)
 	if err != nil || count > maxRules {
-		return errors.Join(fmt.Errorf("%w: %d rules", ErrCatalog, count), err)
+		return errors.Join(fmt.Errorf("%w: %d rules", ErrUnusable, count), err)
 	}
 	for range count {
 		rule, err := readText(r.in)
@@ -169,8 +169,8 @@ func (r *Reader) readHeader() error {
 	return nil
 }
 
-// step goes on to the next directory; io.EOF when all were read and the checksum is right.
-func (r *Reader) step() error {
+// Step goes on to the next directory; io.EOF when all were read and the checksum is right.
+func (r *Reader) Step() error {
 	if err := r.enter(); err != nil {
 		return err
 	}
@@ -186,18 +186,18 @@ func (r *Reader) step() error {
 		return r.verify()
 	}
 	if len(r.next) == 0 {
-		return fmt.Errorf("%w: more directories than it names", ErrCatalog)
+		return fmt.Errorf("%w: more directories than it names", ErrUnusable)
 	}
 	p := r.next[len(r.next)-1]
 	r.next = r.next[:len(r.next)-1]
-	r.now, r.self = listing{path: p.path, unread: tag == tagUnread, code: r.now.code[:0]}, p.self
-	r.entered, r.decoded, r.entries = r.now.unread, false, r.entries[:0]
+	r.Now, r.self = Listing{Path: p.path, Unread: tag == tagUnread, Code: r.Now.Code[:0]}, p.self
+	r.entered, r.decoded, r.entries = r.Now.Unread, false, r.entries[:0]
 	switch tag {
 	case tagUnread:
 	case tagDir:
 		err = r.readCode()
 	default:
-		err = fmt.Errorf("%w: unknown tag %d", ErrCatalog, tag)
+		err = fmt.Errorf("%w: unknown tag %d", ErrUnusable, tag)
 	}
 	r.ends = r.at()
 	return err
@@ -213,19 +213,19 @@ func (r *Reader) readCode() error {
 		return err
 	}
 	if left := r.end - min(r.end, r.at()); size > left || size > maxCode || count > size {
-		return fmt.Errorf("%w: a directory with %d entries in %d bytes, of %d", ErrCatalog, count, size, left)
+		return fmt.Errorf("%w: a directory with %d entries in %d bytes, of %d", ErrUnusable, count, size, left)
 	}
-	r.now.count, r.now.code = int(count), slices.Grow(r.now.code, int(size))[:size]
-	_, err = io.ReadFull(r.in, r.now.code)
+	r.Now.Count, r.Now.Code = int(count), slices.Grow(r.Now.Code, int(size))[:size]
+	_, err = io.ReadFull(r.in, r.Now.Code)
 	return torn(err)
 }
 
 // decode decodes the entries of the directory it has come to.
 func (r *Reader) decode() (err error) {
-	if r.decoded || r.now.unread {
+	if r.decoded || r.Now.Unread {
 		return nil
 	}
-	r.entries, err = r.decoder.decode(r.now, r.self, r.entries[:0])
+	r.entries, err = r.decoder.decode(r.Now, r.self, r.entries[:0])
 	r.decoded = err == nil
 	return err
 }
@@ -241,55 +241,55 @@ func (r *Reader) enter() error {
 	first := len(r.next)
 	for i := range r.entries {
 		e := &r.entries[i]
-		if !e.isOpen() {
+		if !e.IsOpen() {
 			continue
 		}
-		path := join(r.now.path, e.Name)
-		if len(path) > maxPath {
-			return fmt.Errorf("%w: a path of %d bytes", ErrCatalog, len(path))
+		path := Join(r.Now.Path, e.Name)
+		if len(path) > MaxPath {
+			return fmt.Errorf("%w: a path of %d bytes", ErrUnusable, len(path))
 		}
-		r.next = append(r.next, place{path, e.base()})
+		r.next = append(r.next, place{path, e.Base()})
 	}
 	slices.Reverse(r.next[first:])
 	r.entered = true
 	return nil
 }
 
-// enterSame is enter without decoding: l is equal to the directory it has come to.
-func (r *Reader) enterSame(l listing) {
-	for i := len(l.subs) - 1; i >= 0 && !r.entered; i-- {
-		r.next = append(r.next, place{join(l.path, l.subs[i].Name), l.subs[i].base()})
+// EnterSame is enter without decoding: l is equal to the directory it has come to.
+func (r *Reader) EnterSame(l Listing) {
+	for i := len(l.Subs) - 1; i >= 0 && !r.entered; i-- {
+		r.next = append(r.next, place{Join(l.Path, l.Subs[i].Name), l.Subs[i].Base()})
 	}
 	r.entered = true
 }
 
-// dir is the directory it has come to. The entries are overwritten by the next one.
-func (r *Reader) dir() (Dir, error) {
+// Dir is the directory it has come to. The entries are overwritten by the next one.
+func (r *Reader) Dir() (Dir, error) {
 	err := r.decode()
-	return Dir{Path: r.now.path, Unread: r.now.unread, Entries: r.entries}, err
+	return Dir{Path: r.Now.Path, Unread: r.Now.Unread, Entries: r.entries}, err
 }
 
 // Next returns the next directory, or io.EOF when all were read and the checksum is right. What it returned before is
 // overwritten.
 func (r *Reader) Next() (Dir, error) {
-	if err := r.step(); err != nil {
+	if err := r.Step(); err != nil {
 		return Dir{}, err
 	}
 	if err := r.enter(); err != nil {
 		return Dir{}, err
 	}
-	return r.dir()
+	return r.Dir()
 }
 
 func (r *Reader) verify() error {
 	if len(r.next) > 0 {
-		return fmt.Errorf("%w: directory %q is missing", ErrCatalog, r.next[len(r.next)-1].path)
+		return fmt.Errorf("%w: directory %q is missing", ErrUnusable, r.next[len(r.next)-1].path)
 	}
 	if _, err := io.Copy(io.Discard, r.in); err != nil {
 		return err
 	}
 	if string(r.sum.Sum(nil)) != string(r.want) {
-		return fmt.Errorf("%w: its checksum is wrong", ErrCatalog)
+		return fmt.Errorf("%w: its checksum is wrong", ErrUnusable)
 	}
 	return io.EOF
 }
@@ -297,7 +297,7 @@ func (r *Reader) verify() error {
 // single decodes an entry that stands alone.
 func (d *decoder) single(code []byte) (Entry, error) {
 	d.names, d.ends = d.names[:0], d.ends[:0]
-	d.in, d.err, d.base, d.owners = code, nil, base{}, d.owners[:0]
+	d.in, d.err, d.base, d.owners = code, nil, Base{}, d.owners[:0]
 	flags, shared := d.octet(), d.number()
 	e := Entry{Name: string(d.text())}
 	d.state(&e, flags)
