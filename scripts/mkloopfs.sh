@@ -168,7 +168,14 @@ format() { # FSTYPE IMAGE
 	ext4) flags=(-q -F) ;;
 	xfs) flags=(-q -f -K) ;;
 	esac
-	mkfs."$1" "${flags[@]}" -- "$2" >/dev/null
+	# mkfs.btrfs asks each mounted loop device for its image, and fails when another process detaches one meanwhile.
+	local tries said
+	for ((tries = 10; ; tries--)); do
+		said=$(mkfs."$1" "${flags[@]}" -- "$2" 2>&1 >/dev/null) && return
+		[[ $said == *'cannot check mount status'* ]] && ((tries > 1)) || break
+	done
+	printf '%s\n' "$said" >&2
+	return 1
 }
 
 package_of() { # FSTYPE
