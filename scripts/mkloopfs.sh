@@ -172,10 +172,11 @@ format() { # FSTYPE IMAGE
 	local tries said
 	for ((tries = 10; ; tries--)); do
 		said=$(mkfs."$1" "${flags[@]}" -- "$2" 2>&1 >/dev/null) && return
-		[[ $said == *'cannot check mount status'* ]] && ((tries > 1)) || break
+		if [[ $said != *'cannot check mount status'* ]] || ((tries == 1)); then
+			printf '%s\n' "$said" >&2
+			return 1
+		fi
 	done
-	printf '%s\n' "$said" >&2
-	return 1
 }
 
 package_of() { # FSTYPE
