@@ -35,6 +35,9 @@ func checkGuards(in guardInput) error {
 			return source.LostMount(c, src.Shown, newest)
 		}
 	}
+	if len(src.Stubs) > 0 {
+		return source.LostSubvolume(src.Stubs[0], src.Shown, newest)
+	}
 	if src.Local() && src.Empty && newest != nil && !in.baseEmpty {
 		holds := "is empty"
 		if len(src.Views) > 0 {

@@ -27,6 +27,7 @@ func TestGuards(t *testing.T) {
 	}{
 		{"nothing unusual", guardInput{newest: last}, source.Source{Shown: "/src", Identity: disk}, false, false},
 		{"emptied", guardInput{newest: last}, source.Source{Shown: "/src", Identity: disk, Empty: true}, true, false},
+		{"a stub in the place of a subvolume", guardInput{newest: last}, source.Source{Shown: "/src", Identity: disk, Stubs: []string{"nested"}}, true, false},
 		{"always was empty", guardInput{newest: last, baseEmpty: true}, source.Source{Shown: "/src", Identity: disk, Empty: true}, false, false},
 		{"empty, first backup", guardInput{}, source.Source{Shown: "/src", Identity: disk, Empty: true}, false, false},
 		{"on another filesystem: the deletions are counted", guardInput{newest: last}, source.Source{Shown: "/src", Identity: root}, false, false},

@@ -51,26 +51,23 @@ func (x looked) read() (read, error) {
 		return read{}, fail.Step("read", err)
 	}
 	src := *x.src
-	if src.Changed, err = x.changedMounts(newest); err != nil {
+	if err := x.compareBelow(&src, newest, state.Backups); err != nil {
 		return read{}, fail.Step("read", err)
 	}
 	return read{looked{x.opened, &src}, state, newest, empty}, nil
 }
 
-// changedMounts compares the mounts below SRC with those at the newest backup. They are unknown for a backup that was
-// made from another source, on one filesystem, or by an older version.
-func (x looked) changedMounts(newest *facts.Snapshot) ([]source.ChangedMount, error) {
-	if x.o.OneFileSystem || !x.src.Local() || newest == nil || newest.Record == nil || newest.Record.Mounts == nil || newest.Record.SourceName() != x.src.Shown {
-		return nil, nil
+// compareBelow compares what is below SRC with the newest backup, unless that was made from another source.
+func (x looked) compareBelow(src *source.Source, newest *facts.Snapshot, backups []facts.Snapshot) error {
+	if x.o.OneFileSystem || !src.Local() || newest == nil || newest.Record == nil || newest.Record.SourceName() != src.Shown {
+		return nil
 	}
 	base, err := at.OpenDir(x.dest.Dir, newest.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer base.Close()
-	changed, err := source.ChangedMounts(newest.Record.Mounts, x.src.Mounts, base, x.src.Spec.Path)
-	leftOut := x.o.leftOut()
-	return slices.DeleteFunc(changed, func(c source.ChangedMount) bool { return source.IsLeftOut(c.Path, leftOut) }), err
+	return src.CompareBelow(newest.Record, backups, base, x.o.leftOut())
 }
 
 // findNewest returns the newest backup that can be listed, for the guards and the plan, and whether it is empty.

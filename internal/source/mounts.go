@@ -34,9 +34,23 @@ type ChangedMount struct {
 // Lost reports that other files are there now.
 func (c ChangedMount) Lost() bool { return c.kept*2 < c.entries }
 
-// ChangedMounts compares the mounts below SRC with those at the last backup, base, as far as base has files there.
+// CompareBelow compares what is below SRC with the last backup, base. Mounts are unknown if an older version made it.
+// What rules leave out does not count.
+func (s *Source) CompareBelow(last *facts.Record, backups []facts.Snapshot, base *os.File, leftOut []string) (err error) {
+	if last.Mounts != nil {
+		if s.Changed, err = changedMounts(last.Mounts, s.Mounts, base, s.Spec.Path); err != nil {
+			return err
+		}
+	}
+	s.Changed = slices.DeleteFunc(s.Changed, func(c ChangedMount) bool { return IsLeftOut(c.Path, leftOut) })
+	s.Stubs, err = s.stubs(backups, base)
+	s.Stubs = slices.DeleteFunc(s.Stubs, func(path string) bool { return IsLeftOut(path, leftOut) })
+	return err
+}
+
+// changedMounts compares the mounts below SRC with those at the last backup, base, as far as base has files there.
 // Mounts that were removed with their directory, or that moved to another path, do not count.
-func ChangedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]ChangedMount, error) {
+func changedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]ChangedMount, error) {
 	var changed []ChangedMount
 	for _, path := range mountPaths(was, is) {
 		old, now := mounts.Find(was, path), mounts.Find(is, path)

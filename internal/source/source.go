@@ -29,6 +29,7 @@ type Source struct {
 	Mounts   []facts.SourceMount
 	Beyond   []string       // paths below SRC at which --one-file-system leaves data out
 	Changed  []ChangedMount // mounts below SRC that changed since the newest backup
+	Stubs    []string       // paths at which SRC has a stub, and the newest backup has files
 	mark     mark
 	marked   []marked // directories that are left out because of a file in them
 	// snapshots in SRC are not backed up: other runs read SRC from them, or have left them.
