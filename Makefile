@@ -29,14 +29,8 @@ ASROOT := "$(CURDIR)/scripts/asroot.sh"
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-# A ping needs no HTTP/2, which is 0.4 MB of the binary.
-TAGS := nethttpomithttp2
-# What waits for servers, or runs once, is not inlined, which is another 0.5 MB.
-SMALL := net/http crypto/... text/template/... github.com/alecthomas/kong github.com/pelletier/go-toml/... github.com/vbauerster/mpb/... \
-	$(addprefix github.com/rsbtbackup/rsbtbackup/internal/,config doctor imports jobs units replica manual share tell metrics timers hooks check restore prune backup transfer store) github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup
-
 build: ## build ./rsbtbackup, a static binary
-	CGO_ENABLED=0 go build -tags '$(TAGS)' -buildvcs=auto -trimpath -ldflags='-s -w' $(SMALL:%=-gcflags='%=-l') -o rsbtbackup ./cmd/rsbtbackup
+	@scripts/build.sh rsbtbackup
 
 test: ## everything that must hold: linters, unit, race and integration tests
 	@$(MAKE) --no-print-directory setup

@@ -62,17 +62,13 @@ tool() { # NAME MODULE@VERSION
 architecture() { # ARCH
 	local tree=$WORK/$1
 	mkdir -p "$tree/usr/bin" "$OUT"
-	build "$1" "$tree/usr/bin/rsbtbackup"
+	GOARCH=$1 scripts/build.sh "$tree/usr/bin/rsbtbackup"
 	beside "$tree"
 	chmod -R u=rwX,go=rX "$tree"
 	find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 	for packager in deb rpm; do
 		TREE=$tree ARCH=$1 VERSION=$(version "$tree") "$BIN/nfpm" package --config scripts/package/nfpm.yaml --packager "$packager" --target "$OUT"
 	done
-}
-
-build() { # ARCH FILE
-	GOARCH=$1 go build -trimpath -ldflags='-s -w' -o "$2" ./cmd/rsbtbackup
 }
 
 # beside puts everything but the command into the tree.

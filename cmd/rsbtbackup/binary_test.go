@@ -33,24 +33,13 @@ func TestBinaryIsStaticAndSmall(t *testing.T) {
 	}
 }
 
-// build returns the binary as it is released: as "make build" makes it.
+// build returns the binary as it is released.
 func build(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "rsbtbackup")
-	args := []string{"build", "-tags", "nethttpomithttp2", "-trimpath", "-ldflags=-s -w", "-o", path}
-	const own = "github.com/rsbtbackup/rsbtbackup/internal/"
-	for _, small := range []string{
-		"net/http", "crypto/...", "text/template/...", "github.com/alecthomas/kong", "github.com/pelletier/go-toml/...", "github.com/vbauerster/mpb/...",
-		own + "config", own + "doctor", own + "imports", own + "jobs", own + "units", own + "replica", own + "manual", own + "share", own + "tell",
-		own + "metrics", own + "timers", own + "hooks", own + "check", own + "restore", own + "prune", own + "backup", own + "transfer", own + "store",
-		"github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup",
-	} {
-		args = append(args, "-gcflags="+small+"=-l")
-	}
-	cmd := exec.CommandContext(t.Context(), "go", append(args, ".")...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd := exec.CommandContext(t.Context(), "../../scripts/build.sh", path)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		t.Fatalf("build.sh: %v\n%s", err, out)
 	}
 	return path
 }
