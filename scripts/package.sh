@@ -90,7 +90,7 @@ runs_here() {
 	own=$WORK/$(go env GOHOSTARCH)/usr/bin/rsbtbackup
 	if [[ ! -e $own ]]; then
 		own=$WORK/rsbtbackup
-		[[ -e $own ]] || build "$(go env GOHOSTARCH)" "$own"
+		[[ -e $own ]] || GOARCH=$(go env GOHOSTARCH) scripts/build.sh "$own"
 	fi
 	printf '%s\n' "$own"
 }
