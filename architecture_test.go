@@ -105,7 +105,7 @@ var mayImport = map[string][]string{
 	"internal/check":    {"internal/space", "internal/store", "internal/mounts"},
 	"internal/prune":    {"internal/space", "internal/store"},
 	"internal/browse":   {"internal/space", "internal/store", "internal/mounts"},
-	"internal/restore":  {"internal/reflink", "internal/transfer", "internal/store", "internal/source", "internal/mounts", "internal/walk"},
+	"internal/restore":  {"internal/reflink", "internal/pending", "internal/transfer", "internal/store", "internal/source", "internal/mounts", "internal/walk"},
 	"internal/verify":   {"internal/readback", "internal/transfer", "internal/source", "internal/store", "internal/walk"},
 	"internal/diff":     {"internal/replay", "internal/store", "internal/walk"},
 	"internal/space":    {"internal/store"},

@@ -118,3 +118,10 @@ func writeDifferent(to *os.File, offset int64, data, have []byte) (written int64
 	}
 	return written, nil
 }
+
+// CopyData gives to, an empty file, the size of from, which st is of, and its data; the rest stays a hole. It returns
+// how much it wrote.
+func CopyData(ctx context.Context, to, from *os.File, st *unix.Stat_t) (written int64, err error) {
+	c := &sparseCopier{from: make([]byte, sparseUnit), to: make([]byte, sparseUnit)}
+	return c.fill(ctx, to, from, "", st)
+}

@@ -61,7 +61,11 @@ func hiding(paths []string) []string {
 // known whether another run would help.
 func (x cleared) transfer(ctx context.Context) (way cleared, end transfer.End, err error) {
 	opts := x.rsyncOptions()
+	sparse := x.copySparse(ctx)
 	end = x.rsync(ctx, opts)
+	if end.Stats != nil {
+		end = end.After(transfer.End{Stats: &sparse})
+	}
 	for around, ok := x.goesRound(end); ok; around, ok = x.goesRound(end) {
 		x = around
 		end = x.again(ctx, opts, end)
