@@ -16,6 +16,7 @@ const (
 	markChanged               // it is where it was, and has changed
 	markFresh                 // it is new here, or may have been elsewhere meanwhile
 	markUntouched             // it is known, and so is all that has a name in it: it need not be read
+	markFew                   // its names are known, and only the inodes that are newer must be looked at
 )
 
 const (
@@ -41,11 +42,16 @@ type comparer struct {
 	gens   *Generations // nil: nobody asked
 	trust  bool         // they say what need not be read
 	read   func(path string, seen catalog.Entry) (catalog.Listing, error)
+	look   func(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (l catalog.Listing, looked int, err error)
 	now    catalog.Time // when the walk began
 	told   func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
 	apart  int      // directories that lie on another filesystem and are not entered, or of which no generation is known
 	missed []string // of what had changed, and the generations had not told
 }
+
+// needsNoReading reports whether a directory is not read before its turn, because the generations tell what has changed
+// in it.
+func (m mark) needsNoReading() bool { return m == markUntouched || m == markFew }
 
 func newComparer(known *catalog.Reader, to *catalog.Writer) (*comparer, error) {
 	c := &comparer{known: known, list: newBuilder(), to: to, ended: known == nil, racy: racy, moves: newMoves(known)}
@@ -71,6 +77,8 @@ func (c *comparer) markOf(old, now catalog.Entry, u catalog.Unsettled, unsettled
 		return markChanged
 	case c.trust && c.gens.untouched(now):
 		return markUntouched
+	case c.trust && !c.gens.touched(now):
+		return markFew // a name that comes or goes makes the directory itself newer
 	}
 	return markKnown
 }
@@ -167,19 +175,27 @@ func (c *comparer) show(l catalog.Listing, seen catalog.Entry, m mark) ([]catalo
 			return nil, nil, err
 		}
 	}
+	covered := found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.Path) // generations tell of all that is in it
+	looked := l.Count
 	switch {
-	case m == markUntouched && found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.Path):
+	case m == markUntouched && covered:
 		c.list.total += len(old.Entries)
 		c.tell(old, old, m)
 		subs, marks := c.same(old)
 		return subs, marks, c.to.HandOn(c.known)
-	case m == markUntouched:
-		if l, err = c.read(l.Path, seen); err != nil {
-			return nil, nil, err
-		}
+	case m == markFew && covered:
+		l, looked, err = c.look(old, seen, c.gens.touched)
+	case m.needsNoReading():
+		l, err = c.read(l.Path, seen)
+		looked = l.Count
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if m.needsNoReading() {
 		m = markKnown
 	}
-	c.list.looked, c.list.total = c.list.looked+l.Count, c.list.total+l.Count
+	c.list.looked, c.list.total = c.list.looked+looked, c.list.total+l.Count
 	if err := c.keep(l, found); err != nil || l.Unread {
 		return nil, nil, err // the directory that an unread one is in has changed since, and is found so by the next walk
 	}

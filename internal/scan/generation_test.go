@@ -35,6 +35,17 @@ func asked(t *testing.T, g *Generations, trust bool, old, now []catalog.Dir, uns
 		return catalog.ListingOf(now[slices.IndexFunc(now, func(d catalog.Dir) bool { return d.Path == path })], seen.Base()), nil
 	}
 	c.read = find
+	c.look = func(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (catalog.Listing, int, error) {
+		dir := now[slices.IndexFunc(now, func(d catalog.Dir) bool { return d.Path == old.Path })]
+		d := catalog.Dir{Path: old.Path}
+		for i, e := range old.Entries {
+			if newer(e) {
+				read, e = append(read, "only "+catalog.Join(old.Path, e.Name)), dir.Entries[i]
+			}
+			d.Entries = append(d.Entries, e)
+		}
+		return catalog.ListingOf(d, seen.Base()), 1, nil
+	}
 	tasks := []*task{newTask(".", testHeader().Root, c.top(testHeader()))}
 	for len(tasks) > 0 {
 		next := tasks[len(tasks)-1]
@@ -85,16 +96,16 @@ func TestFieldWhatGenerationsTell(t *testing.T) {
 		"nobody asked":                  {g: nil, now: old, read: []string{".", "a", "a/s", "b"}},
 		"another subvolume":             {g: &Generations{met: map[string]*subvolume{"x": {}}}, now: old, read: []string{".", "a", "a/s", "b"}},
 		"one of which nothing is known": {g: &Generations{met: map[string]*subvolume{"ef53-1": {unknown: true}}}, now: old, read: []string{".", "a", "a/s", "b"}},
-		"a file":                        {g: told(map[uint64]bool{13: false}, 13, 12), now: changed(2, 0, larger), read: []string{"a/s"}, list: List{Dirs: []string{"a/s"}}},
-		"a file that was read":          {g: told(map[uint64]bool{13: false}, 13, 12), now: old, read: []string{"a/s"}},
-		"data under an old time":        {g: told(map[uint64]bool{13: true}, 13, 12), now: old, read: []string{"a/s"}, list: List{Dirs: []string{"a/s"}, Doubtful: []string{"a/s/h"}}},
-		"a directory":                   {g: told(map[uint64]bool{12: false}, 12, 10), now: changed(1, 1, touched), read: []string{"a", "a/s"}, list: List{Dirs: []string{"a/s"}}},
+		"a file":                        {g: told(map[uint64]bool{13: false}, 13, 12), now: changed(2, 0, larger), read: []string{"only a/s/h"}, list: List{Dirs: []string{"a/s"}}},
+		"a file that was read":          {g: told(map[uint64]bool{13: false}, 13, 12), now: old, read: []string{"only a/s/h"}},
+		"data under an old time":        {g: told(map[uint64]bool{13: true}, 13, 12), now: old, read: []string{"only a/s/h"}, list: List{Dirs: []string{"a/s"}, Doubtful: []string{"a/s/h"}}},
+		"a directory":                   {g: told(map[uint64]bool{12: false}, 12, 10), now: changed(1, 1, touched), read: []string{"only a/s", "a/s"}, list: List{Dirs: []string{"a/s"}}},
 		"the root":                      {g: told(map[uint64]bool{root: false}, root), now: old, read: []string{"."}},
 		"unsettled":                     {g: told(nil), now: old, unsettled: []catalog.Unsettled{{Path: "b"}}, read: []string{"b"}, list: List{Dirs: []string{"b"}}},
 		"unsettled, with all below":     {g: told(nil), now: old, unsettled: []catalog.Unsettled{{Path: "a", Deep: true}}, read: []string{"a", "a/s"}, list: List{Fresh: []string{"a", "a/s"}}},
 		"just changed, and not again":   {g: told(nil), old: changed(3, 0, racing), now: changed(3, 0, racing)},
 		"a directory, the same":         {g: told(nil), old: changed(0, 1, racing), now: changed(0, 1, racing)},
-		"just changed, and touched":     {g: told(map[uint64]bool{21: false}, 21, 20), old: changed(3, 0, racing), now: changed(3, 0, racing), read: []string{"b"}, list: List{Dirs: []string{"b"}, Doubtful: []string{"b/i"}}},
+		"just changed, and touched":     {g: told(map[uint64]bool{21: false}, 21, 20), old: changed(3, 0, racing), now: changed(3, 0, racing), read: []string{"only b/i"}, list: List{Dirs: []string{"b"}, Doubtful: []string{"b/i"}}},
 		"what is not entered": {
 			g: told(nil), old: []catalog.Dir{d(".", of("a/", 10)), d("a", of("m/", 5, shut))}, now: []catalog.Dir{d(".", of("a/", 10)), d("a", of("m/", 5, shut, touched))},
 			read: []string{"a"}, list: List{Dirs: []string{"a"}},

@@ -84,6 +84,9 @@ func TestMutations(t *testing.T) {
 		// What btrfs tells.
 		{"compare.go", "case c.trust && c.gens.untouched(now):", "case c.trust:"},
 		{"compare.go", "case c.trust && c.gens.untouched(now):", "case c.gens.untouched(now):"},
+		{"compare.go", "case c.trust && !c.gens.touched(now):", "case c.trust:"},
+		{"compare.go", "case c.trust && !c.gens.touched(now):", "case !c.gens.touched(now):"},
+		{"compare.go", "case m == markFew && covered:", "case m == markFew:"},
 		{"compare.go", "!(c.isRacy(old) && c.gens.touched(now))", "!c.isRacy(old)"},
 		{"compare.go", " && !c.gens.written(now)", ""},
 		{"compare.go", "if c.gens.written(now) {", "if false {"},
@@ -121,7 +124,9 @@ func TestMutations(t *testing.T) {
 		{"moves.go", "for up := path; up != \"\" && up != \".\"; up = catalog.Parent(up) {\n\t\tif now", "for up := path; up == path; up = catalog.Parent(up) {\n\t\tif now"},
 		{"compare.go", "\t\t\tc.moves.depart(old.Path, was)\n", ""},
 		// The walk and the catalog.
-		{"readdir.go", "if self.Inode != seen.Inode || self.Birth != seen.Birth || fs.identity != seen.FS {", "if self.Inode != seen.Inode && false {"},
+		{"readdir.go", "self.Inode == seen.Inode && self.Birth == seen.Birth && fs.identity == seen.FS, nil", "(self.Inode == seen.Inode || true), nil"},
+		{"readdir.go", "\t\tif newer(e) {", "\t\tif false {"},
+		{"readdir.go", "\t\tif newer(e) {", "\t\tif true {"},
 		{"readdir.go", "e.Target, err = hashLink(", "_, err = hashLink("},
 		{"readdir.go", "Change: newTime(st.Ctime)", "Change: newTime(st.Mtime)"},
 		{"../catalog/reader.go", "string(r.sum.Sum(nil)) != string(r.want)", "false"},

@@ -76,16 +76,9 @@ func (r *reader) read(path string, seen catalog.Entry) (catalog.Listing, error) 
 func (r *reader) shown(path string) string { return filepath.Join(r.root.Name(), path) }
 
 func (r *reader) readOpen(fd int, path string, seen catalog.Entry) (catalog.Listing, error) {
-	self, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
-	if err != nil {
-		return catalog.Listing{}, pathError("stat", r.shown(path), err)
-	}
-	fs, err := r.filesystem(fd, path, device)
-	if err != nil {
-		return catalog.Listing{}, pathError("statfs", r.shown(path), err)
-	}
-	if self.Inode != seen.Inode || self.Birth != seen.Birth || fs.identity != seen.FS {
-		return catalog.Listing{Path: path, Unread: true}, nil
+	fs, is, err := r.isStill(fd, path, seen)
+	if err != nil || !is {
+		return catalog.Listing{Path: path, Unread: true}, err
 	}
 	if err := r.readNames(fd); err != nil {
 		return catalog.Listing{}, pathError("read directory", r.shown(path), err)
@@ -97,6 +90,54 @@ func (r *reader) readOpen(fd int, path string, seen catalog.Entry) (catalog.List
 		r.text, r.names, r.order, r.entries, r.coder = nil, nil, nil, nil, catalog.Coder{}
 	}
 	return l, err
+}
+
+// look is read of a directory that still has the names of old, which the catalog has of it. Only the inodes that are
+// newer are looked at; the other entries are those of old.
+func (r *reader) look(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (l catalog.Listing, looked int, err error) {
+	fd, err := openBeneath(r.root, old.Path, unix.O_RDONLY)
+	if isGone(err) {
+		return catalog.Listing{Path: old.Path, Unread: true}, 0, nil
+	}
+	if err != nil {
+		return l, 0, pathError("open", r.shown(old.Path), err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	fs, is, err := r.isStill(fd, old.Path, seen)
+	if err != nil || !is {
+		return catalog.Listing{Path: old.Path, Unread: true}, 0, err
+	}
+	r.coder.Begin(seen.Base())
+	for _, e := range old.Entries {
+		keep := true
+		if newer(e) {
+			looked++
+			name := e.Name
+			if e, keep, err = r.entry(fd, fs, old.Path, name); err != nil {
+				return l, looked, pathError("stat", r.shown(catalog.Join(old.Path, name)), err)
+			}
+		}
+		if keep {
+			r.coder.Add(&e)
+		}
+	}
+	l = r.coder.End(old.Path)
+	if l.Count > aheadEntries {
+		r.coder = catalog.Coder{}
+	}
+	return l, looked, nil
+}
+
+// isStill reports whether the open directory at path is the one that was seen.
+func (r *reader) isStill(fd int, path string, seen catalog.Entry) (fs filesystem, is bool, err error) {
+	self, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
+		return fs, false, pathError("stat", r.shown(path), err)
+	}
+	if fs, err = r.filesystem(fd, path, device); err != nil {
+		return fs, false, pathError("statfs", r.shown(path), err)
+	}
+	return fs, self.Inode == seen.Inode && self.Birth == seen.Birth && fs.identity == seen.FS, nil
 }
 
 // lookAtAll codes the entries of r.names. It looks at them in the order of their inodes, which is that on the disk,

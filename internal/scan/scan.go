@@ -42,7 +42,7 @@ type Result struct {
 // durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish. What known reads from must be
 // open until then: the new catalog is written as late as possible, and not needed where nothing has changed.
 //
-// known must be of the same source; see Fits. If its rules are others, the doubtful files of the result are of use, and
+// known must be of the same source; see catalog.Header.Fits. If its rules are others, the doubtful files of the result are of use, and
 // nothing may be trusted to o.Generations. An error matches ErrUnfit or catalog.ErrUnusable, or is of the system.
 func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *catalog.Reader) (*Result, error) {
 	return walk(ctx, root, file, source, rules, o, known, racy)
@@ -66,7 +66,8 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 		return nil, err
 	}
 	c.racy, c.now, c.gens, c.trust, c.told = racy, catalog.Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell
-	c.read = newReader(root, o, device).read
+	r := newReader(root, o, device)
+	c.read, c.look = r.read, r.look
 	res.ByGeneration = known != nil && o.Trust && o.Generations.of(h.Root.FS) != nil
 	if res.ByGeneration && c.top(h) == markUntouched && len(known.Unsettled) == 0 && o.Generations.nothingNewer(newReader(root, o, device)) {
 		res.to.HandOnAll()

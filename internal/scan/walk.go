@@ -34,8 +34,8 @@ type Options struct {
 	// UUIDs of the subvolumes in it, those of the subvolumes that they stand for.
 	AsOf    time.Time
 	Origins map[string]string
-	// Generations, if set, are asked what has changed. If they are trusted, directories that are untouched are taken
-	// from the catalog and not read.
+	// Generations, if set, are asked what has changed. If they are trusted, what is not newer is taken from the
+	// catalog and not looked at.
 	Generations *Generations
 	Trust       bool
 	// Tell, if set with Generations, is told by one goroutine of each directory, sorted by name, and what the catalog has
@@ -52,7 +52,7 @@ type walker struct {
 	root    *os.File
 	options Options
 	rootDev uint64
-	// show is called with each directory, by one goroutine; of one that is untouched with its path alone. It returns the
+	// show is called with each directory, by one goroutine; of one that needs no reading with its path alone. It returns the
 	// directories in it that are entered, and their marks.
 	show func(l catalog.Listing, seen catalog.Entry, m mark) ([]catalog.Entry, []mark, error)
 
@@ -79,8 +79,8 @@ type task struct {
 
 // newTask is done from the start if there is nothing to read.
 func newTask(path string, seen catalog.Entry, m mark) *task {
-	untouched := m == markUntouched
-	return &task{path: path, seen: seen, mark: m, taken: untouched, done: untouched, found: catalog.Listing{Path: path}}
+	skip := m.needsNoReading()
+	return &task{path: path, seen: seen, mark: m, taken: skip, done: skip, found: catalog.Listing{Path: path}}
 }
 
 func (w *walker) walk(ctx context.Context, top catalog.Entry, m mark) error {
@@ -181,7 +181,7 @@ func (w *walker) next() *task {
 	}
 	w.stack[len(w.stack)-1] = nil
 	w.stack = w.stack[:len(w.stack)-1]
-	if t.mark != markUntouched {
+	if !t.mark.needsNoReading() {
 		w.dirs--
 		w.entries -= t.found.Count
 	}

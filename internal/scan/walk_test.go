@@ -313,3 +313,61 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestWalkLooksAtFew: in a directory whose names are known the inodes that are newer are looked at, and no others.
+func TestWalkLooksAtFew(t *testing.T) {
+	root := t.TempDir()
+	path := func(name string) string { return filepath.Join(root, "dir", name) }
+	for _, name := range []string{"changed", "gone", "kept", "large"} {
+		must(t, os.MkdirAll(path("sub/"), 0o755))
+		must(t, os.WriteFile(path(name), []byte(name), 0o644))
+	}
+	must(t, os.Symlink("a", path("link")))
+	r := newReader(openRoot(t, root), Options{}, 0)
+	fd, err := openBeneath(r.root, "dir", unix.O_RDONLY)
+	must(t, err)
+	seen, device, err := r.stat(fd, "", unix.AT_EMPTY_PATH)
+	must(t, err)
+	fs, err := r.filesystem(fd, "dir", device)
+	must(t, errors.Join(err, unix.Close(fd)))
+	seen.FS = fs.identity
+	dir := func(l catalog.Listing, err error) catalog.Dir {
+		t.Helper()
+		must(t, err)
+		d, err := l.Decoded(seen.Base())
+		must(t, err)
+		return d
+	}
+	old := dir(r.read("dir", seen))
+	touched := map[uint64]bool{}
+	for _, e := range old.Entries {
+		touched[e.Inode] = strings.Contains("changed gone link", e.Name)
+	}
+	look := func() (catalog.Listing, int, error) {
+		return r.look(old, seen, func(e catalog.Entry) bool { return touched[e.Inode] })
+	}
+
+	must(t, os.WriteFile(path("changed"), []byte("something else"), 0o600))
+	must(t, os.Remove(path("gone")))
+	must(t, os.Remove(path("link")))
+	must(t, os.Symlink("elsewhere", path("link")))
+	must(t, os.Chtimes(path("sub"), time.Time{}, time.Unix(1e9, 0)))
+	want := dir(r.read("dir", seen))
+	for i := range want.Entries {
+		if want.Entries[i].Name == "sub" {
+			want.Entries[i] = old.Entries[slices.IndexFunc(old.Entries, func(e catalog.Entry) bool { return e.Name == "sub" })]
+		}
+	}
+	l, looked, err := look()
+	if diff := cmp.Diff(want, dir(l, err)); diff != "" || looked != 3 {
+		t.Errorf("%d looked at:\n%s", looked, diff)
+	}
+	must(t, os.Rename(filepath.Join(root, "dir"), filepath.Join(root, "was")))
+	if l, _, err := look(); err != nil || !l.Unread || l.Path != "dir" {
+		t.Errorf("of a directory that is gone: %+v, %v", l, err)
+	}
+	must(t, os.Mkdir(filepath.Join(root, "dir"), 0o755))
+	if l, _, err := look(); err != nil || !l.Unread {
+		t.Errorf("of another directory: %+v, %v", l, err)
+	}
+}
