@@ -55,7 +55,7 @@ func (x filled) missed(changes []rsyncexec.Change) (n int) {
 	for _, c := range changes {
 		path := strings.TrimSuffix(c.Path, "/")
 		deleted := strings.HasPrefix(c.Code, "*deleting")
-		if !covers(path, deleted) && !pending.MadeFor(c) && x.changedBefore(path, deleted) {
+		if !covers(path, deleted) && !pending.MadeFor(c, x.doubts) && x.changedBefore(path, deleted) {
 			n++
 			x.tell.Log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
 		}

@@ -1,14 +1,16 @@
 package pending
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 // MadeFor reports changes by rsync that only undo what was prepared here: links, devices, bits of the mode, and the
-// times of their directories.
-func MadeFor(c rsyncexec.Change) bool {
+// times of their directories. Of doubts, files that were to be compared by content (see Doubt), these are also the time,
+// and attributes, which a copy of the data alone (see SparseFiles) does not set.
+func MadeFor(c rsyncexec.Change, doubts []string) bool {
 	if strings.HasPrefix(c.Code, "h") {
 		return true
 	}
@@ -21,6 +23,9 @@ func MadeFor(c rsyncexec.Change) bool {
 		return true
 	case kind == 'd':
 		return flags == "t"
+	}
+	if kind == 'f' && flags != "" && strings.Trim(flags, "tpax.") == "" && slices.Contains(doubts, c.Path) {
+		return true
 	}
 	return c.Code[0] == '.' && strings.Trim(flags, "pa.") == ""
 }
