@@ -74,7 +74,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{name: "backup to a DEST not initialised", args: []string{"backup", b.src, b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "rsbtbackup init " + b.plain},
 		{name: "backup to nothing", args: []string{"backup", b.src, ""}, exit: 2, says: []string{"DEST", "empty"}},
 
-		{name: "list of a missing DEST", args: []string{"list", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "findmnt"},
+		{name: "list of a missing DEST", args: []string{"list", elsewhere}, exit: 10, says: []string{elsewhere, "no such file"}, hint: "rsbtbackup list "},
 		{name: "list of a file", args: []string{"list", b.file}, exit: 10, says: []string{b.file, "not a directory"}},
 		{name: "list of ext4", args: []string{"list", ext4}, exit: 10, says: []string{ext4, "btrfs"}, hint: "btrfs"},
 		{name: "list of a DEST not initialised", args: []string{"list", b.plain}, exit: 10, says: []string{b.plain, "not initialised"}, hint: "findmnt"},
@@ -110,7 +110,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{name: "--protocol=30", args: []string{"backup", b.src, b.dest, "--", "--protocol=30"}, exit: 2, says: []string{"--protocol", "times"}, hint: "rsync agrees"},
 		{name: "--safe-links", args: []string{"backup", b.src, b.dest, "--", "--safe-links"}, exit: 2, says: []string{"--safe-links", "symlinks"}, hint: "exclude"},
 		{name: "--size-only", args: []string{"backup", b.src, b.dest, "--", "--size-only"}, exit: 2, says: []string{"--size-only", "old content"}},
-		{name: "--chmo=0777", args: []string{"backup", b.src, b.dest, "--", "--chmo=0777"}, exit: 2, says: []string{"--chmo", "not known"}},
+		{name: "--chmo=0777", args: []string{"backup", b.src, b.dest, "--", "--chmo=0777"}, exit: 2, says: []string{"--chmo", "is unknown"}},
 		{name: "-v for rsync", args: []string{"backup", b.src, b.dest, "--", "-v"}, exit: 2, says: []string{"-v", "message"}, hint: "to see what changed"},
 		{name: "-i for rsync", args: []string{"backup", b.src, b.dest, "-n", "--", "--itemize-changes"}, exit: 2, says: []string{"--itemize-changes"}, hint: "--dry-run"},
 		{name: "-x for rsync", args: []string{"backup", b.src, b.dest, "--", "-x"}, exit: 2, says: []string{"-x"}, hint: "it is an option of this program, too"},

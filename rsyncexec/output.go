@@ -3,6 +3,7 @@ package rsyncexec
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -86,6 +87,9 @@ func (l *lines) flush() {
 // writtenMessage is what rsync says, with --debug=exit2, when its other end has said good-bye (3.1 to 3.5.0).
 const writtenMessage = "client_run waiting on "
 
+// exitMessage is what else --debug=exit2 makes each of its processes say.
+var exitMessage = regexp.MustCompile(`^(?:\[\w+\] )?_exit_cleanup\(code=`)
+
 // output sorts what rsync prints. Its two writers may be used from two goroutines.
 type output struct {
 	mu         sync.Mutex
@@ -93,6 +97,7 @@ type output struct {
 	changes    func(Change)
 	listed     func(Listed)
 	written    func()
+	debugs     bool // --debug=exit2 was given
 	line       func(stream, line string)
 	stats      tail
 	stderr     tail
@@ -100,7 +105,7 @@ type output struct {
 }
 
 func newOutput(o Options) *output {
-	return &output{progress: o.Progress, changes: o.Changes, listed: o.Listed, written: o.Written, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
+	return &output{progress: o.Progress, changes: o.Changes, listed: o.Listed, written: o.Written, debugs: o.Written != nil, line: o.Line, stats: tail{max: maxTail}, stderr: tail{max: maxTail}}
 }
 
 func (out *output) stdoutLine(line string) {
@@ -127,6 +132,9 @@ func (out *output) stdoutLine(line string) {
 	if out.written != nil && strings.HasPrefix(line, writtenMessage) {
 		out.written()
 		out.written = nil
+		return
+	}
+	if out.debugs && exitMessage.MatchString(line) {
 		return
 	}
 	if statsLine(line) {

@@ -351,6 +351,17 @@ func TestRsyncDeleteTimingIsFree(t *testing.T) {
 	}
 }
 
+// TestRsyncsDebuggingIsNotPassedOn: what rsync says because of Written is no message of its work.
+func TestRsyncsDebuggingIsNotPassedOn(t *testing.T) {
+	src, dst := t.TempDir(), t.TempDir()
+	write(t, src+"/file", "x")
+	var said []string
+	o := Options{Source: Source{Path: src}, Dest: dst, Written: func() {}, Line: func(_, line string) { said = append(said, line) }}
+	if _, err := Run(t.Context(), o); err != nil || len(said) > 0 {
+		t.Errorf("error %v, lines %q", err, said)
+	}
+}
+
 // TestRsyncSaysWhenAllIsWritten: nothing is written after that, not even the times of directories.
 func TestRsyncSaysWhenAllIsWritten(t *testing.T) {
 	src, dst := t.TempDir(), t.TempDir()
