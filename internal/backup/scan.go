@@ -101,11 +101,11 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	if err != nil {
 		x.tell.Log.Info("btrfs cannot be asked what has changed", "why", err)
 	}
-	touched, err := pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base)
-	if err != nil {
-		return s, err
-	}
+	var touched *pending.Touched
 	walk := func(known *catalog.Reader) {
+		if touched, err = pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base, p.use); err != nil {
+			return
+		}
 		o := scan.Options{
 			OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem), AsOf: x.frozen.At(), Origins: x.frozen.Origins(),
 			Generations: newer, Trust: p.use && p.ask && newer.Tell(),
@@ -123,7 +123,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	walk(known)
 	if errors.Is(err, catalog.ErrUnusable) {
 		s.why = cmp.Or(s.why, err.Error())
-		known = nil
+		known, p.use = nil, false
 		walk(nil)
 	}
 	s.doubts, s.unsure = touched.Paths()
