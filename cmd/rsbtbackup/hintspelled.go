@@ -26,12 +26,18 @@ func (i invocation) backups() []string {
 	case *restoreCommand:
 		return []string{c.Backup}
 	case *verifyCommand:
+		if len(c.Names) == 0 {
+			return []string{""} // all of them
+		}
 		return slices.Clone(c.Names)
 	case *pinCommand:
 		return []string{c.Name}
 	case *unpinCommand:
 		return []string{c.Name}
 	case *deleteCommand:
+		if len(c.Names) == 0 {
+			return []string{""} // all of them
+		}
 		return slices.Clone(c.Names)
 	}
 	return nil

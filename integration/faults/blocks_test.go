@@ -165,7 +165,10 @@ func TestPowerCutWhileBlocksAreCopied(t *testing.T) {
 			d.wantPatched(t)
 			for _, nth := range sample(min(n, 2), c.limit) { // more of utimensat come if zeros were found to punch
 				t.Run(fmt.Sprint(nth), func(t *testing.T) {
-					cutAt(t, image, patching(t, image.Mount, src), src, injection{call: c.call, fault: "signal=SIGSTOP", nth: nth})
+					d := patching(t, image.Mount, src)
+					if !cutAt(t, image, d, src, injection{call: c.call, fault: "signal=SIGSTOP", nth: nth}, "backup", src.dir, d.path) {
+						t.Error("the call did not come")
+					}
 				})
 			}
 		})

@@ -199,7 +199,7 @@ func sweep(t *testing.T, calls []sweptCall, try func(t *testing.T, i injection, 
 		})
 	}
 	t.Logf("%d points, %d not met", points, unmet.Load())
-	if unmet.Load()*10 > int64(points) {
+	if unmet.Load()*5 > int64(points) {
 		t.Errorf("%d of %d faults were not met", unmet.Load(), points)
 	}
 }

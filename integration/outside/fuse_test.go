@@ -175,7 +175,7 @@ func TestFilesThatSayTheyAreEmpty(t *testing.T) {
 	)
 	dest := testdest.New(t, "256M")
 	r := backup(t, 0, src, dest, "--exclude=left*")
-	wantSaid(t, r, "1 file is empty by size and not by content")
+	wantSaid(t, r, "of size 0 but not empty")
 	wantSaid(t, r, "odd")
 	if strings.Contains(r.Stderr, "left out:") {
 		t.Error(r.Stderr)
