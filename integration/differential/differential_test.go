@@ -65,6 +65,7 @@ var regressions = []struct {
 	{1795453564121, 1, "the top became sticky and got an ACL: its group lost all rights"},
 	{1795453564104, 19, "the same for a directory that got a new name"},
 	{1795959160000, 2, "a full run took a file that it compared by content for one that the scan had missed"},
+	{1795961569004, 17, "a resumed run took a file that the run before had marked for one that the scan had missed"},
 }
 
 func TestRegressions(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -53,9 +54,8 @@ func (x filled) missed(changes []rsyncexec.Change) (n int) {
 	}
 	covers := x.scanned.expect.Covers()
 	for _, c := range changes {
-		path := strings.TrimSuffix(c.Path, "/")
-		deleted := strings.HasPrefix(c.Code, "*deleting")
-		if !covers(path, deleted) && !pending.MadeFor(c, x.doubts) && x.changedBefore(path, deleted) {
+		path, deleted := strings.TrimSuffix(c.Path, "/"), strings.HasPrefix(c.Code, "*deleting")
+		if !covers(path, deleted) && !pending.MadeFor(c, x.doubts, x.plan.work == store.WorkResume) && x.changedBefore(path, deleted) {
 			n++
 			x.tell.Log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
 		}

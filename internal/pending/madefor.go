@@ -10,7 +10,8 @@ import (
 // MadeFor reports changes by rsync that only undo what was prepared here: links, devices, bits of the mode, and the
 // times of their directories. Of doubts, files that were to be compared by content (see Doubt), these are also the time,
 // and attributes, which a copy of the data alone (see SparseFiles) does not set.
-func MadeFor(c rsyncexec.Change, doubts []string) bool {
+// In a resumed run any file may have been one, for the run before.
+func MadeFor(c rsyncexec.Change, doubts []string, resumed bool) bool {
 	if strings.HasPrefix(c.Code, "h") {
 		return true
 	}
@@ -24,7 +25,7 @@ func MadeFor(c rsyncexec.Change, doubts []string) bool {
 	case kind == 'd':
 		return flags == "t"
 	}
-	if kind == 'f' && flags != "" && strings.Trim(flags, "tpax.") == "" && slices.Contains(doubts, c.Path) {
+	if kind == 'f' && flags != "" && strings.Trim(flags, "tpax.") == "" && (resumed || slices.Contains(doubts, c.Path)) {
 		return true
 	}
 	return c.Code[0] == '.' && strings.Trim(flags, "pa.") == ""
