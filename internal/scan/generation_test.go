@@ -114,6 +114,12 @@ func TestFieldWhatGenerationsTell(t *testing.T) {
 			g: told(nil), old: []catalog.Dir{d(".", of("a/", 10)), d("a", of("m/", 5, elsewhere)), d("a/m")}, now: []catalog.Dir{d(".", of("a/", 10)), d("a", of("m/", 5, elsewhere, touched)), d("a/m")},
 			read: []string{"a", "a/m"}, list: List{Dirs: []string{"a/m"}},
 		},
+		"another filesystem beside a file": {
+			g:    told(map[uint64]bool{11: false}, 11, 10),
+			old:  []catalog.Dir{d(".", of("a/", 10)), d("a", of("g", 11), of("m/", 5, elsewhere)), d("a/m")},
+			now:  []catalog.Dir{d(".", of("a/", 10)), d("a", of("g", 11, larger), of("m/", 5, elsewhere, touched)), d("a/m")},
+			read: []string{"a", "a/m"}, list: List{Dirs: []string{"a", "a/m"}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tt.old == nil {
