@@ -19,6 +19,19 @@ func StatFile(f *os.File) (unix.Stat_t, error) {
 // ProcPath is a path to the open file f that stays valid when f is renamed.
 func ProcPath(f *os.File) string { return ProcFD + strconv.Itoa(int(f.Fd())) }
 
+// Reopen opens a file for reading of which place, opened with O_PATH, has shown what it is. It does not wait for a fifo.
+func Reopen(place *os.File) (*os.File, error) {
+	var fd int
+	err := Retry(func() (err error) {
+		fd, err = unix.Open(ProcPath(place), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		return err
+	})
+	if err != nil {
+		return nil, Error("open", place, "", err)
+	}
+	return os.NewFile(uintptr(fd), place.Name()), nil
+}
+
 // ProcFD followed by the number of a descriptor is a path to the file that it has open.
 const ProcFD = "/proc/self/fd/"
 

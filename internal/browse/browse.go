@@ -6,7 +6,6 @@ package browse
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,15 +52,8 @@ func openFile(v *store.View, path string) (*os.File, error) {
 	if kind := at.KindOf(st.Mode); kind != "file" {
 		return nil, fail.Kindf(facts.ErrUsage, "%q in %s is a %s, not a regular file", path, v.Snap.Name, kind)
 	}
-	var fd int
-	err = at.Retry(func() (err error) {
-		fd, err = unix.Open(at.ProcPath(pos), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		return err
-	})
-	if err != nil {
-		return nil, v.Explain(&fs.PathError{Op: "open", Path: pos.Name(), Err: err})
-	}
-	return os.NewFile(uintptr(fd), pos.Name()), nil
+	f, err := at.Reopen(pos)
+	return f, v.Explain(err)
 }
 
 // LsOptions are rsbtbackup.LsOptions, where each field has its comment.

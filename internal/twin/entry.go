@@ -54,25 +54,13 @@ func (t *Tree) open(path string) (*os.File, at.Info, error) {
 	info, err := at.InfoOf(f, "")
 	if err == nil && (info.IsFile() || info.IsDir()) {
 		place := f
-		f, err = reopen(place)
+		f, err = at.Reopen(place)
 		err = errors.Join(err, place.Close())
 	}
 	if err != nil && f != nil {
 		err = errors.Join(err, f.Close())
 	}
 	return f, info, err
-}
-
-func reopen(place *os.File) (*os.File, error) {
-	var fd int
-	err := at.Retry(func() (err error) {
-		fd, err = unix.Open(at.ProcPath(place), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		return err
-	})
-	if err != nil {
-		return nil, at.Error("open", place, "", err)
-	}
-	return os.NewFile(uintptr(fd), place.Name()), nil
 }
 
 // placeOnly opens what is neither read nor written: no fifo waits, no device is woken.
