@@ -3,12 +3,9 @@
 package blocks
 
 import (
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
 
 // TestBrokenProofs breaks each condition in turn by which a range of a file is taken for what it was, and lets other
@@ -54,26 +51,7 @@ func TestBrokenProofs(t *testing.T) {
 	} {
 		t.Run(m.file+": "+m.old, func(t *testing.T) {
 			t.Parallel()
-			source, err := os.ReadFile(m.file)
-			must(t, err)
-			if strings.Count(string(source), m.old) != 1 {
-				t.Fatal("the source has it no more, or more than once: name what stands there now")
-			}
-			dir := t.TempDir()
-			broken, overlay := filepath.Join(dir, "broken.go"), filepath.Join(dir, "overlay.json")
-			must(t, os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600))
-			here, err := filepath.Abs(m.file)
-			must(t, err)
-			config, err := json.Marshal(map[string]any{"Replace": map[string]string{here: broken}})
-			must(t, err)
-			must(t, os.WriteFile(overlay, config, 0o600))
-			out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-tags", "integration", "-failfast", "-run", m.run, "-overlay", overlay, m.tests).CombinedOutput()
-			if strings.Contains(string(out), "[build failed]") {
-				t.Fatalf("it does not build:\n%s", out)
-			}
-			if err == nil {
-				t.Errorf("no test notices %q in the place of %q", m.new, m.old)
-			}
+			testbin.Mutation{File: m.file, Old: m.old, New: m.new}.WantNoticed(t, "-tags", "integration", "-run", m.run, m.tests)
 		})
 	}
 }
