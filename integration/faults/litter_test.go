@@ -33,17 +33,6 @@ func litter(t testing.TB, d *dest, src *tree) {
 	testdest.Must(t, os.WriteFile(d.join(".log", "records", "2001-01-01-00:00.json"), []byte(`{"version":1,"status":"complete"}`), 0o600))
 }
 
-// commitMetadata forces a commit that brings no file data along.
-func commitMetadata(t testing.TB, path string) {
-	t.Helper()
-	f, err := os.Open(path)
-	testdest.Must(t, err)
-	defer f.Close()
-	id, err := btrfs.StartSync(f)
-	testdest.Must(t, err)
-	testdest.Must(t, btrfs.WaitSync(f, id))
-}
-
 func readOnly(t testing.TB, path string) {
 	t.Helper()
 	f, err := os.Open(path)

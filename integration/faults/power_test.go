@@ -101,7 +101,7 @@ func cutAt(t *testing.T, image *loopfs.Image, d *dest, src *tree, i injection, a
 		return false
 	}
 	bare := image.CrashCopy(t)
-	commitMetadata(t, image.Mount)
+	testdest.CommitMetadata(t, image.Mount)
 	committed := image.CrashCopy(t)
 	p.signalGroup(syscall.SIGCONT)
 	wantExit(t, p.wait(t), 0)
@@ -215,7 +215,7 @@ func cutInPlace(t *testing.T, image *loopfs.Image, earlier int) bool {
 	flag, env := silentRsync(t)
 	p := start(t, env, program(t), "backup", src.dir, d.path)
 	testdest.WaitFor(t, "rsync to end", func() bool { return testdest.Exists(flag) || !p.running() })
-	commitMetadata(t, image.Mount)
+	testdest.CommitMetadata(t, image.Mount)
 	cut := d.in(t, image, image.CrashCopy(t))
 	p.signalGroup(syscall.SIGKILL)
 	p.wait(t)

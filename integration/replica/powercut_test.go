@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
@@ -82,7 +81,7 @@ func cutAt(t *testing.T, image *loopfs.Image, call string, k int, dest, target s
 		}
 		if stopped {
 			bare := image.CrashCopy(t)
-			commitMetadata(t, image.Mount)
+			testdest.CommitMetadata(t, image.Mount)
 			wantTheNextRunToGoOn(t, dest, image, target, bare, image.CrashCopy(t))
 			testdest.Must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL))
 		}
@@ -97,24 +96,19 @@ func wantTheNextRunToGoOn(t *testing.T, dest string, image *loopfs.Image, target
 	below, err := filepath.Rel(image.Mount, target)
 	testdest.Must(t, err)
 	for _, mount := range mounts {
-		cut := filepath.Join(mount, below)
-		wantWhole(t, dest, cut, "power cut")
-		if n := len(testdest.Backups(t, cut)); n == 0 {
-			t.Error("the copy of an earlier run is gone")
-		}
-		testbin.Must(t, "copy", "-q", dest, cut)
-		wantCopies(t, dest, cut)
-		wantNothingLeft(t, cut)
+		wantNextToGoOn(t, dest, filepath.Join(mount, below), "power cut")
 	}
 }
 
-// commitMetadata makes durable what is known of files, without the data that is still in memory.
-func commitMetadata(t testing.TB, path string) {
+// wantNextToGoOn wants a target to have whole copies only, those of an earlier run among them, and the next run to
+// bring what is missing.
+func wantNextToGoOn(t *testing.T, dest, target, after string) {
 	t.Helper()
-	f, err := os.Open(path)
-	testdest.Must(t, err)
-	defer f.Close()
-	id, err := btrfs.StartSync(f)
-	testdest.Must(t, err)
-	testdest.Must(t, btrfs.WaitSync(f, id))
+	wantWhole(t, dest, target, after)
+	if n := len(testdest.Backups(t, target)); n == 0 {
+		t.Error("the copy of an earlier run is gone")
+	}
+	testbin.Must(t, "copy", "-q", dest, target)
+	wantCopies(t, dest, target)
+	wantNothingLeft(t, target)
 }

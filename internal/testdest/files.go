@@ -36,6 +36,17 @@ func WaitFor(t testing.TB, what string, ok func() bool) {
 	t.Fatalf("waited in vain for %s", what)
 }
 
+// CommitMetadata makes durable what btrfs knows of files, without the data that is still in memory.
+func CommitMetadata(t testing.TB, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	Must(t, err)
+	defer f.Close()
+	id, err := btrfs.StartSync(f)
+	Must(t, err)
+	Must(t, btrfs.WaitSync(f, id))
+}
+
 // MakeDir makes a directory with all above it.
 func MakeDir(t testing.TB, dir string) {
 	t.Helper()
