@@ -21,29 +21,29 @@ type backupCommand struct {
 	Src  string `arg:"" name:"SRC" help:"What to back up: a directory, host:/path, user@host:/path, host::module/path or rsync://host/module/path."`
 	Dest string `arg:"" name:"DEST" help:"A directory that init has prepared."`
 	// Rest is there to be shown; run.go keeps what follows "--" from kong.
-	Rest []string `arg:"" name:"RSYNC-ARG" optional:"" help:"Further options for rsync, as they are."`
+	Rest []string `arg:"" name:"RSYNC-ARG" optional:"" help:"Further options, passed to rsync unchanged."`
 
-	Inplace          bool     `short:"i" negatable:"" default:"true" help:"Write changed blocks into the file of the last backup, so that a changed block costs a block (default). With --no-inplace a changed file is written anew."`
+	Inplace          bool     `short:"i" negatable:"" default:"true" help:"Write only the changed blocks of a changed file, so that it shares the others with the last backup (default). With --no-inplace the whole file is written."`
 	Checksum         bool     `short:"c" help:"Compare files by content, not by size and time."`
 	OneFileSystem    bool     `short:"x" help:"Stay on the file system of SRC. A btrfs subvolume below SRC counts as another."`
-	Exclude          []string `sep:"none" placeholder:"PATTERN" help:"Leave out what matches, as rsync does. May be repeated, as the next two."`
-	ExcludeFrom      []string `sep:"none" placeholder:"FILE" help:"Leave out what matches a pattern in FILE."`
+	Exclude          []string `sep:"none" placeholder:"PATTERN" help:"Leave out files that match this pattern of rsync. May be repeated, like the next two options."`
+	ExcludeFrom      []string `sep:"none" placeholder:"FILE" help:"Leave out files that match a pattern in FILE."`
 	Filter           []string `sep:"none" placeholder:"RULE" help:"Add a filter rule of rsync."`
-	ExcludeCaches    bool     `help:"Leave out what is in a directory with a CACHEDIR.TAG (of its signature), but for that file. For a SRC on this machine, as the next one."`
-	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"Leave out what is in a directory with a file NAME, but for that file. May be repeated."`
-	Bwlimit          string   `placeholder:"RATE" help:"Limit the transfer, as rsync does: 500k, 10m."`
-	Timeout          seconds  `placeholder:"TIME" help:"Give up when nothing has moved for this long: 300, 5m."`
+	ExcludeCaches    bool     `help:"Leave out the contents of each directory that has a CACHEDIR.TAG (with its signature), except that file. Needs a SRC on this machine, as does the next option."`
+	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"Leave out the contents of each directory that has a file NAME, except that file. May be repeated."`
+	Bwlimit          string   `placeholder:"RATE" help:"Limit the transfer per second, as rsync does: 500k, 10m."`
+	Timeout          seconds  `placeholder:"TIME" help:"Stop if no data was transferred for this long: 300, 5m."`
 	Rsh              string   `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
 	SSH              sshFlags `embed:""`
-	Rsync            string   `placeholder:"PROGRAM" help:"The rsync to run. Without it the first in PATH."`
+	Rsync            string   `placeholder:"PROGRAM" help:"The rsync to run. The default is the first in PATH."`
 
-	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"When rsync cannot read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
+	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"What to do if rsync cannot read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
 	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
-	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How to find what has changed in a local SRC: walk it, or have btrfs say what is newer, and ask rsync about that (walk), let rsync compare everything (full), or the first with the second now and then as a check (auto, the default)."`
-	SnapshotSource   bool   `help:"Back up a snapshot of SRC, which is removed afterwards: all of it is of one instant. SRC is in a btrfs subvolume of yours, or you are root."`
-	SnapshotNested   bool   `help:"The same with a snapshot of each subvolume nested below SRC. Without it these are to be left out, by -x or --exclude."`
-	SkipUnchanged    bool   `help:"Make no backup if nothing has changed: the last one then counts as made now."`
-	Force            bool   `help:"Go on where a safety guard would stop the run."`
+	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How changes in a local SRC are found. Walk: a walk of SRC, or btrfs itself, finds what is new, and rsync compares only that. Full: rsync compares everything. Auto (default): walk, and from time to time full as a check."`
+	SnapshotSource   bool   `help:"Back up a snapshot of SRC, so that nothing changes while it is read, and remove the snapshot afterwards. SRC must be on btrfs, in a subvolume that you own unless you are root."`
+	SnapshotNested   bool   `help:"The same, with a snapshot of each subvolume nested below SRC. With --snapshot-source alone these must be left out, by -x or --exclude."`
+	SkipUnchanged    bool   `help:"Make no backup if nothing has changed. The last one then counts as made now."`
+	Force            bool   `help:"Continue although a safety guard would stop the run."`
 	DryRun           bool   `short:"n" help:"Show what would be transferred; change nothing."`
 
 	Prune bool      `help:"After publishing, delete the backups that no --keep rule below matches, as prune does."`
@@ -55,17 +55,17 @@ type backupCommand struct {
 // Help shows how it is used.
 func (backupCommand) Help() string {
 	return `
-The contents of SRC become a new read-only directory in DEST, named after the time. An interrupted backup is resumed
-by the next one, and a file that was under way is continued. What follows -- goes to rsync as it is, but for options that would make the backup no copy of SRC.
-A path that begins with a dash is written ./-name.
+The contents of SRC become a new read-only directory in DEST, named after the time. The next run resumes an interrupted
+backup, and continues with a partly copied file. Arguments after -- are passed to rsync, except options with which the
+backup would not be a copy of SRC: these are refused. Write ./-name for a path that begins with a dash.
 
-The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
-and time than in the last backup, or in the unfinished one that would be resumed, "*deleting" what is not in SRC any
-more. With --prune it shows what that would delete, too. A file that was moved shows as deleted and new: only a real run
-sees that it is the same.
+The dry run prints a code and a name, as rsync -i does: ">f+++++++++" is a new file, ">f.st......" one with another size
+and time, "*deleting" a file that SRC does not have. It compares with the last backup, or with the unfinished one that
+would be resumed. With --prune it also shows what would be deleted. A file that was moved is shown as deleted and new:
+only a real run notices that it is the same.
 
-With --skip-unchanged nothing is published, and nothing pruned, if the new backup would hold what the last one holds, with
-all metadata and hard links. The last one is marked as still current, so that check, status and run take it for fresh.
+With --skip-unchanged nothing is published and nothing pruned if the new backup would equal the last one, with all
+metadata and hard links. The last one is marked as still current: check, status and run treat it as made now.
 
 EXAMPLE:
 

@@ -16,15 +16,15 @@ import (
 type catCommand struct {
 	Dest   string   `arg:"" name:"DEST" help:"A backup directory."`
 	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	Paths  []string `arg:"" name:"PATH" sep:"none" help:"A regular file in it. Of several, one follows the other."`
+	Paths  []string `arg:"" name:"PATH" sep:"none" help:"A regular file in it. Several files are written one after the other."`
 }
 
 // Help shows how it is used.
 func (catCommand) Help() string {
 	return `
-The bytes of the file go to standard output as they are, whatever --json or --quiet say. To a terminal only text is
-written: control characters, which could drive it, end the output with exit code 13. Symlinks are followed while they
-stay in the backup.
+The file is written to standard output byte by byte, regardless of --json and --quiet. To a terminal only text is
+written: at the first control character the output ends with exit code 13. A symlink is followed if it stays inside the
+backup.
 
 EXAMPLE:
 

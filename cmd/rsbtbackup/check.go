@@ -21,28 +21,30 @@ type checkCommand struct {
 	Dest []string `arg:"" optional:"" name:"DEST" help:"Backup directories."`
 
 	All   bool     `help:"Check the DEST of every job of the config."`
-	Job   []string `sep:"none" placeholder:"JOB" help:"Check that of a job. May be repeated."`
-	Group string   `placeholder:"GROUP" help:"Check those of the jobs of a group."`
+	Job   []string `sep:"none" placeholder:"JOB" help:"Check the DEST of a job. May be repeated."`
+	Group string   `placeholder:"GROUP" help:"Check the DEST of every job in a group."`
 
-	MaxAge        someTime  `placeholder:"TIME" help:"How old the newest complete backup may be: 26h if not given, here or in the config."`
-	MinFree       freeSpace `placeholder:"SIZE" help:"How much space must be free: 50G, 512MiB, 10%; 5% if not given. Below twice as much it warns."`
-	MinMetadata   freeSpace `placeholder:"SIZE" help:"How much room there must be for metadata, as a size: 128MiB if not given, or a 64th of a file system below 8 GiB. Below twice as much it warns."`
-	AcceptDamaged []string  `sep:"none" placeholder:"BACKUP" help:"The damage of this backup is known and accepted: it fails no check. May be repeated."`
+	MaxAge        someTime  `placeholder:"TIME" help:"How old the newest complete backup may be. The default is that of the config, or 26h."`
+	MinFree       freeSpace `placeholder:"SIZE" help:"How much space must be free: 50G, 512MiB, 10%. The default is 5%. Below twice as much there is a warning."`
+	MinMetadata   freeSpace `placeholder:"SIZE" help:"How much space must be free for metadata, as a size. The default is 128MiB, or a 64th of a file system below 8 GiB. Below twice as much there is a warning."`
+	AcceptDamaged []string  `sep:"none" placeholder:"BACKUP" help:"Accept the known damage of this backup: no check fails because of it. May be repeated."`
 	Nagios        bool      `help:"Print one line with figures, as a plugin of Nagios, and exit with 0 (ok), 1 (warning), 2 (critical) or 3 (unknown)."`
 }
 
 // Help shows how it is used.
 func (checkCommand) Help() string {
 	return `
-For monitoring: one line on everything, then one for each check: backup (its age), cur, pending (left by a run that
-died), records, verified (what verify found), space, metadata, devices (their error counters), mount and log; with
---all, --job and --group also the copies of the job and how old they are. Of several DESTs, one line each; -v has the
-rest. Nothing is changed or locked; a backup may run meanwhile, and a read-only mount will do.
+For monitoring: prints one line for DEST, then one for each check: backup (its age), cur, pending (left by a crashed
+run), records, verified (the result of verify), space, metadata, devices (their error counters), mount and log. With
+--all, --job and --group the age of each copy of a job is checked, too. For several DESTs it prints one line each, and
+with -v all lines. It changes nothing and takes no lock, so a backup may run at the same time and a read-only mount is
+sufficient.
 
-The exit code is 0 if no check failed, also with warnings, 1 if one did, and 10 if there is no backup directory at all.
+The exit code is 0 if no check failed, also with warnings; 1 if one failed; 10 if there is no backup directory.
 
-A damage stays in the backups that have it, though the next backup is whole again. The check passes once these are deleted,
-or verified again and found clean (after a scrub has put them right from a second copy), or named with --accept-damaged.
+Damage stays in the backups that have it, even if the next backup is intact. The check passes when these backups are
+deleted, named with --accept-damaged, or verified again without damage (after a scrub has repaired them from a second
+copy).
 
 EXAMPLE:
 

@@ -11,13 +11,13 @@ type completionCommand struct {
 // Help shows how it is used.
 func (completionCommand) Help() string {
 	return `
-The script makes the Tab key complete commands, flags and their values, names of backups, and paths in a backup. What is
-in DEST is offered to those who may read it, which often is root only. The script asks the rsbtbackup in PATH, so it needs
-no update. It is printed whatever --json or --quiet say.
+With this script the Tab key completes commands, flags and their values, names of backups, and paths in a backup. Names
+from DEST are offered only to users who may read it, often only to root. The script calls the rsbtbackup in PATH, so it
+needs no update. It is printed regardless of --json and --quiet.
 
-It goes where your shell looks. For bash with the package bash-completion that is /etc/bash_completion.d or a directory of
-yours, as below; without that package the line with source goes into ~/.bashrc. For zsh it is a file _rsbtbackup in any
-directory of $fpath.
+Put the script where your shell looks for it. For bash with the package bash-completion this is /etc/bash_completion.d
+or a directory of your own, as below; without that package add the line with "source" to ~/.bashrc. For zsh it is a file
+_rsbtbackup in any directory of $fpath.
 
 EXAMPLE:
 

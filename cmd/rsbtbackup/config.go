@@ -16,16 +16,16 @@ import (
 )
 
 type configCommand struct {
-	Check   configCheckCommand   `cmd:"" help:"Look for mistakes in the config, and try what it names."`
-	Show    configShowCommand    `cmd:"" help:"Show the values that hold for each job, and where each comes from."`
+	Check   configCheckCommand   `cmd:"" help:"Look for mistakes in the config, and try its sources and DESTs."`
+	Show    configShowCommand    `cmd:"" help:"Show the effective values of each job, and where they come from."`
 	Example configExampleCommand `cmd:"" help:"Print a config to start from, with every key."`
-	Import  configImportCommand  `cmd:"" help:"Make a config of rsnapshot.conf, btrbk.conf or a crontab."`
+	Import  configImportCommand  `cmd:"" help:"Convert rsnapshot.conf, btrbk.conf or a crontab to a config."`
 	Schema  configSchemaCommand  `cmd:"" help:"Print the JSON schema of the config, for editors."`
 }
 
 // configFlag is of every command that reads the config.
 type configFlag struct {
-	Config string `placeholder:"FILE" help:"The config, in place of $XDG_CONFIG_HOME/rsbtbackup.toml (~/.config if that is not set) or else /etc/rsbtbackup.toml."`
+	Config string `placeholder:"FILE" help:"The config. The default is $XDG_CONFIG_HOME/rsbtbackup.toml (in ~/.config if that is not set) if it exists, otherwise /etc/rsbtbackup.toml."`
 }
 
 // load reads the config and warns of what is no reason to stop.
@@ -54,14 +54,14 @@ func selectJobs(c *config.Config, names []string) ([]config.Job, error) {
 
 type configCheckCommand struct {
 	configFlag
-	Online bool `help:"Also try each job: the source is reached and rsync answers there, DEST is mounted and prepared, and so are the targets of copies."`
+	Online bool `help:"Also try each job: whether the source can be reached and has rsync, and whether DEST and the targets of copies are mounted and prepared."`
 }
 
 // Help shows how it is used.
 func (configCheckCommand) Help() string {
 	return `
-Every mistake is told with its file, line and text. The exit code is 0 if there is none, otherwise 2; with --online that of
-the worst job, as in "run".
+Prints each mistake with its file and line. The exit code is 0 if there is none, otherwise 2; with --online that of the
+worst job, as in "run".
 
 EXAMPLE:
 
@@ -196,8 +196,8 @@ type configShowCommand struct {
 // Help shows how it is used.
 func (configShowCommand) Help() string {
 	return `
-Prints what holds for each job, as TOML. The comment says where a value comes from: the line of the file that the job is
-in, or another file with its line, and the table if that is another than the job's own. Secrets are not shown.
+Prints the effective values of each job as TOML. A comment names the line that each value comes from, with the file and
+the table if they are not those of the job. Secrets are not shown.
 
 EXAMPLE:
 
@@ -296,7 +296,7 @@ type configExampleCommand struct{}
 // Help shows how it is used.
 func (configExampleCommand) Help() string {
 	return `
-Two jobs, and every other key as a comment that says what it does. It is printed whatever --json or --quiet say.
+Prints two jobs, and every other key as a comment with its description, regardless of --json and --quiet.
 
 EXAMPLE:
 
@@ -313,8 +313,8 @@ type configSchemaCommand struct{}
 // Help shows how it is used.
 func (configSchemaCommand) Help() string {
 	return `
-Editors that know TOML (taplo, Even Better TOML) complete and check the config with it. It is printed whatever --json or
---quiet say.
+Editors that support TOML (taplo, Even Better TOML) use the schema to complete and check the config. It is printed
+regardless of --json and --quiet.
 
 EXAMPLE:
 

@@ -13,15 +13,15 @@ import (
 
 type configImportCommand struct {
 	File string `arg:"" name:"FILE" help:"rsnapshot.conf, btrbk.conf, or a crontab."`
-	From string `enum:"auto,rsnapshot,btrbk,crontab" default:"auto" placeholder:"PROGRAM" help:"What FILE is of: rsnapshot, btrbk or crontab. Auto looks into it."`
+	From string `enum:"auto,rsnapshot,btrbk,crontab" default:"auto" placeholder:"PROGRAM" help:"The format of FILE: rsnapshot, btrbk or crontab. Auto (default) recognises it."`
 }
 
 // Help shows how it is used.
 func (configImportCommand) Help() string {
 	return `
-Makes a config of the jobs in FILE, and prints it whatever --json or --quiet say. What has no counterpart is named in its
-first lines and on stderr. Nothing else is changed: the old backups stay where they are, and each new DEST is to be prepared
-with init; "config check --online" says which.
+Converts the jobs in FILE to a config and prints it, regardless of --json and --quiet. Settings without a counterpart
+are listed in its first lines and on stderr. Nothing else is changed: the old backups stay where they are. Prepare each
+new DEST with init; "config check --online" lists them.
 
 EXAMPLE:
 

@@ -15,15 +15,15 @@ import (
 
 type copyCommand struct {
 	Dest   string   `arg:"" name:"DEST" help:"A backup directory, here or as HOST:PATH."`
-	Target string   `arg:"" name:"TARGET" help:"Another one, which init has prepared: a directory on another btrfs, or HOST:PATH, reached by ssh."`
-	Names  []string `arg:"" name:"BACKUP" optional:"" help:"What to copy: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without any: all."`
+	Target string   `arg:"" name:"TARGET" help:"Another directory that init has prepared, on another btrfs, or HOST:PATH, reached by ssh."`
+	Names  []string `arg:"" name:"BACKUP" optional:"" help:"What to copy: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before. The default is all."`
 
 	DryRun     bool   `short:"n" help:"Show what would be copied; change nothing."`
 	Force      bool   `help:"Copy into a TARGET that holds backups of another source."`
 	Rsh        string `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
-	Program    string `placeholder:"PROGRAM" help:"What rsbtbackup is called on the other host."`
-	Bwlimit    string `placeholder:"RATE" help:"Limit what is sent in a second, as rsync does: 500k, 10m."`
-	Decompress bool   `help:"Send decompressed what is compressed on this disk: for a target with blocks of another size."`
+	Program    string `placeholder:"PROGRAM" help:"The path of rsbtbackup on the other host."`
+	Bwlimit    string `placeholder:"RATE" help:"Limit the transfer per second, as rsync does: 500k, 10m."`
+	Decompress bool   `help:"Decompress compressed data before sending it, for a target with another block size."`
 
 	Keep keepFlags `embed:""`
 }
@@ -31,21 +31,22 @@ type copyCommand struct {
 // Help shows how it is used.
 func (copyCommand) Help() string {
 	return `
-What TARGET does not have is sent, oldest first, each backup as an increment of the nearest one that both have. A copy has
-the name, the record and the pin of its backup, and TARGET is a backup directory like any other: list, restore, verify,
-check and copy work on it, and when the first disk is lost, backup goes on in it. A backup appears there whole or not at
-all; one that was cut off is sent anew by the next run. DEST is only read. A TARGET with backups of another source, and none
-that DEST has too, is refused (exit code 13) without --force: give each DEST a TARGET of its own.
+Sends the backups that TARGET lacks, oldest first, each as an increment of the nearest one that both sides have. A copy
+has the name, the record and the pin of its backup. TARGET is a backup directory like any other: list, restore, verify,
+check and copy work on it, and if the first disk is lost, continue with backup into it. A backup appears in TARGET only
+when it is complete; an interrupted one is sent again by the next run. DEST is only read. A TARGET that has backups of
+another source, and none in common with DEST, is refused (exit code 13) without --force: use a separate TARGET for each
+DEST.
 
-What is pinned, or found by verify, after it was copied goes along with the next copy. An unpin does not: unpin it in TARGET,
-where it then stays so.
+A pin or a result of verify that is newer than the copy is passed on by the next copy. An unpin is not: unpin the backup
+in TARGET, too.
 
-With --keep-... TARGET is pruned in the end, and what its rules do not keep is not sent; without, nothing is deleted there.
-On another host "rsbtbackup receive --stdio PATH" is run, which can be the only command that a key is good for; the rules
-are then those of that command, see receive --help. A DEST on another host is fetched from "rsbtbackup send --stdio PATH".
-Needs root on both sides.
+With --keep-... TARGET is pruned at the end, and backups that its rules do not keep are not sent. Without these options
+nothing is deleted there. On another host "rsbtbackup receive --stdio PATH" is run; an ssh key can be restricted to that
+command, and then the rules are those of that command (see receive --help). A DEST on another host is fetched from
+"rsbtbackup send --stdio PATH". Needs root on both sides.
 
-The exit code is 0 if TARGET has all of them.
+The exit code is 0 if TARGET has all these backups.
 
 EXAMPLE:
 

@@ -14,15 +14,15 @@ type deleteCommand struct {
 	Names []string `arg:"" name:"BACKUP" help:"What to delete: a name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	Force bool     `help:"Delete pinned backups, the newest, and the newest complete one too."`
 
-	Wait   bool `help:"Return when the space of what was deleted is free."`
+	Wait   bool `help:"Wait until the space of deleted backups is free."`
 	DryRun bool `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`
 }
 
 // Help shows how it is used.
 func (deleteCommand) Help() string {
 	return `
-Unless all the names are known, and all may be deleted, none is. The space is free within a minute or so. Subvolumes
-that somebody made inside a backup go with it. How to give up a whole DEST: docs/RETIRING.md.
+If one name is unknown, or one of the backups must not be deleted, none is deleted. The space is free within about a
+minute. Subvolumes that were made inside a backup are deleted with it. To delete a whole DEST, see docs/RETIRING.md.
 
 EXAMPLE:
 

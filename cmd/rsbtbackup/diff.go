@@ -16,20 +16,20 @@ type diffCommand struct {
 	Dest string  `arg:"" name:"DEST" help:"A backup directory."`
 	A    string  `arg:"" name:"A" help:"The backup to start from: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
 	B    string  `arg:"" name:"B" help:"The backup to compare it with."`
-	Path *string `arg:"" name:"PATH" optional:"" help:"Compare only this, a file or directory in both."`
+	Path *string `arg:"" name:"PATH" optional:"" help:"Compare only this file or directory, which both have."`
 
-	Stat   bool   `help:"Show the summary only."`
-	Text   bool   `help:"Show how the text file PATH differs, line by line."`
-	Method string `enum:"auto,send,walk" default:"auto" placeholder:"HOW" help:"How to find out: send asks the kernel what changed (root only), walk looks at every file. Both tell the same. Auto takes send where it works (default)."`
+	Stat   bool   `help:"Show only the summary."`
+	Text   bool   `help:"Show the differences in the text file PATH, line by line."`
+	Method string `enum:"auto,send,walk" default:"auto" placeholder:"HOW" help:"How differences are found: send asks the kernel (root only), walk looks at every file. The result is the same. Auto is send if possible (default)."`
 }
 
 // Help shows how it is used.
 func (diffCommand) Help() string {
 	return `
-Each line has a sign and a path in B: + added, - removed (a path in A), M modified, R renamed, m metadata only (mode,
-owner, mtime, xattrs), ? not compared, as it cannot be read (exit code 1). Modified means that the content differs. A
-file that is gone and a new one count as renamed if inode, or else size, time and content agree. What lies in a renamed
-directory is not listed for that.
+Each line has a sign and a path in B: + added, - removed (a path in A), M modified, R renamed, m only metadata differs
+(mode, owner, mtime, xattrs), ? not compared because it cannot be read (exit code 1). Modified means that the content
+differs. A removed file and a new one count as renamed if they have the same inode, or the same size, time and content.
+The contents of a renamed directory are listed only if they changed.
 
 EXAMPLE:
 

@@ -17,23 +17,25 @@ import (
 
 type doctorCommand struct {
 	configFlag
-	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs of it."`
+	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs in it."`
 
-	All   bool   `help:"Look at all jobs."`
-	Group string `placeholder:"GROUP" help:"Look at the jobs of a group."`
+	All   bool   `help:"Try all jobs."`
+	Group string `placeholder:"GROUP" help:"Try the jobs of a group."`
 }
 
 // Help shows how it is used.
 func (doctorCommand) Help() string {
 	return `
-Tries each step of a job, from the source to what starts it at night, and changes nothing: whether rsync is here, whether
-the host of the source answers, is known, lets us in, and has rsync, whether the source can be listed, whether DEST is
-there, prepared, and has room, whether copies can be made, whether the programs of the hooks are there. What fails is told with what mends it.
+Tries each step of a job, from the source to the timer, and changes nothing: whether rsync is installed here; whether
+the host of the source answers, has a known key, accepts the login and has rsync; whether the source can be listed;
+whether DEST exists, is prepared and has space; whether copies can be made; whether the programs of the hooks exist.
+Each failure is printed with the command that repairs it.
 
-Of a source only its directory is listed. What in it may not be read shows in a backup: it ends with 3.
+Only the top directory of a source is listed. Files below it that cannot be read are found by a backup, which then exits
+with 3.
 
-The exit code is 0 if nothing failed, also with warnings, otherwise that of the worst step, as in "run"; 2 if the config is
-wrong.
+The exit code is 0 if nothing failed, also with warnings; otherwise that of the worst step, as in "run"; 2 if the config
+is wrong.
 
 EXAMPLE:
 

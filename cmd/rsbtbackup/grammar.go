@@ -23,25 +23,25 @@ type grammar struct {
 	Rotate  rotateCommand  `cmd:"" help:"Delete the backups in DEST that are older than AGE."`
 	Delete  deleteCommand  `cmd:"" aliases:"rm" help:"Delete single backups in DEST."`
 	Pin     pinCommand     `cmd:"" help:"Protect a backup in DEST from every prune."`
-	Unpin   unpinCommand   `cmd:"" help:"Take the protection of a backup away."`
+	Unpin   unpinCommand   `cmd:"" help:"Remove the protection of a backup."`
 	Ls      lsCommand      `cmd:"" help:"List files in a backup."`
 	Cat     catCommand     `cmd:"" help:"Write a file of a backup to standard output."`
 	Diff    diffCommand    `cmd:"" help:"Show what changed from backup A to backup B."`
 	History historyCommand `cmd:"" help:"List the versions of a path through all backups."`
-	Restore restoreCommand `cmd:"" help:"Put a backup, or parts of it, back."`
+	Restore restoreCommand `cmd:"" help:"Restore a backup, or parts of it."`
 	Copy    copyCommand    `cmd:"" help:"Copy backups to another disk or host."`
 	Send    sendCommand    `cmd:"" help:"Write a backup to standard output, as an archive."`
-	Receive receiveCommand `cmd:"" help:"Make a backup of an archive, or of a btrfs send stream, on standard input."`
+	Receive receiveCommand `cmd:"" help:"Make a backup from an archive, or a btrfs send stream, on standard input."`
 	Verify  verifyCommand  `cmd:"" help:"Read backups from the disk and name every damaged file."`
 	Check   checkCommand   `cmd:"" help:"Check DEST, for monitoring: age, space, errors, leftovers."`
-	Share   shareCommand   `cmd:"" help:"Print what Samba needs to show backups as previous versions."`
+	Share   shareCommand   `cmd:"" help:"Print the configuration for Samba that shows backups as previous versions."`
 
 	Run      runCommand      `cmd:"" help:"Run jobs of the config: back up, prune, verify and check."`
-	Status   statusCommand   `cmd:"" help:"Show how each job of the config stands."`
-	Doctor   doctorCommand   `cmd:"" help:"Try each step of a job, and say what mends the one that fails."`
-	Schedule scheduleCommand `cmd:"" help:"Make the timer that runs jobs of the config."`
+	Status   statusCommand   `cmd:"" help:"Show the state of each job of the config."`
+	Doctor   doctorCommand   `cmd:"" help:"Try each step of a job, and say how to repair one that fails."`
+	Schedule scheduleCommand `cmd:"" help:"Show or install the timer that runs jobs of the config."`
 	Config   configCommand   `cmd:"" help:"Check, show or begin a config of many jobs."`
-	Version  versionCommand  `cmd:"" help:"Show the version of rsbtbackup and of what it runs."`
+	Version  versionCommand  `cmd:"" help:"Show the versions of rsbtbackup and of rsync."`
 
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
 	Complete   completeCommand   `cmd:"" name:"__complete" hidden:""`
@@ -50,11 +50,11 @@ type grammar struct {
 
 // flags are those of every command.
 type flags struct {
-	ShowHelp    helpFlag    `name:"help" short:"h" help:"Show this help, or that of a command."`
-	ShowVersion versionFlag `name:"version" help:"Show the version, as the command does."`
-	Verbose     bool        `short:"v" help:"Say what is done."`
+	ShowHelp    helpFlag    `name:"help" short:"h" help:"Show this help, or the help of a command."`
+	ShowVersion versionFlag `name:"version" help:"Show the version, like the command version."`
+	Verbose     bool        `short:"v" help:"Print each step."`
 	Quiet       bool        `short:"q" help:"Print errors only."`
-	JSON        bool        `name:"json" help:"Print one JSON object a line."`
+	JSON        bool        `name:"json" help:"Print JSON, one object per line."`
 	Color       string      `enum:"auto,always,never" default:"auto" placeholder:"WHEN" help:"Colour the log: auto, always or never. Auto means on a terminal, unless NO_COLOR is set."`
 	LockWait    seconds     `placeholder:"TIME" help:"Wait this long (90, 10m, 1h30m) for another run on DEST to end."`
 }
@@ -62,10 +62,11 @@ type flags struct {
 // Help is the last part of the root help.
 func (grammar) Help() string {
 	return `
-Every finished backup is a complete, read-only directory. It shares what has not changed with the others.
+Every finished backup is a complete, read-only directory. Backups share all unchanged data.
 
-One run at a time changes DEST: the others fail at once, or wait with --lock-wait. The records of the backups are locked
-only briefly; without --lock-wait the wait for them is one minute, or ten where a backup is to be published.
+Only one run at a time changes a DEST: others fail at once, or wait with --lock-wait. The records of the backups are
+locked only briefly; without --lock-wait a run waits for them for one minute, or ten minutes before it publishes a
+backup.
 
 EXAMPLE:
 

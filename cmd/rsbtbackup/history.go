@@ -15,16 +15,16 @@ import (
 
 type historyCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
-	Path string `arg:"" name:"PATH" help:"A path in its backups, with or without a slash in front."`
+	Path string `arg:"" name:"PATH" help:"A path in its backups, with or without a leading slash."`
 }
 
 // Help shows how it is used.
 func (historyCommand) Help() string {
 	return `
-Lists every distinct version of PATH, the oldest first: the backup it is first seen in, what changed then, and the
-backup to take it from, which is the newest complete one that has it and is not known to be damaged. What cannot be
-read, and so may be the same, is listed as not compared, with exit code 1. Of a directory it is the directory itself that
-is meant: its time changes when names in it come or go.
+Lists every distinct version of PATH, oldest first: the first backup that has it, what changed, and the backup to take
+it from (the newest complete one that has this version and no known damage). A version that cannot be read, and may
+therefore be the same, is listed as not compared, with exit code 1. For a directory only the directory itself is
+compared: its time changes when a name in it is added or removed.
 
 EXAMPLE:
 

@@ -16,8 +16,8 @@ type initCommand struct {
 // Help shows how it is used.
 func (initCommand) Help() string {
 	return `
-Whoever may create files in DEST can do this. It may be repeated at any time. A directory with backups made by
-RsbtBackup or rsyncbtrfs is adopted as it is, and one whose .log was removed is made whole.
+Needs the right to create files in DEST, and may be repeated at any time. A directory with backups made by RsbtBackup or
+rsyncbtrfs is adopted unchanged. If .log was removed, it is made again.
 
 EXAMPLE:
 

@@ -10,7 +10,7 @@ import (
 )
 
 type keepFlags struct {
-	KeepLast    keepCount `placeholder:"N" help:"Keep the newest N backups. N is a number from 1 or 'unlimited', as in the next five."`
+	KeepLast    keepCount `placeholder:"N" help:"Keep the newest N backups. N is a number from 1 or 'unlimited', also in the next five options."`
 	KeepHourly  keepCount `placeholder:"N" help:"Keep the newest backup of each of the last N hours that have one."`
 	KeepDaily   keepCount `placeholder:"N" help:"The same by days."`
 	KeepWeekly  keepCount `placeholder:"N" help:"The same by ISO weeks."`
@@ -18,7 +18,7 @@ type keepFlags struct {
 	KeepYearly  keepCount `placeholder:"N" help:"The same by years."`
 
 	KeepWithin        keepSpan `placeholder:"SPAN" help:"Keep what is less than SPAN older than the latest backup: 12h, 30d, 2w, 6m, 1y6m (m is months)."`
-	KeepWithinHourly  keepSpan `placeholder:"SPAN" help:"Of those, keep the newest of each hour."`
+	KeepWithinHourly  keepSpan `placeholder:"SPAN" help:"Of the backups within SPAN, keep the newest of each hour."`
 	KeepWithinDaily   keepSpan `placeholder:"SPAN" help:"The same by days."`
 	KeepWithinWeekly  keepSpan `placeholder:"SPAN" help:"The same by ISO weeks."`
 	KeepWithinMonthly keepSpan `placeholder:"SPAN" help:"The same by months."`

@@ -14,20 +14,20 @@ import (
 
 type listCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
-	Size bool   `help:"Measure how much space deleting each backup alone would free. As root, and slower."`
+	Size bool   `help:"Measure how much space deleting each backup alone would free. Needs root, and takes longer."`
 }
 
 // Help shows how it is used.
 func (listCommand) Help() string {
 	return `
-The oldest backup comes first. FILES counts everything, directories and links too. SENT is the file data that was new or changed, with a "+" only since the backup was resumed. ADDED is the space it takes on disk beyond
-the backups before it; what is not known is shown as "-". Listing takes no lock and never waits for a backup that is
-being made. What else lies in DEST is counted; -v names it, and
-shows the source and the notes of pins.
+The oldest backup comes first. FILES counts everything, including directories and links. SENT is the size of the new and
+changed data of files; a "+" means that it counts only since the backup was resumed. ADDED is the space that the backup
+takes on disk beyond the backups before it. Unknown values are shown as "-". Listing takes no lock and never waits for a
+running backup. Other files in DEST are counted; -v names them, and shows the source and the notes of pins.
 
-With --size, FREES, in the place of SENT, is the space that only this backup takes: what deleting it, and no other, would give back. All that
-changed in every backup is looked at for that, so it takes longer; it also measures what was ADDED by backups that
-other programs made. Only root may ask the kernel.
+With --size the column FREES replaces SENT: the space that deleting this backup alone would free. This takes longer,
+because the changes of all backups are examined; it also measures ADDED for backups that other programs made. The kernel
+answers only root.
 
 EXAMPLE:
 

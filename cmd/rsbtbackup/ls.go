@@ -15,17 +15,17 @@ import (
 type lsCommand struct {
 	Dest      string  `arg:"" name:"DEST" help:"A backup directory."`
 	Backup    string  `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	Path      *string `arg:"" name:"PATH" optional:"" help:"A file or directory in it. Without it the backup's root."`
-	Recursive bool    `short:"R" help:"Also what is in subdirectories."`
+	Path      *string `arg:"" name:"PATH" optional:"" help:"A file or directory in it. The default is the root of the backup."`
+	Recursive bool    `short:"R" help:"Also list the contents of subdirectories."`
 }
 
 // Help shows how it is used.
 func (lsCommand) Help() string {
 	return `
-Each line has mode, links, owner and group by number, size in bytes, time and name, as ls -lan does. Paths are those in
-the backup, with or without a slash in front. Nothing outside the backup is ever shown: symlinks are followed while they
-stay inside. On a terminal bytes of a name that it would not print are shown as escapes, and a name that has a backslash
-of its own is in quotes; to a file or a pipe names are written as they are.
+Each line has mode, links, owner and group by number, size in bytes, time and name, as in ls -lan. Paths are relative to
+the root of the backup, with or without a leading slash. A symlink is followed only if it stays inside the backup. On a
+terminal unprintable bytes of a name are shown as escapes, and a name with a backslash of its own is in quotes. To a
+file or a pipe names are written unchanged.
 
 EXAMPLE:
 

@@ -11,14 +11,14 @@ import (
 type pinCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
 	Name string `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	Note string `placeholder:"TEXT" help:"Why; it is shown when somebody tries to delete the backup."`
+	Note string `placeholder:"TEXT" help:"The reason. It is shown if somebody tries to delete the backup."`
 }
 
 // Help shows how it is used.
 func (pinCommand) Help() string {
 	return `
-A pinned backup is kept by every prune and rotate, and by delete without --force. Pinning does not wait for a backup
-that is being made. To pin one that is pinned replaces the note.
+A pinned backup is kept by every prune and rotate, and by delete without --force. Pinning does not wait for a running
+backup. Pinning a backup again replaces the note.
 
 EXAMPLE:
 
@@ -39,13 +39,13 @@ func (c *pinCommand) run(ctx context.Context, u *ui, f *flags) error {
 
 type unpinCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
-	Name string `arg:"" name:"BACKUP" help:"The backup, as in pin."`
+	Name string `arg:"" name:"BACKUP" help:"A backup, given as for pin."`
 }
 
 // Help shows how it is used.
 func (unpinCommand) Help() string {
 	return `
-Takes back what pin did. A backup that is not pinned stays as it is.
+Removes the pin. A backup without a pin stays as it is.
 
 EXAMPLE:
 

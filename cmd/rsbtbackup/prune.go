@@ -17,20 +17,20 @@ type pruneCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
 
 	Keep    keepFlags `embed:""`
-	MinFree freeSpace `placeholder:"SIZE" help:"Delete further backups, oldest first, until SIZE is free: 50G, 512MiB, 10%. Run by root it deletes none if all that may go would not do."`
-	KeepMin keepMin   `placeholder:"N" help:"With --min-free leave at least N complete backups (1)."`
-	Wait    bool      `help:"Return when the space of what was deleted is free. Otherwise the kernel frees it within a minute or so."`
-	Force   bool      `help:"Go on where a safety guard would stop the run."`
+	MinFree freeSpace `placeholder:"SIZE" help:"Delete further backups, oldest first, until SIZE is free: 50G, 512MiB, 10%. Run by root, it deletes none if that cannot be reached."`
+	KeepMin keepMin   `placeholder:"N" help:"With --min-free keep at least N complete backups. The default is 1."`
+	Wait    bool      `help:"Wait until the space of deleted backups is free. Without it the kernel frees the space within about a minute."`
+	Force   bool      `help:"Continue although a safety guard would stop the run."`
 	DryRun  bool      `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`
 }
 
 // Help shows how it is used.
 func (pruneCommand) Help() string {
 	return `
-A backup that any rule matches is kept; the others are deleted, oldest first. Pinned backups and the newest complete one
-are always kept. Periods without backups do not count. Ages are counted from the latest backup, so that nothing more is
-deleted when no new backups come. It stops (exit 13) where the clock has jumped, or nearly all would go although the
-prune before deleted few.
+A backup that matches any rule is kept; the others are deleted, oldest first. Pinned backups and the newest complete one
+are always kept. Periods without backups do not count. Ages are relative to the latest backup, so without new backups
+nothing more is deleted. If the clock has jumped, or if nearly all backups would be deleted although the last prune
+deleted few, it stops with exit code 13.
 
 EXAMPLE:
 

@@ -14,8 +14,8 @@ import (
 
 type receiveCommand struct {
 	Dest  string `arg:"" name:"DEST" help:"A backup directory."`
-	Name  string `placeholder:"NAME" help:"The name of the backup, if it is to have another one."`
-	Stdio bool   `help:"Be the receiving side of copy: say which backups are here, and take what is sent."`
+	Name  string `placeholder:"NAME" help:"Another name for the backup."`
+	Stdio bool   `help:"Be the receiving side of copy: list the backups here, and receive what is sent."`
 
 	Keep keepFlags `embed:""`
 }
@@ -23,19 +23,20 @@ type receiveCommand struct {
 // Help shows how it is used.
 func (receiveCommand) Help() string {
 	return `
-Reads an archive that send has written, or a stream of "btrfs send", from standard input and makes a backup of it. It
-appears whole, with every checksum right, or not at all. What an increment builds on must be in DEST, and be as it was
-received. btrfs-progs is not needed. Needs root.
+Reads an archive of send, or a stream of "btrfs send", from standard input and makes a backup of it. The backup appears
+only when it is complete and every checksum was right. An increment needs the backup that it builds on in DEST,
+unchanged since it was received. btrfs-progs is not needed. Needs root.
 
-With --stdio it speaks with a copy on another host. Whoever is at the other end can have it do nothing but tell the names,
-UUIDs and sources of the backups, receive and pin, and say what of a backup they describe is not so in its copy: nothing is
-deleted, renamed or handed out. So a key for backups can be confined to it, in ~/.ssh/authorized_keys of root:
+With --stdio it is the other side of copy on another host. The sender can only learn the names, UUIDs and sources of the
+backups, add backups, pin them, and ask what in a copy differs from a backup that the sender describes. Nothing can be
+deleted, renamed or read. An ssh key for backups can therefore be restricted to this command, in ~/.ssh/authorized_keys
+of root:
 
     restrict,command="rsbtbackup receive --stdio /backup/etc --keep-within=90d" ssh-ed25519 AAAA... etc@host
 
-With --keep-... DEST is pruned in the end, as by prune. With a command like this one the rules are those of DEST: whoever
-has the key cannot change them, and copy does not send what they would not keep. Rules by number or by day make room for
-whatever comes: a thief could send backups until the good ones are gone. --keep-within, or pin, spares them.
+With --keep-... DEST is pruned at the end, as by prune. In such a command these are the only rules: the owner of the key
+cannot change them, and copy does not send what they would not keep. Rules by number or by day are not safe against a
+thief of the key, who could send new backups until the good ones are deleted. Use --keep-within, or pin backups.
 
 EXAMPLE:
 

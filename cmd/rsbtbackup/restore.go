@@ -15,22 +15,22 @@ import (
 type restoreCommand struct {
 	Dest   string   `arg:"" name:"DEST" help:"A backup directory."`
 	Backup string   `arg:"" name:"BACKUP" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	Paths  []string `arg:"" name:"PATH" optional:"" sep:"none" help:"A file or directory in it. Without any, everything is restored."`
+	Paths  []string `arg:"" name:"PATH" optional:"" sep:"none" help:"A file or directory in it. Without PATH everything is restored."`
 
-	Target      string `short:"t" placeholder:"DIR" help:"Restore to this directory, host:/path or user@host:/path. PATH is put below it as it is: ssh/keys becomes DIR/ssh/keys."`
-	InPlace     bool   `help:"Restore to where the backup was made from."`
-	AsSubvolume string `placeholder:"NEW" help:"Make the whole backup a writable subvolume NEW on the same btrfs, at once and without using space."`
+	Target      string `short:"t" placeholder:"DIR" help:"Restore to this directory, host:/path or user@host:/path. The whole PATH is put below it: ssh/keys becomes DIR/ssh/keys."`
+	InPlace     bool   `help:"Restore to the source of the backup."`
+	AsSubvolume string `placeholder:"NEW" help:"Make a writable subvolume NEW of the whole backup, on the same btrfs: this takes no time and no space."`
 
-	Overwrite string   `placeholder:"WHEN" help:"What to do with a file that is in the target already. Always: write it. If-changed: when size or time differ. If-newer: the same, but leave what is newer than in the backup. Never: leave it. Needed unless the target is an empty directory."`
-	Delete    bool     `help:"Remove from the target what the backup does not have; with PATH, only below it."`
-	Force     bool     `help:"Let --delete go by a backup that is incomplete or was made with rules that leave things out, and write into another directory with backups."`
-	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Neither restore nor delete what matches, as rsync has it. May be repeated."`
-	Reflink   bool     `negatable:"" default:"true" help:"Share blocks with the backup instead of copying them, where the target is an empty directory on the same btrfs (default)."`
+	Overwrite string   `placeholder:"WHEN" help:"What to do with a file that the target already has. Always: overwrite it. If-changed: overwrite it if size or time differ. If-newer: the same, but not if it is newer than in the backup. Never: keep it. Required unless the target is an empty directory."`
+	Delete    bool     `help:"Delete files in the target that the backup does not have; with PATH, only below it."`
+	Force     bool     `help:"Allow --delete with a backup that is incomplete or was made with rules that leave files out. Allow a target that is itself a directory with backups."`
+	Exclude   []string `sep:"none" placeholder:"PATTERN" help:"Neither restore nor delete files that match this pattern of rsync. May be repeated."`
+	Reflink   bool     `negatable:"" default:"true" help:"Share blocks with the backup instead of copying them, if the target is an empty directory on the same btrfs (default)."`
 	DryRun    bool     `short:"n" help:"Show what would be changed; change nothing."`
-	Bwlimit   string   `placeholder:"RATE" help:"Limit the transfer, as rsync does: 500k, 10m."`
-	Timeout   seconds  `placeholder:"TIME" help:"Give up when nothing has moved for this long: 300, 5m."`
+	Bwlimit   string   `placeholder:"RATE" help:"Limit the transfer per second, as rsync does: 500k, 10m."`
+	Timeout   seconds  `placeholder:"TIME" help:"Stop if no data was transferred for this long: 300, 5m."`
 	Rsh       string   `short:"e" placeholder:"COMMAND" help:"The remote shell: 'ssh -p 2222'."`
-	Rsync     string   `placeholder:"PROGRAM" help:"The rsync to run. Without it the first in PATH."`
+	Rsync     string   `placeholder:"PROGRAM" help:"The rsync to run. The default is the first in PATH."`
 }
 
 // overwrites are the values of --overwrite. As an enum they would need a default.
@@ -39,17 +39,17 @@ var overwrites = []string{"always", "if-changed", "if-newer", "never"}
 // Help shows how it is used.
 func (restoreCommand) Help() string {
 	return `
-Contents and all metadata come back as they were. A directory on the way to PATH gets its mode, owner and times back
-too. Symlinks in the target are never followed; with --overwrite=never that takes rsync 3.5.0 at the target. Files that
-cannot be read are named, everything else is restored, and the exit code is 3. DEST is only read. A reflink copy reads
-no data, so it does not notice damage; a backup that verify found damaged is read. A subvolume reads none in any case.
+Contents and all metadata are restored. A directory above PATH gets its mode, owner and times, too. Symlinks in the
+target are never followed; with --overwrite=never this needs rsync 3.5.0 at the target. Files that cannot be read are
+named, everything else is restored, and the exit code is 3. DEST is only read. A reflink copy reads no data and does not
+notice damage, so a backup with damage found by verify is copied by reading. --as-subvolume never reads data.
 
---delete is refused by a backup that is incomplete or was made with rules that leave things out (--exclude and the like),
-as that would delete what it lacks, unless each --exclude is given again; --force overrides that. Nothing is deleted on
+--delete is refused if the backup is incomplete, or was made with rules that leave files out (--exclude and the like),
+because it would delete the files that the backup lacks. Repeat each --exclude, or use --force. Nothing is deleted on
 other filesystems and in subvolumes below the target.
 
-The dry run prints, as rsync -i does, a code and a name: ">f+++++++++" is a new file, ">f.st......" one of another size
-and time, "*deleting" what --delete removes.
+The dry run prints a code and a name, as rsync -i does: ">f+++++++++" is a new file, ">f.st......" one with another size
+and time, "*deleting" a file that --delete removes.
 
 EXAMPLE:
 

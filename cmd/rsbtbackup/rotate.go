@@ -13,16 +13,16 @@ type rotateCommand struct {
 	Dest string   `arg:"" name:"DEST" help:"A backup directory."`
 	Age  keepSpan `arg:"" name:"AGE" help:"How old a backup may become: 12h, 30d, 2w, 6m, 1y (m is months)."`
 
-	Wait   bool `help:"Return when the space of what was deleted is free."`
-	Force  bool `help:"Go on where a safety guard would stop the run."`
+	Wait   bool `help:"Wait until the space of deleted backups is free."`
+	Force  bool `help:"Continue although a safety guard would stop the run."`
 	DryRun bool `short:"n" help:"Show what would be deleted and how much that would free (root only); change nothing."`
 }
 
 // Help shows how it is used.
 func (rotateCommand) Help() string {
 	return `
-Deletes the backups that are older than AGE, but never the newest complete one, nor one that is pinned. Ages are counted
-from now. See prune for keeping some of the old ones.
+Deletes the backups that are older than AGE, except pinned ones and the newest complete one. Ages are relative to now.
+To keep some of the old backups, use prune.
 
 EXAMPLE:
 

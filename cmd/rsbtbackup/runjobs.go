@@ -21,24 +21,25 @@ import (
 
 type runCommand struct {
 	configFlag
-	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs of it."`
+	Jobs []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config; the name of a table means all jobs in it."`
 
 	All         bool     `help:"Run all jobs."`
 	Group       string   `placeholder:"GROUP" help:"Run the jobs of a group."`
-	AtOnce      jobCount `name:"jobs" short:"j" placeholder:"N" help:"Run so many jobs at once: those of the config, or else 1."`
-	IfOlderThan someTime `placeholder:"TIME" help:"Leave alone the jobs whose newest complete backup is younger: 20h."`
+	AtOnce      jobCount `name:"jobs" short:"j" placeholder:"N" help:"Run this many jobs at once. The default is that of the config, or 1."`
+	IfOlderThan someTime `placeholder:"TIME" help:"Skip jobs whose newest complete backup is younger: 20h."`
 	DryRun      bool     `short:"n" help:"Show what would be done; change nothing."`
 }
 
 // Help shows how it is used.
 func (runCommand) Help() string {
 	return `
-Each job makes a backup, then copies, prunes, verifies and checks if that is due: what the config says. Every step has its own
-verdict, and no failure of one job stops another. Two jobs never write to one DEST at once; the longest one begins first.
-A source on another host that does not answer is tried again if the config says so (retry-for), while others go on. Until all
-have ended systemd keeps the machine from being suspended, but for its lid.
+Each job makes a backup, then copies, prunes, verifies and checks if the config says so and it is due. Every step has
+its own result, and a failure of one job does not stop the others. Two jobs never write to the same DEST at once; the
+longest job begins first. With retry-for in the config a source on another host that does not answer is tried again
+while other jobs continue. Until all jobs have ended, systemd does not suspend the machine, except when the lid is
+closed.
 
-At the end there is a table; the reason of each failure is on stderr as soon as it is known.
+A table at the end lists all jobs. The reason of each failure is printed on stderr at once.
 
 The exit code is that of the most severe failure. From the most to the least severe:
 
@@ -49,7 +50,7 @@ The exit code is that of the most severe failure. From the most to the least sev
     10             a DEST, or the target of a copy, is missing, not initialised or not on btrfs
     15             a hook failed (without a backup, if it was one of hooks.before)
     13             a safety guard stopped a backup
-    12             a source, or the host of a copy, is missing or out of reach
+    12             a source, or the host of a copy, is missing or cannot be reached
     11             a DEST is locked by another run
     3              a backup is published, but not everything could be read
 

@@ -20,27 +20,27 @@ import (
 
 type scheduleCommand struct {
 	configFlag
-	Job string `arg:"" optional:"" name:"JOB" help:"A job of the config, or a table of several."`
+	Job string `arg:"" optional:"" name:"JOB" help:"A job of the config, or the name of a table, for all jobs in it."`
 
 	All     bool   `help:"All jobs."`
 	Group   string `placeholder:"GROUP" help:"The jobs of a group."`
-	On      string `placeholder:"WHEN" help:"When: a calendar expression of systemd.time(7) such as daily, 02:30 or \"Mon..Fri 22:00\". Without it schedule.on of the config, or what the timer has already."`
-	Install bool   `help:"Write it and start the timer."`
-	Remove  bool   `help:"Stop the timer and remove what --install wrote."`
-	User    bool   `help:"As units of the calling user, not of the system."`
+	On      string `placeholder:"WHEN" help:"When to run: a calendar expression of systemd.time(7) such as daily, 02:30 or \"Mon..Fri 22:00\". The default is schedule.on of the config, or the present value of the timer."`
+	Install bool   `help:"Write the files and start the timer."`
+	Remove  bool   `help:"Stop the timer and remove the files that --install wrote."`
+	User    bool   `help:"Use units of the calling user, not of the system."`
 }
 
 // Help shows how it is used.
 func (scheduleCommand) Help() string {
 	return `
-Prints the service and the timer that run the jobs, and the commands that start them. With --install it writes them, with
---remove it takes them away. Run it again with --install after a dest was added to the config: the service may write to
-the dests that it knows, and nowhere else. Its hooks run outside of it, with all rights of root.
+Prints the service and the timer that run the jobs, and the commands that start them. --install writes them, --remove
+removes them. After adding a dest to the config, repeat it with --install: the service may write only to the dests that
+it names. Its hooks run outside of it, with all rights of root.
 
-A run that fails starts rsbtbackup-mail@.service, which mails the end of the log to root, or to the user with --user, by
-/usr/sbin/sendmail: that of dma, msmtp-mta, postfix or exim. A run that was missed while the
-machine was off is made up for. Where systemd did not start the machine it is a file in /etc/cron.d. What runs as a user,
-with --user, runs while that user is logged in, or always after "loginctl enable-linger".
+If a run fails, rsbtbackup-mail@.service mails the end of the log to root, or with --user to the user. It uses
+/usr/sbin/sendmail, which dma, msmtp-mta, postfix and exim provide. A run that was missed while the machine was off is
+made later. On a machine that systemd did not start, a file in /etc/cron.d is written instead. With --user jobs run
+while the user is logged in, or always after "loginctl enable-linger".
 
 EXAMPLE:
 

@@ -15,19 +15,19 @@ import (
 type sendCommand struct {
 	Dest   string `arg:"" name:"DEST" help:"A backup directory."`
 	Backup string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before."`
-	Parent string `placeholder:"BACKUP" help:"Send only what differs from this backup, which the receiver must have."`
-	Stdio  bool   `help:"Be the sending side of copy: say which backups are here, and send what is asked for."`
+	Parent string `placeholder:"BACKUP" help:"Send only the differences to this backup, which the receiver must have."`
+	Stdio  bool   `help:"Be the sending side of copy: list the backups here, and send what is asked for."`
 }
 
 // Help shows how it is used.
 func (sendCommand) Help() string {
 	return `
-Writes a backup to standard output as an archive, for receive: to be compressed, encrypted or stored by other programs. It
-is a line of JSON, a btrfs send stream, and a line with the SHA-256 of all before it. What is compressed on the disk is
-compressed in the archive. Needs root.
+Writes a backup to standard output as an archive that other programs can compress, encrypt or store, and receive can
+read: a line of JSON, a btrfs send stream, and a line with the SHA-256 of everything before it. Data that is compressed
+on the disk is compressed in the archive. Needs root.
 
-With --stdio it speaks with a copy on another host, which fetches backups. Whoever is at the other end can have it do nothing
-but tell which backups there are and send them. So a key can be confined to it, in ~/.ssh/authorized_keys of root:
+With --stdio it is the other side of copy on another host, which fetches backups. The receiver can only list the backups
+and read them. An ssh key can therefore be restricted to this command, in ~/.ssh/authorized_keys of root:
 
     restrict,command="rsbtbackup send --stdio /backup/etc" ssh-ed25519 AAAA... vault
 

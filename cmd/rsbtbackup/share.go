@@ -13,20 +13,20 @@ import (
 type shareCommand struct {
 	Dest string `arg:"" name:"DEST" help:"A backup directory."`
 
-	Path   string `placeholder:"DIR" xor:"what" help:"The directory that is shared: the source of the newest backup, if not given, or one below it."`
-	Browse bool   `xor:"what" help:"Share DEST itself, read-only: each backup is a directory."`
-	Name   string `placeholder:"NAME" help:"The name of the share: the last part of its path, if not given."`
+	Path   string `placeholder:"DIR" xor:"what" help:"The directory to share. The default is the source of the newest backup; a directory below it is possible, too."`
+	Browse bool   `xor:"what" help:"Share DEST itself, read-only, with each backup as a directory."`
+	Name   string `placeholder:"NAME" help:"The name of the share. The default is the last part of its path."`
 }
 
 // Help shows how it is used.
 func (shareCommand) Help() string {
 	return `
-Prints what smb.conf needs for Windows to show the backups of a directory as its previous versions (in the properties of a
-file), and for "smbclient" to fetch them. Nothing is changed. It takes a source on this machine; backups of another machine
-are shown with --browse.
+Prints the lines for smb.conf with which Windows shows the backups of a directory as its previous versions (in the
+properties of a file), and "smbclient" can fetch them. Nothing is changed. The source must be on this machine; use
+--browse for backups of another machine.
 
-People see in a backup what the modes of its files, and of DEST, let them: a DEST of mode 0700 is for root alone. What only
-a directory above SRC kept private is not private in DEST.
+The modes of DEST and of the files in a backup decide what users can see: a DEST with mode 0700 is visible only to root.
+A file that was private only because of the mode of a directory above SRC is not private in DEST.
 
 EXAMPLE:
 

@@ -5,9 +5,9 @@ package main
 import "github.com/rsbtbackup/rsbtbackup/internal/config"
 
 type sshFlags struct {
-	SSHIdentity   string `name:"ssh-identity" placeholder:"FILE" help:"The private key that ssh logs in with, and no other."`
-	SSHUser       string `name:"ssh-user" placeholder:"NAME" help:"Who logs in, where SRC does not say it."`
-	SSHKnownHosts string `name:"ssh-known-hosts" placeholder:"FILE" help:"The host keys that are accepted, and no others."`
+	SSHIdentity   string `name:"ssh-identity" placeholder:"FILE" help:"The private key for ssh. No other is tried."`
+	SSHUser       string `name:"ssh-user" placeholder:"NAME" help:"The user for ssh, if SRC does not name one."`
+	SSHKnownHosts string `name:"ssh-known-hosts" placeholder:"FILE" help:"A file with the accepted host keys. No others are accepted."`
 }
 
 func (f sshFlags) given() bool { return f != sshFlags{} }

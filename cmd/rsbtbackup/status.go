@@ -17,21 +17,23 @@ import (
 
 type statusCommand struct {
 	configFlag
-	Jobs  []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config: all, if none is named."`
-	All   bool     `help:"All jobs, as without any name."`
+	Jobs  []string `arg:"" optional:"" name:"JOB" help:"Jobs of the config. The default is all."`
+	All   bool     `help:"All jobs, as without a name."`
 	Group string   `placeholder:"GROUP" help:"The jobs of a group."`
 }
 
 // Help shows how it is used.
 func (statusCommand) Help() string {
 	return `
-One line for each job. STATE is ok; failing (a step failed and has not succeeded since: the reason stands below); late (the
-newest complete backup is older than check.max-age, by default 26h, or that of a copy older than twice as much); none (no complete backup yet); absent (the disk of a
-removable job is not there); or no dest. LAST is the age of the newest complete backup, SIZE what it holds, GROWTH what was
-added in a day over the last month, FREE what is left on the disk. NEXT is when the timer that is installed runs
-(or the file of cron that starts the job), and a verify that is due.
+Prints one line for each job. STATE is ok; failing (a step failed and has not succeeded since; the reason is below the
+table); late (the newest complete backup is older than check.max-age, by default 26h, or that of a copy is older than
+twice as much); none (no complete backup yet); absent (the disk of a removable job is not connected); or no dest. LAST
+is the age of the newest complete backup, SIZE its size, GROWTH what was added per day in the last month, FREE the free
+space of the disk. NEXT is when the installed timer runs (or the file of cron that starts the job), and a verify that is
+due.
 
-It reads each DEST and takes no lock. The exit code is 0 however the jobs stand: "rsbtbackup check --all" is for monitoring.
+It reads each DEST and takes no lock. The exit code is 0 whatever the state: use "rsbtbackup check --all" for
+monitoring.
 
 EXAMPLE:
 

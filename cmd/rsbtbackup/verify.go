@@ -13,26 +13,26 @@ import (
 
 type verifyCommand struct {
 	Dest  string   `arg:"" name:"DEST" help:"A backup directory."`
-	Names []string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before. Without it all of them; with --against the newest. Several only with --against-copy."`
+	Names []string `arg:"" name:"BACKUP" optional:"" help:"A backup: its name, the beginning of it, latest (complete or not), or latest~N for the Nth before. The default is all of them; with --against the newest. Several only with --against-copy."`
 
-	NewOnly bool `help:"Read only what was added since the newest backup that was verified and found clean. As root."`
-	Jobs    int  `short:"j" placeholder:"N" help:"Read with this many threads: 4 if not given. A single disk that spins may be faster with 1."`
+	NewOnly bool `help:"Read only data that was added since the newest backup that was verified without damage. Needs root."`
+	Jobs    int  `short:"j" placeholder:"N" help:"Read with this many threads. The default is 4. A single hard disk may be faster with 1."`
 
-	Against       string   `placeholder:"SRC" help:"Compare the backup with this source instead, by content and every attribute. SRC is as in backup."`
-	OneFileSystem bool     `short:"x" help:"With --against: stay on the file system of SRC. Leave out here what backup left out."`
-	Exclude       []string `sep:"none" placeholder:"PATTERN" help:"With --against: leave out what matches. May be repeated, as the next two."`
-	ExcludeFrom   []string `sep:"none" placeholder:"FILE" help:"With --against: leave out what matches a pattern in FILE."`
+	Against       string   `placeholder:"SRC" help:"Compare the backup with this source, by content and all attributes. SRC is given as for backup."`
+	OneFileSystem bool     `short:"x" help:"With --against: stay on the file system of SRC. Give here the options with which the backup left files out."`
+	Exclude       []string `sep:"none" placeholder:"PATTERN" help:"With --against: leave out files that match. May be repeated, like the next two options."`
+	ExcludeFrom   []string `sep:"none" placeholder:"FILE" help:"With --against: leave out files that match a pattern in FILE."`
 	Filter        []string `sep:"none" placeholder:"RULE" help:"With --against: add a filter rule of rsync."`
-	Timeout       seconds  `placeholder:"TIME" help:"With --against: give up when nothing has moved for this long: 300, 5m."`
+	Timeout       seconds  `placeholder:"TIME" help:"With --against: stop if no data was transferred for this long: 300, 5m."`
 	Rsh           string   `short:"e" placeholder:"COMMAND" help:"With --against or --against-copy: the remote shell: 'ssh -p 2222'."`
 	SSH           sshFlags `embed:""`
-	Rsync         string   `placeholder:"PROGRAM" help:"With --against: the rsync to run. Without it the first in PATH."`
+	Rsync         string   `placeholder:"PROGRAM" help:"With --against: the rsync to run. The default is the first in PATH."`
 
-	AgainstCopy string `placeholder:"TARGET" help:"Compare the backups with their copies in TARGET, as in copy, instead: by checksums where those tell, by reading both where not."`
-	Program     string `placeholder:"PROGRAM" help:"With --against-copy: what rsbtbackup is called on the other host."`
+	AgainstCopy string `placeholder:"TARGET" help:"Compare the backups with their copies in TARGET, which is given as for copy: by checksums if possible, otherwise by reading both."`
+	Program     string `placeholder:"PROGRAM" help:"With --against-copy: the path of rsbtbackup on the other host."`
 
-	ExcludeCaches    bool     `help:"With --against: leave out what backup leaves out by it. The same for the next one."`
-	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"With --against: leave out what is in a directory with a file NAME. May be repeated."`
+	ExcludeCaches    bool     `help:"With --against: leave out what backup leaves out with this option. The same for the next one."`
+	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"With --against: leave out the contents of each directory that has a file NAME. May be repeated."`
 
 	shell string // rsh, with what the flags of ssh ask for
 }
@@ -40,28 +40,29 @@ type verifyCommand struct {
 // Help shows how it is used.
 func (verifyCommand) Help() string {
 	return `
-Every file is read from the disk, not from memory, so that btrfs checks every checksum. Each damaged file is named, with
-the place of the damage, the other backups that share it, and the nearest older backup in which the file is intact. As
-root, data that several backups share is read once. The result is kept in the record of each backup.
+Every file is read from the disk, not from memory, so that btrfs verifies every checksum. Each damaged file is named
+with the damaged ranges, the other backups that share them, and the nearest older backup in which the file is intact.
+Run by root, it reads data that several backups share only once. The result is stored in the record of each backup.
 
-The exit code is 0 if all is well and 1 if anything is damaged, could not be read, is not verified, or differs from SRC. A
-file that may not be read is not reported as damaged. Not verified is a file written with nodatacow (chattr +C), which has
-no checksums: it is read, but nothing tells whether it is what was written.
+The exit code is 0 if everything is intact; 1 if something is damaged, could not be read, could not be verified, or
+differs from SRC. A file that the user may not read is not reported as damaged. A file written with nodatacow (chattr
++C) cannot be verified: it has no checksums, so it is read, but damage would not be noticed.
 
-A damaged backup stays as it is. If it is the newest, the next backup copies anew from SRC every file that cannot be
-read, or everything if metadata is damaged.
+A damaged backup is not repaired. If it is the newest, the next backup copies from SRC every file that cannot be read,
+or everything if metadata is damaged.
 
-With --against each line has, as of rsync -i, what a backup would do and a name. ">f" is a file to copy, "cd", "cL" and
-"cD" a directory, symlink or device to make, "." something of which only attributes differ. The letters that follow say
-what differs: c content, s size, t time, p mode, o owner, g group, a ACL, x extended attributes; "+++" that the backup
-does not have it. "*deleting" is what only the backup has.
+With --against each line has a code and a name, as in rsync -i: what a backup would do. ">f" is a file to copy, "cd",
+"cL" and "cD" a directory, symlink or device to create, "." an entry of which only attributes differ. The letters after
+it say what differs: c content, s size, t time, p mode, o owner, g group, a ACL, x extended attributes; "+++" means that
+the backup does not have it. "*deleting" is an entry that only the backup has.
 
-With --against-copy nothing is read of a file whose checksums in both filesystems are the same, of the same kind and of data that
-is stored in the same way: compressed alike or not at all. So it says that the same was written; verify without it says that the
-disk still has it. Of all other files both are read. Names, modes, owners, times, attributes, ACLs, flags of chattr, holes and
-hard links are compared as well. Each line is a path, and what differs. A backup that has no copy is an error only if it is named,
-since TARGET may keep by other rules. "rsbtbackup send --stdio PATH" is run on another host; a key that is bound to receive
---stdio will do. That side is told what the backup has, and tells what is not so. As root.
+With --against-copy a file is not read if both filesystems have the same checksums for it. They can be compared if they
+are of the same kind, and of data that is stored in the same way (compressed alike, or not at all). They show that the
+same data was written; verify without this option shows that the disk still returns it. All other files are read on both
+sides. Names, modes, owners, times, attributes, ACLs, flags of chattr, holes and hard links are compared, too. Each line
+has a path and what differs. A backup without a copy is an error only if it is given by name, because TARGET may have
+other rules. On another host "rsbtbackup send --stdio PATH" is run; a key that is restricted to "receive --stdio" is
+sufficient. That host gets a description of the backup and answers with the differences. Needs root.
 
 EXAMPLE:
 

@@ -36,7 +36,7 @@ func copyKeys() []Key {
 		func(c *Copy, v string) { c.Target = v })
 	target.JobOnly = true
 	rsh := copyKey("rsh", Text, `"ssh -i /root/.ssh/vault"`, "The remote shell.", func(c *Copy, v string) { c.Options.SSH = strings.Fields(v) })
-	program := copyKey("program", Text, `"/usr/local/bin/rsbtbackup"`, "What rsbtbackup is called on the other host.", func(c *Copy, v string) { c.Options.Program = v })
+	program := copyKey("program", Text, `"/usr/local/bin/rsbtbackup"`, "The path of rsbtbackup on the other host.", func(c *Copy, v string) { c.Options.Program = v })
 	rsh.Runs, program.Runs = true, true
 	rules := ruleKeys(keep, within, ruleDocs{
 		last:         "What the target keeps: the newest N. Without a rule nothing is deleted there; with one, what it does not keep is not sent.",
@@ -46,10 +46,10 @@ func copyKeys() []Key {
 	})
 	return append([]Key{
 		target, rsh, program,
-		copyKey("bwlimit", Rate, `"5m"`, "Limit what is sent in a second, as rsync does: 500k, 10m.", func(c *Copy, v string) { c.Options.Bwlimit = v }),
-		copyKey("decompress", Bool, "false", "Send decompressed what is compressed on the disk of dest: for a target with blocks of another size.", func(c *Copy, v bool) { c.Options.Decompress = v }),
-		copyKey("max-age", Time, `"50h"`, "How old the newest complete backup in it may be: twice check.max-age if not given.", func(c *Copy, v time.Duration) { c.MaxAge = v }),
-		copyKey("removable", Bool, "false", "Its disk may be absent: the copy is then skipped quietly, and late only with a max-age of its own.", func(c *Copy, v bool) { c.Removable = v }),
+		copyKey("bwlimit", Rate, `"5m"`, "Limit the transfer per second, as rsync does: 500k, 10m.", func(c *Copy, v string) { c.Options.Bwlimit = v }),
+		copyKey("decompress", Bool, "false", "Decompress compressed data before sending it, for a target with another block size.", func(c *Copy, v bool) { c.Options.Decompress = v }),
+		copyKey("max-age", Time, `"50h"`, "How old the newest complete backup in it may be. The default is twice check.max-age.", func(c *Copy, v time.Duration) { c.MaxAge = v }),
+		copyKey("removable", Bool, "false", "Its disk may be absent: the copy is then skipped without a warning, and is late only if it has its own max-age.", func(c *Copy, v bool) { c.Removable = v }),
 	}, rules...)
 }
 

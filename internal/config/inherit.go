@@ -107,10 +107,10 @@ func GlobalKeys() []Key {
 		return Key{Name: name, Kind: kind, Example: example, Doc: doc, setGlobal: set}
 	}
 	return []Key{
-		global("run.jobs", Above0, "2", "How many jobs run at once: 1 if not given.", func(c *Config, v any) { c.Run.Jobs = v.(int) }),
-		global("run.jobs-per-host", Above0, "1", "How many of them may read from one host: as many as there are, if not given. This machine counts as one.", func(c *Config, v any) { c.Run.PerHost = v.(int) }),
+		global("run.jobs", Above0, "2", "How many jobs run at once (1).", func(c *Config, v any) { c.Run.Jobs = v.(int) }),
+		global("run.jobs-per-host", Above0, "1", "How many of them may read from one host. The default is no limit. This machine counts as a host.", func(c *Config, v any) { c.Run.PerHost = v.(int) }),
 		global("run.jobs-per-disk", Above0, "2", "How many of them may write to one file system.", func(c *Config, v any) { c.Run.PerDisk = v.(int) }),
-		global("run.state", Text, `"/var/lib/rsbtbackup"`, "A directory for the state of each job: its last run and its last failure. It may be lost.", func(c *Config, v any) { c.Run.State = v.(string) }),
+		global("run.state", Text, `"/var/lib/rsbtbackup"`, "A directory for the state of each job: its last run and its last failure. If it is deleted, only these are lost.", func(c *Config, v any) { c.Run.State = v.(string) }),
 		{Name: "metrics.textfile", Kind: Text, Example: textfile, Doc: "A file with figures for the textfile collector of Prometheus' node_exporter, written during a run.",
 			setGlobal: func(c *Config, v any) { c.Metrics.Textfile = v.(string) }},
 	}
