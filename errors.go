@@ -59,7 +59,7 @@ var (
 	ErrNotCompared = facts.ErrNotCompared
 	// ErrBinary: one of the two files is not text.
 	ErrBinary = facts.ErrBinary
-	// ErrTooLarge: one of the two files is too large to be compared by lines.
+	// ErrTooLarge: one of the two files is too large for a comparison by lines.
 	ErrTooLarge = facts.ErrTooLarge
 	// ErrTarget: the target of a restore is missing, unusable or out of reach.
 	ErrTarget = facts.ErrTarget

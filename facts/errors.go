@@ -30,8 +30,8 @@ var ErrNotCompared = errors.New("not everything could be compared")
 // ErrBinary: one of the two files is not text.
 var ErrBinary = errors.New("not a text file")
 
-// ErrTooLarge: one of the two files is too large to be compared by lines.
-var ErrTooLarge = errors.New("too large to be compared by lines")
+// ErrTooLarge: one of the two files is too large for a comparison by lines.
+var ErrTooLarge = errors.New("too large for a comparison by lines")
 
 var (
 	// ErrNotBtrfs: DEST is not a directory on btrfs.
@@ -51,10 +51,10 @@ var (
 	ErrOverlap = errors.New("SRC lies in DEST")
 	// ErrOtherFilesystem: at SRC, or below it, another filesystem is mounted than on record, or none. It comes with
 	// ErrGuard.
-	ErrOtherFilesystem = errors.New("not the filesystem on record")
+	ErrOtherFilesystem = errors.New("not the recorded filesystem")
 	// ErrUnusual: far more would be deleted than earlier prunes deleted, or the clock has jumped. It comes with
 	// ErrGuard.
-	ErrUnusual = errors.New("not what was deleted before")
+	ErrUnusual = errors.New("unusual deletions")
 	// ErrNoSpace: no space, or no quota, left in DEST.
 	ErrNoSpace = errors.New("no space left")
 	// ErrIncomplete: the backup is published, but rsync could not read everything (exit 23). The report that comes with
@@ -101,9 +101,9 @@ type LacksError struct {
 
 func (e *LacksError) Error() string {
 	if e.Incomplete {
-		return e.Backup + " is incomplete: to delete what it does not have would delete what could not be read when it was made"
+		return e.Backup + " is incomplete: --delete would also delete files that could not be read when it was made"
 	}
-	return fmt.Sprintf("%s was made with %s: to delete what it does not have would delete what that left out", e.Backup, strings.Join(e.Rules, " "))
+	return fmt.Sprintf("%s was made with %s: --delete would also delete the files that were left out", e.Backup, strings.Join(e.Rules, " "))
 }
 
 // A FakeSuperError refuses to clone a backup that was made with rsync's --fake-super: its files belong to the user who

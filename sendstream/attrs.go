@@ -64,7 +64,7 @@ func parseAttrs(b []byte, version uint32) (*attrs, error) {
 			value, b = b[2:], nil
 		} else {
 			if len(b) < 4 {
-				return nil, fmt.Errorf("attribute %d is cut off", kind)
+				return nil, fmt.Errorf("attribute %d is truncated", kind)
 			}
 			size := int(binary.LittleEndian.Uint16(b[2:]))
 			if size > len(b)-4 {

@@ -133,7 +133,7 @@ func TestDamaged(t *testing.T) {
 		{"attribute twice", stream(1, command(11, false, text(15, "a"), text(15, "b"))), "attribute 15 twice"},
 		{"attribute of the wrong size", stream(1, command(18, false, text(15, "a"), u32(5, 1))), "attribute 5 has 4 bytes, want 8"},
 		{"attribute past the end", stream(1, raw(11, []byte{15, 0, 9, 0, 'a'})), "attribute 15 of 9 bytes, 1 are left"},
-		{"half an attribute header", stream(1, raw(11, []byte{15, 0, 9})), "attribute 15 is cut off"},
+		{"half an attribute header", stream(1, raw(11, []byte{15, 0, 9})), "attribute 15 is truncated"},
 		{"a byte left over", stream(1, raw(11, []byte{15})), "1 bytes are left over"},
 		{"path that goes up", stream(1, command(11, false, text(15, "a/../../b"))), `path "a/../../b"`},
 		{"absolute path", stream(1, command(11, false, text(15, "/etc/passwd"))), `path "/etc/passwd"`},

@@ -70,7 +70,7 @@ func (c *checkCommand) Validate() error {
 	case len(c.Dest) == 0 && !ofConfig:
 		return errors.New("say what to check: a DEST, or --all, --job or --group")
 	case len(c.Dest) > 0 && ofConfig:
-		return errors.New("a DEST cannot go with --all, --job and --group, which are of the config")
+		return errors.New("a DEST cannot be combined with --all, --job and --group, which name jobs of the config")
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func checkOne(ctx context.Context, j config.Job, state string) checked {
 		d.err, d.report.Level = nil, rsbtbackup.CheckOK
 		for i := range d.report.Results {
 			d.report.Results[i].Level = rsbtbackup.CheckOK
-			d.report.Results[i].Text = "the disk is not there, and need not be: " + d.report.Results[i].Text
+			d.report.Results[i].Text = "the removable disk is absent: " + d.report.Results[i].Text
 		}
 		return d
 	}

@@ -148,7 +148,7 @@ func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
 			triedDest(ctx, j),
 		}, triedCopies(ctx, j)...) {
 			if o.OK && o.absent {
-				u.result(fmt.Sprintf("WARN  %s: %s: its disk is not there, and need not be", j.Name, o.What))
+				u.result(fmt.Sprintf("WARN  %s: %s: its removable disk is absent", j.Name, o.What))
 			} else if o.OK {
 				u.result(fmt.Sprintf("ok    %s: %s", j.Name, o.What))
 			} else {

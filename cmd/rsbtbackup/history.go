@@ -47,7 +47,7 @@ func (c *historyCommand) run(ctx context.Context, u *ui, _ *flags) error {
 		return errors.Join(err, printErr)
 	}
 	if len(h.Passed) > 0 {
-		u.log.Warn("what these backups have is not known, as they cannot be opened", "backups", h.Passed)
+		u.log.Warn("these backups cannot be opened; their content is unknown", "backups", h.Passed)
 	}
 	u.result(table(historyRows(h.Versions))...)
 	u.result(fmt.Sprintf("%s of %s in %s", plural(int64(len(h.Versions)), "version"), name(h.Path), plural(int64(h.Backups), "backup")))

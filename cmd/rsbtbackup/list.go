@@ -49,13 +49,13 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 	}
 	if c.Size && len(l.Backups) > 0 && !slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return b.Exclusive != nil }) {
 		if len(l.Hidden) > 0 {
-			u.log.Warn("--size: what a backup takes is not known while something is mounted on one", "backups", l.Hidden)
+			u.log.Warn("--size: the space that a backup takes is unknown while something is mounted on one", "backups", l.Hidden)
 		} else {
 			u.log.Warn("--size: only root can measure what a backup takes")
 		}
 	}
 	if l.AtMost {
-		u.log.Warn("--size: what is shown as FREES is an upper bound: who else has the data was not asked of every part")
+		u.log.Warn("--size: FREES is an upper bound, because not all data was checked for other users")
 	}
 	if u.json {
 		return listObjects(u, l)

@@ -130,7 +130,7 @@ func (s *unitStatus) send(states ...string) {
 	_, err := daemon.SdNotify(false, strings.Join(append([]string{"STATUS=" + s.String()}, states...), "\n"))
 	if err != nil && !s.failed {
 		s.failed = true
-		s.log.Warn("systemd could not be told how far the run is", "err", err)
+		s.log.Warn("the progress of the run could not be reported to systemd", "err", err)
 	}
 }
 

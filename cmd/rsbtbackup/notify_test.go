@@ -65,7 +65,7 @@ func TestSystemdCannotBeReached(t *testing.T) {
 	cmd := failingRun(t, "NOTIFY_SOCKET=/nowhere/notify")
 	out, _ := cmd.CombinedOutput()
 	exitCodeOf(t, cmd, exitDest)
-	if got := strings.Count(string(out), "systemd could not be told"); got != 1 {
+	if got := strings.Count(string(out), "the progress of the run could not be reported to systemd"); got != 1 {
 		t.Errorf("told %d times:\n%s", got, out)
 	}
 }

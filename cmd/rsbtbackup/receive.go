@@ -51,7 +51,7 @@ func (*receiveCommand) changesDest()   {}
 // Validate is called by kong.
 func (c *receiveCommand) Validate() error {
 	if c.Stdio && c.Name != "" {
-		return errors.New("--name cannot go with --stdio")
+		return errors.New("--name cannot be combined with --stdio")
 	}
 	return nil
 }

@@ -173,7 +173,7 @@ func (c *runCommand) report(ctx context.Context, u *ui, results []jobs.Result, s
 	if len(failed) == 0 {
 		return err
 	}
-	coded := &codeError{o.Exit, fmt.Errorf("%d of %s not well: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}
+	coded := &codeError{o.Exit, fmt.Errorf("%d of %s have problems: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}
 	return errors.Join(&notWellError{coded, failed}, err)
 }
 

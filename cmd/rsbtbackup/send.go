@@ -44,7 +44,7 @@ func (c *sendCommand) dest() string { return c.Dest }
 func (c *sendCommand) Validate() error {
 	switch {
 	case c.Stdio && (c.Backup != "" || c.Parent != ""):
-		return errors.New("--stdio sends what is asked for: BACKUP and --parent cannot go with it")
+		return errors.New("--stdio sends the backups that the other side asks for: it cannot be combined with BACKUP and --parent")
 	case !c.Stdio && c.Backup == "":
 		return errors.New("say which BACKUP to send")
 	}
@@ -76,7 +76,7 @@ type sendWriter struct{ w io.Writer }
 func (s *sendWriter) Write(p []byte) (int, error) {
 	n, err := s.w.Write(p)
 	if err != nil {
-		err = fmt.Errorf("the archive is cut off: %w", err)
+		err = fmt.Errorf("the archive is truncated: %w", err)
 	}
 	return n, err
 }

@@ -183,9 +183,9 @@ func copyText(c jobs.CopyStanding, now time.Time) string {
 	}
 	switch {
 	case c.Absent && c.Late:
-		text = "late: its disk is not there, and " + text
+		text = "late: its removable disk is absent, and " + text
 	case c.Absent:
-		text = "its disk is not there, and need not be"
+		text = "its removable disk is absent"
 	case c.Error != "":
 		text = c.Error
 	case c.Late:

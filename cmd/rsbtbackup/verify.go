@@ -85,7 +85,7 @@ func (c *verifyCommand) Validate() error {
 	case c.Jobs < 0:
 		return fmt.Errorf("--jobs=%d: want 1 or more", c.Jobs)
 	case c.Against != "" && c.AgainstCopy != "":
-		return errors.New("--against cannot go with --against-copy")
+		return errors.New("--against cannot be combined with --against-copy")
 	case c.Against == "" && (leavesOut || c.Rsh != "" && c.AgainstCopy == ""):
 		return errors.New("--one-file-system, --exclude, --exclude-from, --filter, --timeout, --rsh, --ssh-identity, --ssh-user, --ssh-known-hosts, --rsync, --exclude-caches and --exclude-if-present need --against")
 	case c.AgainstCopy == "" && c.Program != "":
@@ -93,7 +93,7 @@ func (c *verifyCommand) Validate() error {
 	case c.AgainstCopy == "" && len(c.Names) > 1:
 		return errors.New("name one BACKUP, or none for all; several go with --against-copy")
 	case c.Against+c.AgainstCopy != "" && (c.NewOnly || c.Jobs != 0):
-		return errors.New("--new-only and --jobs cannot go with --against or --against-copy")
+		return errors.New("--new-only and --jobs cannot be combined with --against or --against-copy")
 	}
 	var err error
 	if c.Against != "" {

@@ -53,9 +53,9 @@ hooks.on-failure = "warn"
 	}
 	for _, want := range []string{
 		"a hook failed job=etc step=hooks.after err=\"/bin/sh: it took longer than 300ms\"",
-		"could not be told job=etc event=start key=ping.url url=" + server.URL + "/... err=\"no answer within 200ms\"",
-		"could not be told job=etc event=success key=ping.url url=" + server.URL + "/... err=\"no answer within 200ms\"",
-		"could not be told job=etc event=success key=http.file url=" + server.URL + "/... err=\"redirected to file:, which is neither http nor https\"",
+		"a report was not sent job=etc event=start key=ping.url url=" + server.URL + "/... err=\"no answer within 200ms\"",
+		"a report was not sent job=etc event=success key=ping.url url=" + server.URL + "/... err=\"no answer within 200ms\"",
+		"a report was not sent job=etc event=success key=http.file url=" + server.URL + "/... err=\"redirected to file:, which is neither http nor https\"",
 		"the metrics could not be written err=\"open " + w.dir + "/link: it is a symlink, which is not followed: name the directory it leads to\"",
 	} {
 		if !strings.Contains(r.Stderr, want) {

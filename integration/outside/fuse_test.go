@@ -144,7 +144,7 @@ func TestFilesThatShareAnInodeNumber(t *testing.T) {
 	dest := testdest.New(t, "256M")
 	for range 2 {
 		r := backup(t, 0, src, dest)
-		wantSaid(t, r, "7 names have an inode number that is another file's too")
+		wantSaid(t, r, "7 names have the inode number of another file")
 		got := testdest.CurrentPath(t, dest)
 		for name, content := range map[string]string{
 			"a": "equal length 1", "b": "equal length 2", "c": "short", "d [*]": "not as short", "e": "three names", "g": "three names", "two": "one file",
@@ -175,7 +175,7 @@ func TestFilesThatSayTheyAreEmpty(t *testing.T) {
 	)
 	dest := testdest.New(t, "256M")
 	r := backup(t, 0, src, dest, "--exclude=left*")
-	wantSaid(t, r, "of size 0 but not empty")
+	wantSaid(t, r, "reported with size 0, but not empty")
 	wantSaid(t, r, "odd")
 	if strings.Contains(r.Stderr, "left out:") {
 		t.Error(r.Stderr)

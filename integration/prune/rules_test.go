@@ -147,7 +147,7 @@ func TestInvalidOptionsDeleteNothing(t *testing.T) {
 		text string
 		args []string
 	}{
-		{2, "nothing says what to keep", []string{"prune", dest}},
+		{2, "no rule says which backups to keep", []string{"prune", dest}},
 		{2, "keep-min", []string{"prune", dest, "--keep-last=1", "--keep-min=2"}},
 		{2, `"0"`, []string{"prune", dest, "--keep-last=0"}},
 		{2, `"-2"`, []string{"prune", dest, "--keep-daily", "-2"}},

@@ -108,7 +108,7 @@ func TestAnArchiveThatWasDamaged(t *testing.T) {
 		{"its first line says something else", renamed, 1, "SHA-256"},
 		{"of two", firstLine + "\n" + secondRest, 2, "not in this DEST"},
 		{"without what it builds on", string(second), 2, "not in this DEST"},
-		{"two in one", string(first) + string(second), 1, "something follows its end"},
+		{"two in one", string(first) + string(second), 1, "there is data after its end"},
 	} {
 		path := filepath.Join(store, "bad")
 		testdest.Must(t, os.WriteFile(path, []byte(tt.data), 0o600))

@@ -285,7 +285,7 @@ func TestAKeyLearnsNothingFromComparing(t *testing.T) {
 		{`{"compare":"` + item.Name + `","uuid":"00000000-0000-0000-0000-000000000001"}`, "no backup is called"},
 		{open + `{"entries":[{"path":"Lg==","mode":16832}]}`, "names"},
 		{open + `{"entries":[{"path":"Li4vLi4vLi4vZXRjL3Bhc3N3ZA==","mode":33188},{"path":"L2V0Yy9wYXNzd2Q=","mode":33188}]}`, "missing"}, // ../../../etc/passwd, /etc/passwd
-		{open + `{"contents":["AA=="]}`, "0 files were to be read"},
+		{open + `{"contents":["AA=="]}`, "0 files were requested"},
 		{open + "{", "unexpected end of JSON"},
 		{open + strings.Repeat("x", 1<<20), "invalid character"},
 	} {

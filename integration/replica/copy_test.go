@@ -75,7 +75,7 @@ func TestATargetOfAnotherSource(t *testing.T) {
 		append([]string{"copy", "root@127.0.0.1:" + work, home, "--keep-last=1"}, over...),
 	} {
 		r := testbin.Run(t, args...)
-		wantExit(t, r, 13, "guard: TARGET holds backups of /")
+		wantExit(t, r, 13, "refused: TARGET holds backups of /")
 		if !strings.Contains(r.Stderr, "hint: to mix them all the same: rsbtbackup copy ") || len(testdest.Backups(t, home)) != 1 || cur() != was {
 			t.Errorf("%q: cur is %s, was %s\n%s", args, cur(), was, r.Stderr)
 		}

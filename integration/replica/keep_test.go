@@ -70,14 +70,14 @@ func TestTheKeyDecidesWhatIsKept(t *testing.T) {
 	if !strings.Contains(out, "1 backup not copied") || len(testdest.Backups(t, target)) != 2 {
 		t.Errorf("rules of the key:\n%s", out)
 	}
-	wantExit(t, testbin.Run(t, "copy", dest, "vault:/", "-e", shell, "--keep-last=1"), 2, "keeps by its own rules")
+	wantExit(t, testbin.Run(t, "copy", dest, "vault:/", "-e", shell, "--keep-last=1"), 2, "uses its own rules")
 	if n := len(testdest.Backups(t, target)); n != 2 {
 		t.Errorf("%d backups after a refusal, want 2", n)
 	}
 
 	shell, target = sshd("none", "exec "+program+" receive --stdio DEST")
 	testbin.Must(t, "copy", dest, "vault:/", "-e", shell)
-	wantExit(t, testbin.Run(t, "copy", dest, "vault:/", "-e", shell, "--keep-last=1"), 2, "keeps by its own rules")
+	wantExit(t, testbin.Run(t, "copy", dest, "vault:/", "-e", shell, "--keep-last=1"), 2, "uses its own rules")
 	if n := len(testdest.Backups(t, target)); n != 3 {
 		t.Errorf("a key without rules: %d backups, want 3", n)
 	}

@@ -66,10 +66,10 @@ func TestTheSendingSideFails(t *testing.T) {
 		says         string
 	}{
 		{"host not reached", "echo No route to host >&2; exit 255", 12, "No route to host"},
-		{"floods at login", "exec yes", 12, `the other side says "y`},
+		{"floods at login", "exec yes", 12, `the other side answered "y`},
 		{"floods with complaints", "exec yes >&2", 12, "prints without end"},
 		{"says nothing", "exit 0", 12, "ends too early"},
-		{"prints something at login", "echo Welcome; exec GOOD send --stdio DEST", 12, `the other side says "Welcome`},
+		{"prints something at login", "echo Welcome; exec GOOD send --stdio DEST", 12, `the other side answered "Welcome`},
 		{"of another version", `echo '{"rsbtbackup":"send","version":99}'; cat >/dev/null`, 12, "install the same rsbtbackup on both"},
 		{"only receives", "exec GOOD receive --stdio DEST", 12, "can only receive"},
 		{"not initialised", "exec GOOD send --stdio /tmp", 10, "not "},

@@ -116,8 +116,8 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	want("space", fail, "free", rsbtbackup.CheckOptions{MinFree: rsbtbackup.MinFree{Percent: 99}})
 	want("space", warn, "free", rsbtbackup.CheckOptions{MinFree: rsbtbackup.MinFree{Percent: 60}})
 	want("space", fail, "free", rsbtbackup.CheckOptions{MinFree: rsbtbackup.MinFree{Bytes: 1 << 40}})
-	want("metadata", fail, "room", rsbtbackup.CheckOptions{MinMetadata: 1 << 40})
-	want("metadata", warn, "room", rsbtbackup.CheckOptions{MinMetadata: 400 << 20})
+	want("metadata", fail, "available", rsbtbackup.CheckOptions{MinMetadata: 1 << 40})
+	want("metadata", warn, "available", rsbtbackup.CheckOptions{MinMetadata: 400 << 20})
 
 	testdest.Must(t, os.Rename(at(".log/activity.log"), at(".log/aside")))
 	want("log", ok, "nothing", usual)

@@ -54,7 +54,7 @@ const soonFull = 16 << 30
 func (x opened) waitForSpace(ctx context.Context, always bool) error {
 	free, total, err := x.dest.Space()
 	if err != nil {
-		return fail.Step("measure", err)
+		return fail.Step("measure space", err)
 	}
 	if !always && free >= min(total/10, soonFull) {
 		return nil
@@ -62,7 +62,7 @@ func (x opened) waitForSpace(ctx context.Context, always bool) error {
 	x.tell.Log.Info("the disk is nearly full: waiting for the space of deleted subvolumes", "free", humanize.Bytes(free))
 	held, err := btrfs.WaitDeleted(ctx, x.dest.Dir)
 	if err == nil && len(held) > 0 {
-		x.tell.Log.Warn("the space of deleted subvolumes is not free until every program that uses them has closed them", "subvolumes", len(held))
+		x.tell.Log.Warn("the space of deleted subvolumes becomes free when the programs that use them close them", "subvolumes", len(held))
 	}
 	return fail.Step("wait for space", err)
 }
@@ -146,7 +146,7 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 		return y, errors.Join(y.stopped(ctx, fail.Step("scan source", err)), y.work.Close())
 	}
 	if y.moved, err = y.replay(ctx); err != nil {
-		return y, errors.Join(fail.Step("rename in pending what was renamed in the source", err), y.close())
+		return y, errors.Join(fail.Step("repeat renames of the source", err), y.close())
 	}
 	if y.scanned, err = y.patch(ctx); err != nil {
 		return y, errors.Join(err, y.close())
@@ -163,7 +163,7 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 func (x filled) close() error {
 	if x.file != nil {
 		if err := x.dest.DropCatalog(); err != nil {
-			x.tell.Log.Warn("an unused file stays until the next run", "error", err)
+			x.tell.Log.Warn("an unused file remains until the next run", "error", err)
 		}
 	}
 	return errors.Join(x.scanned.close(), x.work.Close())
@@ -253,7 +253,7 @@ func (x filled) heal(ctx context.Context) error {
 	x.tell.Notice(fmt.Sprintf("the last backup, %s, is known to be damaged: unreadable files are copied again", x.plan.base.Name))
 	removed, err := pending.RemoveUnreadable(ctx, x.work)
 	if err != nil {
-		return fail.Step("heal pending", err)
+		return fail.Step("remove unreadable files from pending", err)
 	}
 	x.tell.Log.Info("removed from pending, to be copied again", "files", len(removed), "first", removed[:min(len(removed), transfer.MaxLogged)])
 	return nil

@@ -35,7 +35,7 @@ func (x filled) apart(ctx context.Context, odd *source.Oddities, beyond []string
 		return nil, err
 	}
 	if len(paths) > 0 {
-		x.tell.Notice(fmt.Sprintf("%d names have an inode number that is another file's too, and are files of their own: %s", len(paths), say.QuoteSome(paths)))
+		x.tell.Notice(fmt.Sprintf("%d names have the inode number of another file; they are separate files in the backup: %s", len(paths), say.QuoteSome(paths)))
 	}
 	if len(beyond) > 0 {
 		x.tell.Notice(tooManyNames(x.dest.Path, len(beyond)))
@@ -99,18 +99,18 @@ func (x filled) noticeEmpty(paths []string) error {
 			continue
 		}
 		if err != nil {
-			return fail.Step("look at empty files", err)
+			return fail.Step("check empty files", err)
 		}
 		st, err := at.Stat(dir, filepath.Base(path))
 		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 {
 			empty = append(empty, path)
 		}
 		if err := errors.Join(at.IgnoreNotExist(err), dir.Close()); err != nil {
-			return fail.Step("look at empty files", err)
+			return fail.Step("check empty files", err)
 		}
 	}
 	if len(empty) > 0 {
-		x.tell.Notice(fmt.Sprintf("%s of size 0 but not empty, and so empty in the backup: %s", filesAre(len(empty)), say.QuoteSome(empty)))
+		x.tell.Notice(fmt.Sprintf("%s reported with size 0, but not empty; empty in the backup: %s", filesAre(len(empty)), say.QuoteSome(empty)))
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (o Options) check() error {
 	}
 	if spec.Kind == rsyncexec.Local && rsyncexec.RemoteOptionAsked(o.RsyncArgs) {
 		// rsync 3.2.7 then writes to a directory of a random name, and exits 0.
-		return fail.Kindf(facts.ErrUsage, "--remote-option is for a remote SRC: in a local copy there is no other end")
+		return fail.Kindf(facts.ErrUsage, "--remote-option is for a remote SRC, not for a local one")
 	}
 	if err := o.marks().Check(spec); err != nil {
 		return err

@@ -18,5 +18,5 @@ func (x filled) patch(ctx context.Context) (s scanned, err error) {
 	how.Copy = s.use && s.walked.ByGeneration && maySkipCopying(x.plan) && !x.o.WholeFiles
 	s.patched, err = s.large.Update(ctx, s.root, x.work, how)
 	s.doubts = s.patched.Doubts
-	return s, fail.Step("copy what is new in large files", err)
+	return s, fail.Step("copy changed blocks of large files", err)
 }

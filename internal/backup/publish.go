@@ -58,7 +58,7 @@ func (x transferred) circumstances(tookDest error) circumstances {
 func (x judged) abandon() error {
 	err := fail.Step("transfer", x.verdict.err)
 	if errors.Is(x.verdict.err, facts.ErrGuard) {
-		err = fail.Step("guard", x.verdict.err)
+		err = fail.Step("refused", x.verdict.err)
 	}
 	switch {
 	case x.dest.KeepLock: // some rsync still writes
@@ -113,10 +113,10 @@ func (x filled) flush() error {
 	err := x.enter(store.PhaseSynced)
 	if fail.IsFull(err) {
 		// With the existing note the next run trusts pending less.
-		x.tell.Log.Warn("no space to note that it is flushed", "error", err)
+		x.tell.Log.Warn("no space to record that the backup is flushed", "error", err)
 		return nil
 	}
-	return fail.Step("note", err)
+	return fail.Step("write the note of pending", err)
 }
 
 // writtenOut is flush without the note for the next run.
@@ -184,7 +184,7 @@ func (x judged) measure() *uint64 {
 	case err == nil:
 		return &added
 	case !errors.Is(err, unix.EPERM):
-		x.tell.Notice(fmt.Sprintf("what the backup adds on disk is unknown: %v", err))
+		x.tell.Notice(fmt.Sprintf("the space that the backup adds on disk is unknown: %v", err))
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (x planned) foreseePrune(status facts.Status) (*prune.Report, error) {
 	p := &prune.Report{Dest: x.dest.Path, DryRun: true, Decisions: prune.Foresee(x.state.Backups, next, x.o.Prune.Policy, x.o.Now)}
 	var err error
 	p.Free, p.Total, err = x.dest.Space()
-	return p, fail.Step("measure", err)
+	return p, fail.Step("measure space", err)
 }
 
 // prune runs after publishing, under the lock that is still held.

@@ -92,7 +92,7 @@ func (x read) guard(ctx context.Context) error {
 		src: x.src, newest: x.newest, baseEmpty: x.baseEmpty, oneFS: x.o.OneFileSystem,
 		leftOut: x.o.leftOut(), force: x.o.Force,
 	}); err != nil {
-		return fail.Step("guard", err)
+		return fail.Step("refused", err)
 	}
 	return fail.Step("source", x.src.CheckDirRules(ctx, x.o.OneFileSystem, x.o.Filter, x.o.RsyncArgs))
 }
@@ -127,7 +127,7 @@ func (x planned) equip(answer func() (probed, error)) (equipped, error) {
 // noticeBroken names damaged backups that are not used as base.
 func (x planned) noticeBroken() {
 	for _, b := range x.state.Broken {
-		text := fmt.Sprintf("%s is damaged, nothing in it can be read", b.Name)
+		text := fmt.Sprintf("%s is damaged: nothing in it can be read", b.Name)
 		if errors.Is(b.WhyNot, fs.ErrPermission) {
 			text = store.Unreadable(b).Error()
 		}

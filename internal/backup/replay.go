@@ -22,6 +22,6 @@ func (x filled) replay(ctx context.Context) (int, error) {
 		listed = x.listed().Has()
 	}
 	made, err := rename.NewPlan(moves, listed).Apply(ctx, x.work)
-	x.tell.Log.Info("renamed what was renamed in the source", "found", len(moves), "made", made)
+	x.tell.Log.Info("repeated renames of the source", "found", len(moves), "made", made)
 	return made, err
 }

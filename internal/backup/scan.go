@@ -99,7 +99,7 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	}
 	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
 	if err != nil {
-		x.tell.Log.Info("btrfs cannot be asked what has changed", "why", err)
+		x.tell.Log.Info("btrfs cannot list what has changed", "why", err)
 	}
 	var touched *pending.Touched
 	walk := func(known *catalog.Reader) {
@@ -162,11 +162,11 @@ func (x equipped) scanRules() ([]string, error) {
 // ctimes if the error matches scan.ErrRules.
 func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
 	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
-		return nil, nil, errors.New("there is no catalog of the source at the last backup")
+		return nil, nil, errors.New("the last backup has no catalog of the source")
 	}
 	f, err := x.dest.OpenCatalog()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, errors.New("the catalog is gone")
+		return nil, nil, errors.New("the catalog is missing")
 	}
 	if err != nil {
 		return nil, nil, err

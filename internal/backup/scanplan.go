@@ -97,7 +97,7 @@ func notByScan(o Options, p *plan, src *source.Source) string {
 	case src.Empty:
 		return "the source is empty"
 	case p.base.Record == nil || p.base.Record.Scan == nil || p.base.Record.Scan.Catalog == "" || p.base.Record.Stats == nil:
-		return "there is no catalog of the source at the last backup"
+		return "the last backup has no catalog of the source"
 	case p.base.Status != facts.Complete:
 		return "the last backup is incomplete"
 	case store.KnownDamaged(p.base):

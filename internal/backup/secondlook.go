@@ -50,9 +50,9 @@ func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end
 	}
 	deleted, err := pending.RemoveGone(ctx, x.work, gone)
 	if err != nil {
-		return end, fail.Step("remove what is gone", err)
+		return end, fail.Step("delete files that are not in the source", err)
 	}
-	x.tell.Log.Info("removed what is gone from the source, beside what could not be read", "deleted", deleted)
+	x.tell.Log.Info("deleted files that are not in the source, except below directories that could not be read", "deleted", deleted)
 	end.Kept = false
 	return end.After(transfer.End{Stats: &rsyncexec.Stats{Deleted: deleted}}), nil
 }

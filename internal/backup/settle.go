@@ -85,7 +85,7 @@ func (x filled) wholeStats(ctx context.Context, end transfer.End, emptied []stri
 	}
 	sum, err := x.totals(ctx, end.Stats, emptied)
 	if err != nil {
-		return end, fail.Step("measure", err)
+		return end, fail.Step("count files", err)
 	}
 	end.Stats, end.Result.Stats = sum, *sum
 	return end, nil

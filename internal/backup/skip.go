@@ -64,7 +64,7 @@ func (x judged) skip(ctx context.Context) (skipped, error) {
 	if err := x.discard(); err != nil {
 		x.tell.Notice(err.Error()) // the next run removes it
 	}
-	return s, fail.Step("note that nothing has changed", err)
+	return s, fail.Step("record that nothing has changed", err)
 }
 
 func (x skipped) report() Report {

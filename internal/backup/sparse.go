@@ -86,7 +86,7 @@ func (x filled) withMoreRoom(ctx context.Context, opts rsyncexec.Options, end tr
 		if err != nil || gained < roomGained {
 			return end, err
 		}
-		x.tell.Log.Info("again, because zeros had filled the disk")
+		x.tell.Log.Info("rsync runs again, because zeros had filled the disk")
 		if end, err = x.again(ctx, opts, end); err != nil {
 			return end, err
 		}
@@ -98,7 +98,7 @@ func (x filled) withMoreRoom(ctx context.Context, opts rsyncexec.Options, end tr
 func (x filled) punchForRoom(ctx context.Context) (gained int64, err error) {
 	before, _, err := x.dest.Space()
 	if err != nil {
-		return 0, fail.Step("measure", err)
+		return 0, fail.Step("measure space", err)
 	}
 	if err := x.writtenOut(); err != nil {
 		return 0, err
@@ -116,5 +116,5 @@ func (x filled) punchForRoom(ctx context.Context) (gained int64, err error) {
 		return 0, err
 	}
 	after, _, err := x.dest.Space()
-	return int64(after) - int64(before), fail.Step("measure", err)
+	return int64(after) - int64(before), fail.Step("measure space", err)
 }

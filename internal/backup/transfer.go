@@ -57,7 +57,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	}
 	kept, err := x.keepProperties(ctx)
 	if err != nil {
-		return transferred{filled: x}, fail.Step("hand down the properties of DEST", err)
+		return transferred{filled: x}, fail.Step("copy the properties of DEST", err)
 	}
 	opts.Protect = append(opts.Protect, kept...)
 	copied, err := x.copySparse(ctx, x.asking(opts), seen.sparse)
@@ -80,7 +80,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 		return transferred{filled: x, end: end}, err
 	}
 	err = errors.Join(
-		fail.Step("remove what devices replaced", pending.RemoveSkipped(ctx, x.work, end.Skipped)), x.noticeEmpty(seen.empty))
+		fail.Step("remove files that devices replace", pending.RemoveSkipped(ctx, x.work, end.Skipped)), x.noticeEmpty(seen.empty))
 	if err == nil && !x.full() {
 		end, err = x.wholeStats(ctx, end, seen.emptied)
 	}
@@ -104,7 +104,7 @@ func (x filled) first(ctx context.Context, opts rsyncexec.Options) (filled, tran
 	default:
 		return x, end, nil
 	}
-	x.tell.Log.Warn("again, comparing everything", "why", x.why, "complaints", end.Result.Complaints)
+	x.tell.Log.Warn("rsync runs again, comparing everything", "why", x.why, "complaints", end.Result.Complaints)
 	end, err := x.again(ctx, opts, end)
 	return x, end, err
 }
@@ -129,7 +129,7 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 	}
 	touched, err := x.linksTouched(end)
 	if err != nil {
-		return x, end, fail.Step("look at hard links", err)
+		return x, end, fail.Step("check hard links", err)
 	}
 	if touched || transfer.FalseAlarm(end) {
 		end, err = x.again(ctx, opts, end)
@@ -141,7 +141,7 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 		end = x.copyApart(ctx, plain, end)
 	}
 	if err == nil && x.needsReplacing(end) {
-		x.tell.Log.Info("again, replacing files that cannot be written in place")
+		x.tell.Log.Info("rsync runs again, replacing files that cannot be written in place")
 		opts.Inplace, opts.WholeFile = false, true
 		end, err = x.again(ctx, opts, end)
 	}
@@ -153,10 +153,10 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 	}
 	lost, err := x.groupsLost(ctx)
 	if err != nil {
-		return x, end, fail.Step("look at ACLs", err)
+		return x, end, fail.Step("check ACLs", err)
 	}
 	if lost {
-		x.tell.Log.Info("again, for the ACLs of sticky directories")
+		x.tell.Log.Info("rsync runs again, for the ACLs of sticky directories")
 		end, err = x.again(ctx, opts, end)
 	}
 	return x, end, err
@@ -192,7 +192,7 @@ func (x filled) keepProperties(ctx context.Context) ([]string, error) {
 	if n, err := properties.HandDown(ctx, x.work); err != nil {
 		return nil, err
 	} else if n > 0 {
-		x.tell.Log.Info("gave the properties of DEST to the new backup", "directories", n)
+		x.tell.Log.Info("copied the properties of DEST to the new backup", "directories", n)
 	}
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -244,7 +244,7 @@ func (x filled) linksTouched(end transfer.End) (bool, error) {
 	}
 	touched, err := x.tree.Touched(x.work)
 	if touched {
-		x.tell.Log.Info("again, for hard links that changed while they were copied")
+		x.tell.Log.Info("rsync runs again, for hard links that changed while they were copied")
 	}
 	return touched, err
 }

@@ -134,7 +134,7 @@ func (f *Files) Update(ctx context.Context, source, work *os.File, how How) (don
 	f.met = nil
 	done.Doubts = slices.DeleteFunc(slices.Clone(how.Doubts), func(path string) bool { return !left[path] })
 	if done.Files > 0 {
-		how.Log.Info("copied only what is new in large files", "files", done.Files, "size", done.Size, "read", done.Read, "written", done.Written)
+		how.Log.Info("copied only the changed blocks of large files", "files", done.Files, "size", done.Size, "read", done.Read, "written", done.Written)
 	}
 	return done, nil
 }
@@ -219,7 +219,7 @@ func (f *Files) Settle(source *os.File, log *slog.Logger) []byte {
 	for _, n := range f.noted {
 		same, err := isStill(source, n)
 		if err != nil {
-			log.Info("where a file lies is not kept", "path", n.path, "why", err)
+			log.Info("the location of a large file is not stored", "path", n.path, "why", err)
 		}
 		if same && err == nil {
 			f.next[n.path] = n.file

@@ -19,7 +19,7 @@ const (
 )
 
 // errUntold is the error of a file of which it cannot be told where all of it lies, or would take too much.
-var errUntold = errors.New("where it lies is not told")
+var errUntold = errors.New("the kernel does not report its location")
 
 // extents searches the tree of the subvolume that f is in for what it has of f, which was written out. since is a
 // generation.

@@ -48,7 +48,7 @@ func ListSizes(ctx context.Context, dest string) (*Listing, error) {
 	}
 	l, err := list(s)
 	if err == nil {
-		err = fail.Step("measure", measureEach(s, ctx, l))
+		err = fail.Step("measure space", measureEach(s, ctx, l))
 	}
 	return l, errors.Join(err, s.Close())
 }

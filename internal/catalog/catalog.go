@@ -47,7 +47,7 @@ const (
 var ErrUnusable = errors.New("unusable catalog")
 
 // ErrRules is the error of Fits if only the rules differ: what the catalog says of a file is true then.
-var ErrRules = errors.New("the last backup was made by other rules")
+var ErrRules = errors.New("the last backup was made with other rules")
 
 // Header says what a catalog is of.
 type Header struct {

@@ -41,7 +41,7 @@ func (d *decoder) decode(l Listing, self Base, to []Entry) ([]Entry, error) {
 		before = begins
 	}
 	if len(d.in) > 0 {
-		return nil, fmt.Errorf("%w: something is behind the last entry of a directory", ErrUnusable)
+		return nil, fmt.Errorf("%w: there is data after the last entry of a directory", ErrUnusable)
 	}
 	names, from := string(d.names), 0
 	for i, end := range d.ends {
@@ -211,7 +211,7 @@ func (d *decoder) fixed() uint64 {
 // torn: a stream that ends early is no end.
 func torn(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it is cut off", ErrUnusable)
+		return fmt.Errorf("%w: it is truncated", ErrUnusable)
 	}
 	return err
 }

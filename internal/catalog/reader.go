@@ -94,7 +94,7 @@ func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
 	}
 	end := binary.BigEndian.Uint64(offset[:])
 	if end >= uint64(size-footerSize) {
-		return fmt.Errorf("%w: its end is said to be at %d of %d bytes", ErrUnusable, end, size)
+		return fmt.Errorf("%w: its end is given as %d of %d bytes", ErrUnusable, end, size)
 	}
 	in := bufio.NewReader(io.NewSectionReader(from, int64(end), size-footerSize-int64(end)))
 	unsettled, err := readUnsettled(in)
@@ -102,7 +102,7 @@ func (r *Reader) readEnd(from io.ReaderAt, size int64) error {
 		r.Extra, err = readBytes(in, maxExtra)
 	}
 	if _, more := in.ReadByte(); err == nil && more != io.EOF {
-		err = fmt.Errorf("%w: there is something behind its end", ErrUnusable)
+		err = fmt.Errorf("%w: there is data after its end", ErrUnusable)
 	}
 	r.Unsettled, r.end = unsettled, end
 	return err

@@ -48,7 +48,7 @@ func Why(r Run) string {
 	case r.OtherSource:
 		return "the last backup was made from another source"
 	case !slices.Equal(b.Record.Rules, r.Rules):
-		return "the last backup was made by other rules"
+		return "the last backup was made with other rules"
 	case !slices.Equal(b.Record.LeftOut, r.LeftOut):
 		return "the last backup leaves out other filesystems"
 	}

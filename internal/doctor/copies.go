@@ -36,7 +36,7 @@ func Copy(ctx context.Context, j config.Job, c config.Copy) Finding {
 	case errors.As(err, &step) && step.Step == "DEST": // that is another step
 		return untried([]string{name})[0]
 	case c.Removable && c.Host() == "" && jobs.DiskAbsent(err):
-		return Finding{Step: name, Level: Warning, Absent: true, Text: "its disk is not there, and need not be: " + err.Error()}
+		return Finding{Step: name, Level: Warning, Absent: true, Text: "its removable disk is absent: " + err.Error()}
 	case !errors.Is(err, rsbtbackup.ErrNotInitialized):
 		return failed(name, err, "")
 	}

@@ -41,7 +41,7 @@ func Dest(ctx context.Context, j config.Job) []Finding {
 	l, err := rsbtbackup.List(ctx, dest)
 	switch {
 	case err != nil && j.Removable && (errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)):
-		return []Finding{{Step: "dest", Level: Warning, Absent: true, Text: "its disk is not there, and need not be: " + err.Error()}}
+		return []Finding{{Step: "dest", Level: Warning, Absent: true, Text: "its removable disk is absent: " + err.Error()}}
 	case errors.Is(err, rsbtbackup.ErrNotInitialized):
 		return []Finding{failed("dest", err, "to prepare it", "rsbtbackup", "init", dest)}
 	case errors.Is(err, rsbtbackup.ErrNotBtrfs):

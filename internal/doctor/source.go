@@ -134,7 +134,7 @@ func identity(j config.Job) *Finding {
 		f := failed(stepIdentity, err, "")
 		return &f
 	case info.Mode().Perm()&0o077 != 0:
-		f := failed(stepIdentity, fmt.Errorf("the mode of %s is %#o: ssh takes no key that others may read", key, info.Mode().Perm()), "", "chmod", "0600", key)
+		f := failed(stepIdentity, fmt.Errorf("the mode of %s is %#o: ssh refuses a key that others may read", key, info.Mode().Perm()), "", "chmod", "0600", key)
 		return &f
 	}
 	f := ok(stepIdentity, key)

@@ -51,9 +51,9 @@ func (s *Snapshot) sweep(ctx context.Context, home btrfs.UUID, log *slog.Logger)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			log.Warn("a snapshot of SRC that an earlier run has left cannot be removed", "name", name, "error", err)
+			log.Warn("a snapshot of SRC that an earlier run had left cannot be removed", "name", name, "error", err)
 		case dead:
-			log.Warn("repaired", "what", "removed a snapshot of SRC that an earlier run has left", "name", name)
+			log.Warn("repaired", "what", "removed a snapshot of SRC that an earlier run had left", "name", name)
 		}
 	}
 	return nil

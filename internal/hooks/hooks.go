@@ -48,7 +48,7 @@ func Run(ctx context.Context, o Options) error {
 		ctx = limited
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: not begun: %w", o.Command[0], context.Cause(ctx))
+		return fmt.Errorf("%s: could not begin: %w", o.Command[0], context.Cause(ctx))
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, o) }()

@@ -25,7 +25,7 @@ func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) 
 		o.Progress = func(p rsbtbackup.CopyProgress) { r.Watcher.Copies(j, p) }
 		v.Copy, err = rsbtbackup.Copy(ctx, j.Backup.Dest, c.Target, nil, o)
 		if c.Removable && c.Host() == "" && DiskAbsent(err) {
-			v.Reason, err = "its disk is not there: "+err.Error(), nil
+			v.Reason, err = "its removable disk is absent: "+err.Error(), nil
 		}
 	}
 	return err

@@ -48,7 +48,7 @@ func (c *course) run(t try) {
 // backUp makes the backup, and what is due after it. destErr is why DEST cannot be read.
 func (c *course) backUp(t try, s seen, destErr error) {
 	if c.job.Removable && DiskAbsent(destErr) {
-		c.leave(Skipped, "its disk is not there: "+destErr.Error())
+		c.leave(Skipped, "its removable disk is absent: "+destErr.Error())
 		return
 	}
 	if t.number == 1 && !c.DryRun {
@@ -57,7 +57,7 @@ func (c *course) backUp(t try, s seen, destErr error) {
 	v := c.step(Backup, c.backup)
 	c.again = v.Err != nil && c.all.Err() == nil && unreachable(c.job, v.Err) && v.Ended.Before(t.until)
 	if c.again {
-		c.log(c.job).Warn("the source is out of reach, to be tried again", "err", v.Err, "until", t.until.Format(time.DateTime))
+		c.log(c.job).Warn("the source cannot be reached; it will be tried again", "err", v.Err, "until", t.until.Format(time.DateTime))
 		return
 	}
 	c.end(v)
@@ -99,7 +99,7 @@ func (c *course) notBegun(step Step) {
 	if c.result.Status() == Failed || c.result.Status() == Stopped {
 		return
 	}
-	c.end(c.step(step, func(*Verdict) error { return fmt.Errorf("not begun: %w", context.Cause(c.ctx)) }))
+	c.end(c.step(step, func(*Verdict) error { return fmt.Errorf("it could not begin: %w", context.Cause(c.ctx)) }))
 }
 
 // failed runs the hooks for a failure, if there was one.

@@ -160,7 +160,7 @@ func TestAHookMayMountTheDisk(t *testing.T) {
 	away.Hooks = config.Hooks{Before: sh("true"), After: sh("exit 1"), Failure: sh("exit 1"), Finally: sh("touch " + n.src + "/unmounted")}
 	results := n.run(t.Context(), Options{}, there, away)
 	want(t, results[0], OK, "")
-	want(t, results[1], Skipped, "its disk is not there")
+	want(t, results[1], Skipped, "its removable disk is absent")
 	if _, err := os.Stat(n.src + "/unmounted"); err != nil {
 		t.Error(err)
 	}

@@ -52,7 +52,7 @@ func (r runner) remember(ctx context.Context, before State, result Result) Resul
 		result.State = result.State.see(l)
 	}
 	if err := writeState(r.StateDir, result.State); err != nil {
-		r.log(result.Job).Warn("what is remembered of the job could not be written", "err", err)
+		r.log(result.Job).Warn("the state of the job could not be written", "err", err)
 	}
 	return result
 }

@@ -152,7 +152,7 @@ func (r runner) log(j config.Job) *slog.Logger {
 func (r runner) state(j config.Job) State {
 	s, err := ReadState(r.StateDir, j.Name)
 	if err != nil {
-		r.log(j).Warn("what was remembered of the job is lost", "err", err)
+		r.log(j).Warn("the stored state of the job cannot be used", "err", err)
 	}
 	return s
 }
@@ -160,7 +160,7 @@ func (r runner) state(j config.Job) State {
 // notBegun is the result of a job that a signal came before.
 func (r runner) notBegun(ctx context.Context, j config.Job, t try) Result {
 	now, err := r.Now(), context.Cause(ctx)
-	v := Verdict{Job: j.Name, Step: Backup, Status: Stopped, Exit: r.ExitCode(err), Error: "not begun: " + err.Error(), Started: now, Ended: now, Err: err}
+	v := Verdict{Job: j.Name, Step: Backup, Status: Stopped, Exit: r.ExitCode(err), Error: "it could not begin: " + err.Error(), Started: now, Ended: now, Err: err}
 	if t.number > 0 {
 		v.Error = "not tried again: " + err.Error()
 	}

@@ -85,7 +85,7 @@ func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions
 	m := &space.Measurer{Store: s, Hidden: st.Hidden}
 	frees, known, err := m.Total(ctx, decisions)
 	if err != nil {
-		return fail.Step("measure", err)
+		return fail.Step("measure space", err)
 	}
 	report.Deleted = store.BackupNames(doomed)
 	known = known && !slices.ContainsFunc(doomed, func(b facts.Snapshot) bool { return b.Unreadable != "" })
@@ -98,7 +98,7 @@ func planDelete(ctx context.Context, dest string, refs []string, o DeleteOptions
 func findDoomed(st *store.State, refs []string, o DeleteOptions) ([]facts.Snapshot, error) {
 	doomed, err := findAll(st, refs)
 	if err == nil && !o.Force {
-		return doomed, fail.Step("guard", checkDoomed(doomed, st))
+		return doomed, fail.Step("refused", checkDoomed(doomed, st))
 	}
 	return doomed, fail.Step("find", err)
 }

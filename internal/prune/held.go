@@ -17,7 +17,7 @@ import (
 func (p pruned) heldUp(dest string, o Options, ours map[uint64]string) (pruned, error) {
 	p.decisions = stop(p.decisions, "the space of deleted backups is not free yet")
 	name := ours[slices.Min(slices.Collect(maps.Keys(ours)))]
-	return p, fail.Step("min-free", &facts.HeldError{Backup: name, Text: fmt.Sprintf("%s, less than %v, but the space of %s, which is deleted, is not free yet: a program has a file in it open; so nothing more is deleted", p.text(dest), o.MinFree, name)})
+	return p, fail.Step("--min-free", &facts.HeldError{Backup: name, Text: fmt.Sprintf("%s, less than %v, but the space of %s, which is deleted, is not free yet: a program has a file in it open; so nothing more is deleted", p.text(dest), o.MinFree, name)})
 }
 
 // ownHeld returns, with the names they had, the subvolumes in held that this run or an earlier one has deleted. Others
@@ -46,6 +46,6 @@ func readHeld(s *store.Store) map[uint64]string {
 // may delete too much.
 func noteHeld(c *store.Locked, ours map[uint64]string) {
 	if err := c.Store.WriteNote(store.HeldName, ours); err != nil {
-		c.Log.Warn("cannot note for the next run which deleted backups are in use", "error", err)
+		c.Log.Warn("the list of deleted backups that are in use could not be stored for the next run", "error", err)
 	}
 }

@@ -33,7 +33,7 @@ func forSpace(ctx context.Context, c *store.Locked, o Options, p pruned) (pruned
 		if !asked {
 			free, err := unused(c.Store, p.free)
 			if err != nil {
-				return p, fail.Step("measure", err)
+				return p, fail.Step("measure space", err)
 			}
 			if out, err := inReach(ctx, m, o, free, p.undeleted()); err != nil {
 				return pruned{stop(p.decisions, outOfReach), p.deleted, out.room, p.atMost}, err
@@ -50,7 +50,7 @@ func forSpace(ctx context.Context, c *store.Locked, o Options, p pruned) (pruned
 		left = slices.Delete(left, i, i+1)
 		if m.AtMost && first.name == "" {
 			if first, err = begin(ctx, m, b.Name, p); err != nil {
-				return p, fail.Step("measure", err)
+				return p, fail.Step("measure space", err)
 			}
 		}
 		if p, err = deleteOne(ctx, c, o, p, b); err != nil {
@@ -81,7 +81,7 @@ func settle(ctx context.Context, c *store.Locked, o Options, p pruned, asked boo
 		return p.heldUp(c.Store.Path, o, ours)
 	}
 	if len(held) > 0 && !asked {
-		c.Log.Warn("deleted subvolumes of another program are in use, and keep their space", "subvolumes", len(held))
+		c.Log.Warn("deleted subvolumes of another program are in use; their space is not free", "subvolumes", len(held))
 	}
 	return p, nil
 }
@@ -124,7 +124,7 @@ const outOfReach = "min-free is out of reach"
 // fallsShort ends a prune with less free space than was asked for. why follows the amount in the message.
 func (p pruned) fallsShort(dest string, o Options, reason, why string) (pruned, error) {
 	p.decisions = stop(p.decisions, reason)
-	return p, fail.Step("min-free", fail.Kindf(facts.ErrNoSpace, "%s, less than %v, %s", p.text(dest), o.MinFree, why))
+	return p, fail.Step("--min-free", fail.Kindf(facts.ErrNoSpace, "%s, less than %v, %s", p.text(dest), o.MinFree, why))
 }
 
 func (p pruned) text(dest string) string {
@@ -139,7 +139,7 @@ func (p pruned) inVain(dest string, o Options, name string) (pruned, error) {
 // outOfReach says how much would be free if all backups that may be deleted were. None is deleted.
 func (p pruned) outOfReach(dest string, o Options, free uint64) (pruned, error) {
 	p.decisions = stop(p.decisions, outOfReach)
-	return p, fail.Step("min-free", fail.Kindf(facts.ErrNoSpace, "%s would have about %s of %s free, less than %v, even with all backups deleted that may be deleted, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(p.total), o.MinFree))
+	return p, fail.Step("--min-free", fail.Kindf(facts.ErrNoSpace, "%s would have about %s of %s free, less than %v, even with all backups deleted that may be deleted, so none is deleted for it", dest, humanize.Bytes(free), humanize.Bytes(p.total), o.MinFree))
 }
 
 // sizesUnknown: what a hidden backup shares with the others is not known, nor which backups to delete.

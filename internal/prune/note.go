@@ -24,6 +24,6 @@ func readNote(s *store.Store) *note {
 func writeNote(c *store.Locked, p note) {
 	p.Version = 1
 	if err := c.Store.WriteNote(store.PrunedName, p); err != nil {
-		c.Log.Warn("cannot note for the next run how many backups were deleted", "error", err)
+		c.Log.Warn("the number of deleted backups could not be stored for the next run", "error", err)
 	}
 }

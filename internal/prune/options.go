@@ -42,7 +42,7 @@ type Report struct {
 // Check refuses invalid options, and those that would delete everything.
 func (o *Options) Check() error {
 	if o.Policy.IsEmpty() && space.IsZero(o.MinFree) {
-		return fail.Kindf(facts.ErrUsage, "nothing says what to keep: an empty policy would delete every backup")
+		return fail.Kindf(facts.ErrUsage, "no rule says which backups to keep: an empty policy would delete all")
 	}
 	if err := o.Policy.Validate(); err != nil {
 		return fail.Kind(facts.ErrUsage, err)

@@ -45,7 +45,7 @@ func foresee(ctx context.Context, s *store.Store, o Options) (p pruned, refused 
 	m := &space.Measurer{Store: s, Hidden: st.Hidden}
 	p = pruned{decisions: Decide(st.Backups, o.Policy, now), room: has}
 	if err := m.Measure(ctx, p.decisions); err != nil {
-		return p, refused, fail.Step("measure", err)
+		return p, refused, fail.Step("measure space", err)
 	}
 	if !space.IsZero(o.MinFree) {
 		p, err = foreseeSpace(ctx, s, m, o, p, st.Hidden)
@@ -62,7 +62,7 @@ func foreseeSpace(ctx context.Context, s *store.Store, m *space.Measurer, o Opti
 	}
 	free, err := unused(s, p.free)
 	if err != nil {
-		return p, fail.Step("measure", err)
+		return p, fail.Step("measure space", err)
 	}
 	next, left := p, remaining(p.decisions)
 	for asked := false; ; asked = true {
@@ -82,7 +82,7 @@ func foreseeSpace(ctx context.Context, s *store.Store, m *space.Measurer, o Opti
 		next.decisions = letGo(next.decisions, left[i].Name)
 		left = slices.Delete(left, i, i+1)
 		if err := m.Measure(ctx, next.decisions); err != nil {
-			return p, fail.Step("measure", err)
+			return p, fail.Step("measure space", err)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func inReach(ctx context.Context, m *space.Measurer, o Options, free uint64, p p
 	if err == nil && known && !space.Reached(o.MinFree, free+frees, p.total) {
 		return p.outOfReach(m.Store.Path, o, free+frees)
 	}
-	return p, fail.Step("measure", err)
+	return p, fail.Step("measure space", err)
 }
 
 // undeleted is p without the backups already deleted.

@@ -27,7 +27,7 @@ type room struct{ free, total uint64 }
 
 func measureRoom(s *store.Store) (room, error) {
 	free, total, err := s.Space()
-	return room{free, total}, fail.Step("measure", err)
+	return room{free, total}, fail.Step("measure space", err)
 }
 
 func (r room) reached(want facts.MinFree) bool { return space.Reached(want, r.free, r.total) }
@@ -79,7 +79,7 @@ func byPolicy(ctx context.Context, c *store.Locked, o Options) (pruned, error) {
 		return pruned{room: had}, fail.Step("options", err)
 	}
 	if err := unusual(c.State, o, c.Now, readNote(c.Store)); err != nil && !o.Force {
-		return pruned{decisions: stop(keepAll(c.State.Backups), "stopped by a safety guard"), room: had}, fail.Step("guard", err)
+		return pruned{decisions: stop(keepAll(c.State.Backups), "stopped by a safety guard"), room: had}, fail.Step("refused", err)
 	}
 	decisions := Decide(c.State.Backups, o.Policy, c.Now)
 	p, err := deleteAll(ctx, c, pruned{decisions: decisions, room: had}, doomedOf(decisions), o.Progress)
@@ -105,7 +105,7 @@ func waitForSpace(ctx context.Context, c *store.Locked, deleted []facts.Snapshot
 	}
 	for _, b := range deleted {
 		if slices.Contains(held, b.ID) {
-			c.Log.Warn("its space is not free until every program that uses it has closed it", "backup", b.Name)
+			c.Log.Warn("its space becomes free when the programs that use it close it", "backup", b.Name)
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 )
 
 // ErrNoDecoder: compressed data that the filesystem cannot store unchanged, and that cannot be decompressed here.
-var ErrNoDecoder = errors.New("LZO, which this filesystem does not store as it is, and there is no decoder for it: send without compressed data")
+var ErrNoDecoder = errors.New("the data is compressed with LZO, which this filesystem cannot store unchanged and this program cannot decompress: send without compressed data")
 
 // maxUnencoded is how much one compressed extent can hold, BTRFS_MAX_UNCOMPRESSED.
 const maxUnencoded = 128 << 10
@@ -60,7 +60,7 @@ func cannotEncode(err error) bool {
 func checkEncoded(c sendstream.EncodedWrite) error {
 	switch {
 	case c.Encryption != 0:
-		return fmt.Errorf("%w: encryption %d, of which there is none so far", ErrStream, c.Encryption)
+		return fmt.Errorf("%w: unknown encryption %d", ErrStream, c.Encryption)
 	case c.UnencodedLen > maxUnencoded, c.UnencodedOffset > c.UnencodedLen, c.UnencodedFileLen > c.UnencodedLen-c.UnencodedOffset,
 		c.UnencodedFileLen == 0, len(c.Data) == 0, c.Offset > math.MaxInt64-maxUnencoded:
 		return fmt.Errorf("%w: bytes %d to %d of %d, compressed to %d, at %d", ErrStream,

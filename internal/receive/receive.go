@@ -19,7 +19,7 @@ var (
 	ErrStream = errors.New("the stream cannot be received")
 
 	// ErrNoSource: the stream builds on a subvolume that is not here, or has been changed since.
-	ErrNoSource = errors.New("what the stream builds on is not here")
+	ErrNoSource = errors.New("the parent of the stream is missing")
 )
 
 // workName is the subvolume in Work while it is made.

@@ -39,7 +39,7 @@ func (p Plan) Apply(ctx context.Context, root *os.File) (made int, err error) {
 	for i, m := range p.Take {
 		taken, err := take(root, aside, m, strconv.Itoa(i))
 		if err != nil {
-			return 0, fmt.Errorf("take %q from its old place: %w", m.From, err)
+			return 0, fmt.Errorf("rename: take %q from its old path: %w", m.From, err)
 		}
 		if taken {
 			slots[m] = strconv.Itoa(i)
@@ -49,7 +49,7 @@ func (p Plan) Apply(ctx context.Context, root *os.File) (made int, err error) {
 		if slot, taken := slots[m]; taken {
 			put, err := put(root, aside, m, slot)
 			if err != nil {
-				return made, fmt.Errorf("put %q in its new place, %q: %w", m.From, m.To, err)
+				return made, fmt.Errorf("rename: move %q to its new path, %q: %w", m.From, m.To, err)
 			}
 			if put {
 				made++

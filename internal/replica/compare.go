@@ -225,7 +225,7 @@ func (m *matching) heard(backup string, progress facts.VerifyProgress) twin.Hear
 func (m *matching) keep(ctx context.Context, b facts.Snapshot, result facts.CopyVerdict) error {
 	err := m.store.WriteCompared(ctx, b, facts.Comparison{At: store.Now(m.o.Now).UTC(), Target: m.report.Target, Result: result})
 	if err != nil {
-		m.notice("what was found is not kept: " + err.Error())
+		m.notice("the result is not stored: " + err.Error())
 	}
 	return nil
 }

@@ -255,12 +255,12 @@ func (a *asking) contents(ctx context.Context, batch []twin.Entry, read []int, t
 func (a *asking) tell(batch []twin.Entry, reply twin.Reply) error {
 	for _, u := range reply.Unlike {
 		if u.N < 0 || u.N >= len(batch) {
-			return fmt.Errorf("%w: it speaks of entry %d of %d", facts.ErrArchive, u.N, len(batch))
+			return fmt.Errorf("%w: it names entry %d of %d", facts.ErrArchive, u.N, len(batch))
 		}
 		name := string(batch[u.N].Path)
 		switch {
 		case u.Unread != "":
-			_ = a.account.Unread(name, errors.New("over there: "+u.Unread))
+			_ = a.account.Unread(name, errors.New("on the other host: "+u.Unread))
 		case slices.Contains(u.What, twin.Missing):
 			below := a.missing[path.Dir(name)]
 			if batch[u.N].IsDir() {

@@ -62,6 +62,6 @@ func samePolicy(asked, there retention.Policy) error {
 	if asked.IsEmpty() || asked == there {
 		return nil
 	}
-	return fail.Kindf(facts.ErrUsage, "the other side keeps by its own rules, %q, not by %q: what is deleted there its command decides, such as the one in authorized_keys",
+	return fail.Kindf(facts.ErrUsage, "the other side uses its own rules, %q, not %q: its command decides which backups are deleted there, such as the one in authorized_keys",
 		keepFlags(there), keepFlags(asked))
 }

@@ -158,7 +158,7 @@ func (a *archiveReader) finish() error {
 		return err
 	}
 	if _, err := a.r.Peek(1); !errors.Is(err, io.EOF) {
-		return errors.Join(fmt.Errorf("%w: something follows its end; receive one backup at a time", facts.ErrArchive), err)
+		return errors.Join(fmt.Errorf("%w: there is data after its end; receive one backup at a time", facts.ErrArchive), err)
 	}
 	return nil
 }
@@ -239,19 +239,19 @@ func checkRecord(m *Manifest, now time.Time) (facts.Record, error) {
 	case err != nil:
 		return r, err
 	case r.Name != m.Name:
-		return r, fmt.Errorf("%w: it is called %q, and its record %q", facts.ErrArchive, m.Name, r.Name)
+		return r, fmt.Errorf("%w: its name is %q, but its record is of %q", facts.ErrArchive, m.Name, r.Name)
 	case r.Version != 1 || r.Status != facts.Complete && r.Status != facts.Incomplete:
 		return r, fmt.Errorf("%w: a record of version %d and status %q", facts.ErrArchive, r.Version, r.Status)
 	case len(bytes.TrimSpace(data)) > maxManifest/4:
 		return r, fmt.Errorf("%w: a record of %d bytes", facts.ErrArchive, len(data))
 	case r.Started.After(now.Add(clocksDiffer)):
-		return r, fmt.Errorf("%w: it is on record to be of %s, which is still to come", facts.ErrArchive, r.Started.Format(time.RFC3339))
+		return r, fmt.Errorf("%w: its record has the time %s, which is in the future", facts.ErrArchive, r.Started.Format(time.RFC3339))
 	}
 	if u := r.Unchanged; u != nil && u.At.After(now.Add(clocksDiffer)) {
-		return r, fmt.Errorf("%w: it is on record to have been current at %s, which is still to come", facts.ErrArchive, u.At.Format(time.RFC3339))
+		return r, fmt.Errorf("%w: its record says that it was current at %s, which is in the future", facts.ErrArchive, u.At.Format(time.RFC3339))
 	}
 	if at, _ := store.CanBeBackup(m.Name); r.Started.IsZero() && at.After(now.Add(zonesDiffer)) {
-		return r, fmt.Errorf("%w: by its name %q it is still to come", facts.ErrArchive, m.Name)
+		return r, fmt.Errorf("%w: its name %q is a time in the future", facts.ErrArchive, m.Name)
 	}
 	return r, nil
 }

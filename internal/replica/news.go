@@ -98,7 +98,7 @@ func (n news) what() []string {
 func (n news) check(now time.Time) error {
 	switch {
 	case n.Pin == nil && n.Verified == nil:
-		return fmt.Errorf("%w: no news of %q", facts.ErrArchive, n.News)
+		return fmt.Errorf("%w: nothing to pass on of %q", facts.ErrArchive, n.News)
 	case n.Pin != nil && (len(n.Pin.Note) > maxNote || n.Pin.At.IsZero() || n.Pin.At.After(now.Add(clocksDiffer))):
 		return fmt.Errorf("%w: a pin of %s with a note of %d bytes", facts.ErrArchive, n.Pin.At.Format(time.RFC3339), len(n.Pin.Note))
 	case n.Verified != nil && (n.Verified.At.After(now.Add(clocksDiffer)) ||

@@ -116,7 +116,7 @@ func readMessage(r *bufio.Reader, limit int, message any) error {
 		return err
 	}
 	if err := json.Unmarshal(line, message); err != nil || len(line) == 0 || line[0] != '{' {
-		return fmt.Errorf("%w: the other side says %.100q: is there a rsbtbackup that can receive, and nothing that prints something at login?", facts.ErrArchive, line)
+		return fmt.Errorf("%w: the other side answered %.100q: does it have an rsbtbackup that can receive, and does its login print nothing?", facts.ErrArchive, line)
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func explain(name string, err error) error {
 	case errors.Is(err, sendstream.ErrFormat), errors.Is(err, receive.ErrStream):
 		return fail.Kind(facts.ErrArchive, err)
 	case errors.Is(err, receive.ErrNoSource):
-		return fail.Kindf(facts.ErrNoBackup, "the backup it is incremental on is not in this DEST, or not as it was: %w", err)
+		return fail.Kindf(facts.ErrNoBackup, "the backup it is incremental on is not in this DEST, or was changed: %w", err)
 	}
 	return err
 }

@@ -86,7 +86,7 @@ const (
 	restWait = 10 * time.Minute
 )
 
-var errFlood = errors.New("the other side prints without end")
+var errFlood = errors.New("the other side prints too much")
 
 // hangUp ends the session. The error of the other side says more than its consequences here.
 func hangUp(ctx context.Context, session *remote.Session, stop func(), r io.Reader, greeted bool, err error) error {
@@ -176,7 +176,7 @@ func readGreeting(r *bufio.Reader, side string, hello *greeting) error {
 	case hello.Version != protocolVersion || hello.Rsbtbackup == "":
 		return fmt.Errorf("%w: the other side speaks version %d, this program %d: install the same rsbtbackup on both", facts.ErrArchive, hello.Version, protocolVersion)
 	case side != "" && hello.Rsbtbackup != side:
-		return fmt.Errorf("%w: the other side can only %s: its key is bound to another command", facts.ErrArchive, hello.Rsbtbackup)
+		return fmt.Errorf("%w: the other side can only %s: the ssh key is restricted to another command", facts.ErrArchive, hello.Rsbtbackup)
 	}
 	return nil
 }

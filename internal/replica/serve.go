@@ -134,7 +134,7 @@ func take(ctx context.Context, c *store.Locked, r *bufio.Reader) (*receive.Resul
 		return nil, err
 	}
 	if archive.manifest == nil {
-		return nil, errors.Join(facts.ErrArchive, errors.New("a copy comes with a first line that says what it is"))
+		return nil, errors.Join(facts.ErrArchive, errors.New("a copy begins with a line that describes it"))
 	}
 	return receiveOne(ctx, c, archive, archive.manifest.Name)
 }

@@ -56,7 +56,7 @@ func strangers(from, to []Item) error {
 			return nil
 		}
 	}
-	return fail.Step("guard", fail.Kindf(facts.ErrGuard, "TARGET holds backups of %s, DEST those of %s", theirs, ours))
+	return fail.Step("refused", fail.Kindf(facts.ErrGuard, "TARGET holds backups of %s, DEST those of %s", theirs, ours))
 }
 
 // newestOrigin is that of the newest complete backup by time: copies may arrive late.

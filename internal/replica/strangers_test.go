@@ -48,7 +48,7 @@ func TestStrangers(t *testing.T) {
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
-			case tt.want != "" && (!errors.Is(err, facts.ErrGuard) || err.Error() != "guard: "+tt.want):
+			case tt.want != "" && (!errors.Is(err, facts.ErrGuard) || err.Error() != "refused: "+tt.want):
 				t.Errorf("%v, want %s", err, tt.want)
 			}
 		})

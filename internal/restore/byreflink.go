@@ -26,7 +26,7 @@ func (x aimed) reflinkFits() bool {
 	}
 	if fits && store.KnownDamaged(&x.view.Snap) {
 		// A reflink copy would be damaged too, and nobody would notice.
-		x.tell.Notice(x.view.Snap.Name + " is known to be damaged: all of it is read, to name what is lost")
+		x.tell.Notice(x.view.Snap.Name + " is known to be damaged: it is read completely, to name all damaged files")
 		return false
 	}
 	return fits

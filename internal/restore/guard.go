@@ -25,7 +25,7 @@ import (
 func (x opened) checkDelete() error {
 	b := x.view.Snap
 	if b.Status == facts.Incomplete {
-		x.tell.Notice(b.Name + " is incomplete: it lacks what could not be read when it was made")
+		x.tell.Notice(b.Name + " is incomplete: it lacks files that could not be read when it was made")
 	}
 	why := lacks(b, x.o.Exclude)
 	if !x.o.Delete || x.o.Force || why == nil {
@@ -101,7 +101,7 @@ func (x opened) spareDests(ctx context.Context, t *target) error {
 	dests, err := destsBelow(ctx, t.dir, x.paths)
 	for _, rel := range dests {
 		if !slices.Contains(t.spared, rel) {
-			x.tell.Notice(filepath.Join(t.shown, rel) + " holds backups and is left alone")
+			x.tell.Notice(filepath.Join(t.shown, rel) + " holds backups and is not changed")
 			t.spared = append(t.spared, rel)
 		}
 	}

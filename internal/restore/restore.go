@@ -86,7 +86,7 @@ func run(ctx context.Context, o Options) (got outcome, err error) {
 		return opened, fail.Step("find", err)
 	}
 	if err := opened.checkDelete(); err != nil {
-		return opened, fail.Step("guard", err)
+		return opened, fail.Step("refused", err)
 	}
 	target, err := opened.openTarget(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func run(ctx context.Context, o Options) (got outcome, err error) {
 func (x aimed) restore(ctx context.Context) (copied, error) {
 	done, err := x.copy(ctx)
 	if err == nil || errors.Is(err, facts.ErrIncomplete) {
-		err = errors.Join(err, fail.Step("look at times", done.noticeTimes(ctx)))
+		err = errors.Join(err, fail.Step("check times", done.noticeTimes(ctx)))
 	}
 	started := done.reflinked != nil || !done.end.Result.Started.IsZero()
 	if x.o.DryRun || !started || err != nil && ctx.Err() != nil {
@@ -145,7 +145,7 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	way, end, lookErr := way.transfer(ctx)
 	done.cleared, done.end = way, end
 	if end.WholeSeconds() {
-		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: --overwrite=if-changed will consider each such file changed", x.target.shown, end.Protocol))
+		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: --overwrite=if-changed will treat each such file as changed", x.target.shown, end.Protocol))
 	}
 	if text := end.UnheldText(); text != "" {
 		x.tell.Notice(text)
@@ -154,7 +154,7 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	if gone := x.view.Gone(); gone != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w; %s is not complete", gone, x.target.shown)
 	}
-	return done, errors.Join(fail.Step("transfer", err), fail.Step("look at ACLs", x.view.Explain(lookErr)))
+	return done, errors.Join(fail.Step("transfer", err), fail.Step("check ACLs", x.view.Explain(lookErr)))
 }
 
 // storedAs says how b stores owners, modes and other attributes, from the recorded options.

@@ -232,13 +232,13 @@ func (x opened) checkEmpty(t *target) error {
 		return err
 	}
 	if x.o.DryRun {
-		x.tell.Notice("this would be refused without --overwrite, which says what may happen to the files in " + t.shown)
+		x.tell.Notice("this would be refused without --overwrite, which decides about existing files in " + t.shown)
 		return nil
 	}
 	if t.remote != nil {
-		return fail.Kind(facts.ErrNotEmpty, fail.Kindf(facts.ErrGuard, "%s may hold files; say what may happen to them", t.shown))
+		return fail.Kind(facts.ErrNotEmpty, fail.Kindf(facts.ErrGuard, "%s may hold files; say what to do with them", t.shown))
 	}
-	return fail.Kind(facts.ErrNotEmpty, fail.Kindf(facts.ErrGuard, "%s is not empty; say what may happen to the files in it", t.shown))
+	return fail.Kind(facts.ErrNotEmpty, fail.Kindf(facts.ErrGuard, "%s is not empty; say what to do with the files in it", t.shown))
 }
 
 // pathsAreFree reports whether none of the paths exists in the target, so that nothing can be overwritten.

@@ -36,14 +36,14 @@ func (x cleared) noticeTimes(ctx context.Context) error {
 			return err
 		}
 		if s.found != "" {
-			x.tell.Notice(fmt.Sprintf("%s %s: --overwrite=if-changed will consider each such file changed", x.target.shown, s.found))
+			x.tell.Notice(fmt.Sprintf("%s %s: --overwrite=if-changed will treat each such file as changed", x.target.shown, s.found))
 			return nil
 		}
 	}
 	return nil
 }
 
-var errSampled = errors.New("enough files were looked at")
+var errSampled = errors.New("enough files were examined")
 
 type timeSample struct {
 	backup, target *os.File

@@ -121,7 +121,7 @@ func describe(root *os.File, source string, rules []string, o Options) (catalog.
 		return h, 0, pathError("stat", root.Name(), err)
 	}
 	if !isTrusted(fs.identity) {
-		return h, 0, fmt.Errorf("%w: inode numbers and times of its filesystem are not to be trusted", ErrUnfit)
+		return h, 0, fmt.Errorf("%w: inode numbers and times of its filesystem are not reliable", ErrUnfit)
 	}
 	h.Root, h.Root.Name, h.Root.FS = top, ".", fs.identity
 	up, _, err := r.stat(fd, "..", 0)

@@ -86,7 +86,7 @@ func (s *Share) find(source, path string) error {
 			return fmt.Errorf("%w: %w", ErrPath, err)
 		}
 	case s.Source == "" && source == "":
-		return fmt.Errorf("%w: no backup in %s says what it was made of", ErrPath, s.Dest)
+		return fmt.Errorf("%w: no backup in %s has a record of its source", ErrPath, s.Dest)
 	case s.Source == "":
 		return fmt.Errorf("%w: the backups in %s are of %s, which is on another machine", ErrPath, s.Dest, source)
 	default:

@@ -81,7 +81,7 @@ func validName(name string) bool {
 func CheckName(name string) error {
 	for _, taken := range takenNames {
 		if strings.EqualFold(name, taken) {
-			return fmt.Errorf("%q has a meaning of its own in smb.conf", name)
+			return fmt.Errorf("%q has a special meaning in smb.conf", name)
 		}
 	}
 	if !validName(name) {

@@ -66,7 +66,7 @@ func TestFind(t *testing.T) {
 		{source: "web1:/srv", path: dir, wantPath: dir, wantSource: dir},
 		{source: dir + "/elsewhere", path: dir, wantPath: dir, wantSource: dir},
 		{source: "web1:/srv", no: "another machine"},
-		{no: "says what it was made of"},
+		{no: "has a record of its source"},
 		{source: dir + "/gone", no: "no such file"},
 		{source: dir, path: dir + "/gone", no: "no such file"},
 		{source: dir, path: "/etc/passwd", no: "no directory"},

@@ -73,6 +73,6 @@ func isStub(path string) (bool, error) {
 
 // LostSubvolume is the error for a stub in the place of a subvolume.
 func LostSubvolume(path, src string, newest *facts.Snapshot) error {
-	return fail.Kindf(facts.ErrGuard, "%s is the empty place of a subvolume: what was there at the last backup, %s, is not in this source (a rollback or a snapshot does not take nested subvolumes along). "+
+	return fail.Kindf(facts.ErrGuard, "%s is the empty place of a subvolume, whose files at the last backup, %s, are not in this source (a rollback or a snapshot does not include nested subvolumes). "+
 		"Move or mount the subvolume there, or leave it out with --exclude", filepath.Join(src, path), newest.Name)
 }

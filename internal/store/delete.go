@@ -84,7 +84,7 @@ func (c *Locked) readAndRepair(ctx context.Context) (unrepaired, err error) {
 	}
 	c.Repairs, err = c.Store.Repair(ctx, c.State, c.Now, c.Log)
 	if fail.IsFull(err) {
-		c.Log.Warn("not repaired yet", "error", err)
+		c.Log.Warn("repairs are postponed, because the disk is full", "error", err)
 		return err, nil
 	}
 	return nil, fail.Step("repair", err)
@@ -166,7 +166,7 @@ func (c *Locked) DeleteAll(ctx context.Context, doomed []facts.Snapshot, how Rem
 	// A record whose backup was not completely deleted, or that is left by a crash here, is repaired like any record
 	// without a backup.
 	if err := removeRecords(records, gone); err != nil {
-		c.Log.Error("not forgotten", "error", err)
+		c.Log.Error("the records of deleted backups could not be removed", "error", err)
 		errs = append(errs, fail.Step("delete", err))
 	}
 	return gone, errors.Join(errs...)
@@ -292,5 +292,5 @@ func (s *Store) CheckUnchanged(b facts.Snapshot) error {
 	if err != nil || info == nil || info.ID == b.ID {
 		return err
 	}
-	return fail.Kindf(facts.ErrNoBackup, "%s is another subvolume than a moment ago", b.Name)
+	return fail.Kindf(facts.ErrNoBackup, "%s was replaced by another subvolume meanwhile", b.Name)
 }

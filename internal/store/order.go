@@ -44,7 +44,7 @@ func contradicted(ordered []facts.Snapshot) string {
 	later := map[string]string{} // by base, if that was not seen yet
 	for _, b := range ordered {
 		if above, ok := later[b.Name]; ok {
-			return fmt.Sprintf("%s is on record to be older than %s, which its time and its subvolume id contradict", b.Name, above)
+			return fmt.Sprintf("the record says that %s is older than %s, but its time and its subvolume id contradict this", b.Name, above)
 		}
 		seen[b.Name] = true
 		if b.Record != nil && b.Record.Base != "" && !seen[b.Record.Base] {

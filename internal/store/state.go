@@ -99,7 +99,7 @@ func (st *State) Find(ref string) (facts.Snapshot, error) {
 
 func Unreadable(b facts.Snapshot) error {
 	if btrfs.IsDamage(b.WhyNot) {
-		return fail.Kindf(facts.ErrDamaged, "%s is damaged, nothing in it can be read: %w", b.Name, b.WhyNot)
+		return fail.Kindf(facts.ErrDamaged, "%s is damaged: nothing in it can be read: %w", b.Name, b.WhyNot)
 	}
 	return fmt.Errorf("%s cannot be opened: %w", b.Name, b.WhyNot)
 }
@@ -115,7 +115,7 @@ func (st *State) SetAside(b facts.Snapshot, why error) {
 // WarnOfBroken logs the backups that cannot be opened.
 func (st *State) WarnOfBroken(log *slog.Logger) {
 	for _, b := range st.Broken {
-		log.Warn("a backup cannot be opened, and is not touched", "backup", b.Name, "error", b.WhyNot)
+		log.Warn("a backup cannot be opened; it is not changed", "backup", b.Name, "error", b.WhyNot)
 	}
 }
 

@@ -120,7 +120,7 @@ func (v *View) explainLookup(path string, err error) error {
 // ExplainForeign distinguishes a missing backup from an entry that merely has a backup's name.
 func ExplainForeign(st *State, ref string, err error) error {
 	if slices.Contains(st.Hidden, ref) {
-		return fail.Kindf(facts.ErrNoBackup, "%q is not a backup as long as it is hidden: %w", ref, btrfs.ErrMountPoint)
+		return fail.Kindf(facts.ErrNoBackup, "%q is hidden by a mount and cannot be used as a backup: %w", ref, btrfs.ErrMountPoint)
 	}
 	if slices.Contains(st.Foreign, ref) {
 		return fail.Kindf(facts.ErrNoBackup, "%q is not a backup (a backup is a subvolume with a date as its name)", ref)

@@ -113,7 +113,7 @@ func (t *Teller) tell(j config.Job, m config.Message) {
 	defer t.mu.Unlock()
 	all, err := requests(j, m, t.run(j.Name))
 	if err != nil {
-		t.Log(j).Warn("nobody could be told", "event", m.Event, "err", err)
+		t.Log(j).Warn("no report was sent", "event", m.Event, "err", err)
 	}
 	for _, r := range all {
 		place := j.Name + "\x00" + r.key
@@ -131,7 +131,7 @@ func (t *Teller) tell(j config.Job, m config.Message) {
 			t.places <- struct{}{}
 			defer func() { <-t.places }()
 			if err := t.sender.send(t.ctx, hurry, r); err != nil {
-				t.Log(j).Warn("could not be told", "event", m.Event, "key", r.key, "url", r.url.String(), "err", err)
+				t.Log(j).Warn("a report was not sent", "event", m.Event, "key", r.key, "url", r.url.String(), "err", err)
 			}
 		})
 	}

@@ -84,7 +84,7 @@ func (s *Answering) Entries(ctx context.Context, entries []Entry) (Reply, error)
 // not be read over there.
 func (s *Answering) Contents(ctx context.Context, sums [][]byte) (Reply, error) {
 	if len(sums) != len(s.asked) {
-		return Reply{}, fmt.Errorf("%d files were to be read, %d have been", len(s.asked), len(sums))
+		return Reply{}, fmt.Errorf("%d files were requested, but the answer is about %d", len(s.asked), len(sums))
 	}
 	var reply Reply
 	for i, file := range s.asked {

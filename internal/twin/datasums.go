@@ -167,7 +167,7 @@ func parseExtent(item btrfs.Item) (e dataExtent, isData bool, err error) {
 	number := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
 	e = dataExtent{Offset: item.Offset, RAMBytes: number(8), Compression: b[16]}
 	if encrypted, encoded := b[17], binary.LittleEndian.Uint16(b[18:]); encrypted != 0 || encoded != 0 {
-		return e, false, fmt.Errorf("encoded in a way that is not known: %w", unix.EOPNOTSUPP)
+		return e, false, fmt.Errorf("unknown encoding: %w", unix.EOPNOTSUPP)
 	}
 	if b[20] == typeInline {
 		e.Inline, e.Length = b[inlineData:], e.RAMBytes

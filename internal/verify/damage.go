@@ -43,7 +43,7 @@ func (r *backupReader) locate(f *readback.File) facts.Damage {
 	}
 	if err != nil {
 		r.unshared.Store(true)
-		r.run.notice("what shares the damage of " + f.Name() + " is not known: " + err.Error())
+		r.run.notice("which files share the damage of " + f.Name() + " is not known: " + err.Error())
 	}
 	d.Intact = r.intact(f.Path, addresses)
 	return d

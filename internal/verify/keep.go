@@ -74,7 +74,7 @@ func verdict(r Report) error {
 	}
 	if n := r.NotVerified; n > 0 {
 		first := r.NotVerifiedFiles[0]
-		unsure = fail.Kindf(facts.ErrNotVerified, "%s without checksums, and so not verified, the first: %q in %s", say.Plural(n, "file"), first.Path, first.Backup)
+		unsure = fail.Kindf(facts.ErrNotVerified, "%s could not be verified, because they have no checksums; the first: %q in %s", say.Plural(n, "file"), first.Path, first.Backup)
 	}
 	return errors.Join(damaged, unread, unsure)
 }

@@ -83,7 +83,7 @@ func (r *backupReader) readParts() (lost, err error) {
 		return nil, err
 	}
 	if !errors.Is(err, unix.EPERM) {
-		r.run.notice(r.snap.Name + " is read whole: " + err.Error())
+		r.run.notice(r.snap.Name + " is read completely: " + err.Error())
 	}
 	if btrfs.IsDamage(err) {
 		lost = err
