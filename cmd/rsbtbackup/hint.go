@@ -126,7 +126,7 @@ func stoppedHints(err error, i invocation) ([]string, bool) {
 	case errors.Is(err, rsbtbackup.ErrLocked) && i.flags.LockWait == 0:
 		return []string{"to wait for it: " + i.again("--lock-wait=10m")}, true
 	case errors.Is(err, rsbtbackup.ErrLocked):
-		return []string{"to see what works on DEST: " + quoteAll("rsbtbackup", "check", i.dest())}, true
+		return []string{"to see which program uses DEST: " + quoteAll("rsbtbackup", "check", i.dest())}, true
 	}
 	return nil, false
 }

@@ -42,7 +42,7 @@ func lastHints(err error, i invocation) ([]string, bool) {
 	case isBackup && errors.Is(err, rsbtbackup.ErrIncomplete):
 		return incompleteHints(err, i), true
 	case isRestore && errors.Is(err, rsbtbackup.ErrIncomplete):
-		return []string{"to try what is missing once more: " + i.goingOn(restore)}, true
+		return []string{"to try the missing files again: " + i.goingOn(restore)}, true
 	case isRestore:
 		return elsewhereHints(err, restore, i)
 	case isDiff && diff.Text && errors.Is(err, rsbtbackup.ErrUsage) && diff.Path != nil:
@@ -60,7 +60,7 @@ func incompleteHints(err error, i invocation) []string {
 	if strings.Contains(err.Error(), "Too many open files (24)") {
 		return []string{"to let rsync open more: ulimit -n 65536"}
 	}
-	return []string{"to leave out what is never to be read: " + i.again(excludeFlag+"PATTERN")}
+	return []string{"to leave out files that cannot be read: " + i.again(excludeFlag+"PATTERN")}
 }
 
 // elsewhereHints: a restore may go to another place.
@@ -113,7 +113,7 @@ func checkHints(checked *checkError, i invocation) []string {
 		src = cmp.Or(lastSource(l.Backups), src)
 	}
 	backup := quoteAll("rsbtbackup", "backup", src, dest)
-	prune := "to make room: " + quoteAll("rsbtbackup", "prune", dest, "--keep-last=7", "-n")
+	prune := "to free space: " + quoteAll("rsbtbackup", "prune", dest, "--keep-last=7", "-n")
 	does := map[string]string{
 		"backup":   "to make one: " + backup,
 		"records":  "to see which: " + quoteAll("rsbtbackup", "list", "-v", dest),
@@ -121,13 +121,13 @@ func checkHints(checked *checkError, i invocation) []string {
 		"space":    prune,
 		"metadata": prune,
 		"devices":  "to read all that is there: " + quoteAll("rsbtbackup", "verify", dest),
-		"mount":    "to see what the kernel says: dmesg | grep -i btrfs",
+		"mount":    "to see messages of the kernel: dmesg | grep -i btrfs",
 		"copy":     "to copy: " + i.readingConfig("run", checked.job),
 		"log":      "to see what is there: " + quoteAll("ls", "-la", dest),
 	}
 	var lines []string
 	for _, r := range checked.report.Results {
-		line := cmp.Or(does[r.Name], "the next backup puts it right: "+backup)
+		line := cmp.Or(does[r.Name], "the next backup repairs it: "+backup)
 		said := slices.ContainsFunc(lines, func(other string) bool { return commandIn(other) == commandIn(line) })
 		if r.Level == rsbtbackup.CheckFail && !said {
 			lines = append(lines, line)

@@ -101,9 +101,9 @@ var foreignVerbs = map[string]string{
 
 // needless are verbs of other programs that need no command here.
 var needless = map[string]string{
-	"mount": "backups are plain directories, there is nothing to mount", "umount": "backups are plain directories, there is nothing to unmount",
-	"unlock": "a lock ends with the program that holds it; what that is, check says", "break-lock": "a lock ends with the program that holds it; what that is, check says",
-	"repair": "what the last run left is put right by the next backup; what is damaged, verify says", "recreate": "a backup is never changed", "rewrite": "a backup is never changed", "rename": "a backup is never changed",
+	"mount": "backups are plain directories and need no mount", "umount": "backups are plain directories and need no unmount",
+	"unlock": "a lock ends with the program that holds it; check names that program", "break-lock": "a lock ends with the program that holds it; check names that program",
+	"repair": "the next backup repairs what the last run left; verify finds damage", "recreate": "a backup is never changed", "rewrite": "a backup is never changed", "rename": "a backup is never changed",
 }
 
 var unexpected = regexp.MustCompile(`^unexpected argument ([^\s,]+)`)

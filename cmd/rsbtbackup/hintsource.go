@@ -92,7 +92,7 @@ func targetHints(err error, i invocation) ([]string, bool) {
 	case errors.Is(err, rsbtbackup.ErrTarget) && errors.Is(err, fs.ErrNotExist) && r.Target != "":
 		return []string{"to make it: " + quoteAll("mkdir", "-p", filepath.Dir(strings.TrimRight(r.Target, "/")))}, true
 	case errors.As(err, &failed) && failed.Step == "flush":
-		return []string{"to see what the kernel says of the target's disk: dmesg | tail"}, true
+		return []string{"to see messages of the kernel about the target's disk: dmesg | tail"}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && r.Target != "":
 		return []string{"to see what is free there: " + quoteAll("df", "-h", r.Target)}, true
 	}
@@ -123,9 +123,9 @@ func lacksHints(err *rsbtbackup.LacksError, i invocation) []string {
 		rules = append(rules, excludeFlag+pattern)
 	}
 	if rules != nil {
-		lines = append(lines, "to leave that alone: "+i.again(rules...))
+		lines = append(lines, "to keep it: "+i.again(rules...))
 	}
-	return append(lines, "to look first: "+i.again("--dry-run"), "to delete it all the same: "+i.again("--force"))
+	return append(lines, "to look first: "+i.again("--dry-run"), "to delete it nevertheless: "+i.again("--force"))
 }
 
 // guardHints: what to look at, then how to go on all the same.
@@ -136,7 +136,7 @@ func guardHints(err error, i invocation) ([]string, bool) {
 	case errors.As(err, &controls):
 		return []string{i.again() + " | less"}, true
 	case errors.Is(err, rsbtbackup.ErrOverlap):
-		return []string{"to see what goes where: " + helpOf("backup")}, true
+		return []string{"to see the order of the arguments: " + helpOf("backup")}, true
 	case errors.As(err, &inside):
 		return insideHints(inside, i), true
 	case errors.Is(err, rsbtbackup.ErrOtherFilesystem):
@@ -154,9 +154,9 @@ func guardHints(err error, i invocation) ([]string, bool) {
 func filesystemHints(i invocation) []string {
 	switch c := i.command.(type) {
 	case *backupCommand:
-		return []string{"to see what is mounted: " + quoteAll("findmnt", "-R", "-T", c.Src), "if that is meant: " + i.again("--force")}
+		return []string{"to see what is mounted: " + quoteAll("findmnt", "-R", "-T", c.Src), "if that is intended: " + i.again("--force")}
 	case *restoreCommand:
-		return []string{"to see what is mounted: findmnt", "to restore there all the same: " + i.again("--force")}
+		return []string{"to see what is mounted: findmnt", "to restore there nevertheless: " + i.again("--force")}
 	}
 	return nil
 }
@@ -176,14 +176,14 @@ func unusualHints(i invocation) []string {
 		}
 		look, again = quoteAll(append(words, "--dry-run")...), quoteAll(append(words, "--force")...)
 	}
-	return []string{"to see what would go: " + look, "if the clock is right, and that is meant: " + again}
+	return []string{"to see what would be deleted: " + look, "if the clock is right, and that is intended: " + again}
 }
 
 // overrideHints: what to look at, then how to go on all the same. A DEST made from another SRC is more often the wrong
 // one.
 func overrideHints(i invocation) []string {
 	if d, ok := i.command.(*deleteCommand); ok && !d.Force {
-		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it all the same: " + i.again("--force")}
+		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it nevertheless: " + i.again("--force")}
 	}
 	b, ok := i.command.(*backupCommand)
 	if !ok || b.Force {
@@ -199,7 +199,7 @@ func overrideHints(i invocation) []string {
 	if isRemote(b.Src) {
 		look = listOnly(cmp.Or(b.shell, b.Rsh), strings.TrimRight(b.Src, "/")+"/")
 	}
-	return append(own, "to look: "+look, "if it is as it should be: "+i.again("--force"))
+	return append(own, "to look: "+look, "if that is right: "+i.again("--force"))
 }
 
 // insideHints: the ways to leave DEST out.

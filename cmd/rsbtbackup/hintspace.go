@@ -29,7 +29,7 @@ func diskHints(err error, i invocation) ([]string, bool) {
 // lostHints is about a backup of which nothing is left.
 func lostHints(i invocation) []string {
 	if _, isDelete := i.command.(*deleteCommand); isDelete {
-		return []string{"it goes with the filesystem only: to save the others, restore them, or use btrfs send, to a new one"}
+		return []string{"it can be removed only with the filesystem: save the others on a new one, by restore or btrfs send"}
 	}
 	return []string{"to see which are intact: " + quoteAll("rsbtbackup", "list", i.dest())}
 }
@@ -40,13 +40,13 @@ func spaceHints(err error, i invocation) ([]string, bool) {
 	p, isMinFree := i.command.(*pruneCommand)
 	switch {
 	case errors.Is(err, rsbtbackup.ErrUsage) && isMinFree && p.MinFree.Bytes > 0:
-		return []string{"to see how large it is: " + quoteAll("df", "-h", p.Dest), "a share of it will do: " + i.again("--min-free=10%", "-n")}, true
+		return []string{"to see how large it is: " + quoteAll("df", "-h", p.Dest), "to use a percentage: " + i.again("--min-free=10%", "-n")}, true
 	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
 		return []string{quoteAll("rsbtbackup", "prune", "--help")}, true
 	case errors.As(err, &held):
 		return []string{"to see which: lsof -nP | " + quoteAll("grep", "-F", filepath.Join(i.dest(), held.Backup))}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):
-		return []string{"to see what each backup takes: " + quoteAll("rsbtbackup", "list", i.dest(), "--size"), usageHint(i)}, true
+		return []string{"to see how much space each backup uses: " + quoteAll("rsbtbackup", "list", i.dest(), "--size"), usageHint(i)}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return makeRoomHints(i), true
 	}
@@ -96,7 +96,7 @@ func healHints(i invocation) []string {
 	case newest != rsbtbackup.Damaged:
 		return []string{"to learn whether the newest backup has it too: " + quoteAll("rsbtbackup", "verify", i.dest(), "latest")}
 	}
-	return []string{"to copy what is damaged anew from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest())}
+	return []string{"to copy damaged files again from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest())}
 }
 
 // damageHints: verify names the nearest older backup that has it intact. A diff or
@@ -110,7 +110,7 @@ func damageHints(i invocation) []string {
 		where = append(where, c.Backup)
 	case *diffCommand, *historyCommand:
 	default:
-		return []string{"to see what the kernel says of the disk: dmesg | tail"}
+		return []string{"to see messages of the kernel about the disk: dmesg | tail"}
 	}
 	return []string{damageHint(where...)}
 }

@@ -162,7 +162,7 @@ func includeHint(args []string, at int) []string {
 	} else if at+1 < len(words) {
 		words = slices.Replace(words, at, at+2, "--filter=+ "+words[at+1])
 	}
-	return []string{"to take in what a later --exclude would leave out: " + quoteAll(append([]string{"rsbtbackup"}, words...)...)}
+	return []string{"to include what a later --exclude would leave out: " + quoteAll(append([]string{"rsbtbackup"}, words...)...)}
 }
 
 // otherVerbHints names the first other verb that has the flag; what prunes is

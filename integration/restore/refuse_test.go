@@ -330,7 +330,7 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 	inPlace := []string{"--in-place", "--overwrite=if-changed", "--delete"}
 	p.refuse(t, 13, "was made with --exclude=cache", inPlace...)
 	refused := testbin.Run(t, append([]string{"restore", p.dest, "latest"}, inPlace...)...)
-	for _, want := range []string{"hint: to leave that alone: ", " --delete --exclude=cache\n", "hint: to delete it all the same: ", " --delete --force\n"} {
+	for _, want := range []string{"hint: to keep it: ", " --delete --exclude=cache\n", "hint: to delete it nevertheless: ", " --delete --force\n"} {
 		if !strings.Contains(refused.Stderr, want) {
 			t.Errorf("no %q in %s", want, refused.Stderr)
 		}

@@ -187,7 +187,7 @@ func TestTheNextBackupHeals(t *testing.T) {
 			shares := s.backup(t)
 			r := testbin.Run(t, "verify", s.dest, "latest")
 			if r.Exit != 1 || !strings.Contains(r.Stdout, "what is damaged stays so") ||
-				!strings.Contains(r.Stderr, "hint: to copy what is damaged anew from the source: rsbtbackup backup "+s.src+" "+s.dest+"\n") {
+				!strings.Contains(r.Stderr, "hint: to copy damaged files again from the source: rsbtbackup backup "+s.src+" "+s.dest+"\n") {
 				t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 			}
 			r = testbin.Run(t, "backup", s.src, s.dest, mode)
