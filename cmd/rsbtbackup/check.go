@@ -68,7 +68,7 @@ func (c *checkCommand) Validate() error {
 	case c.MinMetadata.Percent > 0:
 		return errors.New("--min-metadata: want a size such as 128MiB, not a percentage")
 	case len(c.Dest) == 0 && !ofConfig:
-		return errors.New("say what to check: a DEST, or --all, --job or --group")
+		return errors.New("name a DEST, or give --all, --job or --group")
 	case len(c.Dest) > 0 && ofConfig:
 		return errors.New("a DEST cannot be combined with --all, --job and --group, which name jobs of the config")
 	}

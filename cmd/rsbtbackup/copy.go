@@ -98,9 +98,9 @@ func copyLines(r *rsbtbackup.CopyReport, err error) []string {
 		case rsbtbackup.CopyHad:
 			had++
 			if len(b.News) > 0 && r.DryRun {
-				lines = append(lines, "would pass on of "+b.Name+": "+strings.Join(b.News, ", "))
+				lines = append(lines, "would pass on for "+b.Name+": "+strings.Join(b.News, ", "))
 			} else if len(b.News) > 0 {
-				lines = append(lines, "passed on of "+b.Name+": "+strings.Join(b.News, ", "))
+				lines = append(lines, "passed on for "+b.Name+": "+strings.Join(b.News, ", "))
 			}
 		case rsbtbackup.CopyUnkept:
 			unkept++
@@ -109,10 +109,10 @@ func copyLines(r *rsbtbackup.CopyReport, err error) []string {
 		}
 	}
 	if had > 0 {
-		lines = append(lines, plural(int64(had), "backup")+" there already")
+		lines = append(lines, plural(int64(had), "backup")+" already in the target")
 	}
 	if unkept > 0 {
-		lines = append(lines, plural(int64(unkept), "backup")+" not copied, as the rules of the target would delete them at once")
+		lines = append(lines, plural(int64(unkept), "backup")+" not copied, because the rules of the target would delete them at once")
 	}
 	for _, name := range r.Deleted {
 		lines = append(lines, "deleted in the target: "+name)
@@ -131,9 +131,9 @@ func copyHints(err error, i invocation) ([]string, bool) {
 	case !ok:
 		return nil, false
 	case errors.Is(err, rsbtbackup.ErrUnusual):
-		return []string{c.there("to see what would go, and to delete it with --force in the place of -n: ", append([]string{"rsbtbackup", "prune", "-n"}, keepArgs(i)...)...)}, true
+		return []string{c.there("to see what would be deleted, and to delete it with --force instead of -n: ", append([]string{"rsbtbackup", "prune", "-n"}, keepArgs(i)...)...)}, true
 	case errors.Is(err, rsbtbackup.ErrGuard):
-		return []string{c.there("each DEST has a TARGET of its own; to see what is in this one: ", "rsbtbackup", "list"), "to mix them all the same: " + i.again("--force")}, true
+		return []string{c.there("each DEST has a TARGET of its own; to see what is in this one: ", "rsbtbackup", "list"), "to mix them nevertheless: " + i.again("--force")}, true
 	case errors.As(err, &step) && step.Step == "connect" && errors.Is(err, rsbtbackup.ErrTarget):
 		return []string{c.aloneHint()}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):

@@ -51,7 +51,7 @@ func (c *listCommand) run(ctx context.Context, u *ui, f *flags) error {
 		if len(l.Hidden) > 0 {
 			u.log.Warn("--size: the space that a backup takes is unknown while something is mounted on one", "backups", l.Hidden)
 		} else {
-			u.log.Warn("--size: only root can measure what a backup takes")
+			u.log.Warn("--size: only root can measure the space that a backup takes")
 		}
 	}
 	if l.AtMost {
@@ -144,7 +144,7 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	}
 	switch {
 	case l.Running:
-		total += ", and one that is being made"
+		total += ", and a running one"
 	case l.Pending:
 		total += ", and an unfinished one"
 	}
@@ -170,9 +170,9 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 		}
 		for _, name := range l.Foreign {
 			if slices.Contains(l.Hidden, name) {
-				lines = append(lines, "something is mounted on it, left alone: "+name)
+				lines = append(lines, "something is mounted on it, not touched: "+name)
 			} else {
-				lines = append(lines, "not a backup, left alone: "+name)
+				lines = append(lines, "not a backup, not touched: "+name)
 			}
 		}
 		for _, b := range l.Backups {

@@ -117,7 +117,7 @@ func (s *unitStatus) leave(job string) {
 func (s *unitStatus) String() string {
 	text := fmt.Sprintf("%d of %s ended", s.ended, plural(int64(s.total), "job"))
 	if s.notWell > 0 {
-		text += fmt.Sprintf(", %d not well", s.notWell)
+		text += fmt.Sprintf(", %d did not succeed", s.notWell)
 	}
 	if len(s.running) > 0 {
 		text += "; running: " + strings.Join(some(s.running, 5), ", ")

@@ -49,8 +49,8 @@ func TestMessagesToSystemd(t *testing.T) {
 	want := []string{
 		"STATUS=0 of 1 job ended\nREADY=1",
 		"STATUS=0 of 1 job ended; running: a backup",
-		"STATUS=1 of 1 job ended, 1 not well",
-		"STATUS=1 of 1 job ended, 1 not well\nSTOPPING=1",
+		"STATUS=1 of 1 job ended, 1 did not succeed",
+		"STATUS=1 of 1 job ended, 1 did not succeed\nSTOPPING=1",
 	}
 	buffer := make([]byte, 4096)
 	for _, want := range want {
@@ -78,8 +78,8 @@ func TestLinesInTheJournalHavePriorities(t *testing.T) {
 		journal bool
 		want    []string
 	}{
-		{"the journal", true, []string{"<6>begins job=a step=backup", "<3>rsbtbackup: a: backup: DEST: ", "<3>rsbtbackup: 1 of 1 job not well: a"}},
-		{"a file", false, []string{"rsbtbackup: a: backup: DEST: ", "rsbtbackup: 1 of 1 job not well: a"}},
+		{"the journal", true, []string{"<6>begins job=a step=backup", "<3>rsbtbackup: a: backup: DEST: ", "<3>rsbtbackup: 1 of 1 job did not succeed: a"}},
+		{"a file", false, []string{"rsbtbackup: a: backup: DEST: ", "rsbtbackup: 1 of 1 job did not succeed: a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stream, err := os.Create(filepath.Join(t.TempDir(), "stream"))

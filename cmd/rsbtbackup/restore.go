@@ -173,7 +173,7 @@ func restoreLines(r *rsbtbackup.RestoreReport, whole bool) []string {
 	case !whole:
 		failed := "not all of them restored"
 		if r.Failed > 0 {
-			failed = count(int64(r.Failed)) + " of them not restored, or not as they were"
+			failed = count(int64(r.Failed)) + " of them not restored, or not completely"
 		}
 		lines = append(lines, fmt.Sprintf("%s (%s) to restore, %s; %s deleted", plural(s.Files, "file"), size(s.TotalSize), failed, count(s.Deleted)))
 	default:

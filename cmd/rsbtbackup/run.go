@@ -118,7 +118,7 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	}
 	cmd, ok := ctx.Selected().Target.Addr().Interface().(command)
 	if !ok {
-		return nil, fmt.Errorf("%s: not a command", ctx.Command())
+		return nil, fmt.Errorf("%s: unknown command", ctx.Command())
 	}
 	if takes, ok := cmd.(takesRest); ok && dashes {
 		takes.takeRest(rest)

@@ -81,7 +81,7 @@ func oneWay(names []string, all bool, group string) error {
 	}
 	switch ways {
 	case 0:
-		return errors.New("say which jobs: their names, --all or --group=GROUP")
+		return errors.New("name the jobs, or give --all or --group=GROUP")
 	case 1:
 		return nil
 	}
@@ -173,7 +173,7 @@ func (c *runCommand) report(ctx context.Context, u *ui, results []jobs.Result, s
 	if len(failed) == 0 {
 		return err
 	}
-	coded := &codeError{o.Exit, fmt.Errorf("%d of %s have problems: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}
+	coded := &codeError{o.Exit, fmt.Errorf("%d of %s did not succeed: %s", len(failed), plural(int64(len(results)), "job"), strings.Join(some(failed, 10), ", "))}
 	return errors.Join(&notWellError{coded, failed}, err)
 }
 

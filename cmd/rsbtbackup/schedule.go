@@ -63,9 +63,9 @@ func (c *scheduleCommand) Validate() error {
 	case ways > 1:
 		return errors.New("give one of: the name of a job, --all, --group=GROUP")
 	case ways == 0:
-		return errors.New("say which jobs: the name of one, --all or --group=GROUP")
+		return errors.New("name a job, or give --all or --group=GROUP")
 	case c.Install && c.Remove:
-		return errors.New("--install and --remove are opposites")
+		return errors.New("--install and --remove cannot be combined")
 	case c.Remove && c.On != "":
 		return errors.New("--remove needs no --on")
 	}
@@ -96,7 +96,7 @@ func (c *scheduleCommand) what() []string {
 
 func (c *scheduleCommand) run(ctx context.Context, u *ui, f *flags) error {
 	if os.Geteuid() != 0 && !c.User && (c.Install || c.Remove) {
-		return &usageError{"schedule", errors.New("only root may change what the system starts; --user makes units of your own")}
+		return &usageError{"schedule", errors.New("only root may change units of the system; --user makes units of your own")}
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -163,7 +163,7 @@ func (c *scheduleCommand) when(picked []config.Job, m timers.Machine) (string, e
 	}
 	switch {
 	case len(ons) > 1:
-		return "", &usageError{"schedule", fmt.Errorf("schedule.on is %q for job %s and %q for job %s: say --on, or schedule them one by one or by group", ons[0], names[0], ons[1], names[1])}
+		return "", &usageError{"schedule", fmt.Errorf("schedule.on is %q for job %s and %q for job %s: give --on, or schedule them one by one or by group", ons[0], names[0], ons[1], names[1])}
 	case len(ons) == 0:
 		return "", &usageError{"schedule", errors.New("the config has no job")}
 	case ons[0] != "":
@@ -237,7 +237,7 @@ func startedWarnings(s units.Started, m timers.Machine) []string {
 	told := func(j config.Job) bool { return j.Ping.URL.IsSet() || len(j.HTTP) > 0 }
 	_, noMail := os.Stat("/usr/sbin/sendmail")
 	if noMail != nil && slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !told(j) }) {
-		warnings = append(warnings, "nobody will be told of a failure: there is no /usr/sbin/sendmail (install a mail transport such as msmtp-mta, dma or postfix), and not every job has a ping.url or an http server in the config")
+		warnings = append(warnings, "failures will not be mailed: there is no /usr/sbin/sendmail (install a mail transport such as msmtp-mta, dma or postfix), and not every job has a ping.url or an http server in the config")
 	}
 	hooks := slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return j.Hooks.Any() })
 	if _, err := os.Stat("/run/dbus/system_bus_socket"); err != nil && hooks && m.Systemd && !s.User {
@@ -299,7 +299,7 @@ func (c *scheduleCommand) lines(o scheduleObject) []string {
 		lines = append(lines, "next  "+o.Next)
 	}
 	if !o.Done {
-		lines = append(lines, "nothing is written: --install does that")
+		lines = append(lines, "nothing was written: use --install")
 	}
 	return lines
 }

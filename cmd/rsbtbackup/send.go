@@ -46,7 +46,7 @@ func (c *sendCommand) Validate() error {
 	case c.Stdio && (c.Backup != "" || c.Parent != ""):
 		return errors.New("--stdio sends the backups that the other side asks for: it cannot be combined with BACKUP and --parent")
 	case !c.Stdio && c.Backup == "":
-		return errors.New("say which BACKUP to send")
+		return errors.New("name the BACKUP to send")
 	}
 	return nil
 }

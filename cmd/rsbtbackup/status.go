@@ -86,7 +86,7 @@ func (c *statusCommand) run(ctx context.Context, u *ui, f *flags) error {
 	u.result(append(table(rows), below...)...)
 	for _, s := range all {
 		if s.DestError != "" && s.Health != jobs.Absent {
-			u.hint("to see what mends it: " + quoteAll(c.doctor(s.Job)...))
+			u.hint("to see how to repair it: " + quoteAll(c.doctor(s.Job)...))
 			break
 		}
 	}
@@ -142,7 +142,7 @@ func onceEach(starts func(unit string) (string, error)) func(unit string) (strin
 func nextText(s statusObject, now time.Time) string {
 	texts := []string{cmp.Or(s.Next, "not scheduled")}
 	if s.nextError != nil {
-		texts[0] = "not known"
+		texts[0] = "unknown"
 	}
 	if !s.VerifyDue.IsZero() && !s.VerifyDue.After(now) {
 		texts = append(texts, "verify is due")
@@ -177,7 +177,7 @@ func statusNotes(s statusObject, now time.Time) []string {
 
 // copyText says how old a copy is.
 func copyText(c jobs.CopyStanding, now time.Time) string {
-	text := "no complete backup in it is known of"
+	text := "no complete backup in it is known"
 	if !c.Newest.IsZero() {
 		text = "its newest complete backup is " + oldText(now.Sub(c.Newest))
 	}
@@ -198,7 +198,7 @@ func copyText(c jobs.CopyStanding, now time.Time) string {
 func oldText(d time.Duration) string {
 	switch {
 	case d < 0:
-		return "of the future"
+		return "from the future"
 	case d < time.Minute:
 		return "less than a minute old"
 	}

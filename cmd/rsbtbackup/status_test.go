@@ -29,7 +29,7 @@ func TestNextIsWhatIsInstalled(t *testing.T) {
 		{statusObject{}, "not scheduled"},
 		{statusObject{Next: "02:30"}, "02:30"},
 		{statusObject{Next: "02:30", Standing: due}, "02:30, verify is due"},
-		{statusObject{nextError: errors.New("broken")}, "not known"},
+		{statusObject{nextError: errors.New("broken")}, "unknown"},
 	} {
 		if got := nextText(tt.s, now); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)

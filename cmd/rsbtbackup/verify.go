@@ -165,7 +165,7 @@ func damageLines(d rsbtbackup.Damage) []string {
 	head := fmt.Sprintf("damaged: %s in %s: %s", quote(path), d.Backup, damagedPlace(d))
 	lines := []string{head}
 	if len(d.Shared) > 0 || d.Elsewhere > 0 {
-		lines = append(lines, "  the same in "+sharedText(d))
+		lines = append(lines, "  also in "+sharedText(d))
 	}
 	if d.Intact != "" {
 		return append(lines, "  intact in "+d.Intact)
@@ -189,7 +189,7 @@ func damagedPlace(d rsbtbackup.Damage) string {
 		text.WriteString(fmt.Sprintf("%d bytes at %d", r.Length, r.Offset))
 	}
 	if more := len(d.Ranges) - shown; more > 0 {
-		text.WriteString(fmt.Sprintf(" and %d more places, %s in all", more, plural(d.Bytes, "byte")))
+		text.WriteString(fmt.Sprintf(" and %d more places, %s in total", more, plural(d.Bytes, "byte")))
 	}
 	return text.String()
 }
@@ -264,10 +264,10 @@ func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly, all bool) []str
 		lines = append(lines, fmt.Sprintf("no checksums: %s in %s", quote(f.Path), f.Backup))
 	}
 	if r.Damaged > 0 {
-		lines = append(lines, "what is damaged stays so in the backups that have it; the next backup copies it anew from the source if the newest is one of them")
+		lines = append(lines, "damaged files stay damaged in these backups; if the newest is one of them, the next backup copies the files again from the source")
 	}
 	if r.Damaged == 0 && r.DeviceErrors > 0 {
-		lines = append(lines, plural(int64(r.DeviceErrors), "device error")+" met and put right from a second copy: look at the disk")
+		lines = append(lines, plural(int64(r.DeviceErrors), "device error")+" found and corrected from a second copy: check the disk")
 	}
 	return lines
 }

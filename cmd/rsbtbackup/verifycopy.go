@@ -84,8 +84,8 @@ func compareHints(err error, i invocation) ([]string, bool) {
 	switch errors.As(err, &step); {
 	case errors.Is(err, rsbtbackup.ErrDiffers), errors.Is(err, rsbtbackup.ErrUnread):
 		return []string{
-			"to read what DEST has from the disk: " + quoteAll("rsbtbackup", "verify", c.Dest),
-			there.there("to read what TARGET has: ", "rsbtbackup", "verify"),
+			"to read DEST from the disk: " + quoteAll("rsbtbackup", "verify", c.Dest),
+			there.there("to read TARGET from the disk: ", "rsbtbackup", "verify"),
 		}, true
 	case step != nil && step.Step == "connect" && errors.Is(err, rsbtbackup.ErrTarget):
 		return []string{there.aloneHint()}, true

@@ -34,7 +34,7 @@ func TestRunsAfterAFullDiskContinue(t *testing.T) {
 					t.Errorf("the log tells of %d failures, want %d:\n%s", n, i+1, log)
 				}
 				if strings.Contains(log, "an unfinished backup is removed") || strings.Contains(log, "an unfinished backup was removed") || strings.Contains(full.stderr, "activity.log") ||
-					strings.Contains(log, "no space to note") {
+					strings.Contains(log, "no space to record") {
 					t.Errorf("run %d: %s\n%s", i+1, full.stderr, log)
 				}
 				b.writeAll(t, fmt.Sprint("rest ", i))

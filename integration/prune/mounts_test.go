@@ -118,7 +118,7 @@ func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 		wantRefused(t, r, 14, "something is mounted on "+days[2])
 	}
 	testbin.Must(t, "prune", dest, "--min-free=1")
-	if r := testbin.Must(t, "list", dest, "-v", "--size"); !strings.Contains(r.Stdout, "1 hidden by a mount") || !strings.Contains(r.Stdout, "something is mounted on it, left alone: "+days[2]) {
+	if r := testbin.Must(t, "list", dest, "-v", "--size"); !strings.Contains(r.Stdout, "1 hidden by a mount") || !strings.Contains(r.Stdout, "something is mounted on it, not touched: "+days[2]) {
 		t.Errorf("list says:\n%s", r.Stdout)
 	}
 	if r := testbin.Run(t, "check", dest); !strings.Contains(r.Stdout, "something is mounted on "+days[2]) || !strings.Contains(r.Stdout, "it names "+days[2]) {

@@ -76,7 +76,7 @@ func TestATargetOfAnotherSource(t *testing.T) {
 	} {
 		r := testbin.Run(t, args...)
 		wantExit(t, r, 13, "refused: TARGET holds backups of /")
-		if !strings.Contains(r.Stderr, "hint: to mix them all the same: rsbtbackup copy ") || len(testdest.Backups(t, home)) != 1 || cur() != was {
+		if !strings.Contains(r.Stderr, "hint: to mix them nevertheless: rsbtbackup copy ") || len(testdest.Backups(t, home)) != 1 || cur() != was {
 			t.Errorf("%q: cur is %s, was %s\n%s", args, cur(), was, r.Stderr)
 		}
 	}
@@ -283,12 +283,12 @@ func TestWhatBecomesKnownLaterTravels(t *testing.T) {
 		testbin.Must(t, args...)
 		testbin.Must(t, "pin", "-q", dest, name, "--note=evidence")
 		testbin.Must(t, "verify", "-q", dest, name)
-		if out := testbin.Must(t, append(args, "-n")...).Stdout; !strings.Contains(out, "would pass on of "+name) || record().Pin != nil {
+		if out := testbin.Must(t, append(args, "-n")...).Stdout; !strings.Contains(out, "would pass on for "+name) || record().Pin != nil {
 			t.Errorf("%s: dry run: %+v\n%s", way, record().Pin, out)
 		}
 		out := testbin.Must(t, args...).Stdout
 		r := record()
-		if !strings.Contains(out, "passed on of "+name+": pin, verdict") || r.Pin == nil || r.Pin.Note != "evidence" || r.Copied.Verified == nil || r.Verified != nil {
+		if !strings.Contains(out, "passed on for "+name+": pin, verdict") || r.Pin == nil || r.Pin.Note != "evidence" || r.Copied.Verified == nil || r.Verified != nil {
 			t.Errorf("%s: %+v\n%s", way, r, out)
 		}
 		if out := testbin.Must(t, args...).Stdout; strings.Contains(out, "passed on") {

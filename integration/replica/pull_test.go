@@ -35,7 +35,7 @@ func TestCopyFromAnotherHost(t *testing.T) {
 	}
 	backups(t, src, dest, 1)
 	out := testbin.Must(t, args...).Stdout
-	if strings.Count(out, "incremental on") != 2 || !strings.Contains(out, "1 backup there already") {
+	if strings.Count(out, "incremental on") != 2 || !strings.Contains(out, "1 backup already in the target") {
 		t.Errorf("not incremental:\n%s", out)
 	}
 	wantCopies(t, dest, target)

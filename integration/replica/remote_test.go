@@ -43,7 +43,7 @@ func TestCopyToAnotherHost(t *testing.T) {
 			testbin.Must(t, args...)
 			wantCopies(t, dest, target)
 			wantNothingLeft(t, target)
-			if out := testbin.Must(t, args...).Stdout; !strings.Contains(out, "2 backups there already") {
+			if out := testbin.Must(t, args...).Stdout; !strings.Contains(out, "2 backups already in the target") {
 				t.Errorf("the second time:\n%s", out)
 			}
 		})
@@ -215,7 +215,7 @@ func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
 	forged, err := json.Marshal(m)
 	testdest.Must(t, err)
 	testdest.Must(t, os.WriteFile(archive, []byte(string(forged)+"\n"+rest), 0o600))
-	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s <%s", target, archive)), 1, "still to come")
+	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s <%s", target, archive)), 1, "in the future")
 	if n := len(testdest.Backups(t, target)); n != 3 {
 		t.Errorf("%d backups, want 3", n)
 	}

@@ -203,7 +203,7 @@ func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 	target := t.TempDir() + "/new"
 	r := testbin.Run(t, "restore", p.dest, "latest", "-t", target)
 	wantOneLine(t, r, 3, "m damaged")
-	if !strings.Contains(r.Stdout, " restored in part to "+target+" in ") || !strings.Contains(r.Stdout, "6 files (307 kB) to restore, 1 of them not restored, or not as they were; 0 deleted\n") {
+	if !strings.Contains(r.Stdout, " restored in part to "+target+" in ") || !strings.Contains(r.Stdout, "6 files (307 kB) to restore, 1 of them not restored, or not completely; 0 deleted\n") {
 		t.Errorf("the report does not tell what was not restored:\n%s", r.Stdout)
 	}
 	if testdest.Read(t, target+"/a/before") != "before" || testdest.Read(t, target+"/z/after") != "after" || testdest.Exists(target+"/m damaged") {

@@ -56,7 +56,7 @@ func TestHooksInTheService(t *testing.T) {
 	log := m.Must(t, "journalctl -u rsbtbackup-all.service --no-pager --output=cat")
 	for _, want := range []string{
 		"bad: hooks.before: /bin/sh: exit status 7: no database", "missing: hooks.before: /nowhere/hook: cannot be started: no such file or directory",
-		"slow: hooks.before: /usr/sbin/runuser: it took longer than 1s", "3 of 4 jobs not well",
+		"slow: hooks.before: /usr/sbin/runuser: it took longer than 1s", "3 of 4 jobs did not succeed",
 	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("no %q in\n%s", want, log)

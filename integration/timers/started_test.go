@@ -27,7 +27,7 @@ func TestTheMailArrives(t *testing.T) {
 	if _, exit := m.Run(t, "systemctl start --wait rsbtbackup-all.service"); exit == 0 {
 		t.Fatal("it did not fail")
 	}
-	until(t, m, "grep -qs '^Subject: .*: rsbtbackup-all failed$' /var/mail/root && grep -q '1 of 1 job not well: gone' /var/mail/root", "a mail to root")
+	until(t, m, "grep -qs '^Subject: .*: rsbtbackup-all failed$' /var/mail/root && grep -q '1 of 1 job did not succeed: gone' /var/mail/root", "a mail to root")
 	if mail := m.Must(t, "cat /var/mail/root"); !strings.Contains(mail, "/srv/gone") || !strings.Contains(mail, "rsbtbackup doctor gone") {
 		t.Errorf("the mail does not say why, or what to do:\n%s", mail)
 	}
@@ -46,7 +46,7 @@ func TestCronStartsIt(t *testing.T) {
 	// cron starts jobs when a minute begins: the test makes it believe that one does.
 	m.Must(t, `LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME="+$(((117 - 10#$(date +%S)) % 60))s" cron -f </dev/null >/dev/null 2>&1 &`)
 	until(t, m, "test -e '/backup/100% good/cur/file'", "a backup started by cron")
-	until(t, m, "grep -qs '1 of 2 jobs not well: gone' /var/mail/root", "a mail of cron")
+	until(t, m, "grep -qs '1 of 2 jobs did not succeed: gone' /var/mail/root", "a mail of cron")
 	if mail := m.Must(t, "cat /var/mail/root"); !strings.Contains(mail, "/srv/gone") || strings.Contains(mail, "RESULT") {
 		t.Errorf("the mail does not say why, or has the table:\n%s", mail)
 	}

@@ -185,16 +185,16 @@ func wantFailureMailed(t *testing.T, m *testboot.Machine) {
 	}
 	// The journal took the priorities of the lines: no warning and no result is an error, and no line shows a number.
 	errors := m.Must(t, "journalctl -u rsbtbackup-all.service -p err --output=cat --no-pager SYSLOG_IDENTIFIER=rsbtbackup")
-	if !strings.HasPrefix(errors, "rsbtbackup: data: backup: ") || !strings.HasSuffix(errors, "\nrsbtbackup: 1 of 3 jobs not well: data") || strings.Count(errors, "\n") != 1 {
+	if !strings.HasPrefix(errors, "rsbtbackup: data: backup: ") || !strings.HasSuffix(errors, "\nrsbtbackup: 1 of 3 jobs did not succeed: data") || strings.Count(errors, "\n") != 1 {
 		t.Errorf("errors in the journal:\n%s", errors)
 	}
-	if status := m.Must(t, "systemctl show -P StatusText rsbtbackup-all.service"); status != "3 of 3 jobs ended, 1 not well" {
+	if status := m.Must(t, "systemctl show -P StatusText rsbtbackup-all.service"); status != "3 of 3 jobs ended, 1 did not succeed" {
 		t.Errorf("status: %s", status)
 	}
 	// Started by OnFailure=, it may run still: start waits for it, and runs it again if it has ended.
 	m.Must(t, "systemctl start rsbtbackup-mail@rsbtbackup-all.service; mv /srv/away /srv/data")
 	mail := m.Must(t, "cat /var/mail/root")
-	for _, want := range []string{"To: root\nSubject: ", ": rsbtbackup-all failed\n", "\n\n", "/srv/data: no such file or directory", "1 of 3 jobs not well: data"} {
+	for _, want := range []string{"To: root\nSubject: ", ": rsbtbackup-all failed\n", "\n\n", "/srv/data: no such file or directory", "1 of 3 jobs did not succeed: data"} {
 		if !strings.Contains(mail, want) {
 			t.Errorf("no %q in the mail:\n%s", want, mail)
 		}

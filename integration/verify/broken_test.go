@@ -107,7 +107,7 @@ func TestABrokenBackupBlocksNoReading(t *testing.T) {
 			}
 			for _, args := range [][]string{{"ls", s.dest, broken}, {"cat", s.dest, broken, "file"}, {"restore", s.dest, broken, "-t", filepath.Join(t.TempDir(), "x")}, {"diff", s.dest, broken, intact[0]}} {
 				r := testbin.Run(t, args...)
-				if r.Exit != 1 || !strings.Contains(r.Stderr, broken+" is damaged, nothing in it can be read") || !strings.Contains(r.Stderr, "hint: to see which are intact: rsbtbackup list "+s.dest) {
+				if r.Exit != 1 || !strings.Contains(r.Stderr, broken+" is damaged: nothing in it can be read") || !strings.Contains(r.Stderr, "hint: to see which are intact: rsbtbackup list "+s.dest) {
 					t.Errorf("%q: exit %d\n%s", args, r.Exit, r.Stderr)
 				}
 			}

@@ -61,7 +61,7 @@ func TestDataWithoutChecksumsIsNotVerified(t *testing.T) {
 			if again := s.report(t, "verify", s.dest, "--new-only"); again.NotVerified != files {
 				t.Errorf("--new-only: %+v", again)
 			}
-			if r := testbin.Must(t, "check", s.dest); !strings.Contains(r.Stdout, "WARN  mount") || !strings.Contains(r.Stdout, "WARN  verified  2 backups with data that has no checksums") {
+			if r := testbin.Must(t, "check", s.dest); !strings.Contains(r.Stdout, "WARN  mount") || !strings.Contains(r.Stdout, "WARN  verified  2 backups could not be verified") {
 				t.Error(r.Stdout)
 			}
 			// Only against the source the damage shows.

@@ -186,7 +186,7 @@ func TestTheNextBackupHeals(t *testing.T) {
 			dropCaches(t)
 			shares := s.backup(t)
 			r := testbin.Run(t, "verify", s.dest, "latest")
-			if r.Exit != 1 || !strings.Contains(r.Stdout, "what is damaged stays so") ||
+			if r.Exit != 1 || !strings.Contains(r.Stdout, "damaged files stay damaged") ||
 				!strings.Contains(r.Stderr, "hint: to copy damaged files again from the source: rsbtbackup backup "+s.src+" "+s.dest+"\n") {
 				t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 			}

@@ -36,7 +36,7 @@ func checkBackup(in *checkInput, r *Report) {
 	case old > in.maxAge:
 		r.add(name, facts.CheckFail, "the newest complete backup, %s, %s, more than %s", b.Name, is, say.ShortAge(in.maxAge))
 	case old < -time.Hour:
-		r.add(name, facts.CheckWarn, "%s is from the future: is the clock right?", b.Name)
+		r.add(name, facts.CheckWarn, "the time of %s is in the future: check the clock", b.Name)
 	case newest.ID != b.ID && btrfs.IsDamage(newest.WhyNot):
 		r.add(name, facts.CheckWarn, "%s %s; the newest, %s, is damaged", b.Name, is, newest.Name)
 	case newest.ID != b.ID:
@@ -65,9 +65,9 @@ func checkCur(in *checkInput, r *Report) {
 	case st.CurHidden():
 		r.add(name, facts.CheckWarn, "it names %s, on which something is mounted", st.CurLink)
 	case b == nil && st.Cur == store.Absent:
-		r.add(name, facts.CheckOK, "there is nothing it could name")
+		r.add(name, facts.CheckOK, "absent, because there is no complete backup")
 	case b == nil:
-		r.add(name, level, "it is there although there is no complete backup")
+		r.add(name, level, "it exists although there is no complete backup")
 	case b.Current:
 		r.add(name, facts.CheckOK, "it names %s", b.Name)
 	case st.Cur == store.Absent:
@@ -88,7 +88,7 @@ func checkPending(in *checkInput, r *Report) {
 	case in.running != nil:
 		r.add(name, facts.CheckOK, "%s (pid %d) is running", in.running.Verb, in.running.PID)
 	case st.LostPending:
-		r.add(name, facts.CheckWarn, "an unfinished backup is damaged; backups are made beside it")
+		r.add(name, facts.CheckWarn, "an unfinished backup is damaged; it is ignored and stays")
 	case st.Pending.Kind == store.Absent:
 		r.add(name, facts.CheckOK, "there is none")
 	case st.Pending.Kind != store.Subvolume:
@@ -96,9 +96,9 @@ func checkPending(in *checkInput, r *Report) {
 	case st.Pending.PublishedAs(st.Newest()):
 		r.add(name, facts.CheckOK, "%s was published from it; the next run removes it", st.Newest().Name)
 	case in.now.Sub(in.pendingSince) > in.maxAge:
-		r.add(name, facts.CheckFail, "a backup was not finished, and none has been for %s", say.ShortAge(in.now.Sub(in.pendingSince)))
+		r.add(name, facts.CheckFail, "a backup was not finished, and no run has finished it for %s", say.ShortAge(in.now.Sub(in.pendingSince)))
 	default:
-		r.add(name, facts.CheckWarn, "a backup was not finished; the next one resumes it, or begins anew where that is safer")
+		r.add(name, facts.CheckWarn, "a backup was not finished; the next run resumes it, or starts from the beginning if that is safer")
 	}
 }
 
@@ -124,7 +124,7 @@ func checkRecords(in *checkInput, r *Report) {
 	case len(unreadable) > 0:
 		r.add(name, facts.CheckFail, "%s missing or not readable: %s", say.Plural(len(unreadable), "record"), say.SomeNames(unreadable))
 	case len(lost) > 0:
-		r.add(name, facts.CheckWarn, "%s missing: %s; whether the backup is complete is not known", say.Plural(len(lost), "record"), say.SomeNames(lost))
+		r.add(name, facts.CheckWarn, "%s missing: %s; it is unknown whether the backup is complete", say.Plural(len(lost), "record"), say.SomeNames(lost))
 	case len(st.Orphans) > 0 && in.running == nil:
 		r.add(name, facts.CheckWarn, "%s without a backup: %s; the next run removes them", say.Plural(len(st.Orphans), "record"), say.SomeNames(st.Orphans))
 	case len(st.Trash) > 0 && in.running == nil:
@@ -181,7 +181,7 @@ func checkVerified(in *checkInput, r *Report) {
 	case len(damaged) > 0:
 		r.add(name, facts.CheckFail, "%s damaged when last read: %s", say.Plural(len(damaged), "backup"), say.SomeNames(damaged))
 	case len(unsure) > 0:
-		r.add(name, facts.CheckWarn, "%s with data that has no checksums, and so is not verified: %s", say.Plural(len(unsure), "backup"), say.SomeNames(unsure))
+		r.add(name, facts.CheckWarn, "%s could not be verified, because data has no checksums: %s", say.Plural(len(unsure), "backup"), say.SomeNames(unsure))
 	case len(accepted) > 0:
 		r.add(name, facts.CheckOK, "damage accepted in %s", say.SomeNames(accepted))
 	case i < 0:
@@ -221,7 +221,7 @@ func checkMetadata(in *checkInput, r *Report) {
 	case room < 2*in.minMetadata:
 		level = facts.CheckWarn
 	}
-	text := fmt.Sprintf("%s used, room for %s more", humanize.Bytes(used), humanize.Bytes(room))
+	text := fmt.Sprintf("%s used, %s available", humanize.Bytes(used), humanize.Bytes(room))
 	switch level {
 	case facts.CheckFail:
 		text += ", less than " + humanize.Bytes(in.minMetadata)
@@ -307,7 +307,7 @@ func checkMount(in *checkInput, r *Report) {
 	const name = "mount"
 	switch m := in.mount; {
 	case m.SuperReadOnly && !m.ReadOnly:
-		r.add(name, facts.CheckFail, "the filesystem went read-only after an error; see dmesg")
+		r.add(name, facts.CheckFail, "the filesystem became read-only after an error; see dmesg")
 	case m.SuperReadOnly || m.ReadOnly:
 		r.add(name, facts.CheckWarn, "mounted read-only: no backup can be made")
 	case len(in.state.Hidden) > 0:
@@ -334,7 +334,7 @@ func checkLog(in *checkInput, r *Report) {
 	case l.Size > most:
 		r.add(name, facts.CheckWarn, "%s has %s and is not rotated", store.LogFileName, humanize.Bytes(uint64(l.Size)))
 	case in.state.LogMode&0o077 != 0:
-		r.add(name, facts.CheckWarn, "%s has mode %04o: other users can look into it", store.LogDirName, in.state.LogMode)
+		r.add(name, facts.CheckWarn, "%s has mode %04o: other users can read it", store.LogDirName, in.state.LogMode)
 	default:
 		r.add(name, facts.CheckOK, "%s of at most %s", humanize.Bytes(uint64(l.Size)), humanize.Bytes(1_000_000))
 	}

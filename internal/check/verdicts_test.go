@@ -49,7 +49,7 @@ func TestChecks(t *testing.T) {
 	}{
 		"forced read-only": {
 			checkMount, checkInput{mount: mounts.Mount{SuperReadOnly: true}},
-			facts.CheckResult{Name: "mount", Level: facts.CheckFail, Text: "the filesystem went read-only after an error; see dmesg"},
+			facts.CheckResult{Name: "mount", Level: facts.CheckFail, Text: "the filesystem became read-only after an error; see dmesg"},
 		},
 		"bind mount": {
 			checkMount, checkInput{mount: mounts.Mount{ReadOnly: true}},
@@ -125,7 +125,7 @@ func TestChecks(t *testing.T) {
 		},
 		"from the future": {
 			checkBackup, checkInput{now: now.Add(-48 * time.Hour), maxAge: defaultMaxAge, state: &store.State{Backups: []facts.Snapshot{b}}},
-			facts.CheckResult{Name: "backup", Level: facts.CheckWarn, Text: "2026-11-23-08:00 is from the future: is the clock right?"},
+			facts.CheckResult{Name: "backup", Level: facts.CheckWarn, Text: "the time of 2026-11-23-08:00 is in the future: check the clock"},
 		},
 		"newest damaged": {
 			checkBackup, checkInput{now: now, maxAge: defaultMaxAge, state: &store.State{Backups: []facts.Snapshot{b}, Broken: []facts.Snapshot{lost}}},
@@ -137,11 +137,11 @@ func TestChecks(t *testing.T) {
 		},
 		"nothing for cur": {
 			checkCur, checkInput{state: &store.State{}},
-			facts.CheckResult{Name: "cur", Level: facts.CheckOK, Text: "there is nothing it could name"},
+			facts.CheckResult{Name: "cur", Level: facts.CheckOK, Text: "absent, because there is no complete backup"},
 		},
 		"cur without a complete backup": {
 			checkCur, checkInput{state: &store.State{Cur: store.Symlink}},
-			facts.CheckResult{Name: "cur", Level: facts.CheckFail, Text: "it is there although there is no complete backup"},
+			facts.CheckResult{Name: "cur", Level: facts.CheckFail, Text: "it exists although there is no complete backup"},
 		},
 		"cur as it should be": {
 			checkCur, checkInput{state: &store.State{Cur: store.Symlink, Backups: []facts.Snapshot{b}}},
@@ -157,7 +157,7 @@ func TestChecks(t *testing.T) {
 		},
 		"pending damaged": {
 			checkPending, checkInput{state: &store.State{LostPending: true}},
-			facts.CheckResult{Name: "pending", Level: facts.CheckWarn, Text: "an unfinished backup is damaged; backups are made beside it"},
+			facts.CheckResult{Name: "pending", Level: facts.CheckWarn, Text: "an unfinished backup is damaged; it is ignored and stays"},
 		},
 		"no pending": {
 			checkPending, checkInput{state: &store.State{}},
@@ -169,11 +169,11 @@ func TestChecks(t *testing.T) {
 		},
 		"pending since long": {
 			checkPending, checkInput{now: now, maxAge: defaultMaxAge, pendingSince: now.Add(-72 * time.Hour), state: &store.State{Pending: store.PendingState{Kind: store.Subvolume}}},
-			facts.CheckResult{Name: "pending", Level: facts.CheckFail, Text: "a backup was not finished, and none has been for 72h"},
+			facts.CheckResult{Name: "pending", Level: facts.CheckFail, Text: "a backup was not finished, and no run has finished it for 72h"},
 		},
 		"pending since just now": {
 			checkPending, checkInput{now: now, maxAge: defaultMaxAge, pendingSince: now, state: &store.State{Pending: store.PendingState{Kind: store.Subvolume}}},
-			facts.CheckResult{Name: "pending", Level: facts.CheckWarn, Text: "a backup was not finished; the next one resumes it, or begins anew where that is safer"},
+			facts.CheckResult{Name: "pending", Level: facts.CheckWarn, Text: "a backup was not finished; the next run resumes it, or starts from the beginning if that is safer"},
 		},
 		"record not readable": {
 			checkRecords, checkInput{state: &store.State{Backups: []facts.Snapshot{{Name: "a", ReadOnly: true, RecordError: "x"}, recorded("b")}}},
@@ -181,7 +181,7 @@ func TestChecks(t *testing.T) {
 		},
 		"record lost": {
 			checkRecords, checkInput{state: &store.State{Backups: []facts.Snapshot{b}}},
-			facts.CheckResult{Name: "records", Level: facts.CheckWarn, Text: "1 record missing: 2026-11-23-08:00; whether the backup is complete is not known"},
+			facts.CheckResult{Name: "records", Level: facts.CheckWarn, Text: "1 record missing: 2026-11-23-08:00; it is unknown whether the backup is complete"},
 		},
 		"record without a backup": {
 			checkRecords, checkInput{state: &store.State{Orphans: []string{"x"}}},
@@ -233,15 +233,15 @@ func TestChecks(t *testing.T) {
 		},
 		"room for metadata": {
 			checkMetadata, checkInput{minMetadata: 10, spaces: []btrfs.Space{{Kind: "metadata", Profile: "single", Total: 100, Used: 40}}},
-			facts.CheckResult{Name: "metadata", Level: facts.CheckOK, Text: "40 B used, room for 60 B more"},
+			facts.CheckResult{Name: "metadata", Level: facts.CheckOK, Text: "40 B used, 60 B available"},
 		},
 		"little room for metadata": {
 			checkMetadata, checkInput{minMetadata: 40, spaces: []btrfs.Space{{Kind: "metadata", Profile: "raid1c3", Total: 100, Used: 40}}},
-			facts.CheckResult{Name: "metadata", Level: facts.CheckWarn, Text: "40 B used, room for 60 B more, less than twice 40 B"},
+			facts.CheckResult{Name: "metadata", Level: facts.CheckWarn, Text: "40 B used, 60 B available, less than twice 40 B"},
 		},
 		"no room for metadata": {
 			checkMetadata, checkInput{minMetadata: 80, spaces: []btrfs.Space{{Kind: "metadata", Profile: "raid1c4", Total: 100, Used: 40}}},
-			facts.CheckResult{Name: "metadata", Level: facts.CheckFail, Text: "40 B used, room for 60 B more, less than 80 B"},
+			facts.CheckResult{Name: "metadata", Level: facts.CheckFail, Text: "40 B used, 60 B available, less than 80 B"},
 		},
 		"devices": {
 			checkDevices, checkInput{devices: []btrfs.Device{{ID: 1, Path: "/dev/sda"}}},
@@ -269,7 +269,7 @@ func TestChecks(t *testing.T) {
 		},
 		"log open to others": {
 			checkLog, checkInput{log: store.LogState{Kind: store.Other, Regular: true}, state: &store.State{LogMode: 0o755}},
-			facts.CheckResult{Name: "log", Level: facts.CheckWarn, Text: ".log has mode 0755: other users can look into it"},
+			facts.CheckResult{Name: "log", Level: facts.CheckWarn, Text: ".log has mode 0755: other users can read it"},
 		},
 		"log": {
 			checkLog, checkInput{log: store.LogState{Kind: store.Other, Regular: true, Size: 2000}, state: &store.State{LogMode: 0o700}},

@@ -51,9 +51,9 @@ func History(ctx context.Context, dest, path string) (*PathHistory, error) {
 	case err != nil:
 		return nil, err
 	case len(h.passed) > 0:
-		return nil, fail.Step("history", noPath("%q is in no backup of %s that can be opened; %s cannot be", path, s.Path, say.SomeNames(h.passed)))
+		return nil, fail.Step("look up", noPath("%q is in no backup of %s that can be opened; %s cannot be", path, s.Path, say.SomeNames(h.passed)))
 	}
-	return nil, fail.Step("history", noPath("%q is in no backup of %s%s", path, s.Path, h.link))
+	return nil, fail.Step("look up", noPath("%q is in no backup of %s%s", path, s.Path, h.link))
 }
 
 // history visits all backups, and visits them again if one was deleted meanwhile: what was found in it may be wrong,
@@ -76,9 +76,9 @@ func history(s *store.Store, ctx context.Context, path string) (*historian, erro
 		switch {
 		case errors.Is(gone, facts.ErrBackupGone) && ctx.Err() == nil:
 		case err != nil:
-			return nil, fail.Step("history", err)
+			return nil, fail.Step("look up", err)
 		default:
-			return h, fail.Step("history", gone)
+			return h, fail.Step("look up", gone)
 		}
 	}
 }

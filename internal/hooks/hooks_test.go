@@ -165,7 +165,7 @@ func TestCancelled(t *testing.T) {
 		t.Error(err)
 	}
 	gone(t, begun(t, file, 1))
-	if _, err := script(ctx, t, "echo no", Options{}); !errors.Is(err, reason) || !strings.Contains(err.Error(), "not begun") {
+	if _, err := script(ctx, t, "echo no", Options{}); !errors.Is(err, reason) || !strings.Contains(err.Error(), "could not begin") {
 		t.Error(err)
 	}
 }

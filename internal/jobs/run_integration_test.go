@@ -235,7 +235,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 	}
 	want(t, results[0], Stopped, "not tried again: got SIGTERM")
 	want(t, results[1], Stopped, "got SIGTERM")
-	want(t, results[2], Stopped, "not begun: got SIGTERM")
+	want(t, results[2], Stopped, "it could not begin: got SIGTERM")
 	if s, err := ReadState(n.state, "slow"); err != nil || len(s.Steps) > 0 {
 		t.Errorf("what was stopped is remembered: %+v, %v", s, err)
 	}
