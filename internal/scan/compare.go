@@ -10,47 +10,46 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
-// What is known of a directory when its turn comes.
+// What is known about a directory before it is compared.
 const (
-	markKnown     mark = iota // it is where it was, and unchanged
-	markChanged               // it is where it was, and has changed
-	markFresh                 // it is new here, or may have been elsewhere meanwhile
-	markUntouched             // it is known, and so is all that has a name in it: it need not be read
-	markFew                   // its names are known, and only the inodes that are newer must be looked at
+	markKnown     mark = iota // it has the same path, and is unchanged
+	markChanged               // it has the same path, and has changed
+	markFresh                 // it is new here, or may have had another path meanwhile
+	markUntouched             // it is known, and so are all inodes that have a name in it: it is not read
+	markFew                   // its names are known, and only the newer inodes are examined
 )
 
 const (
-	// racy is how long before a walk a change must lie, in seconds, to be told from one right after it: some
+	// racy is how many seconds before a walk a change must lie to be distinguished from a change after it: some
 	// filesystems have times of whole seconds, and all of them take the time from a clock that ticks.
 	racy = 2
-	// tick is more than the clock takes, in nanoseconds, that the times of files come from.
+	// tick is longer than a tick, in nanoseconds, of the clock for the times of files.
 	tick = 100_000_000
-	// aloneShare: one name in so many of a directory that changed, and the directory is listed as a whole. rsync takes
-	// some three times as long for a name of the list as for one it finds in a directory.
+	// aloneShare: if more than one name in aloneShare of a changed directory would be listed, the directory is listed
+	// as a whole. For a name on the list rsync needs about three times as long as for one that it finds in a directory.
 	aloneShare = 3
 )
 
-// comparer compares what a walk shows with the catalog of the last one, and writes the new catalog.
+// comparer compares the result of a walk with the catalog of the last one, and writes the new catalog.
 type comparer struct {
 	known *catalog.Reader // nil: there is none
-	ended bool            // it has no more directories
+	ended bool            // the catalog has no more directories
 	list  *builder
 	to    *catalog.Writer
-	racy  int64 // see there
+	racy  int64 // the constant, unless a test sets it
 	moves *moves
 
-	gens   *Generations // nil: nobody asked
-	trust  bool         // they say what need not be read
+	gens   *Generations // nil: btrfs is not asked
+	trust  bool         // the generations decide what is not read
 	read   func(path string, seen catalog.Entry) (catalog.Listing, error)
 	look   func(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (l catalog.Listing, looked int, err error)
 	now    catalog.Time // when the walk began
 	told   func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
-	apart  int      // directories that lie on another filesystem and are not entered, or of which no generation is known
-	missed []string // of what had changed, and the generations had not told
+	apart  int      // directories on another filesystem that are not entered, or without a known generation
+	missed []string // directories with a change that the generations did not report
 }
 
-// needsNoReading reports whether a directory is not read before its turn, because the generations tell what has changed
-// in it.
+// needsNoReading reports whether a directory is not read ahead, because the generations report the changes in it.
 func (m mark) needsNoReading() bool { return m == markUntouched || m == markFew }
 
 func newComparer(known *catalog.Reader, to *catalog.Writer) (*comparer, error) {
@@ -68,7 +67,7 @@ func (c *comparer) top(now catalog.Header) mark {
 	return c.markOf(h.Root, now.Root, u, unsettled)
 }
 
-// markOf compares two directories of the same path.
+// markOf compares two states of a directory with the same path.
 func (c *comparer) markOf(old, now catalog.Entry, u catalog.Unsettled, unsettled bool) mark {
 	switch {
 	case !sameThing(old, now) || u.Deep:
@@ -78,7 +77,7 @@ func (c *comparer) markOf(old, now catalog.Entry, u catalog.Unsettled, unsettled
 	case c.trust && c.gens.untouched(now):
 		return markUntouched
 	case c.trust && !c.gens.touched(now):
-		return markFew // a name that comes or goes makes the directory itself newer
+		return markFew // if a name is added or removed, the directory itself is newer
 	}
 	return markKnown
 }
@@ -90,8 +89,8 @@ func sameThing(old, now catalog.Entry) bool {
 }
 
 // unchanged reports whether now is what the last backup has: equal in everything, and not changed so shortly before the
-// last walk that a change after it could look the same. Where generations tell of changes, such a one would have been
-// told.
+// last walk that a later change could look the same. Such a change is excluded if the generations would have reported
+// it.
 func (c *comparer) unchanged(old, now catalog.Entry) bool {
 	return sameThing(old, now) && sameState(old, now) && !(c.isRacy(old) && c.gens.touched(now)) && !c.gens.written(now)
 }
@@ -106,19 +105,19 @@ func (c *comparer) isRacy(old catalog.Entry) bool {
 	return !old.Change.Before(catalog.Time{Sec: started.Sec - c.racy, Nsec: started.Nsec})
 }
 
-// doubtful tells of a changed file that rsync would take for unchanged: size and time are those of what had the name
-// before. Either that was another file, or its ctime is not as it was: a new mode, owner or link does not tell that
-// nothing was written as well.
+// doubtful reports whether rsync would take a changed file for unchanged: it has the size and time of the file that had
+// the name before, but is another file or has a new ctime. A new ctime with a new mode, owner or link does not exclude
+// that data was written, too.
 func (c *comparer) doubtful(old, now catalog.Entry) bool {
 	if !isTrusted(now.FS) || !old.IsFile() || !now.IsFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
 	}
 	if c.gens.written(now) {
-		return true // also without getting another time, as through a mapping
+		return true // also if the time is old, as after a write through a mapping
 	}
 	if sameThing(old, now) && old.Change == now.Change {
-		// Listed only because it changed right before the last walk: it was read much later than a clock ticks, unless
-		// that ticks in seconds, or a snapshot was read that was made within the tick.
+		// It is listed only because it changed right before the last walk. It was read more than a tick later, unless
+		// the clock of the filesystem ticks in seconds, or the snapshot that was read was made within the tick.
 		return now.Change.Nsec == 0 || !now.Change.Before(c.known.Header.Started.Minus(tick))
 	}
 	return true
@@ -135,7 +134,7 @@ func (c *comparer) advance() (err error) {
 	return err
 }
 
-// rest reads the catalog to its end, which alone reports whether it is sound.
+// rest reads the catalog to its end. Only the end shows whether the catalog is valid.
 func (c *comparer) rest() error {
 	for !c.ended {
 		if err := c.advance(); err != nil {
@@ -145,7 +144,7 @@ func (c *comparer) rest() error {
 	return nil
 }
 
-// find goes on in the catalog until it has come to a directory, and reports whether it knows that.
+// find advances in the catalog to the directory at path, and reports whether the catalog has it.
 func (c *comparer) find(path string) (bool, error) {
 	for !c.ended && catalog.ComparePaths(c.known.Now.Path, path) < 0 {
 		if err := c.advance(); err != nil {
@@ -155,7 +154,7 @@ func (c *comparer) find(path string) (bool, error) {
 	return !c.ended && c.known.Now.Path == path && !c.known.Now.Unread, nil
 }
 
-// show takes the next directory of the walk, and returns the directories in it with their marks.
+// show compares the next directory of the walk, and returns the directories in it with their marks.
 func (c *comparer) show(l catalog.Listing, seen catalog.Entry, m mark) ([]catalog.Entry, []mark, error) {
 	if len(l.Path) > catalog.MaxPath {
 		return nil, nil, fmt.Errorf("%w: a path of %d bytes", ErrUnfit, len(l.Path))
@@ -175,7 +174,7 @@ func (c *comparer) show(l catalog.Listing, seen catalog.Entry, m mark) ([]catalo
 			return nil, nil, err
 		}
 	}
-	covered := found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.Path) // generations tell of all that is in it
+	covered := found && !bordersOn(old, seen.FS) && !c.gens.mountedIn(l.Path) // generations report every change in it
 	looked := l.Count
 	switch {
 	case m == markUntouched && covered:
@@ -197,20 +196,20 @@ func (c *comparer) show(l catalog.Listing, seen catalog.Entry, m mark) ([]catalo
 	}
 	c.list.looked, c.list.total = c.list.looked+looked, c.list.total+l.Count
 	if err := c.keep(l, found); err != nil || l.Unread {
-		return nil, nil, err // the directory that an unread one is in has changed since, and is found so by the next walk
+		return nil, nil, err // the parent of an unread directory has changed, and the next walk finds that
 	}
 	marks, err := c.compare(old, found, l, seen, m)
 	return l.Subs, marks, err
 }
 
-// isSame reports, without decoding it, whether the directory that the catalog has come to is unchanged with all that is
-// in it: the code is the same, relative to the same directory, and nothing in it needs a second look.
+// isSame reports, without decoding it, whether the current directory of the catalog is unchanged, with everything in
+// it: its bytes are equal, relative to the same directory, and nothing in it must be examined again.
 func (c *comparer) isSame(l catalog.Listing, m mark) bool {
 	return m == markKnown && !l.Unread && !l.Apart && c.gens == nil && len(c.known.Unsettled) == 0 &&
 		!c.isRacy(catalog.Entry{Change: l.Youngest}) && bytes.Equal(l.Code, c.known.Now.Code)
 }
 
-// keep puts a directory into the new catalog.
+// keep writes a directory to the new catalog.
 func (c *comparer) keep(l catalog.Listing, found bool) error {
 	if found && !l.Unread && bytes.Equal(l.Code, c.known.Now.Code) {
 		return c.to.HandOn(c.known)
@@ -218,7 +217,7 @@ func (c *comparer) keep(l catalog.Listing, found bool) error {
 	return c.to.Add(l)
 }
 
-// compare compares a directory with the old one, if that was found.
+// compare compares a directory with the old one, if the catalog has it.
 func (c *comparer) compare(old catalog.Dir, found bool, l catalog.Listing, seen catalog.Entry, m mark) ([]mark, error) {
 	d, err := l.Decoded(seen.Base())
 	if err != nil {
@@ -245,20 +244,20 @@ func (c *comparer) compare(old catalog.Dir, found bool, l catalog.Listing, seen 
 	return marks, nil
 }
 
-// bordersOn reports whether another filesystem, or subvolume, begins in a directory: what is there is not told by the
-// directory's own.
+// bordersOn reports whether another filesystem or subvolume begins in a directory. The generations of the directory's
+// own subvolume do not report changes there.
 func bordersOn(d catalog.Dir, fs string) bool {
 	return slices.ContainsFunc(d.Entries, func(e catalog.Entry) bool { return e.Closed || e.FS != fs })
 }
 
-// tell tells of a directory, of which the last backup has old.
+// tell reports a directory, and what the last backup has of it, to Options.Tell.
 func (c *comparer) tell(old, now catalog.Dir, m mark) {
 	if c.told != nil {
 		c.told(old, now, func(was, e catalog.Entry) bool { return m == markUntouched || c.known != nil && c.unchanged(was, e) })
 	}
 }
 
-// same is merge of a directory that is untouched.
+// same replaces merge for a directory that is untouched.
 func (c *comparer) same(d catalog.Dir) (subs []catalog.Entry, marks []mark) {
 	for _, e := range d.Entries {
 		if e.IsOpen() {
@@ -269,7 +268,7 @@ func (c *comparer) same(d catalog.Dir) (subs []catalog.Entry, marks []mark) {
 	return subs, marks
 }
 
-// doubts are the files of a directory that are doubtful.
+// doubts returns the names of the doubtful files in a directory.
 func (c *comparer) doubts(old, now catalog.Dir) (names []string) {
 	i := 0
 	for _, e := range now.Entries {
@@ -295,8 +294,8 @@ func (c *comparer) fresh(d catalog.Dir) []mark {
 	return marks
 }
 
-// merge compares two states of one directory, both sorted by name, and reports whether something in it has changed.
-// What is known to be new in it, or gone, may have moved.
+// merge compares two states of one directory, both sorted by name, and reports whether something in it has changed. An
+// entry that is new in it, or not in it any more, may have moved.
 func (c *comparer) merge(old, now catalog.Dir, m mark) (marks []mark, changed bool) {
 	whole := m == markChanged
 	var names []string
@@ -304,9 +303,9 @@ func (c *comparer) merge(old, now catalog.Dir, m mark) (marks []mark, changed bo
 	for _, e := range now.Entries {
 		for ; i < len(old.Entries) && old.Entries[i].Name < e.Name; i++ {
 			c.moves.depart(old.Path, old.Entries[i])
-			whole, changed = true, true // gone
+			whole, changed = true, true // not there any more
 		}
-		var was catalog.Entry // nothing, if it is new
+		var was catalog.Entry // the zero value, if it is new
 		if i < len(old.Entries) && old.Entries[i].Name == e.Name {
 			was = old.Entries[i]
 			i++
@@ -317,7 +316,7 @@ func (c *comparer) merge(old, now catalog.Dir, m mark) (marks []mark, changed bo
 		}
 		if before := was; e.Change.Before(c.now) {
 			if e.IsDir() {
-				before.Change = e.Change // that of one in a snapshot of the source is new if a nested subvolume was put in it
+				before.Change = e.Change // a nested subvolume that is put into a snapshot changes the ctime
 			}
 			changed = changed || !(sameThing(was, e) && sameState(before, e))
 		}

@@ -12,23 +12,23 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// filesystem is where a directory lies.
+// filesystem identifies the filesystem of a directory.
 type filesystem struct {
-	device   uint64 // st_dev, which means something within one walk only
-	identity string // the same at every mount, and no other filesystem's
+	device   uint64 // st_dev, which is valid only within one walk
+	identity string // the same at every mount, and unique
 }
 
-// untrusted begins the identity of a filesystem whose inodes and ctimes may mean nothing: nothing on it is ever known
-// to be unchanged.
+// untrusted begins the identity of a filesystem whose inode numbers and ctimes may be meaningless: nothing on it is
+// ever considered unchanged.
 const untrusted = "?"
 
 func isTrusted(identity string) bool { return !strings.HasPrefix(identity, untrusted) }
 
 // identify asks the kernel for the UUIDs of the filesystem that dir is on, and on btrfs of the subvolume.
 //
-// Only filesystems are trusted that keep inode numbers, and that were seen to give a new ctime to all that changes or
-// gets another name (TestChangesAreSeen). tmpfs has no identity beyond the boot. FUSE, overlayfs, NFS, vfat and the
-// like make inode numbers up.
+// Only filesystems are trusted that keep inode numbers and, as TestChangesAreSeen shows, set a new ctime at every
+// change and rename. tmpfs has no identity beyond the boot. FUSE, overlayfs, NFS, vfat and the like invent inode
+// numbers.
 func identify(dir *os.File, device uint64, boot string, origins map[string]string) (filesystem, error) {
 	id, err := mounts.Identify(dir)
 	if err != nil {
@@ -37,7 +37,7 @@ func identify(dir *os.File, device uint64, boot string, origins map[string]strin
 	mark := ""
 	switch id.FSType {
 	case unix.EXT4_SUPER_MAGIC:
-		mark = id.FSID // made of the UUID, which is not always available
+		mark = id.FSID // made from the UUID, which is not always available
 	case unix.XFS_SUPER_MAGIC:
 		mark = id.UUID
 	case unix.BTRFS_SUPER_MAGIC:
@@ -58,7 +58,7 @@ func identify(dir *os.File, device uint64, boot string, origins map[string]strin
 	return fs, nil
 }
 
-// bootID tells one boot from another; empty if it is not known.
+// bootID identifies this boot; empty if it is unknown.
 func bootID() string {
 	id, err := mounts.BootID()
 	if err != nil {
@@ -72,14 +72,14 @@ func openBeneath(root *os.File, path string, flags uint64) (fd int, err error) {
 	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 	for {
 		fd, err = at.Openat2(int(root.Fd()), path, flags|unix.O_DIRECTORY|unix.O_NOFOLLOW, resolve)
-		// EAGAIN: something was renamed meanwhile, and the kernel could not make sure that path stays below root.
+		// EAGAIN: something was renamed meanwhile, and the kernel could not verify that path stays below root.
 		if err != unix.EAGAIN {
 			return fd, err
 		}
 	}
 }
 
-// isGone: there is no such name, or no directory under it any more.
+// isGone: the name does not exist any more, or is not a directory.
 func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }

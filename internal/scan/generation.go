@@ -17,34 +17,33 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
-// maxChangedInodes bounds what is remembered of one subvolume. Where more has changed, all of it is read.
+// maxChangedInodes limits how many inodes of one subvolume are kept. If more have changed, the whole subvolume is read.
 const maxChangedInodes = 50_000
 
-// Generations are what btrfs itself tells of changes: every inode has the number of the transaction that last wrote to
-// it or, as it is written with it, to its data, attributes or names. btrfs is asked when a walk first enters a recorded
-// subvolume, before anything in it is read.
+// Generations are the changes that btrfs reports: every inode has the number of the transaction that last changed it,
+// its data, attributes or names. btrfs is asked when a walk enters a recorded subvolume, before anything in it is read.
 type Generations struct {
 	life   string
-	disk   btrfs.UUID         // the filesystem that life is of
-	mounts map[string]bool    // directories, by path, with a mount point in them
-	last   *facts.Generations // nil: nothing is on record of this life
+	disk   btrfs.UUID         // of the filesystem with that life
+	mounts map[string]bool    // directories, by path, that contain a mount point
+	last   *facts.Generations // nil: nothing is recorded for this life
 	record map[string]uint64  // the same, by identity
 
 	mu  sync.Mutex
 	met map[string]*subvolume
 }
 
-// subvolume is one, in this walk.
+// subvolume is the state of one subvolume in this walk.
 type subvolume struct {
 	path       string
 	generation uint64
 	changed    map[uint64]bool // inodes; true if some data is new
-	dirs       map[uint64]bool // directories that are changed, or have something changed in them
-	unknown    bool            // nothing is known of what has changed
+	dirs       map[uint64]bool // directories that changed, or have a name of a changed inode
+	unknown    bool            // the changes are unknown
 }
 
-// NewGenerations flushes the filesystem of root and begins to ask, with the generations of the last walk if that was in
-// the same life of the filesystem. It is nil, without an error, if asking is impossible: the caller is not root, or the
+// NewGenerations flushes the filesystem of root. It uses the generations of the last walk if they are from the same
+// life of the filesystem. The result is nil, without an error, if btrfs cannot be asked: the caller is not root, or the
 // filesystem is not btrfs.
 func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error) {
 	_, err := btrfs.SubvolumeAround(root)
@@ -78,13 +77,13 @@ func NewGenerations(root *os.File, last *facts.Generations) (*Generations, error
 	return g, nil
 }
 
-// Tell reports whether there is something to ask for: what is newer than at the last walk.
+// Tell reports whether btrfs can be asked what is newer than the last walk.
 func (g *Generations) Tell() bool { return g != nil && g.last != nil }
 
-// Life names the time in which generations mean something; see facts.Generations.
+// Life names the period in which generations are valid; see facts.Generations.
 func (g *Generations) Life() string { return g.life }
 
-// Noted is the generation of the subvolume of that identity before anything in it was read; 0 if it is not known.
+// Noted is the generation of the subvolume with that identity before anything in it was read; 0 if it is unknown.
 func (g *Generations) Noted(identity string) uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -94,10 +93,10 @@ func (g *Generations) Noted(identity string) uint64 {
 	return 0
 }
 
-// meet takes in the subvolume of that identity, which dir, at path, is in. It may be met several times; what holds is
-// what was there the first time. Another btrfs is left alone: it was not made to write out what it holds back, and has
-// a life of its own. origins are those of Options: of a snapshot that stands for a subvolume the transaction counts
-// that it was made in. What the subvolume got later may have the number of one that wrote to the snapshot.
+// meet adds the subvolume with that identity, which contains dir, at path. Only its first call for a subvolume has an
+// effect. Another btrfs is ignored: it was not flushed, and has its own life. origins are those of Options: for a
+// snapshot that stands for a subvolume the transaction in which it was made counts. A later transaction of the
+// subvolume may have the same number as one that wrote to the snapshot.
 func (g *Generations) meet(dir *os.File, path, identity string, origins map[string]string) error {
 	if g == nil || !isTrusted(identity) {
 		return nil
@@ -150,7 +149,7 @@ func (s *subvolume) search(dir *os.File, since uint64) error {
 	return nil
 }
 
-// of is the subvolume of that identity if it is known what has changed in it.
+// of returns the subvolume with that identity; nil if its changes are unknown.
 func (g *Generations) of(identity string) *subvolume {
 	if g == nil {
 		return nil
@@ -163,18 +162,17 @@ func (g *Generations) of(identity string) *subvolume {
 	return nil
 }
 
-// untouched reports whether the directory, and all that has a name in it, is what it was at the last walk; what is
-// mounted in it, or another subvolume, aside.
+// untouched reports whether the directory, and every inode with a name in it, is as it was at the last walk. Mounts and
+// subvolumes in it are not considered.
 func (g *Generations) untouched(e catalog.Entry) bool {
 	s := g.of(e.FS)
 	return s != nil && !s.dirs[e.Inode]
 }
 
-// mountedIn reports whether something is mounted in a directory. It may be of the same subvolume, and changes
-// elsewhere.
+// mountedIn reports whether something is mounted in a directory. A mount of the same subvolume can change elsewhere.
 func (g *Generations) mountedIn(path string) bool { return g != nil && g.mounts[path] }
 
-// touched reports whether something has happened to an inode, as far as is known.
+// touched reports whether an inode has changed, or may have changed.
 func (g *Generations) touched(e catalog.Entry) bool {
 	s := g.of(e.FS)
 	if s == nil {
@@ -190,8 +188,7 @@ func (g *Generations) written(e catalog.Entry) bool {
 	return s != nil && s.changed[e.Inode]
 }
 
-// nothingNewer reports whether nothing has changed in all subvolumes that the last walk came by, and there was nothing
-// else.
+// nothingNewer reports whether nothing has changed in all subvolumes of the last walk, and that walk saw nothing else.
 func (g *Generations) nothingNewer(r *reader) bool {
 	if !g.Tell() || g.last.Apart > 0 {
 		return false
@@ -208,7 +205,7 @@ func (g *Generations) nothingNewer(r *reader) bool {
 	return true
 }
 
-// Record is for the next walk. apart is how many directories the generations do not cover.
+// Record returns what the next walk needs. apart is the number of directories that the generations do not cover.
 func (g *Generations) Record(apart int) *facts.Generations {
 	if g == nil {
 		return nil

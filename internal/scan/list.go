@@ -7,35 +7,35 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
-// List is what rsync must look at. Paths are relative to the root, which is ".".
+// List is what rsync must examine. Paths are relative to the root, which is ".".
 type List struct {
-	// Dirs are listed anew, one level deep: what is new in them, gone or changed.
+	// Dirs are listed again, one level deep: entries were added, removed or changed in them.
 	Dirs []string
-	// Fresh are directories that are new, or nothing is known of, with all directories below them; a directory comes
-	// before those in it.
+	// Fresh are directories that are new or unknown, with all directories below them; a parent comes before its
+	// children.
 	Fresh []string
-	// Names are single entries, none of them a directory, in directories that are not listed.
+	// Names are single entries, not directories, in directories that are not listed.
 	Names []string
-	// Doubtful are files whose size and time do not tell whether they have changed, of a full run too.
+	// Doubtful are files whose size and time do not show whether they have changed, also in a full run.
 	Doubtful []string
 
-	// Looked is how many entries the walk saw, Listed how many of them rsync will look at.
+	// Looked is the number of entries that the walk saw, Listed the number of entries that rsync will examine.
 	Looked, Listed int
 }
 
-// maxListed bounds the paths in a list. rsync reads it byte by byte.
+// maxListed limits the paths in a list. rsync reads it byte by byte.
 const maxListed = 10000
 
-// maxDoubts bounds the doubtful files.
+// maxDoubts limits the doubtful files.
 const maxDoubts = 20_000
 
 // AllDoubtful reports whether there are more doubtful files than can be kept.
 func (l List) AllDoubtful() bool { return len(l.Doubtful) > maxDoubts }
 
-// Empty reports whether there is nothing to ask.
+// Empty reports whether rsync has nothing to examine.
 func (l List) Empty() bool { return len(l.Dirs)+len(l.Fresh)+len(l.Names) == 0 }
 
-// Render is the list as rsync reads it (--files-from=- --from0). Every path begins with "./", for rsync drops names
+// Render is the list in the format of --files-from=- --from0. Every path begins with "./", because rsync drops names
 // that begin with "#" or ";" even from such a list. A directory ends with "/": only then does rsync list it, and with
 // --delete and without --recursive it does so one level deep.
 func (l List) Render() []byte {
@@ -53,9 +53,9 @@ func (l List) Render() []byte {
 	return text
 }
 
-// Restrict leaves out what rules exclude, for rsync does not look at rules for the directories on the way to a path.
-// What was in the last backup tells which: had reports whether a directory was. Of the fresh ones included tells, and
-// what they are in counts as well.
+// Restrict removes excluded paths, because rsync does not apply rules to the parents of a listed path. had reports
+// whether the last backup has a directory, which shows that no rule excludes it. included reports it for fresh
+// directories, whose parents count as well.
 func (l List) Restrict(had func(dir string) (bool, error), included func(dir string) bool) (List, error) {
 	kept := List{Looked: l.Looked, Listed: l.Listed}
 	known := map[string]bool{}
@@ -104,7 +104,7 @@ func (l List) Restrict(had func(dir string) (bool, error), included func(dir str
 	return kept, err
 }
 
-// Tops are the fresh directories that are in none.
+// Tops are the fresh directories without a fresh parent.
 func (l List) Tops() (tops []string) {
 	fresh := map[string]bool{}
 	for _, dir := range l.Fresh {
@@ -116,8 +116,8 @@ func (l List) Tops() (tops []string) {
 	return tops
 }
 
-// Covers reports whether rsync, given the list, would notice something at path, a deletion also when it is that of a
-// directory above.
+// Covers reports whether rsync with this list would notice a change at path. It notices a deletion also if it lists the
+// place of a deleted parent.
 func (l List) Covers() func(path string, deleted bool) bool {
 	dirs, names := map[string]bool{}, map[string]bool{}
 	for _, dir := range slices.Concat(l.Dirs, l.Fresh) {
@@ -135,21 +135,21 @@ func (l List) Covers() func(path string, deleted bool) bool {
 	}
 }
 
-// inode is one file, with all its names.
+// inode identifies one file, with all its names.
 type inode struct {
 	fs     string
 	number uint64
 }
 
-// builder gathers a list.
+// builder collects a list.
 type builder struct {
-	dirs     map[string]bool // of the list, fresh ones are true
+	dirs     map[string]bool // in the list; true for fresh ones
 	order    []string        // the same, in the order of the walk
 	names    []string
 	doubtful []string
-	linked   map[inode]bool // files with several names, at least one of them listed
-	looked   int            // entries
-	total    int            // entries that there are
+	linked   map[inode]bool // files with several names, of which at least one is listed
+	looked   int            // entries that were examined
+	total    int            // all entries
 	listed   int
 	long     bool // there is too much to list
 }
@@ -185,21 +185,21 @@ func (b *builder) addNames(d catalog.Dir, names []string) {
 	}
 }
 
-// addDoubts keeps one more than can be dealt with, as a sign that there are more.
+// addDoubts keeps one more than maxDoubts, to show that there are more.
 func (b *builder) addDoubts(dir string, names []string) {
 	for _, name := range names[:min(len(names), maxDoubts+1-len(b.doubtful))] {
 		b.doubtful = append(b.doubtful, catalog.Join(dir, name))
 	}
 }
 
-// touch: of a file with several names rsync must see all, or it breaks the link.
+// touch notes that a file with several names is listed: rsync must see all its names, or it breaks the link.
 func (b *builder) touch(e catalog.Entry) {
 	if e.IsLinked() && !b.tooLong(1) {
 		b.linked[inode{e.FS, e.Inode}] = true
 	}
 }
 
-// tooLong reports whether the list would grow too long with more paths, and drops it if so.
+// tooLong reports whether the list would be too long with more paths, and drops the list if so.
 func (b *builder) tooLong(more int) bool {
 	if b.long || len(b.order)+len(b.names)+len(b.linked)+more > maxListed {
 		b.long = true
@@ -208,7 +208,7 @@ func (b *builder) tooLong(more int) bool {
 	return b.long
 }
 
-// addLinks adds the other names of what is listed, from all directories of a walk.
+// addLinks adds the other names of listed files, from all directories of a walk.
 func (b *builder) addLinks(dirs func() func() (catalog.Dir, bool, error)) error {
 	if len(b.linked) == 0 {
 		return nil
@@ -251,11 +251,11 @@ func (b *builder) list() List {
 	return l
 }
 
-// Ways are the directories listed and all that they, and the names, are in: rsync sets the attributes of each.
+// Ways are the listed directories and all parents of listed paths: rsync sets the attributes of each.
 func (l List) Ways() []string { return slices.Sorted(maps.Keys(l.ways())) }
 
-// ways are the directories that must be the same before and after the transfer, for what is listed to be in the backup:
-// those listed and all that they are in.
+// ways are the directories that must not change during the transfer, so that the backup has everything that is listed:
+// the listed ones and all parents of listed paths.
 func (l List) ways() map[string]bool {
 	all := map[string]bool{}
 	for _, dir := range slices.Concat(l.Dirs, l.Fresh) {
@@ -269,7 +269,7 @@ func (l List) ways() map[string]bool {
 	return all
 }
 
-// tooMuch says why it does not pay to give rsync the list, if so.
+// tooMuch says why a full run is cheaper than the list; empty if it is not.
 func (b *builder) tooMuch() string {
 	switch {
 	case b.long:
@@ -281,8 +281,8 @@ func (b *builder) tooMuch() string {
 }
 
 const (
-	// fullShare: a list of all but one entry in so many costs as much as a full run.
+	// fullShare: a list of more than (fullShare-1)/fullShare of all entries costs as much as a full run.
 	fullShare = 4
-	// alwaysPays is a number of entries below which it does not matter.
+	// alwaysPays: with fewer entries a list is always used.
 	alwaysPays = 1000
 )

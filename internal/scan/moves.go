@@ -8,17 +8,17 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
-// Move is a directory, or a file of one name, that the last catalog has at From and the walk at To. All that is in a
-// directory is said once, by the directory.
+// Move is a directory, or a file with one name, that the last catalog has at From and the walk at To. The contents of a
+// moved directory have no Move of their own.
 type Move struct {
 	From, To string
 	Dir      bool
 }
 
-// maxArrivals bounds what is remembered of what came and went; beyond it nothing is known of moves.
+// maxArrivals limits how many new and missing entries are kept; with more, no moves are found.
 const maxArrivals = 50_000
 
-// identity is what tells one inode from another, also from a later one of that number.
+// identity distinguishes inodes, also from a later inode with the same number.
 type identity struct {
 	fs    string
 	inode uint64
@@ -28,29 +28,29 @@ type identity struct {
 
 func identityOf(e catalog.Entry) identity { return identity{e.FS, e.Inode, e.Birth, e.Kind()} }
 
-// isMovable: a file with several names is left to rsync.
+// isMovable is false for files with several names, which are left to rsync.
 func isMovable(e catalog.Entry) bool {
 	return isTrusted(e.FS) && e.Birth != catalog.Time{} && (e.IsOpen() || e.IsFile() && e.Links == 1)
 }
 
-// arrival is what a walk found where the last one did not.
+// arrival is an entry that the last walk did not find at this path.
 type arrival struct {
 	now   catalog.Entry
-	dir   string // it is in
-	from  string // where the last catalog has it; empty if it has not
+	dir   string // its directory
+	from  string // its path in the last catalog; empty if that does not have it
 	old   catalog.Entry
-	twice bool // it, or that, is not one place
+	twice bool // it, or the old entry, has several paths
 }
 
 func (a *arrival) path() string { return catalog.Join(a.dir, a.now.Name) }
 
-// moves gathers what came and what went during a walk, and finds out what moved.
+// moves collects new and missing entries during a walk, and finds out what moved.
 type moves struct {
-	since    catalog.Time // nothing that was born later has moved
+	since    catalog.Time // an inode that was born later has not moved
 	arrived  map[string]*arrival
-	known    map[identity]*arrival // those that may have been elsewhere
+	known    map[identity]*arrival // those that the last catalog may have at another path
 	departed map[string]bool
-	over     bool // there is too much
+	over     bool // there are too many
 }
 
 func newMoves(known *catalog.Reader) *moves {
@@ -67,7 +67,7 @@ func (m *moves) full() bool {
 	return m.over
 }
 
-// arrive takes in what is new at its place.
+// arrive adds an entry that is new at its path.
 func (m *moves) arrive(dir string, e catalog.Entry) {
 	if !e.IsOpen() && !e.IsFile() || m.full() {
 		return
@@ -83,15 +83,15 @@ func (m *moves) arrive(dir string, e catalog.Entry) {
 	m.known[identityOf(e)] = a
 }
 
-// depart takes in what is no longer at its place.
+// depart adds an entry that is not at its path any more.
 func (m *moves) depart(dir string, e catalog.Entry) {
 	if isMovable(e) && !m.full() {
 		m.departed[catalog.Join(dir, e.Name)] = true
 	}
 }
 
-// find reads the catalog of the last backup once more. The moves are in no order. doubtful are files in what moved
-// whose size and time do not tell whether they are what they were in their old place.
+// find reads the catalog of the last backup again. The moves are in no order. doubtful are moved files, and files below
+// moved directories, whose size and time do not show whether they are unchanged.
 func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 	if m.over || len(m.known) == 0 || len(m.departed) == 0 {
 		return nil, nil, nil
@@ -105,7 +105,7 @@ func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 			found = append(found, Move{From: a.from, To: a.path(), Dir: a.now.IsDir()})
 			to[a.from] = a.path()
 			if a.now.IsFile() && a.now.Size == a.old.Size && a.now.Modify == a.old.Modify {
-				doubtful = append(doubtful, a.path()) // to be renamed has given it a new ctime
+				doubtful = append(doubtful, a.path()) // the rename has set a new ctime
 			}
 		}
 	}
@@ -118,13 +118,13 @@ func (m *moves) find(c *comparer) (found []Move, doubtful []string, err error) {
 		}
 	})
 	if len(doubtful)+len(c.list.doubtful) > maxDoubts {
-		return nil, nil, err // more than can be kept: all that moved is copied
+		return nil, nil, err // more than can be kept: moved files are copied
 	}
 	return sortMoves(found), doubtful, err
 }
 
-// match looks for what arrived in a directory of the old catalog. Of one that may have been elsewhere while rsync
-// looked at it, the backup need not have what the catalog says.
+// match looks for arrivals in a directory of the old catalog. A directory that may have been elsewhere while rsync read
+// it is ignored, because the backup need not have the contents that the catalog lists.
 func (m *moves) match(d catalog.Dir, deep bool, unsettled map[string]catalog.Unsettled) {
 	if deep {
 		return
@@ -140,8 +140,7 @@ func (m *moves) match(d catalog.Dir, deep bool, unsettled map[string]catalog.Uns
 	}
 }
 
-// unmoved is the old path of a if it only came along with the directory that it is in; empty if nothing is known of
-// that.
+// unmoved is the old path of a if it moved only together with its directory; empty if that is unknown.
 func (m *moves) unmoved(a *arrival) string {
 	dir := m.arrived[a.dir]
 	switch {
@@ -153,7 +152,8 @@ func (m *moves) unmoved(a *arrival) string {
 	return catalog.Join(dir.from, a.now.Name)
 }
 
-// hasDeparted reports whether nothing of the old path is where it was: else it is still there as well.
+// hasDeparted reports whether an entry or one of its parents is missing at the old path. Otherwise it still exists
+// there.
 func (m *moves) hasDeparted(path string) bool {
 	for ; path != "" && path != "."; path = catalog.Parent(path) {
 		if m.departed[path] {
@@ -163,7 +163,7 @@ func (m *moves) hasDeparted(path string) bool {
 	return false
 }
 
-// places are the directories that an old one may be at once all has moved, its own place left out.
+// places are the paths that an old directory may have after all moves, without its old path.
 func places(path string, to map[string]string) (all []string) {
 	for up := path; up != "" && up != "."; up = catalog.Parent(up) {
 		if now, moved := to[up]; moved {
@@ -173,7 +173,8 @@ func places(path string, to map[string]string) (all []string) {
 	return all
 }
 
-// doubts are the files that would come to be in dir with what the old directory has under their name, and are doubtful.
+// doubts are the doubtful files that get, in the directory dir, the content that the old directory has under their
+// name.
 func (m *moves) doubts(c *comparer, old catalog.Dir, dir string, deep bool) (names []string) {
 	for _, e := range old.Entries {
 		a := m.arrived[catalog.Join(dir, e.Name)]
@@ -184,8 +185,8 @@ func (m *moves) doubts(c *comparer, old catalog.Dir, dir string, deep bool) (nam
 	return names
 }
 
-// eachOld reads a catalog, which is known to be sound, once more. deep is said of directories that may have been
-// elsewhere during the last backup.
+// eachOld reads a catalog, which is known to be valid, again. deep is true for directories that may have been elsewhere
+// during the last backup.
 func eachOld(known *catalog.Reader, do func(d catalog.Dir, deep bool)) error {
 	r, err := known.Again()
 	if err != nil {
@@ -215,7 +216,7 @@ func isWithin(path, dir string) bool {
 	return dir == "." || path == dir || len(path) > len(dir) && path[:len(dir)] == dir && path[len(dir)] == '/'
 }
 
-// sortMoves is for the eye.
+// sortMoves makes the order the same in every run.
 func sortMoves(all []Move) []Move {
 	slices.SortFunc(all, func(a, b Move) int { return catalog.ComparePaths(a.To, b.To) })
 	return all

@@ -53,7 +53,7 @@ func TestMutations(t *testing.T) {
 		{"compare.go", "if m == markFresh || !found {", "if !found {"},
 		{"compare.go", "marks = append(marks, markFresh)", "marks = append(marks, markKnown)"},
 		{"compare.go", "whole := m == markChanged", "whole := false"},
-		{"compare.go", "whole, changed = true, true // gone", "changed = true"},
+		{"compare.go", "whole, changed = true, true // not there any more", "changed = true"},
 		{"compare.go", "\t\twhole = whole || e.IsDir() || e.Kind() != was.Kind()\n", ""},
 		{"compare.go", "\t\twhole, changed = true, true\n", "\t\tchanged = true\n"},
 		{"compare.go", "\tcase len(names) > 0:\n\t\tc.list.addNames(now, names)\n", ""},

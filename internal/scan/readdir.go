@@ -17,7 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
-// reader reads directories below a root. It is for one goroutine.
+// reader reads directories below a root, for one goroutine.
 type reader struct {
 	root    *os.File
 	options Options
@@ -25,12 +25,12 @@ type reader struct {
 	boot    string
 	known   []filesystem // those seen by this reader
 	buf     []byte
-	text    []byte // of all names of a directory
+	text    []byte // all names of a directory
 	names   []nameAt
-	order   []int           // of names, by inode
-	entries []catalog.Entry // of names, where they are not looked at in their order
+	order   []int           // indexes of names, by inode
+	entries []catalog.Entry // of names, if they are not examined in their order
 	coder   catalog.Coder
-	last    unix.Statx_t // of what was looked at last
+	last    unix.Statx_t // of the entry that was examined last
 }
 
 // nameAt is a name in a directory.
@@ -41,8 +41,8 @@ type nameAt struct {
 }
 
 const (
-	// mostlyInTurn: if no more than one name in so many has a lower inode than the name before it, the names are in the
-	// order of the inodes.
+	// mostlyInTurn: if at most one name in so many has a lower inode than the name before it, names are examined in
+	// their order.
 	mostlyInTurn = 8
 
 	statMask  = unix.STATX_BASIC_STATS | unix.STATX_BTIME
@@ -53,8 +53,8 @@ func newReader(root *os.File, o Options, rootDev uint64) *reader {
 	return &reader{root: root, options: o, rootDev: rootDev, boot: bootID(), buf: make([]byte, 64<<10)}
 }
 
-// read reads the directory at path. seen is what its parent's reading knew of it: one that is another by now counts as
-// unread. Whatever else cannot be read is an error.
+// read reads the directory at path. seen is its entry in its parent: if there is another directory now, it counts as
+// unread. Everything else that cannot be read is an error.
 func (r *reader) read(path string, seen catalog.Entry) (catalog.Listing, error) {
 	fd, err := openBeneath(r.root, path, unix.O_RDONLY)
 	if err != nil {
@@ -86,14 +86,14 @@ func (r *reader) readOpen(fd int, path string, seen catalog.Entry) (catalog.List
 	r.coder.Begin(seen.Base())
 	err = r.lookAtAll(fd, fs, path)
 	l := r.coder.End(path)
-	if len(r.names) > aheadEntries { // the others are not that large
+	if len(r.names) > aheadEntries { // others are rarely that large
 		r.text, r.names, r.order, r.entries, r.coder = nil, nil, nil, nil, catalog.Coder{}
 	}
 	return l, err
 }
 
-// look is read of a directory that still has the names of old, which the catalog has of it. Only the inodes that are
-// newer are looked at; the other entries are those of old.
+// look replaces read for a directory whose names are those of old, its state in the catalog. Only newer inodes are
+// examined; the other entries are taken from old.
 func (r *reader) look(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (l catalog.Listing, looked int, err error) {
 	fd, err := openBeneath(r.root, old.Path, unix.O_RDONLY)
 	if isGone(err) {
@@ -140,8 +140,8 @@ func (r *reader) isStill(fd int, path string, seen catalog.Entry) (fs filesystem
 	return fs, self.Inode == seen.Inode && self.Birth == seen.Birth && fs.identity == seen.FS, nil
 }
 
-// lookAtAll codes the entries of r.names. It looks at them in the order of their inodes, which is that on the disk,
-// unless that of the names is much the same.
+// lookAtAll encodes the entries of r.names. It examines them in the order of their inodes, which is that on the disk,
+// unless the order of the names is almost the same.
 func (r *reader) lookAtAll(fd int, fs filesystem, path string) error {
 	r.order = r.order[:0]
 	back := 0
@@ -178,7 +178,7 @@ func (r *reader) lookAtAll(fd int, fs filesystem, path string) error {
 	return nil
 }
 
-// readNames leaves the names of a directory in r.names, sorted.
+// readNames stores the names of a directory in r.names, sorted.
 func (r *reader) readNames(fd int) error {
 	r.text, r.names = r.text[:0], r.names[:0]
 	for {
@@ -198,12 +198,12 @@ func (r *reader) readNames(fd int) error {
 		n.name, from = text[from:n.end], n.end
 	}
 	slices.SortFunc(r.names, func(a, b nameAt) int { return strings.Compare(a.name, b.name) })
-	// A directory that is being changed may give a name twice.
+	// While a directory is changed, it may return a name twice.
 	r.names = slices.CompactFunc(r.names, func(a, b nameAt) bool { return a.name == b.name })
 	return nil
 }
 
-// addNames takes the names out of an array of struct linux_dirent64.
+// addNames takes the names from an array of struct linux_dirent64.
 func (r *reader) addNames(buf []byte) {
 	const lengthAt, nameFrom = 16, 19
 	for len(buf) > nameFrom {
@@ -223,14 +223,14 @@ func (r *reader) addNames(buf []byte) {
 	}
 }
 
-// entry is false for what has vanished, and for what is to be left alone.
+// entry returns false for an entry that has vanished, and for one that is skipped.
 func (r *reader) entry(fd int, fs filesystem, dir, name string) (catalog.Entry, bool, error) {
 	if r.options.leavesOut(dir, name) {
 		return catalog.Entry{}, false, nil
 	}
 	e, device, err := r.stat(fd, name, 0)
 	if err == unix.ENOENT {
-		return e, false, nil // so the directory has changed, and with it its ctime
+		return e, false, nil // so the directory has a new ctime
 	}
 	if err != nil {
 		return e, false, err
@@ -247,11 +247,11 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (catalog.Entry, 
 	if r.options.See != nil && !e.IsOpen() {
 		r.options.See(fd, catalog.Join(dir, name), &r.last)
 	}
-	e.FS = fs.identity // of what is not entered, that of the directory it is in
+	e.FS = fs.identity // an entry that is not entered has that of its directory
 	if e.IsSymlink() {
 		e.Target, err = hashLink(fd, name, r.buf[:unix.PathMax])
 		if err == unix.ENOENT || err == unix.EINVAL {
-			return e, false, nil // another one now
+			return e, false, nil // it was replaced
 		}
 	}
 	return e, true, err
@@ -287,8 +287,8 @@ func (r *reader) filesystem(fd int, path string, device uint64) (filesystem, err
 	return r.identify(path, device, func() (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) })
 }
 
-// filesystemOf is that of an entry of the directory fd, which is on another one. Of a file that is mounted it is not
-// known: that would have to be opened.
+// filesystemOf is that of an entry of the directory fd that is on another filesystem. For a file that is mounted it is
+// unknown, because the file would have to be opened.
 func (r *reader) filesystemOf(fd int, path string, e catalog.Entry, device uint64) (filesystem, error) {
 	if !e.IsDir() {
 		return filesystem{device: device, identity: untrusted}, nil
@@ -320,7 +320,7 @@ func (r *reader) identify(path string, device uint64, open func() (int, error)) 
 	return fs, nil
 }
 
-// meet comes by the filesystem that the directory at path is on.
+// meet reports the filesystem of the directory at path to the generations.
 func (r *reader) meet(path string) error {
 	fd, err := openBeneath(r.root, path, unix.O_RDONLY)
 	if err != nil {
@@ -341,7 +341,7 @@ func hashLink(fd int, name string, buf []byte) (uint64, error) {
 	return hash.Sum64(), err
 }
 
-// leavesOut reports whether the walk knows nothing of an entry, as if it were not there.
+// leavesOut reports whether the walk skips an entry as if it did not exist.
 func (o Options) leavesOut(dir, name string) bool {
 	return len(o.Skip) > 0 && slices.Contains(o.Skip, catalog.Join(dir, name))
 }

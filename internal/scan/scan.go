@@ -14,22 +14,22 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
-// ErrUnfit is what the errors of Walk match that come from the source: it cannot be told what changed in it.
+// ErrUnfit is matched by errors of Walk that the source causes: its changes cannot be found.
 var ErrUnfit = errors.New("the source cannot be scanned")
 
 // Result is what a walk found, and the catalog it has written so far.
 type Result struct {
 	List List
-	// TooLong says that List has nothing in it because it would have too much, and why.
+	// TooLong says why List is empty although there are changes: it would be too long.
 	TooLong string
 	Took    time.Duration
-	// Moves are known also where there is no list. Before rsync looks, they can be made in what it compares with.
+	// Moves are valid also without a list. They can be repeated in the tree that rsync compares with, before it runs.
 	Moves []Move
-	// ByGeneration: what was untouched was not read.
+	// ByGeneration: unchanged directories were not read.
 	ByGeneration bool
 	// Generations are for the record.
 	Generations *facts.Generations
-	// Missed are directories in which something has changed that the generations, which were not trusted, had not told.
+	// Missed are directories with a change that the generations, which were not trusted, did not report.
 	Missed []string
 
 	to   *catalog.Writer
@@ -38,12 +38,13 @@ type Result struct {
 }
 
 // Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last
-// backup made from it, or nil. The new catalog goes to file, which must be open for reading and writing, and is not
-// durable before the caller makes it so. The order is Walk, the transfer, Settle, Finish. What known reads from must be
-// open until then: the new catalog is written as late as possible, and not needed where nothing has changed.
+// backup made from it, or nil. The new catalog is written to file, which must be open for reading and writing; the
+// caller makes it durable. The order is Walk, the transfer, Settle, Finish. The file that known reads must stay open
+// until then: the new catalog is written as late as possible, and not at all if nothing has changed.
 //
-// known must be of the same source; see catalog.Header.Fits. If its rules are others, the doubtful files of the result are of use, and
-// nothing may be trusted to o.Generations. An error matches ErrUnfit or catalog.ErrUnusable, or is of the system.
+// known must be of the same source; see catalog.Header.Fits. If it has other rules, only the doubtful files of the
+// result are valid, and o.Generations must not be trusted. An error matches ErrUnfit or catalog.ErrUnusable, or is a
+// system error.
 func Walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *catalog.Reader) (*Result, error) {
 	return walk(ctx, root, file, source, rules, o, known, racy)
 }
@@ -57,7 +58,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	if err := file.Truncate(0); err != nil { // an earlier walk may have got somewhere
+	if err := file.Truncate(0); err != nil { // an earlier walk may have written something
 		return nil, err
 	}
 	res := &Result{file: file, top: h, to: catalog.NewWriter(file, h, known)}
@@ -95,7 +96,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	return res, nil
 }
 
-// describe makes the header. The clock is the one that the kernel takes the times of files from.
+// describe makes the header. The clock is that of the kernel for the times of files.
 func describe(root *os.File, source string, rules []string, o Options) (catalog.Header, uint64, error) {
 	h := catalog.Header{Source: source, Rules: rules}
 	var now unix.Timespec
@@ -116,7 +117,7 @@ func describe(root *os.File, source string, rules []string, o Options) (catalog.
 	if err != nil {
 		return h, 0, pathError("statfs", root.Name(), err)
 	}
-	top, _, err := r.stat(fd, "", unix.AT_EMPTY_PATH) // now that its generation is known
+	top, _, err := r.stat(fd, "", unix.AT_EMPTY_PATH) // again, after its generation was noted
 	if err != nil {
 		return h, 0, pathError("stat", root.Name(), err)
 	}
@@ -129,8 +130,8 @@ func describe(root *os.File, source string, rules []string, o Options) (catalog.
 	return h, device, pathError("stat", root.Name()+"/..", err)
 }
 
-// Settle looks once more, after the transfer, at the directories that took part in it: those of list, or all if list is
-// nil. Those that changed meanwhile may have been read in another state than the catalog says; they go into Finish.
+// Settle examines the directories of the transfer again after it: those of list, or all if list is nil. Directories
+// that changed meanwhile may have been read in another state than that in the catalog; they are passed to Finish.
 func (res *Result) Settle(root *os.File, list *List) ([]catalog.Unsettled, error) {
 	check := settling{root: root, reader: newReader(root, Options{}, 0)}
 	if list != nil {
@@ -151,7 +152,7 @@ func (res *Result) Settle(root *os.File, list *List) ([]catalog.Unsettled, error
 	return check.unsettled, nil
 }
 
-// dirs reads the new catalog once more.
+// dirs reads the new catalog again.
 func (res *Result) dirs() func() (catalog.Dir, bool, error) {
 	var r *catalog.Reader
 	size, err := res.to.Flush()
@@ -170,10 +171,11 @@ func (res *Result) dirs() func() (catalog.Dir, bool, error) {
 	}
 }
 
-// Finish ends the catalog, with what Reader.Extra is to return, and returns its checksum. The caller makes it durable.
+// Finish ends the catalog, to which it adds the data that Reader.Extra returns in the next run, and returns its
+// checksum. The caller makes it durable.
 func (res *Result) Finish(unsettled []catalog.Unsettled, extra []byte) ([]byte, error) {
 	return res.to.Finish(unsettled, extra)
 }
 
-// Began is when the walk began, by the clock that files get their times from.
+// Began is when the walk began, by the clock for the times of files.
 func (res *Result) Began() catalog.Time { return res.top.Started }

@@ -9,13 +9,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
-// settling finds the directories that are not what they were when they were walked.
+// settling finds the directories that changed after they were walked.
 type settling struct {
 	root   *os.File
 	reader *reader
 	only   map[string]bool // nil: all
-	// moved are those that may have been elsewhere in the meantime. A directory gets a new ctime when it is renamed,
-	// and so does the one that it is in.
+	// changed are the directories that changed. A rename sets a new ctime on a directory and on its parent, so a
+	// directory whose parent changed, too, may have been elsewhere meanwhile.
 	changed   map[string]bool
 	unsettled []catalog.Unsettled
 }
@@ -37,7 +37,7 @@ func (s *settling) top(h catalog.Header) error {
 	return nil
 }
 
-// below looks at the directories in d.
+// below examines the directories in d.
 func (s *settling) below(d catalog.Dir) error {
 	if d.Unread {
 		return s.add(d.Path, true)

@@ -13,60 +13,60 @@ import (
 )
 
 const (
-	// aheadDirs and aheadEntries bound what is read before its turn has come: the memory of a walk, and its
-	// descriptors, one for each reader.
+	// aheadDirs and aheadEntries limit what is read ahead: the memory of a walk, and its descriptors, one for each
+	// reader.
 	aheadDirs    = 128
 	aheadEntries = 32 << 10
 	maxReaders   = 8
 )
 
-// Options say what a walk leaves alone.
+// Options say what a walk skips and reports.
 type Options struct {
-	// OneFileSystem does not enter directories on other filesystems than the root.
+	// OneFileSystem does not enter directories on other filesystems.
 	OneFileSystem bool
 	// Skip are paths that are left out.
 	Skip []string
-	// See, if set, is called for everything except the directories that are entered, in the open directory dir, and
-	// SeeDir for these, by several goroutines.
+	// See, if set, is called by several goroutines for everything except the directories that are entered, in the open
+	// directory dir; SeeDir is called for these.
 	See    func(dir int, path string, st *unix.Statx_t)
 	SeeDir func(path string)
-	// AsOf is set for a walk of a snapshot of the source: no later than the instant it was made at. Origins are, by the
-	// UUIDs of the subvolumes in it, those of the subvolumes that they stand for.
+	// AsOf is set for a walk of a snapshot of the source: a time not later than that of the snapshot. Origins maps the
+	// UUIDs of subvolumes in it to those of the subvolumes that they stand for.
 	AsOf    time.Time
 	Origins map[string]string
-	// Generations, if set, are asked what has changed. If they are trusted, what is not newer is taken from the
-	// catalog and not looked at.
+	// Generations, if set, report what has changed. If Trust is set, everything that is not newer is taken from the
+	// catalog and not examined.
 	Generations *Generations
 	Trust       bool
-	// Tell, if set with Generations, is told by one goroutine of each directory, sorted by name, and what the catalog has
-	// in its place: nothing, if the directory, or one that it is in, has moved. Both are overwritten later.
+	// Tell, if set with Generations, is called by one goroutine with each directory, sorted by name, and with what the
+	// catalog has at its path: nothing, if the directory or one of its parents has moved. Both are overwritten later.
 	Tell func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
 }
 
-// mark goes from a directory to those in it, for the one who is shown them.
+// mark is passed from a directory to the directories in it.
 type mark uint8
 
 // walker reads the tree below a root in parallel and shows each directory in the order of catalog.ComparePaths, that of
-// the catalog. Readers take the directories whose turn comes soonest, as long as not too much is read ahead.
+// the catalog. Readers take the directories that are shown next, as long as not too much is read ahead.
 type walker struct {
 	root    *os.File
 	options Options
 	rootDev uint64
-	// show is called with each directory, by one goroutine; of one that needs no reading with its path alone. It returns the
+	// show is called by one goroutine with each directory; with its path alone if it needs no reading. It returns the
 	// directories in it that are entered, and their marks.
 	show func(l catalog.Listing, seen catalog.Entry, m mark) ([]catalog.Entry, []mark, error)
 
 	mu      sync.Mutex
 	more    sync.Cond // there is something to read
-	ready   sync.Cond // what is next has been read
+	ready   sync.Cond // the next directory has been read
 	idle    int       // readers that wait for more
-	stack   []*task   // what is still to come, the next one last
-	dirs    int       // read, or being read, ahead of its turn
+	stack   []*task   // the directories to show, the next one last
+	dirs    int       // read, or being read, ahead
 	entries int       // the same
 	over    bool
 }
 
-// task is one directory that is to be read.
+// task is one directory to read.
 type task struct {
 	path  string
 	seen  catalog.Entry
@@ -77,7 +77,7 @@ type task struct {
 	err   error
 }
 
-// newTask is done from the start if there is nothing to read.
+// newTask returns a task that is done if there is nothing to read.
 func newTask(path string, seen catalog.Entry, m mark) *task {
 	skip := m.needsNoReading()
 	return &task{path: path, seen: seen, mark: m, taken: skip, done: skip, found: catalog.Listing{Path: path}}
@@ -131,7 +131,7 @@ func (w *walker) soonest() *task {
 		if t.taken {
 			continue
 		}
-		// What is next is always read: the walk waits for it.
+		// The next directory is always read, because the walk waits for it.
 		if i == len(w.stack)-1 || w.dirs < aheadDirs && w.entries < aheadEntries {
 			return t
 		}
@@ -188,7 +188,7 @@ func (w *walker) next() *task {
 	return t
 }
 
-// push puts the directories in one before all others.
+// push puts the directories in dir before all others.
 func (w *walker) push(dir string, subs []catalog.Entry, marks []mark) {
 	tasks := make([]*task, len(subs))
 	for i, e := range subs {
@@ -197,7 +197,7 @@ func (w *walker) push(dir string, subs []catalog.Entry, marks []mark) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stack = append(w.stack, tasks...)
-	// Less is read ahead of its turn than before: there may be room for one more.
+	// Less is read ahead than before, so there may be room for more.
 	for range min(w.idle, len(subs)+1) {
 		w.more.Signal()
 	}
