@@ -1,10 +1,10 @@
-// Package blocks copies of a large file what is new in it, and does not read the rest.
+// Package blocks copies only the new parts of a large file, and does not read the rest.
 //
-// btrfs says where the data of a file lies. What lay there at the last backup, and has been there without a break, is
-// the same data: btrfs writes nothing twice in one place as long as anybody uses it. So the places are kept for the
-// next run, and what lies elsewhere by then is read. That a piece of a file is old by its generation proves nothing: a
-// clone, a deduplication and a balance keep the number.
+// btrfs reports the extents of a file. Data that was at an address at the last backup, and whose extent has existed
+// without a break since then, is the same data, because btrfs never overwrites data that is in use. So the addresses
+// are stored for the next run, and data at other addresses is read. The generation of a file extent does not prove that
+// the data is old: a clone, a deduplication and a balance keep the number.
 //
-// It rests on the backup holding what the file was when its places were noted. Where that is not known, or the file is
-// written to meanwhile, it is left to rsync, by a time that no source has.
+// This requires that the backup has the content that the file had when its addresses were noted. If that is uncertain,
+// or the file is written to meanwhile, the file gets a time that no source has, and rsync copies it.
 package blocks

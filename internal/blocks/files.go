@@ -20,31 +20,31 @@ import (
 )
 
 const (
-	// MinSize is the size of a file from which on it pays.
+	// MinSize is the smallest size for which this is faster than rsync.
 	MinSize = 8 << 20
-	// maxMet bounds the files that are looked at in one run, maxPieces the pieces of one.
+	// maxMet limits the files that are examined in one run, maxPieces the pieces of one file.
 	maxMet    = 50_000
 	maxPieces = 200_000
 )
 
-// Files are the large files of a source, in one run. The order is Meet, of each, Update, the transfer, Settle.
+// Files are the large files of a source in one run. The order is Meet for each, Update, the transfer, Settle.
 type Files struct {
 	gens  *scan.Generations
-	known map[string]file // by the last run
-	sure  bool            // what is compared with is what the last catalog says
+	known map[string]file // from the last run
+	sure  bool            // pending has the files that the last catalog describes
 	met   []met
 	noted []noted
 	next  map[string]file
 }
 
-// met is a file that has changed, or is new, or of which it is not known where it lies.
+// met is a file that is new or has changed, or whose addresses are unknown.
 type met struct {
 	path      string
 	was, now  catalog.Entry
 	unchanged bool
 }
 
-// noted is where a file lies that the backup is going to have as it is.
+// noted is a file with its addresses that the backup will have in this state.
 type noted struct {
 	met
 	file
@@ -53,12 +53,12 @@ type noted struct {
 // Copied is what Update did.
 type Copied struct {
 	pending.SparseCopied          // files that had changed
-	Read                 int64    // bytes, of these
-	Doubts               []string // that are left
+	Read                 int64    // in bytes, of these
+	Doubts               []string // those that rsync will compare
 }
 
-// New begins with what is known of the last backup, if there is something; nil if nobody can tell where files lie.
-// first: there is no backup yet.
+// New begins with the record of the last backup, if there is one. It is nil if the kernel cannot report addresses.
+// first means that there is no backup yet.
 func New(gens *scan.Generations, known *catalog.Reader, first bool) *Files {
 	if gens == nil {
 		return nil
@@ -70,7 +70,7 @@ func New(gens *scan.Generations, known *catalog.Reader, first bool) *Files {
 	return f
 }
 
-// Meet takes in the large files of a directory, as scan.Options.Tell tells of it.
+// Meet adds the large files of a directory; it is called by scan.Options.Tell.
 func (f *Files) Meet(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool) {
 	i := 0
 	for j := range now.Entries {
@@ -107,13 +107,13 @@ func (f *Files) meet(path string, was, now catalog.Entry, unchanged bool) {
 
 // How says what Update may do.
 type How struct {
-	Copy   bool     // pending is what the catalog says
-	Doubts []string // files that rsync would compare, whatever their size and time
+	Copy   bool     // pending equals the catalog
+	Doubts []string // files that rsync will compare, regardless of size and time
 	Log    *slog.Logger
 }
 
-// Update copies what has changed of files below source into those below work, pending, of which it is known what they
-// were, and notes where all of them lie. What it cannot do is left to rsync.
+// Update copies the changes of files below source into those below work (pending) whose earlier state is known, and
+// notes the addresses of all. Files that it cannot copy are left to rsync.
 func (f *Files) Update(ctx context.Context, source, work *os.File, how How) (done Copied, err error) {
 	left := map[string]bool{}
 	for _, path := range how.Doubts {
@@ -139,7 +139,7 @@ func (f *Files) Update(ctx context.Context, source, work *os.File, how How) (don
 	return done, nil
 }
 
-// update reports whether pending has the file as it is. compared: rsync would compare it.
+// update reports whether pending has the file in its present state. compared: rsync would compare it.
 func (f *Files) update(ctx context.Context, source, work *os.File, m met, mayCopy, compared bool, done *Copied) (proven bool, err error) {
 	from, st, err := open(source, m)
 	if from == nil || err != nil {
@@ -164,14 +164,14 @@ func (f *Files) update(ctx context.Context, source, work *os.File, m met, mayCop
 		}
 		return proven, f.note(m, now)
 	}
-	// rsync copies it, or it is what it was.
+	// rsync copies it, or it is unchanged.
 	if m.unchanged || compared || to == nil || !isCopy(m.now, had) {
 		return false, f.note(m, now)
 	}
 	return false, nil
 }
 
-// copy copies what has changed.
+// copy copies the changes.
 func (f *Files) copy(ctx context.Context, to, from *os.File, st *unix.Stat_t, m met, old file, now []placed, done *Copied) (bool, error) {
 	was, err := decode(old.pieces)
 	if err != nil {
@@ -196,12 +196,12 @@ func (f *Files) copy(ctx context.Context, to, from *os.File, st *unix.Stat_t, m 
 		done.Files, done.Size = done.Files+1, done.Size+st.Size
 	}
 	if fail.IsFull(err) {
-		err = nil // rsync says so
+		err = nil // rsync reports it
 	}
 	return copied.Done, err
 }
 
-// note keeps where a file lies, for Settle.
+// note notes the addresses of a file for Settle.
 func (f *Files) note(m met, now []placed) error {
 	pieces, err := encode(plain(now))
 	if err == nil {
@@ -210,8 +210,8 @@ func (f *Files) note(m met, now []placed) error {
 	return err
 }
 
-// Settle looks once more, after the transfer, at the files whose places are new: those that are no longer what they
-// were are left out. It returns the record for the next run.
+// Settle examines the files with new addresses again after the transfer, drops those that have changed, and returns the
+// record for the next run.
 func (f *Files) Settle(source *os.File, log *slog.Logger) []byte {
 	if f == nil {
 		return nil
@@ -231,8 +231,8 @@ func (f *Files) Settle(source *os.File, log *slog.Logger) []byte {
 	return render(f.gens.Life(), f.next)
 }
 
-// isStill reports whether a file is what it was and lies where it lay. Data of a call that was under way when the file
-// was opened first has got there only now, under the old time.
+// isStill reports whether a file is unchanged, with the same addresses. A write that had begun when the file was first
+// opened may have finished only now, with the old time.
 func isStill(source *os.File, n noted) (bool, error) {
 	f, _, err := open(source, n.met)
 	if f == nil || err != nil {
@@ -251,11 +251,11 @@ func isStill(source *os.File, n noted) (bool, error) {
 	return err == nil && isEntry(n.now, st), err
 }
 
-// ticked is more than it takes for the clock to move on that files get their times from.
+// ticked is longer than a tick of the clock for the times of files.
 const ticked = 25 * time.Millisecond
 
-// open opens a file of the source, with all its data written out; nil if it is not what it was when it was met, or may
-// change without a trace. A change after that gives it another time.
+// open opens a file of the source, with all its data flushed. It is nil if the file is not the one that was met, or may
+// change without a trace. A later change sets another time.
 func open(root *os.File, m met) (*os.File, unix.Stat_t, error) {
 	dir, err := at.OpenBeneath(root, path.Dir(m.path))
 	if err != nil {
@@ -283,7 +283,7 @@ func open(root *os.File, m met) (*os.File, unix.Stat_t, error) {
 	return nil, st, errors.Join(err, f.Close())
 }
 
-// openCopy opens the file of pending; nil if there is none of one name.
+// openCopy opens the file in pending; nil if there is none with one name.
 func openCopy(work *os.File, name string) (*os.File, unix.Stat_t, error) {
 	var st unix.Stat_t
 	dir, err := at.OpenBeneath(work, path.Dir(name))
@@ -302,7 +302,7 @@ func openCopy(work *os.File, name string) (*os.File, unix.Stat_t, error) {
 	return f, st, err
 }
 
-// isEntry reports whether a file is what a walk saw.
+// isEntry reports whether a file is the one that a walk saw.
 func isEntry(e catalog.Entry, st unix.Stat_t) bool {
 	return st.Ino == e.Inode && uint64(st.Size) == e.Size && st.Mode == e.Mode && uint32(st.Nlink) == e.Links && isTime(e.Modify, st.Mtim) && isTime(e.Change, st.Ctim)
 }
@@ -316,7 +316,7 @@ func isTime(t catalog.Time, ts unix.Timespec) bool {
 	return t.Sec == int64(ts.Sec) && int64(t.Nsec) == int64(ts.Nsec)
 }
 
-// plain is what is kept of where a file lies.
+// plain is the record of the addresses of a file.
 func plain(now []placed) (pieces []piece) {
 	for _, p := range now {
 		pieces = add(pieces, p.piece)

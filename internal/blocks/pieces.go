@@ -5,17 +5,17 @@ import (
 	"errors"
 )
 
-// piece is a part of a file with data on the disk. Lengths and places are in bytes.
+// piece is a part of a file with data on the disk. Lengths and addresses are in bytes.
 type piece struct {
 	offset, length uint64
-	place          uint64 // address of the data; of an encoded extent, of all of it
-	from           uint64 // in an encoded extent, where the piece begins
+	place          uint64 // address of the data; of the whole extent if it is encoded
+	from           uint64 // offset in an encoded extent
 	encoded        bool
 }
 
 func (p piece) end() uint64 { return p.offset + p.length }
 
-// follows reports whether q only goes on where p ends, in the file and on the disk.
+// follows reports whether q continues p, in the file and on the disk.
 func (p piece) follows(q piece) bool {
 	if q.offset != p.end() || q.encoded != p.encoded {
 		return false
@@ -47,13 +47,13 @@ func add(pieces []piece, q piece) []piece {
 	return append(pieces, q)
 }
 
-// unit is what all of a piece is a multiple of: no btrfs has smaller sectors.
+// unit divides all numbers of a piece: no btrfs has smaller sectors.
 const unit = 4096
 
 var errPieces = errors.New("no pieces of a file")
 
-// encode is what is kept of pieces: of each the gap before it, its length and, as a difference to where the one before
-// it ends, its place, all in units.
+// encode stores, for each piece, the gap before it, its length, and its address as the difference to the end of the one
+// before, all in units.
 func encode(pieces []piece) ([]byte, error) {
 	var buf []byte
 	var end, place uint64

@@ -4,16 +4,16 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 )
 
-// placed is a piece of a file as it is now, with what tells since when it lies there.
+// placed is a piece of a file in its present state, and since when it is there.
 type placed struct {
 	piece
 	address    uint64 // of its extent
-	generation uint64 // it was written in; a clone, or a balance, keeps that
-	settled    bool   // what says so is no newer than what is asked about
+	generation uint64 // in which it was written; a clone, or a balance, keeps it
+	settled    bool   // the metadata that refers to it is not newer than the generation in question
 }
 
-// changes are the ranges in which a file may not be what it was when its pieces were was and its size had, and its
-// generation since. there reports whether the extent at an address has been there since then.
+// changes returns the ranges in which a file may differ from its earlier state, with the pieces was and the size had,
+// at the generation since. there reports whether the extent at an address has existed since then.
 func changes(was []piece, now []placed, had, size, since uint64, there func(address uint64) bool) []pending.Range {
 	c := changed{limit: min(had, size) / unit * unit, size: size}
 	at := uint64(0)
@@ -26,14 +26,14 @@ func changes(was []piece, now []placed, had, size, since uint64, there func(addr
 	return c.ranges
 }
 
-// lies reports whether a piece has lain in its place since a generation.
+// lies reports whether a piece has been at its address since a generation.
 func lies(p placed, since uint64, there func(address uint64) bool) bool {
 	return p.settled || p.generation <= since && there(p.address)
 }
 
-// changed gathers ranges.
+// changed collects ranges.
 type changed struct {
-	limit, size uint64 // what is beyond limit is not compared: the last block has an end that nobody sees
+	limit, size uint64 // beyond limit nothing is compared: the rest of the last block is not visible
 	ranges      []pending.Range
 }
 
@@ -49,7 +49,7 @@ func (c *changed) add(from, end uint64, hole bool) {
 	c.ranges = append(c.ranges, pending.Range{Offset: int64(from), End: int64(end), Hole: hole})
 }
 
-// hole adds what is a hole now, and was none; it returns what of was is still to come.
+// hole adds a range that is a hole now, and was none; it returns the rest of was.
 func (c *changed) hole(was []piece, from, end uint64) []piece {
 	for len(was) > 0 && was[0].offset < end {
 		c.add(max(was[0].offset, from), min(was[0].end(), end), true)
@@ -62,7 +62,7 @@ func (c *changed) hole(was []piece, from, end uint64) []piece {
 	return was
 }
 
-// data adds what of p is not what it was; it returns what of was is still to come.
+// data adds the parts of p that have changed; it returns the rest of was.
 func (c *changed) data(was []piece, p placed, lies func() bool) []piece {
 	at := p.offset
 	for at < p.end() {

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// file is what is kept of one: that the backup of that run has it as it was, and where it lay.
+// file is the record of one file: the backup of that run has it in this state, with these addresses.
 type file struct {
-	generation uint64 // that it lay there in; 0: that is not known
+	generation uint64 // in which it was noted; 0: unknown
 	pieces     []byte // encoded
 }
 
-// maxRecord bounds what is kept, in bytes: of what goes beyond, rsync finds out the changes.
+// maxRecord limits the record, in bytes. For files beyond it rsync finds the changes.
 const maxRecord = 8 << 20
 
-// render is the record of files in a life of a filesystem, for parse.
+// render is the record of files in one life of a filesystem, for parse.
 func render(life string, files map[string]file) []byte {
 	text := func(buf []byte, s string) []byte { return append(binary.AppendUvarint(buf, uint64(len(s))), s...) }
 	buf := text(nil, life)
@@ -30,8 +30,7 @@ func render(life string, files map[string]file) []byte {
 	return buf
 }
 
-// parse is the reverse. In another life the files may lie elsewhere, and something else in their place. What is no
-// record has no files.
+// parse is the reverse. In another life the addresses are not valid. Data that is not a record gives no files.
 func parse(buf []byte, life string) map[string]file {
 	in := numbers{buf: buf}
 	same := string(in.text()) == life

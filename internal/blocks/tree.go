@@ -18,10 +18,10 @@ const (
 	extentTree = 2   // BTRFS_EXTENT_TREE_OBJECTID
 )
 
-// errUntold is the error of a file of which it cannot be told where all of it lies, or would take too much.
+// errUntold is the error for a file whose addresses cannot be found completely, or only with too much work.
 var errUntold = errors.New("the kernel does not report its location")
 
-// extents searches the tree of the subvolume that f is in for what it has of f, which was written out. since is a
+// extents searches the tree of the subvolume that contains f for the extents of f, which was flushed. since is a
 // generation.
 func extents(f *os.File, since uint64) ([]placed, error) {
 	st, err := at.StatFile(f)
@@ -46,8 +46,8 @@ func extents(f *os.File, since uint64) ([]placed, error) {
 	return all, nil
 }
 
-// parseExtent reads a packed, little-endian struct btrfs_file_extent_item; data is false for what reads as zeros: a
-// hole, and what is set aside and was never written.
+// parseExtent reads a packed, little-endian struct btrfs_file_extent_item. data is false for a range that reads as
+// zeros: a hole, or allocated and never written.
 func parseExtent(item btrfs.Item, since uint64) (p placed, data bool, err error) {
 	const (
 		size = 53
@@ -62,7 +62,7 @@ func parseExtent(item btrfs.Item, since uint64) (p placed, data bool, err error)
 	number := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
 	p = placed{address: number(21), generation: number(0), settled: item.TransID <= since}
 	p.piece = piece{offset: item.Offset, length: number(45), from: number(37)}
-	// Compression, encryption, another encoding: then it is not told where in the extent a piece begins.
+	// Compression, encryption, another encoding: the offset of a piece in the extent is unknown.
 	if p.encoded = b[16]|b[17]|b[18]|b[19] != 0; p.encoded {
 		p.place = p.address
 	} else {
@@ -71,8 +71,8 @@ func parseExtent(item btrfs.Item, since uint64) (p placed, data bool, err error)
 	return p, b[20] == regular && p.address != 0, nil
 }
 
-// bornAt is the generation of the transaction in which the extent at an address came there: whatever lay there before
-// is gone since. A balance that moves it counts. false: that is not known.
+// bornAt is the generation in which the extent at an address was created: earlier data at the address is gone since
+// then. A balance that moves the extent counts. It is false if the generation is unknown.
 func bornAt(f *os.File, address uint64) (uint64, bool) {
 	const generationAt = 8
 	key := btrfs.AllItems(extentTree)

@@ -28,34 +28,34 @@ const (
 	sumSize    = sha256.Size
 	footerSize = 8 + sumSize
 
-	// maxString bounds what is read of a text: a path, a rule, an identity.
+	// maxString limits the length of a text: a path, a rule, an identity.
 	maxString = 64 << 10
 	maxRules  = 1 << 16
-	// maxCode bounds the code of one directory: a slice can be no longer where an int has 32 bits.
+	// maxCode limits the code of one directory: with an int of 32 bits a slice can be no longer.
 	maxCode = 1<<31 - 1
-	// MaxUnsettled bounds the directories that changed during a run and are kept for the next one.
+	// MaxUnsettled limits the directories that changed during a run and are recorded for the next one.
 	MaxUnsettled = 10000
-	// maxExtra bounds Reader.Extra, in bytes; what is written must not be larger.
+	// maxExtra limits Reader.Extra, in bytes. More must not be written.
 	maxExtra = 16 << 20
-	// MaxPath is the longest path below the source that rsync takes from a list (MAXPATHLEN, "./" and "/" included),
-	// with some room. A tree that has longer ones is not walked.
+	// MaxPath is the longest path below the source that rsync accepts in a list (MAXPATHLEN, including "./" and "/"),
+	// with a reserve. A tree with longer ones is not walked.
 	MaxPath = 4000
 	maxName = 255
 )
 
-// ErrUnusable is what the errors of reading a catalog match: it cannot be used.
+// ErrUnusable is matched by errors of reading a catalog: it cannot be used.
 var ErrUnusable = errors.New("unusable catalog")
 
-// ErrRules is the error of Fits if only the rules differ: what the catalog says of a file is true then.
+// ErrRules is the error of Fits if only the rules differ: then the information about each file is still valid.
 var ErrRules = errors.New("the last backup was made with other rules")
 
-// Header says what a catalog is of.
+// Header describes the source of a catalog.
 type Header struct {
 	Source  string   // the path of the root
-	Rules   []string // whatever decides what of the source is backed up
-	Started Time     // when the walk began, by the clock that files get their times from
+	Rules   []string // everything that decides which files are backed up
+	Started Time     // when the walk began, by the clock for the times of files
 	Root    Entry
-	Parent  Entry // of the directory that the root is in
+	Parent  Entry // of the parent of the root
 }
 
 // Fits reports whether a catalog is of this source and these rules; if not, why.
@@ -72,22 +72,22 @@ func (h Header) Fits(source string, rules []string) error {
 // Unsettled is a directory that changed while it was backed up.
 type Unsettled struct {
 	Path string
-	Deep bool // it may have been elsewhere: nothing below it is known
+	Deep bool // it may have been elsewhere: everything below it is unknown
 }
 
-// Writer writes a catalog as a stream. One that may turn out to be like another catalog writes nothing as long as its
-// directories are those of the other, in that order: most often all are, and it is not needed.
+// Writer writes a catalog as a stream. If it is given another catalog, it writes nothing as long as its directories
+// equal those of the other: most often all are equal, and no new catalog is needed.
 type Writer struct {
 	out    *bufio.Writer
 	sum    hash.Hash
 	at     uint64
 	failed error
 	header Header
-	like   *Reader // nil: the directories are not those of another catalog, or not all, and all so far is written
-	same   uint64  // where in that the directories end that are the same
+	like   *Reader // nil: a difference was found, and everything so far is written
+	same   uint64  // where in it the equal directories end
 }
 
-// NewWriter begins a catalog. like, if not nil, is the one it may turn out to be the same as.
+// NewWriter begins a catalog. like, if not nil, is the one that it is compared with.
 func NewWriter(to io.Writer, h Header, like *Reader) *Writer {
 	w := &Writer{sum: sha256.New(), header: h, like: like}
 	w.out = bufio.NewWriterSize(io.MultiWriter(to, w.sum), 64<<10)
@@ -118,7 +118,7 @@ func (w *Writer) begin() {
 	}
 }
 
-// part ends being the same as another catalog: what is, is copied.
+// part is called at the first difference: the equal directories are copied.
 func (w *Writer) part() {
 	if w.like == nil {
 		return
@@ -146,7 +146,7 @@ func (w *Writer) Add(l Listing) error {
 	return w.failed
 }
 
-// HandOn adds a directory that is, to the byte, the one that known has come to.
+// HandOn adds a directory that equals the current one of known, byte by byte.
 func (w *Writer) HandOn(known *Reader) error {
 	if w.like != known || w.same != known.begins {
 		return w.Add(known.Now)
@@ -155,10 +155,10 @@ func (w *Writer) HandOn(known *Reader) error {
 	return nil
 }
 
-// HandOnAll adds all directories of the catalog it is like.
+// HandOnAll adds all directories of the other catalog.
 func (w *Writer) HandOnAll() { w.same = w.like.end }
 
-// Finish ends the catalog, with what Reader.Extra is to return, and returns its checksum.
+// Finish ends the catalog, with the data for Reader.Extra, and returns its checksum.
 func (w *Writer) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
 	w.part()
 	end := w.at
@@ -182,7 +182,7 @@ func (w *Writer) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
 	return sum, errors.Join(w.failed, w.out.Flush())
 }
 
-// Flush lets ReadUnfinished see all so far.
+// Flush makes everything so far readable for ReadUnfinished.
 func (w *Writer) Flush() (size uint64, err error) {
 	w.part()
 	return w.at, errors.Join(w.failed, w.out.Flush())

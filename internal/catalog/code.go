@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// What is in front of an entry, one bit each.
+// The bits before an entry.
 const (
-	hasFS     = 1 << iota // another filesystem than that of the entry before
+	hasFS     = 1 << iota // the filesystem differs from that of the entry before
 	isClosed              // Closed
 	modifyIs              // Modify is Change
 	birthIs               // Birth is Change
@@ -19,40 +19,40 @@ const (
 	hasTarget             // Target is not 0
 )
 
-// maxOwners bounds the table of modes and owners of a directory; what is beyond it is spelled out each time.
+// maxOwners limits the table of modes and owners of a directory; others are written out each time.
 const maxOwners = 64
 
-// owner is what most files of a directory have in common.
+// owner is the part that most files of a directory have in common.
 type owner struct{ mode, uid, gid uint32 }
 
-// Base is what an entry is coded as a difference to: the one before it, or the directory for the first one. So each
-// directory is coded by itself, and two that are equal have the same code.
+// Base is the entry to which the next one is coded as a difference: the one before, or the directory for the first. So
+// each directory is coded separately, and equal directories have equal codes.
 type Base struct {
 	inode  uint64
 	change Time
 	fs     string
 }
 
-// Base is what the next entry, or the first one in e, is coded as a difference to.
+// Base returns e as the base of the next entry, or of the first entry in e.
 func (e *Entry) Base() Base { return Base{e.Inode, e.Change, e.FS} }
 
-// Listing is a directory with its entries as the catalog has them.
+// Listing is a directory with its entries as coded in the catalog.
 type Listing struct {
 	Path   string
 	Unread bool // see Dir
 	Count  int  // entries
 	Code   []byte
-	// Of one that was read from a catalog, what follows is not known before it is decoded.
+	// If it was read from a catalog, the next fields are unknown until it is decoded.
 	Subs     []Entry // the directories in it that are entered
-	Youngest Time    // the latest ctime in it, from 1970 on
-	Apart    bool    // something in it is on another filesystem
+	Youngest Time    // the latest ctime in it, not before 1970
+	Apart    bool    // it contains an entry on another filesystem
 }
 
 // Coder codes one directory after the other.
 type Coder struct {
 	Base
 	self     Base
-	before   string // the name before
+	before   string // the previous name
 	owners   []owner
 	count    int
 	buf      []byte
@@ -66,7 +66,7 @@ func (c *Coder) Begin(self Base) {
 	*c = Coder{Base: self, self: self, owners: c.owners[:0], buf: c.buf[:0]}
 }
 
-// Add takes in the next entry, in the order of names.
+// Add adds the next entry, in the order of names.
 func (c *Coder) Add(e *Entry) {
 	shared, flags := 0, c.flags(e)
 	for shared < len(c.before) && shared < len(e.Name) && c.before[shared] == e.Name[shared] {
@@ -101,7 +101,7 @@ func (c *Coder) Add(e *Entry) {
 	c.sum(e)
 }
 
-// sum keeps what is asked of a Listing without decoding it.
+// sum updates the fields of a Listing that are known without decoding it.
 func (c *Coder) sum(e *Entry) {
 	if c.youngest.Before(e.Change) {
 		c.youngest = e.Change
@@ -110,7 +110,7 @@ func (c *Coder) sum(e *Entry) {
 	c.apart = c.apart || e.FS != c.self.fs
 	if e.IsOpen() {
 		sub := *e
-		sub.Name = strings.Clone(e.Name) // not all names of the directory with it
+		sub.Name = strings.Clone(e.Name) // shares no memory with the other names of the directory
 		c.subs = append(c.subs, sub)
 	}
 }
@@ -163,7 +163,8 @@ func (c *Coder) flags(e *Entry) byte {
 	return flags
 }
 
-// appendOwner: a number that is not known yet, or that of a full table, is followed by what it stands for.
+// appendOwner writes the number of an owner in the table, followed by the owner itself if it is new or the table is
+// full.
 func (c *Coder) appendOwner(buf []byte, o owner) []byte {
 	number := slices.Index(c.owners, o)
 	if number >= 0 {
@@ -179,7 +180,7 @@ func (c *Coder) appendOwner(buf []byte, o owner) []byte {
 	return binary.AppendUvarint(buf, uint64(o.gid))
 }
 
-// appendNear codes t by its distance to near: all of it within the same second, else only the seconds.
+// appendNear codes t as the distance to near: completely within the same second, otherwise only the seconds.
 func appendNear(buf []byte, near, t Time) []byte {
 	buf = binary.AppendUvarint(buf, zigzag(t.Sec-near.Sec))
 	if t.Sec == near.Sec {
@@ -195,7 +196,7 @@ func appendText(buf []byte, s string) []byte {
 func zigzag(n int64) uint64   { return uint64(n<<1) ^ uint64(n>>63) }
 func unzigzag(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
 
-// Decoded is the reverse of ListingOf.
+// Decoded decodes a Listing.
 func (l Listing) Decoded(self Base) (Dir, error) {
 	d := Dir{Path: l.Path, Unread: l.Unread}
 	if l.Unread {
@@ -207,7 +208,7 @@ func (l Listing) Decoded(self Base) (Dir, error) {
 	return d, err
 }
 
-// checkName refuses names that no directory has, or not in this order.
+// checkName refuses invalid names, and names out of order.
 func checkName(name, before []byte) error {
 	special := len(name) == 0 || string(name) == "." || string(name) == ".."
 	if special || len(name) > maxName || string(name) <= string(before) {

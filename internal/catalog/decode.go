@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// decoder decodes directories, until the first error, which it keeps.
+// decoder decodes directories until the first error, which it keeps.
 type decoder struct {
 	in     []byte
 	err    error
 	base   Base
 	owners []owner
-	known  string // the filesystem spelled out last, which most often is that of the next one
+	known  string // the filesystem written out last, which most often is that of the next one
 	names  []byte // of all entries, one after the other
 	ends   []int  // of each
 }
@@ -208,7 +208,7 @@ func (d *decoder) fixed() uint64 {
 	return 0
 }
 
-// torn: a stream that ends early is no end.
+// torn: an early end of the stream is an error, not io.EOF.
 func torn(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: it is truncated", ErrUnusable)
@@ -219,7 +219,7 @@ func torn(err error) error {
 func readNumber(in *bufio.Reader) (uint64, error) {
 	n, err := binary.ReadUvarint(in)
 	if err != nil && torn(err) == err {
-		return 0, fmt.Errorf("%w: %w", ErrUnusable, err) // too many bytes for a number
+		return 0, fmt.Errorf("%w: %w", ErrUnusable, err) // a number with too many bytes
 	}
 	return n, torn(err)
 }

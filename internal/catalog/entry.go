@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Entry is what is known of one name without opening it.
+// Entry is the information about one name that is known without opening it.
 type Entry struct {
 	Name   string // one path component; "." for the root
 	FS     string // identity of the filesystem it is on
 	Inode  uint64
-	Birth  Time // zero where the filesystem has none
+	Birth  Time // zero if the filesystem has none
 	Change Time
 	Modify Time
 	Size   uint64
@@ -20,7 +20,7 @@ type Entry struct {
 	GID    uint32
 	Links  uint32
 	Device uint64 // number of a device node
-	Target uint64 // hash of where a symlink leads
+	Target uint64 // hash of the target of a symlink
 	Closed bool   // a directory that the walk does not enter
 }
 
@@ -35,7 +35,7 @@ func (t Time) Before(u Time) bool {
 	return t.Sec < u.Sec || t.Sec == u.Sec && t.Nsec < u.Nsec
 }
 
-// Minus is t less a part of a second, in nanoseconds.
+// Minus is t minus a part of a second, in nanoseconds.
 func (t Time) Minus(nsec uint32) Time {
 	if t.Nsec >= nsec {
 		return Time{t.Sec, t.Nsec - nsec}
@@ -49,14 +49,14 @@ func (e *Entry) IsFile() bool    { return e.Kind() == unix.S_IFREG }
 func (e *Entry) IsSymlink() bool { return e.Kind() == unix.S_IFLNK }
 func (e *Entry) IsLinked() bool  { return !e.IsDir() && e.Links > 1 }
 
-// IsOpen tells whether the walk goes on below e.
+// IsOpen reports whether the walk enters e.
 func (e *Entry) IsOpen() bool { return e.IsDir() && !e.Closed }
 
-// Dir is one directory with what is in it, sorted by name.
+// Dir is one directory with its entries, sorted by name.
 type Dir struct {
 	Path    string // relative to the root, which is "."
 	Entries []Entry
-	// Unread says that it vanished, or was replaced, before it was read.
+	// Unread: it vanished, or was replaced, before it was read.
 	Unread bool
 }
 
@@ -68,7 +68,7 @@ func Join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// Parent is the directory that path is in; that of "." is "".
+// Parent is the parent of path; that of "." is "".
 func Parent(path string) string {
 	if path == "." {
 		return ""
@@ -79,7 +79,7 @@ func Parent(path string) string {
 	return "."
 }
 
-// ComparePaths is the order of directories in a catalog: a directory comes before what is in it, and all that is below
+// ComparePaths is the order of directories in a catalog: a directory comes before its contents, and everything below
 // one name before the next name.
 func ComparePaths(a, b string) int {
 	if a == b {

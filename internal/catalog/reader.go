@@ -11,14 +11,14 @@ import (
 	"slices"
 )
 
-// Reader reads a catalog as a stream. Nothing of it is to be acted on before Next has returned io.EOF: only then is the
-// checksum known to be right.
+// Reader reads a catalog as a stream. Nothing of it may be used for changes before Next has returned io.EOF: only then
+// the checksum has been verified.
 type Reader struct {
 	Header    Header
 	Unsettled map[string]Unsettled // by path
-	Extra     []byte               // see Writer.Finish; to be used when all was read
+	Extra     []byte               // see Writer.Finish; valid after everything was read
 
-	section *io.SectionReader // all before the checksum
+	section *io.SectionReader // of everything before the checksum
 	in      *bufio.Reader     // the same
 	sum     hash.Hash
 	want    []byte // nil: it is not finished
@@ -26,17 +26,17 @@ type Reader struct {
 	first   uint64 // where the directories begin
 	end     uint64 // where they end
 
-	Now          Listing // the directory it has come to, to be read only; its code is overwritten by the next one
+	Now          Listing // the current directory, read-only; the next one overwrites its code
 	self         Base
-	begins, ends uint64 // where that is
+	begins, ends uint64 // where it begins
 	entered      bool   // the directories in it are in next
 	decoded      bool   // its entries are in entries
 	entries      []Entry
 	decoder      decoder
-	next         []place // directories that are still to come, the next one last
+	next         []place // the directories to come, the next one last
 }
 
-// place is a directory whose turn is to come.
+// place is a directory to come.
 type place struct {
 	path string
 	self Base
@@ -57,13 +57,13 @@ func NewReader(from io.ReaderAt, size int64) (*Reader, error) {
 	return r, r.open(size - sumSize)
 }
 
-// ReadUnfinished reads what a Writer has flushed and not finished.
+// ReadUnfinished reads the part that a Writer has flushed.
 func ReadUnfinished(from io.ReaderAt, size uint64) (*Reader, error) {
 	r := &Reader{from: from, end: size}
 	return r, r.open(int64(size))
 }
 
-// Again reads the directories once more, of a catalog that is known to be sound.
+// Again reads the directories of a catalog again, which is known to be valid.
 func (r *Reader) Again() (*Reader, error) { return ReadUnfinished(r.from, r.end) }
 
 func (r *Reader) open(size int64) error {
@@ -77,13 +77,13 @@ func (r *Reader) open(size int64) error {
 	return nil
 }
 
-// at is where it reads.
+// at is the present offset.
 func (r *Reader) at() uint64 {
 	at, _ := r.section.Seek(0, io.SeekCurrent) // it never fails
 	return uint64(at) - uint64(r.in.Buffered())
 }
 
-// Sum is the checksum that the catalog claims to have.
+// Sum is the checksum that the catalog contains.
 func (r *Reader) Sum() []byte { return r.want }
 
 // readEnd reads the unsettled directories, which are needed before the others.
@@ -169,7 +169,7 @@ func (r *Reader) readHeader() error {
 	return nil
 }
 
-// Step goes on to the next directory; io.EOF when all were read and the checksum is right.
+// Step advances to the next directory; io.EOF after the last one, if the checksum is right.
 func (r *Reader) Step() error {
 	if err := r.enter(); err != nil {
 		return err
@@ -220,7 +220,7 @@ func (r *Reader) readCode() error {
 	return torn(err)
 }
 
-// decode decodes the entries of the directory it has come to.
+// decode decodes the entries of the current directory.
 func (r *Reader) decode() (err error) {
 	if r.decoded || r.Now.Unread {
 		return nil
@@ -230,7 +230,7 @@ func (r *Reader) decode() (err error) {
 	return err
 }
 
-// enter puts the directories in the one it has come to before all others.
+// enter puts the directories in the current one before all others.
 func (r *Reader) enter() error {
 	if r.entered {
 		return nil
@@ -255,7 +255,7 @@ func (r *Reader) enter() error {
 	return nil
 }
 
-// EnterSame is enter without decoding: l is equal to the directory it has come to.
+// EnterSame is enter without decoding, for l, which equals the current directory.
 func (r *Reader) EnterSame(l Listing) {
 	for i := len(l.Subs) - 1; i >= 0 && !r.entered; i-- {
 		r.next = append(r.next, place{Join(l.Path, l.Subs[i].Name), l.Subs[i].Base()})
@@ -263,14 +263,14 @@ func (r *Reader) EnterSame(l Listing) {
 	r.entered = true
 }
 
-// Dir is the directory it has come to. The entries are overwritten by the next one.
+// Dir is the current directory. The next one overwrites the entries.
 func (r *Reader) Dir() (Dir, error) {
 	err := r.decode()
 	return Dir{Path: r.Now.Path, Unread: r.Now.Unread, Entries: r.entries}, err
 }
 
-// Next returns the next directory, or io.EOF when all were read and the checksum is right. What it returned before is
-// overwritten.
+// Next returns the next directory, or io.EOF after the last one, if the checksum is right. It overwrites what it
+// returned before.
 func (r *Reader) Next() (Dir, error) {
 	if err := r.Step(); err != nil {
 		return Dir{}, err
@@ -294,7 +294,7 @@ func (r *Reader) verify() error {
 	return io.EOF
 }
 
-// single decodes an entry that stands alone.
+// single decodes a separate entry.
 func (d *decoder) single(code []byte) (Entry, error) {
 	d.names, d.ends = d.names[:0], d.ends[:0]
 	d.in, d.err, d.base, d.owners = code, nil, Base{}, d.owners[:0]
