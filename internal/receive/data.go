@@ -58,7 +58,7 @@ func (w *work) fallocate(c sendstream.Fallocate) error {
 	}))
 }
 
-// enableVerity takes a file that nobody has open for writing.
+// enableVerity needs a file that nobody has open for writing.
 func (w *work) enableVerity(c sendstream.EnableVerity) error {
 	if err := w.release(); err != nil {
 		return err
@@ -167,7 +167,7 @@ func copyRange(to, from *os.File, c sendstream.Clone) error {
 	return nil
 }
 
-// nextData is where the next data begins, or end.
+// nextData is where the next data begins; end if there is none.
 func nextData(f *os.File, at, end int64) (int64, error) {
 	data, err := f.Seek(at, unix.SEEK_DATA)
 	if errors.Is(err, unix.ENXIO) {
@@ -195,7 +195,7 @@ func growTo(f *os.File, size int64) error {
 	return err
 }
 
-// cloneSource opens the file to clone from. mine reports that it is the subvolume being made, which is already open.
+// cloneSource opens the file to clone from. mine reports that it is in the subvolume being made, which is already open.
 func (w *work) cloneSource(n *node, c sendstream.Clone) (from *os.File, mine bool, err error) {
 	root := w.root
 	if uuid := btrfs.UUID(c.FromUUID); uuid != w.sources.own {

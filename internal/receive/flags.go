@@ -30,8 +30,8 @@ var chattr = map[uint64]uint32{
 	sendstream.InodeCompress:   btrfs.FlagCompress,
 }
 
-// settable are the flags a stream decides on. NODATASUM comes with NODATACOW, and READONLY, PREALLOC and verity are not
-// chattr's.
+// settable are the flags that a stream can set. NODATASUM comes with NODATACOW, and READONLY, PREALLOC and verity are
+// not flags of chattr.
 const settable = btrfs.FlagNoCOW | btrfs.FlagNoCompress | btrfs.FlagSync | freezing | btrfs.FlagNoDump |
 	btrfs.FlagNoAtime | btrfs.FlagDirSync | btrfs.FlagCompress
 
@@ -45,7 +45,7 @@ func toChattr(inode uint64) uint32 {
 	return flags
 }
 
-// fileAttr sets the flags of a file or directory; nothing else has any.
+// fileAttr sets the flags of a file or directory; other kinds have none.
 func (w *work) fileAttr(path string, inode uint64) error {
 	n, err := w.open(path)
 	if err != nil || !n.opened() {
@@ -113,8 +113,8 @@ func (t *tree) willFreeze(f *os.File, flags uint32) error {
 	return nil
 }
 
-// thawing runs call, which changes what is at the paths, and does so once more when it was forbidden by a flag of one
-// of them, or of the directory it is in, that the parent of the subvolume has.
+// thawing runs call, which changes the entries at the paths. If a flag forbids it, on one of them or on their
+// directory, which the parent of the subvolume has, it clears the flags and runs call again.
 func (t *tree) thawing(call func() error, paths ...string) error {
 	err := call()
 	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) {
@@ -145,11 +145,11 @@ func dirOf(path string) string {
 	return ""
 }
 
-// thaw clears the freezing flags of path, if it exists, and remembers them.
+// thaw clears the freezing flags of path, if it exists, and notes them.
 func (t *tree) thaw(path string) (thawed bool, err error) {
 	file, err := t.openPath(path)
 	if err != nil {
-		return false, nil // it is about to be made, or the call has said what is wrong with it
+		return false, nil // it does not exist yet, or the call has reported what is wrong with it
 	}
 	n := &node{path: path, file: file}
 	defer func() { err = errors.Join(err, n.file.Close()) }()

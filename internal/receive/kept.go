@@ -13,8 +13,8 @@ import (
 )
 
 // kept are attributes that the root gets at the end. A sender creates every inode in the root and moves it to its
-// place. It must not inherit an ACL, a property or a flag from the root, so the root has none until the end. Creating
-// inodes also changes the times of the root, and the stream has these only if they have changed on the sender.
+// place. There it must not inherit an ACL, a property or a flag from the root, so the root has none until the end.
+// Creating inodes also changes the times of the root, and the stream has these only if they have changed on the sender.
 type kept struct {
 	flags  uint32
 	xattrs map[string][]byte
@@ -23,15 +23,15 @@ type kept struct {
 
 const (
 	defaultACL = "system.posix_acl_default"
-	// property is the only one there is (Linux 6.18). It comes with one of the flags ofProperty, and who sets flags
-	// sets it too.
+	// property is the only one that exists (Linux 6.18). It belongs to one of the flags ofProperty: whoever sets the
+	// flags sets it, too.
 	property   = "btrfs.compression"
 	ofProperty = btrfs.FlagCompress | btrfs.FlagNoCompress
 )
 
 func inherited(name string) bool { return name == defaultACL || name == property }
 
-// takeFromRoot takes all that is inherited from the root of a snapshot.
+// takeFromRoot takes everything that is inherited from the root of a snapshot.
 func takeFromRoot(root *os.File) (kept, error) {
 	k := kept{xattrs: map[string][]byte{}}
 	st, err := at.StatFile(root)
@@ -66,7 +66,7 @@ func takeFromRoot(root *os.File) (kept, error) {
 	return k, btrfs.SetFileFlags(root, flags&^settable)
 }
 
-// take keeps what the stream sets on the root, if it is one of those.
+// take stores an attribute that the stream sets on the root, if it is one of those.
 func (k *kept) take(name string, value []byte) bool {
 	if inherited(name) {
 		k.xattrs[name] = slices.Clone(value)
@@ -74,14 +74,14 @@ func (k *kept) take(name string, value []byte) bool {
 	return inherited(name)
 }
 
-// drop is take for what the stream removes.
+// drop is take for an attribute that the stream removes.
 func (k *kept) drop(name string) bool {
 	_, was := k.xattrs[name]
 	delete(k.xattrs, name)
 	return was
 }
 
-// giveBack sets all of it on the root.
+// giveBack sets all of them on the root.
 func (k *kept) giveBack(root *os.File) error {
 	if err := unix.UtimesNanoAt(int(root.Fd()), "", k.times[:], unix.AT_EMPTY_PATH); err != nil {
 		return &fs.PathError{Op: "utimes", Path: root.Name(), Err: err}

@@ -15,8 +15,8 @@ import (
 
 const capability = "security.capability"
 
-// node is an inode that is held open. A device is never opened for real, only with O_PATH: that may do something, such
-// as start a watchdog or rewind a tape, and a stream must not write to one.
+// node is an inode that is held open. A device is opened only with O_PATH: opening it for reading could start a
+// watchdog or rewind a tape, and a stream must not write to a device.
 type node struct {
 	path string
 	kind uint32 // S_IFMT of its mode
@@ -25,7 +25,7 @@ type node struct {
 	caps []byte
 }
 
-// open returns the inode at path, which stays open until the next is asked for.
+// open returns the inode at path, which stays open until another one is opened.
 func (t *tree) open(path string) (*node, error) {
 	if t.node != nil && t.node.path == path {
 		return t.node, nil
@@ -77,7 +77,8 @@ func (t *tree) openPath(path string) (*os.File, error) {
 	return at.OpenBelow(dir, base, unix.O_PATH)
 }
 
-// reopen makes the O_PATH descriptor a real one. It is the same inode even if the path has changed.
+// reopen replaces the O_PATH descriptor by one for reading or writing. It is the same inode even if the path has
+// changed.
 func (n *node) reopen(flags int) error {
 	fd, err := unix.Open(at.ProcPath(n.file), flags|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -95,7 +96,7 @@ func (n *node) fail(op string, err error) error {
 	return &fs.PathError{Op: op, Path: n.file.Name(), Err: err}
 }
 
-// opened reports whether the descriptor is a real one.
+// opened reports whether the descriptor is not an O_PATH one.
 func (n *node) opened() bool { return n.kind == unix.S_IFREG || n.kind == unix.S_IFDIR }
 
 // release closes the inode that is held open, if any.
@@ -121,7 +122,7 @@ func (n *node) keepCaps() error {
 	return n.fail("setxattr", unix.Fsetxattr(int(n.file.Fd()), capability, n.caps, 0))
 }
 
-// getXattr is nil where there is none.
+// getXattr is nil if there is none.
 func (n *node) getXattr(name string) ([]byte, error) {
 	return getXattr(n.file, name)
 }
@@ -192,8 +193,8 @@ func (t *tree) chmod(path string, mode uint64) error {
 	return n.fail("chmod", unix.Chmod(at.ProcPath(n.file), uint32(mode&0o7777)))
 }
 
-// chown keeps the set-id bits and the capability, which go with the owner: the stream says nothing of them when they
-// are the same before and after.
+// chown keeps the set-id bits and the capability, which the kernel removes with a change of the owner: the stream does
+// not mention them if they are unchanged.
 func (t *tree) chown(path string, uid, gid uint64) error {
 	n, err := t.open(path)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 )
 
 // orphans are directories that a stream has renamed to temporary names and then only emptied. The kernel does not
-// remove one in which the sender had a subvolume (Linux 6.18): it takes the entry of that, which is not in the stream,
-// for a file that is still to go.
+// remove such a directory if the sender had a subvolume in it (Linux 6.18): it treats the entry of the subvolume, which
+// is not in the stream, as a file that is still to be removed.
 type orphans map[string]bool
 
 // orphanName is the kernel's name for an entry that it moves out of the way: inode, generation, number.
 var orphanName = regexp.MustCompile(`^o[0-9]+-[0-9]+-[0-9]+$`)
 
-// see notes what a command does with them. A user's directory of such a name is recognised by the times that are set on
+// see notes the effect of a command on them. A user's directory with such a name is recognised because times are set on
 // it.
 func (o orphans) see(c sendstream.Command) {
 	switch c := c.(type) {

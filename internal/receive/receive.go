@@ -30,7 +30,7 @@ const ReadAhead = 256 << 10
 
 // Options of Receive.
 type Options struct {
-	// Dest is the directory the subvolume is published in. Its subvolumes are what a stream may build on.
+	// Dest is the directory in which the subvolume is published. A stream may build only on subvolumes in it.
 	Dest *os.File
 	// Work is a directory on the same filesystem which only root may enter. The caller ensures that nobody else
 	// receives into it. Leftovers of a crashed run are removed.
@@ -39,8 +39,8 @@ type Options struct {
 	Name string
 	// Accept, if set, is asked about the name before anything is received.
 	Accept func(name string) error
-	// Whole, if set, is called when the stream has come to its end and the disk has taken all of it, right before the
-	// subvolume is published. Its error keeps that from happening, and is returned.
+	// Whole, if set, is called at the end of the stream, when the disk has taken all data, right before the subvolume
+	// is published. Its error prevents that, and is returned.
 	Whole func(*Result) error
 }
 
@@ -50,7 +50,7 @@ type Result struct {
 	UUID     btrfs.UUID // of the sender's subvolume
 	Parent   string     // name of the subvolume it was made from; "" for none
 	Commands uint64
-	Notices  []string // what could not be made as the stream has it, and why that does no harm
+	Notices  []string // what could not be made as in the stream, and why that does no harm
 }
 
 // Receive reads one stream from r, up to and with its end, and publishes the subvolume. It reads no byte beyond the
@@ -87,7 +87,7 @@ func Receive(ctx context.Context, r io.Reader, o Options) (*Result, error) {
 	return result, errors.Join(err, made.close(), removeWork(o.Work))
 }
 
-// guardOf opens Dest once more, before the first write: syncfs tells each descriptor of the errors since then.
+// guardOf opens Dest again, before the first write: syncfs reports to each descriptor the errors since it was opened.
 func guardOf(o Options) (*os.File, error) {
 	st, err := at.StatFile(o.Work)
 	if err != nil {
@@ -143,7 +143,7 @@ func readHead(stream *sendstream.Reader) (head, error) {
 	return h, nil
 }
 
-// nameFor looks early whether the name is free, before hours of receiving.
+// nameFor checks early whether the name is free, before hours of receiving.
 func nameFor(o Options, h head) (string, error) {
 	name := o.Name
 	if name == "" {
@@ -167,7 +167,7 @@ func nameFor(o Options, h head) (string, error) {
 	return "", err
 }
 
-// publish asks the disk first: the snapshot succeeds over data that the disk has refused.
+// publish first asks whether the disk has taken the data: the snapshot succeeds even if the disk has refused data.
 func publish(o Options, made *work, h head, result *Result, guard *os.File) error {
 	if err := btrfs.SyncFS(guard); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sources are the subvolumes of a directory that a stream may build on, read when the first is asked for.
+// sources are the subvolumes of a directory that a stream may build on. They are read when the first is needed.
 type sources struct {
 	dest  *os.File
 	own   btrfs.UUID // of the stream itself
@@ -30,7 +30,7 @@ type candidate struct {
 // source is one that is open.
 type source struct {
 	name string
-	uuid btrfs.UUID // by which it was asked for
+	uuid btrfs.UUID // that the stream asked for
 	root *os.File
 }
 
@@ -114,9 +114,10 @@ func infoAt(dir *os.File, name string) (btrfs.Info, error) {
 	return info, errors.Join(err, root.Close())
 }
 
-// choose takes the subvolume that was received from the one with that uuid, or that has it itself. Of several that were
-// received from it, those of the same transaction come first, and of these the newest. One that has been writable since
-// may have been changed: its received UUID stays, and an increment built on it would be silently wrong.
+// choose selects the subvolume that was received from the one with that uuid, or that has it itself. Of several that
+// were received from it, those of the same transaction are preferred, and of these the newest. A subvolume that was
+// writable since then may have been changed: its received UUID stays, and an increment based on it would be wrong
+// without an error.
 func choose(known []candidate, uuid btrfs.UUID, transid uint64) (candidate, error) {
 	var fit []candidate
 	var reject string
@@ -158,7 +159,7 @@ func Changed(info btrfs.Info) bool {
 	return info.CTransID > info.RTransID
 }
 
-// changed: a received subvolume, and every read-only snapshot of it, keeps the transaction that received it.
+// changed: a received subvolume, and every read-only snapshot of it, keeps the transaction in which it was received.
 func (c candidate) changed(uuid btrfs.UUID) bool {
 	if c.info.ReceivedUUID == uuid {
 		return c.info.CTransID > c.info.RTransID

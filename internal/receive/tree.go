@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxParents bounds the directories that are held open.
+// maxParents limits the directories that are held open.
 const maxParents = 64
 
-// tree is the subvolume, reached by nothing but its descriptor. It holds open the directories that were used last, and
-// one inode: the commands on one come in a row.
+// tree is the subvolume, accessed only through its descriptor. It keeps open the directories that were used last, and
+// one inode, because the commands for one inode follow each other.
 type tree struct {
 	root    *os.File
 	parents map[string]*os.File
 	node    *node
-	frozen  map[uint64]uint32 // flags that keep an inode from being changed, to be set in the end
+	frozen  map[uint64]uint32 // flags that prevent changes of an inode, set at the end
 }
 
 func newTree(root *os.File) *tree {
@@ -67,7 +67,7 @@ func (t *tree) parent(path string) (dir *os.File, base string, err error) {
 	return dir, path[i+1:], nil
 }
 
-// at runs a call on a name in its directory, once more if flags that forbid it could be taken away.
+// at runs a call on a name in its directory, and again if flags that forbid it could be cleared.
 func (t *tree) at(op, path string, call func(dir int, base string) error) error {
 	return t.thawing(func() error {
 		dir, base, err := t.parent(path)
@@ -113,7 +113,7 @@ func modeOf(c sendstream.Make) (uint32, error) {
 	return mode | 0o600, nil
 }
 
-// makeFile keeps the file open: its data comes next.
+// makeFile keeps the file open, because its data follows.
 func (t *tree) makeFile(path string) error {
 	if err := t.release(); err != nil {
 		return err
@@ -127,7 +127,8 @@ func (t *tree) makeFile(path string) error {
 	})
 }
 
-// rename refuses a name in use: the kernel's streams make room first, so it tells that this is not the parent.
+// rename refuses a name in use: the kernel's streams free the name first, so a name in use shows that this is not the
+// parent.
 func (t *tree) rename(from, to string) error {
 	err := t.thawing(func() error {
 		return t.both("rename", from, to, func(fromDir int, fromBase string, toDir int, toBase string) error {
@@ -140,7 +141,7 @@ func (t *tree) rename(from, to string) error {
 	return t.moved(from, to)
 }
 
-// moved updates what is held open after a directory has moved.
+// moved updates the open descriptors after a directory has moved.
 func (t *tree) moved(from, to string) error {
 	if t.node != nil && t.node.path == from && t.node.kind != unix.S_IFDIR {
 		t.node.path = to
@@ -159,7 +160,7 @@ func (t *tree) link(path, target string) error {
 
 // both runs a call on two names, each in its directory.
 func (t *tree) both(op, from, to string, call func(fromDir int, fromBase string, toDir int, toBase string) error) error {
-	if len(t.parents) > maxParents-2 { // the second lookup must not close what the first has found
+	if len(t.parents) > maxParents-2 { // the second lookup must not close the directory that the first one found
 		if err := t.forgetParents(); err != nil {
 			return err
 		}

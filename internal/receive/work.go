@@ -15,7 +15,7 @@ type work struct {
 	*tree
 	sources *sources
 	parent  string // name of the subvolume it is made from
-	kept    kept   // what its root directory must not have while files are made in it
+	kept    kept   // attributes that its root directory must not have while files are made in it
 	refused bool   // the kernel has no encoded writes
 	decompressor
 	orphans orphans

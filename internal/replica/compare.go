@@ -50,7 +50,7 @@ type matching struct {
 	o      CompareOptions
 	report *CompareReport
 	there  []Item
-	strict bool // backups were named: each must have a copy
+	strict bool // backups were given by name: each must have a copy
 }
 
 // twins compares one backup with one copy.
@@ -99,7 +99,7 @@ func (m *matching) here(ctx context.Context, target string) (err error) {
 	})
 }
 
-// withTree opens a backup for the time of act.
+// withTree opens a backup while act runs.
 func withTree(s *store.Store, name string, act func(*twin.Tree) error) (err error) {
 	root, err := btrfs.OpenDirAt(s.Dir, name)
 	if err != nil {
@@ -113,7 +113,7 @@ func withTree(s *store.Store, name string, act func(*twin.Tree) error) (err erro
 	return act(tree)
 }
 
-// copyOf is the copy of a backup: by the UUID that all copies have, or else what has its name.
+// copyOf is the copy of a backup: the one with the UUID that all copies have, or else the one with its name.
 func copyOf(b Item, there []Item) (copied Item, byUUID, ok bool) {
 	for _, t := range there {
 		switch {
@@ -182,14 +182,14 @@ func (m *matching) one(ctx context.Context, item, copied Item, compare twins, do
 		done.Result = facts.CopyDiffers
 	case m.report.Unread > unread:
 		done.Result = facts.CopyUnread
-		return nil // nothing to write down
+		return nil // nothing to record
 	default:
 		done.Result = facts.SameCopy
 	}
 	return m.keep(ctx, b, done.Result)
 }
 
-// heard takes what is found in one backup into the report.
+// heard adds the result for one backup to the report.
 func (m *matching) heard(backup string, progress facts.VerifyProgress) twin.Heard {
 	before := facts.VerifyProgress{}
 	for _, b := range m.report.Backups {
@@ -221,7 +221,7 @@ func (m *matching) heard(backup string, progress facts.VerifyProgress) twin.Hear
 	}
 }
 
-// keep writes down what was found: it says nothing of what the disk gives back, as Verified does.
+// keep records the result. Unlike Verified it does not say whether the disk still returns the data.
 func (m *matching) keep(ctx context.Context, b facts.Snapshot, result facts.CopyVerdict) error {
 	err := m.store.WriteCompared(ctx, b, facts.Comparison{At: store.Now(m.o.Now).UTC(), Target: m.report.Target, Result: result})
 	if err != nil {
@@ -230,7 +230,7 @@ func (m *matching) keep(ctx context.Context, b facts.Snapshot, result facts.Copy
 	return nil
 }
 
-// verdict is the error that the report comes with.
+// verdict is the error returned with the report.
 func (m *matching) verdict(compared int) error {
 	var differs, unread, missing error
 	if n := m.report.Differences; n > 0 {

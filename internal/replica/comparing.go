@@ -21,13 +21,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// A comparison goes in questions and answers of one line each. The side that asks has the backup: it says what is in
-// it, and hears what is not so in the copy. It gets to know nothing that it has not said.
+// A comparison consists of questions and answers of one line each. The side with the backup describes its entries, and
+// the other side answers which of them differ in the copy. So the side that asks learns nothing that it has not
+// described.
 type question struct {
 	Compare  string       `json:"compare,omitempty"` // the name of a copy; begins with it
 	UUID     btrfs.UUID   `json:"uuid,omitzero"`     // its Origin
 	Entries  []twin.Entry `json:"entries,omitempty"`
-	Contents [][]byte     `json:"contents,omitempty"` // of the files that the last answer wants read
+	Contents [][]byte     `json:"contents,omitempty"` // of the files that the last answer asked for
 	Over     bool         `json:"over,omitempty"`     // with this copy
 }
 
@@ -37,13 +38,13 @@ type response struct {
 }
 
 const (
-	canCompare = "compare" // what a greeting says of this
+	canCompare = "compare" // this ability, as sent in a greeting
 	batchSize  = 256
 	maxBatch   = 32 << 20
-	startsWith = `{"compare":` // as archives and the end of all do not
+	startsWith = `{"compare":` // which archives and the end of all do not have
 )
 
-// answerQuestions compares one copy of s. Nothing is changed, and nothing locked.
+// answerQuestions compares one copy of s. It changes nothing and takes no lock.
 func answerQuestions(ctx context.Context, s *store.Store, items []Item, r *bufio.Reader, w io.Writer) error {
 	first, err := readQuestion(r)
 	if err != nil {
@@ -97,8 +98,8 @@ func answerEach(ctx context.Context, copied *twin.Answering, r *bufio.Reader, w 
 	}
 }
 
-// withHost compares with a target on another host. It asks the sending side, which changes and locks nothing; a key may
-// be bound to the receiving one.
+// withHost compares with a target on another host. It runs the sending side there, which changes nothing and takes no
+// lock; a key may be restricted to the receiving side.
 func (m *matching) withHost(ctx context.Context, where rsyncexec.Source) error {
 	talking, stop := context.WithCancel(ctx)
 	defer stop()
@@ -130,7 +131,7 @@ type asking struct {
 	w       io.Writer
 	tree    *twin.Tree
 	account *twin.Account
-	missing map[string]bool // directories: what is in them is not told one by one
+	missing map[string]bool // directories that the copy lacks: their entries are not sent
 
 	mu    sync.Mutex
 	batch []twin.Entry
@@ -200,7 +201,7 @@ func (a *asking) ask(q question) (twin.Reply, error) {
 	return got.Reply, got.err()
 }
 
-// closed looks for the reason why the other side reads no more.
+// closed finds out why the other side stopped reading.
 func (a *asking) closed(err error) error {
 	var got response
 	if readMessage(a.r, maxBatch, &got) == nil && got.err() != nil {
@@ -227,7 +228,7 @@ func (a *asking) askOne(ctx context.Context, batch []twin.Entry) error {
 	return nil
 }
 
-// contents reads the files that the other side wants read, which then reads its own.
+// contents reads the files that the other side asks for; that side then reads its own.
 func (a *asking) contents(ctx context.Context, batch []twin.Entry, read []int, tally *twin.Tally) error {
 	sums := make([][]byte, len(read))
 	for i, n := range read {

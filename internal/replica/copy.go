@@ -300,7 +300,7 @@ func (c *copying) failed(done Copied, err error) error {
 // taker is where copies are made.
 type taker struct {
 	move move
-	tell func(ctx context.Context, n news) error // nil: an older side, which does not listen
+	tell func(ctx context.Context, n news) error // nil: an older side, which does not receive news
 }
 
 // move makes one backup in the target.

@@ -4,8 +4,8 @@
 // backups are missing, and what each is incremental on, is decided once (plan.go), from the UUIDs of both sides: a
 // received subvolume has the UUID of the original, over any number of hosts.
 //
-// The receiving side only receives streams, lists its backups, pins copies, and says whether a copy is as described to
-// it. It alone decides about deletion.
+// The receiving side only receives streams, lists its backups, pins copies, and answers whether a copy equals a
+// description. Only its own rules delete backups.
 //
-// compare.go and comparing.go compare backups with their copies, by package twin.
+// compare.go and comparing.go compare backups with their copies, with package twin.
 package replica

@@ -56,8 +56,8 @@ func keepFlags(p retention.Policy) []string {
 	return flags
 }
 
-// samePolicy: the holder of the key of a target must not decide what is deleted there, so the rules of the command that
-// the key is bound to apply. Other rules are refused, because they would never be applied.
+// samePolicy refuses other rules than those of the command that the key is restricted to: the holder of the key must
+// not decide what is deleted in the target, so other rules would never be applied.
 func samePolicy(asked, there retention.Policy) error {
 	if asked.IsEmpty() || asked == there {
 		return nil

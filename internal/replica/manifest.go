@@ -90,15 +90,15 @@ func sumOf(sum hash.Hash) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// archiveReader reads one. Read gives the stream, and what is read is added up.
+// archiveReader reads one. Read returns the stream and counts its bytes.
 type archiveReader struct {
 	r        *bufio.Reader
 	sum      hash.Hash // nil: none
 	n        uint64
 	manifest *Manifest // nil for a bare send stream
-	alone    bool      // nothing must follow: it would be lost in silence
+	alone    bool      // nothing may follow: it would be lost without an error
 	here     bool      // it comes from this process, without a last line
-	through  io.Reader // what the stream is read through, if that is not r
+	through  io.Reader // the input of the stream, if that is not r
 }
 
 // openArchive reads the manifest, if there is one.
@@ -257,7 +257,7 @@ func checkRecord(m *Manifest, now time.Time) (facts.Record, error) {
 }
 
 // A backup from the future would stay the newest one, and never be too old. clocksDiffer is how far the clocks of two
-// hosts may be apart; a name has the time of a zone that is not known.
+// hosts may differ; the time zone of a name is unknown.
 const (
 	clocksDiffer = time.Hour
 	zonesDiffer  = 26 * time.Hour

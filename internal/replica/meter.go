@@ -17,7 +17,7 @@ type meter struct {
 	ctx   context.Context
 	r     io.Reader
 	limit *rate.Limiter // nil: none
-	sent  func(uint64)  // nil: nobody asks
+	sent  func(uint64)  // nil: not wanted
 	n     uint64
 }
 
@@ -32,7 +32,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	if m.limit != nil && n > 0 {
 		if waitErr := m.limit.WaitN(m.ctx, n); waitErr != nil {
-			<-m.ctx.Done() // also when its deadline would come before the wait is over
+			<-m.ctx.Done() // even if the deadline of ctx is before the end of the wait
 			return n, context.Cause(m.ctx)
 		}
 	}
@@ -50,7 +50,7 @@ func newLimit(bytesPerSecond uint64) *rate.Limiter {
 
 var rateFormat = regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
 
-// parseRate reads a rate as rsync's --bwlimit has it: KiB in a second, or with a suffix. 0 is no limit.
+// parseRate reads a rate in the format of rsync's --bwlimit: KiB per second, or with a suffix. 0 is no limit.
 func parseRate(s string) (bytesPerSecond uint64, err error) {
 	if s == "" {
 		return 0, nil

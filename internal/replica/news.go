@@ -16,8 +16,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
-// news is what is known of a backup since it was copied. It adds a pin, and never takes one away: whoever has the key
-// of a target must not expose copies to its rules.
+// news is what became known about a backup after it was copied. It can add a pin, but not remove one: whoever has the
+// key of a target must not expose copies to its rules.
 type news struct {
 	News     string              `json:"news"` // the name of the copy; begins with it
 	UUID     btrfs.UUID          `json:"uuid"` // its Origin
@@ -26,17 +26,17 @@ type news struct {
 }
 
 const (
-	canHear    = "news" // what a greeting says of this
+	canHear    = "news" // this ability, as sent in a greeting
 	startsNews = `{"news":`
 	maxNews    = 64 << 10
 	maxNote    = 4 << 10
 )
 
-// known is what an Item tells of what may be news.
+// known is the part of an Item that may be news.
 type known struct {
 	Pin      *facts.PinInfo      `json:"pin,omitempty"`
 	Verified *facts.Verification `json:"verified,omitempty"`
-	// Of a copy: the pin that came along last, and the verdict.
+	// Of a copy: the pin that was last passed on, and the verdict.
 	PinnedAt time.Time `json:"pinned_at,omitzero"`
 	HeardAt  time.Time `json:"heard_at,omitzero"`
 }
@@ -54,11 +54,11 @@ func knownOf(b facts.Snapshot) (k known) {
 	return k
 }
 
-// newsOf is what the copy does not know, or nil. A pin that came along once and is gone was removed there, and stays
-// so. It is pure.
+// newsOf is what the copy lacks, or nil. A pin that was passed on before and is missing was removed in the target, and
+// is not passed on again. It is pure.
 func newsOf(from, there Item) *news {
 	if there.Origin == there.UUID {
-		return nil // it is no copy, but what the others are copies of
+		return nil // it is not a copy, but the original of the others
 	}
 	n := news{News: there.Name, UUID: there.Origin}
 	if pin := from.Known.Pin; pin != nil && !pin.At.Equal(there.Known.PinnedAt) {
@@ -73,7 +73,7 @@ func newsOf(from, there Item) *news {
 	return &n
 }
 
-// withoutReasons is what a side says that receives: no note of a pin, and no verdict.
+// withoutReasons removes what the receiving side does not send: the notes of pins, and verdicts.
 func withoutReasons(items []Item) []Item {
 	items = slices.Clone(items)
 	for i := range items {
@@ -82,7 +82,7 @@ func withoutReasons(items []Item) []Item {
 	return items
 }
 
-// what says it for people.
+// what describes it for the user.
 func (n news) what() []string {
 	var what []string
 	if n.Pin != nil {
@@ -94,7 +94,7 @@ func (n news) what() []string {
 	return what
 }
 
-// check takes nothing on trust that comes with a key.
+// check verifies all values, because the holder of a key may send anything.
 func (n news) check(now time.Time) error {
 	switch {
 	case n.Pin == nil && n.Verified == nil:
@@ -108,7 +108,7 @@ func (n news) check(now time.Time) error {
 	return nil
 }
 
-// hear writes news down, of a copy that came from another DEST.
+// hear records news about a copy from another DEST.
 func hear(ctx context.Context, c *store.Locked, n news) error {
 	if err := n.check(c.Now.UTC()); err != nil {
 		return err

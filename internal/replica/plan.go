@@ -33,14 +33,14 @@ type Item struct {
 type Step struct {
 	Item   Item
 	Parent *Item  // what it is sent as an increment of; nil: whole
-	Had    string // the name it has over there already
-	News   *news  // what is not known of it over there; nil: nothing
+	Had    string // the name of its copy, if the other side has it
+	News   *news  // what the other side does not know about it; nil: nothing
 	Refuse string // why it is not copied
-	Unkept bool   // it is not copied, as the target would delete it at once
+	Unkept bool   // it is not copied because the target would delete it at once
 }
 
-// makePlan decides, for each of the backups wanted, in the order of from, what is to be done. An increment builds on
-// the nearest older backup that both sides have, or will have by then, or else on the nearest newer one. It is pure.
+// makePlan decides what to do with each of the wanted backups, in the order of from. An increment builds on the nearest
+// older backup that both sides have, or will have by then, otherwise on the nearest newer one. It is pure.
 func makePlan(from []Item, to []Item, wanted, unkept map[string]bool) []Step {
 	there := map[btrfs.UUID]Item{}
 	taken := map[string]btrfs.UUID{}
@@ -75,7 +75,7 @@ func makePlan(from []Item, to []Item, wanted, unkept map[string]bool) []Step {
 	return steps
 }
 
-// unkeptBy names the backups of from that the policy of the target would not keep once all of wanted were there. They
+// unkeptBy names the backups of from that the policy of the target would not keep if all wanted ones were there. They
 // would be sent, deleted, and sent again by the next run. It is pure.
 func unkeptBy(policy retention.Policy, from, to []Item, wanted map[string]bool, now time.Time) map[string]bool {
 	if policy.IsEmpty() {
@@ -98,7 +98,7 @@ func unkeptBy(policy retention.Policy, from, to []Item, wanted map[string]bool, 
 		}
 	}
 	coming := map[string]bool{}
-	for _, f := range from { // which has the order of those that were made within a second
+	for _, f := range from { // these have the order of backups made within one second
 		if t, ok := there[f.Origin]; ok {
 			add(t)
 		} else if wanted[f.Name] && f.WhyNot == "" {

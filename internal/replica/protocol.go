@@ -13,11 +13,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// The receiving side greets with one line, takes archives, and answers each with one line. It ends with its input, or
-// after the first archive that it could not receive. With a policy it prunes after everything was sent, and reports
-// that in one more line.
-// Before the first message it changes nothing and takes no lock. A client that is about to send begins, and is greeted
-// once more.
+// The receiving side sends a greeting of one line, takes archives, and answers each with one line. It ends with its
+// input, or after the first archive that it could not receive. With a policy it prunes after everything was sent, and
+// reports that in one more line. Before the first message it changes nothing and takes no lock. A client that is about
+// to send asks for the lock, and gets a second greeting.
 const (
 	protocolVersion = 1
 	maxGreeting     = 64 << 20
@@ -31,24 +30,25 @@ type greeting struct {
 	Backups    []Item `json:"backups"`
 	// Keep is the policy by which the receiving side prunes at the end. The sending side skips what would be deleted.
 	Keep retention.Policy `json:"keep,omitzero"`
-	// Can is what the side knows that older ones do not.
+	// Can lists abilities that older programs do not have.
 	Can []string `json:"can,omitempty"`
 	failure
 }
 
-// canBegin: a dry run ends with the first greeting. An older side has taken the lock by then, and repaired.
+// canBegin: a dry run ends with the first greeting. An older program has already taken the lock by then, and made
+// repairs.
 const canBegin = "begin"
 
-// canUnsummed: archives without a SHA-256 are taken, and sent if the request says so.
+// canUnsummed: archives without a SHA-256 are accepted, and sent if requested.
 const canUnsummed = "unsummed"
 
-// about begins.
+// about is the beginning of a message.
 const about = `{"begin":true}` + "\n"
 
 // allSent is the last message of a run, but not of a dry run or a failed one: then nothing is deleted.
 const allSent = `{"done":true}` + "\n"
 
-// farewell is the answer to it if there is a policy; it also comes if the disk is full.
+// farewell is the answer to it if there is a policy; it is also sent if the disk is full.
 type farewell struct {
 	Deleted []string `json:"deleted"`
 	failure
@@ -66,7 +66,7 @@ type failure struct {
 	Kind  string `json:"kind,omitempty"`
 }
 
-// kinds of errors that keep their meaning on the other side.
+// kinds are the errors that keep their meaning on the other side.
 var kinds = []struct {
 	name string
 	kind error
@@ -87,7 +87,7 @@ func failureOf(err error) failure {
 	return f
 }
 
-// err is nil where nothing failed.
+// err is nil if nothing failed.
 func (f failure) err() error {
 	if f.Error == "" {
 		return nil

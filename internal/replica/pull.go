@@ -18,8 +18,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// The sending side greets with one line, as the receiving side does, and answers each request with an archive, or with
-// one line that says why there is none.
+// The sending side sends a greeting of one line, as the receiving side does, and answers each request with an archive,
+// or with one line that says why there is none.
 type request struct {
 	Send   string `json:"send"`
 	Parent string `json:"parent,omitempty"`
@@ -30,8 +30,8 @@ type request struct {
 
 const maxRequest = 64 << 10
 
-// ServeSend is the sending side of a copy from this host: it says on w which backups dest has, and sends those that are
-// asked for on r. It does nothing else and changes nothing.
+// ServeSend is the sending side of a copy from this host: it lists on w the backups that dest has, and sends those that
+// are requested on r. It does nothing else and changes nothing.
 func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error {
 	s, err := store.Open(dest)
 	if err != nil {
@@ -59,7 +59,8 @@ func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error
 	}
 }
 
-// answer sends what one request asks for, or says why it cannot. After an interrupted archive it can send nothing more.
+// answer sends the backup that was requested, or says why it cannot. After an interrupted archive it can send nothing
+// more.
 func (c *copying) answer(ctx context.Context, r *bufio.Reader, w io.Writer) error {
 	line, err := readLine(r, maxRequest)
 	if err != nil {
@@ -136,7 +137,7 @@ type remoteSource struct {
 	r       *bufio.Reader
 }
 
-// get asks for one backup and receives it.
+// get requests one backup and receives it.
 func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step, sent func(uint64)) ([]string, uint64, error) {
 	asked := request{Send: step.Item.Name, Plain: s.o.Decompress, Unsummed: true}
 	if step.Parent != nil {

@@ -41,7 +41,7 @@ type ReceiveReport struct {
 	Repairs []string   `json:"repairs,omitempty"`
 }
 
-// Receive makes a backup of an archive, or of a bare send stream.
+// Receive makes a backup from an archive, or from a stream of btrfs send.
 func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*ReceiveReport, error) {
 	report := &ReceiveReport{Dest: dest}
 	if err := checkKeep(o.Keep); err != nil {
@@ -105,7 +105,7 @@ func receiveOne(ctx context.Context, c *store.Locked, archive *archiveReader, na
 		return nil, explain(name, err)
 	}
 	if _, statErr := at.Stat(c.Store.Dir, recorded); statErr == nil {
-		return got, err // published; what failed came after
+		return got, err // it is published; the error came afterwards
 	}
 	// Also when ctx is cancelled: no record without a backup.
 	return nil, errors.Join(explain(name, err), c.Store.ForgetIncoming(context.WithoutCancel(ctx), recorded))

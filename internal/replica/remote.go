@@ -37,7 +37,7 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	return hangUp(ctx, session, stop, to.r, to.greeted, err)
 }
 
-// sendTo copies what the other side lacks. In a dry run it hears the first greeting alone.
+// sendTo copies what the other side lacks. A dry run only reads the first greeting.
 func (c *copying) sendTo(ctx context.Context, host string, to *remoteSink) error {
 	c.report.Target = host + ":" + to.dest
 	err := fail.Step("TARGET", samePolicy(c.o.Keep, to.keep))
@@ -80,7 +80,7 @@ func hostOf(where rsyncexec.Source) string {
 
 func (c *copying) program() string { return cmp.Or(c.o.Program, "rsbtbackup") }
 
-// How much is read of a side that has said what it had to, and how long, before it is given up.
+// How much is read from a side that has sent its last message, and for how long, before the session is killed.
 const (
 	maxRest  = 16 << 20
 	restWait = 10 * time.Minute
@@ -90,7 +90,7 @@ var errFlood = errors.New("the other side prints too much")
 
 // hangUp ends the session. The error of the other side says more than its consequences here.
 func hangUp(ctx context.Context, session *remote.Session, stop func(), r io.Reader, greeted bool, err error) error {
-	_ = session.Stdin.Close() // the other side ends with its input; what it could not do it has answered
+	_ = session.Stdin.Close() // the other side ends with its input, and has answered what it could not do
 	late := time.AfterFunc(restWait, stop)
 	defer late.Stop()
 	var waitErr error
@@ -115,7 +115,7 @@ func hangUp(ctx context.Context, session *remote.Session, stop func(), r io.Read
 	return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
 }
 
-// farewell makes the other side prune by its policy, if everything was sent, and returns what was deleted. A full one
+// farewell asks the other side to prune by its policy, if everything was sent, and returns what was deleted. A full one
 // prunes without being asked.
 func (c *copying) farewell(to *remoteSink, err error) error {
 	failed := slices.ContainsFunc(c.report.Backups, func(b Copied) bool { return b.Result == ResultFailed })
@@ -141,7 +141,7 @@ type remoteSink struct {
 	r       *bufio.Reader
 	dest    string
 	items   []Item
-	keep    retention.Policy // what the other side deletes by
+	keep    retention.Policy // the policy of the other side
 	can     []string
 	greeted bool
 }
@@ -155,8 +155,8 @@ func (r *remoteSink) greet() error {
 	return fail.Step("TARGET", hello.err())
 }
 
-// begin has the other side take the lock. It greets again: what it has may have changed. An older one has the lock
-// already.
+// begin asks the other side to take the lock. It sends a second greeting, because its backups may have changed. An
+// older program has the lock already.
 func (r *remoteSink) begin() error {
 	if !slices.Contains(r.can, canBegin) {
 		return nil
@@ -167,7 +167,7 @@ func (r *remoteSink) begin() error {
 	return r.greet()
 }
 
-// readGreeting checks that the other side is what it should be; "" is either.
+// readGreeting checks that the other side is the expected one; "" accepts either.
 func readGreeting(r *bufio.Reader, side string, hello *greeting) error {
 	if err := readMessage(r, maxGreeting, hello); err != nil {
 		return err
@@ -181,26 +181,26 @@ func readGreeting(r *bufio.Reader, side string, hello *greeting) error {
 	return nil
 }
 
-// put sends one archive and waits for the answer, which has the reason also when the other side stopped reading.
+// put sends one archive and waits for the answer, which has the reason even if the other side stopped reading.
 func (r *remoteSink) put(ctx context.Context, o outgoing, sent func(uint64)) ([]string, uint64, error) {
 	n, err := o.archive(ctx, r.session.Stdin, time.Now(), sent)
 	var reply answer
 	if err != nil {
-		_ = r.session.Stdin.Close() // so that the other side knows that nothing more comes
+		_ = r.session.Stdin.Close() // so that the other side knows that nothing follows
 	}
 	if readErr := readMessage(r.r, maxAnswer, &reply); readErr != nil {
 		return nil, n, errors.Join(err, readErr)
 	}
 	if there := reply.err(); there != nil {
 		if err != nil && !isBrokenPipe(err) {
-			return nil, n, err // ours came first
+			return nil, n, err // the error of this side is the cause
 		}
 		return nil, n, there
 	}
 	return reply.Notices, n, err
 }
 
-// tell passes on what became known of a backup since it was copied.
+// tell passes on news about a backup that was copied before.
 func (r *remoteSink) tell(_ context.Context, n news) error {
 	if err := writeMessage(r.session.Stdin, n); err != nil {
 		return err

@@ -83,14 +83,14 @@ type outgoing struct {
 	backup facts.Snapshot
 	item   Item
 	parent *Item
-	plain  bool          // not as it is compressed on disk
+	plain  bool          // data that is compressed on disk is decompressed
 	limit  *rate.Limiter // nil: none
 
-	unsummed bool // it goes through ssh, to who takes it so
+	unsummed bool // it goes through ssh, to a program that accepts this
 }
 
 func (o outgoing) manifest(now time.Time) Manifest {
-	host, _ := os.Hostname() // for people
+	host, _ := os.Hostname() // for the user
 	m := Manifest{Format: formatVersion, Name: o.backup.Name, UUID: o.item.Origin, Host: host, Dest: o.store.Path, Created: now.UTC(), Unsummed: o.unsummed}
 	m.Record = recordFor(o.backup, o.item.Origin, host, o.store.Path, now.UTC())
 	if o.parent != nil {
@@ -124,7 +124,7 @@ type stream struct {
 	root, parent *os.File
 }
 
-// stream begins it, in the newest version that both ends know. sent is called with the progress.
+// stream begins it, in the newest version that both sides support. sent is called with the progress.
 func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error) {
 	s := &stream{of: o, meter: meter{ctx: ctx, limit: o.limit, sent: sent}}
 	var err error
@@ -149,7 +149,7 @@ func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error
 	return s, nil
 }
 
-// begin waits for the first byte: a version that the kernel does not have is refused before it.
+// begin waits for the first byte: a version that the kernel does not support is refused before it.
 func (s *stream) begin(ctx context.Context, options btrfs.SendOptions) error {
 	sending, err := btrfs.StartSend(ctx, s.root, s.parent, options)
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *stream) begin(ctx context.Context, options btrfs.SendOptions) error {
 		return nil
 	}
 	s.sending = nil
-	_ = sending.Close() // it says the same
+	_ = sending.Close() // it has the same text
 	return err
 }
 

@@ -13,9 +13,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// Serve is the receiving side of a copy from another host: it says on w which backups dest has, and makes backups of
-// the archives that come in on r, one answer for each. The other end cannot make it do anything else, such as delete,
-// rename or read. In the end it prunes by o.Keep, which the user of this host decides.
+// Serve is the receiving side of a copy from another host: it lists on w the backups that dest has, and makes backups
+// from the archives on r, with one answer for each. The other side cannot make it do anything else, such as delete,
+// rename or read. At the end it prunes by o.Keep, which the user of this host decides.
 func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o ReceiveOptions) error {
 	in := bufio.NewReaderSize(r, receive.ReadAhead)
 	if err := checkKeep(o.Keep); err != nil {
@@ -28,7 +28,7 @@ func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o Receive
 	heard := false
 	err := store.Change(ctx, dest, "receive", o.LockWait, o.Now, o.Logger, func(c *store.Locked) error {
 		if begins {
-			_, _ = in.Discard(len(about)) // it was looked at
+			_, _ = in.Discard(len(about)) // only its state was read
 			items, err := readItems(c.Store)
 			if err != nil {
 				return err
@@ -66,7 +66,7 @@ func comesNext(r *bufio.Reader, what string) bool {
 	return string(next) == what
 }
 
-// talk does what changes nothing, and tells whether there is more to do.
+// talk does everything that changes nothing, and reports whether there is more to do.
 func talk(ctx context.Context, dest string, r *bufio.Reader, w io.Writer, o ReceiveOptions) (more bool, err error) {
 	s, err := store.Open(dest)
 	if err != nil {

@@ -9,28 +9,28 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// Answering is the side that has the copy, where the backup is on another host. It is told what the backup has, and
-// tells what is not so here: nothing that it was not told.
+// Answering is the side that has the copy, if the backup is on another host. It gets a description of the backup, and
+// answers only which of the described entries differ.
 type Answering struct {
 	tree  *Tree
 	pairs *pairs
-	asked []asked // files that have to be read
+	asked []asked // files that must be read
 }
 
 type asked struct {
 	path string
 	n    int
-	same bool // its holes are
+	same bool // the ranges of its holes
 }
 
-// Unlike is what differs, or could not be read, of one of the entries that came together.
+// Unlike is what differs, or could not be read, for one of the entries of a batch.
 type Unlike struct {
 	N      int      `json:"n"`
 	What   []string `json:"what,omitempty"`
 	Unread string   `json:"unread,omitempty"`
 }
 
-// Reply says what differs, and which of the entries are files whose content has to be read to know.
+// Reply says what differs, and which of the entries are files whose content must be read.
 type Reply struct {
 	Unlike []Unlike `json:"unlike,omitempty"`
 	Read   []int    `json:"read,omitempty"`
@@ -40,7 +40,7 @@ type Reply struct {
 // NewAnswering answers for the copy in tree.
 func NewAnswering(tree *Tree) *Answering { return &Answering{tree: tree, pairs: newPairs()} }
 
-// Entries compares what came together.
+// Entries compares a batch.
 func (s *Answering) Entries(ctx context.Context, entries []Entry) (Reply, error) {
 	var reply Reply
 	s.asked = s.asked[:0]
@@ -60,7 +60,7 @@ func (s *Answering) Entries(ctx context.Context, entries []Entry) (Reply, error)
 		}
 		what := Differ(a, b)
 		if i := slices.Index(what, Names); i >= 0 && b.Names <= a.Names {
-			what = slices.Delete(what, i, i+1) // what is missing is told by its own name
+			what = slices.Delete(what, i, i+1) // each missing entry is reported by its own name
 		}
 		if !slices.Contains(what, "type") && !a.IsDir() && !s.pairs.same(a, b) {
 			what = append(what, Links)
@@ -80,8 +80,8 @@ func (s *Answering) Entries(ctx context.Context, entries []Entry) (Reply, error)
 	return reply, nil
 }
 
-// Contents compares the files that Entries has asked for, by the hashes of theirs; an empty one stands for what could
-// not be read over there.
+// Contents compares the files that Entries has asked for, by the hashes of the other side; an empty hash stands for a
+// file that could not be read there.
 func (s *Answering) Contents(ctx context.Context, sums [][]byte) (Reply, error) {
 	if len(sums) != len(s.asked) {
 		return Reply{}, fmt.Errorf("%d files were requested, but the answer is about %d", len(s.asked), len(sums))

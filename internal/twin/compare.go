@@ -28,24 +28,24 @@ type Tally struct {
 	Bytes     int64 // read, on each side
 }
 
-// Heard is told of what is found. It may be called from several goroutines, one call at a time.
+// Heard gets the results. It is called from several goroutines, one call at a time.
 type Heard struct {
 	Differs func(Difference)
-	Unread  func(error) // of something that cannot be read
+	Unread  func(error) // an entry that cannot be read
 	Tell    func(Tally)
 }
 
-// Account adds up what is found, from several goroutines.
+// Account adds up results, from several goroutines.
 type Account struct {
 	mu    sync.Mutex
 	tally Tally
 	heard Heard
 }
 
-// NewAccount tells heard of all that comes.
+// NewAccount passes all results to heard.
 func NewAccount(heard Heard) *Account { return &Account{heard: heard} }
 
-// Tally is what there is so far.
+// Tally is the present state.
 func (a *Account) Tally() Tally {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,14 +64,14 @@ func (a *Account) Add(t Tally) {
 	a.heard.Tell(a.tally)
 }
 
-// Differs tells of a difference.
+// Differs reports a difference.
 func (a *Account) Differs(path string, what ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.heard.Differs(Difference{path, what})
 }
 
-// Unread tells of what cannot be read, and lets the others go on.
+// Unread reports an entry that cannot be read; the comparison continues.
 func (a *Account) Unread(_ string, err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,7 +79,7 @@ func (a *Account) Unread(_ string, err error) error {
 	return nil
 }
 
-// pairs are the files with several names, of the backup with the copy and back.
+// pairs are the files with several names, from the backup to the copy and back.
 type pairs struct {
 	mu     sync.Mutex
 	to, of map[uint64]uint64
@@ -87,7 +87,7 @@ type pairs struct {
 
 func newPairs() *pairs { return &pairs{to: map[uint64]uint64{}, of: map[uint64]uint64{}} }
 
-// same tells whether the two are a pair, or become one.
+// same reports whether the two are a pair, or makes them one.
 func (p *pairs) same(a, b Entry) bool {
 	if a.Links < 2 && b.Links < 2 {
 		return true
@@ -154,10 +154,10 @@ func (c *comparison) ended() error {
 	return nil
 }
 
-// content compares that of two files, by checksums if that can be.
+// content compares two files, by checksums if possible.
 func (c *comparison) content(a, b Entry, tally *Tally) []string {
 	if a.Size != b.Size {
-		return nil // which says it
+		return nil // the hash includes it
 	}
 	tally.Files = 1
 	if a.SameSums(b.Layout) {
@@ -181,7 +181,8 @@ func (c *comparison) content(a, b Entry, tally *Tally) []string {
 	return nil
 }
 
-// extra names what only the copy has in a directory. What only the backup has is met on the way.
+// extra reports the entries of a directory that only the copy has. Those that only the backup has are found by the
+// walk.
 func (c *comparison) extra(dir string) error {
 	f, _, err := c.replica.open(dir)
 	if err != nil {

@@ -22,7 +22,7 @@ func xattrs(f *os.File) ([]byte, error) {
 	return sum[:], nil
 }
 
-// fromDisk opens a regular file whose content is not in memory, so that what is read is what the disk has.
+// fromDisk opens a regular file and drops it from the page cache, so that it is read from the disk.
 func (t *Tree) fromDisk(path string) (*os.File, error) {
 	f, info, err := t.open(path)
 	if err != nil {
@@ -35,7 +35,7 @@ func (t *Tree) fromDisk(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Hash reads a file and returns the SHA-256 of what is in it, and how much that is.
+// Hash reads a file and returns the SHA-256 of its content, and its length.
 func (t *Tree) Hash(ctx context.Context, path string) (sum []byte, n int64, err error) {
 	f, err := t.fromDisk(path)
 	if err != nil {
@@ -59,7 +59,7 @@ func (t *Tree) Hash(ctx context.Context, path string) (sum []byte, n int64, err 
 	}
 }
 
-// sameContent reads a file of both.
+// sameContent reads both files.
 func sameContent(ctx context.Context, a, b *Tree, path string) (bool, error) {
 	one, err := a.fromDisk(path)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dataSums finds the checksums that btrfs keeps of data on disk, in the tree that scrub compares with: no data is read.
-// It may be used from several goroutines.
+// dataSums reads the checksums that btrfs keeps for data on disk, from the tree that scrub uses: no data is read. It
+// may be used from several goroutines.
 type dataSums struct {
 	btrfs.Checksums
 	f         *os.File
@@ -24,7 +24,7 @@ type dataSums struct {
 	order   []uint64 // of windows, the oldest first
 }
 
-// sumWindow are the checksums of one stretch of addresses.
+// sumWindow are the checksums of one range of addresses.
 type sumWindow struct {
 	sums  []byte
 	known []bool // of each block
@@ -39,7 +39,7 @@ const (
 	keptWindows    = 64
 )
 
-// openDataSums asks for the kind of checksums of the filesystem of f, a file or directory on it, which must stay open.
+// openDataSums finds out the kind of checksums of the filesystem of f, a file or directory on it, which must stay open.
 func openDataSums(f *os.File) (*dataSums, error) {
 	kind, err := btrfs.ChecksumKind(f)
 	s := &dataSums{Checksums: kind, f: f, windows: map[uint64]*sumWindow{}}
@@ -47,8 +47,7 @@ func openDataSums(f *os.File) (*dataSums, error) {
 	return s, err
 }
 
-// of appends to sums those of length bytes at a logical address, as in dataExtent. ok is false if some of them have
-// none.
+// of appends to sums those of length bytes at a logical address, as in dataExtent. ok is false if some data has none.
 //
 // Root only. Errors: those of TreeSearch.
 func (s *dataSums) of(sums []byte, address, length uint64) (all []byte, ok bool, err error) {
@@ -88,7 +87,7 @@ func (s *dataSums) window(n uint64) (*sumWindow, error) {
 	return w, nil
 }
 
-// read begins before the window, as far as an item may reach that begins there: none is larger than a metadata block.
+// read begins before the window, by the longest range of an item: none is larger than a metadata block.
 func (s *dataSums) read(n uint64) (*sumWindow, error) {
 	block, size := uint64(s.BlockSize), uint64(s.Size)
 	first := n * blocksOfWindow
@@ -116,19 +115,20 @@ func (s *dataSums) read(n uint64) (*sumWindow, error) {
 	return w, nil
 }
 
-// dataExtent is a piece of a file as it is stored. Holes, and what is set aside and was never written, are none.
+// dataExtent is a piece of a file as it is stored. Holes, and ranges that are allocated and never written, are not
+// included.
 type dataExtent struct {
 	Offset, Length uint64 // in the file
 	Compression    uint8  // BTRFS_COMPRESS_*: 0 is none
 	RAMBytes       uint64 // of the whole extent, decompressed
-	// Inline is the data as it is stored in the metadata, where it is there.
+	// Inline is the data as it is stored in the metadata, for inline data.
 	Inline []byte
-	// Address is where the extent begins, DiskBytes its size there, From where in it the piece begins, decompressed.
+	// Address is where the extent begins, DiskBytes its size there, From the offset of the piece in it, decompressed.
 	Address, DiskBytes, From uint64
 }
 
-// extents calls yield for the pieces of a regular file, in their order; Inline is the caller's only until yield
-// returns. What was written to it and has no place on disk yet is missing: it is for a file of a snapshot.
+// extents calls yield for the pieces of a regular file, in their order; Inline is valid only until yield returns. Data
+// that was written and has no address on disk yet is missing, so the file must be in a snapshot.
 //
 // Root only. Errors: those of TreeSearch; EIO for a list of extents that cannot be read; what yield returns.
 func (s *dataSums) extents(f *os.File, inode uint64, yield func(dataExtent) error) error {
@@ -154,7 +154,7 @@ func (s *dataSums) extents(f *os.File, inode uint64, yield func(dataExtent) erro
 	return nil
 }
 
-// parseExtent reads a packed, little-endian struct btrfs_file_extent_item. A hole, and what is set aside, is no data.
+// parseExtent reads a packed, little-endian struct btrfs_file_extent_item. A hole, or an allocated range, is no data.
 func parseExtent(item btrfs.Item) (e dataExtent, isData bool, err error) {
 	const (
 		inlineData, fullSize     = 21, 53

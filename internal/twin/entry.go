@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
 )
 
-// Entry is what has a name in a backup, but for its content.
+// Entry is the metadata of one name in a backup.
 type Entry struct {
 	Path   []byte    `json:"path"` // "." is the root
 	Mode   uint32    `json:"mode"` // with the type
@@ -32,20 +32,20 @@ type Entry struct {
 	Layout
 }
 
-// Tree is one of the two.
+// Tree is the backup or its copy.
 type Tree struct {
 	root *os.File
 	sums *dataSums
 }
 
-// NewTree is the backup whose root directory root is.
+// NewTree is the tree with the root directory root.
 func NewTree(root *os.File) (*Tree, error) {
 	sums, err := openDataSums(root)
 	return &Tree{root: root, sums: sums}, err
 }
 
-// open opens what is at path for reading, if it can be read, and else as a place only. No device is opened, and no
-// fifo.
+// open opens the entry at path for reading if that has no side effects, otherwise with O_PATH: no device or fifo is
+// opened.
 func (t *Tree) open(path string) (*os.File, at.Info, error) {
 	f, err := at.OpenPathInside(t.root, path, placeOnly)
 	if err != nil {
@@ -63,10 +63,10 @@ func (t *Tree) open(path string) (*os.File, at.Info, error) {
 	return f, info, err
 }
 
-// placeOnly opens what is neither read nor written: no fifo waits, no device is woken.
+// placeOnly opens with O_PATH: a fifo does not block, and a device is not activated.
 const placeOnly = unix.O_PATH
 
-// Describe tells of what is at path.
+// Describe returns the entry at path.
 func (t *Tree) Describe(path string) (Entry, error) {
 	f, info, err := t.open(path)
 	if err != nil {
@@ -76,7 +76,7 @@ func (t *Tree) Describe(path string) (Entry, error) {
 	return e, errors.Join(err, f.Close())
 }
 
-// flagsCompared leaves out those of compression: the kernel gives a file that of its own that did not become smaller,
+// flagsCompared leaves out those of compression: the kernel sets one of its own on a file that did not become smaller,
 // and the others follow an attribute.
 const flagsCompared = btrfs.FlagNoCOW | btrfs.FlagSync | btrfs.FlagImmutable | btrfs.FlagAppend | btrfs.FlagNoDump | btrfs.FlagNoAtime | btrfs.FlagDirSync
 
@@ -109,7 +109,7 @@ func (t *Tree) describe(f *os.File, path string, info at.Info) (Entry, error) {
 	return e, err
 }
 
-// countNames leaves out what stands for a subvolume: nothing of it is sent.
+// countNames does not count stubs of subvolumes, because they are not sent.
 func countNames(dir *os.File) (int64, error) {
 	var n int64
 	for {
@@ -144,13 +144,13 @@ func isLeftOut(dir *os.File, entry os.DirEntry) (bool, error) {
 const (
 	Missing = "missing" // in the copy
 	Extra   = "extra"   // in the copy
-	Names   = "names"   // a directory of the copy has more of them
+	Names   = "names"   // a directory of the copy has additional names
 	Content = "content"
 	Holes   = "holes"
 	Links   = "links" // which names are one file
 )
 
-// Differ tells in what two entries differ that have the same path, their content and their links aside. It is pure.
+// Differ lists the differences between two entries with the same path, except content and links. It is pure.
 func Differ(a, b Entry) []string {
 	if a.Mode&unix.S_IFMT != b.Mode&unix.S_IFMT {
 		return []string{"type"}
@@ -162,7 +162,7 @@ func Differ(a, b Entry) []string {
 	}{
 		{"mode", a.Mode == b.Mode}, {"owner", a.UID == b.UID && a.GID == b.GID}, {"time", a.MTime == b.MTime}, {"size", a.Size == b.Size},
 		{"device", a.Device == b.Device}, {"target", string(a.Target) == string(b.Target)}, {"attributes", string(a.Xattrs) == string(b.Xattrs)},
-		{"flags", a.Flags == b.Flags || a.Flags == b.Flags&^btrfs.FlagNoCOW}, // a mount with nodatacow gives it to all
+		{"flags", a.Flags == b.Flags || a.Flags == b.Flags&^btrfs.FlagNoCOW}, // nodatacow sets it on all files
 		{Names, a.Names == b.Names},
 	} {
 		if !c.same {
@@ -172,14 +172,14 @@ func Differ(a, b Entry) []string {
 	return what
 }
 
-// IsDir tells of a directory.
+// IsDir reports whether it is a directory.
 func (e Entry) IsDir() bool { return e.Mode&unix.S_IFMT == unix.S_IFDIR }
 
-// IsFile tells of a regular file.
+// IsFile reports whether it is a regular file.
 func (e Entry) IsFile() bool { return e.Mode&unix.S_IFMT == unix.S_IFREG }
 
-// Walk calls visit, from several goroutines, for each entry of the tree. What cannot be described is told to unread,
-// which may end the walk. What visit tells to leave out is not gone into.
+// Walk calls visit, from several goroutines, for each entry of the tree. Errors go to unread, which may end the walk. A
+// directory for which visit returns false is not entered.
 func (t *Tree) Walk(ctx context.Context, visit func(Entry) (enter bool, err error), unread func(path string, err error) error) error {
 	look := func(path string) (bool, error) {
 		e, err := t.Describe(path)
