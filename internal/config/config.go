@@ -18,46 +18,46 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// Config is what the files say.
+// Config is the content of the files.
 type Config struct {
 	Files   []string // absolute, in the order they were read
 	Run     Run
 	Metrics Metrics
-	Groups  []string // that are defined, sorted
-	Jobs    []Job    // in the order of the files; a table with several sources makes several
+	Groups  []string // the defined ones, sorted
+	Jobs    []Job    // in the order of the files; a table with several sources makes several jobs
 	Values  []Value  // of [run] and [metrics], in the order of the files
-	// Warnings are no reason to stop: a file that others can write, but that runs nothing.
+	// Warnings do not stop a run: for example a file that others can write, but that runs nothing.
 	Warnings []Problem
 }
 
-// Run is what holds for a whole run.
+// Run has the settings of a whole run.
 type Run struct {
-	Jobs    int    // at once; 0: not said
+	Jobs    int    // at once; 0: not set
 	PerHost int    // at once from one host; 0: no limit
 	PerDisk int    // at once to one filesystem; 0: no limit
-	State   string // directory; "": not said
+	State   string // a directory; "": not set
 }
 
-// Metrics is where figures go.
+// Metrics is where metrics are written.
 type Metrics struct {
 	Textfile string // a file for the textfile collector of node_exporter; "": none
 }
 
-// Job is one source, one DEST, and what is done between them.
+// Job is one source, one DEST, and the steps between them.
 type Job struct {
-	Name    string   // that of its table; for one of several sources TABLE.SOURCE
+	Name    string   // the name of its table; for one of several sources TABLE.SOURCE
 	Table   string   // NAME of [job.NAME]
-	Groups  []string // whose values it has
+	Groups  []string // the groups whose values it has
 	Defined Origin
 
-	// Backup has Source, Dest and all that the flags of backup say. Prune, DryRun, Changes, Now, Logger, Progress and
-	// Version are not set.
+	// Backup has Source, Dest and everything that the flags of backup set. Prune, DryRun, Changes, Now, Logger,
+	// Progress and Version are not set.
 	Backup rsbtbackup.BackupOptions
 	// SSH is part of Backup.Rsh already.
 	SSH SSH
-	// Bwlimits take the place of Backup.Bwlimit at their times of day.
+	// Bwlimits replace Backup.Bwlimit at their times of day.
 	Bwlimits []RateWindow
-	// Prune says what to keep, if NoPrune is false and it has a rule or MinFree; see Prunes.
+	// Prune has the rules, if NoPrune is false and there is a rule or MinFree; see Prunes.
 	Prune   rsbtbackup.PruneOptions
 	NoPrune bool
 	Verify  Verify
@@ -66,9 +66,9 @@ type Job struct {
 
 	Removable  bool          // DEST is on a disk that may be absent
 	NoBattery  bool          // not while the machine runs on battery
-	NoMetered  bool          // not over a link that is paid by volume
-	RetryFor   time.Duration // how long an unreachable source is tried again; 0: not at all
-	RetryDelay time.Duration // before the first new try; it doubles
+	NoMetered  bool          // not over a metered connection
+	RetryFor   time.Duration // how long an unreachable source is tried again; 0: never
+	RetryDelay time.Duration // before the second try; it doubles
 	TimeLimit  time.Duration // of the whole job; 0: none
 	Nice       int           // 0 to 19
 	Ionice     string        // "", best-effort:0 to best-effort:7, or idle
@@ -78,7 +78,7 @@ type Job struct {
 	HTTP     []HTTP // sorted by name
 	Schedule Schedule
 
-	Values []Value // what was set, in the order of Keys
+	Values []Value // the values that were set, in the order of Keys
 }
 
 // Prunes reports whether backups are deleted after a backup.
@@ -86,15 +86,15 @@ func (j Job) Prunes() bool {
 	return !j.NoPrune && (!j.Prune.Policy.IsEmpty() || j.Prune.MinFree != (rsbtbackup.MinFree{}))
 }
 
-// Verify says when backups are read back, and how.
+// Verify says when backups are read from the disk, and how.
 type Verify struct {
 	Every   Every
 	NewOnly bool
 	Jobs    int
-	Against bool // compare with the source too
+	Against bool // also compare with the source
 }
 
-// Check says when DEST is checked, and what it is measured by.
+// Check says when DEST is checked, and its limits.
 type Check struct {
 	Every   Every
 	Options rsbtbackup.CheckOptions
@@ -103,7 +103,7 @@ type Check struct {
 // Hooks are programs with arguments, each run without a shell.
 type Hooks struct {
 	Before, After, Failure, Finally []Command
-	BeforeSnapshot, AfterSnapshot   []Command // around the instant of a source snapshot
+	BeforeSnapshot, AfterSnapshot   []Command // before and after a source snapshot
 	Timeout                         time.Duration
 	OnFailure                       string // of a hook: stop or warn; "" is stop
 }
@@ -111,41 +111,41 @@ type Hooks struct {
 // Command is a program and its arguments.
 type Command []string
 
-// Ping is a dead man's switch.
+// Ping is a monitor that raises an alarm if no report comes.
 type Ping struct {
 	URL     Secret
 	Style   string // healthchecks, uptime-kuma or cronitor; "" is healthchecks
 	Timeout time.Duration
-	Retries *int // nil: not said
+	Retries *int // nil: not set
 }
 
-// HTTP is a request that tells somebody.
+// HTTP is a request to a server.
 type HTTP struct {
 	Name    string
 	URL     Secret
 	Method  string            // "" is POST
 	Headers map[string]Secret // by name
 	Body    string            // a template
-	On      []string          // start, success, failure; none is failure
+	On      []string          // start, success, failure; by default failure
 	Timeout time.Duration
 	Retries *int
 }
 
-// Schedule is for the timer.
+// Schedule has the settings of the timer.
 type Schedule struct {
 	On          string         // a calendar expression of systemd
-	RandomDelay *time.Duration // nil: not said
-	IOWeight    int            // 0: not said
+	RandomDelay *time.Duration // nil: not set
+	IOWeight    int            // 0: not set
 }
 
-// Value is one key of a job as it holds.
+// Value is one effective value of a job.
 type Value struct {
 	Key  string
 	Text string // as TOML, secrets hidden
 	From []Origin
 }
 
-// Origin is where a value, or a table, stands.
+// Origin is where a value, or a table, was set.
 type Origin struct {
 	File  string `json:"file"`
 	Line  int    `json:"line"`
@@ -157,7 +157,7 @@ func (h Hooks) Any() bool {
 	return len(h.Before)+len(h.After)+len(h.Failure)+len(h.Finally)+len(h.BeforeSnapshot)+len(h.AfterSnapshot) > 0
 }
 
-// Credentials are the names of the systemd credentials that secrets of the job are.
+// Credentials are the names of the systemd credentials that contain secrets of the job.
 func (j Job) Credentials() []string {
 	secrets := []Secret{j.Ping.URL}
 	for _, h := range j.HTTP {

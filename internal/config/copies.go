@@ -18,11 +18,11 @@ type Copy struct {
 	Target string // a directory, or HOST:PATH
 	// Options has SSH, Program, Decompress, Bwlimit and Keep.
 	Options   rsbtbackup.CopyOptions
-	MaxAge    time.Duration // of the newest complete backup in it; 0: not said
+	MaxAge    time.Duration // of the newest complete backup in it; 0: not set
 	Removable bool          // its disk may be absent
 }
 
-// Host is where it is, "" for this machine.
+// Host is the host of the target, "" for this machine.
 func (c Copy) Host() string { return Host(c.Target) }
 
 func copyKeys() []Key {
@@ -58,7 +58,7 @@ func copyKey[T any](name string, kind Kind, example, doc string, set func(*Copy,
 		set: named(func(j *Job, copy string, v T) { set(j.copyTo(copy), v) })}
 }
 
-// copyTo returns the copy of that name, which it adds where there is none.
+// copyTo returns the copy with that name, and adds it if it is missing.
 func (j *Job) copyTo(name string) *Copy {
 	i, found := slices.BinarySearchFunc(j.Copies, name, func(c Copy, name string) int { return strings.Compare(c.Name, name) })
 	if !found {
@@ -67,7 +67,7 @@ func (j *Job) copyTo(name string) *Copy {
 	return &j.Copies[i]
 }
 
-// settleCopies drops those that only [defaults] or a group knows: they have no target for this job.
+// settleCopies drops copies that only [defaults] or a group has: they have no target for this job.
 func settleCopies(j *Job, settings map[string]setting) *keyError {
 	for i := len(j.Copies) - 1; i >= 0; i-- {
 		c, table := j.Copies[i], "copy."+j.Copies[i].Name
@@ -105,13 +105,13 @@ func checkCopy(c Copy, j Job) error {
 	return nil
 }
 
-// below is the target of the job of one source among several.
+// below is the target for one source of a job with several.
 func (c Copy) below(suffix string) Copy {
 	c.Target = strings.TrimRight(c.Target, "/") + "/" + suffix
 	return c
 }
 
-// checkTargets: no directory is written to by two.
+// checkTargets: no two jobs or copies write to the same directory.
 func (a *assembler) checkTargets(dests map[string]Job) {
 	targets := map[string]string{}
 	for _, j := range a.config.Jobs {

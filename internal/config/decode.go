@@ -11,7 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// Kind is what a key takes.
+// Kind is the kind of value that a key takes.
 type Kind string
 
 const (
@@ -26,7 +26,7 @@ const (
 	Cadence Kind = "cadence" // a span, or "always"
 	Space   Kind = "space"   // "50G", "10%"
 	Bytes   Kind = "bytes"   // "128MiB"
-	Rate    Kind = "rate"    // as rsync's --bwlimit
+	Rate    Kind = "rate"    // in the format of rsync's --bwlimit
 	Windows Kind = "windows" // times of day with rates
 	Program Kind = "program" // a program and its arguments as a list, or a list of such lists
 	Hidden  Kind = "secret"  // itself, "file:/path", "credential:NAME" or "env:NAME"
@@ -153,8 +153,8 @@ func decodeEach[T any](value any, read func(string) (T, error)) ([]T, error) {
 	return all, nil
 }
 
-// decodeCommands takes one list of words, or a list of such lists. A text is refused: it would be taken for one word,
-// though a line for a shell is meant.
+// decodeCommands takes one list of words, or a list of such lists. A text is refused: it could be meant as a line for a
+// shell.
 func decodeCommands(value any) ([]Command, error) {
 	list, ok := value.([]any)
 	if !ok {

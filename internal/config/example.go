@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// Example is a file to start from, which Load takes: two jobs, and every key there is, commented out, with what it
-// does.
+// Example is a file to start from, which Load accepts: two jobs, and every key as a comment with its description.
 func Example() string {
 	var b strings.Builder
 	b.WriteString(ExampleJobs)
@@ -61,12 +60,12 @@ retry-for = "2h"
 rsh = "ssh -i /root/.ssh/backup -o BatchMode=yes"
 `
 
-// example puts a name of somebody for each *.
+// example replaces each * by a name.
 func example(key string) string {
 	return strings.NewReplacer("http.*", "http.ntfy", "headers.*", "headers.Authorization", "copy.*", "copy.vault").Replace(key)
 }
 
-// commented is the documentation of a key, and the key, as comments.
+// commented is a key with its description, as comments.
 func (k Key) commented(name string) string {
 	var b strings.Builder
 	b.WriteString("\n")

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// FileName is what the file is called in each of the places that Find looks at.
+// FileName is the name of the file in each of the places that Find tries.
 const FileName = "rsbtbackup.toml"
 
-// ErrNoConfig is matched by what Find returns if there is no file.
+// ErrNoConfig is matched by the error of Find if there is no file.
 var ErrNoConfig = errors.New("no config")
 
-// Find returns the file to read: the one that was named, $XDG_CONFIG_HOME/rsbtbackup.toml (or
-// $HOME/.config/rsbtbackup.toml), /etc/rsbtbackup.toml, the first that is there.
+// Find returns the file to read: named if it is set, otherwise the first that exists of
+// $XDG_CONFIG_HOME/rsbtbackup.toml (or $HOME/.config/rsbtbackup.toml) and /etc/rsbtbackup.toml.
 func Find(named string) (string, error) {
 	if named != "" {
 		return filepath.Abs(named)
@@ -33,7 +33,7 @@ func Find(named string) (string, error) {
 	return "", fmt.Errorf("%w: there is none of %s", ErrNoConfig, joinOr(places))
 }
 
-// Places are where Find looks, given the environment.
+// Places are the files that Find tries, for an environment.
 func Places(env func(string) string) []string {
 	var places []string
 	if dir := env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {

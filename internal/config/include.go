@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Load reads a file and those it includes, and returns what they say. If anything is wrong with what they say it
-// returns Problems, all of them; a file that cannot be read is one.
+// Load reads a file and the files that it includes. If anything in them is wrong, it returns all Problems; a file that
+// cannot be read is one.
 func Load(file string) (*Config, error) {
 	r := reader{euid: os.Geteuid()}
 	r.read(file, nil, Problem{File: file})
@@ -28,7 +28,7 @@ func Load(file string) (*Config, error) {
 	return c, nil
 }
 
-// Parse reads one file whose text is at hand. What it includes is not read.
+// Parse reads one file from its text, without the files that it includes.
 func Parse(name string, text []byte) (*Config, error) {
 	doc, problems := parseTOML(name, text)
 	if len(problems) > 0 {
@@ -41,7 +41,7 @@ func Parse(name string, text []byte) (*Config, error) {
 	return c, nil
 }
 
-// reader follows includes, depth first.
+// reader reads included files, depth first.
 type reader struct {
 	euid     int
 	docs     []document
@@ -49,7 +49,7 @@ type reader struct {
 	warnings []Problem
 }
 
-// read takes in one file. at is the line that names it.
+// read reads one file. at is the line that names it.
 func (r *reader) read(file string, stack []string, at Problem) {
 	if i := slices.Index(stack, file); i >= 0 {
 		r.problem(at, "include: a cycle: %s", strings.Join(append(stack[i:], file), " -> "))
@@ -94,9 +94,9 @@ func (r *reader) include(doc document, l leaf, stack []string) {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(doc.file), path)
 		}
-		files, _ := filepath.Glob(path) // checkPattern has looked for the only error there is
+		files, _ := filepath.Glob(path) // checkPattern has found the only possible error
 		if len(files) == 0 && !strings.ContainsAny(pattern, `*?[\`) {
-			files = []string{filepath.Clean(path)} // to be missed by name
+			files = []string{filepath.Clean(path)} // a named file is missing; this is reported with its name
 		}
 		for _, file := range files {
 			r.read(file, stack, at)
@@ -115,7 +115,7 @@ func checkPattern(s string) error {
 	return nil
 }
 
-// checkSafe refuses a file that others can write if it can run programs, and warns of others.
+// checkSafe refuses a file that others can write if it can run programs, and warns about others.
 func (r *reader) checkSafe(doc document) {
 	why, fix := writableByOthers(doc.file, r.euid)
 	if why == "" {

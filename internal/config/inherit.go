@@ -10,8 +10,8 @@ import (
 // setting is the value of one key in one table.
 type setting struct {
 	key   Key
-	name  string // the key as it stands, with the user's names
-	wild  string // what stands for each * in key.Name, joined by NUL
+	name  string // the key as written, with the user's names
+	wild  string // the names for each * in key.Name, joined by NUL
 	raw   any
 	value any
 	from  Origin
@@ -41,7 +41,7 @@ func (s *scope) label() string {
 	return s.kind + "." + s.name
 }
 
-// splitScope takes the table of a scope off a path.
+// splitScope removes the table of a scope from a path.
 func splitScope(path []string) (table, rest []string) {
 	n := 1
 	if path[0] == groupTable || path[0] == jobTable {
@@ -51,7 +51,7 @@ func splitScope(path []string) (table, rest []string) {
 	return path[:n], path[n:]
 }
 
-// keyTable finds keys. It is made once for all files: there are many lines.
+// keyTable finds keys. It is made once for all files, because there are many lines.
 type keyTable struct {
 	all    []Key
 	byName map[string]int // those without a *
@@ -116,7 +116,7 @@ func GlobalKeys() []Key {
 	}
 }
 
-// assembler makes scopes of documents, then jobs of scopes.
+// assembler makes scopes from documents, then jobs from scopes.
 type assembler struct {
 	config   *Config
 	keys     keyTable
@@ -127,7 +127,7 @@ type assembler struct {
 	docs     map[string]document
 }
 
-// assemble is pure: the documents are all there is.
+// assemble is pure.
 func assemble(docs []document) (*Config, Problems) {
 	a := &assembler{config: &Config{}, keys: newKeyTable(Keys()), byLabel: map[string]*scope{}, globals: map[string]setting{}, docs: map[string]document{}}
 	for _, doc := range docs {
@@ -152,7 +152,7 @@ func (a *assembler) problem(at Origin, format string, args ...any) {
 	a.problems = append(a.problems, a.docs[at.File].problem(at.Line, format, args...))
 }
 
-// scope returns that of a table, new if need be.
+// scope returns the scope of a table, and adds it if it is missing.
 func (a *assembler) scope(table []string, from Origin) *scope {
 	kind, name := table[0], ""
 	if len(table) > 1 {
@@ -202,7 +202,7 @@ func groupsOf(s *scope) []string {
 	return nil
 }
 
-// chain is where a job's values come from, the nearest last.
+// chain has the scopes that a job's values come from, the nearest last.
 func (a *assembler) chain(s *scope) []*scope {
 	var chain []*scope
 	if d := a.find(defaultsTable, ""); d != nil {
@@ -236,7 +236,7 @@ func didYouMean(word string, names []string) string {
 	return ""
 }
 
-// namesOf are the names under which a key is set anywhere in the chain, sorted: more than one if it has a *.
+// namesOf are the names with which a key is set in the chain, sorted: there can be several if it has a *.
 func namesOf(k Key, chain []*scope) []string {
 	var names []string
 	for _, s := range chain {
@@ -256,7 +256,7 @@ func namesOf(k Key, chain []*scope) []string {
 	return names
 }
 
-// merged is the value that holds at the end of the chain: the nearest, or all of them where the key adds up.
+// merged is the effective value at the end of the chain: the nearest, or all of them if the key adds up.
 func merged(k Key, name string, chain []*scope) (setting, []Origin, error) {
 	var all setting
 	var from []Origin
@@ -292,7 +292,7 @@ func (s setting) text() string {
 	return TOML(s.raw)
 }
 
-// TOML is a value in that language: a text, a number, true or false, or a list.
+// TOML is a value in TOML: a text, a number, true or false, or a list.
 func TOML(v any) string {
 	switch v := v.(type) {
 	case string:

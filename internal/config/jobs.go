@@ -1,4 +1,4 @@
-// What a job as a whole must be.
+// Rules for a job as a whole.
 
 package config
 
@@ -62,8 +62,8 @@ func (a *assembler) expand(j Job, settings map[string]setting) {
 	}
 }
 
-// withoutMarks: rsync has no rule for directories that are marked. What [defaults] or a group says of them is for the
-// sources on this machine; a job that says it itself of another one is refused.
+// withoutMarks: rsync has no rule for marked directories. Marks in [defaults] or a group apply only to sources on this
+// machine; in a job with another source they are refused.
 func (a *assembler) withoutMarks(j *Job, settings map[string]setting) {
 	for _, key := range []string{"exclude-caches", "exclude-if-present"} {
 		if st, ok := settings[key]; ok && st.raw != false && st.from.Table == jobTable+"."+j.Table {
@@ -73,7 +73,7 @@ func (a *assembler) withoutMarks(j *Job, settings map[string]setting) {
 	j.Backup.ExcludeCaches, j.Backup.ExcludeIfPresent = false, nil
 }
 
-// sshKey is one that is set.
+// sshKey returns a key for ssh that is set.
 func sshKey(s SSH) string {
 	switch {
 	case s.Identity != "":
@@ -93,7 +93,7 @@ func cleaned(path string) string {
 
 var notInName = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
 
-// sourceName makes a name of the path of a source: var-lib of web1:/var/lib, root of /.
+// sourceName makes a name from the path of a source: var-lib for web1:/var/lib, root for /.
 func sourceName(source string) string {
 	path := source
 	if Host(source) != "" {
@@ -112,7 +112,7 @@ func sourceName(source string) string {
 
 var remote = regexp.MustCompile(`^(?:rsync://)?(?:[^/:@\[\]]+@)?(\[[^]]*\]|[^/:\[\]]+)(?::|/)`)
 
-// Host is that of a source, "" if it is on this machine.
+// Host is the host of a source, "" for this machine.
 func Host(source string) string {
 	if strings.HasPrefix(source, "rsync://") {
 		if m := remote.FindStringSubmatch(source); m != nil {
@@ -131,13 +131,13 @@ func Host(source string) string {
 	return m[1]
 }
 
-// keyError is what is wrong with a job, and the key to look at.
+// keyError is an error in a job, and the key that causes it.
 type keyError struct {
 	key string
 	err error
 }
 
-// checkJob looks at what single keys cannot tell. It returns the first thing that is wrong.
+// checkJob checks what single keys do not show. It returns the first error.
 func checkJob(j Job, sources []string) *keyError {
 	for _, s := range sources {
 		if Host(s) == "" && !filepath.IsAbs(s) {
@@ -176,7 +176,7 @@ func checkJob(j Job, sources []string) *keyError {
 	return checkTelling(j)
 }
 
-// checkJobs looks at all of them together.
+// checkJobs checks all jobs together.
 func (a *assembler) checkJobs() {
 	names, dests := map[string]Job{}, map[string]Job{}
 	for _, j := range a.config.Jobs {
@@ -193,7 +193,7 @@ func (a *assembler) checkJobs() {
 	a.checkTargets(dests)
 }
 
-// Select returns the jobs of the names, each of a job or of a table, in the order of the config and each once.
+// Select returns the jobs with these names, each of a job or of a table, in the order of the config and each once.
 func (c *Config) Select(names []string) ([]Job, error) {
 	return c.pick(names, "job", func(j Job) []string { return []string{j.Name, j.Table} })
 }
@@ -233,7 +233,7 @@ func (c *Config) pick(names []string, what string, have func(Job) []string) ([]J
 // UnknownError is a job or a group that is not in the config, or a group without jobs.
 type UnknownError struct {
 	What, Name string
-	Nearest    string // one that there is; or ""
+	Nearest    string // an existing one with a similar name; or ""
 }
 
 func (e *UnknownError) Error() string {

@@ -15,11 +15,11 @@ type Key struct {
 	Kind    Kind
 	Doc     string   // what it does, in a sentence or two
 	Example string   // as TOML
-	Enum    []string // the only texts it takes, if there are any
+	Enum    []string // the allowed texts, if not all are
 	Most    int64    // of a number; 0: no limit of its own
 	// JobOnly keys are allowed only in [job.NAME], the others in [group.NAME] and [defaults] too.
 	JobOnly bool
-	// Adds: the values of [defaults], groups and job add up. Otherwise the nearest one holds.
+	// Adds: the values of [defaults], groups and job are all used. Otherwise only the nearest is.
 	Adds bool
 	// Runs: it can make a program run.
 	Runs bool
@@ -28,12 +28,12 @@ type Key struct {
 	setGlobal func(c *Config, v any) // of [run] and [metrics]
 }
 
-// Keys are those of a job, in the order they are shown in.
+// Keys are those of a job, in the order in which they are shown.
 func Keys() []Key {
 	return slices.Concat(sourceKeys(), transferKeys(), keepKeys(), verifyKeys(), copyKeys(), runKeys(), hookKeys(), tellKeys(), scheduleKeys())
 }
 
-// to makes a setter of one that takes the type the kind decodes to.
+// to makes a setter from one that takes the type to which the kind is decoded.
 func to[T any](set func(*Job, T)) func(*Job, string, any) {
 	return func(j *Job, _ string, v any) { set(j, v.(T)) }
 }
@@ -164,7 +164,7 @@ func keepKeys() []Key {
 	})
 }
 
-// ruleDocs are the words for the rules of one place; the others are the same by other periods.
+// ruleDocs are the descriptions of the rules of one place; the others are the same for other periods.
 type ruleDocs struct{ last, hourly, within, withinHourly string }
 
 // ruleKeys are the keys of a policy, made by keep and within.
@@ -327,7 +327,7 @@ func httpKey[T any](name string, kind Kind, example, doc string, enum []string, 
 		set: named(func(j *Job, server string, v T) { set(j.http(server), v) })}
 }
 
-// http returns the server of that name, which it adds where there is none.
+// http returns the server with that name, and adds it if it is missing.
 func (j *Job) http(name string) *HTTP {
 	i, found := slices.BinarySearchFunc(j.HTTP, name, func(h HTTP, name string) int { return strings.Compare(h.Name, name) })
 	if !found {

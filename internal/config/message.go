@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Message is what http.NAME.body can use, as {{.Job}} and so on.
+// Message has the values for http.NAME.body, as {{.Job}} and so on.
 type Message struct {
 	Event  string // start, success or failure
 	Job    string
@@ -24,19 +24,19 @@ type Message struct {
 	Host   string // the name of this machine
 	Status string // started; ok, fresh, incomplete, failed or stopped
 	Exit   int    // the exit code of the worst step
-	Error  string // what went wrong, a line for each step that failed; or ""
+	Error  string // the errors, one line for each step that failed; or ""
 	Backup string // the name of the new backup; or ""
-	Text   string // all that in a line: JOB on HOST: STATUS and what belongs to it
+	Text   string // everything in one line: JOB on HOST: STATUS and the rest
 	Log    string // the end of the job's log
 
 	Started, Ended time.Time
 	Took           time.Duration
 }
 
-// defaultBody is that of a request for which the config has none.
+// defaultBody is the body of a request for which the config has none.
 const defaultBody = "{{.Text}}"
 
-// Body fills in a template of http.NAME.body; "" is the one that is used where there is none.
+// Body fills in a template of http.NAME.body; "" is the default.
 func Body(text string, m Message) (string, error) {
 	if text == "" {
 		text = defaultBody
@@ -52,12 +52,12 @@ func Body(text string, m Message) (string, error) {
 	return b.String(), nil
 }
 
-// templateError is the error without the name that the template has here.
+// templateError is the error without the internal name of the template.
 func templateError(err error) error {
 	return errors.New(strings.ReplaceAll(strings.TrimPrefix(err.Error(), "template: "), "body:", "line "))
 }
 
-// jsonText makes a value of JSON, so that a body can be.
+// jsonText makes a JSON value, for a body in JSON.
 func jsonText(v any) (string, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -66,12 +66,12 @@ func jsonText(v any) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
-// bodyLimit keeps a template from making a body without end.
+// bodyLimit limits the size of a body.
 const bodyLimit = 1 << 20
 
 type limited struct{ b *strings.Builder }
 
-// Write fails once there is too much.
+// Write fails beyond the limit.
 func (l limited) Write(p []byte) (int, error) {
 	if l.b.Len()+len(p) > bodyLimit {
 		return 0, fmt.Errorf("the body is longer than %d bytes", bodyLimit)
@@ -86,7 +86,7 @@ func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return errors.New("it is no URL") // the error has the text in it, which may be secret
+		return errors.New("it is no URL") // the error has the text, which may be secret
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("want a URL that begins with https:// or http://")
 	case u.Host == "":
@@ -98,7 +98,7 @@ func CheckURL(text string) error {
 // headerName is a token of RFC 9110.
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-// checkTelling looks at what single keys cannot tell. Secrets that are kept elsewhere are not read.
+// checkTelling checks what single keys do not show. Secrets that are stored elsewhere are not read.
 func checkTelling(j Job) *keyError {
 	if err := checkLiteral(j.Ping.URL); err != nil {
 		return &keyError{"ping.url", err}

@@ -13,7 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// document is one file, taken apart.
+// document is one file, parsed.
 type document struct {
 	file   string
 	lines  []string
@@ -27,7 +27,7 @@ type table struct {
 	line int
 }
 
-// leaf is a value that is no table. Inline tables are taken apart like others.
+// leaf is a value that is not a table. Inline tables are split like others.
 type leaf struct {
 	path  []string
 	line  int
@@ -37,8 +37,8 @@ type leaf struct {
 // other is a TOML type that no key takes: a date, a time, or a table within a list.
 type other string
 
-// parseTOML reads a document, or says what is no TOML and where. The first pass is the decoder's, which knows all that
-// TOML forbids, such as a key given twice; the second one is for the places, which the decoder does not tell.
+// parseTOML reads a document, or reports with its place what is invalid. The first pass is that of the decoder, which
+// checks all rules of TOML, such as duplicate keys; the second one finds the places, which the decoder does not report.
 func parseTOML(file string, data []byte) (document, Problems) {
 	doc := document{file: file, lines: strings.Split(string(data), "\n")}
 	var all map[string]any
@@ -78,17 +78,17 @@ func (d document) problem(line int, format string, args ...any) Problem {
 	return p
 }
 
-// secretWord is what a key is called whose value may be a secret, also where it is misspelt or the line is no TOML.
+// secretWord matches the name of a key whose value may be a secret, also if it is misspelt or the line is not TOML.
 var secretWord = regexp.MustCompile(`(?i)url|header`)
 
-// secretIn reports whether a line may have a secret in it, which a message must not show.
+// secretIn reports whether a line may contain a secret, which a message must not show.
 func (d document) secretIn(line int) bool {
 	return secretWord.MatchString(d.lines[line-1]) || slices.ContainsFunc(d.leaves, func(l leaf) bool {
 		return l.line == line && secretWord.MatchString(strings.Join(l.path, "."))
 	})
 }
 
-// walker goes through the expressions of a document in order.
+// walker visits the expressions of a document in order.
 type walker struct {
 	doc    *document
 	starts []int    // the offset of each line
@@ -124,7 +124,7 @@ func (w *walker) keyValue(base []string, n *unstable.Node) {
 	}
 }
 
-// line is the number of the line that an offset is in. The parser's own Shape counts from the beginning each time.
+// line is the line number of an offset. The parser's own Shape counts from the beginning each time.
 func (w *walker) line(offset int) int {
 	i, found := slices.BinarySearch(w.starts, offset)
 	if found {

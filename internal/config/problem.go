@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// ErrConfig is matched by every error about what a file says.
+// ErrConfig is matched by every error about the content of a file.
 var ErrConfig = errors.New("bad config")
 
-// Problem is one thing that is wrong with a file.
+// Problem is one mistake in a file.
 type Problem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"` // 0: the file as a whole
 	Text    string `json:"text"`
 	Excerpt string `json:"excerpt,omitempty"` // the line
-	Hint    string `json:"hint,omitempty"`    // a command to type
+	Hint    string `json:"hint,omitempty"`    // a command that helps
 }
 
 // String is FILE:LINE: TEXT.
@@ -28,7 +28,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)
 }
 
-// Problems is an error: everything that is wrong, by file and line. It matches ErrConfig.
+// Problems is an error: all mistakes, by file and line. It matches ErrConfig.
 type Problems []Problem
 
 // Error is one line: the first problem, and how many more there are.
@@ -51,7 +51,7 @@ func (p Problems) sorted(files []string) Problems {
 	return slices.Compact(p)
 }
 
-// nearest returns the one of names that word is most likely meant to be, or "".
+// nearest returns the name that is most likely meant by word, or "".
 func nearest(word string, names []string) string {
 	best, least := "", len(word)/3+2
 	for _, name := range names {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Schema is a JSON schema (draft 2020-12) of the file, for editors that know TOML. What it cannot say, such as that two
-// jobs must not have one dest, only Load does.
+// Schema is a JSON schema (draft 2020-12) of the file, for editors that support TOML. Rules that it cannot express, for
+// example that two jobs must not have the same dest, are checked only by Load.
 func Schema() map[string]any {
 	scope := func(kind string) map[string]any {
 		s := object()

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Secret is a text that is not to be shown: as it stands, or in a file, a systemd credential or the environment.
+// Secret is a text that must not be shown: the text itself, or its place in a file, a systemd credential or the
+// environment.
 type Secret struct{ said string }
 
 // IsSet reports whether there is one.
@@ -26,10 +27,10 @@ func (s Secret) String() string {
 	return "..."
 }
 
-// GoString keeps %#v from showing it.
+// GoString hides it from %#v.
 func (s Secret) GoString() string { return s.String() }
 
-// MarshalText keeps encoders from showing it.
+// MarshalText hides it from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // reference splits file:/path, credential:NAME and env:NAME.
@@ -44,7 +45,7 @@ func (s Secret) reference() (kind, name string, ok bool) {
 	return "", "", false
 }
 
-// Credential is the name of the systemd credential that the secret is, or "".
+// Credential is the name of the systemd credential that contains the secret, or "".
 func (s Secret) Credential() string {
 	if kind, name, _ := s.reference(); kind == "credential" {
 		return name
@@ -52,7 +53,7 @@ func (s Secret) Credential() string {
 	return ""
 }
 
-// Reveal reads the secret. One line break at the end of a file is no part of it.
+// Reveal reads the secret. One line break at the end of a file is not part of it.
 func (s Secret) Reveal() (string, error) {
 	kind, name, ok := s.reference()
 	if !ok {

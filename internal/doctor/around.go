@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/tell"
 )
 
-// hooks looks at the programs that are to be run.
+// hooks checks the programs of the hooks.
 func hooks(j config.Job) (findings []Finding) {
 	h := j.Hooks
 	for _, c := range slices.Concat(h.Before, h.BeforeSnapshot, h.AfterSnapshot, h.After, h.Failure, h.Finally) {
@@ -32,7 +32,7 @@ func hooks(j config.Job) (findings []Finding) {
 	return findings
 }
 
-// state is where it is remembered how a job ended: a run makes the directory, if it can.
+// state checks the directory for the state of jobs, which a run creates if it can.
 func state(o Options) []Finding {
 	dir := o.StateDir
 	for {
@@ -73,7 +73,7 @@ func Started(j config.Job, starts func(unit string) (string, error)) (string, er
 	return "", nil
 }
 
-// schedule looks for what starts the job. When it is to start is for the config to say, if it does.
+// schedule checks what starts the job, and when, if the config sets that.
 func schedule(j config.Job, o Options) []Finding {
 	started, err := Started(j, o.Starts)
 	switch {

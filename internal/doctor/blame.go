@@ -9,7 +9,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// sign is a part of a message, and the step that it is about.
+// sign is a part of a message, and the step that it belongs to.
 type sign struct {
 	text, step, mend string
 	command          func(j config.Job) []string
@@ -51,7 +51,7 @@ func signs() []sign {
 	}
 }
 
-// blame says which step an error is about, and what to do.
+// blame returns the step that an error belongs to, and what to do.
 func blame(j config.Job, err error) (step, mend string, command []string) {
 	if config.Host(j.Backup.Source) == "" {
 		return stepSource, "to see what it is", []string{"ls", "-ld", j.Backup.Source}

@@ -21,7 +21,7 @@ func copies(ctx context.Context, j config.Job) (findings []Finding) {
 	return findings
 }
 
-// Copy asks a target what it has, and changes nothing. A disk that may be absent is no failure.
+// Copy lists the backups of a target, and changes nothing. If its disk is removable and absent, that is no failure.
 func Copy(ctx context.Context, j config.Job, c config.Copy) Finding {
 	ctx, cancel := context.WithTimeout(ctx, reachTime)
 	defer cancel()
@@ -47,7 +47,7 @@ func Copy(ctx context.Context, j config.Job, c config.Copy) Finding {
 	return failed(name, err, "to prepare it, on "+c.Host(), "rsbtbackup", "init", path)
 }
 
-// figures looks at the directory of the file for Prometheus.
+// figures checks the directory of the file for Prometheus.
 func figures(o Options) []Finding {
 	if o.Textfile == "" {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Program looks for the rsync here.
+// Program checks the local rsync.
 func Program(ctx context.Context, j config.Job) []Finding {
 	path, version, err := rsbtbackup.FindRsync(ctx, j.Backup.RsyncProgram)
 	if err != nil {
@@ -22,7 +22,7 @@ func Program(ctx context.Context, j config.Job) []Finding {
 	return []Finding{ok("rsync here", version+" ("+path+")")}
 }
 
-// rules are files that have to be there when the job runs.
+// rules checks the files of rules that the job needs.
 func rules(j config.Job) (findings []Finding) {
 	for _, name := range j.Backup.ExcludeFrom {
 		if err := unix.Access(name, unix.R_OK); err != nil {
@@ -32,10 +32,10 @@ func rules(j config.Job) (findings []Finding) {
 	return findings
 }
 
-// asked are the checks of DEST that a job needs; how old its backups are is for the monitor.
+// asked are the checks of DEST that a job needs; the age of backups is checked by monitoring.
 var asked = []string{"mount", "space", "metadata", "devices"}
 
-// Dest looks at DEST.
+// Dest checks DEST.
 func Dest(ctx context.Context, j config.Job) []Finding {
 	dest := j.Backup.Dest
 	l, err := rsbtbackup.List(ctx, dest)
@@ -81,7 +81,7 @@ func unusable(step, dest string, err error) Finding {
 	return failed(step, err, mend, command...)
 }
 
-// ofCheck makes a finding of a check.
+// ofCheck makes a finding from a check.
 func ofCheck(r rsbtbackup.CheckResult, dest string) Finding {
 	f := Finding{Step: r.Name, Level: OK, Text: r.Text}
 	switch r.Level {

@@ -11,9 +11,9 @@ type Level string
 
 const (
 	OK      Level = "ok"
-	Warning Level = "warning" // a backup is made, but not as it should be
+	Warning Level = "warning" // a backup is made, but with problems
 	Failed  Level = "failed"
-	Untried Level = "untried" // since a step before it failed
+	Untried Level = "untried" // because an earlier step failed
 )
 
 // Finding is the result of one step.
@@ -24,7 +24,7 @@ type Finding struct {
 	Err   error // of what failed
 	// Absent: the disk is absent, which is allowed.
 	Absent bool
-	// Mend is what Command, a line to type, is for; both may be empty, and Command alone.
+	// Mend is the purpose of Command, a line to type. Both may be empty, or only Command.
 	Mend    string
 	Command []string
 }
@@ -34,7 +34,7 @@ type Options struct {
 	StateDir string
 	Textfile string // for Prometheus; may be empty
 	Root     bool   // this process is root's
-	// Config is the config as it was named on the command line; "" if it was not.
+	// Config is the config as given on the command line; "" if it was not given.
 	Config string
 	// Starts returns what starts jobs under the name of a unit, or "" if nothing is installed.
 	Starts func(unit string) (string, error)

@@ -29,7 +29,7 @@ const (
 	stepSource   = "source"
 )
 
-// way is what lies between here and a source.
+// way is the path from here to a source.
 func way(source string) []string {
 	switch {
 	case config.Host(source) == "":
@@ -40,8 +40,8 @@ func way(source string) []string {
 	return []string{stepHost, stepSource} // of a daemon
 }
 
-// Source tries to reach the source, once: rsync lists it, and nothing below it. If that fails, the message shows how
-// far it got.
+// Source tries to reach the source, once: rsync lists only its top directory. If that fails, the message shows which
+// step failed.
 func Source(ctx context.Context, j config.Job, o Options) []Finding {
 	var findings []Finding
 	if f := identity(j); f != nil {
@@ -59,7 +59,7 @@ func Source(ctx context.Context, j config.Job, o Options) []Finding {
 	return append(findings, alongTheWay(j, o, protocol, err)...)
 }
 
-// alongTheWay makes a finding of each step of one try.
+// alongTheWay makes a finding for each step of one try.
 func alongTheWay(j config.Job, o Options, protocol int, err error) []Finding {
 	steps := way(j.Backup.Source)
 	if errors.Is(err, rsbtbackup.ErrRsyncNotFound) || errors.Is(err, rsbtbackup.ErrRsyncTooOld) {
@@ -93,7 +93,7 @@ func untried(steps []string) (findings []Finding) {
 	return findings
 }
 
-// reached says what went well.
+// reached describes a successful step.
 func reached(j config.Job, step string) string {
 	switch host := config.Host(j.Backup.Source); step {
 	case stepHost:
@@ -109,8 +109,8 @@ func reached(j config.Job, step string) string {
 	return "it answers"
 }
 
-// readable is about a source that was reached. Who reads it on another machine is not known for sure; a name other than
-// root's may have every right it takes.
+// readable is about a source that was reached. It is not known for certain who reads it on another machine: a user
+// other than root may have all rights.
 func readable(j config.Job, o Options) Finding {
 	if config.Host(j.Backup.Source) == "" && !o.Root {
 		return Finding{Step: stepSource, Level: Warning, Text: j.Backup.Source + " can be listed, but not by root: a backup lacks what only root may read, and ends with 3",
@@ -119,7 +119,7 @@ func readable(j config.Job, o Options) Finding {
 	return ok(stepSource, j.Backup.Source+" can be listed")
 }
 
-// identity looks at the private key, which ssh ignores without a word that anybody sees if others may read it.
+// identity checks the private key: ssh ignores it without a visible message if other users may read it.
 func identity(j config.Job) *Finding {
 	key := j.SSH.Identity
 	if key == "" || !config.OverSSH(j.Backup.Source) {
@@ -141,7 +141,7 @@ func identity(j config.Job) *Finding {
 	return &f
 }
 
-// sshTo is the command that tries the way alone. To a daemon there is no ssh.
+// sshTo is the command that tests the connection alone. For a daemon there is no ssh.
 func sshTo(j config.Job, more ...string) []string {
 	if !config.OverSSH(j.Backup.Source) {
 		return []string{"rsync", config.Host(j.Backup.Source) + "::"}

@@ -20,20 +20,20 @@ const (
 	failure = "failure"
 )
 
-// request is what goes to one server.
+// request is a request to one server.
 type request struct {
 	key     string        // of the config, such as ping.url
 	url     config.Secret // of the config
 	method  string
 	headers map[string]config.Secret
 	body    string
-	// address makes the address of it, which the config has.
+	// address returns its address, from the config.
 	address func(*url.URL) *url.URL
 	timeout time.Duration
 	retries int
 }
 
-// What holds where the config says nothing.
+// Defaults.
 const (
 	timeout = 10 * time.Second
 	retries = 3
@@ -61,7 +61,7 @@ func ended(r jobs.Result, exit int, host string) (config.Message, bool) {
 	return m, r.Status() != jobs.Skipped
 }
 
-// started makes a message of a job whose backup is about to begin.
+// started makes the message for a job whose backup is about to begin.
 func started(j config.Job, host string, now time.Time) config.Message {
 	m := messageOf(j, host)
 	m.Event, m.Status, m.Started, m.Text = start, "started", now, m.Text+"started"
@@ -113,7 +113,7 @@ func generic(h config.HTTP, m config.Message) (request, error) {
 	return r, err
 }
 
-// ping is false where the style has no such event.
+// ping is false if the style has no such event.
 func ping(p config.Ping, m config.Message, run string) (request, bool) {
 	r := request{key: "ping.url", url: p.URL, method: http.MethodPost, timeout: p.Timeout, retries: retries}
 	if p.Retries != nil {

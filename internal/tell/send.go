@@ -29,9 +29,9 @@ func newClient() *http.Client {
 	}
 }
 
-// checkRedirect lets a server send us to another address, but to nothing else than HTTP, and never from https to http.
-// An address is a secret, so that the next one does not learn it (Referer), and headers are for the host they were
-// meant for: net/http keeps only Authorization and Cookie from other hosts.
+// checkRedirect allows redirects only to HTTP, and never from https to http. The address may be a secret, so it is not
+// passed on (Referer), and headers are sent only to their own host: net/http keeps only Authorization and Cookie from
+// other hosts.
 func checkRedirect(next *http.Request, before []*http.Request) error {
 	first := before[0]
 	switch {
@@ -58,8 +58,8 @@ type sender struct {
 	pause  time.Duration // before the first new try; it doubles
 }
 
-// send tries until the server has taken the request, says that it will not, or there were tries enough. When hurry is
-// done there is no further attempt; ctx ends the current one. No secret is in the error.
+// send tries until the server has accepted or rejected the request, or all tries are used. When hurry is done there is
+// no further attempt; ctx ends the current one. The error contains no secret.
 func (s sender) send(ctx, hurry context.Context, r request) error {
 	address, secrets, err := r.reveal()
 	if err != nil {
@@ -114,7 +114,7 @@ func again(err error) error {
 	return err
 }
 
-// reveal returns the address, and what must not be shown of it.
+// reveal returns the address, and its parts that must not be shown.
 func (r request) reveal() (*url.URL, []string, error) {
 	text, err := r.url.Reveal()
 	if err != nil {
@@ -143,14 +143,14 @@ func (r request) reveal() (*url.URL, []string, error) {
 	return u, secrets, nil
 }
 
-// parts are those of a path or a header that are long enough for a token: a server may name it alone.
+// parts are those parts of a path or a header that are long enough for a token, because an error may contain one alone.
 func parts(text string) []string {
 	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("/:;,= ", r) })
 	return slices.DeleteFunc(words, func(word string) bool { return len(word) < 8 })
 }
 
-// hide takes secrets out of a text. What is shorter than four letters, as the path "/", is none, and would be
-// everywhere.
+// hide removes secrets from a text. Texts shorter than four letters, such as the path "/", are not secrets, and would
+// be found everywhere.
 func hide(text string, secrets []string) string {
 	for _, s := range secrets {
 		if len(s) >= 4 {
@@ -164,7 +164,7 @@ func hide(text string, secrets []string) string {
 type statusError struct {
 	code  int
 	text  string
-	after time.Duration // when the server wants to be asked again
+	after time.Duration // when the server asks for the next try
 }
 
 func (e *statusError) Error() string { return e.text }
@@ -177,7 +177,7 @@ func (s sender) try(ctx context.Context, r request, address *url.URL, headers ht
 		return plain(err)
 	}
 	q.Header = headers.Clone()
-	q.Host = headers.Get("Host") // "" is the one of the address
+	q.Host = headers.Get("Host") // "" is that of the address
 	answer, err := s.client.Do(q)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -186,7 +186,7 @@ func (s sender) try(ctx context.Context, r request, address *url.URL, headers ht
 		return plain(err)
 	}
 	defer answer.Body.Close()
-	said, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10)) // what came is enough for a message
+	said, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10)) // a part is enough for a message
 	if answer.StatusCode/100 == 2 {
 		return nil
 	}
@@ -200,7 +200,7 @@ func (s sender) try(ctx context.Context, r request, address *url.URL, headers ht
 	return e
 }
 
-// plain takes the address off an error of net/http.
+// plain removes the address from an error of net/http.
 func plain(err error) error {
 	var withURL *url.Error
 	if errors.As(err, &withURL) {

@@ -19,11 +19,11 @@ type Options struct {
 	Exit  func(jobs.Result) int
 	Log   func(config.Job) *slog.Logger
 	Now   func() time.Time
-	Pause time.Duration // before the first new try; 0: a second
-	Last  time.Duration // how long it may still take when the run was stopped and the jobs have ended; 0: 3 seconds
+	Pause time.Duration // before the second try; 0: a second
+	Last  time.Duration // the time for sending after the run was stopped and the jobs ended; 0: 3 seconds
 }
 
-// atOnce is how many servers are spoken to at a time.
+// atOnce is how many servers get requests at the same time.
 const atOnce = 16
 
 // Teller reports to the servers of jobs. It does not delay jobs: Wait waits for the requests.
@@ -37,8 +37,8 @@ type Teller struct {
 
 	work sync.WaitGroup
 	mu   sync.Mutex
-	runs map[string]string   // by job: what its start and its end have in common
-	last map[string]*message // by job and server: the one before
+	runs map[string]string   // by job: the ID that its start and its end share
+	last map[string]*message // by job and server: the message before
 }
 
 // message is one that is being sent.
@@ -47,7 +47,7 @@ type message struct {
 	done  chan struct{}
 }
 
-// New returns a teller for a run. When run is cancelled nothing is tried again.
+// New returns a teller for a run. When run is cancelled, nothing is tried again.
 func New(run context.Context, o Options) *Teller {
 	if o.Pause == 0 {
 		o.Pause = time.Second
@@ -96,7 +96,7 @@ func (t *Teller) Wait() {
 	}
 }
 
-// run is what the start and the end of a job have in common: a UUID, which healthchecks.io wants.
+// run is the ID that the start and the end of a job share: a UUID, as healthchecks.io requires.
 func (t *Teller) run(job string) string {
 	if t.runs[job] == "" {
 		var b [16]byte
@@ -107,7 +107,7 @@ func (t *Teller) run(job string) string {
 	return t.runs[job]
 }
 
-// tell begins to send. To one server one message of a job goes after the other.
+// tell begins to send. Messages of one job to one server are sent one after the other.
 func (t *Teller) tell(j config.Job, m config.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -125,7 +125,7 @@ func (t *Teller) tell(j config.Job, m config.Message) {
 			defer close(this.done)
 			defer cancel()
 			if before != nil {
-				before.hurry() // what comes now says more
+				before.hurry() // the next message is more recent
 				<-before.done
 			}
 			t.places <- struct{}{}
