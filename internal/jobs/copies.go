@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// copy fills the copy that a step is about. A disk that may be absent is no failure.
+// copy fills the copy of a step. An absent removable disk is no failure.
 func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) {
 	for _, c := range j.Copies {
 		if copyStep(c.Name) != v.Step {
@@ -43,10 +43,10 @@ type CopyStanding struct {
 	Error  string    `json:"error,omitempty"` // why a directory on this machine cannot be read
 }
 
-// CopiesStand returns the state of the copies of a job. One on this machine is read; of one on another host, or on a
-// disk that is not there, it is known when it last had everything. here is what DEST has.
+// CopiesStand returns the state of the copies of a job. A copy on this machine is read. For a copy on another host, or
+// on an absent disk, only the time is known at which it last was complete. here is what DEST has.
 func CopiesStand(ctx context.Context, j config.Job, stateDir string, here *rsbtbackup.Listing, now time.Time) []CopyStanding {
-	st, _ := ReadState(stateDir, j.Name) // without it the copies on other hosts are late, which is what there is to say
+	st, _ := ReadState(stateDir, j.Name) // without it the copies on other hosts are reported as late
 	var all []CopyStanding
 	for _, c := range j.Copies {
 		at := copied(here, st.Steps[copyStep(c.Name)].OK)
@@ -66,7 +66,7 @@ func CopiesStand(ctx context.Context, j config.Job, stateDir string, here *rsbtb
 	return all
 }
 
-// copied is of when the newest complete backup is that was there when the copy last had everything.
+// copied is the time of the newest complete backup that existed when the copy last was complete.
 func copied(here *rsbtbackup.Listing, at time.Time) time.Time {
 	var last time.Time
 	if here == nil {
@@ -84,8 +84,8 @@ func copied(here *rsbtbackup.Listing, at time.Time) time.Time {
 	return last
 }
 
-// newestCopied is of when the newest complete backup in a copy is. That the source has not changed since then is in the
-// record of the backup that it is a copy of.
+// newestCopied is the time of the newest complete backup in a copy. The record of the original backup says whether the
+// source was found unchanged since then.
 func newestCopied(here, there *rsbtbackup.Listing) time.Time {
 	at := newest(there.Backups)
 	if here == nil {

@@ -16,7 +16,7 @@ type course struct {
 	all, ctx context.Context // all is cancelled when the whole run is, ctx also by a limit of the job
 	job      config.Job
 	result   Result
-	again    bool // the source is out of reach and is to be tried again; the result is that of the next try
+	again    bool // the source cannot be reached and will be tried again; the result is that of the next try
 }
 
 // run runs the hooks, the backup and what is due after it.
@@ -34,7 +34,7 @@ func (c *course) run(t try) {
 	}
 	if c.hook(BeforeHook) {
 		if err != nil && len(c.job.Hooks.Before) > 0 {
-			s, err = look(c.ctx, c.job.Backup.Dest, t.state) // which the hook may have mounted
+			s, err = look(c.ctx, c.job.Backup.Dest, t.state) // the hook may have mounted it
 		}
 		c.backUp(t, s, err)
 	}
@@ -109,13 +109,13 @@ func (c *course) failed() {
 	}
 }
 
-// leave is the verdict about a backup that was not made and need not be.
+// leave adds the verdict about a backup that was not needed.
 func (c *course) leave(s Status, reason string) {
 	now := c.Now()
 	c.end(Verdict{Job: c.job.Name, Step: Backup, Status: s, Reason: reason, Started: now, Ended: now})
 }
 
-// step runs one step and judges how it ended.
+// step runs one step and makes its verdict.
 func (c *course) step(s Step, do func(*Verdict) error) Verdict {
 	c.Watcher.Begins(c.job, s)
 	v := Verdict{Job: c.job.Name, Step: s, Started: c.Now()}
@@ -138,7 +138,7 @@ func (c *course) end(v Verdict) {
 	c.Watcher.Ends(v)
 }
 
-// judge makes a verdict of an error. stopped is why the whole run was cancelled, if it was.
+// judge makes a verdict from an error. stopped is why the whole run was cancelled, if it was.
 func judge(err, stopped error) Status {
 	switch {
 	case err == nil:

@@ -24,19 +24,19 @@ func (e *hookError) Error() string        { return e.err.Error() }
 func (e *hookError) Unwrap() error        { return e.err }
 func (e *hookError) Is(target error) bool { return target == ErrHook }
 
-// hookTime is how long a hook may take where the config does not say.
+// hookTime is how long a hook may take if the config does not set it.
 const hookTime = time.Hour
 
-// The moments within a backup. They have no verdict of their own: that one fails is a failure of the backup.
+// The hooks within a backup. They have no verdict of their own: if one fails, the backup fails.
 const (
 	beforeSnapshot Step = "hooks.before-snapshot"
 	afterSnapshot  Step = "hooks.after-snapshot"
 )
 
-// afterStop is how long the hooks at the end may still take when the whole run is stopped.
+// afterStop is how long the hooks at the end may take when the whole run is stopped.
 const afterStop = 5 * time.Second
 
-// commands are the hooks of a moment.
+// commands are the hooks for a moment.
 func commands(h config.Hooks, moment Step) []config.Command {
 	switch moment {
 	case BeforeHook:
@@ -55,7 +55,7 @@ func commands(h config.Hooks, moment Step) []config.Command {
 	return nil
 }
 
-// hook runs the hooks of a moment, one after the other until one fails, and reports whether the job may go on.
+// hook runs the hooks for a moment, one after the other until one fails, and reports whether the job continues.
 func (c *course) hook(moment Step) bool {
 	all := commands(c.job.Hooks, moment)
 	if len(all) == 0 {
@@ -74,10 +74,10 @@ func (c *course) hook(moment Step) bool {
 	return v.Err == nil
 }
 
-// warns tells that the failure of a hook is a warning only.
+// warns reports that the failure of a hook is only a warning.
 func (c *course) warns() bool { return c.job.Hooks.OnFailure == "warn" }
 
-// around returns what a backup calls at a moment: nil where there is nothing to run.
+// around returns the function that a backup calls at a moment: nil if there is no hook.
 func (c *course) around(moment Step) func(context.Context) error {
 	all := commands(c.job.Hooks, moment)
 	if len(all) == 0 || c.DryRun {
@@ -133,8 +133,8 @@ func outlive(parent context.Context, by time.Duration) (context.Context, func())
 	}
 }
 
-// logFile makes a file with the log of the job so far, for hooks to send, or returns "". The file is in the memory of
-// this process: nothing is left of it however the process ends, and programs in other mount namespaces can read it.
+// logFile makes a file with the log of the job so far, for hooks to send, or returns "". The file is in memory, so it
+// disappears when this process ends in any way, and programs in other mount namespaces can read it.
 func (c *course) logFile() (path string, forget func()) {
 	fd, err := unix.MemfdCreate("rsbtbackup-log", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -148,7 +148,7 @@ func (c *course) logFile() (path string, forget func()) {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd), func() { _ = f.Close() }
 }
 
-// environment tells hooks about the job; see docs/TELLING.md.
+// environment has the variables for hooks; see docs/TELLING.md.
 func (c *course) environment(moment Step, logFile string) []string {
 	status, backup := c.result.Status(), ""
 	switch {
@@ -172,10 +172,10 @@ func (c *course) environment(moment Step, logFile string) []string {
 	}
 }
 
-// variableLimit is half of what the kernel takes in a variable (MAX_ARG_STRLEN).
+// variableLimit is half of the kernel's limit for a variable (MAX_ARG_STRLEN).
 const variableLimit = 64 << 10
 
-// variable is a text, which may come from another host, as the environment can have it.
+// variable makes a text, which may come from another host, valid for the environment.
 func variable(text string) string {
 	if len(text) > variableLimit {
 		text = strings.ToValidUTF8(text[:variableLimit], "") + "..."
@@ -183,7 +183,7 @@ func variable(text string) string {
 	return strings.ReplaceAll(text, "\x00", "\uFFFD")
 }
 
-// Error is what went wrong, a line for each step; "" if nothing did.
+// Error is the errors, one line for each step; "" if there is none.
 func (r Result) Error() string {
 	var lines []string
 	for _, v := range r.Verdicts {

@@ -41,13 +41,13 @@ func (r runner) run(ctx context.Context, j config.Job, t try) (o outcome) {
 	return outcome{result: c.result, again: c.again}
 }
 
-// remember writes the result of a job. An error of writing is no failure of the job.
+// remember writes the result of a job. If that fails, the job does not.
 func (r runner) remember(ctx context.Context, before State, result Result) Result {
 	result.State, result.Log = before.add(result), r.tail(result.Job).String()
 	if r.DryRun {
 		return result
 	}
-	// Also when the run is stopped: the reading of one directory does not take long.
+	// Also when the run is stopped, because reading one directory is fast.
 	if l, err := rsbtbackup.List(context.WithoutCancel(ctx), result.Job.Backup.Dest); err == nil {
 		result.State = result.State.see(l)
 	}

@@ -45,7 +45,8 @@ func lastVerified(backups []rsbtbackup.Snapshot) time.Time {
 	return last
 }
 
-// realPath is the directory that a path leads to, so that one DEST has one name. A path that leads nowhere stays.
+// realPath is the directory that a path leads to, so that each DEST has one name. A path that does not exist is not
+// changed.
 func realPath(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
@@ -53,8 +54,8 @@ func realPath(path string) string {
 	return path
 }
 
-// diskOf names the filesystem a path is on, alike for each of its mounts: btrfs gives every subvolume a device number
-// of its own in stat, but the mount table has that of the filesystem. "" is not known.
+// diskOf identifies the filesystem of a path, equal for all its mounts: stat returns another device number for every
+// subvolume of btrfs, but the mount table has that of the filesystem. "" means unknown.
 func diskOf(path string) string {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st); err != nil || st.Mask&unix.STATX_MNT_ID == 0 {

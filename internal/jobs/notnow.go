@@ -6,7 +6,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-const linkPaid = "the link is paid by volume"
+const linkPaid = "the connection is metered"
 
 // notNow says why a job is postponed although nothing is wrong with it; "" if it is not.
 func (r runner) notNow(ctx context.Context, j config.Job) string {

@@ -22,7 +22,7 @@ func TestNotNow(t *testing.T) {
 		{"nothing is said", on(true, true), false, false, true, ""},
 		{"on battery", on(true, false), true, true, false, "the machine runs on battery"},
 		{"on mains", on(false, false), true, true, true, ""},
-		{"on a metered link", on(false, true), true, true, true, "the link is paid by volume"},
+		{"on a metered link", on(false, true), true, true, true, "the connection is metered"},
 		{"nothing comes over it", on(false, true), true, true, false, ""},
 	} {
 		j := here

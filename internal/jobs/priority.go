@@ -18,11 +18,12 @@ const (
 	ioprioIdle       = 3
 )
 
-// lowers reports whether a job wants another priority than this process has.
+// lowers reports whether a job has another priority than this process.
 func lowers(j config.Job) bool { return j.Nice != 0 || j.Ionice != "" }
 
-// lower gives the calling thread the priority of the job; children that it starts inherit it. On Linux both are of a
-// thread: 0 is the calling one. An ordinary user cannot take it back, so the thread must not be used for another job.
+// lower gives the calling thread the priority of the job; child processes inherit it. On Linux both priorities belong
+// to a thread: 0 is the calling one. An ordinary user cannot raise it again, so the thread must not be used for another
+// job.
 func lower(j config.Job) error {
 	if j.Nice != 0 {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, j.Nice); err != nil {
@@ -38,7 +39,7 @@ func lower(j config.Job) error {
 	return nil
 }
 
-// ioprio is of a text that the config has checked.
+// ioprio parses a text that the config has checked.
 func ioprio(s string) uintptr {
 	if level, ok := strings.CutPrefix(s, "best-effort:"); ok {
 		n, _ := strconv.Atoi(level)

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// task is what the order of jobs depends on.
+// task is the information that decides the order of jobs.
 type task struct {
 	job       int           // its place in the config
-	dest      string        // never two at once on one
-	host      string        // that is read from; "" is this machine
-	disk      string        // that is written to; "" is not known
-	length    time.Duration // of the last time; 0 is not known
-	notBefore time.Time     // zero: at once
+	dest      string        // only one job at a time may have it
+	host      string        // host that is read from; "" is this machine
+	disk      string        // filesystem that is written to; "" is unknown
+	length    time.Duration // duration of the last run; 0 is unknown
+	notBefore time.Time     // not before this time; zero: at once
 }
 
-// limits are how many may run at once; 0 is as many as there are.
+// limits are how many may run at once; 0 is no limit.
 type limits struct{ jobs, perHost, perDisk int }
 
 // next returns which of the waiting tasks to start now, while others run, and, if a task waits for its time, when to
-// ask again; otherwise the next end of a running one is soon enough. The longest go first, so that no long one is left
-// for the end; what is not known may be long. With equal lengths the order of the config holds.
+// ask again; otherwise the next end of a running task is soon enough. The longest go first, so that no long one remains
+// at the end; an unknown duration may be long. With equal durations the order of the config applies.
 func next(waiting, running []task, l limits, now time.Time) (start []task, wake time.Time) {
 	order := slices.Clone(waiting)
 	slices.SortStableFunc(order, func(a, b task) int {
@@ -41,7 +41,7 @@ func next(waiting, running []task, l limits, now time.Time) (start []task, wake 
 	return start, wake
 }
 
-// known sorts what was never measured to the front.
+// known sorts unknown durations to the front.
 func known(t task) int {
 	if t.length == 0 {
 		return 0

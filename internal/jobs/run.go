@@ -15,22 +15,22 @@ import (
 // Options are those of Run.
 type Options struct {
 	Jobs, PerHost, PerDisk int           // at once; 0 is no limit
-	IfOlderThan            time.Duration // leave jobs alone whose newest complete backup is younger; 0: none
-	DryRun                 bool          // change nothing, and remember nothing
+	IfOlderThan            time.Duration // skip jobs whose newest complete backup is younger; 0: none
+	DryRun                 bool          // change nothing, and store no state
 	StateDir               string
-	Service                string           // the unit of systemd that we are, outside of which hooks run; or ""
+	Service                string           // our systemd unit, outside of which hooks run; or ""
 	Version                string           // of the calling program, for the records
-	ExitCode               func(error) int  // what the calling program makes of an error
+	ExitCode               func(error) int  // the exit code of the calling program for an error
 	Now                    func() time.Time // the clock
-	OnBattery              func() bool      // asked for jobs that are not to run then
+	OnBattery              func() bool      // says why a job is postponed, if it is
 	Metered                func(context.Context) bool
 	Watcher                Watcher
 }
 
 // Watcher is notified of events. Its methods are called from several goroutines.
 type Watcher interface {
-	Log(j config.Job) *slog.Logger // for one step, or a word between steps
-	Starts(j config.Job)           // its first backup is about to begin; not in a dry run, and not of a job that needs none
+	Log(j config.Job) *slog.Logger // for one step, or between steps
+	Starts(j config.Job)           // its first backup is about to begin; not in a dry run
 	Begins(j config.Job, s Step)
 	Transfers(j config.Job, p rsbtbackup.Progress)
 	Verifies(j config.Job, p rsbtbackup.VerifyProgress)
@@ -99,7 +99,7 @@ type outcome struct {
 	again  bool
 }
 
-// try is what is known of a job from one try to the next. Only Run changes it, while the job does not run.
+// try is what is kept about a job from one try to the next. Only Run changes it, while the job does not run.
 type try struct {
 	state   State
 	began   time.Time
@@ -118,7 +118,7 @@ func newTry(j config.Job, s State, now time.Time) try {
 	return try{state: s, began: now, until: now.Add(j.RetryFor), backoff: b}
 }
 
-// next is when the job is tried again: later each time, and the last time at the end of the window.
+// next is when the job is tried again: after longer and longer waits, and the last time at the end of the window.
 func (t *try) next(now time.Time) time.Time {
 	at := now.Add(t.backoff.NextBackOff())
 	if at.After(t.until) {
@@ -143,7 +143,7 @@ func (r runner) alarm(at time.Time) <-chan time.Time {
 
 func (r runner) tail(j config.Job) *tail { return r.tails[j.Name] }
 
-// log is that of the watcher, the end of which is kept.
+// log is that of the watcher, whose end is kept.
 func (r runner) log(j config.Job) *slog.Logger {
 	return slog.New(slog.NewMultiHandler(r.Watcher.Log(j).Handler(), r.tail(j).log.Handler()))
 }
@@ -157,7 +157,7 @@ func (r runner) state(j config.Job) State {
 	return s
 }
 
-// notBegun is the result of a job that a signal came before.
+// notBegun is the result of a job that did not begin before a signal.
 func (r runner) notBegun(ctx context.Context, j config.Job, t try) Result {
 	now, err := r.Now(), context.Cause(ctx)
 	v := Verdict{Job: j.Name, Step: Backup, Status: Stopped, Exit: r.ExitCode(err), Error: "it could not begin: " + err.Error(), Started: now, Ended: now, Err: err}

@@ -20,9 +20,9 @@ import (
 type State struct {
 	Version int                `json:"version"` // of this format: 1
 	Job     string             `json:"job"`
-	Dest    string             `json:"dest"`            // another one makes the rest meaningless
+	Dest    string             `json:"dest"`            // if it changes, the other fields are not valid
 	Length  time.Duration      `json:"length,omitzero"` // ns, of the last job whose backup succeeded
-	Newest  time.Time          `json:"newest,omitzero"` // when the newest complete backup was begun, or found to be still current
+	Newest  time.Time          `json:"newest,omitzero"` // when the newest complete backup was begun, or found current
 	Free    uint64             `json:"free,omitzero"`   // bytes, at the end of the last job
 	Total   uint64             `json:"total,omitzero"`
 	Steps   map[Step]StepState `json:"steps,omitempty"`
@@ -36,7 +36,7 @@ type StepState struct {
 
 	Exit  int           `json:"exit"`            // of the last run
 	Took  time.Duration `json:"took,omitzero"`   // ns, by the last run
-	Bytes *int64        `json:"bytes,omitempty"` // in the files of the last backup; that were read back
+	Bytes *int64        `json:"bytes,omitempty"` // in the files of the last backup, or read from the disk
 	Files *int64        `json:"files,omitempty"`
 	Added *uint64       `json:"added_bytes,omitempty"` // by the last backup
 }
@@ -73,14 +73,14 @@ func (s State) LastFailure() *Failure {
 	return last
 }
 
-// add is the state after a job. Only a success moves OK on; what was skipped, fresh or stopped changes nothing.
+// add is the state after a job. Only a success updates OK; skipped, fresh and stopped steps change nothing.
 func (s State) add(r Result) State {
 	next := State{Version: 1, Job: r.Job.Name, Dest: r.Job.Backup.Dest, Length: s.Length, Steps: map[Step]StepState{}}
 	if s.Dest == next.Dest {
 		maps.Copy(next.Steps, s.Steps)
 	}
-	// What hooks did is of one run only: the next one may have others, or none. So are steps that the config has no
-	// more: nothing will ever mend their last failure.
+	// Results of hooks belong to one run: the next one may have others, or none. Steps that the config does not have
+	// any more are dropped, too: their last failure could never be followed by a success.
 	begun := ran(r)
 	maps.DeleteFunc(next.Steps, func(s Step, _ StepState) bool { return s.isHook() && begun || !has(r.Job, s) })
 	if next.Newest, next.Free, next.Total = s.Newest, s.Free, s.Total; s.Dest != next.Dest {
@@ -95,7 +95,7 @@ func (s State) add(r Result) State {
 				next.Length = r.Ended.Sub(r.Started)
 			}
 			if v.Step.isCopy() {
-				st.OK = v.Started // what another run added to DEST after that is not in it
+				st.OK = v.Started // it does not have what another run added to DEST later
 			}
 		case Failed, Incomplete:
 			st.At, st.Failure = v.Ended, &Failure{v.Ended, v.Step, v.Error, v.Exit}
@@ -108,7 +108,7 @@ func (s State) add(r Result) State {
 	return next
 }
 
-// has reports whether a job may have a step, by the config.
+// has reports whether the config has a step for a job.
 func has(j config.Job, s Step) bool {
 	switch s {
 	case Prune:
@@ -131,7 +131,7 @@ func ran(r Result) bool {
 	return slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return v.Status == OK || v.Status == Failed || v.Status == Incomplete })
 }
 
-// count takes the figures of a step over. One that has none, as it failed early, leaves the last ones.
+// count stores the figures of a step. If a step failed early and has none, the last ones stay.
 func (s StepState) count(v Verdict) StepState {
 	switch {
 	case v.Backup != nil && v.Backup.Name != "" && v.Backup.Stats != nil:
@@ -142,14 +142,14 @@ func (s StepState) count(v Verdict) StepState {
 	return s
 }
 
-// see takes over what DEST says.
+// see stores information from DEST.
 func (s State) see(l *rsbtbackup.Listing) State {
 	s.Newest, s.Free, s.Total = newest(l.Backups), l.Free, l.Total
 	return s
 }
 
-// StateDir is where states are kept: what the config says, or the directory that systemd prepared (StateDirectory=), or
-// one of the system for root and one of their own for others.
+// StateDir is where states are stored: the directory in the config, or the one that systemd prepared (StateDirectory=),
+// or a system directory for root and a private one for other users.
 func StateDir(c config.Run, env func(string) string, euid int) string {
 	switch {
 	case c.State != "":

@@ -16,9 +16,9 @@ type Health string
 const (
 	Well    Health = "ok"
 	Failing Health = "failing" // a step failed, and has not succeeded since
-	Late    Health = "late"    // the newest complete backup, here or in a copy, is older than it may be
+	Late    Health = "late"    // the newest complete backup, here or in a copy, is too old
 	None    Health = "none"    // there is no complete backup
-	Absent  Health = "absent"  // the disk of DEST is not there, and need not be
+	Absent  Health = "absent"  // the removable disk of DEST is absent
 	NoDest  Health = "no dest" // DEST cannot be read
 )
 
@@ -29,7 +29,7 @@ type Standing struct {
 	Dest   string `json:"dest"`
 	Health Health `json:"health"`
 
-	LastSuccess time.Time `json:"last_success,omitzero"` // when the newest complete backup was begun, or found to be still current
+	LastSuccess time.Time `json:"last_success,omitzero"` // when the newest complete backup was begun, or found current
 	Newest      string    `json:"newest,omitempty"`      // its name
 	Backups     int       `json:"backups"`
 	Unfinished  bool      `json:"unfinished"`               // a backup is being made, or was interrupted
@@ -41,16 +41,16 @@ type Standing struct {
 
 	LateAfter time.Time `json:"late_after,omitzero"`    // when the job is late, unless a backup is made
 	VerifyDue time.Time `json:"verify_due,omitzero"`    // zero: never
-	Verified  time.Time `json:"last_verified,omitzero"` // when backups were last read back
+	Verified  time.Time `json:"last_verified,omitzero"` // when backups were last read from the disk
 
 	Copies []CopyStanding `json:"copies,omitempty"`
 
 	DestError   string   `json:"dest_error,omitempty"` // why DEST cannot be read
 	LastFailure *Failure `json:"last_failure,omitempty"`
-	StateError  string   `json:"state_error,omitempty"` // why what is remembered cannot be read
+	StateError  string   `json:"state_error,omitempty"` // why the stored state cannot be read
 }
 
-// maxAge is that of check, where the config says nothing.
+// maxAge is the limit of check if the config does not set one.
 const maxAge = 26 * time.Hour
 
 // Stand reads the state of each job: from DEST, and the reason of the last failure from the small state file. It takes
@@ -76,7 +76,7 @@ func Stand(ctx context.Context, jobs []config.Job, stateDir string, now time.Tim
 	return all
 }
 
-// standing judges what was read.
+// standing makes the state from what was read.
 func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stErr error, now time.Time) Standing {
 	s := Standing{Job: j.Name, Source: j.Backup.Source, Dest: j.Backup.Dest, LastFailure: st.LastFailure()}
 	if stErr != nil {
@@ -111,7 +111,7 @@ func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stEr
 	return s
 }
 
-// withCopies: a job whose copies are late is not well, even if DEST is.
+// withCopies: a job whose copies are late is late, even if DEST is not.
 func (s Standing) withCopies(copies []CopyStanding) Standing {
 	s.Copies = copies
 	for _, c := range copies {
@@ -141,7 +141,7 @@ func (s Standing) health(j config.Job, st State, now time.Time) Health {
 	return Well
 }
 
-// verifyDue is when a span has gone by since the last time: now, if there was none.
+// verifyDue is when a span has passed since the last time: now, if there was none.
 func verifyDue(e config.Every, last, now time.Time) time.Time {
 	if last.IsZero() {
 		return now
@@ -149,11 +149,11 @@ func verifyDue(e config.Every, last, now time.Time) time.Time {
 	return last.AddDate(e.Span.Years, e.Span.Months, e.Span.Days).Add(time.Duration(e.Span.Hours) * time.Hour)
 }
 
-// growthOver is how far back the growth is measured.
+// growthOver is the period over which growth is measured.
 const growthOver = 30 * 24 * time.Hour
 
-// growth is how many bytes backups added in a day, over the last month; nil where less than an hour, or a backup of
-// which that is not known, is all there is.
+// growth is how many bytes backups added per day, over the last month; nil if the backups cover less than an hour, or it
+// is unknown what one of them added.
 func growth(backups []rsbtbackup.Snapshot) *uint64 {
 	if len(backups) == 0 {
 		return nil

@@ -18,8 +18,8 @@ type seen struct {
 	steps       map[Step]StepState
 }
 
-// fresh reports whether the newest backup is young enough to need no other. One from the future is due to a wrong
-// clock, and does not count.
+// fresh reports whether the newest backup is young enough. One from the future is due to a wrong clock, and does not
+// count.
 func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
 	age := now.Sub(s.newest)
 	return ifOlderThan > 0 && !s.newest.IsZero() && age >= 0 && age < ifOlderThan
@@ -28,10 +28,10 @@ func (s seen) fresh(now time.Time, ifOlderThan time.Duration) bool {
 // following returns the steps that are due after a backup that ended with err, or was not made since the last one is
 // fresh.
 //
-// Without a usable DEST there is nothing to do. Copies come before anything is deleted; also without a new backup,
+// Without a usable DEST no step is possible. Copies are made before anything is deleted; also without a new backup,
 // since the last copy may have failed. Backups are pruned when one was published, when the last prune failed, and when
-// the disk is full, so that the next run has room. What is there is read back whether or not the source could be
-// reached; a check would only say again that the backup failed.
+// the disk is full, so that the next run has space. Backups are verified whether or not the source could be reached; a
+// check would only repeat that the backup failed.
 func following(j config.Job, s seen, err error, wasFresh bool, now time.Time) []Step {
 	for _, unusable := range []error{rsbtbackup.ErrDest, rsbtbackup.ErrNotBtrfs, rsbtbackup.ErrNotInitialized, rsbtbackup.ErrLocked} {
 		if errors.Is(err, unusable) {

@@ -38,9 +38,9 @@ const (
 	OK         Status = "ok"
 	Incomplete Status = "incomplete" // the backup is published, but not everything could be read
 	Failed     Status = "failed"
-	Skipped    Status = "skipped" // the disk of DEST, or of a copy, is absent, and may be; or it is no time for it
+	Skipped    Status = "skipped" // the disk of DEST, or of a copy, is removable and absent; or the job is postponed
 	Fresh      Status = "fresh"   // the last backup is new enough
-	Stopped    Status = "stopped" // by a signal, or not begun before one
+	Stopped    Status = "stopped" // by a signal, or not begun because of one
 )
 
 // Verdict is the result of one step.
@@ -71,11 +71,11 @@ type Result struct {
 	Tries    int       // of the backup
 	Started  time.Time
 	Ended    time.Time
-	State    State  // what is remembered of the job from now on
-	Log      string // the end of it
+	State    State  // the stored state of the job from now on
+	Log      string // the end of its log
 }
 
-// Status is that of the worst step. A copy that was skipped, as it may be, says nothing of the job.
+// Status is that of the worst step. A copy that was skipped does not count.
 func (r Result) Status() Status {
 	worst := OK
 	for _, v := range r.Verdicts {
