@@ -20,7 +20,7 @@ type backupCommand struct {
 	// A path to kong (type:"path") would make host:/etc absolute.
 	Src  string `arg:"" name:"SRC" help:"What to back up: a directory, host:/path, user@host:/path, host::module/path or rsync://host/module/path."`
 	Dest string `arg:"" name:"DEST" help:"A directory that init has prepared."`
-	// Rest is there to be shown; run.go keeps what follows "--" from kong.
+	// Rest is for the help only; run.go hides the arguments after "--" from kong.
 	Rest []string `arg:"" name:"RSYNC-ARG" optional:"" help:"Further options, passed to rsync unchanged."`
 
 	Inplace          bool     `short:"i" negatable:"" default:"true" help:"Write only the changed blocks of a changed file, so that it shares the others with the last backup (default). With --no-inplace the whole file is written."`
@@ -49,7 +49,7 @@ type backupCommand struct {
 	Prune bool      `help:"After publishing, delete the backups that no --keep rule below matches, as prune does."`
 	Keep  keepFlags `embed:""`
 
-	shell string // rsh, with what the flags of ssh ask for
+	shell string // rsh, with the options from the ssh flags
 }
 
 // Help shows how it is used.
@@ -142,7 +142,7 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 	return o
 }
 
-// backupLines is the report for people: one line on the backup, one on rsync.
+// backupLines is the report as text: one line about the backup, one about rsync.
 func backupLines(r *rsbtbackup.Report) []string {
 	head := fmt.Sprintf("%s %s in %s, %s", r.Name, r.Status, took(r.Ended.Sub(r.Started)), basis(r))
 	moved := "%s (%s), %s transferred (%s), %s deleted"

@@ -1,5 +1,5 @@
-// A bar: one line on stderr while a verb works, on a terminal only, gone when it is done. Lines for stderr are shown
-// above it.
+// A bar: one line on stderr while a verb works, only on a terminal, removed at the end. Other lines for stderr are
+// shown above it.
 
 package main
 
@@ -12,7 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// bar shows what was last seen of the work. A nil bar shows nothing.
+// bar shows the state of the work. A nil bar shows nothing.
 type bar[T any] struct {
 	screen  *mpb.Progress
 	bar     *mpb.Bar
@@ -23,7 +23,7 @@ type bar[T any] struct {
 	seen T
 }
 
-// startBar returns nil where no bar belongs. line says in at most width columns what was seen.
+// startBar returns nil if no bar is shown. line describes the state in at most width columns.
 func startBar[T any](u *ui, line func(seen T, elapsed time.Duration, width int) string) *bar[T] {
 	screen := newScreen(u)
 	if screen == nil {
@@ -56,7 +56,7 @@ func (b *bar[T]) fill(w io.Writer, s decor.Statistics) error {
 	return err
 }
 
-// remove takes the bar off the screen and gives it back to u; the second time it does nothing.
+// remove removes the bar from the screen and from u; a second call does nothing.
 func (b *bar[T]) remove(u *ui) {
 	if b == nil || b.bar.Aborted() {
 		return

@@ -1,4 +1,4 @@
-// The screen of a progress bar: one line at the end of the terminal, drawn anew several times a second.
+// The screen of a progress bar: one line at the end of the terminal, drawn again several times per second.
 
 package main
 
@@ -11,13 +11,13 @@ import (
 	"golang.org/x/term"
 )
 
-// newScreen returns nil where no bar belongs. Lines for stderr are shown above the bar until u.setBar(nil).
+// newScreen returns nil if no bar is shown. Lines for stderr are shown above the bar until u.setBar(nil).
 func newScreen(u *ui) *mpb.Progress {
 	f, ok := u.stderr.(*os.File)
 	if !ok || !u.terminal || u.quiet || u.json {
 		return nil
 	}
-	// The console of Linux does not wrap lines anew when its size changes.
+	// The Linux console does not rewrap lines when its size changes.
 	screen := mpb.New(mpb.WithConsoleWriter(&barScreen{out: f, wraps: os.Getenv("TERM") != "linux"}), mpb.WithAutoRefresh())
 	u.setBar(screen)
 	return screen
@@ -40,7 +40,7 @@ func (s *barScreen) GetTermSize() (width, height int, err error) {
 	return term.GetSize(int(s.out.Fd()))
 }
 
-// Flush replaces the line by what was written since, of which the last lines (none or one) are the next one.
+// Flush replaces the line by the text written since, whose last line (if any) is the next one.
 func (s *barScreen) Flush(lines int) error {
 	width, _, err := s.GetTermSize()
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *barScreen) Flush(lines int) error {
 	return err
 }
 
-// rowsOf is how many rows of so many columns a line takes.
+// rowsOf is how many rows of this width a line takes.
 func rowsOf(line, width int) int {
 	if width <= 0 {
 		return 1

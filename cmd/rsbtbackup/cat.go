@@ -53,7 +53,7 @@ func (c *catCommand) copy(ctx context.Context, out *catWriter, path string) erro
 	stop := context.AfterFunc(ctx, func() { file.Close() })
 	defer stop()
 	out.name = path
-	// Plain Write calls: a file given to another file is copied by the kernel, unseen.
+	// Only Write is called: otherwise the kernel would copy from file to file without the check.
 	_, err = io.Copy(out, io.LimitReader(file, 1<<62))
 	switch {
 	case ctx.Err() != nil:
@@ -64,25 +64,25 @@ func (c *catCommand) copy(ctx context.Context, out *catWriter, path string) erro
 	return err
 }
 
-// errNoReader: stdout takes no more; the ui has kept the reason.
+// errNoReader: stdout accepts no more data; the ui has stored the reason.
 var errNoReader = errors.New("standard output is closed")
 
-// controlsError stops output that would drive the terminal.
+// controlsError stops output that would control the terminal.
 type controlsError struct{ name string }
 
 func (e *controlsError) Error() string {
 	return fmt.Sprintf("%s has control characters, which a terminal would obey", e.name)
 }
 
-// Unwrap files it under the guards.
+// Unwrap makes it an ErrGuard.
 func (e *controlsError) Unwrap() error { return rsbtbackup.ErrGuard }
 
-// catWriter passes bytes on, to a terminal only harmless ones.
+// catWriter passes bytes on; to a terminal only harmless ones.
 type catWriter struct {
 	u        *ui
 	name     string
 	terminal bool
-	rest     []byte // of a character cut in two
+	rest     []byte // of a character that is split between two writes
 }
 
 func (w *catWriter) Write(p []byte) (int, error) {
@@ -106,7 +106,7 @@ func drivesTerminal(r rune) bool {
 	return r < ' ' && r != '\n' && r != '\t' && r != '\r' || isControl(r)
 }
 
-// wholeRunes leaves out the beginning of a character at the end of text.
+// wholeRunes cuts an incomplete character at the end of text.
 func wholeRunes(text []byte) []byte {
 	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
 		if start := len(text) - i; utf8.RuneStart(text[start]) {

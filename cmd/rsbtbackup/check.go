@@ -75,12 +75,12 @@ func (c *checkCommand) Validate() error {
 	return nil
 }
 
-// checked is one DEST with what was found.
+// checked is one DEST with the results.
 type checked struct {
-	job       config.Job // the name is empty where there is no job
+	job       config.Job // without a name if there is no job
 	report    *rsbtbackup.CheckReport
 	err       error
-	absent    bool // and may be
+	absent    bool // and is removable
 	newest    time.Time
 	free      uint64
 	total     uint64
@@ -122,8 +122,7 @@ func (c *checkCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return reportChecks(u, all, f.Verbose)
 }
 
-// targets are the jobs to check; a DEST of its own is one without a name. What the command line says comes before what
-// the config says.
+// targets are the jobs to check; a DEST without a job has no name. The command line takes precedence over the config.
 func (c *checkCommand) targets(u *ui) (targets []config.Job, state string, err error) {
 	for _, dest := range c.Dest {
 		targets = append(targets, config.Job{Backup: rsbtbackup.BackupOptions{Dest: dest}})
@@ -169,7 +168,7 @@ func checkOne(ctx context.Context, j config.Job, state string) checked {
 		}
 		return d
 	}
-	if l, err := rsbtbackup.List(ctx, j.Backup.Dest); err == nil { // the figures; the check has told what is wrong
+	if l, err := rsbtbackup.List(ctx, j.Backup.Dest); err == nil { // the figures; check has reported the errors
 		d.listFound, d.free, d.total, d.newest = true, l.Free, l.Total, newestComplete(l.Backups)
 		d.addCopies(jobs.CopiesStand(ctx, j, state, l, time.Now()))
 	}
@@ -228,10 +227,10 @@ func reportChecks(u *ui, all []checked, verbose bool) error {
 	return &codeError{worst, fmt.Errorf("%d of %s failed: %s", len(failed), plural(int64(len(all)), "check"), strings.Join(some(failed, 10), ", "))}
 }
 
-// checkLines begins with a line that says it all, for a monitor that shows only one.
+// checkLines begins with a summary, for a monitor that shows only one line.
 func checkLines(r *rsbtbackup.CheckReport) []string {
 	lines := []string{strings.ToUpper(string(r.Level)) + " " + checkSummary(r)}
-	if unopened(r) { // which says it all
+	if unopened(r) { // the summary has them
 		return lines
 	}
 	for _, c := range r.Results {
@@ -240,12 +239,12 @@ func checkLines(r *rsbtbackup.CheckReport) []string {
 	return lines
 }
 
-// unopened tells that there is no DEST to check.
+// unopened reports that there is no DEST to check.
 func unopened(r *rsbtbackup.CheckReport) bool {
 	return len(r.Results) == 1 && r.Results[0].Name == "open"
 }
 
-// checkSummary is all that is to be said of DEST, after its level.
+// checkSummary is the summary of DEST, after its level.
 func checkSummary(r *rsbtbackup.CheckReport) string {
 	head := r.Dest + ": "
 	if r.Level == rsbtbackup.CheckOK {

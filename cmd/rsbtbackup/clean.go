@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// clean escapes everything that is not a printable character: a name on a disk or on the other host may hold line
-// breaks, escape sequences that drive the terminal (C0, C1, DEL), marks that turn the reading direction, or bytes that
-// are no text at all.
+// clean escapes everything that is not a printable character: names and messages of the other host may contain line
+// breaks, escape sequences that control the terminal (C0, C1, DEL), marks that change the reading direction, or invalid
+// bytes.
 func clean(s string) string {
 	if isClean(s) {
 		return s
@@ -43,8 +43,8 @@ func isClean(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// oneLine is the text of err with errors that were joined, each on a line of its own, told apart by semicolons. A line
-// break in a path stays, for clean.
+// oneLine is the text of err. Joined errors, each on its own line, are separated by semicolons. A line break in a path
+// is left to clean.
 func oneLine(err error) string {
 	text := err.Error()
 	switch e := err.(type) {

@@ -1,4 +1,4 @@
-// rsbtbackup __complete SHELL -- LINE: what the Tab key asks.
+// rsbtbackup __complete SHELL -- LINE: called for the Tab key.
 
 package main
 
@@ -11,8 +11,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// completeCommand is not shown in any help: the scripts in completion.go call it. It locks nothing, changes nothing and
-// has no errors: a DEST that cannot be read has no candidates.
+// completeCommand is in no help: the scripts in completion.go call it. It takes no lock, changes nothing and has no
+// errors: a DEST that cannot be read has no candidates.
 type completeCommand struct {
 	Shell string   `arg:"" name:"SHELL" enum:"bash,zsh,fish"`
 	Typed []string `arg:"" name:"LINE" optional:""`
@@ -20,7 +20,7 @@ type completeCommand struct {
 
 func (c *completeCommand) takeRest(args []string) { c.Typed = args }
 
-// answerTime is how long somebody who pressed Tab waits for a disk that sleeps or a server that is gone.
+// answerTime is how long the Tab key may wait for a disk that is asleep or a server that does not answer.
 const answerTime = 2 * time.Second
 
 func (c *completeCommand) run(ctx context.Context, u *ui, _ *flags) error {
@@ -36,7 +36,7 @@ func (c *completeCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	return nil
 }
 
-// inTime returns what f does, or nil if that takes longer: what hangs in the kernel does not end with ctx.
+// inTime returns the result of f, or nil if that takes longer: a call that hangs in the kernel does not end with ctx.
 func inTime(ctx context.Context, most time.Duration, f func(context.Context) []string) []string {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -50,7 +50,7 @@ func inTime(ctx context.Context, most time.Duration, f func(context.Context) []s
 	}
 }
 
-// line is LINE, which from bash is followed by what breaks a word.
+// line is LINE; from bash it is followed by the characters that break a word.
 func (c *completeCommand) line() typedLine {
 	l := lexer{home: os.Getenv("HOME"), fish: c.Shell == "fish"}
 	if len(c.Typed) > 1 {
@@ -59,8 +59,8 @@ func (c *completeCommand) line() typedLine {
 	return l.read(c.Typed[0])
 }
 
-// answer returns the lines to print. The first is "files" or "directories" where the shell completes these,
-// "unfinished" where no space shall follow the one word there is, or else "words".
+// answer returns the lines to print. The first is "files" or "directories" if the shell completes these, "unfinished"
+// if no space is added after the only candidate, or "words".
 func (c *completeCommand) answer(ctx context.Context, root *kong.Node, line typedLine) []string {
 	if line.redirect {
 		return []string{"files"}

@@ -12,12 +12,12 @@ import (
 // A candidate is what a word may become.
 type candidate struct{ text, note string }
 
-// unfinished: more of the same word is to follow.
+// unfinished: more of the same word follows.
 func (c candidate) unfinished() bool {
 	return strings.HasSuffix(c.text, "/") || strings.HasPrefix(c.text, "--") && strings.HasSuffix(c.text, "=")
 }
 
-// completer tells who knows the candidates.
+// completer says who knows the candidates.
 type completer int
 
 const (
@@ -31,7 +31,7 @@ const (
 	groupNames                   // the same
 )
 
-// completers has one entry for each name of an argument, or placeholder of a flag. Values with an enum are not in here.
+// completers has an entry for each name of an argument and placeholder of a flag. Values with an enum are not included.
 var completers = map[string]completer{
 	"SRC": directories, "DEST": directories, "TARGET": directories, "DIR": directories, "NEW": directories,
 	"FILE": files, "PROGRAM": files,
@@ -41,13 +41,13 @@ var completers = map[string]completer{
 	"NAME": nobody, "SIZE": nobody, "SPAN": nobody, "TEXT": nobody, "TIME": nobody, "WHEN": nobody,
 }
 
-// A question is what the word under the cursor asks for.
+// A question is what the word under the cursor can be.
 type question struct {
 	completer completer
-	head      string      // what stands in the word before the value: "--target="
+	head      string      // the part of the word before the value: "--target="
 	typed     string      // the beginning of the value
-	choices   []candidate // those of the grammar, whatever is typed
-	dashes    bool        // the word may begin with a dash: "--" stands before it
+	choices   []candidate // those of the grammar, regardless of what is typed
+	dashes    bool        // the word may begin with a dash, because "--" is before it
 	given     given
 }
 
@@ -76,13 +76,13 @@ func ask(root *kong.Node, words []string) question {
 	return w.question(words[len(words)-1])
 }
 
-// walk is how far a command line is understood.
+// walk is the state after a part of a command line.
 type walk struct {
 	node  *kong.Node
 	next  int        // of the arguments of node
-	flag  *kong.Flag // waits for its value
+	flag  *kong.Flag // needs its value
 	ended bool       // no flags from here on
-	lost  bool       // nothing of ours can follow
+	lost  bool       // the rest is not ours
 	given given
 }
 
@@ -115,7 +115,7 @@ func (w *walk) takeArgument(word string) {
 	}
 }
 
-// takeFlag: to kong a list of arguments ends at the first flag.
+// takeFlag: for kong a list of arguments ends at the first flag.
 func (w *walk) takeFlag(word string) {
 	if argument := w.argument(); argument != nil && w.given[argument.Name] != "" {
 		w.next++
@@ -144,7 +144,7 @@ func (w *walk) takeFlag(word string) {
 	}
 }
 
-// argument is the one that comes next, or nil.
+// argument is the next one, or nil.
 func (w *walk) argument() *kong.Positional {
 	if w.next < len(w.node.Positional) {
 		return w.node.Positional[w.next]
@@ -152,10 +152,10 @@ func (w *walk) argument() *kong.Positional {
 	return nil
 }
 
-// flags are those that may stand here. kong takes the flags of a command after its name only.
+// flags are the possible flags here. kong accepts the flags of a command only after its name.
 func (w *walk) flags() []*kong.Flag { return slices.Concat(w.node.AllFlags(true)...) }
 
-// flagNamed returns nil for one that is unknown, or has its value with it.
+// flagNamed returns nil for an unknown flag, and for one that has its value with it.
 func (w *walk) flagNamed(name string) *kong.Flag {
 	return w.flagWhere(func(f *kong.Flag) bool { return f.Name == name })
 }
@@ -196,7 +196,7 @@ func (w *walk) question(word string) question {
 	return q
 }
 
-// about asks for a value that the help calls name.
+// about asks for a value with this name in the help.
 func (q *question) about(value *kong.Value, name string) {
 	choices := overwrites
 	switch {
@@ -241,7 +241,7 @@ func flagChoices(flags []*kong.Flag) []candidate {
 	return choices
 }
 
-// firstSentence leaves out its full stop.
+// firstSentence is the first sentence, without its full stop.
 func firstSentence(help string) string {
 	first, _, _ := strings.Cut(help, ". ")
 	return strings.TrimSuffix(first, ".")

@@ -1,4 +1,4 @@
-// The candidates for a word: what the grammar, DEST or a backup has.
+// The candidates for a word, from the grammar, DEST or a backup.
 
 package main
 
@@ -15,17 +15,17 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// mostPaths is as many as anybody would look through.
+// mostPaths limits the number of candidates.
 const mostPaths = 1000
 
-// candidates returns what the word under the cursor may become, as a whole.
+// candidates returns the complete words that the word under the cursor can become.
 func candidates(ctx context.Context, q question) []candidate {
 	var all []candidate
 	switch q.completer {
 	case theGrammar:
 		all = q.choices
 	case backups:
-		// Without a list there is nothing to offer.
+		// If there is no list, there are no candidates.
 		if l, err := rsbtbackup.List(ctx, q.given["DEST"]); err == nil {
 			all = backupChoices(l.Backups, q.typed, time.Now())
 		}
@@ -46,7 +46,7 @@ func candidates(ctx context.Context, q question) []candidate {
 	return found
 }
 
-// fromConfig asks the config that run would read.
+// fromConfig reads the config that run would read.
 func fromConfig(choices func(*config.Config) []candidate) []candidate {
 	file, err := config.Find("")
 	if err != nil {
@@ -54,7 +54,7 @@ func fromConfig(choices func(*config.Config) []candidate) []candidate {
 	}
 	c, err := config.Load(file)
 	if err != nil {
-		return nil // config check says why
+		return nil // config check reports the reason
 	}
 	return choices(c)
 }
@@ -75,14 +75,14 @@ func groupChoices(c *config.Config) []candidate {
 	for _, group := range c.Groups {
 		jobs, err := c.SelectGroup(group)
 		if err != nil {
-			continue // nothing has its values
+			continue // "nothing" has no values
 		}
 		choices = append(choices, candidate{group, plural(int64(len(jobs)), "job")})
 	}
 	return choices
 }
 
-// backupChoices: the newest first, and as many steps back as there are once somebody begins to count.
+// backupChoices has the newest backup first, and latest~N for each backup once a number is being typed.
 func backupChoices(backups []rsbtbackup.Snapshot, typed string, now time.Time) []candidate {
 	var choices []candidate
 	for i, b := range slices.Backward(backups) {
@@ -100,8 +100,8 @@ func backupChoices(backups []rsbtbackup.Snapshot, typed string, now time.Time) [
 	return choices
 }
 
-// pathChoices are the entries of the directory that is typed, written as it is. Names that a terminal or a shell would
-// choke on are left out, and so is everything if there is an error: half a list would be taken for the whole.
+// pathChoices are the entries of the typed directory, as written. Names that a terminal or a shell could not handle are
+// left out. After an error there are none, because an incomplete list would look complete.
 func pathChoices(ctx context.Context, q question) []candidate {
 	slash := strings.LastIndexByte(q.typed, '/') + 1
 	dir, begun := q.typed[:slash], q.typed[slash:]
@@ -131,8 +131,8 @@ func pathChoices(ctx context.Context, q question) []candidate {
 	return choices
 }
 
-// few returns at most n of the sorted names. The last is among them, so that they have no more in common than all of
-// them: that is what a shell puts on the command line.
+// few returns at most n of the sorted names. The last is among them, so that their common prefix, which a shell
+// inserts, is that of all.
 func few(names []string, n int) []string {
 	if len(names) <= n {
 		return names

@@ -1,4 +1,4 @@
-// What stands on a command line before the cursor: from a text to words, and back for the one that is completed.
+// The command line before the cursor: from a text to words, and back for the completed word.
 
 package main
 
@@ -7,22 +7,22 @@ import "strings"
 // A typedLine is the command under the cursor, up to it.
 type typedLine struct {
 	words    []string // unquoted; the last is the one under the cursor, and may be empty
-	redirect bool     // that one is a file for > or <
-	quote    byte     // the quote that is open in it, or 0
-	kept     int      // how many of its bytes bash leaves as they are
+	redirect bool     // the word under the cursor is a file for > or <
+	quote    byte     // the open quote in it, or 0
+	kept     int      // how many of its bytes bash keeps
 }
 
-// A lexer reads a line as a shell does, but expands only ~/ at the beginning of a word. All shells agree where it
-// matters.
+// A lexer splits a line as a shell does, but expands only ~/ at the beginning of a word. The differences between shells
+// do not matter here.
 type lexer struct {
-	breaks string // at which bash begins to complete anew within a word
+	breaks string // characters at which bash completes again within a word
 	home   string
 	fish   bool
 
 	line   typedLine
 	word   []byte
 	begun  bool // there is a word, which may be empty: ''
-	tilde  bool // it begins with one that is not quoted
+	tilde  bool // it begins with an unquoted ~
 	broken int  // its length at the last break
 	opened int  // its length where the quote was opened
 }
@@ -71,7 +71,7 @@ func (l *lexer) plain(c byte) {
 	}
 }
 
-// escapes reports whether a backslash takes the meaning from what follows it.
+// escapes reports whether a backslash escapes the next character.
 func (l *lexer) escapes(next string) bool {
 	special := ""
 	switch {
@@ -87,7 +87,7 @@ func (l *lexer) escapes(next string) bool {
 	return next != "" && strings.IndexByte(special, next[0]) >= 0
 }
 
-// end ends a word. That of a redirection is no argument.
+// end ends a word. The word of a redirection is not an argument.
 func (l *lexer) end() {
 	if !l.begun {
 		return
@@ -103,8 +103,8 @@ func (l *lexer) end() {
 	l.word, l.begun, l.tilde, l.broken = nil, false, false, 0
 }
 
-// bashWord is what bash has to put in the place of what it does not keep of the
-// word under the cursor, for that to become word.
+// bashWord is the text with which bash must replace the part of the word under the cursor that it does not keep, so
+// that the whole becomes word.
 func (t typedLine) bashWord(word string) string {
 	var b strings.Builder
 	for i, r := range word {
@@ -114,7 +114,7 @@ func (t typedLine) bashWord(word string) string {
 		switch {
 		case t.quote == '\'' && r == '\'':
 			b.WriteString(`'\''`)
-		case t.quote == '"' && r == '!': // in double quotes the backslash would stay
+		case t.quote == '"' && r == '!': // within double quotes the backslash would remain
 			b.WriteString(`"\!"`)
 		case t.quote == '"' && strings.ContainsRune("\"$\\`", r), t.quote == 0 && i == 0 && r == '~', t.quote == 0 && special(r):
 			b.WriteByte('\\')
@@ -124,12 +124,12 @@ func (t typedLine) bashWord(word string) string {
 		}
 	}
 	text := b.String()
-	// Bash closes the quote, unless it takes the last character for that.
+	// Bash adds the closing quote, unless the last character could be one.
 	if t.quote != 0 && text != "" && text[len(text)-1] == t.quote {
 		text += string(t.quote)
 	}
 	return text
 }
 
-// special reports characters that are special to bash in a word.
+// special reports characters with a special meaning to bash in a word.
 func special(r rune) bool { return strings.ContainsRune(" !\"#$&'()*;<>?[\\]^`{|}", r) }

@@ -33,8 +33,8 @@ func (c *completionCommand) run(_ context.Context, u *ui, _ *flags) error {
 	return nil
 }
 
-// completionScripts decide nothing. They pass the line, up to the cursor, to the command in complete.go, which answers
-// in lines. The first line says what to do, the others are candidates.
+// completionScripts contain no logic. They pass the line, up to the cursor, to the command in complete.go, which
+// answers in lines. The first line says what to do, the others are candidates.
 var completionScripts = map[string]string{
 	"bash": `# Completion of rsbtbackup in bash.
 

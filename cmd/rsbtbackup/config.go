@@ -23,12 +23,12 @@ type configCommand struct {
 	Schema  configSchemaCommand  `cmd:"" help:"Print the JSON schema of the config, for editors."`
 }
 
-// configFlag is of every command that reads the config.
+// configFlag belongs to every command that reads the config.
 type configFlag struct {
 	Config string `placeholder:"FILE" help:"The config. The default is $XDG_CONFIG_HOME/rsbtbackup.toml (in ~/.config if that is not set) if it exists, otherwise /etc/rsbtbackup.toml."`
 }
 
-// load reads the config and warns of what is no reason to stop.
+// load reads the config and prints its warnings.
 func (f configFlag) load(u *ui) (*config.Config, error) {
 	file, err := config.Find(f.Config)
 	if err != nil {
@@ -44,7 +44,7 @@ func (f configFlag) load(u *ui) (*config.Config, error) {
 	return c, nil
 }
 
-// jobs are those that were named, or all.
+// jobs are the named ones, or all.
 func selectJobs(c *config.Config, names []string) ([]config.Job, error) {
 	if len(names) == 0 {
 		return c.Jobs, nil
@@ -107,7 +107,7 @@ func (c *configCheckCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(err, u.object(configObject{"config", read.Files, names}))
 }
 
-// problemsError is about problems that were shown one by one.
+// problemsError is the error after each problem was printed.
 type problemsError struct{ problems config.Problems }
 
 func (e *problemsError) Error() string {
@@ -136,7 +136,7 @@ type tryObject struct {
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
 
-	absent bool // the disk, which need not be there
+	absent bool // its disk is removable
 }
 
 // tryJobs tries both ends of each job, one after the other. It returns the most severe error.
@@ -175,7 +175,7 @@ func tryJobs(ctx context.Context, u *ui, jobs []config.Job) error {
 	return worst
 }
 
-// tried is what one end of a job came to: its first failure, if there is one.
+// tried is the result for one end of a job: its first failure, if any.
 func tried(j config.Job, what string, findings []doctor.Finding) tryObject {
 	o := tryObject{Type: "try", Job: j.Name, What: what, OK: true}
 	for _, f := range findings {
@@ -271,7 +271,7 @@ func namesIn(jobs []config.Job, table string) []string {
 
 func place(o config.Origin) string { return fmt.Sprintf("%s:%d", o.File, o.Line) }
 
-// valueRows are the values of a table, own, in a file that is named above them.
+// valueRows are the values of a table of its own, in the file that is named above them.
 func valueRows(values []config.Value, own, file string) [][]string {
 	var rows [][]string
 	for _, v := range values {

@@ -64,7 +64,7 @@ var (
 	ofBtrbk     = regexp.MustCompile(`(?m)^\s*(volume|subvolume)\s`)
 )
 
-// looksLike says which program a file belongs to.
+// looksLike recognises the program that a file belongs to.
 func looksLike(text string) string {
 	switch {
 	case ofRsnapshot.MatchString(text):

@@ -123,7 +123,7 @@ func copyLines(r *rsbtbackup.CopyReport, err error) []string {
 	return lines
 }
 
-// copyHints: what is wrong with TARGET says nothing of DEST, and nothing in DEST must be deleted for it.
+// copyHints: an error about TARGET is not about DEST, and must not lead to deletions in DEST.
 func copyHints(err error, i invocation) ([]string, bool) {
 	c, ok := i.command.(*copyCommand)
 	var step *rsbtbackup.StepError
@@ -163,7 +163,7 @@ func (c *copyCommand) aloneHint() string {
 	return "to try the other host alone: " + quoteAll(append(words, host, cmp.Or(c.Program, "rsbtbackup"), "version")...)
 }
 
-// keepArgs are the rules as they were given.
+// keepArgs are the rules as given.
 func keepArgs(i invocation) []string {
 	var rules []string
 	for n, arg := range i.args {
@@ -178,7 +178,7 @@ func keepArgs(i invocation) []string {
 	return rules
 }
 
-// there is a command about TARGET, where that is.
+// there is a command about TARGET, on its host.
 func (c *copyCommand) there(why string, command ...string) string {
 	host, path, remote := strings.Cut(c.Target, ":")
 	if remote && !strings.Contains(host, "/") {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// deleted is how many backups are gone, of how many.
+// deleted is the number of deleted backups, and of all to delete.
 type deleted struct{ done, total int64 }
 
 // deletions counts for the bar.
@@ -17,7 +17,7 @@ func deletions(b *bar[deleted]) func(done, total int) {
 	}
 }
 
-// deleteLine is what fits into width. Before the first deletion, and while space is waited for, only the time moves.
+// deleteLine fits into width. Before the first deletion, and during the wait for space, only the time changes.
 func deleteLine(seen deleted, elapsed time.Duration, width int) string {
 	done, total := seen.done, seen.total
 	switch {

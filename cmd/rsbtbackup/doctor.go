@@ -77,8 +77,7 @@ func (c *doctorCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(context.Cause(ctx), worst)
 }
 
-// starts is the timer that is installed under a name, of the system or of this user, with its time, or the file for
-// cron.
+// starts is the installed timer with that name, of the system or of this user, with its time, or the file for cron.
 func starts(unit string) (string, error) {
 	when, err := startsWhen(unit)
 	if err != nil || when == "" || filepath.IsAbs(when) {
@@ -106,10 +105,10 @@ func startsWhen(unit string) (string, error) {
 	return p.Files[0].Path, nil
 }
 
-// marks of the levels, all of one width.
+// levelMarks have the same width.
 var levelMarks = map[doctor.Level]string{doctor.OK: "ok  ", doctor.Warning: "WARN", doctor.Failed: "FAIL", doctor.Untried: "-   "}
 
-// finding prints one, and returns an error if it is a failure.
+// finding prints a finding, and returns an error if it is a failure.
 func (u *ui) finding(j config.Job, f doctor.Finding) error {
 	o := findingObject{Type: "finding", Job: j.Name, Step: f.Step, Level: f.Level, Text: oneLine(errors.New(f.Text)), Hint: mend(f)}
 	var failed error
@@ -124,7 +123,7 @@ func (u *ui) finding(j config.Job, f doctor.Finding) error {
 	return errors.Join(failed, u.object(o))
 }
 
-// mend is what to do about a finding, as hints are written.
+// mend is the remedy for a finding, in the form of a hint.
 func mend(f doctor.Finding) string {
 	command := quoteAll(f.Command...)
 	if f.Mend == "" || command == "" {

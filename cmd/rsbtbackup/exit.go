@@ -1,4 +1,4 @@
-// Exit codes. People script against them: the root help lists them, and none is ever given another meaning.
+// Exit codes. Scripts depend on them: the root help lists them, and their meanings never change.
 
 package main
 
@@ -25,10 +25,10 @@ const (
 	exitGuard      = 13
 	exitNoSpace    = 14
 	exitHook       = 15
-	exitSignal     = 128 // plus its number, as shells have it
+	exitSignal     = 128 // plus its number, as in shells
 )
 
-// message is the one line about err. What rsync says about its own end adds nothing where a signal ended the run.
+// message is the one line about err. If a signal ended the run, rsync's own message adds nothing.
 func message(err error) string {
 	var stopped signalError
 	var step *rsbtbackup.StepError
@@ -38,7 +38,7 @@ func message(err error) string {
 	return plain(oneLine(err))
 }
 
-// ownSteps are steps of the library that say nothing to somebody who does not know it.
+// ownSteps are steps of the library whose names do not help the user.
 var ownSteps = regexp.MustCompile(`(^|: )(?:find|look up|read|open|options): `)
 
 // plain is a text without the names of such steps.
@@ -46,8 +46,8 @@ func plain(text string) string {
 	return strings.ReplaceAll(ownSteps.ReplaceAllString(text, "$1"), "dest: DEST: ", "dest: ")
 }
 
-// exitCode maps an error to the exit code. Where an error has several causes the first case that fits wins: why a run
-// was stopped before what came of it.
+// exitCode maps an error to the exit code. If an error has several causes, the first case that matches is used: the
+// reason for stopping precedes its consequences.
 func exitCode(err error) int {
 	var stopped signalError
 	var usage *usageError
@@ -85,7 +85,7 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// codeError is an error whose exit code is known, not its kind.
+// codeError is an error with a known exit code.
 type codeError struct {
 	code int
 	err  error
@@ -93,8 +93,8 @@ type codeError struct {
 
 func (e *codeError) Error() string { return e.err.Error() }
 
-// severity ranks exit codes: of several jobs the most severe one is that of the run. What needs somebody to act comes
-// before what may mend itself by the next run.
+// severity ranks exit codes: the most severe one of several jobs is that of the run. Failures that need action are more
+// severe than those that the next run may not have.
 func severity(code int) int {
 	if code > exitSignal {
 		return len(bySeverity) + 1

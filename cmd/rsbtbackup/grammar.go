@@ -98,7 +98,7 @@ var errHelpShown = errors.New("help shown")
 // helpFlag replaces kong's own, which ends the process.
 type helpFlag bool
 
-// BeforeReset runs before anything is found missing.
+// BeforeReset runs before missing arguments are reported.
 func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	if err := ctx.PrintUsage(false); err != nil {
 		return err
@@ -112,11 +112,11 @@ var errVersionAsked = errors.New("version asked for")
 // versionFlag is the flag for the command version.
 type versionFlag bool
 
-// BeforeReset runs before anything is found missing.
+// BeforeReset runs before missing arguments are reported.
 func (versionFlag) BeforeReset() error { return errVersionAsked }
 
-// helpWriter shows in the help that the last arguments of backup follow "--", which kong has no notation for. Both
-// forms are of the same width.
+// helpWriter shows in the help that the last arguments of backup follow "--", for which kong has no notation. Both
+// forms have the same width.
 type helpWriter struct{ io.Writer }
 
 func (w helpWriter) Write(help []byte) (int, error) {
@@ -124,7 +124,7 @@ func (w helpWriter) Write(help []byte) (int, error) {
 	return len(help), err
 }
 
-// seconds is a duration that, as rsync has it, may be a bare number of seconds.
+// seconds is a duration that may be a plain number of seconds, as in rsync.
 type seconds time.Duration
 
 // UnmarshalText reads 90, 90s or 1h30m.

@@ -1,5 +1,5 @@
-// Hints: from an error to a command that helps. What the library says is the
-// same for every program that uses it; what to type is known only here.
+// Hints: from an error to a command that helps. The library's messages are the same for every program that uses it;
+// only the command knows what to type.
 
 package main
 
@@ -16,7 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// invocation is the command line an error came from.
+// invocation is the command line that caused an error.
 type invocation struct {
 	args    []string
 	flags   *flags
@@ -62,8 +62,7 @@ func (i invocation) withoutRest(word string) string {
 	return quoteAll(words...)
 }
 
-// withoutFlag leaves out --name, --name=value and, if flag has a value, that
-// after --name.
+// withoutFlag removes --name, --name=value and, if flag has a value, the word after --name.
 func withoutFlag(words []string, flag string) []string {
 	name, _, valued := strings.Cut(flag, "=")
 	var left []string
@@ -108,7 +107,7 @@ func hints(err error, i invocation) []string {
 	return lines
 }
 
-// stoppedHints: somebody ended the run, or keeps it from starting.
+// stoppedHints: the run was stopped, or another run prevents it.
 func stoppedHints(err error, i invocation) ([]string, bool) {
 	var stopped signalError
 	var failed *rsbtbackup.StepError
@@ -122,7 +121,7 @@ func stoppedHints(err error, i invocation) ([]string, bool) {
 	case errors.As(err, &stopped):
 		return nil, true
 	case errors.Is(err, rsbtbackup.ErrLocked) && errors.As(err, &failed) && failed.Step == "publish":
-		return []string{"to resume: " + i.again()}, true // it has waited
+		return []string{"to resume: " + i.again()}, true // it has already waited
 	case errors.Is(err, rsbtbackup.ErrLocked) && i.flags.LockWait == 0:
 		return []string{"to wait for it: " + i.again("--lock-wait=10m")}, true
 	case errors.Is(err, rsbtbackup.ErrLocked):
@@ -131,7 +130,7 @@ func stoppedHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// systemHints: what this machine lacks, or forbids.
+// systemHints: something is missing on this machine, or forbidden.
 func systemHints(err error, i invocation) ([]string, bool) {
 	backup, isBackup := i.command.(*backupCommand)
 	_, isRestore := i.command.(*restoreCommand)
@@ -155,7 +154,7 @@ func systemHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// unsureHint: against the source everything can be compared.
+// unsureHint: a comparison with the source finds every difference.
 func unsureHint(i invocation) string {
 	src := "SRC"
 	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {

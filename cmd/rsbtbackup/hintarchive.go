@@ -1,4 +1,4 @@
-// Hints about what receive reads.
+// Hints about the input of receive.
 
 package main
 
@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// beginning keeps the first bytes of what is read through it.
+// beginning keeps the first bytes that are read through it.
 type beginning struct {
 	io.Reader
 	bytes []byte
@@ -26,7 +26,7 @@ func (b *beginning) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// packedError has the command that unpacks what was read, for the hints.
+// packedError has the command that unpacks the input, for the hints.
 type packedError struct {
 	error
 	is     string
@@ -36,8 +36,8 @@ type packedError struct {
 // Unwrap returns the error of the library.
 func (e *packedError) Unwrap() error { return e.error }
 
-// packings are what an archive is often piped through, by how it begins. gpg has a packet of a key or a passphrase
-// first.
+// packings are programs through which an archive is often piped, by the first bytes of their output. gpg has a packet
+// of a key or a passphrase first.
 var packings = []struct{ magic, is, unpack string }{
 	{"\x28\xb5\x2f\xfd", "compressed", "zstd -dc FILE"},
 	{"\x1f\x8b", "compressed", "gzip -dc FILE"},
@@ -51,7 +51,7 @@ var packings = []struct{ magic, is, unpack string }{
 	{"\x8c", "encrypted", "gpg -d FILE"}, {"\xc1", "encrypted", "gpg -d FILE"}, {"\xc3", "encrypted", "gpg -d FILE"},
 }
 
-// packed says how to unpack the input, if it is not an archive because it is compressed.
+// packed is the packing of the input, if it is not an archive because it is compressed or encrypted.
 func packed(err error, begins []byte) error {
 	if !errors.Is(err, rsbtbackup.ErrArchive) {
 		return err
@@ -64,7 +64,7 @@ func packed(err error, begins []byte) error {
 	return err
 }
 
-// archiveHints: the input is compressed, or builds on a missing backup.
+// archiveHints: the input is compressed, or is based on a missing backup.
 func archiveHints(err error, i invocation) ([]string, bool) {
 	c, ok := i.command.(*receiveCommand)
 	var packed *packedError

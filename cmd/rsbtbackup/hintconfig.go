@@ -9,7 +9,7 @@ type readsConfig interface{ configFile() string }
 
 func (f configFlag) configFile() string { return f.Config }
 
-// newConfig is where the config of this user is looked for: only root may write to /etc.
+// newConfig is the place for a config of this user: only root may write to /etc.
 func newConfig(uid int, env func(string) string) string {
 	home := env("XDG_CONFIG_HOME")
 	if home == "" && env("HOME") != "" {

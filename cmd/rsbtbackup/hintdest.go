@@ -1,4 +1,4 @@
-// Hints for a DEST that is none: which one may be meant.
+// Hints for a wrong DEST: which one may be meant.
 
 package main
 
@@ -24,7 +24,7 @@ const (
 	needsBtrfs = "DEST has to be on btrfs; to see where that is mounted: findmnt -t btrfs"
 )
 
-// destHints: there is no DEST, or none that can be used.
+// destHints: DEST is missing, or cannot be used.
 func destHints(err error, i invocation) ([]string, bool) {
 	if !errors.Is(err, rsbtbackup.ErrNotInitialized) && !errors.Is(err, rsbtbackup.ErrNotBtrfs) && !errors.Is(err, rsbtbackup.ErrDest) {
 		return nil, false
@@ -45,7 +45,7 @@ func destHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// missingHints: a DEST that is missing may be one whose disk is not mounted, or one that was meant for the other side.
+// missingHints: the disk of a missing DEST may not be mounted, or DEST was meant for the other host.
 func missingHints(i invocation) []string {
 	create := createHint(i.dest())
 	_, isInit := i.command.(*initCommand)
@@ -79,7 +79,7 @@ func mountHint(dest string) string {
 	return mounted
 }
 
-// unusableHints: DEST is there, but no directory, or a part of another one.
+// unusableHints: DEST exists, but is not a directory, or is a part of another DEST.
 func unusableHints(i invocation) []string {
 	if around := destAround(i.dest()); around != "" {
 		return []string{"to see what is in it: " + quoteAll("rsbtbackup", "list", around)}
@@ -87,8 +87,8 @@ func unusableHints(i invocation) []string {
 	return []string{"DEST has to be a directory; to see what it is: " + quoteAll("ls", "-ld", i.dest())}
 }
 
-// noDestHints is for a directory that is there. To make a backup directory of it is the thing to do before a first
-// backup: elsewhere it is more often a wrong name, or the place where a disk is to be mounted.
+// noDestHints is for an existing directory. Before a first backup init is the right command; otherwise the name is more
+// often wrong, or the directory is a mount point.
 func noDestHints(err error, i invocation) []string {
 	b, isBackup := i.command.(*backupCommand)
 	_, isInit := i.command.(*initCommand)
@@ -115,17 +115,17 @@ func noDestHints(err error, i invocation) []string {
 	return []string{mounted, "to make it a backup directory: " + quoteAll("rsbtbackup", "init", i.dest())}
 }
 
-// isDest reports whether dir is a backup directory this user may look into.
+// isDest reports whether dir is a backup directory that this user may read.
 func isDest(dir string) bool {
 	_, err := rsbtbackup.List(context.Background(), dir)
 	return err == nil
 }
 
-// destAround is the backup directory that dir lies in, or would, or empty.
+// destAround is the backup directory that contains dir, or would contain it; or empty.
 func destAround(dir string) string {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return "" // the error that is told has to do
+		return "" // the reported error is more important
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
@@ -142,7 +142,7 @@ func destAround(dir string) string {
 func destsBelow(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil // the error that is told has to do
+		return nil // the reported error is more important
 	}
 	var dests []string
 	for _, entry := range entries {
@@ -155,7 +155,8 @@ func destsBelow(dir string) []string {
 
 const destsShown = 3
 
-// below is the command line with each of the first of dests instead of DEST. It is not used for commands that delete.
+// below returns the command line with each of the first of dests instead of DEST. It is not used for commands that
+// delete.
 func (i invocation) below(dests []string) []string {
 	if deletes(i.command) {
 		return looks(dests)
@@ -167,8 +168,7 @@ func (i invocation) below(dests []string) []string {
 	return lines
 }
 
-// belowForBackup: of several DESTs it is the one that SRC was backed up to. One made from something else is none for
-// SRC.
+// belowForBackup: of several DESTs the one to which SRC was backed up is meant. A DEST with another source is not.
 func (i invocation) belowForBackup(b *backupCommand, dests []string) []string {
 	var fit []string
 	for _, dest := range dests {
@@ -182,7 +182,7 @@ func (i invocation) belowForBackup(b *backupCommand, dests []string) []string {
 	return append(i.ownDest(b, i.dest()), looks(dests)...)
 }
 
-// looks are commands to look into each of the first of dests.
+// looks are commands to list each of the first of dests.
 func looks(dests []string) []string {
 	var lines []string
 	for _, dest := range dests[:min(len(dests), destsShown)] {
@@ -191,7 +191,7 @@ func looks(dests []string) []string {
 	return lines
 }
 
-// ownDest is how to give SRC a DEST of its own in dir, if that can be told.
+// ownDest is the command that makes a DEST for SRC in dir, if its name can be derived.
 func (i invocation) ownDest(b *backupCommand, dir string) []string {
 	name := filepath.Base(strings.TrimRight(b.Src[strings.LastIndex(b.Src, ":")+1:], "/"))
 	dest := filepath.Join(dir, name)
@@ -203,7 +203,7 @@ func (i invocation) ownDest(b *backupCommand, dir string) []string {
 	return []string{"to give it a DEST of its own: " + create}
 }
 
-// isSource reports whether what was typed as SRC is the source on record.
+// isSource reports whether SRC, as typed, is the recorded source.
 func isSource(typed, recorded string) bool {
 	abs, err := filepath.Abs(typed)
 	return typed == recorded || err == nil && abs == recorded
@@ -215,7 +215,7 @@ func deletes(c command) bool {
 	return isDelete || isPrune(c)
 }
 
-// around is for a DEST that lies in one, dest, or would.
+// around is for a DEST that is inside another one, dest, or would be.
 func (i invocation) around(dest string) string {
 	list := quoteAll("rsbtbackup", "list", dest)
 	l, err := rsbtbackup.List(context.Background(), dest)
@@ -228,7 +228,7 @@ func (i invocation) around(dest string) string {
 	return i.withDest(dest)
 }
 
-// createHint makes a DEST, or is empty where init would refuse it: what there is of dir is not on btrfs.
+// createHint makes a DEST. It is empty if init would refuse it because dir is not on btrfs.
 func createHint(dir string) string {
 	parent, err := filepath.Abs(dir)
 	if err != nil {
@@ -260,7 +260,7 @@ func (i invocation) withDest(dest string) string {
 	return quoteAll(append([]string{"rsbtbackup"}, words...)...)
 }
 
-// swapped is the same command line with SRC and DEST in each other's place.
+// swapped is the same command line with SRC and DEST exchanged.
 func (i invocation) swapped(b *backupCommand) string {
 	words := slices.Clone(i.args)
 	src, dest := slices.Index(words, b.Src), i.destAt()

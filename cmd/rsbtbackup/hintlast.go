@@ -1,4 +1,4 @@
-// Hints of last resort: what is known of an error that nothing else has a word for.
+// Hints of last resort, for errors without another hint.
 
 package main
 
@@ -16,7 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/share"
 )
 
-// lastHints never leaves somebody alone with a refusal.
+// lastHints gives every refusal a next step.
 func lastHints(err error, i invocation) ([]string, bool) {
 	var failed *rsbtbackup.StepError
 	var checked *checkError
@@ -55,7 +55,7 @@ func lastHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// incompleteHints: what cannot be read is left out, or what keeps it from being read is mended.
+// incompleteHints: leave out files that cannot be read, or make them readable.
 func incompleteHints(err error, i invocation) []string {
 	if strings.Contains(err.Error(), "Too many open files (24)") {
 		return []string{"to let rsync open more: ulimit -n 65536"}
@@ -63,7 +63,7 @@ func incompleteHints(err error, i invocation) []string {
 	return []string{"to leave out files that cannot be read: " + i.again(excludeFlag+"PATTERN")}
 }
 
-// elsewhereHints: a restore may go to another place.
+// elsewhereHints: restore to another place.
 func elsewhereHints(err error, c *restoreCommand, i invocation) ([]string, bool) {
 	switch {
 	case c.InPlace && (errors.Is(err, rsbtbackup.ErrUsage) || errors.Is(err, rsbtbackup.ErrGuard)):
@@ -81,15 +81,15 @@ func elsewhereHints(err error, c *restoreCommand, i invocation) ([]string, bool)
 	return nil, false
 }
 
-// checkError has what failed, for the hints.
+// checkError has the failed checks, for the hints.
 type checkError struct {
 	error
 	report *rsbtbackup.CheckReport
-	job    string // empty where there is none
-	shown  bool   // the reasons were
+	job    string // empty if there is none
+	shown  bool   // the reasons were printed
 }
 
-// Error names the checks; why they failed stands above, if it was shown.
+// Error names the checks; their reasons are above, if they were printed.
 func (e *checkError) Error() string {
 	var failed []string
 	for _, r := range e.report.Results {
@@ -106,7 +106,7 @@ func (e *checkError) Error() string {
 // Unwrap returns the error of the library.
 func (e *checkError) Unwrap() error { return e.error }
 
-// checkHints: each check that failed has something to do about it.
+// checkHints: each failed check has its own remedy.
 func checkHints(checked *checkError, i invocation) []string {
 	dest, src := checked.report.Dest, "SRC"
 	if l, err := rsbtbackup.List(context.Background(), dest); err == nil {
@@ -139,7 +139,7 @@ func checkHints(checked *checkError, i invocation) []string {
 // commandIn is the command of a hint.
 func commandIn(hint string) string { return hint[strings.LastIndex(hint, ": ")+1:] }
 
-// verb is the command that was typed, as its help calls it.
+// verb is the command that was typed, by its name in the help.
 func (i invocation) verb() string {
 	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Hints for words where others are expected: a host or a job as DEST, BACKUP before DEST, a verb of another program.
+// Hints for misplaced words: a host or a job as DEST, BACKUP before DEST, a verb of another program.
 
 package main
 
@@ -11,7 +11,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// elsewhereDest: a DEST on another host needs the rsbtbackup there.
+// elsewhereDest: a DEST on another host needs rsbtbackup on that host.
 func elsewhereDest(i invocation) []string {
 	host, path, found := strings.Cut(i.dest(), ":")
 	if _, isCopy := i.command.(*copyCommand); isCopy || !found || host == "" || strings.Contains(host, "/") || isHere(i.dest()) {
@@ -65,7 +65,7 @@ func jobAsDest(i invocation) []string {
 	}
 	read, err := config.Load(file)
 	if err != nil {
-		return nil // the config is not what was asked for
+		return nil // the error was not about the config
 	}
 	picked, err := read.Select([]string{name})
 	if err != nil {
@@ -87,7 +87,8 @@ func jobAsDest(i invocation) []string {
 	return []string{name + " is a job; its DEST: " + i.withDest(picked[0].Backup.Dest)}
 }
 
-// foreignVerbs are verbs of restic, borg, rsnapshot, btrbk and duplicity, and other likely ones, with the verb here.
+// foreignVerbs are verbs of restic, borg, rsnapshot, btrbk and duplicity, and other likely ones, with the verb to use
+// here.
 var foreignVerbs = map[string]string{
 	"forget": "prune", "expire": "prune", "clean": "prune", "cleanup": "prune", "compact": "prune", "purge": "prune", "remove-older-than": "rotate",
 	"create": "backup", "sync": "backup", "save": "backup", "incremental": "backup", "full": "backup", "rsync": "backup", "snapshot": "backup",
@@ -108,7 +109,7 @@ var needless = map[string]string{
 
 var unexpected = regexp.MustCompile(`^unexpected argument ([^\s,]+)`)
 
-// foreignHints names the verb here for that of another program.
+// foreignHints names the verb that corresponds to one of another program.
 func foreignHints(err *usageError, _ invocation) []string {
 	found := unexpected.FindStringSubmatch(err.err.Error())
 	switch {
@@ -122,8 +123,8 @@ func foreignHints(err *usageError, _ invocation) []string {
 	return nil
 }
 
-// isForeign reports whether the unexpected word in an error is a verb of another program: the parser's own guess is by
-// sound only.
+// isForeign reports whether the unexpected word in an error is a verb of another program. The parser's own guess
+// compares only letters.
 func isForeign(text string) bool {
 	found := unexpected.FindStringSubmatch(text)
 	return found != nil && (needless[found[1]] != "" || foreignVerbs[found[1]] != "")

@@ -1,4 +1,4 @@
-// Hints about words that are missing: the same command line with what they could be.
+// Hints about missing words: the same command line with possible values.
 
 package main
 
@@ -12,7 +12,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// lackingHints: DEST is there, and something that has to follow it is not. What deletes is given no backup.
+// lackingHints: DEST exists, and a following argument is missing. For commands that delete no backup is proposed.
 func lackingHints(err *usageError, i invocation) []string {
 	missing := strings.HasPrefix(err.err.Error(), "expected ") || err.verb == "restore" && strings.Contains(err.err.Error(), "give one of --target")
 	at := slices.IndexFunc(i.args, isDest)
@@ -46,7 +46,7 @@ func lackingHints(err *usageError, i invocation) []string {
 	return nil
 }
 
-// withLatest is a command line that has a path where a backup is wanted, and the newest backup has that path.
+// withLatest is a command line that has a path in the place of a backup, if the newest backup has that path.
 func withLatest(i invocation) string {
 	at := slices.IndexFunc(i.args, isDest)
 	c, isLs := i.command.(*lsCommand)

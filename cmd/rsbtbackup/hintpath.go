@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// pathHints: a path that a backup does not have, or that is no file.
+// pathHints: the backup does not have a path, or the path is not a file.
 func pathHints(err error, i invocation) ([]string, bool) {
 	var failed *rsbtbackup.StepError
 	c, isCat := i.command.(*catCommand)
@@ -39,8 +39,7 @@ func (c *catCommand) namedIn(err error) string {
 	return c.Paths[max(at, 0)]
 }
 
-// noPathHints: people know the path as it is at the source. Otherwise what the
-// backup does have is shown.
+// noPathHints: the path may be given as it is at the source. Otherwise the contents of the backup are shown.
 func noPathHints(i invocation) []string {
 	l, err := rsbtbackup.List(context.Background(), i.dest())
 	if err == nil && len(l.Backups) == 0 {
@@ -58,8 +57,7 @@ func noPathHints(i invocation) []string {
 	return []string{quoteAll("rsbtbackup", "ls", i.dest(), backup)}
 }
 
-// belowSource is args with each of paths that begins with src as it is below
-// that, or nil where none does.
+// belowSource is args with each of paths that begins with src made relative to it, or nil if none does.
 func belowSource(args, paths []string, src string) []string {
 	src = "/" + strings.Trim(src[strings.LastIndex(src, ":")+1:], "/") + "/"
 	words := slices.Clone(args)
@@ -77,7 +75,7 @@ func belowSource(args, paths []string, src string) []string {
 	return words
 }
 
-// paths are what was given as PATH.
+// paths are the PATH arguments.
 func (i invocation) paths() []string {
 	var one *string
 	switch c := i.command.(type) {
@@ -98,8 +96,7 @@ func (i invocation) paths() []string {
 	return []string{*one}
 }
 
-// backupHints: a backup that is not there, is damaged, or is not what it is
-// compared with.
+// backupHints: a backup is missing, damaged, or differs from what it is compared with.
 func backupHints(err error, i invocation) ([]string, bool) {
 	switch {
 	case errors.Is(err, rsbtbackup.ErrDamaged):
@@ -115,13 +112,12 @@ func backupHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// firstHints: nothing can be found where nothing is.
+// firstHints: there is no backup yet.
 func firstHints(i invocation) []string {
 	return []string{"there is no backup in it yet; to make the first: " + quoteAll("rsbtbackup", "backup", "SRC", i.dest())}
 }
 
-// rulesHints: a backup that was made with rules differs from its source in what
-// they leave out.
+// rulesHints: a backup made with rules differs from its source in the files that they leave out.
 func rulesHints(i invocation) []string {
 	c, ok := i.command.(*verifyCommand)
 	l, err := rsbtbackup.List(context.Background(), i.dest())
@@ -150,7 +146,7 @@ func rulesHints(i invocation) []string {
 	return []string{"it was made with rules; to compare by the same: " + quoteAll(append(words, rules...)...)}
 }
 
-// bothFilesHints: the words are such as bash, zsh and ksh have.
+// bothFilesHints uses the syntax of bash, zsh and ksh.
 func bothFilesHints(program string, i invocation) []string {
 	c, ok := i.command.(*diffCommand)
 	if !ok {

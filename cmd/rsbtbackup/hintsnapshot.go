@@ -10,7 +10,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// snapshotHints: what the snapshot would lack is to be left out, or SRC is read as it is.
+// snapshotHints: leave out what the snapshot would lack, or read SRC itself.
 func snapshotHints(err error, i invocation) ([]string, bool) {
 	var refused *rsbtbackup.SnapshotError
 	b, ok := i.command.(*backupCommand)

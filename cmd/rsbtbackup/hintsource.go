@@ -15,7 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// sourceHints: SRC is none.
+// sourceHints: SRC cannot be used.
 func sourceHints(err error, i invocation) ([]string, bool) {
 	b, ok := i.command.(*backupCommand)
 	if !ok || !errors.Is(err, rsbtbackup.ErrSource) {
@@ -32,7 +32,7 @@ func sourceHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// remoteMeant is src in the way rsync has it, where it is a URL of ssh, or a user and a host alone.
+// remoteMeant is src in rsync's notation, if it is a URL of ssh, or only a user and a host.
 func remoteMeant(src string) (string, bool) {
 	for _, scheme := range []string{"ssh://", "sftp://", "scp://"} {
 		if rest, ok := strings.CutPrefix(src, scheme); ok {
@@ -72,7 +72,7 @@ func (i invocation) withSource(b *backupCommand, src string) string {
 	return quoteAll(append([]string{"rsbtbackup"}, words...)...)
 }
 
-// targetHints: about a target that is not empty, or is missing.
+// targetHints: the target is not empty, or is missing.
 func targetHints(err error, i invocation) ([]string, bool) {
 	r, ok := i.command.(*restoreCommand)
 	var failed *rsbtbackup.StepError
@@ -99,7 +99,8 @@ func targetHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// goingOn is the same restore once more: what it has written is there now, and what it was to leave alone still is.
+// goingOn is the same restore again. It needs an overwrite mode, because the target has the restored files by now; a mode
+// that was given protects the same files again.
 func (i invocation) goingOn(c *restoreCommand) string {
 	if c.Overwrite == "" {
 		return i.again("--overwrite=if-changed")
@@ -107,7 +108,7 @@ func (i invocation) goingOn(c *restoreCommand) string {
 	return i.again()
 }
 
-// wayHints: what is to be protected stays so.
+// wayHints: the protected files stay.
 func wayHints(c *restoreCommand, i invocation) []string {
 	elsewhere := "to restore it elsewhere: " + quoteAll("rsbtbackup", "restore", c.Dest, c.Backup, "PATH", "--target=DIR")
 	if c.Delete || c.Overwrite == "never" || c.Overwrite == "if-newer" {
@@ -116,7 +117,7 @@ func wayHints(c *restoreCommand, i invocation) []string {
 	return []string{elsewhere, "to remove from the target all that the backup does not have: " + i.again("--delete")}
 }
 
-// lacksHints: what was excluded can be spared; to delete it is rarely meant.
+// lacksHints: protect the excluded files; deleting them is rarely intended.
 func lacksHints(err *rsbtbackup.LacksError, i invocation) []string {
 	var lines, rules []string
 	for _, pattern := range err.Exclude {
@@ -128,7 +129,7 @@ func lacksHints(err *rsbtbackup.LacksError, i invocation) []string {
 	return append(lines, "to look first: "+i.again("--dry-run"), "to delete it nevertheless: "+i.again("--force"))
 }
 
-// guardHints: what to look at, then how to go on all the same.
+// guardHints: what to check, then how to continue nevertheless.
 func guardHints(err error, i invocation) ([]string, bool) {
 	var controls *controlsError
 	var inside *rsbtbackup.DestInsideError
@@ -150,7 +151,7 @@ func guardHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// filesystemHints: a disk that is not mounted, more often than another one.
+// filesystemHints: more often a disk is not mounted than replaced.
 func filesystemHints(i invocation) []string {
 	switch c := i.command.(type) {
 	case *backupCommand:
@@ -161,7 +162,7 @@ func filesystemHints(i invocation) []string {
 	return nil
 }
 
-// unusualHints: a backup was made all the same, so it is prune that goes on.
+// unusualHints: the backup was made, so prune is the command that continues.
 func unusualHints(i invocation) []string {
 	look, again := i.again("--dry-run"), i.again("--force")
 	if b, ok := i.command.(*backupCommand); ok {
@@ -179,8 +180,8 @@ func unusualHints(i invocation) []string {
 	return []string{"to see what would be deleted: " + look, "if the clock is right, and that is intended: " + again}
 }
 
-// overrideHints: what to look at, then how to go on all the same. A DEST made from another SRC is more often the wrong
-// one.
+// overrideHints: what to check, then how to continue nevertheless. For a DEST made from another SRC, DEST is more often
+// the wrong one.
 func overrideHints(i invocation) []string {
 	if d, ok := i.command.(*deleteCommand); ok && !d.Force {
 		return []string{"to look: " + quoteAll("rsbtbackup", "list", d.Dest), "to delete it nevertheless: " + i.again("--force")}
@@ -228,7 +229,7 @@ func fileHints(b *backupCommand, i invocation) []string {
 	return []string{"SRC has to be a directory; for this file alone, in a DEST of its own: " + quoteAll(append([]string{"rsbtbackup"}, words...)...)}
 }
 
-// escapePattern makes rsync take a name literally in a rule.
+// escapePattern makes a name literal in a rule of rsync.
 func escapePattern(name string) string {
 	if !strings.ContainsAny(name, `*?[`) {
 		return name
@@ -247,7 +248,7 @@ func isHere(path string) bool {
 	return err == nil
 }
 
-// rsyncHints is for what rsync ended with.
+// rsyncHints is for rsync's exit codes.
 func rsyncHints(err error, i invocation) []string {
 	var exit *rsbtbackup.RsyncExitError
 	if !errors.As(err, &exit) {

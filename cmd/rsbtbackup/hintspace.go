@@ -14,7 +14,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// diskHints: the disk does not return what was written.
+// diskHints: the disk does not return the data that was written.
 func diskHints(err error, i invocation) ([]string, bool) {
 	_, isVerify := i.command.(*verifyCommand)
 	switch {
@@ -26,7 +26,7 @@ func diskHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// lostHints is about a backup of which nothing is left.
+// lostHints is about a backup that cannot be read at all.
 func lostHints(i invocation) []string {
 	if _, isDelete := i.command.(*deleteCommand); isDelete {
 		return []string{"it can be removed only with the filesystem: save the others on a new one, by restore or btrfs send"}
@@ -34,7 +34,7 @@ func lostHints(i invocation) []string {
 	return []string{"to see which are intact: " + quoteAll("rsbtbackup", "list", i.dest())}
 }
 
-// spaceHints: it is full, or is said to get fuller than it can.
+// spaceHints: the disk is full, or --min-free asks for more than is possible.
 func spaceHints(err error, i invocation) ([]string, bool) {
 	var held *rsbtbackup.HeldError
 	p, isMinFree := i.command.(*pruneCommand)
@@ -57,7 +57,7 @@ func usageHint(i invocation) string {
 	return "to see what is used: " + quoteAll("rsbtbackup", "check", i.dest())
 }
 
-// makeRoomHints: what may go depends on how many backups there are.
+// makeRoomHints: which backups can be deleted depends on how many there are.
 func makeRoomHints(i invocation) []string {
 	usage := usageHint(i)
 	const shown = 7
@@ -75,7 +75,7 @@ func makeRoomHints(i invocation) []string {
 	return []string{"no backup can be spared; to leave out part of SRC: " + i.again(excludeFlag+"PATTERN"), usage}
 }
 
-// healHints: the next backup copies anew what the newest is known not to have.
+// healHints: the next backup copies damaged files of the newest one again.
 func healHints(i invocation) []string {
 	var newest rsbtbackup.VerifyResult
 	src := "SRC"
@@ -99,8 +99,8 @@ func healHints(i invocation) []string {
 	return []string{"to copy damaged files again from the source: " + quoteAll("rsbtbackup", "backup", src, i.dest())}
 }
 
-// damageHints: verify names the nearest older backup that has it intact. A diff or
-// a history has met the damage in any of several.
+// damageHints: verify names the nearest older backup in which the file is intact. For diff and history the damage may
+// be in any of several backups.
 func damageHints(i invocation) []string {
 	where := []string{i.dest()}
 	switch c := i.command.(type) {
@@ -120,7 +120,7 @@ func damageHint(where ...string) string {
 	return "to see what is damaged, and which older backup has it intact: " + quoteAll(append([]string{"rsbtbackup", "verify"}, where...)...)
 }
 
-// diskFailed: EIO, also where rsync met it, which runs in the C locale.
+// diskFailed: EIO, also if rsync reported it, which runs in the C locale.
 func diskFailed(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, rsbtbackup.ErrIncomplete) && strings.Contains(err.Error(), "Input/output error")
 }

@@ -1,5 +1,4 @@
-// Hints for a path into a backup, as the Tab key makes it, that stands where DEST
-// and BACKUP are wanted.
+// Hints for a path into a backup, as the Tab key completes it, in the place of DEST and BACKUP.
 
 package main
 
@@ -14,7 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// backups are what was given as BACKUP.
+// backups are the BACKUP arguments.
 func (i invocation) backups() []string {
 	switch c := i.command.(type) {
 	case *lsCommand:
@@ -43,14 +42,13 @@ func (i invocation) backups() []string {
 	return nil
 }
 
-// isRef reports whether ref can be meant for one of the backups.
+// isRef reports whether ref can mean one of the backups.
 func isRef(l *rsbtbackup.Listing, ref string) bool {
 	return ref == latest || strings.HasPrefix(ref, latest+"~") ||
 		ref != "" && slices.ContainsFunc(l.Backups, func(b rsbtbackup.Snapshot) bool { return strings.HasPrefix(b.Name, ref) })
 }
 
-// inBackup takes a path that leads into a backup, as the Tab key makes it,
-// apart: DEST, BACKUP and, if it goes on, PATH.
+// inBackup splits a path into a backup, as the Tab key completes it: DEST, BACKUP and, if there is more, PATH.
 func inBackup(path string) (dest string, words []string) {
 	path = filepath.Clean(path)
 	for dir := path; filepath.Dir(dir) != dir; dir = filepath.Dir(dir) {
@@ -68,8 +66,7 @@ func inBackup(path string) (dest string, words []string) {
 
 const latest = "latest"
 
-// backupAt is what to type for a backup, or for the link to the newest
-// complete one.
+// backupAt is the argument for a backup, or for the link to the newest complete one.
 func backupAt(l *rsbtbackup.Listing, path string) []string {
 	entry := filepath.Base(path)
 	link, err := os.Readlink(path)
@@ -87,9 +84,8 @@ func backupAt(l *rsbtbackup.Listing, path string) []string {
 	return nil
 }
 
-// spelled is the same command line with each path that leads into a backup as
-// the words it should have been, or empty where that makes no other one, or none
-// that could be parsed.
+// spelled is the same command line with each path into a backup split into the arguments that it should have been. It
+// is empty if that is the same line, or cannot be parsed.
 func (i invocation) spelled() string {
 	var words []string
 	dest, refs := "", i.backups()

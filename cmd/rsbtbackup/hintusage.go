@@ -1,4 +1,4 @@
-// Hints about a command line that makes no sense: what may have been meant.
+// Hints about an invalid command line: what may have been meant.
 
 package main
 
@@ -16,7 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
 
-// commandLineHints: what was typed cannot be run.
+// commandLineHints: the command line cannot be run.
 func commandLineHints(err error, i invocation) ([]string, bool) {
 	var usage *usageError
 	var option *rsbtbackup.RsyncOptionError
@@ -31,7 +31,7 @@ func commandLineHints(err error, i invocation) ([]string, bool) {
 		}) {
 			return []string{"to see every key: rsbtbackup config example"}, true
 		}
-		return nil, true // each was shown with its hint
+		return nil, true // each was printed with its hint
 	case errors.Is(err, config.ErrNoConfig):
 		return []string{"to begin one: rsbtbackup config example >" + quote(newConfig(os.Geteuid(), os.Getenv))}, true
 	case errors.Is(err, config.ErrConfig):
@@ -44,7 +44,7 @@ func commandLineHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// optionHints: what the library says of an option goes for every program.
+// optionHints: the library's message is the same for every program.
 func optionHints(err *rsbtbackup.RsyncOptionError, i invocation) []string {
 	switch name, _, _ := strings.Cut(err.Arg, "="); {
 	case slices.Contains([]string{"-v", "--verbose", "-x", "--one-file-system"}, name):
@@ -69,8 +69,8 @@ func optionHints(err *rsbtbackup.RsyncOptionError, i invocation) []string {
 	return append([]string{"to go on without it: " + i.withoutRest(err.Arg)}, lines...)
 }
 
-// usageHints: a path into a backup is one word where several are wanted; other
-// mistakes are those of a hand that knows rsync, or another verb.
+// usageHints: a path into a backup was given as one word instead of several, or an option of rsync or another verb was
+// used.
 func usageHints(err *usageError, i invocation) []string {
 	if spelled := i.spelled(); spelled != "" {
 		return []string{spelled}
@@ -83,14 +83,14 @@ func usageHints(err *usageError, i invocation) []string {
 	return []string{helpOf(err.verb)}
 }
 
-// helpOf is how to see that of a verb, or of them all.
+// helpOf is the command that shows the help of a verb, or of all.
 func helpOf(verb string) string {
 	return quoteAll(slices.Concat([]string{"rsbtbackup"}, strings.Fields(verb), []string{"--help"})...)
 }
 
 var meant = regexp.MustCompile(`^unexpected argument (\S+), did you mean (?:one of )?(.*)\?$`)
 
-// verbHints: each of the verbs that look like what was typed, in its place.
+// verbHints: each similar verb, in the place of what was typed.
 func verbHints(err *usageError, i invocation) []string {
 	found := meant.FindStringSubmatch(err.err.Error())
 	if err.verb != "" || found == nil {
@@ -112,7 +112,7 @@ func verbHints(err *usageError, i invocation) []string {
 	return lines
 }
 
-// unknownFlag is what kong says of one.
+// unknownFlag is kong's message.
 var unknownFlag = regexp.MustCompile(`^unknown flag (--?[^\s,]+)`)
 
 // alwaysOn are options of rsync that every transfer has.
@@ -165,8 +165,7 @@ func includeHint(args []string, at int) []string {
 	return []string{"to include what a later --exclude would leave out: " + quoteAll(append([]string{"rsbtbackup"}, words...)...)}
 }
 
-// otherVerbHints names the first other verb that has the flag; what prunes is
-// given its DEST.
+// otherVerbHints names the first other verb that has the flag; for a verb that prunes DEST is added.
 func otherVerbHints(flag, typed, verb string, i invocation) []string {
 	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
 	if err != nil {
@@ -185,7 +184,7 @@ func otherVerbHints(flag, typed, verb string, i invocation) []string {
 	return nil
 }
 
-// lastPath is the last word that is no flag.
+// lastPath is the last word that is not a flag.
 func lastPath(args []string) string {
 	for _, word := range slices.Backward(args) {
 		if !strings.HasPrefix(word, "-") {
@@ -195,8 +194,7 @@ func lastPath(args []string) string {
 	return "DEST"
 }
 
-// dashHints: what follows -- of a backup is rsync's, also a name that begins
-// with a dash.
+// dashHints: arguments after -- are for rsync, also a name that begins with a dash.
 func dashHints(err *usageError, i invocation) []string {
 	_, rest, dashes := cutRest(i.args)
 	if err.verb != "backup" || !dashes || len(rest) == 0 || !strings.HasPrefix(err.err.Error(), "expected ") {
@@ -216,7 +214,7 @@ func dashPath(args []string, name string) []string {
 	return []string{"a path that begins with a dash is written ./-name: " + quoteAll(append([]string{"rsbtbackup"}, words...)...)}
 }
 
-// swappedAgeHints: rotate DEST AGE the other way round.
+// swappedAgeHints: rotate with DEST and AGE exchanged.
 func swappedAgeHints(err *usageError, i invocation) []string {
 	at := slices.Index(i.args, "rotate")
 	if err.verb != "rotate" || at < 0 || len(i.args) < at+3 {

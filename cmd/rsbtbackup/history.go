@@ -64,7 +64,7 @@ type historyObject struct {
 	*rsbtbackup.PathHistory
 }
 
-// historyRows fit 80 columns while names have minutes: SIZE is the kind of what is no file.
+// historyRows fit 80 columns if names have minutes: for other entries than files SIZE is the kind.
 func historyRows(versions []rsbtbackup.Version) [][]string {
 	const shown = "2006-01-02 15:04"
 	kinds := map[string]string{"directory": "dir", "symlink": "link", "block device": "block", "character device": "char"}
@@ -86,7 +86,7 @@ func historyRows(versions []rsbtbackup.Version) [][]string {
 	return rows
 }
 
-// whatChanged leaves out the time where the content says it.
+// whatChanged omits the time if the content changed.
 func whatChanged(v rsbtbackup.Version) string {
 	if len(v.Changed) == 0 && !v.Unread {
 		return "appeared"

@@ -30,7 +30,7 @@ func newPruneObject(r *rsbtbackup.PruneReport) pruneObject {
 	return pruneObject{"prune", r}
 }
 
-// neverNull is for those who read lists without asking.
+// neverNull is for programs that read lists without a check.
 func neverNull(r *rsbtbackup.PruneReport) {
 	r.Deleted = append([]string{}, r.Deleted...)
 	r.Decisions = append([]rsbtbackup.Decision{}, r.Decisions...)
@@ -70,7 +70,7 @@ type changeObject struct {
 	Path string `json:"path"`
 }
 
-// change prints what rsync would change: a code as rsync -i has it, and a name.
+// change prints a change by rsync: a code as in rsync -i, and a name.
 func (u *ui) change(c rsbtbackup.Change) {
 	u.result(fmt.Sprintf("%-11s %s", c.Code, name(c.Path)))
 	if err := u.object(changeObject{"change", c.Code, c.Path}); err != nil {
@@ -104,8 +104,8 @@ type errorObject struct {
 	Hints   []string `json:"hints,omitempty"`
 }
 
-// asciiControls escapes DEL and the C1 controls, which JSON allows in a string and a terminal obeys. They stand nowhere
-// else.
+// asciiControls escapes DEL and the C1 controls, which JSON allows in a string and a terminal obeys. They occur only in
+// strings.
 func asciiControls(data []byte) []byte {
 	if !bytes.ContainsFunc(data, isControl) {
 		return data

@@ -1,4 +1,4 @@
-// The flags that say what to keep, in restic's spellings.
+// The flags with the rules for keeping backups, in restic's notation.
 
 package main
 
@@ -34,7 +34,7 @@ func (k *keepFlags) policy() retention.Policy {
 	}
 }
 
-// keepCount is a number of backups. A 0 that was typed can only be a mistake.
+// keepCount is a number of backups. A typed 0 can only be a mistake.
 type keepCount int
 
 // Decode reads 7, or unlimited, for which restic also has -1. Kong would read a value with a dash as a flag.
@@ -62,7 +62,7 @@ func (s *keepSpan) UnmarshalText(text []byte) error {
 	return err
 }
 
-// freeSpace is an amount to have free.
+// freeSpace is an amount of free space.
 type freeSpace rsbtbackup.MinFree
 
 // UnmarshalText reads 50G, 512MiB or 10%.

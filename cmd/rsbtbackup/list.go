@@ -98,8 +98,7 @@ func listRows(backups []rsbtbackup.Snapshot, now time.Time, sizes bool) [][]stri
 	return rows
 }
 
-// sentText: rsync counts for the run that went on with the work of another one only. In a first backup everything was
-// sent.
+// sentText: if a run resumed another one, rsync counts only its own part. In a first backup everything was sent.
 func sentText(r *rsbtbackup.Record) string {
 	switch {
 	case !r.Resumed:
@@ -187,7 +186,7 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	return lines
 }
 
-// lastSource is where the newest backup that has it on record was made from.
+// lastSource is the source of the newest backup that has one recorded.
 func lastSource(backups []rsbtbackup.Snapshot) string {
 	for _, b := range slices.Backward(backups) {
 		if b.Record != nil && b.Record.Source != "" {

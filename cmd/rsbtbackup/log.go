@@ -1,5 +1,5 @@
-// The log on stderr: warnings always, what is done with --verbose. Errors are left out, since run prints the one that
-// ends it.
+// The log on stderr: always warnings, and each step with --verbose. Errors are left out, because run prints the one
+// that ends it.
 
 package main
 
@@ -41,8 +41,8 @@ func newLogger(u *ui, f *flags) *slog.Logger {
 	return slog.New(u.rsyncLines)
 }
 
-// heldLines keeps what rsync complains about until the end of the run is known: the error that ends it says most of
-// that in one line, and where rsync ran twice it complains twice.
+// heldLines keeps rsync's complaints until the end of the run is known: the final error has most of them in one line,
+// and if rsync ran twice it complains twice.
 type heldLines struct {
 	slog.Handler
 
@@ -70,19 +70,18 @@ func (h *heldLines) release(ctx context.Context, err error) {
 	told := map[string]bool{}
 	for _, r := range h.held {
 		line := said(r)
-		// "rsync error:" is a summary, as err is.
+		// "rsync error:" is a summary, as is err.
 		inError := err != nil && (strings.HasPrefix(line, "rsync error:") || strings.Contains(err.Error(), line))
 		if told[line] || inError {
 			continue
 		}
 		told[line] = true
-		// As with any other line of the log, that it is lost changes nothing.
+		// As with any other line of the log, losing it changes nothing.
 		_ = h.Handler.Handle(ctx, r)
 	}
 }
 
-// of is a log with an attribute that holds back lines of its own, in the place of h. It is nil where none are held
-// back.
+// of is a log with an attribute that holds back its own lines, to replace h. It is nil if none are held back.
 func (h *heldLines) of(a slog.Attr) *heldLines {
 	if h == nil {
 		return nil
@@ -90,7 +89,7 @@ func (h *heldLines) of(a slog.Attr) *heldLines {
 	return &heldLines{Handler: h.Handler.WithAttrs([]slog.Attr{a})}
 }
 
-// said is the line of rsync in a record, or empty.
+// said is rsync's line in a record, or empty.
 func said(r slog.Record) (line string) {
 	if r.Message != "rsync" {
 		return ""
@@ -123,7 +122,7 @@ func cleanAttr(groups []string, a slog.Attr) slog.Attr {
 
 type logWriter struct{ u *ui }
 
-// Write never fails: that stderr is closed is no reason to fail a backup.
+// Write never fails: a backup must not fail because stderr is closed.
 func (w logWriter) Write(line []byte) (int, error) {
 	w.u.logLine(line)
 	return len(line), nil
@@ -131,7 +130,7 @@ func (w logWriter) Write(line []byte) (int, error) {
 
 type withoutErrors struct{ slog.Handler }
 
-// Enabled leaves out what run prints.
+// Enabled leaves out the levels that run prints.
 func (h withoutErrors) Enabled(ctx context.Context, level slog.Level) bool {
 	return level < slog.LevelError && h.Handler.Enabled(ctx, level)
 }

@@ -46,7 +46,7 @@ func (c *lsCommand) run(ctx context.Context, u *ui, f *flags) error {
 	})
 }
 
-// bytes are those of a name: on a terminal such as it shows, otherwise all of them untouched.
+// bytes are those of a name: escaped on a terminal, otherwise unchanged.
 func (u *ui) bytes(path string) string {
 	if u.shown {
 		return name(path)
@@ -54,7 +54,7 @@ func (u *ui) bytes(path string) string {
 	return path
 }
 
-// lsLine has fixed widths, not those of the longest: a tree is shown while it is read.
+// lsLine has fixed widths, because a tree is printed while it is read.
 func lsLine(e rsbtbackup.Entry, whole bool, bytes func(path string) string) string {
 	shown := e.Path
 	if !whole {
@@ -71,7 +71,7 @@ func lsLine(e rsbtbackup.Entry, whole bool, bytes func(path string) string) stri
 	return line
 }
 
-// lsMode is "-rwsr-xr-t", as ls has it.
+// lsMode is "-rwsr-xr-t", as in ls.
 func lsMode(e rsbtbackup.Entry) string {
 	kinds := map[string]string{"file": "-", "directory": "d", "symlink": "l", "fifo": "p", "socket": "s", "block device": "b", "character device": "c"}
 	bits := []byte(fs.FileMode(e.Mode & 0o777).String()[1:])

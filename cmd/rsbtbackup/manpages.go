@@ -12,8 +12,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/manual"
 )
 
-// commandPage is rsbtbackup(8). The help of the root has what is no help of a command: its text, an example and the
-// exit codes.
+// commandPage is rsbtbackup(8). The root help has the general parts: its text, an example and the exit codes.
 func commandPage(root *kong.Node, date time.Time) string {
 	p := manual.New("rsbtbackup", 8, "incremental backups with rsync into btrfs snapshots", programVersion(), date)
 	about, rest, _ := strings.Cut(grammar{}.Help(), "EXAMPLE:")
@@ -85,7 +84,7 @@ func writeFlag(p *manual.Page, flag *kong.Flag) {
 	p.Item(term, flag.Help)
 }
 
-// writeSurroundings: files and variables, of which no help speaks as a whole.
+// writeSurroundings: files and variables, which no help describes together.
 func writeSurroundings(p *manual.Page) {
 	p.Heading("Files")
 	p.Item("/etc/rsbtbackup.toml", "The jobs, for those commands that know them; see rsbtbackup.toml(5).")

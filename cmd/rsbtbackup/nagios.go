@@ -1,4 +1,4 @@
-// check --nagios: one line and an exit code, as monitoring-plugins.org has it.
+// check --nagios: one line and an exit code, in the format of monitoring-plugins.org.
 
 package main
 
@@ -19,7 +19,7 @@ const (
 	nagiosUnknown  = 3
 )
 
-// silentError is an exit code about which everything is said.
+// silentError is an exit code without a message: everything was printed.
 type silentError struct{ code int }
 
 func (e *silentError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
@@ -28,7 +28,7 @@ func nagiosWord(level int) string {
 	return []string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[level]
 }
 
-// nagiosLevel is that of one DEST. What could not be looked at is unknown; a DEST that is not there is worse.
+// nagiosLevel is that of one DEST. A DEST that could not be read is unknown; a missing DEST is critical.
 func nagiosLevel(d checked) int {
 	gone := errors.Is(d.err, rsbtbackup.ErrDest) || errors.Is(d.err, rsbtbackup.ErrNotBtrfs) || errors.Is(d.err, rsbtbackup.ErrNotInitialized)
 	switch {
@@ -72,7 +72,7 @@ func nagiosStatus(u *ui, all []checked, now time.Time) error {
 // unknownStatus is for a check that did not begin.
 func unknownStatus(u *ui, err error) error { return nagiosLine(u, nagiosUnknown, oneLine(err), nil) }
 
-// nagiosLine prints the one line. A bar in the text would begin the figures.
+// nagiosLine prints the one line. A "|" in the text would begin the figures.
 func nagiosLine(u *ui, level int, text string, figures []string) error {
 	line := "RSBTBACKUP " + nagiosWord(level) + " - " + strings.ReplaceAll(text, "|", "/")
 	if len(figures) > 0 {
@@ -85,8 +85,8 @@ func nagiosLine(u *ui, level int, text string, figures []string) error {
 	return &silentError{level}
 }
 
-// nagiosFigures are the age of the newest complete backup, in seconds, and the free space, each with the value from
-// which on it is critical.
+// nagiosFigures are the age of the newest complete backup, in seconds, and the free space, each with its critical
+// limit.
 func nagiosFigures(d checked, now time.Time) []string {
 	if !d.listFound {
 		return nil

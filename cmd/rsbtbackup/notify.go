@@ -26,7 +26,7 @@ const (
 )
 
 // toJournal reports whether w is the stream to the journal that systemd connected: $JOURNAL_STREAM has its device and
-// inode. Where stderr was redirected since, the variable is there and the numbers are others.
+// inode. If stderr was redirected later, the numbers differ.
 func toJournal(w any) bool {
 	is, err := journal.StderrIsJournalStream()
 	return w == any(os.Stderr) && is && err == nil
@@ -44,7 +44,7 @@ func priority(level slog.Level) string {
 	return prioDebug
 }
 
-// journalAttr leaves the time to the journal, and makes of the level its priority.
+// journalAttr drops the time, which the journal adds, and turns the level into a priority.
 func journalAttr(groups []string, a slog.Attr) slog.Attr {
 	switch {
 	case len(groups) == 0 && a.Key == slog.TimeKey:
@@ -57,7 +57,8 @@ func journalAttr(groups []string, a slog.Attr) slog.Attr {
 	return cleanAttr(groups, a)
 }
 
-// unitStatus is what "systemctl status" shows of a unit with Type=notify. Without such a unit it does nothing.
+// unitStatus is the text that "systemctl status" shows for a unit with Type=notify. Without such a unit it does
+// nothing.
 type unitStatus struct {
 	log *slog.Logger
 
@@ -66,10 +67,10 @@ type unitStatus struct {
 	ended   int
 	notWell int
 	running []string // JOB STEP, in the order they began
-	failed  bool     // systemd could not be told
+	failed  bool     // a message to systemd failed
 }
 
-// ready tells that the config was read and the jobs begin.
+// ready reports that the config was read and the jobs begin.
 func (s *unitStatus) ready(total int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +99,7 @@ func (s *unitStatus) done(job string, well bool) {
 	s.send()
 }
 
-// stopping tells that the process is about to end, and why, if it is not for lack of jobs.
+// stopping reports that the process is about to end, and why, unless all jobs have ended.
 func (s *unitStatus) stopping(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +110,7 @@ func (s *unitStatus) stopping(why error) {
 	s.send(states...)
 }
 
-// leave takes the step of a job off the list: a job has one at a time.
+// leave removes the step of a job from the list: a job has only one at a time.
 func (s *unitStatus) leave(job string) {
 	s.running = slices.DeleteFunc(s.running, func(r string) bool { return strings.HasPrefix(r, job+" ") })
 }
@@ -125,7 +126,7 @@ func (s *unitStatus) String() string {
 	return text
 }
 
-// send tells the state of the process, if there is a new one, and how far it is.
+// send sends the state of the process, if it is new, and its progress.
 func (s *unitStatus) send(states ...string) {
 	_, err := daemon.SdNotify(false, strings.Join(append([]string{"STATUS=" + s.String()}, states...), "\n"))
 	if err != nil && !s.failed {
@@ -134,7 +135,7 @@ func (s *unitStatus) send(states ...string) {
 	}
 }
 
-// watch reports a signal as soon as it comes. Call the function that it returns at the end.
+// watch reports a signal immediately. Call the returned function at the end.
 func (s *unitStatus) watch(ctx context.Context) (end func()) {
 	stop := context.AfterFunc(ctx, func() { s.stopping(context.Cause(ctx)) })
 	return func() {

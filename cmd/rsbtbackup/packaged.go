@@ -15,8 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/units"
 )
 
-// packagedCommand is not shown in any help: scripts/package.sh calls it. What it writes is made of the grammar, the
-// keys of the config and the units, so there is no copy that could be out of date.
+// packagedCommand is in no help: scripts/package.sh calls it. Its files are made from the grammar, the keys of the
+// config and the units, so no copy can be out of date.
 type packagedCommand struct {
 	Dir string `arg:"" name:"DIR"`
 }
@@ -42,7 +42,7 @@ func (c *packagedCommand) run(_ context.Context, _ *ui, _ *flags) error {
 	return nil
 }
 
-// packaged are the files, by where they are to be.
+// packaged are the files, by their destination.
 func packaged(root *kong.Node, date time.Time) map[string]string {
 	return map[string]string{
 		"usr/share/man/man8/rsbtbackup.8":                     commandPage(root, date),
@@ -57,7 +57,7 @@ func packaged(root *kong.Node, date time.Time) map[string]string {
 	}
 }
 
-// sourceDate is that of the sources, which makes of the same sources the same files; see
+// sourceDate is the date of the sources, so that the same sources give the same files; see
 // https://reproducible-builds.org/specs/source-date-epoch.
 func sourceDate(epoch string, now time.Time) (time.Time, error) {
 	if epoch == "" {

@@ -13,14 +13,14 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// progressSeen is the sum of what rsync's lines say; each carries only a part.
+// progressSeen is the sum of rsync's lines; each has only a part.
 type progressSeen struct {
 	rsbtbackup.Progress
 	any      bool
-	expected int64 // files, as counted before or in the last backup; 0 if nobody knows
+	expected int64 // files, as counted before or in the last backup; 0 if unknown
 }
 
-// startTransferBar returns nil where no bar belongs. expected is how many files there are, roughly, or 0.
+// startTransferBar returns nil if no bar is shown. expected is the approximate number of files, or 0.
 func startTransferBar(u *ui, expected func() int64) *bar[progressSeen] {
 	b := startBar(u, progressLine)
 	if b != nil {
@@ -29,8 +29,8 @@ func startTransferBar(u *ui, expected func() int64) *bar[progressSeen] {
 	return b
 }
 
-// linesFor takes what rsync says of its progress, from any goroutine; it is nil where there is no bar, so that rsync is
-// not asked.
+// linesFor receives rsync's progress, from any goroutine; it is nil if there is no bar, so that rsync does not report
+// it.
 func linesFor(b *bar[progressSeen]) func(rsbtbackup.Progress) {
 	if b == nil {
 		return nil
@@ -46,8 +46,8 @@ func (s progressSeen) add(p rsbtbackup.Progress) progressSeen {
 	return progressSeen{p, true, cmp.Or(p.Expected, s.expected)}
 }
 
-// progressLine is what fits into width, the most important parts first. While rsync still reads the source the total is
-// unknown, and a percentage would go backwards, so a moving sign is shown instead.
+// progressLine fits into width, with the most important parts first. While rsync still reads the source the total is
+// unknown, and a percentage would decrease, so a moving sign is shown instead.
 func progressLine(s progressSeen, elapsed time.Duration, width int) string {
 	if !s.any {
 		return fit(width, spinner(elapsed)+" reading", clock(elapsed))
@@ -70,8 +70,8 @@ func withGauge(percent int, line string, width int) string {
 	return line
 }
 
-// scanningLine: rsync reads the source while it sends, so the whole of a run may be over before it knows how much there
-// is. The last backup is a measure.
+// scanningLine: rsync reads the source while it sends, so the whole run may be over before it knows the total. The last
+// backup gives an estimate.
 func scanningLine(s progressSeen, elapsed time.Duration, width int) string {
 	looked := s.Total - s.ToCheck
 	if looked == 0 || looked >= s.expected {
@@ -87,11 +87,11 @@ func scanningLine(s progressSeen, elapsed time.Duration, width int) string {
 	return withGauge(percent, fit(width, fmt.Sprintf("~%2d%%", percent), size(s.Bytes), rate(s), "ETA ~"+left, files, clock(elapsed)), width)
 }
 
-// filesIn is how many files rsync counted for the newest backup in dest it has counted any for.
+// filesIn is the number of files in the newest backup in dest for which rsync has counted them.
 func filesIn(dest string) int64 {
 	l, err := rsbtbackup.List(context.Background(), dest)
 	if err != nil {
-		return 0 // the run itself says why
+		return 0 // the run itself reports why
 	}
 	for _, b := range slices.Backward(l.Backups) {
 		if b.Record != nil && b.Record.Stats != nil {
@@ -101,9 +101,9 @@ func filesIn(dest string) int64 {
 	return 0
 }
 
-// done estimates how far the transfer is and the time left. rsync's percentage is the bytes sent of the bytes there
-// are, which is right as long as most files are sent; where most are skipped it would end at a few percent, and the
-// files looked at say more.
+// done estimates the progress and the remaining time. rsync's percentage compares the bytes sent with all bytes. That
+// is right if most files are sent; if most are skipped it would end at a few percent, and the number of files examined
+// says more.
 func (s progressSeen) done(elapsed time.Duration) (percent int, left string) {
 	looked := s.Total - s.ToCheck
 	switch {

@@ -57,7 +57,7 @@ func (c *pruneCommand) run(ctx context.Context, u *ui, f *flags) error {
 	})
 }
 
-// runPrune is what prune and rotate have in common.
+// runPrune is the common part of prune and rotate.
 func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions) error {
 	o.Now = time.Now()
 	if !o.DryRun {
@@ -76,7 +76,7 @@ func runPrune(ctx context.Context, u *ui, dest string, o rsbtbackup.PruneOptions
 	return errors.Join(err, u.object(newPruneObject(report)))
 }
 
-// reportPrune says what is gone, also after an error.
+// reportPrune says what was deleted, also after an error.
 func reportPrune(u *ui, r *rsbtbackup.PruneReport, err error) error {
 	u.result(pruneLines(r)...)
 	if err == nil {
@@ -140,7 +140,7 @@ func planSummary(r *rsbtbackup.PruneReport) string {
 	return text + ", " + freeText(r)
 }
 
-// pruneLines names what is gone, with the reason, in the order it went.
+// pruneLines names the deleted backups, with the reason, in the order of deletion.
 func pruneLines(r *rsbtbackup.PruneReport) []string {
 	reasons := make(map[string]string, len(r.Decisions))
 	for _, d := range r.Decisions {

@@ -10,8 +10,8 @@ import (
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// quote makes s one word for a shell, to be pasted from a terminal: what clean would escape is written as $'...', which
-// bash, zsh, ksh and POSIX.1-2024 have.
+// quote makes s one word for a shell, to be pasted from a terminal: characters that clean would escape are written as
+// $'...', which bash, zsh, ksh and POSIX.1-2024 support.
 func quote(s string) string {
 	switch {
 	case plainWord.MatchString(s):
@@ -35,8 +35,8 @@ func quote(s string) string {
 	return b.String() + "'"
 }
 
-// name is a path as it is shown: as clean has it, or quoted for a shell where a backslash, or what looks like a quote,
-// of its own could be taken for ours.
+// name is a path for display: escaped by clean, or quoted for a shell if its own backslash or quotes could be mistaken
+// for those added here.
 func name(path string) string {
 	if strings.Contains(path, `\`) || !isClean(path) && strings.HasPrefix(strings.TrimPrefix(path, "$"), "'") {
 		return quote(path)

@@ -92,16 +92,16 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(packed(err, in.bytes), u.object(receiveObject{"receive", report}))
 }
 
-// writerOf lets a file be asked whether it is a terminal.
+// writerOf allows asking whether a file is a terminal.
 func writerOf(f *os.File) io.Writer { return f }
 
-// interruptible ends with ctx, which a read of a pipe does not: it waits for both.
+// interruptible ends with ctx, although a read of a pipe does not: it waits for both.
 func interruptible(ctx context.Context, f *os.File) io.Reader {
 	wake, end, err := os.Pipe()
 	if err != nil {
-		return f // it ends with its input
+		return f // the goroutine ends with its input
 	}
-	context.AfterFunc(ctx, func() { _ = end.Close() }) // which is what wakes
+	context.AfterFunc(ctx, func() { _ = end.Close() }) // which ends the wait
 	return &interrupted{ctx: ctx, file: f, wake: wake}
 }
 

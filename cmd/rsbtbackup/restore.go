@@ -134,7 +134,7 @@ func (c *restoreCommand) options(u *ui) rsbtbackup.RestoreOptions {
 	return o
 }
 
-// reflinked counts as rsync does, but only what shares its blocks where rsync has counted the rest.
+// reflinked counts as rsync does, but only entries that share their blocks if rsync has counted the others.
 func reflinked(r *rsbtbackup.RestoreReport) int64 {
 	switch n := r.Reflinked; {
 	case n == nil:
@@ -146,8 +146,7 @@ func reflinked(r *rsbtbackup.RestoreReport) int64 {
 	}
 }
 
-// restoreLines is the report for people: what was done, and by which means. What rsync transferred says little where it
-// had to try again, and gave up.
+// restoreLines is the report as text. If rsync had to try again and failed, its count of transferred files says little.
 func restoreLines(r *rsbtbackup.RestoreReport, whole bool) []string {
 	if r.DryRun {
 		lines := []string{fmt.Sprintf("dry run of %s to %s in %s, nothing was changed", r.Backup, r.Target, took(r.End.Sub(r.Start)))}

@@ -13,7 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// A command is one verb, parsed. Its run makes one call to the library and reports what came of it through the ui.
+// A command is one verb, parsed. Its run makes one call to the library and reports the result through the ui.
 type command interface {
 	run(ctx context.Context, u *ui, f *flags) error
 }
@@ -24,20 +24,20 @@ type changesDest interface{ changesDest() }
 // hasDest is a command that works on a DEST.
 type hasDest interface{ dest() string }
 
-// takesRest is a command that has a use for what follows "--".
+// takesRest is a command that uses the arguments after "--".
 type takesRest interface{ takeRest(args []string) }
 
-// A usageError is a command line that makes no sense. verb is the command it was meant for, if that much is known.
+// A usageError is an invalid command line. verb is its command, if known.
 type usageError struct {
 	verb string
 	err  error
 }
 
-// Error names the command, which kong does now and then.
+// Error names the command, which kong does only sometimes.
 func (e *usageError) Error() string {
 	text := e.err.Error()
 	if strings.HasPrefix(text, "unknown flag --include") || e.verb == "" && isForeign(text) {
-		text, _, _ = strings.Cut(text, ",") // kong proposes the opposite, or what sounds alike
+		text, _, _ = strings.Cut(text, ",") // kong proposes the opposite, or a similar word
 	}
 	if e.verb == "" || strings.HasPrefix(text, e.verb+": ") {
 		return text
@@ -75,8 +75,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return max(code, u.delivered(cmd))
 }
 
-// parse reads a command line. What follows the first "--" of a backup is rsync's and is kept away from kong, which
-// would take it for arguments of ours.
+// parse reads a command line. The arguments after the first "--" of a backup are for rsync and are hidden from kong,
+// which would treat them as arguments of the command.
 func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error) {
 	out := stdout
 	if len(args) == 0 {
@@ -107,7 +107,7 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	ours, rest, dashes := cutRest(args)
 	ctx, err := parser.Parse(ours)
 	if dashes && !takesMore(ctx, err) {
-		ctx, err = parser.Parse(args) // to kong "--" ends the flags
+		ctx, err = parser.Parse(args) // for kong "--" ends the flags
 	}
 	if errors.Is(err, errVersionAsked) {
 		g.JSON = slices.Contains(ours, "--json")
@@ -126,8 +126,7 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	return cmd, nil
 }
 
-// takesMore reports whether the command, as far as it was recognised, is one that runs rsync and passes on what follows
-// "--".
+// takesMore reports whether the command, as far as it was recognised, passes the arguments after "--" to rsync.
 func takesMore(ctx *kong.Context, err error) bool {
 	var parseError *kong.ParseError
 	if errors.As(err, &parseError) {
@@ -140,7 +139,7 @@ func takesMore(ctx *kong.Context, err error) bool {
 	return takes
 }
 
-// errNoArguments: the help that was shown is message enough.
+// errNoArguments: the help that was shown is sufficient.
 var errNoArguments = errors.New("no command given")
 
 func cutRest(args []string) (ours, rest []string, found bool) {
@@ -159,7 +158,7 @@ func verbPath(node *kong.Node) string {
 	return verbPath(node.Parent) + " " + node.Name
 }
 
-// verbOf returns the command that was recognised before the parser gave up.
+// verbOf returns the command that was recognised before parsing failed.
 func verbOf(err error) string {
 	var parseError *kong.ParseError
 	if errors.As(err, &parseError) && parseError.Context != nil {

@@ -1,4 +1,4 @@
-// What run shows while it runs: on a terminal a bar for each job, elsewhere a line for each job that ends.
+// The output of run while it runs: on a terminal a bar for each job, otherwise a line for each job that ends.
 
 package main
 
@@ -21,13 +21,13 @@ import (
 // runWatcher is called by jobs.Run, from several goroutines.
 type runWatcher struct {
 	u      *ui
-	screen *mpb.Progress // nil where no bars belong
+	screen *mpb.Progress // nil if no bars are shown
 	unit   *unitStatus
 	others telling
 
 	mu   sync.Mutex
 	bars map[string]*jobBar
-	held map[string]*heldLines // what rsync said in the step of a job that is under way
+	held map[string]*heldLines // rsync's progress in the current step of a job
 }
 
 func newRunWatcher(u *ui, others telling) *runWatcher {
@@ -39,7 +39,7 @@ func newRunWatcher(u *ui, others telling) *runWatcher {
 	return w
 }
 
-// Log is that of one step of a job.
+// Log is the log for one step of a job.
 func (w *runWatcher) Log(j config.Job) *slog.Logger {
 	name := slog.String("job", j.Name)
 	w.mu.Lock()
@@ -62,7 +62,7 @@ func (w *runWatcher) Begins(j config.Job, s jobs.Step) {
 	w.u.log.Info("begins", "job", j.Name, "step", s)
 	w.unit.begins(j.Name, s)
 	w.mu.Lock()
-	delete(w.held, j.Name) // what a try before this one said is in its warning
+	delete(w.held, j.Name) // the warning has the messages of the try before
 	w.mu.Unlock()
 	if w.screen == nil {
 		return
@@ -75,7 +75,7 @@ func (w *runWatcher) Begins(j config.Job, s jobs.Step) {
 	w.bars[j.Name] = b
 }
 
-// take takes the bar of a job off the screen.
+// take removes the bar of a job from the screen.
 func (w *runWatcher) take(job string) {
 	if b := w.bars[job]; b != nil {
 		b.bar.Abort(true)
@@ -89,7 +89,7 @@ func (w *runWatcher) bar(job string) *jobBar {
 	return w.bars[job]
 }
 
-// Transfers moves the bar of a backup on.
+// Transfers updates the bar of a backup.
 func (w *runWatcher) Transfers(j config.Job, p rsbtbackup.Progress) {
 	if b := w.bar(j.Name); b != nil {
 		b.mu.Lock()
@@ -98,7 +98,7 @@ func (w *runWatcher) Transfers(j config.Job, p rsbtbackup.Progress) {
 	}
 }
 
-// Verifies moves the bar of a verify on.
+// Verifies updates the bar of a verify.
 func (w *runWatcher) Verifies(j config.Job, p rsbtbackup.VerifyProgress) {
 	if b := w.bar(j.Name); b != nil {
 		b.mu.Lock()
@@ -107,7 +107,7 @@ func (w *runWatcher) Verifies(j config.Job, p rsbtbackup.VerifyProgress) {
 	}
 }
 
-// Copies moves the bar of a copy on.
+// Copies updates the bar of a copy.
 func (w *runWatcher) Copies(j config.Job, p rsbtbackup.CopyProgress) {
 	if b := w.bar(j.Name); b != nil {
 		b.mu.Lock()

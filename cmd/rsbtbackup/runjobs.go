@@ -71,7 +71,7 @@ func (c *runCommand) pick(read *config.Config) ([]config.Job, error) {
 	return pickJobs(read, c.Jobs, c.All, c.Group)
 }
 
-// oneWay refuses no jobs, and two ways to say which.
+// oneWay refuses a call without jobs, and two ways to name them.
 func oneWay(names []string, all bool, group string) error {
 	ways := 0
 	for _, way := range []bool{len(names) > 0, all, group != ""} {
@@ -145,7 +145,7 @@ func (c *runCommand) run(ctx context.Context, u *ui, f *flags) error {
 	sleep()
 	w.remove()
 	err = c.report(ctx, u, results, started)
-	w.others.end() // after the table: a server that does not answer keeps nobody from reading it
+	w.others.end() // after the table, which a server that does not answer must not delay
 	return err
 }
 
@@ -186,7 +186,7 @@ type notWellError struct {
 // Unwrap gives the exit code.
 func (e *notWellError) Unwrap() error { return e.codeError }
 
-// runHints: what failed can be tried step by step, unless somebody stopped it, or it mends itself.
+// runHints: a failure can be examined step by step, unless somebody stopped the run or the next run may succeed.
 func runHints(err error, i invocation) ([]string, bool) {
 	var failed *notWellError
 	c, ok := i.command.(*runCommand)
@@ -208,7 +208,7 @@ func wroteNowhere(r jobs.Result) bool {
 	return slices.ContainsFunc(r.Verdicts, func(v jobs.Verdict) bool { return errors.Is(v.Err, syscall.EROFS) })
 }
 
-// schedule is the command that makes the service anew that runs the same jobs.
+// schedule is the command that updates the service for the same jobs.
 func (c *runCommand) schedule() []string {
 	words := []string{"rsbtbackup", "schedule"}
 	switch {
@@ -244,7 +244,7 @@ func exitOf(r jobs.Result) int {
 	return worst
 }
 
-// runRow is one job. RESULT names the steps that were not well.
+// runRow is one job. RESULT names the steps that did not succeed.
 func runRow(r jobs.Result) []string {
 	name, sent, added := "-", "-", "-"
 	if v, ok := r.Find(jobs.Backup); ok && v.Backup != nil {

@@ -21,7 +21,7 @@ type telling struct {
 	figures *metrics.Textfile
 }
 
-// newTelling is that of a config. A dry run sends no reports.
+// newTelling makes it from a config. A dry run sends no reports.
 func newTelling(ctx context.Context, u *ui, read *config.Config, dryRun bool) telling {
 	t := telling{log: u.log}
 	if dryRun {
@@ -56,7 +56,7 @@ func (t telling) done(r jobs.Result) {
 	}
 }
 
-// end waits until everybody was told.
+// end waits until all reports were sent.
 func (t telling) end() {
 	if t.figures != nil {
 		if err := t.figures.Close(); err != nil {

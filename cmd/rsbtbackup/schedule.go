@@ -83,7 +83,7 @@ func (c *scheduleCommand) unit() string {
 	return "rsbtbackup-job-" + c.Job
 }
 
-// what is it as arguments of "run".
+// what is the same as arguments of "run".
 func (c *scheduleCommand) what() []string {
 	switch {
 	case c.All:
@@ -150,7 +150,7 @@ func (c *scheduleCommand) started(u *ui, m timers.Machine) (units.Started, error
 	return units.Started{Name: c.unit(), Args: c.what(), On: on, Program: m.Program, Config: read, Jobs: withRealPaths(picked), User: c.User, Homes: homes(picked)}, nil
 }
 
-// when is what was said: here, or by all jobs alike, or for the timer that is there.
+// when is the time on the command line, or that of all jobs, or that of the existing timer.
 func (c *scheduleCommand) when(picked []config.Job, m timers.Machine) (string, error) {
 	if c.On != "" {
 		return c.On, nil
@@ -176,7 +176,7 @@ func (c *scheduleCommand) when(picked []config.Job, m timers.Machine) (string, e
 	return on, err
 }
 
-// withRealPaths: systemd looks for what is mounted on the path that it is given, link or not.
+// withRealPaths resolves symlinks, because systemd looks for mounts on the given path only.
 func withRealPaths(picked []config.Job) []config.Job {
 	jobs := slices.Clone(picked)
 	for i, j := range jobs {
@@ -231,7 +231,7 @@ func home(path string) string {
 // subvolumeRoot is BTRFS_FIRST_FREE_OBJECTID.
 const subvolumeRoot = 256
 
-// startedWarnings: what may surprise at night.
+// startedWarnings: problems that would be noticed only when the timer starts the jobs.
 func startedWarnings(s units.Started, m timers.Machine) []string {
 	var warnings []string
 	told := func(j config.Job) bool { return j.Ping.URL.IsSet() || len(j.HTTP) > 0 }

@@ -51,7 +51,7 @@ func (c *sendCommand) Validate() error {
 	return nil
 }
 
-// errToTerminal is refused, as no terminal can show it.
+// errToTerminal: an archive is not written to a terminal.
 var errToTerminal = errors.New("an archive is not written to a terminal; send it to a file or another program")
 
 func (c *sendCommand) run(ctx context.Context, u *ui, _ *flags) error {
@@ -70,7 +70,7 @@ func (c *sendCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	return nil
 }
 
-// sendWriter gives an error of its own to what takes the archive: a half one is worth nothing.
+// sendWriter marks errors of the output, because an incomplete archive is useless.
 type sendWriter struct{ w io.Writer }
 
 func (s *sendWriter) Write(p []byte) (int, error) {

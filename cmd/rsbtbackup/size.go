@@ -31,7 +31,7 @@ func plural(n int64, noun string) string {
 	return count(n) + " " + noun + "s"
 }
 
-// took is a duration as precise as is of interest.
+// took is a duration with a useful precision.
 func took(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
@@ -42,7 +42,7 @@ func took(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// age is how long ago a backup was made, in its two biggest units: "3d 4h".
+// age is how long ago a backup was made, in its two largest units: "3d 4h".
 func age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -60,7 +60,7 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dy %dd", d/(365*day), d%(365*day)/day)
 }
 
-// about is what comes before an estimate.
+// about is the sign before an estimate.
 func about(atMost bool) string {
 	if atMost {
 		return "at most "

@@ -1,4 +1,4 @@
-// The flags that say how ssh logs in.
+// The flags for the login of ssh.
 
 package main
 
@@ -12,7 +12,7 @@ type sshFlags struct {
 
 func (f sshFlags) given() bool { return f != sshFlags{} }
 
-// shell is rsh with what the flags ask for.
+// shell is rsh with the options from the flags.
 func (f sshFlags) shell(rsh, source string) (string, error) {
 	s, err := config.SSH{Identity: f.SSHIdentity, User: f.SSHUser, KnownHosts: f.SSHKnownHosts}.Absolute()
 	if err != nil {

@@ -53,7 +53,7 @@ func (c *statusCommand) Validate() error {
 type statusObject struct {
 	Type string `json:"type"`
 	jobs.Standing
-	Next string `json:"next,omitempty"` // when what is installed starts it
+	Next string `json:"next,omitempty"` // when the installed timer starts it
 
 	nextError error
 }
@@ -122,7 +122,7 @@ func statusRow(s statusObject, now time.Time) []string {
 	return []string{s.Job, string(s.Health), last, backups, holds, grows, free, nextText(s, now)}
 }
 
-// onceEach asks about a unit once: many jobs may be started by one.
+// onceEach asks about each unit once, because one may start many jobs.
 func onceEach(starts func(unit string) (string, error)) func(unit string) (string, error) {
 	type answer struct {
 		when string
@@ -150,7 +150,7 @@ func nextText(s statusObject, now time.Time) string {
 	return strings.Join(texts, ", ")
 }
 
-// statusNotes say why a job is not well.
+// statusNotes say what is wrong with a job.
 func statusNotes(s statusObject, now time.Time) []string {
 	var notes []string
 	if s.DestError != "" && s.Health != jobs.Absent {

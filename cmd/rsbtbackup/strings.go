@@ -1,4 +1,4 @@
-// Strings on the command line, as they are.
+// Strings on the command line, unchanged.
 
 package main
 
@@ -9,8 +9,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// rawStrings replace kong's mappers, which pass a string through JSON and so lose bytes that are no UTF-8 (a file name
-// may have them), and which take a value that begins with a dash (--filter '- *.o') for a flag.
+// rawStrings replace kong's mappers, which pass a string through JSON and so lose invalid UTF-8 (a file name may have
+// it), and which take a value that begins with a dash (--filter '- *.o') for a flag.
 func rawStrings() []kong.Option {
 	return []kong.Option{
 		kong.KindMapper(reflect.String, kong.MapperFunc(decodeString)),
@@ -26,7 +26,8 @@ func decodeString(ctx *kong.DecodeContext, target reflect.Value) error {
 	return err
 }
 
-// appendString takes one value of a flag, as a comma may be part of a pattern, and all that are left for an argument.
+// appendString takes one value for a flag, because a comma may be part of a pattern, and all remaining values for an
+// argument.
 func appendString(ctx *kong.DecodeContext, target reflect.Value) error {
 	if ctx.Value.Flag == nil {
 		for _, token := range ctx.Scan.PopWhile(func(t kong.Token) bool { return t.IsValue() }) {
@@ -41,7 +42,7 @@ func appendString(ctx *kong.DecodeContext, target reflect.Value) error {
 	return err
 }
 
-// errEmptyPath: an empty argument is a variable that has nothing in it more often than it is meant.
+// errEmptyPath: an empty argument is more likely an unset variable than intended.
 var errEmptyPath = errors.New("PATH is empty")
 
 // pathOr is the path that was given, or another.

@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 )
 
-// wrapWords joins words by commas into lines of at most width where that can be, so that a column does not wrap in the
-// middle of one.
+// wrapWords joins words by commas into lines of at most width if possible, so that a column does not wrap in the middle
+// of one.
 func wrapWords(words []string, width int) []string {
 	lines := []string{""}
 	for i, word := range words {

@@ -34,7 +34,7 @@ type verifyCommand struct {
 	ExcludeCaches    bool     `help:"With --against: leave out what backup leaves out with this option. The same for the next one."`
 	ExcludeIfPresent []string `sep:"none" placeholder:"NAME" help:"With --against: leave out the contents of each directory that has a file NAME. May be repeated."`
 
-	shell string // rsh, with what the flags of ssh ask for
+	shell string // rsh, with the options from the ssh flags
 }
 
 // Help shows how it is used.
@@ -102,7 +102,7 @@ func (c *verifyCommand) Validate() error {
 	return err
 }
 
-// backup is the one that is named, or "".
+// backup is the named one, or "".
 func (c *verifyCommand) backup() string {
 	if len(c.Names) == 0 {
 		return ""
@@ -110,7 +110,7 @@ func (c *verifyCommand) backup() string {
 	return c.Names[0]
 }
 
-// verifyObject leaves out the damages, each of which has been a line.
+// verifyObject leaves out the damages, each of which has its own line.
 type verifyObject struct {
 	Type string `json:"type"`
 	*rsbtbackup.VerifyReport
@@ -156,7 +156,7 @@ func (c *verifyCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(err, u.object(verifyObject{"verify", report, nil}))
 }
 
-// damageLines is one damage for people, in terms of what to do about it.
+// damageLines is one damage as text, with what helps to repair it.
 func damageLines(d rsbtbackup.Damage) []string {
 	path := d.Path
 	if path == "" {
@@ -194,7 +194,7 @@ func damagedPlace(d rsbtbackup.Damage) string {
 	return text.String()
 }
 
-// sharedText names backups, and files where they are called otherwise.
+// sharedText names backups, and files that have another path there.
 func sharedText(d rsbtbackup.Damage) string {
 	const shown = 5
 	text := ""
@@ -219,8 +219,7 @@ func sharedText(d rsbtbackup.Damage) string {
 	return text
 }
 
-// shownNotVerified is how many files without checksums are named without -v: with
-// nodatacow all are without.
+// shownNotVerified is how many files without checksums are named without -v: with nodatacow there are very many.
 const shownNotVerified = 10
 
 func verifyLines(r *rsbtbackup.VerifyReport, err error, newOnly, all bool) []string {

@@ -9,8 +9,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// verifyProgressLine shows a percentage where it is known how much there is: for a backup that is read whole, of which
-// rsync has counted the bytes.
+// verifyProgressLine shows a percentage if the total is known: for a backup that is read completely, for which rsync
+// has counted the bytes.
 func verifyProgressLine(p rsbtbackup.VerifyProgress, elapsed time.Duration, width int) string {
 	if p.Backups == 0 {
 		return fit(width, spinner(elapsed)+" reading", clock(elapsed))

@@ -16,7 +16,7 @@ type copyDifferenceObject struct {
 	rsbtbackup.CopyDifference
 }
 
-// againstCopyObject leaves out the differences, each of which has been a line.
+// againstCopyObject leaves out the differences, each of which has its own line.
 type againstCopyObject struct {
 	Type string `json:"type"`
 	*rsbtbackup.AgainstCopyReport
@@ -73,7 +73,7 @@ func comparedLines(r *rsbtbackup.AgainstCopyReport) []string {
 		verdict, took(r.Ended.Sub(r.Started)), plural(all.Names, "name"), plural(all.BySums, "file"), all.ByReading, size(all.Bytes)))
 }
 
-// compareHints: which of the two is right, the checksums of each disk tell.
+// compareHints: the checksums of each disk show which side is right.
 func compareHints(err error, i invocation) ([]string, bool) {
 	c, ok := i.command.(*verifyCommand)
 	if !ok || c.AgainstCopy == "" {

@@ -40,7 +40,7 @@ func (versionCommand) run(ctx context.Context, u *ui, _ *flags) error {
 	return u.object(v)
 }
 
-// programVersion is what the Go command wrote into the binary: the tag it was built from, or one made of the commit.
+// programVersion is the version in the binary: the tag it was built from, or one made from the commit.
 func programVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
