@@ -48,8 +48,9 @@ func run(name string, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// scriptPath looks beside this source file first, so that a test may change its directory; the path in a binary built
-// with -trimpath is of no use, then it is found from the working directory, which go test sets to that of the package.
+// scriptPath looks beside this source file first, so that a test may change its directory. In a binary built with
+// -trimpath that path is not valid; then the script is found from the working directory, which go test sets to that of
+// the package.
 func scriptPath() (string, error) {
 	_, source, _, _ := runtime.Caller(0)
 	dir := filepath.Dir(source)
@@ -81,7 +82,7 @@ func mounted(t testing.TB, dir string) bool {
 	return err == nil
 }
 
-// outerSize leaves room for the inner image written twice over, and for metadata.
+// outerSize has space for the inner image written twice, and for metadata.
 func outerSize(t testing.TB, size string) string {
 	t.Helper()
 	bytes, err := run("numfmt", "--from=iec", "--", size)
@@ -95,8 +96,8 @@ func outerSize(t testing.TB, size string) string {
 	return fmt.Sprint(3*n + 1<<30)
 }
 
-// sweep takes down what dead owners left. What it cannot take down, because some stray process holds it, is another
-// test's failure, not this one's.
+// sweep removes images of processes that have ended. If it cannot remove one because another process uses it, this test
+// does not fail.
 func sweep(t testing.TB) {
 	t.Helper()
 	if _, err := runScript(t, "sweep"); err != nil {

@@ -7,27 +7,26 @@ import (
 	"testing"
 )
 
-// Image is a mounted image file. Its methods fail the test they are given and return nothing else: no test can go on
+// Image is a mounted image file. Its methods fail the test instead of returning an error, because no test can continue
 // without its file system.
 type Image struct {
-	Dir   string // what mkloopfs.sh was given
+	Dir   string // the arguments for mkloopfs.sh
 	Image string // the image file; there is none for tmpfs
-	Mount string // the mount point; the path stays the same over Unmount and Remount
+	Mount string // the mount point; Unmount and Remount do not change the path
 
 	fstype  string
 	options string
-	copies  string // where crash copies go; empty unless the image lies on a btrfs of ours
+	copies  string // the directory for crash copies; empty unless the image is on a btrfs of ours
 }
 
-// Unmount unmounts the image in the orderly way, with everything written out.
+// Unmount unmounts the image after a normal flush.
 func (i *Image) Unmount(t testing.TB) {
 	t.Helper()
 	script(t, "unmount", i.Mount)
 }
 
-// Remount unmounts the image if it is mounted, and mounts it with the given options, or with those of the first time
-// when there are none. The mount is a new one with a new mount id, as after a reboot; open files of the old one make it
-// fail.
+// Remount unmounts the image if it is mounted, and mounts it with the given options, or with the original ones if there
+// are none. The mount has a new mount id, as after a reboot; it fails if files of the old one are open.
 func (i *Image) Remount(t testing.TB, mountOpts ...string) {
 	t.Helper()
 	if mounted(t, i.Mount) {
@@ -40,17 +39,17 @@ func (i *Image) Remount(t testing.TB, mountOpts ...string) {
 	mountImage(t, i.fstype, options, i.Image, i.Mount)
 }
 
-// SetOptions changes options of the running mount, such as "ro" or "commit=1", while it is in use. It is the same mount
-// with the same mount id.
+// SetOptions changes options of the mount, such as "ro" or "commit=1", while it is in use. It stays the same mount with
+// the same mount id.
 func (i *Image) SetOptions(t testing.TB, mountOpts ...string) {
 	t.Helper()
 	command(t, "mount", "-o", strings.Join(append([]string{"remount"}, mountOpts...), ","), "--", i.Mount)
 }
 
-// CrashCopy mounts what a power cut at this instant would leave, and returns the mount point. It stays until t ends;
-// the image itself is not disturbed. The copy is a reflink of the image file taken while it is mounted: it has every
-// block the file system has written so far, flushed or not, and nothing that is only in memory. Linux 6.18 mounts a
-// btrfs beside its clone under a temporary file system id; kernels before 6.7 refuse.
+// CrashCopy mounts the state that a power cut at this moment would leave, and returns the mount point. It exists until
+// t ends; the image itself is not changed. The copy is a reflink of the image file while it is mounted: it has every
+// block that the file system has written so far, flushed or not, and nothing that is only in memory. Linux 6.18 mounts
+// a btrfs beside its clone with a temporary file system id; kernels before 6.7 refuse.
 //
 // The image must come from [NewNested].
 func (i *Image) CrashCopy(t testing.TB) string {

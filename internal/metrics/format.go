@@ -21,7 +21,7 @@ type sample struct {
 	value  float64
 }
 
-// format is the text of all jobs, one family after the other as the format wants it.
+// format is the text for all jobs, one family after the other, as the format requires.
 func format(states []jobs.State) string {
 	var b strings.Builder
 	for _, f := range families(states) {
@@ -44,12 +44,12 @@ func format(states []jobs.State) string {
 	return b.String()
 }
 
-// escape is of a label's value. A path that is no UTF-8 has U+FFFD for each bad byte, as in JSON.
+// escape escapes a label's value. A path that is not UTF-8 has U+FFFD for each invalid byte, as in JSON.
 func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// families are the figures of all jobs. The names are documented in docs/TELLING.md.
+// families are the metrics of all jobs. The names are documented in docs/TELLING.md.
 func families(states []jobs.State) []family {
 	return slices.Concat(jobFamilies(states), stepFamilies(states))
 }

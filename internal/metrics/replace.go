@@ -11,8 +11,8 @@ import (
 )
 
 // replace replaces or creates a file atomically: a reader gets the old one or the new one. The text is made while no
-// other run writes, so that the newest is the last. No symlink is followed, neither at the file nor at its directory;
-// those above are the administrator's.
+// other run writes, so that the newest is written last. No symlink is followed, neither at the file nor at its
+// directory; the directories above belong to the administrator.
 func replace(file string, text func() string) (err error) {
 	dir, err := openDir(filepath.Dir(file))
 	if err != nil {
@@ -21,13 +21,13 @@ func replace(file string, text func() string) (err error) {
 	defer dir.Close()
 	lock(dir)
 	name := filepath.Base(file)
-	hidden := fmt.Sprintf(".%s.%d", name, os.Getpid()) // node_exporter reads *.prom only
+	hidden := fmt.Sprintf(".%s.%d", name, os.Getpid()) // node_exporter reads only *.prom
 	f, err := create(dir, hidden)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	_, err = f.WriteString(text())
-	err = errors.Join(err, f.Chmod(0o644), f.Sync()) // a full disk may say so at the sync only
+	err = errors.Join(err, f.Chmod(0o644), f.Sync()) // a full disk may be reported only by the sync
 	if err == nil && f.Name() == "" {
 		err = link(f, dir, hidden)
 	}
@@ -65,7 +65,8 @@ func openDir(path string) (*os.File, error) {
 	return nil, &os.PathError{Op: "open", Path: path, Err: err}
 }
 
-// lock waits for another run that writes, for a second at most: without it figures may be older by one run, no more.
+// lock waits for another run that writes, for at most a second: without the lock the figures may only be older by one
+// run.
 func lock(dir *os.File) {
 	for range 20 {
 		if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
@@ -75,8 +76,8 @@ func lock(dir *os.File) {
 	}
 }
 
-// create makes a file without a name, which a kill leaves nothing of; one with a name where the file system has no such
-// thing (EOPNOTSUPP; EISDIR and ENOENT from those that do not know the flag).
+// create makes a file without a name, of which a kill leaves nothing; if the filesystem does not support that
+// (EOPNOTSUPP; EISDIR and ENOENT if it does not know the flag), a file with a name.
 func create(dir *os.File, name string) (*os.File, error) {
 	fd, err := unix.Openat(int(dir.Fd()), ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err == nil {
@@ -85,7 +86,7 @@ func create(dir *os.File, name string) (*os.File, error) {
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.ENOENT) {
 		return nil, err
 	}
-	_ = unix.Unlinkat(int(dir.Fd()), name, 0) // left behind by a process that had our number
+	_ = unix.Unlinkat(int(dir.Fd()), name, 0) // left behind by a process with the same number
 	fd, err = unix.Openat(int(dir.Fd()), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
@@ -95,6 +96,6 @@ func create(dir *os.File, name string) (*os.File, error) {
 
 // link gives the file a name. /proc is the way without privileges; see open(2).
 func link(f, dir *os.File, name string) error {
-	_ = unix.Unlinkat(int(dir.Fd()), name, 0) // left behind by a process that had our number
+	_ = unix.Unlinkat(int(dir.Fd()), name, 0) // left behind by a process with the same number
 	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), int(dir.Fd()), name, unix.AT_SYMLINK_FOLLOW)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 )
 
-// often is how long the file stays as it is while jobs end one after the other.
+// often is the minimum time between two writes while jobs end.
 const often = 10 * time.Second
 
 // Textfile is the file of a run. It has all jobs of the config, also those that do not run now.
@@ -28,7 +28,7 @@ func New(file string, all []config.Job, stateDir string, now func() time.Time) *
 	return &Textfile{file: file, jobs: all, stateDir: stateDir, now: now, ended: map[string]jobs.State{}}
 }
 
-// Done takes the result of a job, and writes the file unless that was just done. If that fails, Close tries again.
+// Done adds the result of a job, and writes the file unless it was just written. If that fails, Close tries again.
 func (t *Textfile) Done(r jobs.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +50,7 @@ func (t *Textfile) write() error {
 	return replace(t.file, func() string { return format(t.states()) })
 }
 
-// states are those of all jobs. A state that another run has stored since is newer than ours; a state that could not be
+// states are those of all jobs. A state that another run has stored later is newer than ours; a state that could not be
 // stored is known only to this run.
 func (t *Textfile) states() []jobs.State {
 	all := make([]jobs.State, len(t.jobs))
@@ -60,7 +60,7 @@ func (t *Textfile) states() []jobs.State {
 			s = ours
 		}
 		if s.Dest != j.Backup.Dest {
-			s = jobs.State{} // of another job of that name
+			s = jobs.State{} // of another job with that name
 		}
 		s.Job, s.Dest = j.Name, j.Backup.Dest
 		all[i] = s

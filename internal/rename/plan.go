@@ -1,9 +1,9 @@
 // Package rename repeats renames of a tree in its copy, so that files that only moved are not copied again.
 //
-// Everything that moved is first taken out of its old place, the deepest first, and then put into its new one, the
+// Everything that moved is first taken out of its old path, the deepest first, and then moved to its new path, the
 // topmost first. This handles swapped names, chains, and a directory that is now inside one of its former children. The
-// result need not be right, because rsync compares all of it afterwards. But rsync must see all of it, so only
-// directories that rsync will list are changed.
+// result may be wrong, because rsync compares all of it afterwards. But rsync must list all of it, so only directories
+// that rsync will list are changed.
 package rename
 
 import (

@@ -16,8 +16,8 @@ import (
 
 // Options are those of Make.
 type Options struct {
-	Path   string // the directory to be shared; "": the source of the newest backup
-	Name   string // of the share; "": made of the last part of Path
+	Path   string // the directory to share; "": the source of the newest backup
+	Name   string // of the share; "": derived from the last part of Path
 	Browse bool   // share DEST itself: each backup is a directory
 	Now    time.Time
 }
@@ -27,11 +27,11 @@ type Share struct {
 	Name     string   `json:"name"`
 	Dest     string   `json:"dest"`
 	Path     string   `json:"path"`               // that is shared
-	Source   string   `json:"source,omitempty"`   // the directory whose backups are in DEST, as it is here
+	Source   string   `json:"source,omitempty"`   // the source of the backups, by its path on this machine
 	Stanza   []string `json:"stanza"`             // lines for smb.conf
 	Backups  int      `json:"backups"`            // that are shown
-	Unshown  []string `json:"unshown"`            // backups that Windows does not show, or at a wrong time
-	Warnings []string `json:"warnings,omitempty"` // what keeps people from seeing them
+	Unshown  []string `json:"unshown"`            // backups that Windows does not show, or with a wrong time
+	Warnings []string `json:"warnings,omitempty"` // why users may not see them
 }
 
 // Make reads DEST and says how it is shared. It changes nothing.
@@ -67,11 +67,11 @@ func Make(ctx context.Context, dest string, o Options) (*Share, error) {
 	return s, nil
 }
 
-// ErrPath is matched by what Make returns where there is no directory on this machine whose previous versions the
-// backups could be, or smb.conf cannot name it.
+// ErrPath is matched by the error of Make if no directory on this machine can have the backups as previous versions, or
+// its path cannot be written in smb.conf.
 var ErrPath = errors.New("nothing to share")
 
-// find sets the directory that is shared, and that of which the backups are. Samba compares paths without symlinks.
+// find sets the directory that is shared, and the source of the backups. Samba compares paths without symlinks.
 func (s *Share) find(source, path string) error {
 	if source != "" && config.Host(source) == "" {
 		s.Source = realOr(source)
@@ -122,8 +122,8 @@ func realOr(path string) string {
 	return filepath.Clean(path)
 }
 
-// closedTo names the directories, from the root to DEST, that other users may not go through, and DEST if they may not
-// list it: Samba reads as the user who asks.
+// closedTo names the directories, from the root to DEST, that other users may not enter, and DEST if they may not list
+// it: Samba reads with the rights of its user.
 func closedTo(dest string) ([]string, error) {
 	var warnings []string
 	for dir, need := dest, os.FileMode(0o005); ; dir, need = filepath.Dir(dir), 0o001 {

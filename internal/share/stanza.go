@@ -10,8 +10,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 )
 
-// nameFormat is that of a backup's name, and samba's word for it. A backup that was begun in the minute of another has
-// the seconds in its name, too: shadow_copy2 reads no two formats, and takes it for the other one.
+// nameFormat is the format of a backup's name, in Samba's notation. A backup that was begun in the same minute as
+// another has seconds in its name: shadow_copy2 supports only one format and does not distinguish the two.
 const (
 	nameFormat  = "2006-01-02-15:04"
 	sambaFormat = "%Y-%m-%d-%H:%M"
@@ -35,7 +35,7 @@ func versionsStanza(s Share, now time.Time) []string {
 	}
 }
 
-// browseStanza shares DEST itself. Windows takes no colon in a name; U+A789 looks like one.
+// browseStanza shares DEST itself. Windows accepts no colon in a name; U+A789 looks like one.
 func browseStanza(s Share) []string {
 	return []string{
 		"[" + s.Name + "]",
@@ -48,7 +48,7 @@ func browseStanza(s Share) []string {
 	}
 }
 
-// shown counts the backups that stand under their time, and names the others: those with seconds in their names, and
+// shown counts the backups that are shown with their time, and names the others: those with seconds in their names, and
 // those that were named in another time zone.
 func shown(backups []rsbtbackup.Snapshot) (count int, others []string) {
 	others = []string{}
@@ -72,7 +72,7 @@ func unshownWarnings(names []string) []string {
 
 var takenNames = []string{"global", "homes", "printers", "print$", "ipc$"}
 
-// validName is compiled when it is asked for: each start of the command would pay for a global.
+// validName is compiled when it is needed: a global would cost time at each start of the command.
 func validName(name string) bool {
 	return regexp.MustCompile(`^[\p{L}\p{N}_]([\p{L}\p{N}_. -]{0,78}[\p{L}\p{N}_.-])?$`).MatchString(name)
 }
@@ -90,7 +90,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// nameFor makes a name of the last part of a path.
+// nameFor derives a name from the last part of a path.
 func nameFor(path string) string {
 	name := strings.Trim(regexp.MustCompile(`[^\p{L}\p{N}_.-]+`).ReplaceAllString(filepath.Base(path), "-"), "-.")
 	if CheckName(name) != nil {
@@ -99,8 +99,8 @@ func nameFor(path string) string {
 	return name
 }
 
-// checkPath refuses what smb.conf cannot say: it puts something in the place of %, ends a line at \ in another way, and
-// has no escapes.
+// checkPath refuses paths that smb.conf cannot express: it replaces %, treats \ at the end of a line in another way,
+// and has no escapes.
 func checkPath(path string) error {
 	bad := func(r rune) bool { return r < ' ' || strings.ContainsRune("%\\\"\x7f\uFFFD", r) }
 	if strings.ContainsFunc(path, bad) || path != strings.TrimSpace(path) {

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// Mutation breaks a source file, whose path is relative to the directory of the test: New takes the place of Old, which
-// stands there once.
+// Mutation breaks a source file, whose path is relative to the directory of the test: it replaces Old, which occurs
+// once, by New.
 type Mutation struct{ File, Old, New string }
 
-// WantNoticed runs go test with args on the broken source. One of the tests that these name must fail.
+// WantNoticed runs go test with args on the broken source. One of the selected tests must fail.
 func (m Mutation) WantNoticed(t *testing.T, args ...string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", append([]string{"test", "-vet=off", "-failfast", "-overlay", m.overlay(t)}, args...)...).CombinedOutput()

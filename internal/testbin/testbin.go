@@ -15,7 +15,7 @@ import (
 
 var built atomic.Bool
 
-// build is the one build of this process, or the one that "make integration" has made for them all.
+// build is the build of this process, or the one that "make integration" has made for all.
 var build = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("RSBTBACKUP_TESTBIN"); path != "" {
 		return path, nil

@@ -25,7 +25,7 @@ func Tool(t testing.TB, name string, args ...string) string {
 	return stdout.String()
 }
 
-// WaitFor asks again and again until ok says so. The limit is there to end what hangs.
+// WaitFor repeats ok until it returns true. The limit ends tests that hang.
 func WaitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
@@ -36,7 +36,7 @@ func WaitFor(t testing.TB, what string, ok func() bool) {
 	t.Fatalf("waited in vain for %s", what)
 }
 
-// CommitMetadata makes durable what btrfs knows of files, without the data that is still in memory.
+// CommitMetadata commits the metadata of btrfs without the file data that is still in memory.
 func CommitMetadata(t testing.TB, path string) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -47,13 +47,13 @@ func CommitMetadata(t testing.TB, path string) {
 	Must(t, btrfs.WaitSync(f, id))
 }
 
-// MakeDir makes a directory with all above it.
+// MakeDir makes a directory and its missing parents.
 func MakeDir(t testing.TB, dir string) {
 	t.Helper()
 	Must(t, os.MkdirAll(dir, 0o755))
 }
 
-// Write makes or replaces a file, and the directories above it.
+// Write makes or replaces a file, and makes missing parent directories.
 func Write(t testing.TB, path, content string) {
 	t.Helper()
 	MakeDir(t, filepath.Dir(path))
@@ -68,13 +68,13 @@ func Read(t testing.TB, path string) string {
 	return string(content)
 }
 
-// Exists reports whether something stands under that name, a dangling symlink too.
+// Exists reports whether the name exists, also as a dangling symlink.
 func Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// Entries returns what is in a directory, sorted.
+// Entries returns the names in a directory, sorted.
 func Entries(t testing.TB, dir string) []string {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -86,10 +86,10 @@ func Entries(t testing.TB, dir string) []string {
 	return names
 }
 
-// Used returns how many bytes the filesystem of dir holds, with what was deleted really gone.
+// Used returns how many bytes the filesystem of dir uses, after deleted data was freed.
 func Used(t testing.TB, dir string) int64 {
 	t.Helper()
-	// The cleaner starts after a commit, and what it freed counts after one more.
+	// The cleaner starts after a commit, and the space that it frees counts after another one.
 	Tool(t, "btrfs", "filesystem", "sync", dir)
 	Tool(t, "btrfs", "subvolume", "sync", dir)
 	Tool(t, "btrfs", "filesystem", "sync", dir)
@@ -98,7 +98,7 @@ func Used(t testing.TB, dir string) int64 {
 	return int64(fs.Blocks-fs.Bfree) * int64(fs.Bsize)
 }
 
-// SyncAll writes everything out and commits.
+// SyncAll flushes everything and commits.
 func SyncAll(t testing.TB, dir string) {
 	t.Helper()
 	f, err := btrfs.OpenDir(dir)

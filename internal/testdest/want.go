@@ -6,7 +6,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
 
-// Must ends the test where there is an error.
+// Must ends the test if there is an error.
 func Must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -22,7 +22,7 @@ func WantExit(t testing.TB, r testbin.Result, code int) {
 	}
 }
 
-// WantSame lets rsync compare two trees: contents by checksum, every attribute, times to the nanosecond. Options for
+// WantSame compares two trees with rsync: contents by checksum, all attributes, times to the nanosecond. Options for
 // rsync can leave something out.
 func WantSame(t testing.TB, want, got string, options ...string) {
 	t.Helper()
