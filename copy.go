@@ -203,8 +203,8 @@ func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error
 
 // ServeCopy is the receiving side of a Copy to HOST:PATH. It lists on w the backups in dest, makes backups from the
 // archives that come in on r, pins copies of what is pinned at the other end, and says how a copy differs from what r
-// describes (VerifyAgainstCopy). It does nothing else: the other end cannot make it delete, rename or hand out anything.
-// o.Name is ignored.
+// describes (VerifyAgainstCopy). It does nothing else: the other end cannot make it delete, rename or hand out
+// anything. o.Name is ignored.
 //
 // Root only. Errors are those of Receive; they have also been reported on w.
 func ServeCopy(ctx context.Context, dest string, r io.Reader, w io.Writer, o ReceiveOptions) error {

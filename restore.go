@@ -49,8 +49,8 @@ type RestoreOptions struct {
 	// DryRun compares, calls Changes and changes nothing.
 	DryRun bool
 	// Changes, if set, is called for every entry that rsync changes, and for files with many holes and new directories
-	// above them, which are copied before: rsync may then change their metadata as well. Entries copied by reflink are counted in the
-	// report only.
+	// above them, which are copied before: rsync may then change their metadata as well. Entries copied by reflink are
+	// counted in the report only.
 	Changes  func(rsyncexec.Change)
 	Progress func(rsyncexec.Progress) // called while files are copied
 	Logger   *slog.Logger             // nil logs nothing

@@ -65,7 +65,8 @@ func searchFrom(f *os.File, page searchKey, key SearchKey) iter.Seq2[Item, error
 	return searchWith(&searchArgsV2{}, f, page, key)
 }
 
-// Searcher is TreeSearch for many searches, one at a time, with one buffer: Data is the caller's only until the next item.
+// Searcher is TreeSearch for many searches, one at a time, with one buffer: Data is the caller's only until the next
+// item.
 type Searcher struct{ args searchArgsV2 }
 
 // Search is TreeSearch.

@@ -99,8 +99,8 @@ func targetHints(err error, i invocation) ([]string, bool) {
 	return nil, false
 }
 
-// goingOn is the same restore again. It needs an overwrite mode, because the target has the restored files by now; a mode
-// that was given protects the same files again.
+// goingOn is the same restore again. It needs an overwrite mode, because the target has the restored files by now; a
+// mode that was given protects the same files again.
 func (i invocation) goingOn(c *restoreCommand) string {
 	if c.Overwrite == "" {
 		return i.again("--overwrite=if-changed")

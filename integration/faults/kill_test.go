@@ -149,8 +149,8 @@ func modified(t *testing.T, path string) time.Time {
 	return info.ModTime()
 }
 
-// thaws asks that the next backup from a snapshot of src leaves none in it. The directory that one was made in may have the
-// time of that now; it gets its own, made, which what is published has.
+// thaws asks that the next backup from a snapshot of src leaves none in it. The directory that one was made in may have
+// the time of that now; it gets its own, made, which what is published has.
 func (d *dest) thaws(t *testing.T, src *tree, made time.Time) {
 	t.Helper()
 	testdest.Must(t, os.Chtimes(src.dir, time.Time{}, made))

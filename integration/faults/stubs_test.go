@@ -74,8 +74,8 @@ func (r rollback) has(t *testing.T, path string, want bool) {
 	}
 }
 
-// TestARollbackLeavesStubs replaces a source by a snapshot of itself: what was in nested subvolumes must not go from the
-// backup without a word.
+// TestARollbackLeavesStubs replaces a source by a snapshot of itself: what was in nested subvolumes must not go from
+// the backup without a word.
 func TestARollbackLeavesStubs(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string][]string{

@@ -98,7 +98,8 @@ func TestFailingCallInSkippedBackup(t *testing.T) {
 	})
 }
 
-// TestFailingCallInBackupOfASnapshot fails calls of a backup that reads a snapshot of its source. The next one leaves none.
+// TestFailingCallInBackupOfASnapshot fails calls of a backup that reads a snapshot of its source. The next one leaves
+// none.
 func TestFailingCallInBackupOfASnapshot(t *testing.T) {
 	mount := loopfs.New(t, "2G")
 	src := newSubvolumeTree(t, mount, "source")

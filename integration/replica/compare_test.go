@@ -78,8 +78,8 @@ func manyKinds(t testing.TB, src string) {
 		: >empty; head -c 1500 /dev/zero >inline; fallocate -l 1M ahead; printf x >>ahead; head -c 70000 /dev/urandom >odd; head -c 5000 /dev/zero >$'bytes\xff'`)
 }
 
-// TestACopyIsComparedByChecksums: nothing is read of a copy that is stored as its backup is, whatever it holds, here and on
-// another host; later backups with changed blocks as well.
+// TestACopyIsComparedByChecksums: nothing is read of a copy that is stored as its backup is, whatever it holds, here
+// and on another host; later backups with changed blocks as well.
 func TestACopyIsComparedByChecksums(t *testing.T) {
 	t.Parallel()
 	for _, options := range [][]string{nil, {"compress-force=zstd"}, {"compress=lzo"}} {
@@ -104,8 +104,8 @@ func TestACopyIsComparedByChecksums(t *testing.T) {
 	}
 }
 
-// TestACopyThatIsStoredOtherwise is read, and is the same: compressed on one side only, without checksums, with checksums of
-// another kind.
+// TestACopyThatIsStoredOtherwise is read, and is the same: compressed on one side only, without checksums, with
+// checksums of another kind.
 func TestACopyThatIsStoredOtherwise(t *testing.T) {
 	t.Parallel()
 	src := source(t)
@@ -158,8 +158,8 @@ func altered(t testing.TB, copied, commands string) {
 	testdest.Tool(t, "sync", "-f", copied)
 }
 
-// TestEveryDifferenceOfACopyIsNamed: each by its path and what differs, and nothing else; here and on another host, where of
-// what only the copy has no name is told.
+// TestEveryDifferenceOfACopyIsNamed: each by its path and what differs, and nothing else; here and on another host,
+// where of what only the copy has no name is told.
 func TestEveryDifferenceOfACopyIsNamed(t *testing.T) {
 	t.Parallel()
 	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
@@ -213,8 +213,8 @@ func TestEveryDifferenceOfACopyIsNamed(t *testing.T) {
 	}
 }
 
-// TestADamagedCopyIsNotTheSame: what the disk does not give back any more is unread where it has to be read. The checksums say
-// what was written.
+// TestADamagedCopyIsNotTheSame: what the disk does not give back any more is unread where it has to be read. The
+// checksums say what was written.
 func TestADamagedCopyIsNotTheSame(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G", "compress-force=zstd")
@@ -258,8 +258,8 @@ func TestABackupWithoutACopy(t *testing.T) {
 	wantExit(t, testbin.Run(t, "verify", dest, "--against-copy", filepath.Dir(target)), 10, "not initialised")
 }
 
-// TestAKeyLearnsNothingFromComparing: whoever may only receive can ask whether a copy is as they say, and hears no name, no
-// content, and nothing of what they have not named. Nothing is changed, and no lock taken.
+// TestAKeyLearnsNothingFromComparing: whoever may only receive can ask whether a copy is as they say, and hears no
+// name, no content, and nothing of what they have not named. Nothing is changed, and no lock taken.
 func TestAKeyLearnsNothingFromComparing(t *testing.T) {
 	t.Parallel()
 	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")

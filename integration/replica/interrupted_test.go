@@ -27,8 +27,8 @@ func wantWhole(t testing.TB, dest, target, when string) {
 	}
 }
 
-// routes are the ways of a copy: to another disk, to another host, and from one. strace follows into the other side, which
-// is on this machine, too.
+// routes are the ways of a copy: to another disk, to another host, and from one. strace follows into the other side,
+// which is on this machine, too.
 func routes(t testing.TB) map[string]func(dest, target string) []string {
 	t.Helper()
 	shell := filepath.Join(t.TempDir(), "sshd")
@@ -53,7 +53,8 @@ func kthOf(few ...int) []int {
 	return all
 }
 
-// inject runs a copy under strace, which does something at the k-th call of a kind. hit tells whether there are so many.
+// inject runs a copy under strace, which does something at the k-th call of a kind. hit tells whether there are so
+// many.
 func inject(t testing.TB, call, what string, k int, args []string) (r testbin.Result, hit bool) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "calls")
@@ -65,8 +66,9 @@ func inject(t testing.TB, call, what string, k int, args []string) (r testbin.Re
 	return r, strings.Contains(string(calls), "(INJECTED)") || strings.Contains(string(calls), "killed by SIGKILL")
 }
 
-// TestCopyKilled: kill -9 of either side at the k-th system call of each kind that changes something, or moves data. What was
-// copied before is untouched, nothing half done has the name of a backup, and the next run puts all of it right.
+// TestCopyKilled: kill -9 of either side at the k-th system call of each kind that changes something, or moves data.
+// What was copied before is untouched, nothing half done has the name of a backup, and the next run puts all of it
+// right.
 func TestCopyKilled(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G")

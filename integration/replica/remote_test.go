@@ -222,7 +222,8 @@ func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
 	wantNothingLeft(t, target)
 }
 
-// TestAnOlderOtherSide knows nothing of what came later: copies go on as they did, and a comparison is refused in one line.
+// TestAnOlderOtherSide knows nothing of what came later: copies go on as they did, and a comparison is refused in one
+// line.
 func TestAnOlderOtherSide(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G")

@@ -82,8 +82,8 @@ func TestMoreDoubtsThanCanBeKept(t *testing.T) {
 	p.wantContent()
 }
 
-// A run that ended early has copied a file that is then rewritten, with its size and time put back; the next run goes on
-// with what the first has copied.
+// A run that ended early has copied a file that is then rewritten, with its size and time put back; the next run goes
+// on with what the first has copied.
 func TestATimePutBackBeforeItIsGoneOnWith(t *testing.T) {
 	t.Parallel()
 	early := filepath.Join(t.TempDir(), "early")

@@ -19,7 +19,8 @@ func StatFile(f *os.File) (unix.Stat_t, error) {
 // ProcPath is a path to the open file f that stays valid when f is renamed.
 func ProcPath(f *os.File) string { return ProcFD + strconv.Itoa(int(f.Fd())) }
 
-// Reopen opens a file for reading of which place, opened with O_PATH, has shown what it is. It does not wait for a fifo.
+// Reopen opens a file for reading of which place, opened with O_PATH, has shown what it is. It does not wait for a
+// fifo.
 func Reopen(place *os.File) (*os.File, error) {
 	var fd int
 	err := Retry(func() (err error) {

@@ -152,8 +152,8 @@ func verifyDue(e config.Every, last, now time.Time) time.Time {
 // growthOver is the period over which growth is measured.
 const growthOver = 30 * 24 * time.Hour
 
-// growth is how many bytes backups added per day, over the last month; nil if the backups cover less than an hour, or it
-// is unknown what one of them added.
+// growth is how many bytes backups added per day, over the last month; nil if the backups cover less than an hour, or
+// it is unknown what one of them added.
 func growth(backups []rsbtbackup.Snapshot) *uint64 {
 	if len(backups) == 0 {
 		return nil

@@ -29,8 +29,8 @@ const (
 )
 
 // NewTouched goes, for a resumed run, by the time that the subvolume pending has from the kernel, of the same clock as
-// files get theirs. Else by when base, the last backup, was begun; nil if that is not known. It is nil too if rsync gets a
-// list: then a catalog tells more, and what is doubtful but not listed would keep a wrong time.
+// files get theirs. Else by when base, the last backup, was begun; nil if that is not known. It is nil too if rsync
+// gets a list: then a catalog tells more, and what is doubtful but not listed would keep a wrong time.
 func NewTouched(pending *os.File, resumed bool, base *facts.Snapshot, listed bool) (*Touched, error) {
 	if listed {
 		return nil, nil

@@ -66,8 +66,8 @@ func Start(ctx context.Context, shell []string, host string, command []string) (
 	return s, nil
 }
 
-// widen makes a pipe hold what every user may have by default (/proc/sys/fs/pipe-max-size), so that neither end waits for each
-// small piece. Where it stays small it works as well.
+// widen makes a pipe hold what every user may have by default (/proc/sys/fs/pipe-max-size), so that neither end waits
+// for each small piece. Where it stays small it works as well.
 func widen(pipe any) {
 	if f, ok := pipe.(syscall.Conn); ok {
 		if conn, err := f.SyscallConn(); err == nil {

@@ -40,7 +40,8 @@ func (x cleared) sparseFits() bool {
 		(o.Overwrite == "" || o.Overwrite == facts.OverwriteIfChanged || o.Overwrite == facts.OverwriteIfNewer)
 }
 
-// copySparse copies what it can and returns what it did. Whatever goes wrong, rsync tries the file again, and reports it.
+// copySparse copies what it can and returns what it did. Whatever goes wrong, rsync tries the file again, and reports
+// it.
 func (x cleared) copySparse(ctx context.Context) rsyncexec.Stats {
 	var done rsyncexec.Stats
 	if !x.sparseFits() {

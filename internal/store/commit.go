@@ -32,8 +32,8 @@ func (s *Store) Flush() error {
 	return btrfs.SyncFS(s.Dir)
 }
 
-// FlushAhead starts to write out what Flush will wait for, and does not wait. Errors are left to Flush: the kernel reports
-// them to each open file description (errseq_t), and this one is another.
+// FlushAhead starts to write out what Flush will wait for, and does not wait. Errors are left to Flush: the kernel
+// reports them to each open file description (errseq_t), and this one is another.
 func (s *Store) FlushAhead() {
 	s.ahead.Go(func() {
 		if dir, err := at.OpenDir(s.Dir, "."); err == nil {

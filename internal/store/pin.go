@@ -21,8 +21,8 @@ func (s *Store) WritePin(ctx context.Context, b facts.Snapshot, pin *facts.PinIn
 	return written, err
 }
 
-// WriteNews adds to the record of a copy what became known of its backup later: a pin, if it has none, and what Verify has
-// found over there. Nothing is taken away.
+// WriteNews adds to the record of a copy what became known of its backup later: a pin, if it has none, and what Verify
+// has found over there. Nothing is taken away.
 func (s *Store) WriteNews(ctx context.Context, b facts.Snapshot, pin *facts.PinInfo, verified *facts.Verification) error {
 	return s.note(ctx, s.PublishWait(), b, func(r *facts.Record) {
 		if r.Copied == nil {
