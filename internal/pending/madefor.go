@@ -7,10 +7,10 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
-// MadeFor reports changes by rsync that only undo what was prepared here: links, devices, bits of the mode, and the
-// times of their directories. Of doubts, files that were to be compared by content (see Doubt), these are also the
-// time, and attributes, which a copy of the data alone (see SparseFiles) does not set. In a resumed run any file may
-// have been one, for the run before.
+// MadeFor reports changes by rsync that only undo the preparation here: links, devices, bits of the mode, and the times
+// of their directories. For doubts, files that were to be compared by content (see Doubt), a change of the time is such
+// a change, too, and one of attributes, which a copy of the data alone (see SparseFiles) does not set. In a resumed run
+// any file may have been in doubts of the run before.
 func MadeFor(c rsyncexec.Change, doubts []string, resumed bool) bool {
 	if strings.HasPrefix(c.Code, "h") {
 		return true

@@ -1,4 +1,4 @@
-// Preallocated files: blocks that nobody has written to are holes, and only the file itself tells.
+// Preallocated files: blocks that were never written are holes, and only the list of extents of the file shows them.
 
 package pending
 
@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// preallocated is the size from on which a file is asked.
+	// preallocated is the minimum size of a file whose extents are listed.
 	preallocated = 1 << 20
-	// asked is how many of its pieces are asked for: of a file in many the first ones stand for the rest.
+	// asked limits how many extents of a file are listed: the first ones stand for the others.
 	asked = 64
 )
 
-// mayBePreallocated tells whether a file that has all its blocks is large enough to be asked.
+// mayBePreallocated reports whether a file that has all its blocks is large enough to be examined.
 func mayBePreallocated(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size >= preallocated && !mayBeSparse(st)
 }
 
-// unwrittenOf is how many bytes of the file of that name in dir nobody has written to, as far as it is worth a look.
+// unwrittenOf is how many bytes of the file name in dir were never written, if it is worth a look.
 func unwrittenOf(dir int, name string, st *unix.Stat_t) int64 {
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	fd, err := unix.Openat(dir, name, flags|unix.O_NOATIME, 0)
@@ -28,7 +28,7 @@ func unwrittenOf(dir int, name string, st *unix.Stat_t) int64 {
 		fd, err = unix.Openat(dir, name, flags, 0)
 	}
 	if err != nil {
-		return 0 // rsync says why
+		return 0 // rsync reports why
 	}
 	defer unix.Close(fd)
 	return unwritten(fd, st)

@@ -1,4 +1,4 @@
-// Ranges: what is known to have changed in a file, copied before rsync runs.
+// Ranges: known changes of a file, copied before rsync runs.
 
 package pending
 
@@ -21,13 +21,13 @@ type Range struct {
 
 // RangesCopied is what CopyRanges did.
 type RangesCopied struct {
-	Done          bool // else rsync is to compare the file
+	Done          bool // otherwise rsync must compare the file
 	Read, Written int64
 }
 
-// CopyRanges gives to, a file of pending, the size of from, which st is of, and its contents in some ranges: elsewhere
-// they are known to be equal. From the first change on it has a time that no source has, and at the end that of from,
-// if this is still as st says. rsync then finds it up to date, or compares it.
+// CopyRanges gives to, a file in pending, the size of from, whose stat is st, and its contents in some ranges;
+// elsewhere they are known to be equal. From the first change on the file has a time that no source has, and at the end
+// that of from, if from is still as in st. rsync then finds the file up to date, or compares it.
 func CopyRanges(ctx context.Context, to, from *os.File, st *unix.Stat_t, ranges []Range) (done RangesCopied, err error) {
 	if at.CheckTimes(int(from.Fd())) != nil {
 		return done, nil

@@ -15,8 +15,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
-// nextData returns where the next data begins and ends, both size if there is none. Where that cannot be told, all
-// counts as data: a hole would be taken for zeros.
+// nextData returns where the next data begins and ends, both size if there is none. If that cannot be found out, all of
+// it counts as data: a hole would become zeros.
 func nextData(f *os.File, offset, size int64) (data, hole int64) {
 	data, err := unix.Seek(int(f.Fd()), offset, unix.SEEK_DATA)
 	if errors.Is(err, unix.ENXIO) || err == nil && data >= size { // nothing but a hole is left
@@ -119,7 +119,7 @@ func writeDifferent(to *os.File, offset int64, data, have []byte) (written int64
 	return written, nil
 }
 
-// CopyData gives to, an empty file, the size of from, which st is of, and its data; the rest stays a hole. It returns
+// CopyData gives to, an empty file, the size of from, whose stat is st, and its data; the rest stays a hole. It returns
 // how much it wrote.
 func CopyData(ctx context.Context, to, from *os.File, st *unix.Stat_t) (written int64, err error) {
 	c := &sparseCopier{from: make([]byte, sparseUnit), to: make([]byte, sparseUnit)}

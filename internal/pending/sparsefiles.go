@@ -34,7 +34,7 @@ func (f *SparseFiles) Unwritten() uint64 {
 	return uint64(f.unwritten)
 }
 
-// See adds a file of the open directory dir, if it belongs to them.
+// See adds a file of the open directory dir, if it is one of them.
 func (f *SparseFiles) See(pending *os.File, dir int, rel string, st *unix.Stat_t) {
 	sparse, unwritten := mayBeSparse(st), int64(0)
 	if !sparse && !mayBePreallocated(st) || !lacks(pending, rel, st) {
@@ -57,7 +57,7 @@ func (f *SparseFiles) Look(pending, dir *os.File, rel string) {
 	}
 }
 
-// LookListed examines what is on the list for rsync, below root. rsync reports what cannot be read.
+// LookListed examines the paths on the list for rsync, below root. rsync reports what cannot be read.
 func (f *SparseFiles) LookListed(pending, root *os.File, l Listed) error {
 	for _, rel := range l.Dirs {
 		if dir, err := at.OpenBeneath(root, rel); err == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
 
-// Touched are the files that pending has under their size and time, although they changed after it was begun, or the
-// backup that it is a snapshot of: perhaps after they were copied. Several goroutines fill it.
+// Touched are files that pending has with their size and time, although they changed after pending was begun, or after
+// the backup that it is a snapshot of: perhaps after they were copied. Several goroutines fill it.
 type Touched struct {
 	since int64 // in nanoseconds
 
@@ -24,13 +24,13 @@ type Touched struct {
 const (
 	// coarse is how much earlier than it happened a change may seem to have been: some filesystems have whole seconds.
 	coarse = 2 * time.Second
-	// mostTouched bounds what is kept.
+	// mostTouched limits how many are kept.
 	mostTouched = 20_000
 )
 
-// NewTouched goes, for a resumed run, by the time that the subvolume pending has from the kernel, of the same clock as
-// files get theirs. Else by when base, the last backup, was begun; nil if that is not known. It is nil too if rsync
-// gets a list: then a catalog tells more, and what is doubtful but not listed would keep a wrong time.
+// NewTouched compares ctimes, for a resumed run, with the time of the subvolume pending, which the kernel took from the
+// same clock; otherwise with the begin of base, the last backup. It is nil if that is unknown, and if rsync gets a list:
+// then a catalog has better information, and a doubtful file that is not listed would keep a wrong time.
 func NewTouched(pending *os.File, resumed bool, base *facts.Snapshot, listed bool) (*Touched, error) {
 	if listed {
 		return nil, nil
@@ -52,7 +52,7 @@ func NewTouched(pending *os.File, resumed bool, base *facts.Snapshot, listed boo
 	return &Touched{since: last.Add(-coarse).UnixNano()}, nil
 }
 
-// See takes in a file of the source. A nil Touched takes none.
+// See adds a file of the source. A nil Touched ignores it.
 func (t *Touched) See(pending *os.File, rel string, st *unix.Stat_t) {
 	if t == nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ctim.Nano() < t.since || lacks(pending, rel, st) {
 		return
@@ -64,7 +64,7 @@ func (t *Touched) See(pending *os.File, rel string, st *unix.Stat_t) {
 	}
 }
 
-// Paths are in order, and none if there are too many to be kept.
+// Paths are in order; there are none if too many were found.
 func (t *Touched) Paths() (paths []string, tooMany bool) {
 	if t == nil {
 		return nil, false
