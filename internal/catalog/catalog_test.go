@@ -85,7 +85,7 @@ func addAll(t testing.TB, w *Writer, dirs []Dir) {
 	self := selves(dirs)
 	for _, d := range dirs {
 		e := self[d.Path]
-		if err := w.Add(ListingOf(d, e.Base())); err != nil {
+		if err := w.Add(listingOf(d, e.Base())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -315,4 +315,17 @@ func readAll(t testing.TB, r *Reader) []Dir {
 		d.Entries = append([]Entry(nil), d.Entries...) // the next one overwrites them
 		dirs = append(dirs, d)
 	}
+}
+
+// listingOf codes a directory with known entries.
+func listingOf(d Dir, self Base) Listing {
+	if d.Unread {
+		return Listing{Path: d.Path, Unread: true}
+	}
+	var c Coder
+	c.Begin(self)
+	for i := range d.Entries {
+		c.Add(&d.Entries[i])
+	}
+	return c.End(d.Path)
 }

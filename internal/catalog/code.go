@@ -121,19 +121,6 @@ func (c *Coder) End(path string) Listing {
 	return Listing{Path: path, Count: c.count, Code: code, Subs: c.subs, Youngest: c.youngest, Apart: c.apart}
 }
 
-// ListingOf codes a directory whose entries are known.
-func ListingOf(d Dir, self Base) Listing {
-	if d.Unread {
-		return Listing{Path: d.Path, Unread: true}
-	}
-	var c Coder
-	c.Begin(self)
-	for i := range d.Entries {
-		c.Add(&d.Entries[i])
-	}
-	return c.End(d.Path)
-}
-
 func (c *Coder) flags(e *Entry) byte {
 	var flags byte
 	if e.FS != c.fs {

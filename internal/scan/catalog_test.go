@@ -22,7 +22,7 @@ func encode(t testing.TB, dirs []catalog.Dir, unsettled ...catalog.Unsettled) []
 	self := selves(dirs)
 	for _, d := range dirs {
 		e := self[d.Path]
-		must(t, w.Add(catalog.ListingOf(d, e.Base())))
+		must(t, w.Add(listingOf(d, e.Base())))
 	}
 	_, err := w.Finish(unsettled, nil)
 	must(t, err)
@@ -38,4 +38,17 @@ func selves(dirs []catalog.Dir) map[string]catalog.Entry {
 		}
 	}
 	return all
+}
+
+// listingOf codes a directory with known entries.
+func listingOf(d catalog.Dir, self catalog.Base) catalog.Listing {
+	if d.Unread {
+		return catalog.Listing{Path: d.Path, Unread: true}
+	}
+	var c catalog.Coder
+	c.Begin(self)
+	for i := range d.Entries {
+		c.Add(&d.Entries[i])
+	}
+	return c.End(d.Path)
 }

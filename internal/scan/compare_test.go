@@ -48,7 +48,7 @@ func compareAll(t *testing.T, c *comparer, now []catalog.Dir) {
 	marks, self := map[string]mark{".": c.top(testHeader())}, selves(now)
 	for _, d := range now {
 		e := self[d.Path]
-		subs, below, err := c.show(catalog.ListingOf(d, e.Base()), e, marks[d.Path])
+		subs, below, err := c.show(listingOf(d, e.Base()), e, marks[d.Path])
 		if err != nil {
 			t.Fatal(err)
 		}

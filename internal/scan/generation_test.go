@@ -32,7 +32,7 @@ func asked(t *testing.T, g *Generations, trust bool, old, now []catalog.Dir, uns
 	c.gens, c.trust, c.racy, c.now = g, trust, racy, testHeader().Started
 	find := func(path string, seen catalog.Entry) (catalog.Listing, error) {
 		read = append(read, path)
-		return catalog.ListingOf(now[slices.IndexFunc(now, func(d catalog.Dir) bool { return d.Path == path })], seen.Base()), nil
+		return listingOf(now[slices.IndexFunc(now, func(d catalog.Dir) bool { return d.Path == path })], seen.Base()), nil
 	}
 	c.read = find
 	c.look = func(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (catalog.Listing, int, error) {
@@ -44,7 +44,7 @@ func asked(t *testing.T, g *Generations, trust bool, old, now []catalog.Dir, uns
 			}
 			d.Entries = append(d.Entries, e)
 		}
-		return catalog.ListingOf(d, seen.Base()), 1, nil
+		return listingOf(d, seen.Base()), 1, nil
 	}
 	tasks := []*task{newTask(".", testHeader().Root, c.top(testHeader()))}
 	for len(tasks) > 0 {
