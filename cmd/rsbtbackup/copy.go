@@ -134,7 +134,7 @@ func copyHints(err error, i invocation) ([]string, bool) {
 		return []string{c.there("to see what would be deleted, and to delete it with --force instead of -n: ", append([]string{"rsbtbackup", "prune", "-n"}, keepArgs(i)...)...)}, true
 	case errors.Is(err, rsbtbackup.ErrGuard):
 		return []string{c.there("each DEST has a TARGET of its own; to see what is in this one: ", "rsbtbackup", "list"), "to mix them nevertheless: " + i.again("--force")}, true
-	case errors.As(err, &step) && step.Step == "connect" && errors.Is(err, rsbtbackup.ErrTarget):
+	case errors.Is(err, rsbtbackup.ErrTarget): // another host, which was not reached or fell silent
 		return []string{c.aloneHint()}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return []string{c.there("to see what is used in TARGET: ", "rsbtbackup", "check")}, true

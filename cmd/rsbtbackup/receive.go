@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"golang.org/x/sys/unix"
@@ -67,7 +69,7 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 	if isTerminal(writerOf(os.Stdin)) {
 		return &usageError{verb: "receive", err: errFromTerminal}
 	}
-	in := &beginning{Reader: interruptible(ctx, os.Stdin)}
+	in := &beginning{Reader: interruptible(ctx, os.Stdin, c.limit())}
 	o := rsbtbackup.ReceiveOptions{Name: c.Name, Keep: c.Keep.policy(), LockWait: f.LockWait.duration(), Logger: u.log}
 	if c.Stdio {
 		return rsbtbackup.ServeCopy(ctx, c.Dest, in, u.stdout, o)
@@ -92,29 +94,45 @@ func (c *receiveCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return errors.Join(packed(err, in.bytes), u.object(receiveObject{"receive", report}))
 }
 
+// limit: DEST is locked while somebody else's program is waited for. 0 is none.
+func (c *receiveCommand) limit() time.Duration {
+	if c.Stdio {
+		return 24 * time.Hour
+	}
+	return 0
+}
+
 // writerOf allows asking whether a file is a terminal.
 func writerOf(f *os.File) io.Writer { return f }
 
-// interruptible ends with ctx, although a read of a pipe does not: it waits for both.
-func interruptible(ctx context.Context, f *os.File) io.Reader {
+// interruptible ends with ctx, although a read of a pipe does not: it waits for both, and no longer than limit, unless
+// that is 0.
+func interruptible(ctx context.Context, f *os.File, limit time.Duration) io.Reader {
 	wake, end, err := os.Pipe()
 	if err != nil {
 		return f // the goroutine ends with its input
 	}
 	context.AfterFunc(ctx, func() { _ = end.Close() }) // which ends the wait
-	return &interrupted{ctx: ctx, file: f, wake: wake}
+	return &interrupted{ctx: ctx, file: f, wake: wake, limit: limit}
 }
 
 type interrupted struct {
 	ctx        context.Context
 	file, wake *os.File
+	limit      time.Duration
 }
 
 func (i *interrupted) Read(p []byte) (int, error) {
 	for {
 		fds := []unix.PollFd{{Fd: int32(i.file.Fd()), Events: unix.POLLIN}, {Fd: int32(i.wake.Fd()), Events: unix.POLLIN}}
-		_, err := unix.Poll(fds, -1)
+		most := -1
+		if i.limit > 0 {
+			most = int(i.limit.Milliseconds())
+		}
+		n, err := unix.Poll(fds, most)
 		switch {
+		case n == 0 && err == nil:
+			return 0, fmt.Errorf("the other side has sent nothing for %s", i.limit)
 		case i.ctx.Err() != nil:
 			return 0, context.Cause(i.ctx)
 		case err == nil:

@@ -59,7 +59,7 @@ func (c *sendCommand) run(ctx context.Context, u *ui, _ *flags) error {
 		return &usageError{verb: "send", err: errToTerminal}
 	}
 	if c.Stdio {
-		return rsbtbackup.ServeSend(ctx, c.Dest, interruptible(ctx, os.Stdin), u.stdout)
+		return rsbtbackup.ServeSend(ctx, c.Dest, interruptible(ctx, os.Stdin, 0), u.stdout)
 	}
 	out := &sendWriter{u.stdout}
 	report, err := rsbtbackup.Send(ctx, c.Dest, c.Backup, rsbtbackup.SendOptions{Parent: c.Parent}, out)

@@ -87,7 +87,7 @@ func compareHints(err error, i invocation) ([]string, bool) {
 			"to read DEST from the disk: " + quoteAll("rsbtbackup", "verify", c.Dest),
 			there.there("to read TARGET from the disk: ", "rsbtbackup", "verify"),
 		}, true
-	case step != nil && step.Step == "connect" && errors.Is(err, rsbtbackup.ErrTarget):
+	case errors.Is(err, rsbtbackup.ErrTarget):
 		return []string{there.aloneHint()}, true
 	case step != nil && step.Step == "TARGET" && errors.Is(err, rsbtbackup.ErrNotInitialized):
 		return []string{there.there("", "rsbtbackup", "init")}, true

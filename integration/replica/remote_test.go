@@ -93,7 +93,7 @@ func TestTheOtherSideFails(t *testing.T) {
 		{"dies in the middle", ssh.Shell, fake("dies", `
 			cd "$(mktemp -d)" && mkfifo part
 			`+good+` "$@" <part & pid=$!
-			exec 3>part; dd bs=15 count=1 2>/dev/null >&3; head -c 300000 >&3
+			exec 3>part; head -c 32 >&3; head -c 300000 >&3
 			until [ -e '`+target+`/.log/incoming/incoming' ]; do sleep 0.01; done
 			kill -9 $pid; exit 9`), target, 12, ""},
 	} {

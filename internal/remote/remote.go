@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,10 +24,22 @@ var ErrHost = errors.New("not the name of a host")
 type Session struct {
 	Stdin  io.WriteCloser
 	Stdout io.Reader
-	host   string
-	stop   func()
-	cmd    *exec.Cmd
-	said   *tail
+	// Patience is how long the other side may say nothing that is expected, or take nothing. 0 is without limit.
+	Patience time.Duration
+
+	ctx     context.Context
+	host    string
+	stop    func()
+	cmd     *exec.Cmd
+	said    *tail
+	in, out *pipe
+
+	waited sync.Once
+	result error
+
+	mu   sync.Mutex
+	end  time.Time // nothing is waited for after that; zero while the session goes on
+	lost error
 }
 
 // endWait is how long a command may take to end after its input was closed.
@@ -35,7 +47,7 @@ const endWait = 30 * time.Second
 
 // Start starts it. shell is the program with its arguments; none means ssh. The words of command are quoted for the
 // remote shell. It ends with ctx.
-func Start(ctx context.Context, shell []string, host string, command []string) (*Session, error) {
+func Start(ctx context.Context, shell []string, host string, command []string, patience time.Duration) (*Session, error) {
 	if host == "" || strings.HasPrefix(host, "-") {
 		return nil, fmt.Errorf("%w: %q", ErrHost, host)
 	}
@@ -48,41 +60,63 @@ func Start(ctx context.Context, shell []string, host string, command []string) (
 	}
 	args := append(append([]string{}, shell[1:]...), host, strings.Join(words, " "))
 	ctx, stop := context.WithCancel(ctx)
-	s := &Session{host: host, stop: stop, said: &tail{flood: stop}, cmd: exec.CommandContext(ctx, shell[0], args...)}
+	s := &Session{Patience: patience, ctx: ctx, host: host, stop: stop, said: &tail{flood: stop}, cmd: exec.CommandContext(ctx, shell[0], args...)}
 	s.cmd.Stderr, s.cmd.WaitDelay = s.said, endWait
-	var err error
-	if s.Stdin, err = s.cmd.StdinPipe(); err == nil {
-		s.Stdout, err = s.cmd.StdoutPipe()
-	}
-	if err == nil {
-		widen(s.Stdin)
-		widen(s.Stdout)
-		err = s.cmd.Start()
-	}
-	if err != nil {
+	if err := s.pipes(); err != nil {
 		stop()
 		return nil, err
 	}
+	if err := s.cmd.Start(); err != nil {
+		stop()
+		return nil, err
+	}
+	context.AfterFunc(ctx, s.ended)
 	return s, nil
+}
+
+func (s *Session) pipes() error {
+	in, err := s.cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	r, w := out.(*os.File), in.(*os.File)
+	widen(r)
+	widen(w)
+	s.out = &pipe{s: s, f: r, set: r.SetReadDeadline, silent: "has said nothing"}
+	s.in = &pipe{s: s, f: w, set: w.SetWriteDeadline, silent: "has taken nothing"}
+	s.Stdin, s.Stdout = s.in, s.out
+	s.Expect()
+	return nil
 }
 
 // widen makes a pipe hold what every user may have by default (/proc/sys/fs/pipe-max-size), so that neither end waits
 // for each small piece. Where it stays small it works as well.
-func widen(pipe any) {
-	if f, ok := pipe.(syscall.Conn); ok {
-		if conn, err := f.SyscallConn(); err == nil {
-			_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
-		}
+func widen(pipe *os.File) {
+	if conn, err := pipe.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
 	}
 }
 
 // quote protects a word from a POSIX shell.
 func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// Wait returns when the command has ended, after all of Stdout has been read. The error has its last message.
+// Wait returns when the command has ended, after all of Stdout has been read. The error has its last message. It can be
+// called again.
 func (s *Session) Wait() error {
+	s.waited.Do(func() { s.result = s.wait() })
+	return s.result
+}
+
+func (s *Session) wait() error {
 	defer s.stop()
 	err := s.cmd.Wait()
+	if lost := s.Lost(); lost != nil {
+		return lost
+	}
 	if s.said.flooded() {
 		err = errFlood
 	}
@@ -93,6 +127,12 @@ func (s *Session) Wait() error {
 		return fmt.Errorf("%s: %w: %s", s.host, err, said)
 	}
 	return fmt.Errorf("%s: %w", s.host, err)
+}
+
+// OfProgram reports whether an error of Wait is one of the program on the other host: ssh has 255 for its own.
+func OfProgram(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() > 0 && exit.ExitCode() < 128
 }
 
 // tail keeps the end of what is written to it. Who writes without end is ended: ssh goes on without its standard error.

@@ -5,7 +5,9 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/remote"
 )
 
@@ -13,7 +15,7 @@ import (
 var shell = []string{"sh", "-c", `eval "$1"`}
 
 func TestSession(t *testing.T) {
-	s, err := remote.Start(t.Context(), shell, "host", []string{"sh", "-c", `printf '%s|' "$@"; cat`, "x", "it's", "a b", "$HOME", ";", "ä\n"})
+	s, err := remote.Start(t.Context(), shell, "host", []string{"sh", "-c", `printf '%s|' "$@"; cat`, "x", "it's", "a b", "$HOME", ";", "ä\n"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +35,7 @@ func TestSession(t *testing.T) {
 }
 
 func TestSessionFails(t *testing.T) {
-	s, err := remote.Start(t.Context(), shell, "host", []string{"sh", "-c", "echo first >&2; echo 'rsbtbackup: not found' >&2; exit 127"})
+	s, err := remote.Start(t.Context(), shell, "host", []string{"sh", "-c", "echo first >&2; echo 'rsbtbackup: not found' >&2; exit 127"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +49,103 @@ func TestSessionFails(t *testing.T) {
 
 func TestHostThatIsAnOption(t *testing.T) {
 	for _, host := range []string{"", "-oProxyCommand=touch /tmp/owned"} {
-		if _, err := remote.Start(t.Context(), shell, host, nil); !errors.Is(err, remote.ErrHost) {
+		if _, err := remote.Start(t.Context(), shell, host, nil, 0); !errors.Is(err, remote.ErrHost) {
 			t.Errorf("%q: %v, want ErrHost", host, err)
 		}
 	}
+}
+
+// TestPatience: what moves too little in the time that it has is given up, and what waits in silence is not, while
+// nobody reads.
+func TestPatience(t *testing.T) {
+	for _, tt := range []struct{ name, command, want string }{
+		{"says nothing", "exec sleep 9", "host has said nothing for 1s"},
+		{"says a byte now and then", "for i in $(seq 30); do echo; sleep 0.1; done", "host has said nothing for 1s"},
+		{"takes nothing", "printf '%300000s'; exec sleep 9", "host has taken nothing for 1s"},
+		{"its child goes on", "sleep 9 & exec sleep 9", "host has said nothing for 1s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := remote.Start(t.Context(), shell, "host", []string{"sh", "-c", tt.command}, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.CopyN(io.Discard, s.Stdout, 300_000)
+			if err == nil {
+				_, err = s.Stdin.Write(make([]byte, 3<<20))
+			}
+			if err == nil || !errors.Is(err, facts.ErrTarget) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v", err)
+			}
+			if rest, restErr := io.ReadAll(s.Stdout); restErr != nil && !errors.Is(restErr, err) {
+				t.Errorf("after the end: %q, %v", rest, restErr)
+			}
+			if waitErr := s.Wait(); !errors.Is(waitErr, err) {
+				t.Errorf("Wait: %v, want %v", waitErr, err)
+			}
+		})
+	}
+}
+
+func TestOnlyWaitingCounts(t *testing.T) {
+	s, err := remote.Start(t.Context(), shell, "host", []string{"sh", "-c", "echo a; sleep 0.6; echo b; sleep 0.6; echo c; cat"}, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 2)
+	for _, want := range []string{"a\n", "b\n", "c\n"} {
+		s.Expect()
+		if _, err := io.ReadFull(s.Stdout, line); err != nil || string(line) != want {
+			t.Fatalf("%q, %v, want %q", line, err, want)
+		}
+	}
+	if _, err := io.WriteString(s.Stdin, "d\n"); err != nil {
+		t.Fatal(err)
+	}
+	s.Expect()
+	time.Sleep(1100 * time.Millisecond) // at work
+	if _, err := io.ReadFull(s.Stdout, line); err != nil || string(line) != "d\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	_ = s.Stdin.Close()
+	if err := s.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPulse beats while it is at work, and neither while it waits for input nor in the middle of something.
+func TestPulse(t *testing.T) {
+	in, give := io.Pipe()
+	told := make(chan string, 1000)
+	p := remote.NewPulse(in, writer(func(b []byte) { told <- string(b) }))
+	p.Beat(t.Context(), 10*time.Millisecond, "alive")
+	if got := <-told; got != "alive" {
+		t.Fatalf("%q", got)
+	}
+	p.Still(true)
+	for len(told) > 0 {
+		<-told
+	}
+	read := make(chan error)
+	go func() {
+		_, err := io.ReadFull(p, make([]byte, 1))
+		read <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	if len(told) > 0 {
+		t.Errorf("%q while it waits", <-told)
+	}
+	if _, err := io.WriteString(give, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-read; err != nil || <-told != "alive" {
+		t.Errorf("%v, and no beat", err)
+	}
+}
+
+type writer func([]byte)
+
+func (w writer) Write(b []byte) (int, error) {
+	w(b)
+	return len(b), nil
 }

@@ -59,7 +59,7 @@ type twins func(ctx context.Context, root *twin.Tree, copied Item, account *twin
 // Compare compares backups of dest with their copies in target, which may be on another host.
 func Compare(ctx context.Context, dest, target string, refs []string, o CompareOptions) (*CompareReport, error) {
 	report := &CompareReport{Dest: dest, Target: target, Started: store.Now(o.Now).UTC()}
-	c := &copying{o: Options{SSH: o.SSH, Program: o.Program}, report: &Report{}, wanted: map[string]bool{}}
+	c := newCopying(Options{SSH: o.SSH, Program: o.Program}, &Report{})
 	m := &matching{copying: c, o: o, report: report, strict: len(refs) > 0}
 	err := m.between(ctx, dest, target, refs)
 	report.Ended = store.Now(o.Now).UTC()

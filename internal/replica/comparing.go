@@ -13,9 +13,8 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
-	"github.com/rsbtbackup/rsbtbackup/internal/receive"
-	"github.com/rsbtbackup/rsbtbackup/internal/remote"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/twin"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -40,6 +39,7 @@ type response struct {
 const (
 	canCompare = "compare" // this ability, as sent in a greeting
 	batchSize  = 256
+	batchBytes = 256 << 30 // all of it may have to be read for one answer
 	maxBatch   = 32 << 20
 	startsWith = `{"compare":` // which archives and the end of all do not have
 )
@@ -68,7 +68,7 @@ func answerQuestions(ctx context.Context, s *store.Store, items []Item, r *bufio
 }
 
 func readQuestion(r *bufio.Reader) (q question, err error) {
-	line, err := readLine(r, maxBatch)
+	line, err := archive.ReadLine(r, maxBatch)
 	if err == nil {
 		err = json.Unmarshal(line, &q)
 	}
@@ -101,40 +101,36 @@ func answerEach(ctx context.Context, copied *twin.Answering, r *bufio.Reader, w 
 // withHost compares with a target on another host. It runs the sending side there, which changes nothing and takes no
 // lock; a key may be restricted to the receiving side.
 func (m *matching) withHost(ctx context.Context, where rsyncexec.Source) error {
-	talking, stop := context.WithCancel(ctx)
-	defer stop()
-	session, err := remote.Start(talking, m.copying.o.SSH, hostOf(where), []string{m.program(), "send", "--stdio", "--", where.Path})
+	other, err := m.dial(ctx, where, "send")
 	if err != nil {
-		return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
+		return err
 	}
-	r := bufio.NewReaderSize(session.Stdout, receive.ReadAhead)
-	var hello greeting
-	err = readGreeting(r, "", &hello)
-	greeted := err == nil
-	if greeted {
+	hello, err := other.greet("")
+	if other.greeted {
 		m.report.Target, m.there = hostOf(where)+":"+hello.Dest, hello.Backups
-		if err = fail.Step("TARGET", hello.err()); err == nil && !slices.Contains(hello.Can, canCompare) {
-			err = fail.Step("TARGET", fail.Kindf(facts.ErrUsage, "the rsbtbackup on %s is older and cannot compare: install the same on both", hostOf(where)))
+		if err == nil && !slices.Contains(hello.Can, canCompare) {
+			err = fail.Kindf(facts.ErrUsage, "the rsbtbackup on %s is older and cannot compare: install the same on both", hostOf(where))
 		}
+		err = fail.Step("TARGET", err)
 	}
 	if err == nil {
 		err = m.all(ctx, func(ctx context.Context, tree *twin.Tree, copied Item, account *twin.Account) error {
-			return (&asking{r: r, w: session.Stdin, tree: tree, account: account, missing: map[string]bool{}}).compare(ctx, copied)
+			return (&asking{far: other, tree: tree, account: account, missing: map[string]bool{}}).compare(ctx, copied)
 		})
 	}
-	return hangUp(ctx, session, stop, r, greeted, err)
+	return other.hangUp(ctx, err)
 }
 
 // asking is the side that has the backup.
 type asking struct {
-	r       *bufio.Reader
-	w       io.Writer
+	*far
 	tree    *twin.Tree
 	account *twin.Account
 	missing map[string]bool // directories that the copy lacks: their entries are not sent
 
 	mu    sync.Mutex
 	batch []twin.Entry
+	size  uint64 // of the files in it
 }
 
 func (a *asking) compare(ctx context.Context, copied Item) error {
@@ -149,8 +145,8 @@ func (a *asking) compare(ctx context.Context, copied Item) error {
 	add := func(e twin.Entry) (bool, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.batch = append(a.batch, e)
-		if len(a.batch) < batchSize {
+		a.batch, a.size = append(a.batch, e), a.size+uint64(e.Size)
+		if len(a.batch) < batchSize && a.size < batchBytes {
 			return true, nil
 		}
 		return true, a.pass(talking, batches)
@@ -171,7 +167,7 @@ func (a *asking) compare(ctx context.Context, copied Item) error {
 
 func (a *asking) pass(ctx context.Context, batches chan<- []twin.Entry) error {
 	batch := a.batch
-	a.batch = nil
+	a.batch, a.size = nil, 0
 	select {
 	case batches <- batch:
 		return nil
@@ -191,11 +187,11 @@ func (a *asking) askAll(ctx context.Context, stop context.CancelCauseFunc, batch
 }
 
 func (a *asking) ask(q question) (twin.Reply, error) {
-	if err := writeMessage(a.w, q); err != nil {
+	if err := a.far.tell(q); err != nil {
 		return twin.Reply{}, a.closed(err)
 	}
 	var got response
-	if err := readMessage(a.r, maxBatch, &got); err != nil {
+	if err := a.hear(maxBatch, &got); err != nil {
 		return got.Reply, err
 	}
 	return got.Reply, got.err()
@@ -204,7 +200,7 @@ func (a *asking) ask(q question) (twin.Reply, error) {
 // closed finds out why the other side stopped reading.
 func (a *asking) closed(err error) error {
 	var got response
-	if readMessage(a.r, maxBatch, &got) == nil && got.err() != nil {
+	if a.hear(maxBatch, &got) == nil && got.err() != nil {
 		return got.err()
 	}
 	return err
@@ -216,7 +212,7 @@ func (a *asking) askOne(ctx context.Context, batch []twin.Entry) error {
 		return err
 	}
 	tally := twin.Tally{Names: int64(len(batch)), Files: reply.BySums, BySums: reply.BySums}
-	if err := a.tell(batch, reply); err != nil {
+	if err := a.note(batch, reply); err != nil {
 		return err
 	}
 	if len(reply.Read) > 0 {
@@ -250,10 +246,10 @@ func (a *asking) contents(ctx context.Context, batch []twin.Entry, read []int, t
 	if err != nil {
 		return err
 	}
-	return a.tell(batch, reply)
+	return a.note(batch, reply)
 }
 
-func (a *asking) tell(batch []twin.Entry, reply twin.Reply) error {
+func (a *asking) note(batch []twin.Entry, reply twin.Reply) error {
 	for _, u := range reply.Unlike {
 		if u.N < 0 || u.N >= len(batch) {
 			return fmt.Errorf("%w: it names entry %d of %d", facts.ErrArchive, u.N, len(batch))

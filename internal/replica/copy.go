@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
@@ -27,12 +28,19 @@ type copying struct {
 	limit  *rate.Limiter
 	o      Options
 	report *Report
+	unsent map[string]string // backups that DEST could not give, and why
+	// patience is for tests: 0 is the usual.
+	patience time.Duration
+}
+
+func newCopying(o Options, report *Report) *copying {
+	return &copying{o: o, report: report, wanted: map[string]bool{}, unsent: map[string]string{}}
 }
 
 // Copy copies backups of dest that target lacks.
 func Copy(ctx context.Context, dest, target string, refs []string, o Options) (*Report, error) {
 	report := &Report{Dest: dest, Target: target, DryRun: o.DryRun, Started: store.Now(o.Now).UTC()}
-	c := &copying{o: o, report: report, wanted: map[string]bool{}}
+	c := newCopying(o, report)
 	limit, err := checkOptions(o)
 	if err == nil {
 		c.limit = limit
@@ -63,15 +71,15 @@ func (c *copying) between(ctx context.Context, dest, target string, refs []strin
 	case from.Kind == rsyncexec.Shell && to.Kind == rsyncexec.Shell:
 		return fail.Step("options", fail.Kindf(facts.ErrUsage, "DEST and TARGET are both on other hosts: run copy on one of them"))
 	case from.Kind == rsyncexec.Shell:
-		return c.fromHost(ctx, from, target, refs)
+		return c.attempts(ctx, func() error { return c.fromHost(ctx, from, target, refs) })
 	}
 	if err := c.open(dest, refs); err != nil {
 		return err
 	}
 	if to.Kind == rsyncexec.Shell {
-		err = c.toHost(ctx, to)
+		err = c.attempts(ctx, func() error { return c.toHost(ctx, to) })
 	} else if err = differentDirs(c.store, target); err == nil {
-		err = c.into(ctx, target, c.pipe)
+		err = c.attempts(ctx, func() error { return c.into(ctx, target, c.pipe) })
 	}
 	return errors.Join(err, c.store.Close())
 }
@@ -162,12 +170,17 @@ func (c *copying) lookAt(target *store.Store) ([]Item, error) {
 	return items, c.belongs(items)
 }
 
+// readItems reads the backups of a target. Increments do not build on one in which damage was found: they would have it,
+// too, and no later copy would be whole again.
 func readItems(s *store.Store) ([]Item, error) {
 	state, err := s.ReadState(time.Local)
 	if err != nil {
 		return nil, fail.Step("read", err)
 	}
 	items, err := itemsOf(s, state)
+	for i := range items {
+		items[i].Base = items[i].Base && !items[i].Damaged
+	}
 	return items, fail.Step("read", err)
 }
 
@@ -213,7 +226,8 @@ func (c *copying) dryRun(target string) error {
 }
 
 func (c *copying) plan(there []Item, keep retention.Policy) []Step {
-	return makePlan(c.items, there, c.wanted, unkeptBy(keep, c.items, there, c.wanted, store.Now(c.o.Now)))
+	items := c.sendable()
+	return makePlan(items, there, c.wanted, unkeptBy(keep, items, there, c.wanted, store.Now(c.o.Now)))
 }
 
 // foresee reports what a run would do, and fails as it would.
@@ -262,7 +276,7 @@ func newCopied(step Step) Copied {
 // run copies one backup after the other. A failure ends the run, because the plan for the next ones depends on it; a
 // refused backup does not.
 func (c *copying) run(ctx context.Context, there []Item, to taker, keep retention.Policy) error {
-	steps := c.plan(there, keep)
+	steps := slices.DeleteFunc(c.plan(there, keep), c.settled)
 	progress := Progress{Index: -1}
 	for _, step := range steps {
 		if newCopied(step).Result == "" {

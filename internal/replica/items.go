@@ -27,7 +27,7 @@ func itemsOf(s *store.Store, st *store.State) ([]Item, error) {
 }
 
 func itemOf(s *store.Store, b facts.Snapshot) (Item, error) {
-	item := Item{Name: b.Name, UUID: b.UUID, Origin: b.UUID, Time: b.Time, Complete: b.Status == facts.Complete, Pinned: b.Pinned(), Made: originOf(b), Known: knownOf(b)}
+	item := Item{Name: b.Name, UUID: b.UUID, Origin: b.UUID, Time: b.Time, Complete: b.Status == facts.Complete, Pinned: b.Pinned(), Made: originOf(b), Known: knownOf(b), Damaged: b.Damaged()}
 	if b.Unreadable != "" {
 		item.WhyNot = store.Unreadable(b).Error()
 		return item, nil

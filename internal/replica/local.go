@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
@@ -32,8 +33,8 @@ func (o outgoing) pipe(ctx context.Context, locked *store.Locked, sent func(uint
 	}
 	manifest := o.manifest(time.Now())
 	// The checksums of the stream are enough for what comes from the kernel of this host.
-	archive := &archiveReader{r: s.Reader, manifest: &manifest, here: true}
-	got, err := receiveOne(ctx, locked, archive, manifest.Name)
+	from := archive.Direct(s.Reader, &manifest)
+	got, err := receiveOne(ctx, locked, from, manifest.Name)
 	err = s.end(err)
 	if got == nil {
 		return nil, s.meter.n, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
@@ -77,7 +78,7 @@ func newsOf(from, there Item) *news {
 func withoutReasons(items []Item) []Item {
 	items = slices.Clone(items)
 	for i := range items {
-		items[i].Known.Pin, items[i].Known.Verified = nil, nil
+		items[i].Known.Pin, items[i].Known.Verified, items[i].Damaged = nil, nil, false
 	}
 	return items
 }
@@ -99,9 +100,9 @@ func (n news) check(now time.Time) error {
 	switch {
 	case n.Pin == nil && n.Verified == nil:
 		return fmt.Errorf("%w: nothing to pass on of %q", facts.ErrArchive, n.News)
-	case n.Pin != nil && (len(n.Pin.Note) > maxNote || n.Pin.At.IsZero() || n.Pin.At.After(now.Add(clocksDiffer))):
+	case n.Pin != nil && (len(n.Pin.Note) > maxNote || n.Pin.At.IsZero() || n.Pin.At.After(now.Add(archive.ClocksDiffer))):
 		return fmt.Errorf("%w: a pin of %s with a note of %d bytes", facts.ErrArchive, n.Pin.At.Format(time.RFC3339), len(n.Pin.Note))
-	case n.Verified != nil && (n.Verified.At.After(now.Add(clocksDiffer)) ||
+	case n.Verified != nil && (n.Verified.At.After(now.Add(archive.ClocksDiffer)) ||
 		!slices.Contains([]facts.VerifyResult{facts.Clean, facts.Damaged, facts.NotVerified}, n.Verified.Result)):
 		return fmt.Errorf("%w: a verdict %q of %s", facts.ErrArchive, n.Verified.Result, n.Verified.At.Format(time.RFC3339))
 	}

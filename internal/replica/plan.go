@@ -27,6 +27,8 @@ type Item struct {
 	Known known `json:"known,omitzero"`
 	// WhyNot says why it cannot be copied.
 	WhyNot string `json:"why_not,omitempty"`
+	// Damaged: verify has found something in it that cannot be read any more.
+	Damaged bool `json:"damaged,omitempty"`
 }
 
 // Step is what to do with one backup.
@@ -67,7 +69,10 @@ func makePlan(from []Item, to []Item, wanted, unkept map[string]bool) []Step {
 		case unkept[b.Name]:
 			step.Unkept = true
 		default:
-			step.Parent = nearest(from, i, there)
+			if step.Parent = nearest(from, i, there); step.Parent == nil && b.Damaged {
+				step.Refuse = "verify has found damage in it, so that it cannot be sent whole"
+				break
+			}
 			there[b.Origin], taken[b.Name] = Item{Name: b.Name, Origin: b.Origin, Base: b.Base}, b.Origin
 		}
 		steps = append(steps, step)

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,6 +73,7 @@ var kinds = []struct {
 	{"not initialised", facts.ErrNotInitialized}, {"not btrfs", facts.ErrNotBtrfs}, {"dest", facts.ErrDest},
 	{"locked", facts.ErrLocked}, {"no space", facts.ErrNoSpace}, {"usage", facts.ErrUsage},
 	{"no backup", facts.ErrNoBackup}, {"unusual", facts.ErrUnusual}, {"no decoder", receive.ErrNoDecoder},
+	{"gone", facts.ErrBackupGone}, {"damaged", facts.ErrDamaged},
 }
 
 func failureOf(err error) failure {
@@ -109,12 +109,8 @@ func writeMessage(w io.Writer, message any) error {
 	return err
 }
 
-// readMessage refuses other input: output of a login script, or of another program.
-func readMessage(r *bufio.Reader, limit int, message any) error {
-	line, err := readLine(r, limit)
-	if err != nil {
-		return err
-	}
+// parseMessage refuses other input: output of a login script, or of another program.
+func parseMessage(line []byte, message any) error {
 	if err := json.Unmarshal(line, message); err != nil || len(line) == 0 || line[0] != '{' {
 		return fmt.Errorf("%w: the other side answered %.100q: does it have an rsbtbackup that can receive, and does its login print nothing?", facts.ErrArchive, line)
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
-	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/remote"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/retention"
@@ -38,6 +38,10 @@ func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error
 		return errors.Join(err, writeMessage(w, greetingOf("send", err)))
 	}
 	defer s.Close()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	p := remote.NewPulse(r, w)
+	requests, w := bufio.NewReader(p), io.Writer(p)
 	c := &copying{store: s}
 	if err := c.read(); err != nil {
 		return errors.Join(err, writeMessage(w, greetingOf("send", err)))
@@ -45,7 +49,10 @@ func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error
 	if err := writeMessage(w, hello("send", s, c.items, retention.Policy{})); err != nil {
 		return fail.Step("answer", err)
 	}
-	for requests := bufio.NewReader(r); ; {
+	if err := beat(ctx, p, requests); err != nil {
+		return fail.Step("answer", err)
+	}
+	for {
 		if _, err := requests.Peek(1); errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -53,7 +60,7 @@ func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error
 			if err := answerQuestions(ctx, s, c.items, requests, w); err != nil {
 				return fail.Step("compare", err)
 			}
-		} else if err := c.answer(ctx, requests, w); err != nil {
+		} else if err := c.answer(ctx, requests, p); err != nil {
 			return fail.Step("send", err)
 		}
 	}
@@ -61,8 +68,8 @@ func ServeSend(ctx context.Context, dest string, r io.Reader, w io.Writer) error
 
 // answer sends the backup that was requested, or says why it cannot. After an interrupted archive it can send nothing
 // more.
-func (c *copying) answer(ctx context.Context, r *bufio.Reader, w io.Writer) error {
-	line, err := readLine(r, maxRequest)
+func (c *copying) answer(ctx context.Context, r *bufio.Reader, w *remote.Pulse) error {
+	line, err := archive.ReadLine(r, maxRequest)
 	if err != nil {
 		return err
 	}
@@ -75,7 +82,12 @@ func (c *copying) answer(ctx context.Context, r *bufio.Reader, w io.Writer) erro
 	if err != nil {
 		return errors.Join(err, writeMessage(w, failureOf(err)))
 	}
-	_, err = out.archive(ctx, w, time.Now(), nil)
+	w.Still(true)
+	defer w.Still(false)
+	n, err := out.archive(ctx, w, time.Now(), nil)
+	if err != nil && n == 0 {
+		return errors.Join(err, writeMessage(w, failureOf(err)))
+	}
 	return err
 }
 
@@ -103,38 +115,30 @@ func (c *copying) find(asked request, out *outgoing) (err error) {
 
 // fromHost copies backups of a DEST on another host.
 func (c *copying) fromHost(ctx context.Context, where rsyncexec.Source, target string, refs []string) error {
-	talking, stop := context.WithCancel(ctx)
-	defer stop()
-	session, err := remote.Start(talking, c.o.SSH, hostOf(where), []string{c.program(), "send", "--stdio", "--", where.Path})
+	other, err := c.dial(ctx, where, "send")
 	if err != nil {
-		return fail.Step("connect", fail.Kind(facts.ErrTarget, err))
+		return err
 	}
-	from := &remoteSource{copying: c, session: session, r: bufio.NewReaderSize(session.Stdout, receive.ReadAhead)}
-	var hello greeting
-	err = readGreeting(from.r, "send", &hello)
-	greeted := err == nil
-	if err == nil {
-		err = hello.err()
-	}
-	if err == nil {
+	hello, err := other.greet("send")
+	switch {
+	case err == nil:
 		c.report.Dest, c.items = hostOf(where)+":"+hello.Dest, hello.Backups
 		if err = c.choose(refs); err == nil {
-			err = c.into(ctx, target, from.get)
+			err = c.into(ctx, target, (&remoteSource{c, other}).get)
 		}
-	} else if greeted {
+	case other.greeted:
 		err = fail.Step("DEST", err)
 	}
-	if greeted && err != nil {
-		stop() // it may be in the middle of a long archive
+	if other.greeted && err != nil {
+		other.stop() // it may be in the middle of a long archive
 	}
-	return hangUp(ctx, session, stop, from.r, greeted, err)
+	return other.hangUp(ctx, err)
 }
 
 // remoteSource is a DEST on another host.
 type remoteSource struct {
 	*copying
-	session *remote.Session
-	r       *bufio.Reader
+	*far
 }
 
 // get requests one backup and receives it.
@@ -143,39 +147,56 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 	if step.Parent != nil {
 		asked.Parent = step.Parent.Name
 	}
-	if err := writeMessage(s.session.Stdin, asked); err != nil {
+	if err := s.tell(asked); err != nil {
 		return nil, 0, err
 	}
 	counted := &meter{ctx: ctx, r: s.r, limit: s.limit, sent: sent}
 	// Input is read line by line, or block by block, so that nothing of the next answer is read.
-	archive, err := openAnswer(s.r, counted)
+	from, err := s.openAnswer(counted)
 	if err != nil {
 		return nil, counted.n, err
 	}
-	if archive.manifest.Name != step.Item.Name || archive.manifest.UUID != step.Item.Origin {
+	if from.Manifest.Name != step.Item.Name || from.Manifest.UUID != step.Item.Origin {
 		return nil, counted.n, fmt.Errorf("%w: asked for %s (%s), it sends %s (%s)", facts.ErrArchive,
-			step.Item.Name, step.Item.Origin, archive.manifest.Name, archive.manifest.UUID)
+			step.Item.Name, step.Item.Origin, from.Manifest.Name, from.Manifest.UUID)
 	}
-	got, err := receiveOne(ctx, locked, archive, step.Item.Name)
+	got, err := receiveOne(ctx, locked, from, step.Item.Name)
 	if got == nil {
-		return nil, counted.n, err
+		return nil, counted.n, s.cut(err)
 	}
 	return got.Notices, counted.n, err
 }
 
+// cutWait is for a side that has said its last to end.
+const cutWait = time.Minute
+
+// cut finds out whether the archive was cut off because the other side could not read its backup.
+func (s *remoteSource) cut(err error) error {
+	if _, ended := s.r.Peek(1); !errors.Is(ended, io.EOF) {
+		return err
+	}
+	_ = s.session.Stdin.Close()
+	late := time.AfterFunc(cutWait, s.stop)
+	defer late.Stop()
+	if waitErr := s.session.Wait(); remote.OfProgram(waitErr) {
+		return fail.Kind(errUnsent, waitErr)
+	}
+	return err
+}
+
 // openAnswer distinguishes an archive from the reason why there is none.
-func openAnswer(r *bufio.Reader, counted *meter) (*archiveReader, error) {
-	line, err := readLine(r, maxManifest)
+func (f *far) openAnswer(counted *meter) (*archive.Reader, error) {
+	line, err := f.line(archive.MaxManifest)
 	if err != nil {
 		return nil, err
 	}
 	var why failure
 	if err := json.Unmarshal(line, &why); err == nil && why.Error != "" {
-		return nil, why.err()
+		return nil, unsent(why.err())
 	}
-	archive, err := newArchiveReader(r, line)
-	if archive != nil {
-		archive.through = counted
+	from, err := archive.NewReader(f.r, line)
+	if from != nil {
+		from.Through = counted
 	}
-	return archive, err
+	return from, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
@@ -49,17 +50,17 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 	}
 	err := store.Change(ctx, dest, "receive", o.LockWait, o.Now, o.Logger, func(c *store.Locked) error {
 		report.Dest, report.Repairs = c.Store.Path, c.Repairs
-		archive, err := openArchive(bufio.NewReaderSize(r, receive.ReadAhead))
+		from, err := archive.Open(bufio.NewReaderSize(r, receive.ReadAhead))
 		if err != nil {
 			return fail.Step("receive", err)
 		}
-		if archive.alone = true; archive.manifest != nil && archive.manifest.Unsummed {
+		if from.Alone = true; from.Manifest != nil && from.Manifest.Unsummed {
 			return fail.Step("receive", fmt.Errorf("%w: it has no SHA-256, as only a copy over ssh may", facts.ErrArchive))
 		}
-		got, err := receiveOne(ctx, c, archive, o.Name)
+		got, err := receiveOne(ctx, c, from, o.Name)
 		if got != nil {
 			report.Backup, report.UUID, report.Parent, report.Notices = got.Name, got.UUID, got.Parent, got.Notices
-			report.Checked = archive.manifest != nil
+			report.Checked = from.Manifest != nil
 		}
 		if err = errors.Join(err, c.Store.PointCur(c.Now)); err != nil || o.Keep.IsEmpty() {
 			return fail.Step("receive", err)
@@ -72,8 +73,8 @@ func Receive(ctx context.Context, dest string, r io.Reader, o ReceiveOptions) (*
 
 // receiveOne publishes the backup in an archive, in a locked DEST. It returns nil with an error if nothing was
 // published.
-func receiveOne(ctx context.Context, c *store.Locked, archive *archiveReader, name string) (*receive.Result, error) {
-	m := archive.manifest
+func receiveOne(ctx context.Context, c *store.Locked, from *archive.Reader, name string) (*receive.Result, error) {
+	m := from.Manifest
 	if name == "" && m != nil {
 		name = m.Name
 	}
@@ -86,7 +87,7 @@ func receiveOne(ctx context.Context, c *store.Locked, archive *archiveReader, na
 	whole := func(got *receive.Result) error {
 		record, err := recordOf(m, got, name, c.Now.UTC())
 		if err == nil {
-			err = archive.finish()
+			err = from.Finish()
 		}
 		if err == nil {
 			err = c.Store.WriteIncoming(ctx, record)
@@ -96,9 +97,12 @@ func receiveOne(ctx context.Context, c *store.Locked, archive *archiveReader, na
 		}
 		return err
 	}
-	got, err := receive.Receive(ctx, archive, receive.Options{Dest: c.Store.Dir, Work: work, Name: name, Accept: accept, Whole: whole})
+	got, err := receive.Receive(ctx, from, receive.Options{Dest: c.Store.Dir, Work: work, Name: name, Accept: accept, Whole: whole})
 	if err == nil {
 		c.Log.Info("received", "backup", got.Name, "from", got.UUID.String(), "parent", got.Parent)
+		if parent, findErr := store.Find(c.State.All(), got.Parent); got.Parent != "" && findErr == nil && parent.Damaged() {
+			got.Notices = append(got.Notices, "it builds on "+parent.Name+", in which verify has found damage: it has that damage, too")
+		}
 		return got, nil
 	}
 	if recorded == "" {
@@ -124,14 +128,14 @@ func explain(name string, err error) error {
 }
 
 // recordOf is the record of the received backup. The manifest must agree with the stream.
-func recordOf(m *Manifest, got *receive.Result, name string, now time.Time) (facts.Record, error) {
+func recordOf(m *archive.Manifest, got *receive.Result, name string, now time.Time) (facts.Record, error) {
 	if m == nil {
-		m = &Manifest{Name: got.Name, UUID: got.UUID}
+		m = &archive.Manifest{Name: got.Name, UUID: got.UUID}
 	}
 	if got.UUID != m.UUID {
 		return facts.Record{}, fmt.Errorf("%w: the stream is of subvolume %s, its first line says %s", facts.ErrArchive, got.UUID, m.UUID)
 	}
-	record, err := checkRecord(m, now)
+	record, err := archive.CheckRecord(m, now)
 	if name != "" {
 		record.Name = name
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
@@ -38,9 +39,26 @@ func TestDeletionsOfAFullTargetAreReported(t *testing.T) {
 		if tt.failed {
 			c.report.Backups[0].Result = ResultFailed
 		}
-		err := c.farewell(&remoteSink{session: &remote.Session{Stdin: in}, r: bufio.NewReader(strings.NewReader(tt.bye + "\n"))}, tt.err)
+		err := c.farewell(&remoteSink{far: heardFrom(in, tt.bye+"\n")}, tt.err)
 		if (in.Len() > 0) != tt.asked || !slices.Equal(c.report.Deleted, tt.deleted) || (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: asked %q, deleted %v, error %v", tt.name, in.String(), c.report.Deleted, err)
 		}
 	}
+}
+
+// heardFrom is another side that has said all of it, and takes what it is told.
+func heardFrom(in *sink, said string) *far {
+	return &far{session: &remote.Session{Stdin: in}, r: bufio.NewReader(strings.NewReader(said)), most: time.Hour}
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(`{"rsbtbackup":"receive","version":1,"backups":[{"name":"x","uuid":"3f2504e0-4f89-41d3-9a0c-0305e82c3301"}]}` + "\n"))
+	f.Add([]byte("Welcome\n"))
+	f.Add([]byte(isAlive))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var hello greeting
+		if err := heardFrom(&sink{}, string(data)).hear(1<<10, &hello); err != nil && !errors.Is(err, facts.ErrArchive) {
+			t.Fatalf("error %v, want ErrArchive", err)
+		}
+	})
 }

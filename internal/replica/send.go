@@ -10,6 +10,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
@@ -89,10 +90,10 @@ type outgoing struct {
 	unsummed bool // it goes through ssh, to a program that accepts this
 }
 
-func (o outgoing) manifest(now time.Time) Manifest {
+func (o outgoing) manifest(now time.Time) archive.Manifest {
 	host, _ := os.Hostname() // for the user
-	m := Manifest{Format: formatVersion, Name: o.backup.Name, UUID: o.item.Origin, Host: host, Dest: o.store.Path, Created: now.UTC(), Unsummed: o.unsummed}
-	m.Record = recordFor(o.backup, o.item.Origin, host, o.store.Path, now.UTC())
+	m := archive.Manifest{Format: archive.FormatVersion, Name: o.backup.Name, UUID: o.item.Origin, Host: host, Dest: o.store.Path, Created: now.UTC(), Unsummed: o.unsummed}
+	m.Record = archive.RecordFor(o.backup, o.item.Origin, host, o.store.Path, now.UTC())
 	if o.parent != nil {
 		m.Parent, m.ParentUUID = o.parent.Name, o.parent.Origin
 	}
@@ -105,14 +106,14 @@ func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent 
 	if err != nil {
 		return 0, err
 	}
-	a, err := newArchiveWriter(w, o.manifest(now))
+	a, err := archive.NewWriter(w, o.manifest(now))
 	if err == nil {
 		_, err = io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
 	}
 	if err = s.end(err); err != nil {
-		return a.n, err
+		return a.Bytes(), err
 	}
-	return a.n, a.finish()
+	return a.Bytes(), a.Finish()
 }
 
 // stream is a send stream that the kernel is writing.
@@ -129,12 +130,12 @@ func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error
 	s := &stream{of: o, meter: meter{ctx: ctx, limit: o.limit, sent: sent}}
 	var err error
 	if s.root, err = btrfs.OpenDirAt(o.store.Dir, o.backup.Name); err != nil {
-		return nil, err
+		return nil, unsent(err)
 	}
 	options := btrfs.SendOptions{Version: 2, Compressed: !o.plain}
 	if o.parent != nil {
 		if s.parent, err = btrfs.OpenDirAt(o.store.Dir, o.parent.Name); err != nil {
-			return nil, errors.Join(err, s.root.Close())
+			return nil, errors.Join(unsent(err), s.root.Close())
 		}
 		options.CloneSources = []*os.File{s.parent}
 	}
@@ -144,7 +145,7 @@ func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error
 		err = s.begin(ctx, options)
 	}
 	if err != nil {
-		return nil, s.end(err)
+		return nil, s.end(unsent(err))
 	}
 	return s, nil
 }
@@ -169,7 +170,7 @@ func (s *stream) begin(ctx context.Context, options btrfs.SendOptions) error {
 func (s *stream) end(err error) error {
 	if s.sending != nil {
 		if sendErr := s.sending.Close(); sendErr != nil && !isBrokenPipe(sendErr) {
-			err = sendErr
+			err = unsent(sendErr)
 		}
 	}
 	closeErr := s.root.Close()
@@ -177,7 +178,7 @@ func (s *stream) end(err error) error {
 		closeErr = errors.Join(closeErr, s.parent.Close())
 	}
 	if gone := s.of.store.Gone(s.of.backup); err != nil && errors.Is(gone, facts.ErrBackupGone) {
-		return gone
+		return unsent(gone)
 	}
 	return errors.Join(err, closeErr)
 }

@@ -7,8 +7,10 @@ import (
 	"io"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
+	"github.com/rsbtbackup/rsbtbackup/internal/remote"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
@@ -17,11 +19,14 @@ import (
 // from the archives on r, with one answer for each. The other side cannot make it do anything else, such as delete,
 // rename or read. At the end it prunes by o.Keep, which the user of this host decides.
 func Serve(ctx context.Context, dest string, r io.Reader, w io.Writer, o ReceiveOptions) error {
-	in := bufio.NewReaderSize(r, receive.ReadAhead)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	p := remote.NewPulse(r, w)
+	in, w := bufio.NewReaderSize(p, receive.ReadAhead), io.Writer(p)
 	if err := checkKeep(o.Keep); err != nil {
 		return errors.Join(err, writeMessage(w, greetingOf("receive", err)))
 	}
-	if changes, err := talk(ctx, dest, in, w, o); err != nil || !changes {
+	if changes, err := talk(ctx, dest, in, p, o); err != nil || !changes {
 		return err
 	}
 	begins := comesNext(in, about)
@@ -67,7 +72,7 @@ func comesNext(r *bufio.Reader, what string) bool {
 }
 
 // talk does everything that changes nothing, and reports whether there is more to do.
-func talk(ctx context.Context, dest string, r *bufio.Reader, w io.Writer, o ReceiveOptions) (more bool, err error) {
+func talk(ctx context.Context, dest string, r *bufio.Reader, w *remote.Pulse, o ReceiveOptions) (more bool, err error) {
 	s, err := store.Open(dest)
 	if err != nil {
 		return false, errors.Join(err, writeMessage(w, greetingOf("receive", err)))
@@ -78,6 +83,9 @@ func talk(ctx context.Context, dest string, r *bufio.Reader, w io.Writer, o Rece
 		return false, errors.Join(err, writeMessage(w, greetingOf("receive", err)))
 	}
 	if err := writeMessage(w, hello("receive", s, items, o.Keep)); err != nil {
+		return false, fail.Step("answer", err)
+	}
+	if err := beat(ctx, w, r); err != nil {
 		return false, fail.Step("answer", err)
 	}
 	for comesNext(r, startsWith) {
@@ -93,7 +101,7 @@ func hello(side string, s *store.Store, items []Item, keep retention.Policy) gre
 	if side == "receive" {
 		items = withoutReasons(items)
 	}
-	return greeting{Rsbtbackup: side, Version: protocolVersion, Dest: s.Path, Backups: items, Keep: keep, Can: []string{canCompare, canBegin, canHear, canUnsummed}}
+	return greeting{Rsbtbackup: side, Version: protocolVersion, Dest: s.Path, Backups: items, Keep: keep, Can: []string{canCompare, canBegin, canHear, canUnsummed, canAlive}}
 }
 
 func greetingOf(side string, err error) greeting {
@@ -108,7 +116,7 @@ func takeAll(ctx context.Context, c *store.Locked, r *bufio.Reader, w io.Writer)
 			return len(next) > 0, nil
 		}
 		if comesNext(r, startsNews) {
-			line, err := readLine(r, maxNews)
+			line, err := archive.ReadLine(r, maxNews)
 			if err == nil {
 				err = hearOne(ctx, c, line, w)
 			}
@@ -129,12 +137,12 @@ func takeAll(ctx context.Context, c *store.Locked, r *bufio.Reader, w io.Writer)
 }
 
 func take(ctx context.Context, c *store.Locked, r *bufio.Reader) (*receive.Result, error) {
-	archive, err := openArchive(r)
+	from, err := archive.Open(r)
 	if err != nil {
 		return nil, err
 	}
-	if archive.manifest == nil {
+	if from.Manifest == nil {
 		return nil, errors.Join(facts.ErrArchive, errors.New("a copy begins with a line that describes it"))
 	}
-	return receiveOne(ctx, c, archive, archive.manifest.Name)
+	return receiveOne(ctx, c, from, from.Manifest.Name)
 }

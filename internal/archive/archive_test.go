@@ -1,4 +1,4 @@
-package replica
+package archive
 
 import (
 	"bufio"
@@ -23,12 +23,12 @@ func testManifest() Manifest {
 func written(t testing.TB, stream string) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	a, err := newArchiveWriter(&b, testManifest())
+	a, err := NewWriter(&b, testManifest())
 	if err == nil {
 		_, err = io.WriteString(a, stream)
 	}
 	if err == nil {
-		err = a.finish()
+		err = a.Finish()
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -37,27 +37,27 @@ func written(t testing.TB, stream string) []byte {
 }
 
 // read takes an archive apart, with a stream of n bytes.
-func read(data []byte, n int) (*archiveReader, string, error) {
-	a, err := openArchive(bufio.NewReaderSize(bytes.NewReader(data), 16))
+func read(data []byte, n int) (*Reader, string, error) {
+	a, err := Open(bufio.NewReaderSize(bytes.NewReader(data), 16))
 	if err != nil {
 		return nil, "", err
 	}
-	a.alone = true
+	a.Alone = true
 	stream := make([]byte, n)
 	if _, err := io.ReadFull(a, stream); err != nil {
 		return a, "", unexpectedEnd(err)
 	}
-	return a, string(stream), a.finish()
+	return a, string(stream), a.Finish()
 }
 
 func TestArchive(t *testing.T) {
 	data := written(t, "the stream\n")
 	a, stream, err := read(data, 11)
-	if err != nil || stream != "the stream\n" || a.manifest.Name != "2026-11-23-09:00" || a.manifest.UUID != (btrfs.UUID{7}) || a.manifest.Record == nil {
-		t.Errorf("%+v, %q, %v", a.manifest, stream, err)
+	if err != nil || stream != "the stream\n" || a.Manifest.Name != "2026-11-23-09:00" || a.Manifest.UUID != (btrfs.UUID{7}) || a.Manifest.Record == nil {
+		t.Errorf("%+v, %q, %v", a.Manifest, stream, err)
 	}
 	bare, stream, err := read([]byte("btrfs-stream"), 12)
-	if err != nil || stream != "btrfs-stream" || bare.manifest != nil {
+	if err != nil || stream != "btrfs-stream" || bare.Manifest != nil {
 		t.Errorf("bare: %q, %v", stream, err)
 	}
 }
@@ -78,7 +78,7 @@ func TestArchiveDamaged(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"something follows": append(bytes.Clone(data), '\n'),
 		"twice":             append(bytes.Clone(data), data...),
-		"endless line":      append([]byte("{"), bytes.Repeat([]byte(" "), maxManifest)...),
+		"endless line":      append([]byte("{"), bytes.Repeat([]byte(" "), MaxManifest)...),
 		"other version":     []byte(`{"rsbtbackup_archive":2}` + "\n"),
 		"nothing":           nil,
 	} {
@@ -112,7 +112,7 @@ func TestCheckRecord(t *testing.T) {
 			m := testManifest()
 			m.Record.Verified = &facts.Verification{Result: facts.Clean}
 			tt.spoil(&m)
-			r, err := checkRecord(&m, now)
+			r, err := CheckRecord(&m, now)
 			if tt.want != "" {
 				if !errors.Is(err, facts.ErrArchive) || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("error %v, want %q", err, tt.want)
@@ -130,18 +130,18 @@ func TestCheckRecord(t *testing.T) {
 func TestRecordFor(t *testing.T) {
 	found := &facts.Verification{Result: facts.Clean, At: now}
 	b := facts.Snapshot{Name: "x", Status: facts.Complete, Record: &facts.Record{Version: 1, Name: "x", Status: facts.Complete, Verified: found, Pin: &facts.PinInfo{Note: "why"}}}
-	first := recordFor(b, btrfs.UUID{1}, "host", "/dest", now)
+	first := RecordFor(b, btrfs.UUID{1}, "host", "/dest", now)
 	if first.Verified != nil || first.Copied.Verified != found || first.Pin == nil || first.Copied.Host != "host" {
 		t.Errorf("%+v", first)
 	}
-	second := recordFor(facts.Snapshot{Name: "x", Status: facts.Complete, Record: first}, btrfs.UUID{1}, "other", "/copy", now)
+	second := RecordFor(facts.Snapshot{Name: "x", Status: facts.Complete, Record: first}, btrfs.UUID{1}, "other", "/copy", now)
 	if second.Verified != nil || second.Copied.Verified != found || second.Copied.Host != "other" {
 		t.Errorf("%+v", second)
 	}
 	if b.Record.Verified != found || b.Record.Copied != nil {
 		t.Error("the record of the backup itself was changed")
 	}
-	if none := recordFor(facts.Snapshot{Name: "y", Status: facts.Complete}, btrfs.UUID{2}, "", "", now); none.Version != 1 || none.Name != "y" {
+	if none := RecordFor(facts.Snapshot{Name: "y", Status: facts.Complete}, btrfs.UUID{2}, "", "", now); none.Version != 1 || none.Name != "y" {
 		t.Errorf("%+v", none)
 	}
 }
@@ -159,19 +159,44 @@ func FuzzArchive(f *testing.F) {
 			}
 			return
 		}
-		if a.manifest != nil {
-			_, _ = checkRecord(a.manifest, now)
+		if a.Manifest != nil {
+			_, _ = CheckRecord(a.Manifest, now)
 		}
 	})
 }
 
-func FuzzMessage(f *testing.F) {
-	f.Add([]byte(`{"rsbtbackup":"receive","version":1,"backups":[{"name":"x","uuid":"3f2504e0-4f89-41d3-9a0c-0305e82c3301"}]}` + "\n"))
-	f.Add([]byte("Welcome\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var hello greeting
-		if err := readMessage(bufio.NewReader(bytes.NewReader(data)), 1<<10, &hello); err != nil && !errors.Is(err, facts.ErrArchive) {
-			t.Fatalf("error %v, want ErrArchive", err)
+// TestArchivesWithoutASum are for ssh alone, and still have to be whole.
+func TestArchivesWithoutASum(t *testing.T) {
+	var out bytes.Buffer
+	w, err := NewWriter(&out, Manifest{Format: FormatVersion, Name: "x", Created: time.Now(), Unsummed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("stream")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	read := func(archive string) error {
+		a, err := Open(bufio.NewReader(strings.NewReader(archive)))
+		if err != nil {
+			return err
 		}
-	})
+		if _, err := io.ReadFull(a, make([]byte, len("stream"))); err != nil {
+			return err
+		}
+		return a.Finish()
+	}
+	if err := read(out.String()); err != nil || strings.Contains(out.String(), "sha256") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	for _, bad := range []string{
+		strings.Replace(out.String(), `"unsummed":true`, `"unsummed":false`, 1), strings.Replace(out.String(), `{"bytes":`, `{"bytes":1`, 1),
+		strings.Replace(out.String(), `{"bytes":`, `{"sha256":"00","bytes":`, 1), out.String()[:out.Len()-3],
+	} {
+		if err := read(bad); !errors.Is(err, facts.ErrArchive) {
+			t.Errorf("%v: %s", err, bad)
+		}
+	}
 }
