@@ -141,7 +141,7 @@ func (o Options) Argv() ([]string, error) {
 	argv = append(argv, when(o.ProtectFrom != "", "--from0", "--filter=merge "+o.ProtectFrom)...)
 	argv = append(argv, o.filterArgs()...)
 	argv = append(argv, o.connectionArgs()...)
-	argv = append(argv, o.Extra...)
+	argv = append(argv, o.extra()...)
 	argv = append(argv, filters(o.Protect)...)
 	argv = append(argv, "--")
 	return append(append(argv, o.sources()...), o.target()), nil

@@ -1,6 +1,9 @@
 package rsyncexec
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Stored says how a destination stores what its source had, as far as options decide. A restore needs this: a missing
 // attribute may not have been stored, and the source may have had it.
@@ -40,6 +43,28 @@ func ParseStored(args []string, localSource bool) Stored {
 		s.FakeSuper = remote == "--fake-super"
 	}
 	return s
+}
+
+// extra are o.Extra. In a local copy --fake-super counts for both ends; a source that stores nothing that way would be
+// read as one that has no ACLs (3.5.0). So only the end that writes gets it.
+func (o Options) extra() []string {
+	if o.Source.Kind != Local || o.RemoteDest != nil || slices.ContainsFunc(options(o.Extra), func(g given) bool { return g.is("super") || g.rule.long == "remote-option" }) {
+		return o.Extra
+	}
+	var args []string
+	for rest := o.Extra; len(rest) > 0; {
+		found, next, err := nextOptions(rest)
+		if err != nil {
+			return o.Extra // refused before
+		}
+		if len(found) == 1 && found[0].rule.long == "fake-super" {
+			args = append(args, "-M--fake-super")
+		} else {
+			args = append(args, rest[:len(rest)-len(next)]...)
+		}
+		rest = next
+	}
+	return args
 }
 
 // is reports whether an option is one of names, or --no- and one of them.
