@@ -47,6 +47,7 @@ type Record struct {
 	Base        string          `json:"base,omitempty"`         // the backup it is incremental on
 	Rules       []string        `json:"rules,omitempty"`        // options that may have left something out
 	Resumed     bool            `json:"resumed,omitempty"`
+	Pending     string          `json:"pending,omitempty"` // UUID of the subvolume that it was made from, as a snapshot
 
 	RsbtbackupVersion string           `json:"rsbtbackup_version,omitempty"`
 	RsyncVersion      string           `json:"rsync_version,omitempty"`
@@ -131,7 +132,7 @@ type Scan struct {
 type Generations struct {
 	// Life identifies the time from the mount of the filesystem to its unmount, and the mounts below SRC. Generations
 	// are comparable only within one life: meanwhile the filesystem may have been restored from an image, and have
-	// counted on from there.
+	// counted on from there. It is empty for an ordinary user, who knows no generations but finds subvolumes.
 	Life       string      `json:"life"`
 	Subvolumes []Subvolume `json:"subvolumes"`
 	// Apart is how many directories are on other filesystems, or are not entered; each run looks at them.

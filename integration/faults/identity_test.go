@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
@@ -226,6 +227,75 @@ func TestAnotherViewAtTheSamePath(t *testing.T) {
 				if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != fill {
 					t.Errorf("the backup has %q, the view %q", got[0], fill)
 				}
+			}
+		})
+	}
+}
+
+// TestAnotherDiskBehindAView has FUSE and overlayfs show the same path, where another disk is mounted by then.
+func TestAnotherDiskBehindAView(t *testing.T) {
+	t.Parallel()
+	empty := t.TempDir()
+	for name, show := range map[string]func(from, point string){
+		"bindfs": func(from, point string) { testdest.Tool(t, "bindfs", from, point) },
+		"overlay": func(from, point string) {
+			testdest.Tool(t, "mount", "-t", "overlay", "-o", "lowerdir="+from+":"+empty, "overlay", point)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			from, point := t.TempDir(), t.TempDir()
+			images := map[byte]string{'a': makeDisk(t, "ext4", twin{fill: 'a'}), 'b': makeDisk(t, "ext4", twin{fill: 'b'})}
+			longAgo(t)
+			for i, fill := range []byte("aab") {
+				detach := attach(t, ownLoop(t), images[fill], "ext4", from)
+				show(from, point)
+				r := run(t, "backup", point, d.path)
+				testdest.Tool(t, "umount", point)
+				detach()
+				wantExit(t, r, 0)
+				if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != fill {
+					t.Errorf("the backup has %q, the disk %q", got[0], fill)
+				}
+				if i == 1 && strings.Contains(r.stderr, "contents are compared") {
+					t.Errorf("the same disk is taken for another:\n%s", r.stderr)
+				}
+			}
+		})
+	}
+}
+
+// longAgo waits until the change of a file is too old to be doubtful because of its ctime.
+func longAgo(testing.TB) { time.Sleep(2100 * time.Millisecond) }
+
+// TestAnotherDiskOfAnOrdinaryUser is TestAnotherDiskUnderTheSameDeviceNumber of somebody who may not read the disk.
+func TestAnotherDiskOfAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
+	for _, fstype := range diskTypes {
+		t.Run(fstype, func(t *testing.T) {
+			dest := filepath.Join(loopfs.New(t, "512M"), "dest")
+			testdest.Must(t, os.Mkdir(dest, 0o755))
+			testdest.Must(t, os.Chown(dest, 65534, 65534))
+			if r := testbin.AsNobody(t, "init", dest); r.Exit != 0 {
+				t.Fatal(r.Stderr)
+			}
+			point, device := t.TempDir(), ownLoop(t)
+			testdest.Must(t, os.Chmod(filepath.Dir(point), 0o755))
+			for _, fill := range []byte("ab") {
+				image := makeDisk(t, fstype, twin{fill: fill})
+				longAgo(t)
+				detach := attach(t, device, image, fstype, point)
+				if fstype == "ext4" {
+					testdest.Must(t, os.RemoveAll(filepath.Join(point, "lost+found"))) // which only root may read
+				}
+				r := testbin.AsNobody(t, "backup", point, dest)
+				if r.Exit != 0 {
+					t.Fatalf("exit %d\n%s", r.Exit, r.Stderr)
+				}
+				if got := read(t, filepath.Join(testdest.CurrentPath(t, dest), "file3")); got[0] != fill {
+					t.Errorf("the backup has %q, the disk %q", got[0], fill)
+				}
+				detach()
 			}
 		})
 	}

@@ -42,12 +42,22 @@ func TestLeftoverPending(t *testing.T) {
 			testdest.NewSubvolume(t, p+"/nested/dir/deeper")
 			testdest.Must(t, os.WriteFile(p+"/nested/dir/deeper/file", []byte("x"), 0o600))
 		}},
-		{"read-only with nested subvolumes", false, func(t testing.TB, d *dest, p string) {
+		{"subvolume with files", true, func(t testing.TB, _ *dest, p string) {
+			testdest.NewSubvolume(t, p)
+			testdest.Must(t, os.WriteFile(p+"/file", []byte("mine"), 0o644))
+		}},
+		{"snapshot of something else", true, func(t testing.TB, _ *dest, p string) {
+			testdest.NewSubvolume(t, p+".made")
+			testdest.Must(t, os.WriteFile(p+".made/file", []byte("mine"), 0o644))
+			testdest.Snapshot(t, p+".made", p, true)
+			removeSubvolumes(t, p+".made")
+		}},
+		{"read-only with nested subvolumes", true, func(t testing.TB, d *dest, p string) {
 			testdest.NewSubvolume(t, p)
 			testdest.NewSubvolume(t, p+"/nested")
 			readOnly(t, p)
 		}},
-		{"stub of a nested subvolume", false, func(t testing.TB, d *dest, p string) {
+		{"stub of a nested subvolume", true, func(t testing.TB, d *dest, p string) {
 			testdest.NewSubvolume(t, p+".made")
 			testdest.NewSubvolume(t, p+".made/sub")
 			testdest.Snapshot(t, p+".made", p, false)
@@ -79,7 +89,7 @@ func TestLeftoverPendingImmutable(t *testing.T) {
 	t.Parallel()
 	src := newTree(t)
 	d := newDest(t, loopfs.New(t, "512M"), src, 1)
-	testdest.NewSubvolume(t, d.join("pending"))
+	testdest.Snapshot(t, d.newest(), d.join("pending"), false)
 	testdest.Must(t, os.WriteFile(d.join("pending", "file"), []byte("x"), 0o600))
 	chattr(t, "+i", d.join("pending", "file"))
 	src.change(t)
@@ -162,4 +172,58 @@ func TestLeftoverForeign(t *testing.T) {
 func (d *dest) newest() string {
 	list := names(d.backups)
 	return d.join(list[len(list)-1])
+}
+
+// TestAHandMadeBackupIsNoBase has a subvolume with the name of a backup, newer than all, whose files only reading tells
+// from those of the source.
+func TestAHandMadeBackupIsNoBase(t *testing.T) {
+	t.Parallel()
+	for name, put := range map[string]func(t *testing.T, d *dest, path string){
+		"made": func(t *testing.T, _ *dest, path string) { testdest.NewSubvolume(t, path) },
+		"snapshot of a backup": func(t *testing.T, d *dest, path string) {
+			testdest.Snapshot(t, d.join(testdest.Current(t, d.path)), path, false)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			src := t.TempDir()
+			twin{fill: 'a'}.write(t, src)
+			wantExit(t, run(t, "backup", src, d.path), 0)
+			made := d.join("2099-01-01-00:00")
+			put(t, d, made)
+			twin{fill: 'b', name: "mine"}.write(t, made)
+			for range 2 {
+				testdest.Write(t, filepath.Join(src, "new"), name)
+				wantExit(t, run(t, "backup", src, d.path), 0)
+				if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != 'a' {
+					t.Errorf("the backup has %q", got[0])
+				}
+			}
+			if got := read(t, filepath.Join(made, "mine")); got != "b" {
+				t.Errorf("what was put there has changed: %q", got)
+			}
+		})
+	}
+}
+
+// TestABackupIsReplacedByHand puts a snapshot of an older backup under the name of the newest, whose record and catalog
+// do not tell of that.
+func TestABackupIsReplacedByHand(t *testing.T) {
+	t.Parallel()
+	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+	src := t.TempDir()
+	for _, fill := range []byte("ab") {
+		twin{fill: fill, name: string(fill)}.write(t, src)
+		longAgo(t)
+		wantExit(t, run(t, "backup", src, d.path), 0)
+	}
+	list := testdest.Names(t, d.path)
+	removeSubvolumes(t, d.join(list[1]))
+	testdest.Snapshot(t, d.join(list[0]), d.join(list[1]), true)
+	r := run(t, "backup", src, d.path)
+	wantExit(t, r, 0)
+	testdest.WantSame(t, src, testdest.CurrentPath(t, d.path), "--checksum")
+	if r = run(t, "backup", src, d.path); r.exit != 0 || r.stderr != "" {
+		t.Errorf("it is still doubted: %v", r)
+	}
 }

@@ -160,7 +160,7 @@ func TestMountsThatMayChange(t *testing.T) {
 		src := t.TempDir()
 		merged := filepath.Join(src, "merged")
 		testdest.Must(t, os.Mkdir(merged, 0o755))
-		below := loopfs.New(t, "128M")
+		below := bindAt(t, loopfs.New(t, "128M"), filepath.Join(src, "layers"))
 		for _, dir := range []string{"lower", "upper", "work"} {
 			testdest.Must(t, os.Mkdir(filepath.Join(below, dir), 0o755))
 		}
@@ -172,6 +172,26 @@ func TestMountsThatMayChange(t *testing.T) {
 		testdest.Must(t, unix.Unmount(merged, 0))
 		fine(t, d, src, d.path)
 	})
+}
+
+// TestAnOverlayBelowTheSourceIsMissing has its layers elsewhere: what it shows is nowhere else in the backup.
+func TestAnOverlayBelowTheSourceIsMissing(t *testing.T) {
+	t.Parallel()
+	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+	src, below := t.TempDir(), loopfs.NewFS(t, "64M", "ext4")
+	point := filepath.Join(src, "merged")
+	for _, dir := range []string{point, below + "/lower", below + "/upper", below + "/work"} {
+		testdest.Must(t, os.Mkdir(dir, 0o755))
+	}
+	twin{fill: 'a'}.write(t, filepath.Join(below, "lower"))
+	twin{fill: 'o'}.write(t, src)
+	testdest.Must(t, unix.Mount("overlay", point, "overlay", 0, fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", below)))
+	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
+	wantExit(t, run(t, "backup", src, d.path), 0)
+	testdest.Must(t, unix.Unmount(point, 0))
+	guarded(t, d, src, d.path)
+	testdest.Must(t, os.Remove(point))
+	wantExit(t, run(t, "backup", src, d.path), 0)
 }
 
 // TestAMountThatHidesWhatTheBackupHas mounts an empty disk over a directory.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
@@ -171,4 +172,42 @@ func TestStubsThatLoseNothing(t *testing.T) {
 			r.has(t, "new", true)
 		})
 	}
+}
+
+// TestARollbackOfAnOrdinaryUser is the same of somebody who cannot ask for subvolumes.
+func TestARollbackOfAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
+	mount := loopfs.New(t, "512M", "user_subvol_rm_allowed")
+	src, dest := filepath.Join(mount, "src"), filepath.Join(mount, "dest")
+	testdest.Must(t, os.Mkdir(dest, 0o755))
+	testdest.Tool(t, "btrfs", "subvolume", "create", src)
+	testdest.Must(t, os.Mkdir(filepath.Join(src, "dir"), 0o755))
+	testdest.Tool(t, "btrfs", "subvolume", "create", filepath.Join(src, "dir/nested"))
+	for i := range 20 {
+		testdest.Write(t, filepath.Join(src, fmt.Sprint("many", i)), "x")
+	}
+	testdest.Write(t, filepath.Join(src, "dir/nested/file"), "x")
+	testdest.Tool(t, "chown", "-R", "65534:65534", src, dest)
+	backup := func(code int, flags ...string) {
+		t.Helper()
+		if r := testbin.AsNobody(t, append([]string{"backup", src, dest}, flags...)...); r.Exit != code {
+			t.Fatalf("exit %d, want %d\n%s", r.Exit, code, r.Stderr)
+		}
+	}
+	if r := testbin.AsNobody(t, "init", dest); r.Exit != 0 {
+		t.Fatal(r.Stderr)
+	}
+	backup(0)
+	testdest.Write(t, filepath.Join(src, "dir/nested/file"), "changed")
+	backup(0, "--checksum") // which records no subvolumes
+	testdest.Must(t, os.Rename(src, src+".old"))
+	testdest.Tool(t, "btrfs", "subvolume", "snapshot", src+".old", src)
+	backup(13)
+	backup(13, "--scan=full")
+	if !testdest.Exists(filepath.Join(testdest.CurrentPath(t, dest), "dir/nested/file")) {
+		t.Error("cur names a backup without the subvolume")
+	}
+	backup(0, "--exclude=/dir/nested")
+	backup(0, "--force")
+	backup(0)
 }

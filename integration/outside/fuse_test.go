@@ -128,7 +128,7 @@ func mountOdd(t *testing.T, files ...oddFile) string {
 // is one.
 func TestFilesThatShareAnInodeNumber(t *testing.T) {
 	t.Parallel()
-	src := mountOdd(t,
+	odd := mountOdd(t,
 		oddFile{name: "a", ino: 10, links: 2, size: -1, content: "equal length 1"},
 		oddFile{name: "b", ino: 10, links: 2, size: -1, content: "equal length 2"},
 		oddFile{name: "c", ino: 11, links: 2, size: -1, content: "short"},
@@ -141,11 +141,22 @@ func TestFilesThatShareAnInodeNumber(t *testing.T) {
 		oddFile{name: "three", ino: 14, links: 2, size: -1, content: "one file by content"},
 		oddFile{name: "four", ino: 14, links: 2, size: -1, content: "one file by content"},
 	)
+	above := newSource(t)
+	testdest.Write(t, filepath.Join(above, "file"), "x")
+	testdest.Must(t, os.Mkdir(filepath.Join(above, "below"), 0o755))
+	testdest.Tool(t, "mount", "--bind", odd, filepath.Join(above, "below"))
+	t.Cleanup(func() { testdest.Tool(t, "umount", filepath.Join(above, "below")) })
+	t.Run("SRC", func(t *testing.T) { wantApart(t, odd, ".") })
+	t.Run("below SRC", func(t *testing.T) { wantApart(t, above, "below") })
+}
+
+func wantApart(t *testing.T, src, sub string) {
+	t.Helper()
 	dest := testdest.New(t, "256M")
-	for range 2 {
+	for range 3 {
 		r := backup(t, 0, src, dest)
 		wantSaid(t, r, "7 names have the inode number of another file")
-		got := testdest.CurrentPath(t, dest)
+		got := filepath.Join(testdest.CurrentPath(t, dest), sub)
 		for name, content := range map[string]string{
 			"a": "equal length 1", "b": "equal length 2", "c": "short", "d [*]": "not as short", "e": "three names", "g": "three names", "two": "one file",
 		} {

@@ -4,6 +4,7 @@ package outside
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -116,4 +117,38 @@ func TestDeletionsBesideWhatARemoteUserCannotRead(t *testing.T) {
 			t.Error("what could not be read is gone")
 		}
 	}
+}
+
+// A FUSE mount whose program has died is like a directory that cannot be read.
+func TestADeadMountBelowTheSource(t *testing.T) {
+	t.Parallel()
+	src, dest, shown := newSource(t), testdest.New(t, "256M"), newSource(t)
+	for _, name := range []string{"gone/a", "dir/gone", "dir/stays", "rewritten"} {
+		testdest.Write(t, filepath.Join(src, name), name)
+	}
+	testdest.Write(t, filepath.Join(shown, "kept"), "kept")
+	point := filepath.Join(src, "view")
+	testdest.Must(t, os.Mkdir(point, 0o755))
+	view := exec.Command("bindfs", "-f", shown, point)
+	testdest.Must(t, view.Start())
+	t.Cleanup(func() { testdest.Tool(t, "umount", "-l", point) })
+	testdest.WaitFor(t, "the mount", func() bool { return testdest.Exists(filepath.Join(point, "kept")) })
+	backup(t, 0, src, dest)
+	testdest.Must(t, view.Process.Kill())
+	_ = view.Wait()
+	testdest.Must(t, os.RemoveAll(filepath.Join(src, "gone")))
+	testdest.Must(t, os.Remove(filepath.Join(src, "dir", "gone")))
+	testdest.Must(t, os.WriteFile(filepath.Join(src, "rewritten"), []byte("REWRITTEN"), 0o644))
+	for _, args := range [][]string{nil, {"--scan=full"}, {"-x"}} {
+		wantSaid(t, backup(t, 3, src, dest, args...), "view")
+		got := newest(t, dest)
+		wantGone(t, got, "gone", "dir/gone")
+		if got := testdest.Read(t, filepath.Join(got, "rewritten")); got != "REWRITTEN" {
+			t.Errorf("the backup has %q", got)
+		}
+		if args == nil && !testdest.Exists(filepath.Join(got, "view", "kept")) {
+			t.Error("what could not be read is gone")
+		}
+	}
+	backup(t, 0, src, dest, "--exclude=/view")
 }

@@ -29,12 +29,15 @@ func TestABackupMadeWithFakeSuperComesBackAsItsSource(t *testing.T) {
 	testdest.Must(t, unix.Mknod(src+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	testdest.Must(t, unix.Chmod(src+"/dir/setuid", 0o4755))
 	testdest.Must(t, unix.Setxattr(src+"/file", "user.note", []byte("kept"), 0))
+	testdest.Tool(t, "setfacl", "-m", "u:5:r", src+"/file")
+	testdest.Tool(t, "setfacl", "-d", "-m", "u:5:r", src+"/dir")
 	for _, dir := range []string{p.dest, home} {
 		testdest.Must(t, os.Mkdir(dir, 0o700))
 		testdest.Must(t, os.Chown(dir, 65534, 65534))
 	}
 	testdest.WantExit(t, testbin.AsNobody(t, "init", p.dest), 0)
 	testdest.WantExit(t, testbin.AsNobody(t, "backup", src, p.dest, "--", "--fake-super"), 0)
+	testbin.Must(t, "verify", p.dest, "latest", "--against", src)
 	target := p.mount + "/as root"
 	p.restore(t, "-t", target)
 	testdest.WantSame(t, src, target)

@@ -149,3 +149,72 @@ func TestAYoungFileThatBtrfsKnowsKeepsItsTime(t *testing.T) {
 		testdest.WantSame(t, src, testdest.CurrentPath(t, dest), "-x")
 	}
 }
+
+// A walk that cannot be made, or whose inode numbers mean nothing, tells all the same which files got a new ctime.
+func TestATimePutBackWhereAWalkTellsNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		file  string // rewritten
+		flags []string
+		made  func(t *testing.T, src string)
+	}{
+		"a directory cannot be entered": {file: "f", flags: []string{"--exclude=/private"}, made: func(t *testing.T, src string) {
+			testdest.Must(t, os.Mkdir(filepath.Join(src, "private"), 0o700)) // root's
+		}},
+		"FUSE": {file: "shown/f", made: func(t *testing.T, src string) {
+			showAt(t, filepath.Join(src, "shown"), func(from, point string) { testdest.Tool(t, "bindfs", from, point) })
+		}},
+		"overlay": {file: "shown/f", made: func(t *testing.T, src string) {
+			showAt(t, filepath.Join(src, "shown"), func(from, point string) {
+				upper := loopfs.NewFS(t, "64M", "ext4")
+				testdest.MakeDir(t, upper+"/upper")
+				testdest.MakeDir(t, upper+"/work")
+				testdest.Tool(t, "mount", "-t", "overlay", "-o", "lowerdir="+from+",upperdir="+upper+"/upper,workdir="+upper+"/work", "overlay", point)
+			})
+		}},
+		"a single file is mounted": {file: "f", made: func(t *testing.T, src string) {
+			other := filepath.Join(loopfs.NewFS(t, "64M", "ext4"), "other")
+			testdest.Write(t, other, "mounted")
+			testdest.Tool(t, "mount", "--bind", other, filepath.Join(src, "f"))
+			t.Cleanup(func() { testdest.Tool(t, "umount", filepath.Join(src, "f")) })
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dest := filepath.Join(t.TempDir(), "src"), filepath.Join(loopfs.New(t, "256M"), "dest")
+			testdest.Write(t, filepath.Join(src, "f"), "before")
+			c.made(t, src)
+			testdest.Must(t, os.Mkdir(dest, 0o755))
+			run := testbin.Run
+			if c.flags != nil {
+				run = testbin.AsNobody
+				testdest.Tool(t, "chown", "65534", dest, src, filepath.Join(src, "f"))
+				testdest.Tool(t, "chmod", "755", filepath.Dir(src), filepath.Dir(filepath.Dir(src)))
+			}
+			must := func(args ...string) {
+				t.Helper()
+				if r := run(t, args...); r.Exit != 0 {
+					t.Fatalf("%q: exit %d: %s", args, r.Exit, r.Stderr)
+				}
+			}
+			must("init", dest)
+			for range 3 {
+				must(append([]string{"backup", src, dest}, c.flags...)...)
+				if got, want := testdest.Read(t, filepath.Join(testdest.CurrentPath(t, dest), c.file)), testdest.Read(t, filepath.Join(src, c.file)); got != want {
+					t.Errorf("the backup has %q, the source %q", got, want)
+				}
+				rewrite(t, filepath.Join(src, c.file))
+			}
+		})
+	}
+}
+
+// showAt shows a directory with a file f of another disk at point.
+func showAt(t *testing.T, point string, show func(from, point string)) {
+	t.Helper()
+	from := loopfs.NewFS(t, "64M", "ext4")
+	testdest.Write(t, filepath.Join(from, "f"), "before")
+	testdest.MakeDir(t, point)
+	show(from, point)
+	t.Cleanup(func() { testdest.Tool(t, "umount", point) })
+}

@@ -38,7 +38,7 @@ func (x equipped) repair(ctx context.Context) error {
 	x.noticeBase()
 	x.noticeBeyond()
 	if x.plan.discard {
-		if err := x.dest.DiscardPending(ctx, x.state.Pending.Kind, x.o.Now); err != nil {
+		if err := x.dest.DiscardPending(ctx, x.state.Pending, x.o.Now); err != nil {
 			return fail.Step("discard pending", err)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
-	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
@@ -73,38 +72,6 @@ func checkOverlap(in guardInput) error {
 	return nil
 }
 
-// lastIdentity returns the filesystem that the newest backup was made from, if it had the same local path.
-func lastIdentity(newest *facts.Snapshot, src *source.Source) *facts.SourceIdentity {
-	if newest == nil || newest.Record == nil || src.Identity == nil || newest.Record.SourceName() != src.Shown {
-		return nil
-	}
-	return newest.Record.SourceFS
-}
-
-// sourceChanged reports whether the newest backup was made from another source: another path, another filesystem or
-// directory at the same path, or another host. Equal sizes and times then mean little (reproducible builds give every
-// file the same), so contents must be compared.
-func sourceChanged(newest *facts.Snapshot, src *source.Source) bool {
-	was := lastIdentity(newest, src)
-	switch {
-	case otherSource(newest, src):
-		return true
-	case was == nil:
-		return false
-	case !mounts.SameDir(*was, *src.Identity), len(src.Changed) > 0:
-		return true
-	}
-	// Host names change; they count only if the filesystem has no id.
-	return was.UUID == "" && was.FSID == "" && newest.Record.Host != src.Host
-}
-
-// otherFilesystem reports whether another filesystem is mounted at the path of the newest backup's source. It may be a
-// new disk with the same files, or the directory below an unmounted one.
-func otherFilesystem(newest *facts.Snapshot, src *source.Source) bool {
-	was := lastIdentity(newest, src)
-	return was != nil && !mounts.SameFS(*was, *src.Identity)
-}
-
 // maxDeletes converts a percentage of the files in the newest backup to rsync's --max-delete. entries is their number
 // if no record has it. ok is false if there are none, or the number is unknown.
 func maxDeletes(newest *facts.Snapshot, entries int64, percent int) (n int64, ok bool) {
@@ -134,16 +101,11 @@ func emptied(src *source.Source, files int64, newest *facts.Snapshot, baseEmpty,
 // moved has all of them, one backed up to this DEST by mistake has none.
 const otherSourceDeletes = 50
 
-// otherSource reports whether the newest backup was made from a SRC of another name.
-func otherSource(newest *facts.Snapshot, src *source.Source) bool {
-	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != src.Shown
-}
-
 func tooManyDeletes(src *source.Source, newest *facts.Snapshot, percent int) error {
-	if otherFilesystem(newest, src) {
-		return fail.Kindf(facts.ErrGuard, "%s is on another filesystem than at the last backup, %s, and lacks more than %s of its files: is its disk mounted?", src.Shown, newest.Name, fmt.Sprintf("%d %%", percent))
+	if other := src.OtherPlace(newest); other != "" {
+		return fail.Kindf(facts.ErrGuard, "%s %s than at the last backup, %s, and lacks more than %s of its files: is its disk mounted?", src.Shown, other, newest.Name, fmt.Sprintf("%d %%", percent))
 	}
-	if otherSource(newest, src) {
+	if src.HasOtherName(newest) {
 		return fail.Kindf(facts.ErrGuard, "%s lacks more than %s of the files of the last backup, %s, which was made from %s", src.Shown, fmt.Sprintf("%d %%", percent), newest.Name, newest.Record.SourceName())
 	}
 	return fail.Kindf(facts.ErrGuard, "%s lost more than %s of its files since the last backup", src.Shown, fmt.Sprintf("%d %%", percent))

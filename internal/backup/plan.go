@@ -46,8 +46,14 @@ func makePlan(st *store.State, src *source.Source, now time.Time, w wishes) *pla
 	}
 	p.naming = store.NewNaming(now, takenNames(st))
 	p.planWork(st, src)
-	p.checksum = p.checksum || w.checksum || sourceChanged(p.base, src)
+	p.checksum = p.checksum || w.checksum || src.IsChanged(p.base) || isReplaced(p.base)
 	return p
+}
+
+// isReplaced reports that somebody has put another subvolume under the name of a backup, so that its record may be
+// that of other files. A backup that was received has another parent.
+func isReplaced(b *facts.Snapshot) bool {
+	return b != nil && b.Record != nil && b.Record.Pending != "" && !b.Received && b.ParentUUID.String() != b.Record.Pending
 }
 
 // maxDelete is the user's value, or the default for another SRC or filesystem than at the last backup.
@@ -55,7 +61,7 @@ func (w wishes) maxDelete(newest *facts.Snapshot, src *source.Source) int {
 	switch {
 	case w.force:
 		return 0
-	case w.maxDeletePercent == 0 && (otherSource(newest, src) || otherFilesystem(newest, src)):
+	case w.maxDeletePercent == 0 && (src.HasOtherName(newest) || src.OtherPlace(newest) != ""):
 		return otherSourceDeletes
 	}
 	return w.maxDeletePercent
@@ -128,9 +134,14 @@ func (p *plan) planWork(st *store.State, src *source.Source) {
 	}
 }
 
+// strange is the message about a pending of somebody else.
+const strange = "pending was not made by a backup: it is renamed, unless it is empty"
+
 // text is the message about the pending that the run found.
 func (p *plan) text() string {
 	switch {
+	case p.why == strange:
+		return p.why
 	case p.discard:
 		return "an unfinished backup is removed: " + p.why
 	case p.checksum:
@@ -162,6 +173,9 @@ func judgePending(p *store.PendingState, now store.Instance, newest *facts.Snaps
 	}
 	if p.Kind != store.Subvolume {
 		return trustNot, fmt.Sprintf("pending is a %s, not a subvolume", p.Kind)
+	}
+	if p.Strange {
+		return trustNot, strange
 	}
 	if p.PublishedAs(newest) {
 		return trustNot, fmt.Sprintf("pending was already published as %s", newest.Name)

@@ -102,7 +102,7 @@ func (x judged) settle(ctx context.Context) error {
 
 // discard removes pending, if it is there, even if ctx is cancelled: it must not be resumed.
 func (x opened) discard() error {
-	return fail.Step("discard pending", at.IgnoreNotExist(x.dest.DiscardPending(context.Background(), store.Subvolume, x.o.Now)))
+	return fail.Step("discard pending", at.IgnoreNotExist(x.dest.DiscardPending(context.Background(), store.PendingState{Kind: store.Subvolume}, x.o.Now)))
 }
 
 // flush flushes pending, or poisons and discards it.
@@ -200,7 +200,7 @@ func (x published) record() facts.Record {
 		Version: 1, Status: x.verdict.status,
 		Source: x.src.Shown, SourceBytes: facts.InvalidUTF8(x.src.Shown), SourceFS: x.src.Identity, Mounts: x.src.Mounts, LeftOut: quoted(x.src.Beyond), Host: host,
 		Started: r.Started, Ended: time.Now().UTC(),
-		Base: r.Base, Resumed: r.Resumed, Rules: x.o.rules(),
+		Base: r.Base, Resumed: r.Resumed, Pending: x.note.WorkUUID, Rules: x.o.rules(),
 		RsbtbackupVersion: x.o.Version, RsyncVersion: r.RsyncVersion,
 		RsyncExit: r.RsyncExit, Stats: r.Stats, AddedBytes: x.added, Notices: r.Notices, Scan: x.scan, SnapshotAt: x.frozen.At().UTC(),
 	}

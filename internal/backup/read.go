@@ -59,7 +59,7 @@ func (x looked) read() (read, error) {
 
 // compareBelow compares what is below SRC with the newest backup, unless that was made from another source.
 func (x looked) compareBelow(src *source.Source, newest *facts.Snapshot, backups []facts.Snapshot) error {
-	if x.o.OneFileSystem || !src.Local() || newest == nil || newest.Record == nil || newest.Record.SourceName() != src.Shown {
+	if !src.Local() || newest == nil || newest.Record == nil || newest.Record.SourceName() != src.Shown {
 		return nil
 	}
 	base, err := at.OpenDir(x.dest.Dir, newest.Name)
@@ -67,7 +67,7 @@ func (x looked) compareBelow(src *source.Source, newest *facts.Snapshot, backups
 		return err
 	}
 	defer base.Close()
-	return src.CompareBelow(newest.Record, backups, base, x.o.leftOut())
+	return src.CompareBelow(newest.Record, backups, base, x.o.OneFileSystem, x.o.leftOut())
 }
 
 // findNewest returns the newest backup that can be listed, for the guards and the plan, and whether it is empty.
@@ -166,12 +166,15 @@ func (x planned) noticeBase() {
 	if newest := x.state.Newest(); store.MetadataDamaged(newest) {
 		x.tell.Notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied again, and shares no space with it", newest.Name))
 	}
-	switch base := x.plan.base; {
-	case otherFilesystem(base, x.src):
-		x.tell.Notice(fmt.Sprintf("%s is on another filesystem than at the last backup, %s: contents are compared", x.src.Shown, base.Name))
+	base := x.plan.base
+	switch other := x.src.OtherPlace(base); {
+	case other != "":
+		x.tell.Notice(fmt.Sprintf("%s %s than at the last backup, %s: contents are compared", x.src.Shown, other, base.Name))
+	case isReplaced(base):
+		x.tell.Notice(fmt.Sprintf("the last backup, %s, is another subvolume than was published by that name: contents are compared", base.Name))
 	case len(x.src.Changed) > 0:
 		x.tell.Notice(source.MountChanges(x.src.Changed))
-	case sourceChanged(base, x.src):
+	case x.src.IsChanged(base):
 		x.tell.Notice(fmt.Sprintf("the last backup, %s, was made from another source, %q on %s: contents are compared", base.Name, base.Record.SourceName(), base.Record.Host))
 	}
 }

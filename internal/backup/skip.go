@@ -25,7 +25,7 @@ func (x judged) needed(ctx context.Context) (why string, err error) {
 	}
 	run := changed.Run{
 		Base: x.plan.base, Resumed: x.plan.work != store.WorkSnapshot, Status: x.verdict.status, Clean: x.end.Err == nil,
-		OtherSource: sourceChanged(x.plan.base, x.src), Rules: x.o.rules(), LeftOut: quoted(x.src.Beyond),
+		OtherSource: x.src.IsChanged(x.plan.base), Rules: x.o.rules(), LeftOut: quoted(x.src.Beyond),
 		Doubt: x.state.Doubt != "" || x.state.BrokenSince(x.plan.base),
 	}
 	if x.end.Stats != nil {

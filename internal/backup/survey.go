@@ -25,7 +25,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		err := found.LookListed(x.work, x.root, x.listed())
 		return surveyed{sparse: found.Paths()}, err
 	}
-	seen, err := x.seenOnce(ctx)
+	seen, unsure, err := x.seenOnce(ctx)
 	if err != nil {
 		return surveyed{}, err
 	}
@@ -60,7 +60,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 		return surveyed{}, err
 	}
 	return surveyed{
-		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: seen.sparse.Paths(), emptied: skipped, apart: apart, empty: seen.odd.Empty(),
+		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: seen.sparse.Paths(), emptied: skipped, apart: apart, empty: seen.odd.Empty(), unsure: unsure,
 	}, nil
 }
 
@@ -85,16 +85,26 @@ func newSights(work *os.File) *sights {
 	return s
 }
 
-// seenOnce is what the scan has seen, or what a walk sees now. The scan has not seen later changes of pending.
-func (x filled) seenOnce(ctx context.Context) (*sights, error) {
-	if x.seen == nil || x.plan.doubtful || store.KnownDamaged(x.plan.base) {
-		s := newSights(x.work)
-		return s, s.Look(ctx, x.src, x.o.OneFileSystem)
+// seenOnce is what the scan has seen, or what a walk sees now. The scan has not seen later changes of pending. If there
+// was no scan, files that changed under their size and time are found here. unsure: they are too many to be named.
+func (x filled) seenOnce(ctx context.Context) (s *sights, unsure bool, err error) {
+	if x.seen != nil && !x.plan.doubtful && !store.KnownDamaged(x.plan.base) {
+		for _, name := range x.doubts {
+			x.seen.sparse.LookAt(x.work, x.root, name)
+		}
+		return x.seen, false, nil
 	}
-	for _, name := range x.doubts {
-		x.seen.sparse.LookAt(x.work, x.root, name)
+	s = newSights(x.work)
+	if x.seen == nil {
+		if s.touched, err = pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base, !x.full()); err != nil {
+			return s, false, err
+		}
 	}
-	return x.seen, nil
+	if err := s.Look(ctx, x.src, x.o.OneFileSystem); err != nil {
+		return s, false, err
+	}
+	doubts, unsure := s.touched.Paths()
+	return s, unsure, pending.Doubt(x.work, doubts)
 }
 
 // surveyed is what the survey passes to the transfer; the zero value means no survey.
@@ -105,4 +115,5 @@ type surveyed struct {
 	empty   []string // files of size 0 that have content
 	sparse  []string // files with holes that pending lacks, or has with another size or time
 	emptied []string // directories on other filesystems, which are empty in the backup
+	unsure  bool     // more files than can be named may have changed under their size and time
 }

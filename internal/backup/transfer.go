@@ -48,7 +48,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	opts := rsyncOptions(x.o, x.plan, x.src, x.tree.Entries.Load())
 	// --sparse truncates every file again, which makes a first backup of small files 50 % slower.
 	opts.Sparse = opts.Sparse && !seen.dense
-	opts.Checksum = opts.Checksum || x.unsure
+	opts.Checksum = opts.Checksum || x.unsure || seen.unsure
 	opts.Progress = transfer.Expecting(opts.Progress, seen.entries)
 	opts.Program, opts.Version = x.program, x.version
 	opts.ExtraFiles = []*os.File{x.work, x.dest.Dir}
@@ -73,7 +73,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: a file that was changed within one second, and has the same size, counts as unchanged (--checksum compares contents)", x.src.Shown, end.Protocol))
 	}
 	end = withCopied(withCopied(end, copied), x.patched.SparseCopied)
-	if text := end.UnheldText(); text != "" {
+	for _, text := range end.UnheldTexts("; to leave out an attribute: --filter='-x NAME'") {
 		x.tell.Notice(text)
 	}
 	if err != nil || !end.Useful() {

@@ -3,6 +3,7 @@
 package mounts
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,10 +28,10 @@ const (
 func classOfKind(kind string) Class {
 	switch kind {
 	case "proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "securityfs", "debugfs", "tracefs", "configfs", "pstore", "bpf",
-		"efivarfs", "mqueue", "hugetlbfs", "autofs", "binfmt_misc", "fusectl", "rpc_pipefs", "nfsd", "nsfs", "selinuxfs", "overlay",
+		"efivarfs", "mqueue", "hugetlbfs", "autofs", "binfmt_misc", "fusectl", "rpc_pipefs", "nfsd", "nsfs", "selinuxfs",
 		"fuse.lxcfs", "fuse.portal", "fuse.gvfsd-fuse":
 		return OfKernel
-	case "tmpfs", "ramfs", "squashfs", "fuse":
+	case "tmpfs", "ramfs", "squashfs", "overlay", "fuse":
 		return OfSession
 	}
 	if strings.HasPrefix(kind, "fuse.") {
@@ -45,7 +46,7 @@ func (t Table) MountsBelow(dir string) []facts.SourceMount {
 	mounts := []facts.SourceMount{}
 	for _, m := range t {
 		rel, err := filepath.Rel(dir, m.Point)
-		if err != nil || rel == "." || !at.IsWithin(m.Point, dir) || classOfKind(m.Kind) == OfKernel {
+		if err != nil || rel == "." || !at.IsWithin(m.Point, dir) || classOfKind(m.Kind) == OfKernel || m.isMadeOf(dir) {
 			continue
 		}
 		if top, ok := t.at(m.Point); !ok || top.id != m.id {
@@ -53,16 +54,49 @@ func (t Table) MountsBelow(dir string) []facts.SourceMount {
 		}
 		id := &facts.SourceIdentity{Source: sourceText(m)}
 		if m.Kind == "btrfs" || !strings.HasPrefix(m.Device, "0:") {
-			var st unix.Stat_t
-			if id, err = IdentifyPath(m.Point); err != nil || unix.Stat(m.Point, &st) != nil {
-				continue // of a file, or not accessible
+			if id, err = identifyMounted(m.Point); err != nil {
+				continue // not accessible
 			}
-			KeepInode(id, &st)
 		}
 		mounts = append(mounts, facts.SourceMount{Path: strings.ToValidUTF8(rel, "?"), PathBytes: facts.InvalidUTF8(rel), SourceIdentity: *id})
 	}
 	slices.SortFunc(mounts, func(a, b facts.SourceMount) int { return strings.Compare(a.Rel(), b.Rel()) })
 	return mounts
+}
+
+// identifyMounted identifies what is mounted at point. Of single files only regular ones are opened. They may be other
+// inodes at the next mount, because programs replace files that they change.
+func identifyMounted(point string) (*facts.SourceIdentity, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(point, &st); err != nil {
+		return nil, err
+	}
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFDIR && kind != unix.S_IFREG {
+		return nil, unix.ENOTDIR
+	}
+	f, err := os.OpenFile(point, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	id, err := Identify(f)
+	if err == nil && kind == unix.S_IFDIR {
+		KeepInode(id, &st)
+	}
+	return id, err
+}
+
+// isMadeOf reports an overlay of what is in dir, as containers have: without it nothing is lost. The layers of others
+// may be unknown, as to those in a container.
+func (m Mount) isMadeOf(dir string) bool {
+	return m.Kind == "overlay" && !slices.ContainsFunc(backing(m), func(layer string) bool { return !at.IsWithin(layer, dir) })
+}
+
+// IsShown reports a recorded mount whose files another program, or another host, shows.
+func IsShown(m facts.SourceMount) bool {
+	kind, _, _ := strings.Cut(m.Source, " ")
+	return strings.HasPrefix(kind, "fuse") || slices.Contains([]string{"overlay", "nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph"}, kind)
 }
 
 func sourceText(m Mount) string { return strings.ToValidUTF8(m.Kind+" "+m.Source, "?") }

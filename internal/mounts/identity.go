@@ -85,9 +85,9 @@ func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 		id.Source = sourceText(m)
 	}
 	switch id.FSType {
-	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:
 		return id, nil
-	case unix.FUSE_SUPER_MAGIC:
+	case unix.FUSE_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
 	case unix.BTRFS_SUPER_MAGIC:
 		id.FSID = fmt.Sprintf("%08x", uint32(fs.Fsid.Val[0]))
 		if sub, err := btrfs.SubvolumeAround(dir); err == nil {
@@ -99,7 +99,9 @@ func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	default:
 		id.FSID = fmt.Sprintf("%08x%08x", uint32(fs.Fsid.Val[0]), uint32(fs.Fsid.Val[1]))
 	}
-	id.UUID = filesystemUUID(dir, m)
+	if id.UUID = filesystemUUID(dir, m); id.UUID == "" && !lastingFSID(id.FSType) {
+		id.UUID = madeOf(m)
+	}
 	return id, nil
 }
 

@@ -247,6 +247,11 @@ func deviceUUID(name string, device uint64) string {
 	if unix.Stat(name, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK || uint64(st.Rdev) != device {
 		return ""
 	}
+	return imageUUID(name)
+}
+
+// imageUUID reads the first blocks of a disk, or of an image.
+func imageUUID(name string) string {
 	f, err := os.Open(name)
 	if err != nil {
 		return ""

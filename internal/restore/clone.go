@@ -15,6 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
@@ -38,7 +39,7 @@ func Clone(ctx context.Context, dest, backup, path string) (*CloneReport, error)
 	}
 	defer v.Close()
 	report.Dest, report.Backup = v.Store.Path, v.Snap.Name
-	if storedAs(v.Snap).FakeSuper {
+	if source.StoredAs(v.Snap).FakeSuper {
 		return report, fail.Step("options", fail.Kind(facts.ErrUsage, &facts.FakeSuperError{Backup: v.Snap.Name}))
 	}
 	parent, path, err := openCloneParent(v.Store, path)

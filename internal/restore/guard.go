@@ -48,7 +48,7 @@ func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 	if b.Record == nil || len(b.Record.Rules) == 0 {
 		return nil
 	}
-	patterns, otherwise := rsyncexec.Excluded(rsyncRules(b.Record.Rules))
+	patterns, otherwise := rsyncexec.Excluded(source.RsyncRules(b.Record.Rules))
 	if otherwise || slices.ContainsFunc(b.Record.Rules, source.IsMark) {
 		return &facts.LacksError{Backup: b.Name, Rules: b.Record.Rules}
 	}
@@ -57,11 +57,6 @@ func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 		return nil
 	}
 	return &facts.LacksError{Backup: b.Name, Rules: b.Record.Rules, Exclude: missing}
-}
-
-// rsyncRules are those rules that are options of rsync.
-func rsyncRules(rules []string) []string {
-	return slices.DeleteFunc(slices.Clone(rules), source.IsMark)
 }
 
 // linksKept is the first rsync that does not follow a symlink in the target where the backup has a directory, if it

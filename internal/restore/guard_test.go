@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
 
 func TestWhatIsNotDeletedBy(t *testing.T) {
@@ -41,7 +42,7 @@ func TestWhatIsNotDeletedBy(t *testing.T) {
 // How a backup stores attributes is known for all marks.
 func TestStoredAsWithMarks(t *testing.T) {
 	b := facts.Snapshot{Record: &facts.Record{Source: "/s", Rules: []string{"--exclude-caches", "--exclude-if-present=.x", "--fake-super"}}}
-	if !storedAs(b).FakeSuper {
+	if !source.StoredAs(b).FakeSuper {
 		t.Error("fake-super was not seen")
 	}
 }

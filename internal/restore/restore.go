@@ -18,6 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/reflink"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -81,7 +82,7 @@ func run(ctx context.Context, o Options) (got outcome, err error) {
 		return asked, err
 	}
 	defer func() { err = errors.Join(err, view.Close()) }()
-	opened := opened{asked, view, storedAs(view.Snap)}
+	opened := opened{asked, view, source.StoredAs(view.Snap)}
 	if err := opened.checkPaths(); err != nil {
 		return opened, fail.Step("find", err)
 	}
@@ -147,7 +148,7 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	if end.WholeSeconds() {
 		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: --overwrite=if-changed will treat each such file as changed", x.target.shown, end.Protocol))
 	}
-	if text := end.UnheldText(); text != "" {
+	for _, text := range end.UnheldTexts("") {
 		x.tell.Notice(text)
 	}
 	err = done.judge()
@@ -155,15 +156,6 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 		err = fmt.Errorf("%w; %s is not complete", gone, x.target.shown)
 	}
 	return done, errors.Join(fail.Step("transfer", err), fail.Step("check ACLs", x.view.Explain(lookErr)))
-}
-
-// storedAs says how b stores owners, modes and other attributes, from the recorded options.
-func storedAs(b facts.Snapshot) rsyncexec.Stored {
-	if b.Record == nil {
-		return rsyncexec.Stored{}
-	}
-	spec, err := rsyncexec.ParseSource(b.Record.SourceName())
-	return rsyncexec.ParseStored(rsyncRules(b.Record.Rules), err != nil || spec.Kind == rsyncexec.Local)
 }
 
 // checkPaths looks each path up without following symlinks: a file behind a symlink has another path, and rsync would

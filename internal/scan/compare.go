@@ -109,7 +109,8 @@ func (c *comparer) isRacy(old catalog.Entry) bool {
 // the name before, but is another file or has a new ctime. A new ctime with a new mode, owner or link does not exclude
 // that data was written, too.
 func (c *comparer) doubtful(old, now catalog.Entry) bool {
-	if !isTrusted(now.FS) || !old.IsFile() || !now.IsFile() || old.Size != now.Size || old.Modify != now.Modify {
+	known := !isTrusted(now.FS) && old.Change == now.Change && !c.isRacy(old) // its ctime is all that tells
+	if known || !old.IsFile() || !now.IsFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
 	}
 	if c.gens.written(now) {

@@ -311,6 +311,7 @@ func (r *reader) identify(path string, device uint64, open func() (int, error)) 
 	dir := os.NewFile(uintptr(fd), r.shown(path))
 	fs, err := identify(dir, device, r.boot, r.options.Origins)
 	if err == nil {
+		r.options.nested.meet(path, fs)
 		err = r.options.Generations.meet(dir, path, fs.identity, r.options.Origins)
 	}
 	if err := errors.Join(err, dir.Close()); err != nil {

@@ -51,6 +51,9 @@ func Walk(ctx context.Context, root, file *os.File, source string, rules []strin
 
 func walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *catalog.Reader, racy int64) (*Result, error) {
 	began := time.Now()
+	if o.Generations == nil {
+		o.nested = &nested{paths: map[string]string{}}
+	}
 	h, device, err := describe(root, source, rules, o)
 	if err != nil {
 		return nil, err
@@ -91,6 +94,9 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	}
 	c.list.doubtful = append(c.list.doubtful, doubtful...)
 	res.Generations, res.Missed = o.Generations.Record(c.apart), c.missed
+	if o.Generations == nil {
+		res.Generations = o.nested.record()
+	}
 	res.List, res.TooLong = c.list.list(), c.list.tooMuch()
 	res.Took = time.Since(began)
 	return res, nil

@@ -38,6 +38,7 @@ type Options struct {
 	// catalog and not examined.
 	Generations *Generations
 	Trust       bool
+	nested      *nested // if they cannot be asked
 	// Tell, if set with Generations, is called by one goroutine with each directory, sorted by name, and with what the
 	// catalog has at its path: nothing, if the directory or one of its parents has moved. Both are overwritten later.
 	Tell func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)

@@ -27,22 +27,26 @@ type ChangedMount struct {
 	Path    string
 	was     string // source of what was mounted there; empty for nothing
 	is      string
-	entries int // how many of the first few entries the last backup has there
-	kept    int // how many of these SRC still has
+	file    bool // mounted on a file, which is one entry if it has content
+	entries int  // how many of the first few entries the last backup has there
+	kept    int  // how many of these SRC still has
 }
 
 // Lost reports that other files are there now.
 func (c ChangedMount) Lost() bool { return c.kept*2 < c.entries }
 
-// CompareBelow compares what is below SRC with the last backup, base. Mounts are unknown if an older version made it.
-// What rules leave out does not count.
-func (s *Source) CompareBelow(last *facts.Record, backups []facts.Snapshot, base *os.File, leftOut []string) (err error) {
-	if last.Mounts != nil {
+// CompareBelow compares what is below SRC with the last backup, base. Mounts are unknown if an older version made it,
+// and cannot be compared if only the new backup has oneFS. What rules leave out does not count.
+func (s *Source) CompareBelow(last *facts.Record, backups []facts.Snapshot, base *os.File, oneFS bool, leftOut []string) (err error) {
+	if last.Mounts != nil && (!oneFS || slices.Contains(last.Rules, oneFSOption)) {
 		if s.Changed, err = changedMounts(last.Mounts, s.Mounts, base, s.Spec.Path); err != nil {
 			return err
 		}
 	}
 	s.Changed = slices.DeleteFunc(s.Changed, func(c ChangedMount) bool { return IsLeftOut(c.Path, leftOut) })
+	if oneFS {
+		return nil // nested subvolumes are left out
+	}
 	s.Stubs, err = s.stubs(backups, base)
 	s.Stubs = slices.DeleteFunc(s.Stubs, func(path string) bool { return IsLeftOut(path, leftOut) })
 	return err
@@ -55,14 +59,19 @@ func changedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]Ch
 	for _, path := range mountPaths(was, is) {
 		old, now := mounts.Find(was, path), mounts.Find(is, path)
 		switch {
-		case old != nil && now != nil && mounts.SameFS(old.SourceIdentity, now.SourceIdentity):
+		case old != nil && now != nil && mounts.SameDir(old.SourceIdentity, now.SourceIdentity):
 			continue
 		case old == nil && mounts.ClassOf(*now) != mounts.OfData:
 			continue
-		case old != nil && now == nil && (mounts.Moved(*old, was, is) || mounts.ClassOf(*old) != mounts.OfData && !IsDirectory(filepath.Join(src, path))):
+		case old != nil && now == nil && (mounts.Moved(*old, was, is) || mounts.ClassOf(*old) != mounts.OfData && !exists(filepath.Join(src, path))):
 			continue
-		case old != nil && now == nil && !IsDirectory(filepath.Dir(filepath.Join(src, path))):
-			continue // not only the mount point was removed
+		}
+		if old != nil && now == nil {
+			if meant, err := removedWithOthers(path, src, was, base); err != nil {
+				return nil, err
+			} else if meant {
+				continue
+			}
 		}
 		c := ChangedMount{Path: path}
 		if old != nil {
@@ -74,11 +83,43 @@ func changedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]Ch
 		if err := c.count(base, filepath.Join(src, path)); err != nil {
 			return nil, err
 		}
-		if c.entries > 0 {
+		if c.entries > 0 && !(c.file && !c.Lost()) {
 			changed = append(changed, c)
 		}
 	}
 	return changed, nil
+}
+
+// removedWithOthers reports that a directory with the mount point at path is gone, or something else is in its place,
+// and that it had more files of the last backup, base, than mounted ones: somebody has removed it, as a container.
+func removedWithOthers(path, src string, was []facts.SourceMount, base *os.File) (bool, error) {
+	for up := filepath.Dir(path); up != "." && !IsDirectory(filepath.Join(src, up)); up = filepath.Dir(up) {
+		if exists(filepath.Join(src, up)) {
+			return true, nil
+		}
+		dir, err := at.OpenBeneath(base, up)
+		if at.IsNoDir(err) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		names, err := at.Names(dir)
+		if err := errors.Join(err, dir.Close()); err != nil {
+			return false, err
+		}
+		for _, name := range names {
+			if !at.LeadsTo(filepath.Join(up, name), mountPaths(was, nil)) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func mountPaths(was, is []facts.SourceMount) []string {
@@ -98,12 +139,26 @@ func IsDirectory(path string) bool {
 // count looks for the first entries that base has at the path in now, the same directory of SRC. If a symlink has
 // replaced the directory, the change was intended.
 func (c *ChangedMount) count(base *os.File, now string) error {
-	dir, err := at.OpenBeneath(base, c.Path)
-	if at.IsNoDir(err) || errors.Is(err, unix.ELOOP) {
+	is, err := os.Lstat(now)
+	if err == nil && is.Mode()&fs.ModeSymlink != 0 {
 		return nil
 	}
-	if err != nil {
+	dir, failed := at.OpenBeneath(base, c.Path)
+	if at.IsNoDir(failed) {
+		had, err := at.LookInside(base, c.Path)
+		if c.file = had.IsFile() && had.FileSize() > 0; c.file {
+			c.entries = 1
+		}
+		if is != nil && (is.IsDir() || is.Size() > 0) {
+			c.kept = 1
+		}
+		if at.IsNoDir(err) {
+			return nil
+		}
 		return err
+	}
+	if failed != nil {
+		return failed
 	}
 	defer dir.Close()
 	const most = 1000
@@ -111,16 +166,38 @@ func (c *ChangedMount) count(base *os.File, now string) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if st, err := os.Lstat(now); err == nil && st.Mode()&fs.ModeSymlink != 0 {
-		return nil
-	}
 	c.entries = len(names)
 	for _, name := range names {
-		if _, err := os.Lstat(filepath.Join(now, name)); err == nil {
+		if hasMore(dir, filepath.Join(now, name), name) {
 			c.kept++
 		}
 	}
 	return nil
+}
+
+// hasMore reports that name of base is at now too. An empty directory may be the place of a mount, below which
+// directories of the same names were made.
+func hasMore(base *os.File, now, name string) bool {
+	st, err := os.Lstat(now)
+	if err != nil || !st.IsDir() {
+		return err == nil
+	}
+	had, err := at.OpenBeneath(base, name)
+	if err != nil {
+		return true // no directory, or unreadable
+	}
+	defer had.Close()
+	wasEmpty, err := at.IsEmpty(had)
+	if err != nil || wasEmpty {
+		return true
+	}
+	is, err := os.Open(now)
+	if err != nil {
+		return true
+	}
+	defer is.Close()
+	empty, err := at.IsEmpty(is)
+	return err != nil || !empty
 }
 
 // LeaveOut removes the mounts that a backup does not enter. With oneFS those that hold data are listed in Beyond.
@@ -130,7 +207,7 @@ func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 	for _, m := range s.Mounts {
 		switch {
 		case IsLeftOut(m.Rel(), leftOut), IsLeftOut(m.Rel(), s.Beyond):
-		case !oneFS || s.onSameDevice(m):
+		case !oneFS || s.isEntered(m):
 			inside = append(inside, m)
 		case mounts.ClassOf(m) == mounts.OfData:
 			s.Beyond = append(s.Beyond, m.Rel())
@@ -141,11 +218,12 @@ func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 	}
 }
 
-// onSameDevice reports a bind mount, which rsync considers the same filesystem. Network shares, which are identified
-// only by their source, are not asked.
-func (s *Source) onSameDevice(m facts.SourceMount) bool {
+// isEntered reports mounts that rsync enters with --one-file-system: bind mounts of the same filesystem, and of single
+// files. Network shares, which are identified only by their source, are not asked.
+func (s *Source) isEntered(m facts.SourceMount) bool {
 	var st unix.Stat_t
-	return m.FSType != 0 && unix.Lstat(filepath.Join(s.Spec.Path, m.Rel()), &st) == nil && uint64(st.Dev) == s.dev
+	return m.FSType != 0 && unix.Lstat(filepath.Join(s.Spec.Path, m.Rel()), &st) == nil &&
+		(uint64(st.Dev) == s.dev || st.Mode&unix.S_IFMT != unix.S_IFDIR)
 }
 
 // mountsStay checks that each disk below a local source is still mounted.
@@ -161,7 +239,7 @@ func (s *Source) mountsStay() error {
 	now := table.MountsBelow(real)
 	for _, m := range s.Mounts {
 		is := mounts.Find(now, m.Rel())
-		if mounts.ClassOf(m) == mounts.OfData && (is == nil || !mounts.SameFS(m.SourceIdentity, is.SourceIdentity)) {
+		if mounts.ClassOf(m) == mounts.OfData && (is == nil || !mounts.SameDir(m.SourceIdentity, is.SourceIdentity)) {
 			return fail.Kindf(facts.ErrSource, "%s, at %s, was unmounted during the backup", Device(m.Source), filepath.Join(s.Shown, m.Rel()))
 		}
 	}

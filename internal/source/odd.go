@@ -17,6 +17,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
 // maxEmpty limits how many files of size 0 are remembered.
@@ -223,5 +224,5 @@ func sameContent(ctx context.Context, a, b *os.File) (bool, error) {
 // wrong: then each run looks at all files.
 func (s *Source) ShownByOthers() bool {
 	return s.Identity != nil && trustOf(s.Identity.FSType) == shown ||
-		slices.ContainsFunc(s.Mounts, func(m facts.SourceMount) bool { return trustOf(m.FSType) == shown })
+		slices.ContainsFunc(s.Mounts, func(m facts.SourceMount) bool { return trustOf(m.FSType) == shown || mounts.IsShown(m) })
 }

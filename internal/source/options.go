@@ -35,11 +35,13 @@ type Reading struct {
 	Progress                            func(rsyncexec.Progress)
 }
 
+const oneFSOption = "--one-file-system"
+
 // Rules returns the options that may leave something out of a backup. Any further option for rsync may be one.
 func (r Reading) Rules() []string {
 	var rules []string
 	if r.OneFS {
-		rules = append(rules, "--one-file-system")
+		rules = append(rules, oneFSOption)
 	}
 	for _, text := range r.Filter {
 		rules = append(rules, "--filter="+text)

@@ -139,7 +139,7 @@ func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 	for name := range strings.SplitSeq(rel, "/") {
 		path = filepath.Join(path, name)
 		err := at.Retry(func() error { return unix.Lstat(path, &st) })
-		if at.IsNoDir(err) || errors.Is(err, unix.EACCES) {
+		if at.IsNoDir(err) || isOutOfReach(err) {
 			return view, false, nil
 		}
 		if err != nil {
@@ -148,6 +148,13 @@ func (s *Source) follow(rel string) (view DestView, seen bool, err error) {
 		view.SameFS = view.SameFS && uint64(st.Dev) == s.dev
 	}
 	return view, mounts.InodeOf(&st) == s.dest || s.mark.isAt(path), nil
+}
+
+// isOutOfReach reports that the kernel does not let the caller, or anybody, look: a share of a host that is gone, a
+// FUSE mount whose program has died.
+func isOutOfReach(err error) bool {
+	return slices.ContainsFunc([]error{unix.EACCES, unix.ENOTCONN, unix.ECONNABORTED, unix.ESTALE, unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.ETIMEDOUT, unix.EIO},
+		func(of error) bool { return errors.Is(err, of) })
 }
 
 // CheckLeftOut makes sure that DEST was left out. The user's rules come between ours: after a "!", which may be in a

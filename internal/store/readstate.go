@@ -64,6 +64,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 		}
 	}
 	st.setApart()
+	st.Pending.Strange = st.isStrange(st.Pending)
 	if st.Orphans, err = orphanRecords(records, have); err != nil && !btrfs.IsDamage(err) {
 		return nil, err
 	}

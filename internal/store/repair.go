@@ -161,13 +161,17 @@ func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
 	return nil
 }
 
-// DiscardPending removes pending of any kind. If it did not look like ours, it is examined again, because an entry that
-// is renamed is never removed.
-func (s *Store) DiscardPending(ctx context.Context, kind EntryKind, now time.Time) error {
+// DiscardPending removes pending of any kind, or renames what is not ours. If it did not look like ours, it is examined
+// again, because an entry that is renamed is never removed.
+func (s *Store) DiscardPending(ctx context.Context, pending PendingState, now time.Time) error {
+	kind := pending.Kind
 	if kind != Subvolume {
 		if p, err := s.readPending(); err == nil {
 			kind = p.Kind
 		}
+	}
+	if pending.Strange {
+		kind = Directory // of an empty one nothing is lost
 	}
 	if kind == Subvolume {
 		if err := subvol.Remove(ctx, s.Dir, s.PendingName()); err != nil {

@@ -38,6 +38,15 @@ type PendingState struct {
 	ParentUUID btrfs.UUID
 	ReadOnly   bool
 	Note       *WorkNote // nil: nothing is known
+	// Strange: no run has made it. A run notes the pending that it makes. If a power cut takes that note, pending is a
+	// snapshot of a backup, or a backup of it, or there is no backup.
+	Strange bool
+}
+
+func (st *State) isStrange(p PendingState) bool {
+	known := p.Kind != Subvolume || p.Note != nil && p.Note.WorkUUID == p.UUID.String()
+	isKin := func(b facts.Snapshot) bool { return b.UUID == p.ParentUUID || b.ParentUUID == p.UUID }
+	return !known && len(st.Backups) > 0 && !slices.ContainsFunc(st.All(), isKin)
 }
 
 // PublishedAs reports whether b was published from pending, so that pending is not an unfinished backup.
@@ -125,12 +134,15 @@ func (st *State) BrokenSince(b *facts.Snapshot) bool {
 	return n > 0 && (b == nil || Younger(st.Broken[n-1], *b))
 }
 
-// Newest returns the newest backup that can be opened, or nil.
+// Newest returns the newest backup that can be opened, or nil. What merely has a backup's name does not count: files of
+// equal sizes and times in it may have other content.
 func (st *State) Newest() *facts.Snapshot {
-	if len(st.Backups) == 0 {
-		return nil
+	for i := range slices.Backward(st.Backups) {
+		if st.Backups[i].RecordError != noRun {
+			return &st.Backups[i]
+		}
 	}
-	return &st.Backups[len(st.Backups)-1]
+	return nil
 }
 
 // guessing reports whether the newest complete backup is unknown, because a record cannot be read or the caller may not

@@ -25,6 +25,8 @@ type End struct {
 	// Unheld are attributes specific to another filesystem that the destination cannot store. If rsync complained about
 	// nothing else, Err is nil.
 	Unheld []string
+	// Oversized are attributes that are larger than the destination can store.
+	Oversized []string
 	// Protocol is the version of the protocol with a remote peer; 0 if rsync was not asked for it or did not connect.
 	Protocol int
 	// Unread is what the sender could not read.
@@ -77,12 +79,19 @@ func unheldName(line string) (name string, ok bool) {
 	return m[1], true
 }
 
-// UnheldText says which attributes are missing, or is empty.
-func (end End) UnheldText() string {
-	if len(end.Unheld) == 0 {
-		return ""
+// oversizedMessage is what rsync prints about an attribute that is too large: btrfs stores them in one block of 16 KiB,
+// ext4 usually in one of 4 KiB.
+var oversizedMessage = regexp.MustCompile(`^rsync: (?:\[\w+\] )?rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: (?:No space left on device \(28\)|Argument list too long \(7\))$`)
+
+// UnheldTexts say which attributes are missing; hint says what to do about those that are too large.
+func (end End) UnheldTexts(hint string) (texts []string) {
+	if len(end.Unheld) > 0 {
+		texts = append(texts, "attributes that only another type of filesystem can store are left out: "+say.QuoteSome(end.Unheld))
 	}
-	return "attributes that only another type of filesystem can store are left out: " + say.QuoteSome(end.Unheld)
+	if len(end.Oversized) > 0 {
+		texts = append(texts, "attributes that are larger than this filesystem can store are missing: "+say.QuoteSome(end.Oversized)+hint)
+	}
+	return texts
 }
 
 // WholeSeconds reports whether the other rsync is so old that times lose their fractions.

@@ -104,6 +104,13 @@ func TestListener(t *testing.T) {
 			},
 			err: exited(23), want: End{Unheld: []string{"btrfs.compression"}, Err: exited(23)}, shown: 1,
 		},
+		"attributes that are too large": {
+			stderr: []string{
+				`rsync: [receiver] rsync_xal_set: lsetxattr("/proc/self/fd/3/a","user.big") failed: No space left on device (28)`,
+				`rsync: [receiver] rsync_xal_set: lsetxattr("/proc/self/fd/3/b","user.big") failed: No space left on device (28)`,
+			},
+			err: exited(23), want: End{Oversized: []string{"user.big"}, Err: exited(23)}, shown: 2,
+		},
 		"no space": {
 			stderr: []string{`rsync: [receiver] write failed on "/proc/self/fd/3/a": No space left on device (28)`}, err: exited(11),
 			want: End{NoSpace: true, Err: exited(11)}, shown: 1,

@@ -103,6 +103,9 @@ func (l *listener) hearError(line string) bool {
 		}
 		return false
 	}
+	if m := oversizedMessage.FindStringSubmatch(line); m != nil && !slices.Contains(l.heard.Oversized, m[1]) {
+		l.heard.Oversized = append(l.heard.Oversized, m[1])
+	}
 	if !strings.HasPrefix(line, "rsync error: ") {
 		l.wrong++
 	}

@@ -22,12 +22,17 @@ type Unread struct {
 var (
 	skippedDeletions = regexp.MustCompile(`^(?:rsync: )?(?:\[\w+\] )?IO error encountered -- skipping file deletion$`)
 	unreadPath       = regexp.MustCompile(`^rsync: (?:\[sender\] )?(?:opendir|readdir|readlink_stat|send_files failed to open|read errors mapping|get_acl: sys_acl_get_file|get_xattr_names: llistxattr|get_xattr_data: lgetxattr)[ (]"(.*)"(?: \(in [^)]*\))?(?:,.*)?\)?(?: failed)?(?: \(.*\))?: `)
+	unreadACL        = regexp.MustCompile(`^rsync: (?:\[sender\] )?get_acl: sys_acl_get_file\((.*), ACL_TYPE_[A-Z]+\): `)
 	otherSide        = regexp.MustCompile(`^rsync: \[(?:receiver|generator|Receiver|client|Client)\] `)
 )
 
 // note reads one line of rsync's output.
 func (u *Unread) note(line string) {
-	switch m := unreadPath.FindStringSubmatch(line); {
+	m := unreadPath.FindStringSubmatch(line)
+	if m == nil {
+		m = unreadACL.FindStringSubmatch(line) // of a path relative to the source
+	}
+	switch {
 	case skippedDeletions.MatchString(line):
 		u.DeletionsSkipped = true
 	case m != nil && len(u.Paths) < maxUnread:
@@ -45,6 +50,9 @@ func (u Unread) Spares(root, path string) bool {
 	for _, unread := range u.Paths {
 		if root != "" {
 			rel, inside := strings.CutPrefix(unread, strings.TrimSuffix(root, "/")+"/")
+			if !strings.HasPrefix(unread, "/") {
+				rel, inside = strings.TrimPrefix(unread, "./"), true
+			}
 			if !inside || rel == path || strings.HasPrefix(path, rel+"/") || strings.HasPrefix(rel, path+"/") {
 				return true
 			}

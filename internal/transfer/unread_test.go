@@ -20,6 +20,8 @@ func TestUnread(t *testing.T) {
 		{`rsync: [sender] send_files failed to open "/s/f": Permission denied (13)`, Unread{Paths: []string{"/s/f"}}},
 		{`rsync: [sender] read errors mapping "/s/f": Input/output error (5)`, Unread{Paths: []string{"/s/f"}}},
 		{`rsync: [sender] readdir("/s/d"): Input/output error (5)`, Unread{Paths: []string{"/s/d"}}},
+		{`rsync: [sender] get_acl: sys_acl_get_file(./d/e, ACL_TYPE_ACCESS): Transport endpoint is not connected (107)`, Unread{Paths: []string{"./d/e"}}},
+		{`rsync: [generator] get_acl: sys_acl_get_file(d, ACL_TYPE_DEFAULT): Permission denied (13)`, Unread{}},
 		{`rsync: [receiver] mkstemp "/d/f" failed: Permission denied (13)`, Unread{}},
 		{`rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1394) [sender=3.5.0]`, Unread{}},
 		{`file has vanished: "/s/f"`, Unread{}},
@@ -54,6 +56,8 @@ func TestUnreadSpares(t *testing.T) {
 		{"", "/home/u/s/a/b", "c", false},
 		{"", "/home/u/s/a/b", "b/c", true}, // it may be the source that is called a
 		{"", "dir", "dir/x", true},
+		{"/s", "./dir", "dir/x", true},
+		{"/s", "./dir", "directory", false},
 	} {
 		u := Unread{Paths: []string{c.unread}}
 		if got := u.Spares(c.root, c.path); got != c.want {

@@ -129,6 +129,11 @@ func againstOptions(v *store.View, o AgainstOptions, src *source.Source, report 
 		OneFS:      o.OneFileSystem, Filter: o.Filter, Exclude: o.Exclude, ExcludeFrom: o.ExcludeFrom,
 		Checksum: true, Rsh: o.Rsh, Timeout: o.Timeout, Program: o.RsyncProgram, Progress: o.Progress,
 	})
+	stored := source.StoredAs(v.Snap)
+	opts.HardLinks, opts.ACLs, opts.Xattrs = !stored.NoHardLinks, !stored.NoACLs, !stored.NoXattrs
+	if stored.FakeSuper {
+		opts.Extra = []string{"--fake-super"}
+	}
 	opts.Inplace, opts.DryRun = true, true
 	opts.ExtraFiles = []*os.File{v.Root}
 	log := store.LoggerOrSilence(o.Logger)

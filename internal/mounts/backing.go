@@ -1,0 +1,82 @@
+// What a filesystem without an id of its own is made of.
+
+package mounts
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// madeOf identifies a filesystem by what its mount names: the directories that FUSE or overlayfs show, an image, or a
+// disk from when it was attached until it is detached. Only local disks are asked. It is empty if unknown.
+func madeOf(m Mount) string {
+	var parts []string
+	for _, path := range backing(m) {
+		part := identityAt(path)
+		if part == "" {
+			return ""
+		}
+		parts = append(parts, part)
+	}
+	if len(parts) == 0 {
+		sequence, err := os.ReadFile("/sys/dev/block/" + m.Device + "/diskseq") // Linux 5.15
+		boot, bootErr := BootID()
+		if err != nil || bootErr != nil {
+			return ""
+		}
+		parts = []string{boot, string(sequence)}
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// backing are the paths that a mount names. It is pure.
+func backing(m Mount) []string {
+	switch {
+	case m.Kind == "overlay":
+		var paths []string
+		for _, option := range strings.Split(m.Source, " ") {
+			name, dirs, _ := strings.Cut(option, "=")
+			if strings.HasPrefix(name, "lowerdir") || name == "upperdir" {
+				paths = append(paths, strings.FieldsFunc(dirs, func(r rune) bool { return r == ':' })...)
+			}
+		}
+		return paths
+	case strings.HasPrefix(m.Kind, "fuse") && filepath.IsAbs(m.Source) && strings.HasPrefix(m.Device, "0:"):
+		return []string{m.Source}
+	}
+	return nil
+}
+
+// identityAt identifies a directory, or an image, on a local disk: on a share of an unreachable host it would hang.
+func identityAt(path string) string {
+	table, err := Read()
+	if err != nil || !filepath.IsAbs(path) {
+		return ""
+	}
+	on, ok := table.at(path)
+	if !ok || strings.HasPrefix(on.Device, "0:") && on.Kind != "btrfs" {
+		return ""
+	}
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return ""
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		id, err := IdentifyPath(path)
+		if err != nil || id.UUID == "" && id.FSID == "" {
+			return ""
+		}
+		return fmt.Sprintf("%x-%s-%s-%s-%d", id.FSType, id.UUID, id.FSID, id.Subvolume, st.Ino)
+	case unix.S_IFREG:
+		return imageUUID(path)
+	}
+	return ""
+}
