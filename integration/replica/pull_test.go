@@ -67,7 +67,7 @@ func TestTheSendingSideFails(t *testing.T) {
 	}{
 		{"host not reached", "echo No route to host >&2; exit 255", 12, "No route to host"},
 		{"floods at login", "exec yes", 12, `the other side answered "y`},
-		{"floods with complaints", "exec yes >&2", 12, "prints without end"},
+		{"floods with complaints", "exec yes >&2", 12, "prints too much"},
 		{"says nothing", "exit 0", 12, "ends too early"},
 		{"prints something at login", "echo Welcome; exec GOOD send --stdio DEST", 12, `the other side answered "Welcome`},
 		{"of another version", `echo '{"rsbtbackup":"send","version":99}'; cat >/dev/null`, 12, "install the same rsbtbackup on both"},

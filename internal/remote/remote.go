@@ -149,7 +149,7 @@ const (
 	tailMost = 16 << 20
 )
 
-var errFlood = errors.New("it prints without end")
+var errFlood = errors.New("it prints too much")
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
