@@ -173,9 +173,9 @@ func TestAnotherDiskWithOtherFiles(t *testing.T) {
 	}
 }
 
-// TestASubvolumeInTheOthersPlace swaps two subvolumes of one btrfs. A snapshot in the place of what it is one of is no
-// other source.
-func TestASubvolumeInTheOthersPlace(t *testing.T) {
+// TestAnotherSubvolumeAtTheSamePath swaps two subvolumes of one btrfs. A snapshot in the place of what it is one of is
+// no other source.
+func TestAnotherSubvolumeAtTheSamePath(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
 	d := newDestAt(t, filepath.Join(mount, "dest"))

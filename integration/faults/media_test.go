@@ -156,10 +156,10 @@ func TestMediaRefusesARestore(t *testing.T) {
 	}
 }
 
-// TestMediaRefusalSeenBySomebodyElse kills a run whose data the disk refuses,
+// TestMediaRefusalReportedToAnotherProgram kills a run whose data the disk refuses,
 // and lets another program be told of it: syncfs will not tell a second time.
 // What lies in pending must not be resumed by size and time.
-func TestMediaRefusalSeenBySomebodyElse(t *testing.T) {
+func TestMediaRefusalReportedToAnotherProgram(t *testing.T) {
 	for _, earlier := range []int{0, 1} {
 		t.Run(fmt.Sprint(earlier, " earlier"), func(t *testing.T) {
 			src := newTree(t)

@@ -171,10 +171,10 @@ func TestRsyncCannotStart(t *testing.T) {
 	}
 }
 
-// TestAnUnprovenPendingStaysUnproven: a first backup was interrupted, and is gone on with from another source, whose
+// TestAnUncomparedPendingStaysUntrusted: a first backup was interrupted, and is gone on with from another source, whose
 // files have the same sizes and times. Their contents are compared. A run that is interrupted before it has done so
 // must not make the next one trust sizes and times.
-func TestAnUnprovenPendingStaysUnproven(t *testing.T) {
+func TestAnUncomparedPendingStaysUntrusted(t *testing.T) {
 	t.Parallel()
 	mount := loopfs.New(t, "512M")
 	dest := filepath.Join(mount, "dest")

@@ -69,9 +69,9 @@ func (w *world) types(section string) {
 	}
 }
 
-// TestThePage: every command of docs/SSH.md works as it stands there, each of the three accounts makes backups that are
-// the source, by every option, and none of them lets anybody do anything else.
-func TestThePage(t *testing.T) {
+// TestTheCommandsOfTheSSHPage: every command of docs/SSH.md works as it stands there, each of the three accounts makes
+// backups that are the source, by every option, and none of them lets anybody do anything else.
+func TestTheCommandsOfTheSSHPage(t *testing.T) {
 	w := newWorld(t)
 	w.types("A key")
 	for _, account := range []struct{ section, user string }{{"1.", "root"}, {"2.", "backup-reader"}, {"3.", "backup-sudo"}} {

@@ -261,10 +261,10 @@ func TestCompressedOtherwise(t *testing.T) {
 	}
 }
 
-// TestWhatBecomesKnownLaterTravels: a pin and a verdict of a backup that was copied already go along with the next
+// TestALaterPinOrVerdictIsPassedOn: a pin and a verdict of a backup that was copied already go along with the next
 // copy, here, to another host and from one. An unpin does not, and a pin that was removed in the target does not come
 // again.
-func TestWhatBecomesKnownLaterTravels(t *testing.T) {
+func TestALaterPinOrVerdictIsPassedOn(t *testing.T) {
 	t.Parallel()
 	ssh := testserver.StartSSH(t)
 	src, dest := source(t), testdest.New(t, "1G")

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTargetsThatCannotBe are refused in one line, on this host and another: read-only, another filesystem, a file,
+// TestUnusableTargets are refused in one line, on this host and another: read-only, another filesystem, a file,
 // nothing.
-func TestTargetsThatCannotBe(t *testing.T) {
+func TestUnusableTargets(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 1)
@@ -77,9 +77,9 @@ func TestTwoCopiesToOneTarget(t *testing.T) {
 	}
 }
 
-// TestTheDiskIsTakenAway in the middle of a copy: its device takes nothing more and gives nothing back. The copy fails
-// in one line; when the disk is back, what was copied before is whole, and the next run goes on.
-func TestTheDiskIsTakenAway(t *testing.T) {
+// TestTheDiskOfTheTargetFails in the middle of a copy: its device takes nothing more and gives nothing back. The copy
+// fails in one line; when the disk is back, what was copied before is whole, and the next run goes on.
+func TestTheDiskOfTheTargetFails(t *testing.T) {
 	src, dest := source(t), testdest.New(t, "1G")
 	backups(t, src, dest, 1)
 	shell(t, src, "head -c 300000000 /dev/urandom >large")

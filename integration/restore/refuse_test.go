@@ -222,7 +222,7 @@ func TestADamagedFileIsNamedAndTheRestRestored(t *testing.T) {
 
 // A reflink copy of a damaged file is damaged, and reads nothing that would tell. Once verify has found the damage, all
 // is read, and a subvolume, which cannot be, comes with a word about it.
-func TestAKnownDamageIsNotRestoredInSilence(t *testing.T) {
+func TestRestoringAKnownDamageWarns(t *testing.T) {
 	t.Parallel()
 	image := loopfs.NewImage(t, "1G", "btrfs")
 	p := placeOn(t, image.Mount)
@@ -444,7 +444,7 @@ func TestAnAttributeThatDoesNotFitIsNoFullDisk(t *testing.T) {
 	p.refuse(t, 3, "user.long", "-t", loopfs.NewFS(t, "80M", "ext4")+"/new")
 }
 
-func TestARestoreThatIsCalledOffIsNone(t *testing.T) {
+func TestACancelledRestoreSaysSo(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	testdest.Write(t, p.mount+"/src/file", "1")

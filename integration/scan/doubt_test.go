@@ -37,7 +37,7 @@ func (p *pair) wantContent(flags ...string) {
 }
 
 // What a file's ctime tells holds where rsync compares everything, too.
-func TestATimePutBackUnderAnyRules(t *testing.T) {
+func TestARewrittenFileUnderOtherRules(t *testing.T) {
 	t.Parallel()
 	plain := func(*rsbtbackup.BackupOptions) {}
 	filter := func(o *rsbtbackup.BackupOptions) { o.Filter = []string{"- *.o"} }
@@ -66,7 +66,7 @@ func TestATimePutBackUnderAnyRules(t *testing.T) {
 }
 
 // Where more files are doubtful than a walk can keep, all contents are compared.
-func TestMoreDoubtsThanCanBeKept(t *testing.T) {
+func TestMoreDoubtfulFilesThanCanBeKept(t *testing.T) {
 	t.Parallel()
 	const files = 20_001
 	p := newPair(t, "dir/0")
@@ -84,7 +84,7 @@ func TestMoreDoubtsThanCanBeKept(t *testing.T) {
 
 // A run that ended early has copied a file that is then rewritten, with its size and time put back; the next run goes
 // on with what the first has copied.
-func TestATimePutBackBeforeItIsGoneOnWith(t *testing.T) {
+func TestARewrittenFileBeforeAResumedRun(t *testing.T) {
 	t.Parallel()
 	early := filepath.Join(t.TempDir(), "early")
 	testdest.Must(t, os.WriteFile(early, []byte("#!/bin/sh\nrsync \"$@\" || exit\ncase $* in *--version*) exit 0 ;; esac\nexit 30\n"), 0o755))
@@ -116,7 +116,7 @@ func TestATimePutBackBeforeItIsGoneOnWith(t *testing.T) {
 }
 
 // An incomplete backup has no catalog; the next one goes by the time at which it was begun.
-func TestATimePutBackAfterAnIncompleteBackup(t *testing.T) {
+func TestARewrittenFileAfterAnIncompleteBackup(t *testing.T) {
 	t.Parallel()
 	src := filepath.Join(t.TempDir(), "src")
 	dest := testdest.New(t, "256M")
@@ -151,7 +151,7 @@ func TestAYoungFileThatBtrfsKnowsKeepsItsTime(t *testing.T) {
 }
 
 // A walk that cannot be made, or whose inode numbers mean nothing, tells all the same which files got a new ctime.
-func TestATimePutBackWhereAWalkTellsNothing(t *testing.T) {
+func TestARewrittenFileWhereAWalkIsUnreliable(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		file  string // rewritten

@@ -77,7 +77,7 @@ func TestMovedDataIsNotCopied(t *testing.T) {
 }
 
 // What came along, changed, was replaced or forged on the way, and what was never in the backup.
-func TestMovesThatAreNotThatSimple(t *testing.T) {
+func TestMovesThatOnlySeemToBeMoves(t *testing.T) {
 	p := newPair(t, "d/a", "d/b", "d/c", "d/sub/e", "d/sub/f", "cut/x/y", "k/1", "k/2", "h/one")
 	testdest.Must(t, os.Link(p.src+"/h/one", p.src+"/d/two"))
 	long := time.Unix(1e9, 1)

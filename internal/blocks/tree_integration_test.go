@@ -136,7 +136,7 @@ func TestAnExtentWithManyUsers(t *testing.T) {
 }
 
 // What is stored in metadata lies nowhere.
-func TestWhatLiesNowhere(t *testing.T) {
+func TestDataWithoutAnAddress(t *testing.T) {
 	mount := loopfs.New(t, "256M")
 	must(t, os.WriteFile(mount+"/small", noise(1000), 0o600))
 	f := openFile(t, mount+"/small", os.O_RDONLY)

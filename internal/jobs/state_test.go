@@ -52,7 +52,7 @@ func TestOnlySuccessMovesTheStateOn(t *testing.T) {
 }
 
 // What the config has no more is forgotten, as it can never succeed again.
-func TestStepsThatAreGone(t *testing.T) {
+func TestStepsRemovedFromTheConfig(t *testing.T) {
 	r := result(0)
 	r.Job.Copies = []config.Copy{{Name: "usb"}, {Name: "off"}}
 	r.Job.Verify = config.Verify{Every: config.Every{Always: true}, Against: true}

@@ -72,8 +72,8 @@ func TestFootHasRoom(t *testing.T) {
 	}
 }
 
-// TestNothingIsARequest: a line that wraps right before a dot is text.
-func TestNothingIsARequest(t *testing.T) {
+// TestTextIsNoRoffRequest: a line that wraps right before a dot is text.
+func TestTextIsNoRoffRequest(t *testing.T) {
 	p := &Page{}
 	p.Paragraph(strings.Repeat("words ", 13) + ".so /etc/passwd")
 	if text := p.String(); strings.Contains(text, "\n.so") || !strings.Contains(text, "\n\\&.so /etc/passwd\n") {

@@ -233,7 +233,7 @@ func TestReplaceIsAtomic(t *testing.T) {
 	}
 }
 
-func TestBadPlaces(t *testing.T) {
+func TestPlacesThatAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	must := func(err error) {
 		t.Helper()

@@ -28,8 +28,8 @@ func TestCopyOf(t *testing.T) {
 	}
 }
 
-// TestAnswersThatCannotBe: an index that is none, what is no message, an end.
-func TestAnswersThatCannotBe(t *testing.T) {
+// TestImpossibleAnswers: an index that is none, what is no message, an end.
+func TestImpossibleAnswers(t *testing.T) {
 	for _, answer := range []string{`{"unlike":[{"n":7}]}`, `{"unlike":[{"n":-1,"what":["x"]}]}`, `{"read":[7]}`, `{"read":[-1]}`, "Welcome", "", `{"error":"no","kind":"no backup"}`} {
 		heard := twin.Heard{Differs: func(twin.Difference) {}, Unread: func(error) {}, Tell: func(twin.Tally) {}}
 		a := &asking{far: heardFrom(&sink{}, answer+"\n"), account: twin.NewAccount(heard), missing: map[string]bool{}}
