@@ -24,7 +24,8 @@ func bindFile(t testing.TB, file, path string) (undo func()) {
 	return func() { testdest.Must(t, unix.Unmount(path, unix.MNT_DETACH)) }
 }
 
-// newSourceWithFile is a source with a file of another disk mounted on one of its own, and a DEST with one backup of it.
+// newSourceWithFile is a source with a file of another disk mounted on one of its own, and a DEST with one backup of
+// it.
 func newSourceWithFile(t *testing.T, flags ...string) (src, file string, undo func(), d *dest) {
 	t.Helper()
 	d = newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))

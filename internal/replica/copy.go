@@ -170,8 +170,8 @@ func (c *copying) lookAt(target *store.Store) ([]Item, error) {
 	return items, c.belongs(items)
 }
 
-// readItems reads the backups of a target. Increments do not build on one in which damage was found: they would have it,
-// too, and no later copy would be whole again.
+// readItems reads the backups of a target. Increments do not build on one in which damage was found: they would have
+// it, too, and no later copy would be whole again.
 func readItems(s *store.Store) ([]Item, error) {
 	state, err := s.ReadState(time.Local)
 	if err != nil {

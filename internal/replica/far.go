@@ -36,8 +36,8 @@ const (
 	patience = 30 * time.Minute
 	// patienceOlder is for a side that cannot say so.
 	patienceOlder = 12 * time.Hour
-	// workMost is how long a side that says so may be at work on one answer, apart from waiting for a lock: its disk may
-	// never answer.
+	// workMost is how long a side that says so may be at work on one answer, apart from waiting for a lock: its disk
+	// may never answer.
 	workMost = 12 * time.Hour
 	// How much is read from a side that has sent its last message, and for how long, before the session is killed.
 	maxRest  = 16 << 20

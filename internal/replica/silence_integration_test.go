@@ -58,8 +58,8 @@ func wantGivenUp(t *testing.T, err error) {
 	}
 }
 
-// TestTheOtherSideFallsSilent: it greets, or not, and then takes or says nothing more, or one byte in a second. It is given up,
-// nothing half done has the name of a backup, and the next run does what is left.
+// TestTheOtherSideFallsSilent: it greets, or not, and then takes or says nothing more, or one byte in a second. It is
+// given up, nothing half done has the name of a backup, and the next run does what is left.
 func TestTheOtherSideFallsSilent(t *testing.T) {
 	dest := twoBackups(t)
 	vault := func(path string) string { return "vault:" + path }

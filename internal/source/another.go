@@ -32,8 +32,8 @@ func (s *Source) IsChanged(newest *facts.Snapshot) bool {
 	return was.UUID == "" && was.FSID == "" && newest.Record.Host != s.Host
 }
 
-// OtherPlace says what is at the path of the newest backup's source, if that is another directory: perhaps of a new disk
-// with the same files, perhaps the one below an unmounted disk.
+// OtherPlace says what is at the path of the newest backup's source, if that is another directory: perhaps of a new
+// disk with the same files, perhaps the one below an unmounted disk.
 func (s *Source) OtherPlace(newest *facts.Snapshot) string {
 	was := s.lastIdentity(newest)
 	switch {
