@@ -265,6 +265,45 @@ func TestAnotherDiskBehindAView(t *testing.T) {
 	}
 }
 
+// TestAnotherFilesystemThatNothingIdentifies has FUSE show another image, and another tmpfs: neither has a source.
+func TestAnotherFilesystemThatNothingIdentifies(t *testing.T) {
+	t.Parallel()
+	disks := t.TempDir()
+	for _, fill := range []byte("ab") {
+		dir := filepath.Join(disks, string(fill))
+		testdest.Must(t, os.Mkdir(dir, 0o755))
+		testdest.Must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1M"))
+		t.Cleanup(func() { testdest.Must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+		twin{fill: fill}.write(t, dir)
+	}
+	longAgo(t)
+	for name, show := range map[string]func(fill byte, point string){
+		"FUSE": func(fill byte, point string) {
+			testdest.Tool(t, "bindfs", "-o", "fsname=nothing", filepath.Join(disks, string(fill)), point)
+		},
+		"tmpfs": func(fill byte, point string) {
+			testdest.Must(t, unix.Mount(filepath.Join(disks, string(fill)), point, "", unix.MS_BIND, ""))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			point := t.TempDir()
+			for _, fill := range []byte("ab") {
+				show(fill, point)
+				for range 2 {
+					r := run(t, "backup", point, d.path)
+					testdest.Must(t, os.RemoveAll(d.join(".log", "catalog")))
+					wantExit(t, r, 0)
+					if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != fill {
+						t.Errorf("the backup has %q, the mount %q", got[0], fill)
+					}
+				}
+				testdest.Tool(t, "umount", point)
+			}
+		})
+	}
+}
+
 // longAgo waits until the change of a file is too old to be doubtful because of its ctime.
 func longAgo(testing.TB) { time.Sleep(2100 * time.Millisecond) }
 

@@ -227,7 +227,7 @@ func TestUnusableCatalog(t *testing.T) {
 		name, why string
 		do        func() error
 	}{
-		{"gone", "is gone", func() error { return os.Remove(catalog) }},
+		{"gone", "is missing", func() error { return os.Remove(catalog) }},
 		{"empty", "unusable catalog", func() error { return os.Truncate(catalog, 0) }},
 		{"cut off", "unusable catalog", func() error { return os.Truncate(catalog, int64(len(read())-1)) }},
 		{"one bit flipped", "unusable catalog", func() error {

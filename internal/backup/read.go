@@ -170,6 +170,8 @@ func (x planned) noticeBase() {
 	switch other := x.src.OtherPlace(base); {
 	case other != "":
 		x.tell.Notice(fmt.Sprintf("%s %s than at the last backup, %s: contents are compared", x.src.Shown, other, base.Name))
+	case x.src.IsRemounted(base):
+		x.tell.Notice(fmt.Sprintf("%s was mounted again since the last backup, %s, and nothing identifies its filesystem: contents are compared", x.src.Shown, base.Name))
 	case isReplaced(base):
 		x.tell.Notice(fmt.Sprintf("the last backup, %s, is another subvolume than was published by that name: contents are compared", base.Name))
 	case len(x.src.Changed) > 0:

@@ -80,3 +80,32 @@ func identityAt(path string) string {
 	}
 	return ""
 }
+
+// instance identifies a mount of FUSE whose source names nothing, or a tmpfs, until it is unmounted. It is empty for
+// others, and if unknown.
+func instance(dir *os.File, m Mount) string {
+	boot, err := BootID()
+	if err != nil || strings.ContainsAny(m.Source, "/:") {
+		return ""
+	}
+	var st unix.Statx_t
+	switch {
+	case strings.HasPrefix(m.Kind, "fuse"):
+		// The entry in fusectl is made at the mount. If there is no fusectl, the id of the mount has to do, which is
+		// another one in another namespace.
+		connection := "/sys/fs/fuse/connections/" + strings.TrimPrefix(m.Device, "0:")
+		if unix.Statx(unix.AT_FDCWD, connection, unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS, &st) == nil {
+			return fmt.Sprintf("%s-%s-%d-%d.%09d", boot, m.Device, st.Ino, st.Ctime.Sec, st.Ctime.Nsec)
+		}
+		if unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID_UNIQUE, &st) != nil || st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s-mount-%d", boot, st.Mnt_id)
+	case m.Kind == "tmpfs":
+		if unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st) != nil || st.Mask&unix.STATX_BTIME == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s-%s-%d.%09d", boot, m.Device, st.Btime.Sec, st.Btime.Nsec)
+	}
+	return ""
+}

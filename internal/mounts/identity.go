@@ -86,6 +86,7 @@ func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	}
 	switch id.FSType {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.NFS_SUPER_MAGIC:
+		id.Instance = instance(dir, m)
 		return id, nil
 	case unix.FUSE_SUPER_MAGIC, unix.OVERLAYFS_SUPER_MAGIC:
 	case unix.BTRFS_SUPER_MAGIC:
@@ -101,6 +102,9 @@ func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	}
 	if id.UUID = filesystemUUID(dir, m); id.UUID == "" && !lastingFSID(id.FSType) {
 		id.UUID = madeOf(m)
+	}
+	if id.UUID == "" && id.FSID == "" {
+		id.Instance = instance(dir, m)
 	}
 	return id, nil
 }

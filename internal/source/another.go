@@ -25,7 +25,7 @@ func (s *Source) IsChanged(newest *facts.Snapshot) bool {
 		return true
 	case was == nil:
 		return false
-	case !mounts.SameDir(*was, *s.Identity), len(s.Changed) > 0:
+	case !mounts.SameDir(*was, *s.Identity), len(s.Changed) > 0, s.IsRemounted(newest):
 		return true
 	}
 	// Host names change; they count only if the filesystem has no id.
@@ -48,4 +48,11 @@ func (s *Source) OtherPlace(newest *facts.Snapshot) string {
 // HasOtherName reports whether the newest backup was made from a SRC of another name.
 func (s *Source) HasOtherName(newest *facts.Snapshot) bool {
 	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != s.Shown
+}
+
+// IsRemounted reports that nothing tells whether the filesystem is that of the newest backup, only that it was mounted
+// again since.
+func (s *Source) IsRemounted(newest *facts.Snapshot) bool {
+	was := s.lastIdentity(newest)
+	return was != nil && was.Instance != "" && s.Identity.Instance != "" && was.Instance != s.Identity.Instance
 }
