@@ -155,7 +155,7 @@ var testHelp = []string{loopfs, testbin, dests, servers, streams, boots}
 // decisions are the files that decide: from values to values, without a file, a clock or a system call of their own.
 var decisions = []string{
 	"internal/backup/plan.go", "internal/backup/scanplan.go", "internal/backup/guard.go", "internal/backup/judge.go", "internal/changed/why.go", "internal/blocks/pieces.go", "internal/blocks/plan.go", "internal/blocks/record.go", "internal/store/repairplan.go",
-	"internal/store/order.go", "internal/prune/unusual.go", "internal/replay/replay.go", "retention/apply.go",
+	"internal/store/order.go", "internal/prune/unusual.go", "internal/source/another.go", "internal/replay/replay.go", "retention/apply.go",
 	"internal/share/stanza.go",
 	manual + "/manual.go", units + "/units.go", units + "/service.go", units + "/sandbox.go", units + "/cron.go",
 }
