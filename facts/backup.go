@@ -167,7 +167,8 @@ type SourceIdentity struct {
 	FSID   string `json:"fsid"`             // statfs f_fsid; empty where the kernel makes a new one at each mount
 	UUID   string `json:"uuid,omitempty"`   // of the filesystem, in hexadecimal, where it has one
 	Source string `json:"source,omitempty"` // type and source of the mount: "nfs4 host:/export"
-	// Instance identifies the mount where nothing identifies the filesystem: its content may be other at the next mount.
+	// Instance identifies the mount where nothing identifies the filesystem: its content may be other at the next
+	// mount.
 	Instance string `json:"instance,omitempty"`
 	// Subvolume is the UUID of the btrfs subvolume SRC is in, Parent that of the one it is a snapshot of.
 	Subvolume string `json:"subvolume,omitempty"`
