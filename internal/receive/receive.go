@@ -39,8 +39,8 @@ type Options struct {
 	Name string
 	// Accept, if set, is asked about the name before anything is received.
 	Accept func(name string) error
-	// Whole, if set, is called at the end of the stream, when the disk has taken all data, right before the subvolume
-	// is published. Its error prevents that, and is returned.
+	// Whole, if set, is called at the end of the stream. What it writes to the filesystem is durable before the
+	// subvolume is published, without a sync of its own. Its error prevents that, and is returned.
 	Whole func(*Result) error
 }
 
@@ -167,18 +167,19 @@ func nameFor(o Options, h head) (string, error) {
 	return "", err
 }
 
-// publish first asks whether the disk has taken the data: the snapshot succeeds even if the disk has refused data.
+// publish first asks whether the disk has taken the data: the snapshot succeeds even if the disk has refused data. The
+// same sync makes the record durable: on a slow disk each one can take as long as sending a small increment.
 func publish(o Options, made *work, h head, result *Result, guard *os.File) error {
+	if o.Whole != nil {
+		if err := o.Whole(result); err != nil {
+			return err
+		}
+	}
 	if err := btrfs.SyncFS(guard); err != nil {
 		return err
 	}
 	if err := btrfs.SetReceived(made.root, h.uuid, h.transid); err != nil {
 		return err
-	}
-	if o.Whole != nil {
-		if err := o.Whole(result); err != nil {
-			return err
-		}
 	}
 	return btrfs.CreateSnapshot(o.Dest, result.Name, made.root, btrfs.SnapshotOptions{ReadOnly: true})
 }

@@ -50,7 +50,7 @@ func (s *Store) FlushAhead() {
 func (s *Store) Publish(ctx context.Context, pending *os.File, n Naming, record facts.Record) (string, error) {
 	for {
 		record.Name = n.Name
-		if err := s.changeRecord(ctx, s.PublishWait(), n.Name, func(*facts.Record) (*facts.Record, error) { return &record, nil }); err != nil {
+		if err := s.changeRecord(ctx, s.PublishWait(), n.Name, func(*facts.Record) (*facts.Record, error) { return &record, nil }, true); err != nil {
 			return "", err
 		}
 		err := btrfs.CreateSnapshot(s.Dir, n.Name, pending, btrfs.SnapshotOptions{ReadOnly: true})

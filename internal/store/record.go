@@ -134,10 +134,10 @@ func parseRecord(data []byte) (*facts.Record, error) {
 	return &r, nil
 }
 
-// changeRecord durably replaces the record of name by the result of change, which gets nil if there is none. The lock
+// changeRecord replaces, durably or not, the record of name by the result of change, which gets nil if there is none. The lock
 // on the records directory makes this safe beside any other verb, so that a backup can be pinned while another one is
 // being made.
-func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name string, change func(*facts.Record) (*facts.Record, error)) error {
+func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name string, change func(*facts.Record) (*facts.Record, error), durable bool) error {
 	records, err := s.lockRecordsWithin(ctx, wait, true)
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name strin
 	if err != nil {
 		return err
 	}
-	return at.WriteFile(records, name+recordSuffix, append(data, '\n'), true)
+	return at.WriteFile(records, name+recordSuffix, append(data, '\n'), durable)
 }
 
 // removeRecords removes the records of names; a missing record is fine.

@@ -58,7 +58,7 @@ func (s *Store) note(ctx context.Context, wait time.Duration, b facts.Snapshot, 
 		}
 		change(r)
 		return r, nil
-	})
+	}, true)
 }
 
 // WriteUnchanged durably notes that the source was found to equal b, with the scan for the next run.
@@ -80,5 +80,5 @@ func (s *Store) WriteUnchanged(ctx context.Context, b facts.Snapshot, at time.Ti
 			r.Scan = scan
 		}
 		return r, nil
-	})
+	}, true)
 }
