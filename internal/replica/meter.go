@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -19,6 +20,7 @@ type meter struct {
 	limit *rate.Limiter // nil: none
 	sent  func(uint64)  // nil: not wanted
 	n     uint64
+	ended bool // there is no more to read
 }
 
 func (m *meter) Read(p []byte) (int, error) {
@@ -27,6 +29,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.r.Read(p)
 	m.n += uint64(n)
+	m.ended = errors.Is(err, io.EOF)
 	if m.sent != nil {
 		m.sent(m.n)
 	}

@@ -162,7 +162,7 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 	}
 	got, err := receiveOne(ctx, locked, from, step.Item.Name)
 	if got == nil {
-		return nil, counted.n, s.cut(err)
+		return nil, counted.n, s.cut(counted, err)
 	}
 	return got.Notices, counted.n, err
 }
@@ -171,8 +171,8 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 const cutWait = time.Minute
 
 // cut finds out whether the archive was cut off because the other side could not read its backup.
-func (s *remoteSource) cut(err error) error {
-	if _, ended := s.r.Peek(1); !errors.Is(ended, io.EOF) {
+func (s *remoteSource) cut(counted *meter, err error) error {
+	if !counted.ended {
 		return err
 	}
 	_ = s.session.Stdin.Close()
