@@ -143,6 +143,26 @@ func TestMountsThatMayChange(t *testing.T) {
 		detach()
 		fine(t, d, "-x", src, d.path)
 	})
+	for name, flags := range map[string][]string{"bound onto itself": nil, "bound onto itself, on one filesystem": {"-x"}} {
+		t.Run(name, func(t *testing.T) { // as in the sandbox of a service, and outside again
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			src := t.TempDir()
+			data := filepath.Join(src, "data")
+			twin{fill: 'a'}.write(t, data)
+			args := append([]string{src, d.path}, flags...)
+			fine(t, d, args...)
+			for range 2 {
+				bindAt(t, data, data)
+				if r := fine(t, d, args...); strings.Contains(r.stderr, "contents are compared") {
+					t.Errorf("taken for another directory:\n%s", r.stderr)
+				}
+				testdest.Must(t, unix.Unmount(data, unix.MNT_DETACH))
+				if r := fine(t, d, args...); strings.Contains(r.stderr, "contents are compared") {
+					t.Errorf("taken for another directory:\n%s", r.stderr)
+				}
+			}
+		})
+	}
 	t.Run("tmpfs of a session, with its directory", func(t *testing.T) {
 		d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 		src := t.TempDir()

@@ -52,6 +52,9 @@ func (t Table) MountsBelow(dir string) []facts.SourceMount {
 		if top, ok := t.at(m.Point); !ok || top.id != m.id {
 			continue
 		}
+		if up, ok := t.at(filepath.Dir(m.Point)); ok && up.Device == m.Device && up.inside(m.Point) == m.root {
+			continue // bound onto itself, as in the sandbox of a service: without it the same files are there
+		}
 		id := &facts.SourceIdentity{Source: sourceText(m)}
 		if m.Kind == "btrfs" || !strings.HasPrefix(m.Device, "0:") {
 			if id, err = identifyMounted(m.Point); err != nil {
