@@ -120,8 +120,12 @@ func TestAMountIsGoneWithTheDirectoryAboveIt(t *testing.T) {
 			if others == nil {
 				guarded(t, d, src, d.path)
 				wantExit(t, run(t, "backup", "--force", src, d.path), 0)
+			} else if r := run(t, "backup", src, d.path); r.exit != 0 || !strings.Contains(r.stderr, "media/user/one") {
+				t.Errorf("the disks are not named:\n%s", r)
 			}
-			wantExit(t, run(t, "backup", src, d.path), 0)
+			if r := run(t, "backup", src, d.path); r.exit != 0 || strings.Contains(r.stderr, "media/user") {
+				t.Errorf("they are named again:\n%s", r)
+			}
 		})
 	}
 }

@@ -166,8 +166,10 @@ func (x planned) noticeBase() {
 	if newest := x.state.Newest(); store.MetadataDamaged(newest) {
 		x.tell.Notice(fmt.Sprintf("metadata of the last backup, %s, is known to be damaged: everything is copied again, and shares no space with it", newest.Name))
 	}
-	base := x.plan.base
-	switch other := x.src.OtherPlace(base); {
+	if x.src.Gone != "" {
+		x.tell.Notice(x.src.Gone)
+	}
+	switch base, other := x.plan.base, x.src.OtherPlace(x.plan.base); {
 	case other != "":
 		x.tell.Notice(fmt.Sprintf("%s %s than at the last backup, %s: contents are compared", x.src.Shown, other, base.Name))
 	case x.src.IsRemounted(base):

@@ -27,6 +27,7 @@ type ChangedMount struct {
 	Path    string
 	was     string // source of what was mounted there; empty for nothing
 	is      string
+	removed bool // with its directory and other files: that was meant
 	file    bool // mounted on a file, which is one entry if it has content
 	entries int  // how many of the first few entries the last backup has there
 	kept    int  // how many of these SRC still has
@@ -44,6 +45,8 @@ func (s *Source) CompareBelow(last *facts.Record, backups []facts.Snapshot, base
 		}
 	}
 	s.Changed = slices.DeleteFunc(s.Changed, func(c ChangedMount) bool { return IsLeftOut(c.Path, leftOut) })
+	s.Gone = goneMounts(s.Changed)
+	s.Changed = slices.DeleteFunc(s.Changed, func(c ChangedMount) bool { return c.removed })
 	if oneFS {
 		return nil // nested subvolumes are left out
 	}
@@ -66,14 +69,13 @@ func changedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]Ch
 		case old != nil && now == nil && (mounts.Moved(*old, was, is) || mounts.ClassOf(*old) != mounts.OfData && !exists(filepath.Join(src, path))):
 			continue
 		}
+		c := ChangedMount{Path: path}
 		if old != nil && now == nil {
-			if meant, err := removedWithOthers(path, src, was, base); err != nil {
+			var err error
+			if c.removed, err = removedWithOthers(path, src, was, base); err != nil {
 				return nil, err
-			} else if meant {
-				continue
 			}
 		}
-		c := ChangedMount{Path: path}
 		if old != nil {
 			c.was = old.Source
 		}
@@ -88,6 +90,20 @@ func changedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]Ch
 		}
 	}
 	return changed, nil
+}
+
+// goneMounts is a notice about disks that are missing, and not refused for that.
+func goneMounts(changed []ChangedMount) string {
+	var paths []string
+	for _, c := range changed {
+		if c.removed {
+			paths = append(paths, c.Path)
+		}
+	}
+	if len(paths) == 0 {
+		return ""
+	}
+	return "what was mounted at " + say.QuoteSome(paths) + " at the last backup is gone together with its parent directory: its files are not in this backup"
 }
 
 // removedWithOthers reports that a directory with the mount point at path is gone, or something else is in its place,

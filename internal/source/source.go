@@ -29,6 +29,7 @@ type Source struct {
 	Mounts   []facts.SourceMount
 	Beyond   []string       // paths below SRC at which --one-file-system leaves data out
 	Changed  []ChangedMount // mounts below SRC that changed since the newest backup
+	Gone     string         // a notice about mounts that were removed with their directory
 	Stubs    []string       // paths at which SRC has a stub, and the newest backup has files
 	mark     mark
 	marked   []marked // directories that are left out because of a file in them
