@@ -20,10 +20,9 @@ const (
 )
 
 const (
-	// racy is how many seconds before a walk a change must lie to be distinguished from a change after it: some
-	// filesystems have times of whole seconds, and all of them take the time from a clock that ticks.
+	// racy is how many seconds a change must lie before a walk, to be distinguished from one after it, if times are whole.
 	racy = 2
-	// tick is longer than a tick, in nanoseconds, of the clock for the times of files.
+	// tick is the same, in nanoseconds, if times have fractions: longer than a tick of the clock that they are from.
 	tick = 100_000_000
 	// aloneShare: if more than one name in aloneShare of a changed directory would be listed, the directory is listed
 	// as a whole. For a name on the list rsync needs about three times as long as for one that it finds in a directory.
@@ -101,8 +100,12 @@ func sameState(old, now catalog.Entry) bool {
 }
 
 func (c *comparer) isRacy(old catalog.Entry) bool {
+	return c.isRecent(old.Change) && (old.Change.Nsec == 0 || !isTrusted(old.FS) || !old.Change.Before(c.known.Header.Started.Minus(tick)))
+}
+
+func (c *comparer) isRecent(t catalog.Time) bool {
 	started := c.known.Header.Started
-	return !old.Change.Before(catalog.Time{Sec: started.Sec - c.racy, Nsec: started.Nsec})
+	return !t.Before(catalog.Time{Sec: started.Sec - c.racy, Nsec: started.Nsec})
 }
 
 // doubtful reports whether rsync would take a changed file for unchanged: it has the size and time of the file that had
@@ -113,10 +116,8 @@ func (c *comparer) doubtful(old, now catalog.Entry) bool {
 	if known || !old.IsFile() || !now.IsFile() || old.Size != now.Size || old.Modify != now.Modify {
 		return false
 	}
-	if c.gens.written(now) {
-		return true // also if the time is old, as after a write through a mapping
-	}
-	if sameThing(old, now) && old.Change == now.Change {
+	// What was written through a mapping may have an old time.
+	if !c.gens.written(now) && sameThing(old, now) && old.Change == now.Change {
 		// It is listed only because it changed right before the last walk. It was read more than a tick later, unless
 		// the clock of the filesystem ticks in seconds, or the snapshot that was read was made within the tick.
 		return now.Change.Nsec == 0 || !now.Change.Before(c.known.Header.Started.Minus(tick))
@@ -207,7 +208,7 @@ func (c *comparer) show(l catalog.Listing, seen catalog.Entry, m mark) ([]catalo
 // it: its bytes are equal, relative to the same directory, and nothing in it must be examined again.
 func (c *comparer) isSame(l catalog.Listing, m mark) bool {
 	return m == markKnown && !l.Unread && !l.Apart && c.gens == nil && len(c.known.Unsettled) == 0 &&
-		!c.isRacy(catalog.Entry{Change: l.Youngest}) && bytes.Equal(l.Code, c.known.Now.Code)
+		!c.isRecent(l.Youngest) && bytes.Equal(l.Code, c.known.Now.Code)
 }
 
 // keep writes a directory to the new catalog.

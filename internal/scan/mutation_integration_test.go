@@ -14,14 +14,14 @@ const noticing = "Field|Listed|Settle$|Restrict|Render|TestWalk|Torn|Hostile"
 // TestMutations breaks each comparison of the scan in turn, and lets other tests of this package notice it. What none
 // of them notices could be wrong, and a change be missed.
 func TestMutations(t *testing.T) {
-	testbin.WantNoticed(t, ".", noticing, []testbin.Mutation{
+	for _, m := range []struct{ file, old, new string }{
 		// What counts as unchanged.
 		{"compare.go", "return isTrusted(now.FS) && old.FS", "return old.FS"},
 		{"compare.go", "old.FS == now.FS && ", ""},
 		{"compare.go", "old.Inode == now.Inode && ", ""},
 		{"compare.go", "old.Birth == now.Birth &&", ""},
 		{"compare.go", " && old.Closed == now.Closed", ""},
-		{"compare.go", "old.Change == now.Change && ", ""},
+		{"compare.go", "return old.Change == now.Change && ", "return "},
 		{"compare.go", "old.Modify == now.Modify && old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID", "old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID"},
 		{"compare.go", "old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID", "old.Mode == now.Mode &&\n\t\told.UID"},
 		{"compare.go", "old.Size == now.Size && old.Mode == now.Mode &&\n\t\told.UID", "old.Size == now.Size &&\n\t\told.UID"},
@@ -32,14 +32,19 @@ func TestMutations(t *testing.T) {
 		{"compare.go", " && old.Target == now.Target", ""},
 		{"compare.go", " && !(c.isRacy(old) && c.gens.touched(now))", ""},
 		{"compare.go", "started.Sec - c.racy", "started.Sec + c.racy"},
+		{"compare.go", "(old.Change.Nsec == 0 || ", "("},
+		{"compare.go", "c.isRecent(old.Change) && (old", "(old"},
+		{"compare.go", " || !old.Change.Before(c.known.Header.Started.Minus(tick)))", ")"},
 		// What need not be decoded.
 		{"compare.go", "return m == markKnown && !l.Unread", "return !l.Unread"},
 		{"compare.go", "return m == markKnown && !l.Unread", "return m == markKnown"},
 		{"compare.go", " && !l.Apart &&", " &&"},
 		{"compare.go", " && c.gens == nil &&", " &&"},
 		{"compare.go", " && len(c.known.Unsettled) == 0 &&", " &&"},
-		{"compare.go", "!c.isRacy(catalog.Entry{Change: l.Youngest}) && ", ""},
-		{"compare.go", "l.Youngest}) && bytes.Equal(l.Code, c.known.Now.Code)", "l.Youngest})"},
+		{"compare.go", "!c.isRecent(l.Youngest) && ", ""},
+		{"compare.go", "l.Youngest) && bytes.Equal(l.Code, c.known.Now.Code)", "l.Youngest)"},
+		{"../catalog/code.go", "if c.youngest.Before(e.Change) {", "if c.youngest == (Time{}) {"},
+		{"../catalog/code.go", "c.apart || e.FS != c.self.fs", "c.apart"},
 		{"compare.go", "if found && !l.Unread && bytes.Equal(l.Code, c.known.Now.Code)", "if found && !l.Unread"},
 		{"compare.go", "if found && !l.Unread && bytes.Equal(l.Code, c.known.Now.Code)", "if found && bytes.Equal(l.Code, c.known.Now.Code)"},
 		// What happens to a directory.
@@ -56,12 +61,13 @@ func TestMutations(t *testing.T) {
 		{"compare.go", "\t\twhole, changed = true, true\n", "\t\tchanged = true\n"},
 		{"compare.go", "\tcase len(names) > 0:\n\t\tc.list.addNames(now, names)\n", ""},
 		// What rsync is to compare by content.
-		{"compare.go", "if sameThing(old, now) && old.Change == now.Change {", "if old.Change == now.Change {"},
+		{"compare.go", "(now) && sameThing(old, now) && old.Change == now.Change {", "(now) && old.Change == now.Change {"},
 		{"compare.go", " || !now.Change.Before(c.known.Header.Started.Minus(tick))", ""},
-		{"compare.go", "Minus(tick))\n\t}\n\treturn true\n", "Minus(tick))\n\t}\n\treturn false\n"},
+		{"../catalog/entry.go", "Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}", "Time{t.Sec, t.Nsec}"},
+		{"compare.go", "\treturn true\n}\n\n// advance", "\treturn false\n}\n\n// advance"},
 		{"compare.go", "c.list.addDoubts(d.Path, c.doubts(old, d))", "_ = old"},
 		// The list.
-		{"list.go", "d.Path)\n\tfor _, e := range d.Entries {\n\t\tb.touch(e)\n", "d.Path)\n\tfor _, e := range d.Entries {\n\t\t_ = e\n"},
+		{"list.go", "\t\tb.touch(e)\n\t}\n}\n\nfunc (b *builder) addNames", "\t\t_ = e\n\t}\n}\n\nfunc (b *builder) addNames"},
 		{"list.go", "known[dir] = in && included(dir)", "known[dir] = in"},
 		{"list.go", "known[dir] = in && included(dir)", "known[dir] = included(dir)"},
 		{"list.go", "if kept.Dirs, err = keep(l.Dirs, func(path string) string { return path })", "if kept.Dirs, err = l.Dirs, nil"},
@@ -83,7 +89,7 @@ func TestMutations(t *testing.T) {
 		{"compare.go", "case m == markFew && covered:", "case m == markFew:"},
 		{"compare.go", "!(c.isRacy(old) && c.gens.touched(now))", "!c.isRacy(old)"},
 		{"compare.go", " && !c.gens.written(now)", ""},
-		{"compare.go", "if c.gens.written(now) {", "if false {"},
+		{"compare.go", "if !c.gens.written(now) && ", "if "},
 		{"compare.go", "found && !bordersOn(old, seen.FS) && ", "found && "},
 		{"compare.go", "return e.Closed || e.FS != fs", "return e.Closed"},
 		{"compare.go", "return e.Closed || e.FS != fs", "return e.FS != fs"},
@@ -123,15 +129,15 @@ func TestMutations(t *testing.T) {
 		{"readdir.go", "\t\tif newer(e) {", "\t\tif true {"},
 		{"readdir.go", "e.Target, err = hashLink(", "_, err = hashLink("},
 		{"readdir.go", "Change: newTime(st.Ctime)", "Change: newTime(st.Mtime)"},
+		{"../catalog/reader.go", "string(r.sum.Sum(nil)) != string(r.want)", "false"},
+		{"../catalog/code.go", "|| string(name) <= string(before) {", "{"},
 		{"scan.go", "\tif err := c.rest(); err != nil {\n\t\treturn nil, err\n\t}\n", ""},
 		{"scan.go", "\tif err := c.list.addLinks(res.dirs); err != nil {\n\t\treturn nil, err\n\t}\n", ""},
 		{"scan.go", "if !isTrusted(fs.identity) {", "if false {"},
-		{"../catalog/code.go", "if c.youngest.Before(e.Change) {", "if c.youngest == (Time{}) {"},
-		{"../catalog/code.go", "c.apart || e.FS != c.self.fs", "c.apart"},
-		{"../catalog/entry.go", "Time{t.Sec - 1, t.Nsec + 1_000_000_000 - nsec}", "Time{t.Sec, t.Nsec}"},
-	})
-	testbin.WantNoticed(t, "../catalog", noticing, []testbin.Mutation{
-		{"../catalog/reader.go", "string(r.sum.Sum(nil)) != string(r.want)", "false"},
-		{"../catalog/code.go", "|| string(name) <= string(before) {", "{"},
-	})
+	} {
+		t.Run(m.file+": "+m.old, func(t *testing.T) {
+			t.Parallel()
+			testbin.Mutation{File: m.file, Old: m.old, New: m.new}.WantNoticed(t, "-run", noticing, ".", "../catalog")
+		})
+	}
 }
