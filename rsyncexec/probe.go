@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -37,6 +38,49 @@ func Probe(ctx context.Context, program string) (path string, v Version, err err
 		return path, v, fmt.Errorf("%s: %w: it is %v, at least %v is needed", path, ErrTooOld, v, MinVersion())
 	}
 	return path, v, nil
+}
+
+// Known is what ProbeAgain has found out about a program.
+type Known struct {
+	Path    string  `json:"path"`
+	Version Version `json:"version"`
+	// File identifies the program. It is empty for a script or a link to another program, which may run a different
+	// rsync each time.
+	File string `json:"file"`
+}
+
+// ProbeAgain is Probe without asking the program that is known already.
+func ProbeAgain(ctx context.Context, program string, last Known) (Known, error) {
+	path, err := lookup(program)
+	if err != nil {
+		return Known{}, err
+	}
+	k := Known{Path: path, File: identify(path)}
+	if k.File != "" && k.Path == last.Path && k.File == last.File && !last.Version.Less(MinVersion()) {
+		return last, nil
+	}
+	k.Path, k.Version, err = Probe(ctx, program)
+	return k, err
+}
+
+// identify tells a file with a program from every other one. Replacing it changes its inode number, and writing to it
+// its ctime.
+func identify(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil || filepath.Base(real) != "rsync" {
+		return ""
+	}
+	f, err := os.Open(real)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 4)
+	var st syscall.Stat_t
+	if _, err := io.ReadFull(f, head); err != nil || string(head) != "\x7fELF" || syscall.Fstat(int(f.Fd()), &st) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d-%d-%d.%09d", st.Dev, st.Ino, st.Size, st.Ctim.Sec, st.Ctim.Nsec)
 }
 
 // lookup is exec.LookPath with a distinct error for each reason. A path with a slash must be absolute.

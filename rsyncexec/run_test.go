@@ -299,3 +299,48 @@ func TestProbeOfAWrapperThatLeavesSomethingRunning(t *testing.T) {
 		t.Errorf("version %v, error %v", v, err)
 	}
 }
+
+// A program that is known is asked again only if it is another file, or may run another program.
+func TestProbeAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		write(t, path, content)
+		if err := os.Chmod(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const script = "#!/bin/sh\necho rsync  version 3.2.7\n"
+	binary, wrapper := file("a/rsync", "\x7fELF, which cannot be run"), file("b/rsync", script)
+	link := filepath.Join(dir, "rsync")
+	if err := os.Symlink(file("firejail", "\x7fELF"), link); err != nil {
+		t.Fatal(err)
+	}
+	known := Known{Path: binary, Version: Version{3, 9, 9}, File: identify(binary)}
+	if got, err := ProbeAgain(t.Context(), binary, known); err != nil || got != known {
+		t.Errorf("%+v, error %v, want %+v without asking", got, err, known)
+	}
+	for name, last := range map[string]Known{
+		"nothing is known":     {},
+		"of another path":      {Path: wrapper, Version: known.Version, File: known.File},
+		"of another file":      {Path: binary, Version: known.Version, File: identify(link) + "1"},
+		"of too old a version": {Path: binary, Version: Version{3, 1, 2}, File: known.File},
+	} {
+		if got, err := ProbeAgain(t.Context(), binary, last); !errors.Is(err, ErrNotRsync) {
+			t.Errorf("%s: %+v, error %v, want it to be asked", name, got, err)
+		}
+	}
+	if got, err := ProbeAgain(t.Context(), wrapper, Known{Path: wrapper, Version: known.Version}); err != nil || got != (Known{Path: wrapper, Version: Version{3, 2, 7}}) {
+		t.Errorf("a script: %+v, error %v", got, err)
+	}
+	if id := identify(link); id != "" {
+		t.Errorf("a link to a program of another name is identified as %s", id)
+	}
+	time.Sleep(20 * time.Millisecond) // the clock that ctimes come from ticks
+	file("a/rsync", "\x7fELF, which CANNOT be run")
+	if got, err := ProbeAgain(t.Context(), binary, known); !errors.Is(err, ErrNotRsync) {
+		t.Errorf("it was written to: %+v, error %v, want it to be asked", got, err)
+	}
+}

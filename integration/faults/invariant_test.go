@@ -204,7 +204,7 @@ func (d *dest) isTidy(t testing.TB) {
 	if diff := cmp.Diff(records, testdest.Entries(t, filepath.Join(d.path, ".log", "records"))); diff != "" {
 		t.Errorf("entries of .log/records (-want +got):\n%s", diff)
 	}
-	allowed := []string{"activity.log", "activity.log.1", "catalog", "holder.json", "pruned.json", "records", "rsbtbackup"}
+	allowed := []string{"activity.log", "activity.log.1", "catalog", "holder.json", "pruned.json", "records", "rsbtbackup", "rsync.json"}
 	for _, name := range testdest.Entries(t, filepath.Join(d.path, ".log")) {
 		if !slices.Contains(allowed, name) {
 			t.Errorf(".log/%s was left behind", name)

@@ -102,16 +102,15 @@ func (x read) decide() planned {
 	return planned{x, makePlan(x.state, x.src, x.o.Now, wishes{checksum: x.o.Checksum, maxDeletePercent: x.o.MaxDeletePercent, force: x.o.Force})}
 }
 
-// probed is the answer of an rsync that was asked for its version.
-type probed struct {
-	path    string
-	version rsyncexec.Version
-}
+// probed is what is known of rsync, and was known before.
+type probed struct{ rsync, last rsyncexec.Known }
 
-// probe asks rsync, which takes as long as reading DEST does, meanwhile. The answer is waited for.
+// probe asks rsync for its version, if need be, which takes as long as reading DEST does, meanwhile. The answer is
+// waited for.
 func (x opened) probe(ctx context.Context) (answer func() (probed, error)) {
 	answer = sync.OnceValues(func() (p probed, err error) {
-		p.path, p.version, err = rsyncexec.Probe(ctx, x.o.RsyncProgram)
+		x.dest.ReadNote(store.RsyncName, &p.last)
+		p.rsync, err = rsyncexec.ProbeAgain(ctx, x.o.RsyncProgram, p.last)
 		return p, err
 	})
 	go func() { _, _ = answer() }() // equip has it
@@ -120,8 +119,11 @@ func (x opened) probe(ctx context.Context) (answer func() (probed, error)) {
 
 // equip waits for rsync's answer, so that a missing one is noticed before DEST is touched.
 func (x planned) equip(answer func() (probed, error)) (equipped, error) {
-	rsync, err := answer()
-	return equipped{planned: x, program: rsync.path, version: rsync.version}, fail.Step("transfer", err)
+	p, err := answer()
+	if err == nil && p.rsync != p.last && p.rsync.File != "" {
+		_ = x.dest.WriteNote(store.RsyncName, p.rsync) // else the next run asks as well
+	}
+	return equipped{planned: x, program: p.rsync.Path, version: p.rsync.Version}, fail.Step("transfer", err)
 }
 
 // noticeBroken names damaged backups that are not used as base.

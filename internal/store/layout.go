@@ -35,6 +35,8 @@ const (
 
 const HeldName = "held.json" // deleted backups that prune found in use; see held.go
 
+const RsyncName = "rsync.json" // the version of rsync, and of which file; see rsyncexec.Known
+
 const PrunedName = "pruned.json" // how much the last prune deleted; see prune/unusual.go
 
 const incomingName = "incoming" // where a received backup is made; see incoming.go

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,10 +133,10 @@ func (s *Store) readOurs(st *State, name string, loc *time.Location) (ours bool,
 }
 
 // readBackups sorts names into backups and foreign entries. Half of the time is spent in system calls and half in
-// records, so many backups are read in parallel.
+// records, and with empty caches nearly all of it in waiting for the disk, so many backups are read in parallel.
 func (s *Store) readBackups(st *State, records *os.File, names []string, loc *time.Location) error {
-	const share = 200
-	workers := min(runtime.GOMAXPROCS(0), 1+len(names)/share)
+	const share, most = 4, 8 // backups for each reader, and readers
+	workers := min(most, 1+len(names)/share)
 	found := make([]*foundBackup, len(names))
 	hidden := make([]bool, len(names))
 	errs := make([]error, workers)
