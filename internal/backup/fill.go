@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
@@ -138,12 +139,9 @@ func (x filled) stepBack(met error, steps int) (equipped, error) {
 
 // fill makes or resumes pending and prepares it.
 func (x equipped) fill(ctx context.Context) (filled, error) {
-	y, err := x.open()
+	y, err := x.openAndScan(ctx)
 	if err != nil {
 		return y, err
-	}
-	if y.scanned, err = y.scan(ctx); err != nil {
-		return y, errors.Join(y.stopped(ctx, fail.Step("scan source", err)), y.work.Close())
 	}
 	if y.moved, err = y.replay(ctx); err != nil {
 		return y, errors.Join(fail.Step("repeat renames of the source", err), y.close())
@@ -159,14 +157,54 @@ func (x equipped) fill(ctx context.Context) (filled, error) {
 	return y, nil
 }
 
-// close closes what fill has opened. An unused catalog that cannot be removed is left to the next run.
-func (x filled) close() error {
-	if x.file != nil {
+// openAndScan makes or resumes pending, and finds out what changed. Making a snapshot waits for a commit of the
+// filesystem: the source is walked meanwhile.
+func (x equipped) openAndScan(ctx context.Context) (filled, error) {
+	var y filled
+	var opened error
+	ready := make(chan struct{})
+	scanning, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	open := func() {
+		if y, opened = x.open(); opened != nil {
+			stop(opened)
+		}
+		close(ready)
+	}
+	var found scanned
+	var failed error
+	scan := func() {
+		found, failed = x.scan(scanning, func() (*os.File, error) { <-ready; return y.work, opened })
+	}
+	if x.plan.work == store.WorkSnapshot {
+		var meanwhile sync.WaitGroup
+		meanwhile.Go(scan)
+		open()
+		meanwhile.Wait()
+	} else if open(); opened == nil {
+		scan()
+	}
+	switch {
+	case opened != nil:
+		return y, errors.Join(opened, x.endScan(found))
+	case failed != nil:
+		return y, errors.Join(y.stopped(ctx, fail.Step("scan source", failed)), y.work.Close())
+	}
+	y.scanned = found
+	return y, nil
+}
+
+// close closes what fill has opened.
+func (x filled) close() error { return errors.Join(x.endScan(x.scanned), x.work.Close()) }
+
+// endScan closes what a scan has opened. An unused catalog that cannot be removed is left to the next run.
+func (x equipped) endScan(s scanned) error {
+	if s.file != nil {
 		if err := x.dest.DropCatalog(); err != nil {
 			x.tell.Log.Warn("an unused file remains until the next run", "error", err)
 		}
 	}
-	return errors.Join(x.scanned.close(), x.work.Close())
+	return s.close()
 }
 
 // open makes or resumes pending and notes that this run writes to it.

@@ -4,16 +4,14 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
@@ -41,32 +39,11 @@ func (x filled) apart(ctx context.Context, odd *source.Oddities, beyond []string
 		x.tell.Notice(tooManyNames(x.dest.Path, len(beyond)))
 	}
 	paths = append(paths, beyond...)
-	return paths, x.partNames(paths)
+	return paths, pending.PartNames(x.work, paths)
 }
 
 func tooManyNames(dest string, n int) string {
 	return fmt.Sprintf("%s: %d names are more than a file can have on this btrfs, and are files of their own", dest, n)
-}
-
-// partNames removes those names from pending that are one file there.
-func (x filled) partNames(paths []string) error {
-	for _, path := range paths {
-		dir, err := at.OpenBeneath(x.work, filepath.Dir(path))
-		if at.IsNoDir(err) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		st, err := at.Stat(dir, filepath.Base(path))
-		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink > 1 {
-			err = at.Unlink(dir, filepath.Base(path), 0)
-		}
-		if err := errors.Join(at.IgnoreNotExist(err), dir.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // withoutApart excludes the names from a run that makes hard links; if they are too many, the run makes no hard links.
@@ -92,27 +69,11 @@ func (x filled) copyApart(ctx context.Context, opts rsyncexec.Options, first tra
 
 // noticeEmpty names the files that are empty in the backup because the source reports size 0.
 func (x filled) noticeEmpty(paths []string) error {
-	var empty []string
-	for _, path := range paths {
-		dir, err := at.OpenBeneath(x.work, filepath.Dir(path))
-		if at.IsNoDir(err) {
-			continue
-		}
-		if err != nil {
-			return fail.Step("check empty files", err)
-		}
-		st, err := at.Stat(dir, filepath.Base(path))
-		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0 {
-			empty = append(empty, path)
-		}
-		if err := errors.Join(at.IgnoreNotExist(err), dir.Close()); err != nil {
-			return fail.Step("check empty files", err)
-		}
-	}
+	empty, err := pending.Empty(x.work, paths)
 	if len(empty) > 0 {
 		x.tell.Notice(fmt.Sprintf("%s reported with size 0, but not empty; empty in the backup: %s", filesAre(len(empty)), say.QuoteSome(empty)))
 	}
-	return nil
+	return fail.Step("check empty files", err)
 }
 
 func filesAre(n int) string {

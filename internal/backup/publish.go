@@ -134,9 +134,12 @@ func (x filled) writtenOut() error {
 }
 
 // punchHoles keeps sparse files sparse; its writes must reach the disk too.
-func (x filled) punchHoles(ctx context.Context) error {
+func (x judged) punchHoles(ctx context.Context) error {
 	if x.plan.first() || x.o.WholeFiles {
 		return nil // rsync made them
+	}
+	if s := x.end.Stats; x.plan.work == store.WorkSnapshot && s != nil && s.Literal+s.Matched < pending.HoleRange {
+		return nil // there is no range as large as that
 	}
 	changed, err := pending.PunchHoles(ctx, x.work, x.src, x.plan.base.Generation, func() error { return x.enter(store.PhaseTransfer) })
 	if err != nil || !changed {

@@ -31,15 +31,15 @@ type scanned struct {
 	use    bool   // rsync gets list; otherwise everything is compared
 	why    string // it is
 	list   scan.List
-	expect *scan.List   // what a walk would have listed in a full run that checks it
-	doubts []string     // files that rsync must compare by content
-	unsure bool         // it must compare all of them so
-	walked *scan.Result // nil: there was no walk
-	root   *os.File     // of the source, if there was a walk
-	file   *os.File     // the new catalog
-	old    *os.File     // that of the last backup, where there is one
-	seen   *sights      // seen by the walk; nil: not collected
-	moved  int          // how many files were moved in pending
+	expect *scan.List      // what a walk would have listed in a full run that checks it
+	doubts []string        // files that rsync must compare by content
+	unsure bool            // it must compare all of them so
+	walked *scan.Result    // nil: there was no walk
+	root   *os.File        // of the source, if there was a walk
+	file   *os.File        // the new catalog
+	old    *os.File        // that of the last backup, where there is one
+	seen   *pending.Sights // seen by the walk; nil: not collected
+	moved  int             // how many files were moved in pending
 	large  *blocks.Files
 	// patched is what was brought up to date in pending.
 	patched blocks.Copied
@@ -60,13 +60,14 @@ func (s scanned) listed() pending.Listed {
 	return pending.Listed{Dirs: append(s.list.Dirs[:len(s.list.Dirs):len(s.list.Dirs)], s.list.Fresh...), Names: s.list.Names}
 }
 
-// scan walks the source, where that is useful. If it fails, the run is a full one; that is no error.
-func (x filled) scan(ctx context.Context) (scanned, error) {
+// scan walks the source, where that is useful. If it fails, the run is a full one; that is no error. work waits for
+// pending.
+func (x equipped) scan(ctx context.Context, work func() (*os.File, error)) (scanned, error) {
 	p := planScan(x.o, x.plan, x.src)
 	if !p.walk {
 		return scanned{why: p.why}, nil
 	}
-	s, err := x.walk(ctx, p)
+	s, err := x.walk(ctx, p, work)
 	if err == nil {
 		x.tell.Log.Info("scanned", "mode", s.facts().Mode, "why", s.why, "looked", s.walked.List.Looked, "listed", s.list.Listed, "took", s.walked.Took)
 		return s, nil
@@ -80,7 +81,7 @@ func (x filled) scan(ctx context.Context) (scanned, error) {
 }
 
 // walk walks, compares with the catalog of the last backup, and makes the list for rsync.
-func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
+func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, error)) (s scanned, err error) {
 	s.why = p.why
 	if s.root, err = os.OpenFile(x.src.Spec.Path, unix.O_RDONLY|unix.O_DIRECTORY, 0); err != nil {
 		return s, err
@@ -101,18 +102,15 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 	if err != nil {
 		x.tell.Log.Info("btrfs cannot list what has changed", "why", err)
 	}
-	var touched *pending.Touched
 	walk := func(known *catalog.Reader) {
-		if touched, err = pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base, p.use); err != nil {
+		if s.seen, err = x.sights(p, work); err != nil {
 			return
 		}
 		o := scan.Options{
 			OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem), AsOf: x.frozen.At(), Origins: x.frozen.Origins(),
 			Generations: newer, Trust: p.use && p.ask && newer.Tell(),
 		}
-		if s.seen = nil; !p.use || x.o.OneFileSystem {
-			s.seen = newSights(x.work)
-			s.seen.touched = touched
+		if s.seen != nil {
 			o.See, o.SeeDir = s.seen.See, s.seen.SeeDir
 		}
 		if s.large = blocks.New(newer, known, x.plan.work == store.WorkCreate); s.large != nil {
@@ -126,7 +124,9 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 		known, p.use = nil, false
 		walk(nil)
 	}
-	s.doubts, s.unsure = touched.Paths()
+	if s.seen != nil {
+		s.doubts, s.unsure = s.seen.Touched.Paths()
+	}
 	if err != nil || known == nil {
 		return s, err
 	}
@@ -135,7 +135,20 @@ func (x filled) walk(ctx context.Context, p scanPlan) (s scanned, err error) {
 		s.walked.Moves = nil
 		return s, nil
 	}
-	return x.choose(ctx, s)
+	return x.choose(ctx, s, work)
+}
+
+// sights are not needed where rsync gets a list, but for what --one-file-system leaves out.
+func (x equipped) sights(p scanPlan, work func() (*os.File, error)) (*pending.Sights, error) {
+	if p.use && !x.o.OneFileSystem {
+		return nil, nil
+	}
+	into, err := work()
+	if err != nil {
+		return nil, err
+	}
+	touched, err := pending.NewTouched(into, x.plan.work == store.WorkResume, x.plan.base, p.use)
+	return pending.NewSights(into, touched), err
 }
 
 // lastGenerations are those of the last backup, if known.
@@ -192,7 +205,7 @@ func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
 }
 
 // choose decides what to do with the result of a walk.
-func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
+func (x equipped) choose(ctx context.Context, s scanned, work func() (*os.File, error)) (scanned, error) {
 	found := s.walked.List
 	if s.unsure {
 		s.why = cmp.Or(s.why, "more files are doubtful than a walk can keep: contents are compared")
@@ -201,7 +214,7 @@ func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
 		s.why = cmp.Or(s.why, s.walked.TooLong)
 		return s, nil
 	}
-	list, err := x.restrict(ctx, found)
+	list, err := x.restrict(ctx, found, work)
 	if err != nil {
 		return s, err
 	}
@@ -215,7 +228,7 @@ func (x filled) choose(ctx context.Context, s scanned) (scanned, error) {
 
 // restrict removes excluded paths from a list: old directories that the last backup lacks, and new ones that rsync
 // would not copy.
-func (x filled) restrict(ctx context.Context, l scan.List) (scan.List, error) {
+func (x equipped) restrict(ctx context.Context, l scan.List, work func() (*os.File, error)) (scan.List, error) {
 	included := func(string) bool { return true }
 	rules := len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.src.MarkedRules()) > 0
 	if rules && len(l.Fresh) > 0 {
@@ -225,8 +238,12 @@ func (x filled) restrict(ctx context.Context, l scan.List) (scan.List, error) {
 		}
 		included = func(dir string) bool { return dirs[dir] }
 	}
+	into, err := work()
+	if err != nil {
+		return l, err
+	}
 	return l.Restrict(func(dir string) (bool, error) {
-		d, err := at.OpenBeneath(x.work, dir)
+		d, err := at.OpenBeneath(into, dir)
 		switch {
 		case at.IsNoDir(err) && rules:
 			return false, nil
@@ -240,7 +257,7 @@ func (x filled) restrict(ctx context.Context, l scan.List) (scan.List, error) {
 }
 
 // included asks rsync which of the new directories it would copy.
-func (x filled) included(ctx context.Context, l scan.List) (map[string]bool, error) {
+func (x equipped) included(ctx context.Context, l scan.List) (map[string]bool, error) {
 	opts := rsyncOptions(x.o, x.plan, x.src, 0)
 	opts.Program, opts.Version = x.program, x.version
 	opts.Delete, opts.HardLinks, opts.ACLs, opts.Xattrs, opts.Progress, opts.MaxDelete = false, false, false, false, nil, nil

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
-	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
@@ -20,26 +19,35 @@ import (
 
 // known is what a run passes to the next one.
 type known struct {
-	usable    bool                // the catalog equals the backup, except for unsettled
-	unsettled []catalog.Unsettled // directories that changed while they were backed up
-	missed    int                 // changes that rsync found and the walk did not
+	usable  bool   // the catalog equals the backup, except for what it says is unsettled
+	catalog string // its checksum
+	missed  int    // changes that rsync found and the walk did not
 }
 
-// lookAgain examines the source again, after rsync has read it.
+// lookAgain examines the source again, after rsync has read it, and ends the catalog, so that what flushes pending
+// flushes the catalog too. If there is no space for it, the next run compares everything.
 func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
 	s := x.scanned
 	if s.walked == nil || end.Err != nil && !end.Vanished() {
 		return known{}
 	}
 	if !s.full() && s.list.Empty() {
-		return known{usable: true, missed: len(s.walked.Missed)}
+		return known{usable: true, catalog: x.plan.base.Record.Scan.Catalog, missed: len(s.walked.Missed)} // it is still valid
 	}
 	unsettled, err := s.walked.Settle(s.root, s.asked())
 	if err != nil {
 		x.tell.Log.Warn("the next run compares everything: which files changed during this one is not known", "error", err)
 		return known{}
 	}
-	return known{usable: true, unsettled: unsettled, missed: x.missed(changes)}
+	sum, err := s.walked.Finish(unsettled, s.large.Settle(s.root, x.tell.Log))
+	if err != nil {
+		x.warnOfCatalog(err)
+	}
+	return known{usable: err == nil, catalog: hex.EncodeToString(sum), missed: x.missed(changes)}
+}
+
+func (x filled) warnOfCatalog(err error) {
+	x.tell.Log.Warn("the next run compares everything: the catalog of the source could not be stored", "error", err)
 }
 
 // missed counts the changes that a full run found and a scan would not have listed. Changes after the walk do not
@@ -104,7 +112,11 @@ func (x filled) totals(ctx context.Context, stats *rsyncexec.Stats, emptied []st
 	defer base.Close()
 	l := x.listed()
 	l.Dirs = append(l.Dirs, emptied...)
-	w, err := pending.Growth(ctx, base, x.work, l)
+	had := &x.tree.Names
+	if x.patched.Files > 0 {
+		had = nil // some of them were brought up to date before they were looked at
+	}
+	w, err := pending.Growth(ctx, base, x.work, l, had)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +130,7 @@ func (x filled) totals(ctx context.Context, stats *rsyncexec.Stats, emptied []st
 	return &sum, nil
 }
 
-// keep makes the catalog durable and returns the scan for the record. If there is no space for the catalog, the next
-// run compares everything.
+// keep makes the catalog durable and returns the scan for the record.
 func (x judged) keep() *facts.Scan {
 	f := x.scanned.facts()
 	f.Missed = x.known.missed
@@ -131,21 +142,13 @@ func (x judged) keep() *facts.Scan {
 	if !x.known.usable || x.verdict.status != facts.Complete {
 		return f
 	}
-	f.Generations = x.scanned.walked.Generations
-	if !x.scanned.full() && x.scanned.list.Empty() {
-		f.Catalog = x.plan.base.Record.Scan.Catalog // it is still valid
-		return f
+	if x.scanned.full() || !x.scanned.list.Empty() {
+		if err := x.dest.KeepCatalog(x.scanned.file); err != nil {
+			x.warnOfCatalog(err)
+			return f
+		}
 	}
-	sum, err := x.scanned.walked.Finish(x.known.unsettled, x.scanned.large.Settle(x.scanned.root, x.tell.Log))
-	if err == nil {
-		err = x.dest.KeepCatalog(x.scanned.file)
-	}
-	if err != nil {
-		x.tell.Log.Warn("the next run compares everything: the catalog of the source could not be stored", "error", err)
-		f.Generations = nil
-		return f
-	}
-	f.Catalog = hex.EncodeToString(sum)
+	f.Catalog, f.Generations = x.known.catalog, x.scanned.walked.Generations
 	return f
 }
 

@@ -4,10 +4,7 @@ package backup
 
 import (
 	"context"
-	"os"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
@@ -34,7 +31,7 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 	if err != nil {
 		return surveyed{}, err
 	}
-	f := source.Forecast{Need: v.Bytes.Load() - seen.sparse.Unwritten(), Have: uint64(x.tree.Bytes.Load()), Free: free, Compressed: x.dest.Compresses()}
+	f := source.Forecast{Need: v.Bytes.Load() - seen.SparseFiles.Unwritten(), Have: uint64(x.tree.Bytes.Load()), Free: free, Compressed: x.dest.Compresses()}
 	f.Rules = len(x.o.Filter)+len(x.o.Exclude)+len(x.o.ExcludeFrom)+len(x.o.RsyncArgs)+len(x.src.MarkedRules()) > 0
 	if text := f.Text(x.src.Shown, x.dest.Path); x.plan.first() && text != "" {
 		x.tell.Notice(text)
@@ -55,55 +52,35 @@ func (x filled) survey(ctx context.Context) (surveyed, error) {
 			return surveyed{}, err
 		}
 	}
-	apart, err := x.apart(ctx, &seen.odd, seen.many.Beyond())
+	apart, err := x.apart(ctx, &seen.Odd, seen.Many.Beyond())
 	if err != nil {
 		return surveyed{}, err
 	}
 	return surveyed{
-		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: seen.sparse.Paths(), emptied: skipped, apart: apart, empty: seen.odd.Empty(), unsure: unsure,
+		dense: !v.Sparse.Load(), entries: v.Entries.Load(), sparse: seen.SparseFiles.Paths(), emptied: skipped, apart: apart, empty: seen.Odd.Empty(), unsure: unsure,
 	}, nil
-}
-
-// sights is what several goroutines collect while the source is walked.
-type sights struct {
-	*source.Survey
-	sparse pending.SparseFiles
-	odd    source.Oddities
-	many   source.Crowded
-
-	touched *pending.Touched // nil: nothing was copied before
-}
-
-func newSights(work *os.File) *sights {
-	s := &sights{}
-	s.Survey = source.NewSurvey(func(dir int, path string, st *unix.Stat_t) {
-		s.sparse.See(work, dir, path, st)
-		s.odd.Look(dir, path, st)
-		s.many.Look(path, st)
-		s.touched.See(work, path, st)
-	})
-	return s
 }
 
 // seenOnce is what the scan has seen, or what a walk sees now. The scan has not seen later changes of pending. If there
 // was no scan, files that changed under their size and time are found here. unsure: they are too many to be named.
-func (x filled) seenOnce(ctx context.Context) (s *sights, unsure bool, err error) {
+func (x filled) seenOnce(ctx context.Context) (s *pending.Sights, unsure bool, err error) {
 	if x.seen != nil && !x.plan.doubtful && !store.KnownDamaged(x.plan.base) {
 		for _, name := range x.doubts {
-			x.seen.sparse.LookAt(x.work, x.root, name)
+			x.seen.SparseFiles.LookAt(x.work, x.root, name)
 		}
 		return x.seen, false, nil
 	}
-	s = newSights(x.work)
+	var touched *pending.Touched
 	if x.seen == nil {
-		if s.touched, err = pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base, !x.full()); err != nil {
-			return s, false, err
+		if touched, err = pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base, !x.full()); err != nil {
+			return nil, false, err
 		}
 	}
+	s = pending.NewSights(x.work, touched)
 	if err := s.Look(ctx, x.src, x.o.OneFileSystem); err != nil {
 		return s, false, err
 	}
-	doubts, unsure := s.touched.Paths()
+	doubts, unsure := touched.Paths()
 	return s, unsure, pending.Doubt(x.work, doubts)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/pending"
 	"github.com/rsbtbackup/rsbtbackup/internal/scan"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
@@ -37,7 +38,7 @@ func TestTheScanSeesWhatASurveySees(t *testing.T) {
 		return f
 	}
 	work := open(empty)
-	alone := newSights(work)
+	alone := pending.NewSights(work, nil)
 	s, err := source.Describe(src, empty, work, source.Mark{Marker: "m", Holder: "h"})
 	must(err)
 	must(alone.Look(t.Context(), s, false))
@@ -45,14 +46,14 @@ func TestTheScanSeesWhatASurveySees(t *testing.T) {
 	file, err := os.Create(filepath.Join(empty, "catalog"))
 	must(err)
 	defer file.Close()
-	once := newSights(work)
+	once := pending.NewSights(work, nil)
 	o := scan.Options{See: once.See, SeeDir: once.SeeDir}
 	_, err = scan.Walk(t.Context(), open(src), file, src, nil, o, nil)
 	must(err)
 	if alone.Entries.Load() != 9 || once.Entries.Load() != 9 || alone.Bytes.Load() != once.Bytes.Load() || alone.Bytes.Load() == 0 {
 		t.Errorf("%d entries of %d bytes alone, %d of %d in the scan, want 9", alone.Entries.Load(), alone.Bytes.Load(), once.Entries.Load(), once.Bytes.Load())
 	}
-	if want := []string{"a/b/holes"}; !once.Sparse.Load() || !slices.Equal(once.sparse.Paths(), want) || !slices.Equal(alone.sparse.Paths(), want) {
-		t.Errorf("files with holes: %q alone, %q in the scan", alone.sparse.Paths(), once.sparse.Paths())
+	if want := []string{"a/b/holes"}; !once.Sparse.Load() || !slices.Equal(once.SparseFiles.Paths(), want) || !slices.Equal(alone.SparseFiles.Paths(), want) {
+		t.Errorf("files with holes: %q alone, %q in the scan", alone.SparseFiles.Paths(), once.SparseFiles.Paths())
 	}
 }

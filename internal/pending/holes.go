@@ -25,9 +25,9 @@ import (
 )
 
 const (
-	// holeRange is the smallest new range that is examined, holeUnit how much of it is read at once, holeBlock the
+	// HoleRange is the smallest new range that is examined, holeUnit how much of it is read at once, holeBlock the
 	// block of the filesystem.
-	holeRange = 128 << 10
+	HoleRange = 128 << 10
 	holeUnit  = 64 << 10
 	holeBlock = 4 << 10
 	// holeShare: at least one in this many bytes of a range must be zero. btrfs keeps an extent while any part of it is
@@ -64,7 +64,7 @@ func PunchHoles(ctx context.Context, pending *os.File, src *source.Source, since
 		if ctx.Err() != nil {
 			return p.begun, context.Cause(ctx)
 		}
-		if r.Length < holeRange {
+		if r.Length < HoleRange {
 			continue
 		}
 		if err := p.open(r.Inode); err != nil {

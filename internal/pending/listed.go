@@ -46,7 +46,13 @@ func PrepareListed(ctx context.Context, root *os.File, l Listed) (*Prepared, err
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		err := within(root, path.Dir(name), func(dir *os.File) error { return p.prepareEntry(dir, path.Base(name)) })
+		err := within(root, path.Dir(name), func(dir *os.File) error {
+			st, err := p.prepareEntry(dir, path.Base(name))
+			if err == nil {
+				p.Names.add(&st, 1)
+			}
+			return err
+		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -83,7 +89,7 @@ func (p *Prepared) prepareDir(dir *os.File) error {
 	for {
 		entries, err := dir.ReadDir(walk.ReadBatch)
 		for _, e := range entries {
-			if err := p.prepareEntry(dir, e.Name()); err != nil {
+			if _, err := p.prepareEntry(dir, e.Name()); err != nil {
 				return err
 			}
 		}
@@ -96,19 +102,20 @@ func (p *Prepared) prepareDir(dir *os.File) error {
 	}
 }
 
-func (p *Prepared) prepareEntry(dir *os.File, name string) error {
+// prepareEntry returns what the entry was.
+func (p *Prepared) prepareEntry(dir *os.File, name string) (unix.Stat_t, error) {
 	st, err := at.Stat(dir, name)
 	if err != nil {
-		return err
+		return st, err
 	}
 	p.Entries.Add(1)
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return p.split(dir, name, st)
+		return st, p.split(dir, name, st)
 	}
 	if st.Ino == btrfs.StubInode {
-		return at.Unlink(dir, name, unix.AT_REMOVEDIR)
+		return st, at.Unlink(dir, name, unix.AT_REMOVEDIR)
 	}
-	return nil
+	return st, nil
 }
 
 // Doubt changes the time of files, so that rsync compares their content instead of trusting size and time.

@@ -30,6 +30,7 @@ type Prepared struct {
 	Entries atomic.Int64 // in the tree, without the root
 	Split   atomic.Int64 // names that got an inode of their own
 	Bytes   atomic.Int64 // on disk, of its files
+	Names   Weight       // of single names on a list
 	kept    []keptFile
 }
 

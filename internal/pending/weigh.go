@@ -20,8 +20,9 @@ type Weight struct {
 	Files, Dirs, Links, Devices, Specials, Size atomic.Int64
 }
 
-// Growth is how much more pending has than its base, if only the listed paths can differ.
-func Growth(ctx context.Context, base, work *os.File, l Listed) (*Weight, error) {
+// Growth is how much more pending has than its base, if only the listed paths can differ. had is what the names on the
+// list were in the base; nil if not known.
+func Growth(ctx context.Context, base, work *os.File, l Listed, had *Weight) (*Weight, error) {
 	w := &Weight{}
 	for _, dir := range l.Dirs {
 		if ctx.Err() != nil {
@@ -32,11 +33,29 @@ func Growth(ctx context.Context, base, work *os.File, l Listed) (*Weight, error)
 		}
 	}
 	for _, name := range l.Names {
-		if err := errors.Join(w.addName(base, name, -1), w.addName(work, name, 1)); err != nil {
+		if err := w.addName(work, name, 1); err != nil {
+			return nil, err
+		}
+		if had != nil {
+			continue
+		}
+		if err := w.addName(base, name, -1); err != nil {
 			return nil, err
 		}
 	}
+	if had != nil {
+		w.subtract(had)
+	}
 	return w, nil
+}
+
+func (w *Weight) subtract(other *Weight) {
+	w.Files.Add(-other.Files.Load())
+	w.Dirs.Add(-other.Dirs.Load())
+	w.Links.Add(-other.Links.Load())
+	w.Devices.Add(-other.Devices.Load())
+	w.Specials.Add(-other.Specials.Load())
+	w.Size.Add(-other.Size.Load())
 }
 
 // compareDir counts the entries of a directory, and everything below its deleted subdirectories.
