@@ -4,11 +4,15 @@ package outside
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -149,6 +153,43 @@ func TestRestoringHolesKeepsThePromises(t *testing.T) {
 		if len(entries) > 0 {
 			t.Errorf("%s: a file outside of the target: %v", mode, entries)
 		}
+	}
+}
+
+// A limit holds for files with holes in a backup and in a restore, where progress is reported as well, and the holes pass
+// at no cost: as zeros they would take an hour.
+func TestTheLimitHoldsForFilesWithHoles(t *testing.T) {
+	t.Parallel()
+	src, dest := imageBackup(t, 80<<20)
+	image := filepath.Join(src, "dir", "sub", "image")
+	noise := make([]byte, 3<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise) // it never fails
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	testdest.Must(t, err)
+	_, err = f.WriteAt(noise, 1<<20)
+	testdest.Must(t, errors.Join(err, f.Truncate(4<<30), f.Close()))
+	timed := func(what string, do func()) {
+		t.Helper()
+		started := time.Now()
+		do()
+		if took := time.Since(started); took < 2500*time.Millisecond {
+			t.Errorf("%s: 3 MiB at 1 MiB in a second took %v", what, took)
+		}
+	}
+	timed("backup", func() { backup(t, 0, src, dest, "--bwlimit=1m") })
+	wantHoles(t, src, testdest.CurrentPath(t, dest))
+	var told atomic.Int64
+	target := filepath.Join(loopfs.NewFS(t, "1G", "ext4"), "new")
+	timed("restore", func() {
+		_, err := rsbtbackup.Restore(t.Context(), rsbtbackup.RestoreOptions{
+			Dest: dest, Backup: "latest", Target: target, Bwlimit: "1m",
+			Progress: func(p rsbtbackup.Progress) { told.Store(max(told.Load(), p.Bytes)) },
+		})
+		testdest.Must(t, err)
+	})
+	wantHoles(t, src, target)
+	if told.Load() < 3<<20 {
+		t.Errorf("progress ended at %d bytes", told.Load())
 	}
 }
 

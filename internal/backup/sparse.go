@@ -31,7 +31,7 @@ func (x filled) copySparse(ctx context.Context, opts rsyncexec.Options, paths []
 	}
 	defer root.Close()
 	slices.Sort(paths)
-	copied, err := pending.CopySparse(ctx, root, x.work, paths)
+	copied, err := pending.CopySparse(ctx, root, x.work, paths, transfer.Step(ctx, x.o.Bwlimit, x.o.Progress))
 	x.tell.Log.Info("copied files with holes", "files", copied.Files, "size", copied.Size, "written", copied.Written)
 	return copied, err
 }

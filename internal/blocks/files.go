@@ -109,6 +109,7 @@ func (f *Files) meet(path string, was, now catalog.Entry, unchanged bool) {
 type How struct {
 	Copy   bool     // pending equals the catalog
 	Doubts []string // files that rsync will compare, regardless of size and time
+	Step   pending.Step
 	Log    *slog.Logger
 }
 
@@ -123,7 +124,7 @@ func (f *Files) Update(ctx context.Context, source, work *os.File, how How) (don
 		if ctx.Err() != nil {
 			return done, context.Cause(ctx)
 		}
-		proven, err := f.update(ctx, source, work, m, how.Copy, left[m.path], &done)
+		proven, err := f.update(ctx, source, work, m, how, left[m.path], &done)
 		if ctx.Err() != nil {
 			return done, context.Cause(ctx)
 		}
@@ -140,7 +141,7 @@ func (f *Files) Update(ctx context.Context, source, work *os.File, how How) (don
 }
 
 // update reports whether pending has the file in its present state. compared: rsync would compare it.
-func (f *Files) update(ctx context.Context, source, work *os.File, m met, mayCopy, compared bool, done *Copied) (proven bool, err error) {
+func (f *Files) update(ctx context.Context, source, work *os.File, m met, how How, compared bool, done *Copied) (proven bool, err error) {
 	from, st, err := open(source, m)
 	if from == nil || err != nil {
 		return false, err
@@ -158,8 +159,8 @@ func (f *Files) update(ctx context.Context, source, work *os.File, m met, mayCop
 	if to != nil {
 		defer to.Close()
 	}
-	if mayCopy && to != nil && known.generation > 0 && !m.unchanged && isCopy(m.was, had) {
-		if proven, err = f.copy(ctx, to, from, &st, m, known, now, done); err != nil {
+	if how.Copy && to != nil && known.generation > 0 && !m.unchanged && isCopy(m.was, had) {
+		if proven, err = f.copy(ctx, to, from, &st, m, known, now, how.Step, done); err != nil {
 			return false, err
 		}
 		return proven, f.note(m, now)
@@ -172,7 +173,7 @@ func (f *Files) update(ctx context.Context, source, work *os.File, m met, mayCop
 }
 
 // copy copies the changes.
-func (f *Files) copy(ctx context.Context, to, from *os.File, st *unix.Stat_t, m met, old file, now []placed, done *Copied) (bool, error) {
+func (f *Files) copy(ctx context.Context, to, from *os.File, st *unix.Stat_t, m met, old file, now []placed, step pending.Step, done *Copied) (bool, error) {
 	was, err := decode(old.pieces)
 	if err != nil {
 		return false, err
@@ -191,7 +192,7 @@ func (f *Files) copy(ctx context.Context, to, from *os.File, st *unix.Stat_t, m 
 	if len(ranges) == 0 && m.was.Size == m.now.Size && m.was.Modify == m.now.Modify {
 		return true, nil
 	}
-	copied, err := pending.CopyRanges(ctx, to, from, st, ranges)
+	copied, err := pending.CopyRanges(ctx, to, from, st, ranges, step)
 	if done.Read, done.Written = done.Read+copied.Read, done.Written+copied.Written; copied.Done {
 		done.Files, done.Size = done.Files+1, done.Size+st.Size
 	}

@@ -28,7 +28,7 @@ type RangesCopied struct {
 // CopyRanges gives to, a file in pending, the size of from, whose stat is st, and its contents in some ranges;
 // elsewhere they are known to be equal. From the first change on the file has a time that no source has, and at the end
 // that of from, if from is still as in st. rsync then finds the file up to date, or compares it.
-func CopyRanges(ctx context.Context, to, from *os.File, st *unix.Stat_t, ranges []Range) (done RangesCopied, err error) {
+func CopyRanges(ctx context.Context, to, from *os.File, st *unix.Stat_t, ranges []Range, step Step) (done RangesCopied, err error) {
 	if at.CheckTimes(int(from.Fd())) != nil {
 		return done, nil
 	}
@@ -44,7 +44,7 @@ func CopyRanges(ctx context.Context, to, from *os.File, st *unix.Stat_t, ranges 
 			return done, &fs.PathError{Op: "truncate", Path: to.Name(), Err: err}
 		}
 	}
-	c := &sparseCopier{from: make([]byte, sparseUnit), to: make([]byte, sparseUnit)}
+	c := &sparseCopier{step: step, from: make([]byte, sparseUnit), to: make([]byte, sparseUnit)}
 	for _, r := range ranges {
 		if r.Hole {
 			if err := punchData(to, r.Offset, r.End); err != nil {

@@ -60,7 +60,7 @@ func TestCopyRanges(t *testing.T) {
 				tt.do(&st, from, stop)
 			}
 			ranges := []Range{{Offset: 8 * kib, End: 16 * kib}, {Offset: 96 * kib, End: 200 * kib}, {Offset: 200 * kib, End: 210 * kib, Hole: true}, {Offset: 210 * kib, End: 256 * kib}}
-			done, err := CopyRanges(ctx, to, from, &st, ranges)
+			done, err := CopyRanges(ctx, to, from, &st, ranges, func(int64) error { return nil })
 			if (err != nil) != (ctx.Err() != nil) || done.Done != tt.done {
 				t.Errorf("%+v, %v", done, err)
 			}

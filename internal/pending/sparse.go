@@ -31,6 +31,9 @@ const (
 	settled = 25 * time.Millisecond
 )
 
+// A Step is called after n bytes were written. It may wait, and its error ends the copy.
+type Step func(n int64) error
+
 // SparseCopied is what CopySparse did.
 type SparseCopied struct {
 	Files, Created int64
@@ -43,6 +46,7 @@ var errUnread = errors.New("not read to the end")
 // sparseCopier copies files from one tree into the other.
 type sparseCopier struct {
 	source, pending *os.File
+	step            Step
 	copied          SparseCopied
 	from, to        []byte
 	links           map[[2]uint64]linkedCopy // by device and inode of a source file with several names
@@ -74,8 +78,8 @@ func lacks(pending *os.File, path string, st *unix.Stat_t) bool {
 // CopySparse updates the content of files below pending from those of the same path below source. A file that it cannot
 // finish gets another time than at the source, so that rsync copies it and reports what is wrong. This includes a full
 // pending, which CopySparse does not report. An error is about pending, or that of ctx.
-func CopySparse(ctx context.Context, source, pending *os.File, paths []string) (SparseCopied, error) {
-	c := &sparseCopier{source: source, pending: pending, from: make([]byte, sparseUnit), to: make([]byte, sparseUnit), links: map[[2]uint64]linkedCopy{}}
+func CopySparse(ctx context.Context, source, pending *os.File, paths []string, step Step) (SparseCopied, error) {
+	c := &sparseCopier{source: source, pending: pending, step: step, from: make([]byte, sparseUnit), to: make([]byte, sparseUnit), links: map[[2]uint64]linkedCopy{}}
 	for _, path := range paths {
 		if err := c.copy(ctx, path); fail.IsFull(err) {
 			return c.copied, nil

@@ -65,6 +65,9 @@ func (c *sparseCopier) update(ctx context.Context, to, from *os.File, offset, en
 			return written, err
 		}
 		more, err := writeDifferent(to, offset, buf[:n], have)
+		if err == nil {
+			err = c.step(more)
+		}
 		if written += more; err != nil {
 			return written, err
 		}
@@ -121,7 +124,7 @@ func writeDifferent(to *os.File, offset int64, data, have []byte) (written int64
 
 // CopyData gives to, an empty file, the size of from, whose stat is st, and its data; the rest stays a hole. It returns
 // how much it wrote.
-func CopyData(ctx context.Context, to, from *os.File, st *unix.Stat_t) (written int64, err error) {
-	c := &sparseCopier{from: make([]byte, sparseUnit), to: make([]byte, sparseUnit)}
+func CopyData(ctx context.Context, to, from *os.File, st *unix.Stat_t, step Step) (written int64, err error) {
+	c := &sparseCopier{step: step, from: make([]byte, sparseUnit), to: make([]byte, sparseUnit)}
 	return c.fill(ctx, to, from, "", st)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pace"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -51,11 +52,11 @@ func Copy(ctx context.Context, dest, target string, refs []string, o Options) (*
 }
 
 func checkOptions(o Options) (*rate.Limiter, error) {
-	perSecond, err := parseRate(o.Bwlimit)
+	perSecond, err := pace.Parse(o.Bwlimit)
 	if err != nil {
 		return nil, fail.Step("options", fail.Kind(facts.ErrUsage, err))
 	}
-	return newLimit(perSecond), checkKeep(o.Keep)
+	return pace.New(perSecond), checkKeep(o.Keep)
 }
 
 // between finds out which side is on another host: at least one must be on this host.

@@ -8,34 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/pace"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
-
-func TestParseRate(t *testing.T) {
-	for _, tt := range []struct {
-		text string
-		want uint64
-	}{
-		{"", 0}, {"0", 0}, {"500", 500 << 10}, {"500k", 500 << 10}, {"500K", 500 << 10}, {"1.5m", 3 << 19}, {"1MiB", 1 << 20},
-		{"1mb", 1000_000}, {"2G", 2 << 30}, {"700b", 700}, {".5k", 512}, {"1t", 1 << 40}, {"0.0001b", 1},
-	} {
-		if got, err := parseRate(tt.text); err != nil || got != tt.want {
-			t.Errorf("parseRate(%q) = %d, %v; want %d", tt.text, got, err, tt.want)
-		}
-	}
-	for _, text := range []string{"x", "-1", "1 m", "1q", "10m/s", "99999999p", "1e9"} {
-		if got, err := parseRate(text); err == nil {
-			t.Errorf("parseRate(%q) = %d", text, got)
-		}
-	}
-}
 
 // TestMeterStops: waiting for the limit ends with the context, with its cause.
 func TestMeterStops(t *testing.T) {
 	why := errors.New("why")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var sent uint64
-	m := &meter{ctx: ctx, r: bytes.NewReader(make([]byte, 1<<20)), limit: newLimit(1 << 10), sent: func(n uint64) {
+	m := &meter{ctx: ctx, r: bytes.NewReader(make([]byte, 1<<20)), limit: pace.New(1 << 10), sent: func(n uint64) {
 		if sent = n; n > 2<<10 {
 			cancel(why)
 		}

@@ -36,7 +36,7 @@ func hasManyHoles(st unix.Stat_t) bool {
 // pattern excludes, and what a file made with --fake-super is.
 func (x cleared) sparseFits() bool {
 	o := x.o
-	return !o.DryRun && x.target.remote == nil && len(o.Exclude) == 0 && o.Bwlimit == "" && !x.stored.FakeSuper &&
+	return !o.DryRun && x.target.remote == nil && len(o.Exclude) == 0 && !x.stored.FakeSuper &&
 		(o.Overwrite == "" || o.Overwrite == facts.OverwriteIfChanged || o.Overwrite == facts.OverwriteIfNewer)
 }
 
@@ -48,11 +48,12 @@ func (x cleared) copySparse(ctx context.Context) rsyncexec.Stats {
 		return done
 	}
 	paths, err := x.sparseFiles(ctx)
+	step := transfer.Step(ctx, x.o.Bwlimit, x.o.Progress)
 	for _, path := range paths {
 		if ctx.Err() != nil || fail.IsFull(err) {
 			break
 		}
-		if err = x.copySparseFile(ctx, path, &done); err != nil {
+		if err = x.copySparseFile(ctx, path, step, &done); err != nil {
 			x.tell.Log.Debug("a file with holes is left to rsync", "path", path, "error", err)
 		}
 	}
@@ -66,7 +67,7 @@ func (x cleared) sparseFiles(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	hidden := slices.Concat(x.stay, x.target.spared)
+	hidden := slices.Sorted(slices.Values(slices.Concat(x.stay, x.target.spared)))
 	var mu sync.Mutex
 	var paths []string
 	w := walk.Walker{
@@ -103,7 +104,7 @@ func (x cleared) sparseFiles(ctx context.Context) ([]string, error) {
 
 // copySparseFile copies a file that the target lacks. It gets its name when it is whole: a name that is taken by then
 // is an error, and a run that is killed leaves nothing.
-func (x cleared) copySparseFile(ctx context.Context, path string, done *rsyncexec.Stats) error {
+func (x cleared) copySparseFile(ctx context.Context, path string, step pending.Step, done *rsyncexec.Stats) error {
 	from, err := at.OpenResolved(x.view.Root, path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -127,7 +128,7 @@ func (x cleared) copySparseFile(ctx context.Context, path string, done *rsyncexe
 		return err
 	}
 	defer to.Close()
-	written, err := pending.CopyData(ctx, to, from, &st)
+	written, err := pending.CopyData(ctx, to, from, &st, step)
 	if err == nil {
 		err = x.finish(to, from, st)
 	}
