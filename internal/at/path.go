@@ -14,9 +14,23 @@ func IsWithin(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// LeadsTo reports whether dir is one of paths or a parent of one.
+// LeadsTo reports whether dir is one of paths, which are sorted, or a parent of one.
 func LeadsTo(dir string, paths []string) bool {
-	return slices.ContainsFunc(paths, func(path string) bool { return strings.HasPrefix(path+"/", dir+"/") })
+	if _, found := slices.BinarySearch(paths, dir); found {
+		return true
+	}
+	i, _ := slices.BinarySearch(paths, dir+"/")
+	return i < len(paths) && strings.HasPrefix(paths[i], dir+"/")
+}
+
+// Covered reports whether path is one of paths, which are sorted, or below one.
+func Covered(path string, paths []string) bool {
+	for up := path; up != ""; up = up[:max(strings.LastIndexByte(up, '/'), 0)] {
+		if _, found := slices.BinarySearch(paths, up); found {
+			return true
+		}
+	}
+	return false
 }
 
 // Absolute makes a path absolute without changing what it names: if link is a symlink, "link/.." is not the directory

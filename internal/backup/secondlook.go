@@ -43,7 +43,7 @@ func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end
 	if x.src.Local() {
 		root = x.src.Spec.Path
 	}
-	gone = slices.DeleteFunc(gone, func(path string) bool { return unread.Spares(root, path) })
+	gone = slices.DeleteFunc(gone, unread.Spares(root))
 	if opts.MaxDelete != nil && end.Stats != nil && int64(len(gone)) > *opts.MaxDelete-end.Stats.Deleted {
 		end.Stopped = true
 		return end, nil

@@ -60,10 +60,10 @@ func (x filled) missed(changes []rsyncexec.Change) (n int) {
 	if x.expect == nil {
 		return n
 	}
-	covers := x.scanned.expect.Covers()
+	covers, madeFor := x.scanned.expect.Covers(), pending.MadeFor(x.doubts, x.plan.work == store.WorkResume)
 	for _, c := range changes {
 		path, deleted := strings.TrimSuffix(c.Path, "/"), strings.HasPrefix(c.Code, "*deleting")
-		if !covers(path, deleted) && !pending.MadeFor(c, x.doubts, x.plan.work == store.WorkResume) && x.changedBefore(path, deleted) {
+		if !covers(path, deleted) && !madeFor(c) && x.changedBefore(path, deleted) {
 			n++
 			x.tell.Log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
 		}

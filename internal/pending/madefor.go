@@ -1,7 +1,6 @@
 package pending
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -11,7 +10,15 @@ import (
 // of their directories. For doubts, files that were to be compared by content (see Doubt), a change of the time is such
 // a change, too, and one of attributes, which a copy of the data alone (see SparseFiles) does not set. In a resumed run
 // any file may have been in doubts of the run before.
-func MadeFor(c rsyncexec.Change, doubts []string, resumed bool) bool {
+func MadeFor(doubts []string, resumed bool) func(rsyncexec.Change) bool {
+	doubted := make(map[string]bool, len(doubts))
+	for _, path := range doubts {
+		doubted[path] = true
+	}
+	return func(c rsyncexec.Change) bool { return madeFor(c, resumed || doubted[c.Path]) }
+}
+
+func madeFor(c rsyncexec.Change, compared bool) bool {
 	if strings.HasPrefix(c.Code, "h") {
 		return true
 	}
@@ -25,7 +32,7 @@ func MadeFor(c rsyncexec.Change, doubts []string, resumed bool) bool {
 	case kind == 'd':
 		return flags == "t"
 	}
-	if kind == 'f' && flags != "" && strings.Trim(flags, "tpax.") == "" && (resumed || slices.Contains(doubts, c.Path)) {
+	if kind == 'f' && flags != "" && strings.Trim(flags, "tpax.") == "" && compared {
 		return true
 	}
 	return c.Code[0] == '.' && strings.Trim(flags, "pa.") == ""

@@ -13,7 +13,7 @@ func TestMadeFor(t *testing.T) {
 		".d...p.....": false, ".d..tp.....": false, ">f.st......": false, ">f..t......": false, ">f+++++++++": false, ">fc........": false,
 		"cd+++++++++": false, ".f....o....": false, ".f.......x.": false, "*deleting": false, ".L..t......": false,
 	} {
-		if got := MadeFor(rsyncexec.Change{Code: code, Path: "f"}, []string{"g"}, false); got != want {
+		if got := MadeFor([]string{"g"}, false)(rsyncexec.Change{Code: code, Path: "f"}); got != want {
 			t.Errorf("%s: got %v, want %v", code, got, want)
 		}
 	}
@@ -21,10 +21,10 @@ func TestMadeFor(t *testing.T) {
 		">f..t......": true, ".f..t......": true, ">f..tp.....": true, ".f........x": true, ">f..tp..a.x": true,
 		">f.st......": false, ">f..t.g....": false, ">f..to.....": false, ">f+++++++++": false, ".L..t......": false, "*deleting": false,
 	} {
-		if got := MadeFor(rsyncexec.Change{Code: code, Path: "f"}, nil, true); got != want {
+		if got := MadeFor(nil, true)(rsyncexec.Change{Code: code, Path: "f"}); got != want {
 			t.Errorf("%s in a resumed run: got %v, want %v", code, got, want)
 		}
-		if got := MadeFor(rsyncexec.Change{Code: code, Path: "f"}, []string{"e", "f"}, false); got != want {
+		if got := MadeFor([]string{"e", "f"}, false)(rsyncexec.Change{Code: code, Path: "f"}); got != want {
 			t.Errorf("%s of a doubtful file: got %v, want %v", code, got, want)
 		}
 	}

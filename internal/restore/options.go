@@ -3,10 +3,10 @@ package restore
 import (
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -54,7 +54,7 @@ func (o Options) check() ([]string, error) {
 	return cleanPaths(o.Paths)
 }
 
-// cleanPaths drops paths below other paths. None means everything, and so does the root.
+// cleanPaths sorts the paths, and drops those below others. None means everything, and so does the root.
 func cleanPaths(paths []string) ([]string, error) {
 	var clean []string
 	for _, path := range paths {
@@ -67,12 +67,10 @@ func cleanPaths(paths []string) ([]string, error) {
 	if slices.Contains(clean, ".") {
 		return nil, nil
 	}
+	slices.Sort(clean)
 	kept := []string{}
-	for i, path := range clean {
-		covered := slices.Contains(clean[:i], path) || slices.ContainsFunc(clean, func(other string) bool {
-			return strings.HasPrefix(path, other+"/")
-		})
-		if !covered {
+	for _, path := range slices.Compact(clean) {
+		if !at.Covered(path, kept) { // what it lies below comes before it
 			kept = append(kept, path)
 		}
 	}

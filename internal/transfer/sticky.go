@@ -13,8 +13,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"slices"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -120,11 +118,9 @@ func anySticky(ctx context.Context, root *os.File, paths []string, pick func(pat
 	return found.Load(), err
 }
 
-// OnTheWay reports whether dir is above, at or below one of paths.
+// OnTheWay reports whether dir is above, at or below one of paths, which are sorted; no paths mean everything.
 func OnTheWay(dir string, paths []string) bool {
-	return len(paths) == 0 || at.LeadsTo(dir, paths) || slices.ContainsFunc(paths, func(path string) bool {
-		return strings.HasPrefix(dir, path+"/")
-	})
+	return len(paths) == 0 || at.LeadsTo(dir, paths) || at.Covered(dir, paths)
 }
 
 // accessACL returns nil if there is none.

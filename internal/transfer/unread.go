@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -44,30 +45,28 @@ func (u *Unread) note(line string) {
 	}
 }
 
-// Spares reports whether path, below the source, must not be deleted: it is unreadable, or below or above something
-// unreadable. root is the path of the source, "" if unknown.
-func (u Unread) Spares(root, path string) bool {
+// Spares returns whether a path, below the source, must not be deleted: it is unreadable, or below or above something
+// unreadable. root is the path of the source, "" if unknown: then it may be any directory above what is unreadable.
+func (u Unread) Spares(root string) func(path string) bool {
+	var places []string // where unreadable things may be, below the source
 	for _, unread := range u.Paths {
 		if root != "" {
 			rel, inside := strings.CutPrefix(unread, strings.TrimSuffix(root, "/")+"/")
 			if !strings.HasPrefix(unread, "/") {
 				rel, inside = strings.TrimPrefix(unread, "./"), true
 			}
-			if !inside || rel == path || strings.HasPrefix(path, rel+"/") || strings.HasPrefix(rel, path+"/") {
-				return true
+			if !inside {
+				return func(string) bool { return true }
 			}
+			places = append(places, rel)
 			continue
 		}
-		unread = "/" + strings.Trim(unread, "/")
-		for up := path; up != ""; { // any of them may be the unreadable path
-			if strings.HasSuffix(unread, "/"+up) || strings.Contains(unread, "/"+path+"/") {
-				return true
-			}
-			i := strings.LastIndexByte(up, '/')
-			up = up[:max(i, 0)]
+		for rel, more := strings.Trim(unread, "/"), true; more; _, rel, more = strings.Cut(rel, "/") {
+			places = append(places, rel)
 		}
 	}
-	return false
+	slices.Sort(places)
+	return func(path string) bool { return at.LeadsTo(path, places) || at.Covered(path, places) }
 }
 
 // And combines what two runs could not read.

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -60,8 +61,25 @@ func TestUnreadSpares(t *testing.T) {
 		{"/s", "./dir", "directory", false},
 	} {
 		u := Unread{Paths: []string{c.unread}}
-		if got := u.Spares(c.root, c.path); got != c.want {
+		if got := u.Spares(c.root)(c.path); got != c.want {
 			t.Errorf("%q with %q unread below %q: spared %v, want %v", c.path, c.unread, c.root, got, c.want)
+		}
+	}
+}
+
+// The work grows with the paths, not with the pairs of them, which would take an hour here.
+func TestManyUnread(t *testing.T) {
+	var u Unread
+	for i := range maxUnread {
+		u.Paths = append(u.Paths, fmt.Sprintf("/home/u/src/dir/%d/closed", i))
+	}
+	for _, root := range []string{"/home/u/src", ""} {
+		spares := u.Spares(root)
+		for i := range 50 * maxUnread {
+			path := fmt.Sprintf("dir/%d", i)
+			if below := i < maxUnread; spares(path) != below || spares(path+"/closed/file") != below || spares(path+"/open") {
+				t.Fatalf("%q below %q", path, root)
+			}
 		}
 	}
 }
