@@ -4,7 +4,9 @@
 package browse
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,7 +76,7 @@ func Ls(ctx context.Context, dest, backup, path string, o LsOptions, emit func(f
 	}
 	defer v.Close()
 	l := lister{ctx: ctx, view: v, recursive: o.Recursive, pick: o.Pick, emit: emit}
-	return l.list(rel, strings.HasSuffix(path, "/"))
+	return errors.Join(l.list(rel, strings.HasSuffix(path, "/")), l.unread())
 }
 
 type lister struct {
@@ -83,6 +85,28 @@ type lister struct {
 	recursive bool
 	pick      func([]string) []string
 	emit      func(facts.Entry) error
+
+	lost      int   // entries that could not be read
+	firstLost error // why
+}
+
+// skip notes an entry that cannot be read, and lets the list go on: all others are listed.
+func (l *lister) skip(err error) error {
+	if err = l.view.Explain(err); !at.IsUnreadable(err) {
+		return fail.Step("read", err)
+	}
+	l.lost, l.firstLost = l.lost+1, cmp.Or(l.firstLost, err)
+	return nil
+}
+
+func (l *lister) unread() error {
+	switch l.lost {
+	case 0:
+		return nil
+	case 1:
+		return fail.Step("read", l.firstLost)
+	}
+	return fail.Step("read", fail.Kindf(facts.ErrUnread, "%d entries could not be read, the first: %w", l.lost, l.firstLost))
 }
 
 // list opens path as a directory if it is one.
@@ -119,7 +143,9 @@ func (l *lister) directory(dir *os.File, path string) error {
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return fail.Step("read", l.view.Explain(err))
+		if err := l.skip(err); err != nil {
+			return err
+		}
 	}
 	slices.Sort(names)
 	if l.pick != nil {
@@ -143,7 +169,7 @@ func (l *lister) child(dir *os.File, name, path string) error {
 		e, err = entryOf(dir, name, path, st)
 	}
 	if err != nil {
-		return fail.Step("read", l.view.Explain(err))
+		return l.skip(err)
 	}
 	if err := l.emit(e); err != nil {
 		return err
@@ -153,7 +179,7 @@ func (l *lister) child(dir *os.File, name, path string) error {
 	}
 	sub, err := at.OpenDir(dir, name)
 	if err != nil {
-		return fail.Step("read", l.view.Explain(err))
+		return l.skip(err)
 	}
 	return l.directory(sub, path)
 }

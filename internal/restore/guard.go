@@ -24,7 +24,9 @@ import (
 // made, or that a rule left out.
 func (x opened) checkDelete() error {
 	b := x.view.Snap
-	if b.Status == facts.Incomplete {
+	if b.RecordError != "" {
+		x.tell.Notice("whether " + b.Name + " is complete is not known: " + b.RecordError)
+	} else if b.Status == facts.Incomplete {
 		x.tell.Notice(b.Name + " is incomplete: it lacks files that could not be read when it was made")
 	}
 	why := lacks(b, x.o.Exclude)

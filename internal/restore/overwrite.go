@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -139,9 +138,7 @@ func (o *overwriting) enter(up *os.File, name string) (*os.File, error) {
 }
 
 // isAsked reports whether path is one of paths or below one; no paths mean everything.
-func isAsked(path string, paths []string) bool {
-	return len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") })
-}
+func isAsked(path string, paths []string) bool { return len(paths) == 0 || at.Covered(path, paths) }
 
 // meet compares one entry of the backup with the entry of that name in the target, and reports whether both are
 // directories. If the mode protects nothing, two files with one name each need no further comparison.
@@ -150,7 +147,7 @@ func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDi
 	if err != nil {
 		return false, ignoreUnseen(err)
 	}
-	if o.mode != facts.OverwriteNever && o.mode != facts.OverwriteIfNewer && !device && isFile(target) && target.Nlink < 2 {
+	if !o.protects() && !device && isFile(target) && target.Nlink < 2 {
 		return false, nil
 	}
 	backup, err := at.Stat(dir, name)
@@ -167,10 +164,23 @@ func (o *overwriting) meet(dir *os.File, name, path string, device bool) (bothDi
 	if err != nil {
 		return false, err
 	}
+	bothDirs = isDir(backup) && isDir(target)
+	closed := false
+	if bothDirs && o.protects() {
+		if closed, err = o.closedWith(path); err != nil {
+			return false, err
+		}
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if closed {
+		o.found.stay = append(o.found.stay, path)
+		o.found.closed = append(o.found.closed, path)
+		o.bar(path, "cannot be entered, so what is in it stays", "Permission denied (13)")
+		return false, nil
+	}
 	o.decide(path, backup, target, full)
-	return isDir(backup) && isDir(target), nil
+	return bothDirs, nil
 }
 
 // decide decides about one name. full says whether a directory has entries, if the other side is not a directory.
@@ -181,7 +191,7 @@ func (o *overwriting) decide(path string, backup, target unix.Stat_t, full bool)
 		if !rsyncSees(o.mode, backup, target) {
 			o.found.stay = append(o.found.stay, path)
 		}
-		if isDir(backup) || slices.Contains(o.paths, path) {
+		if _, asked := slices.BinarySearch(o.paths, path); asked || isDir(backup) {
 			o.found.closed = append(o.found.closed, path)
 		}
 		if isDir(backup) && full {
@@ -269,9 +279,7 @@ func (x aimed) prepare(ctx context.Context) (cleared, error) {
 	if err != nil {
 		return cleared{aimed: x, open: x.paths}, err
 	}
-	open := slices.DeleteFunc(slices.Clone(x.paths), func(path string) bool {
-		return slices.ContainsFunc(found.closed, func(dir string) bool { return strings.HasPrefix(path+"/", dir+"/") })
-	})
+	open := slices.DeleteFunc(slices.Clone(x.paths), func(path string) bool { return at.Covered(path, found.closed) })
 	way := cleared{x, open, found.stay, found.barred}
 	if !x.o.DryRun {
 		if len(open) == 0 && len(x.paths) > 0 {

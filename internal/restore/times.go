@@ -125,7 +125,7 @@ func lostOfTime(want, got time.Time) string {
 	first, last := time.Unix(-1<<31, 0), time.Unix(1<<31, 0)
 	fits := func(t time.Time) bool { return !t.Before(first) && t.Before(last) }
 	switch {
-	case got.Equal(want):
+	case got.Equal(want), got.After(want) && fits(want): // truncated is earlier
 		return ""
 	case !fits(want) && fits(got):
 		return fmt.Sprintf("keeps no times before 1901 or after 2038 (%s became %s)", want.UTC().Format(time.RFC3339), got.UTC().Format(time.RFC3339))
