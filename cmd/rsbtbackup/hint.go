@@ -94,7 +94,7 @@ func hints(err error, i invocation) []string {
 		return []string{"the working directory was deleted; to leave it: cd"}
 	}
 	for _, find := range []func(error, invocation) ([]string, bool){
-		commandLineHints, stoppedHints, runHints, snapshotHints, copyHints, compareHints, archiveHints, destHints, sourceHints, targetHints, pathHints, diskHints, guardHints, backupHints, spaceHints, systemHints,
+		commandLineHints, stoppedHints, runHints, snapshotHints, copyHints, compareHints, archiveHints, destHints, sourceHints, targetHints, pathHints, entryHints, diskHints, guardHints, backupHints, spaceHints, systemHints,
 	} {
 		if lines, known := find(err, i); known {
 			return lines

@@ -115,6 +115,40 @@ func noDestHints(err error, i invocation) []string {
 	return []string{mounted, "to make it a backup directory: " + quoteAll("rsbtbackup", "init", i.dest())}
 }
 
+// entryHints: an entry below DEST, of this program by its name, is of another kind than it makes.
+func entryHints(err error, i invocation) ([]string, bool) {
+	var failed *fs.PathError
+	var renamed *os.LinkError
+	path, why := "", err
+	switch {
+	case errors.As(err, &failed):
+		path, why = failed.Path, failed.Err
+	case errors.As(err, &renamed):
+		path, why = renamed.New, renamed.Err
+	}
+	dest, pathErr := filepath.EvalSymlinks(i.dest())
+	if pathErr == nil {
+		dest, pathErr = filepath.Abs(dest)
+	}
+	entry, below := strings.CutPrefix(path, dest+"/")
+	if pathErr != nil || !below || strings.Contains(entry, "/") && entry[0] != '.' { // it is in a backup
+		return nil, false
+	}
+	other := failed != nil && failed.Op == "parse" || strings.Contains(why.Error(), "regular file")
+	for _, kind := range []error{syscall.ENOTDIR, syscall.ELOOP, syscall.EISDIR, syscall.ENXIO} {
+		other = other || errors.Is(why, kind)
+	}
+	switch {
+	case other:
+		return []string{"to see what it is: " + quoteAll("ls", "-ld", path), "to move it out of the way: " + quoteAll("mv", "-nT", path, path+".was")}, true
+	case errors.Is(why, syscall.EBUSY):
+		return []string{"if something is mounted on it: " + quoteAll("umount", path)}, true
+	case errors.Is(why, syscall.EPERM) && os.Geteuid() == 0:
+		return []string{"if it is immutable: " + quoteAll("chattr", "-i", path)}, true
+	}
+	return nil, false
+}
+
 // isDest reports whether dir is a backup directory that this user may read.
 func isDest(dir string) bool {
 	_, err := rsbtbackup.List(context.Background(), dir)

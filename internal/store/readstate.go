@@ -27,7 +27,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 		return nil, err
 	}
 	records, lost := s.openRecords(false)
-	if lost != nil && !btrfs.IsDamage(lost) {
+	if lost != nil && !isLost(lost) {
 		return nil, lost
 	}
 	if records != nil {

@@ -36,6 +36,10 @@ func (s *Store) openRecords(create bool) (*os.File, error) {
 	return d, err
 }
 
+// isLost reports that .log/records is damaged, of another kind, or not for the caller. What only reads backups goes on
+// without it.
+func isLost(err error) bool { return at.IsUnreadable(err) || at.IsNoDir(err) }
+
 // makeRecords makes .log/records, under a lock.
 func (s *Store) makeRecords() (*os.File, error) {
 	err := at.Mkdir(s.logDir, recordsName, 0o700)

@@ -151,7 +151,7 @@ func (s *Store) mayChange() error {
 	if btrfs.IsDamage(lost) {
 		return fail.Kindf(facts.ErrDamaged, "%s is damaged: the backups can be read, but none can be made, changed or deleted there; to go on, init another directory: %w", filepath.Join(s.Path, LogDirName), lost)
 	}
-	return nil
+	return lost
 }
 
 // Close also releases the lock explicitly. Closing alone may do so later: a child that another goroutine is just

@@ -34,6 +34,7 @@ func (v *verifying) keep(r Report) {
 		v.notice("the result is not stored in the records: " + err.Error())
 		return
 	}
+	said := ""
 	for _, b := range v.state.All() {
 		result, known := results[b.Name]
 		if !known || result == facts.Unread {
@@ -41,6 +42,10 @@ func (v *verifying) keep(r Report) {
 		}
 		err := v.store.WriteVerified(ctx, wait, b, facts.Verification{At: store.Now(v.o.Now).UTC(), Result: result, Metadata: v.metadata[b.Name]})
 		if err != nil && !errors.Is(err, facts.ErrNoBackup) {
+			if err.Error() == said { // it is about all records
+				break
+			}
+			said = err.Error()
 			v.notice("the result is not stored in the records: " + err.Error())
 			if b.RecordError == "" {
 				break // further records would fail too
