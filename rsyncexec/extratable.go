@@ -57,7 +57,11 @@ const changeRestored = "change them in what is restored"
 
 const showChanges = "to see what would change: --dry-run; to see what did: rsbtbackup diff DEST latest~1 latest"
 
-const useOurFlag = "use the option of this program, if it has one"
+const (
+	showsProgress = "progress is shown on a terminal already"
+	sharesAlready = "unchanged data is shared with the last backup already"
+	logsAlready   = "a log is kept in DEST already"
+)
 
 // rules lists every option of rsync 3.5.0, including undocumented ones and deprecated spellings.
 func rules() []rule {
@@ -175,8 +179,8 @@ func refusedRules() []rule {
 		{long: "partial-dir", value: true, refuse: writesOutside},
 		{long: "delay-updates", refuse: writesOutside, hint: "a backup appears whole or not at all already"},
 		{long: "temp-dir", short: 'T', value: true, refuse: writesOutside},
-		{long: "log-file", value: true, refuse: writesOutside},
-		{long: "log-file-format", value: true, refuse: writesOutside},
+		{long: "log-file", value: true, refuse: writesOutside, hint: logsAlready},
+		{long: "log-file-format", value: true, refuse: writesOutside, hint: logsAlready},
 		{long: "write-batch", value: true, refuse: writesOutside},
 		{long: "only-write-batch", value: true, refuse: writesOutside},
 		{long: "write-devices", refuse: writesOutside},
@@ -188,9 +192,9 @@ func refusedRules() []rule {
 		{long: "dirs", short: 'd', refuse: notACopy},
 		{long: "old-dirs", refuse: notACopy},
 		{long: "old-d", refuse: notACopy},
-		{long: "link-dest", value: true, refuse: notACopy, hint: "unchanged data is shared with the last backup already"},
-		{long: "copy-dest", value: true, refuse: notACopy, hint: "unchanged data is shared with the last backup already"},
-		{long: "compare-dest", value: true, refuse: notACopy, hint: "unchanged data is shared with the last backup already"},
+		{long: "link-dest", value: true, refuse: notACopy, hint: sharesAlready},
+		{long: "copy-dest", value: true, refuse: notACopy, hint: sharesAlready},
+		{long: "compare-dest", value: true, refuse: notACopy, hint: sharesAlready},
 		{long: "copy-links", short: 'L', refuse: unsafeLinks},
 		{long: "copy-unsafe-links", refuse: unsafeLinks},
 		{long: "copy-dirlinks", short: 'k', refuse: unsafeLinks},
@@ -236,8 +240,8 @@ func refusedRules() []rule {
 		{long: "help", refuse: copiesNothing},
 		{long: "version", short: 'V', refuse: copiesNothing},
 
-		{long: "inplace", refuse: ourFlag, hint: useOurFlag},
-		{long: "whole-file", short: 'W', refuse: ourFlag, hint: useOurFlag},
+		{long: "inplace", refuse: ourFlag, hint: "only changed blocks are written already, unless --no-inplace is given before --"},
+		{long: "whole-file", short: 'W', refuse: ourFlag, hint: "give --no-inplace before --"},
 
 		{long: "one-file-system", short: 'x', refuse: ourFlag, hint: "give -x before --"},
 		// As --no-devices on the receiver's side.
@@ -253,10 +257,10 @@ func refusedRules() []rule {
 		{long: "max-delete", value: true, refuse: ourFlag, hint: "use --max-delete-percent"},
 		{long: "stderr", value: true, refuse: breaksParsing},
 		{long: "msgs2stderr", refuse: breaksParsing},
-		{long: "human-readable", short: 'h', refuse: breaksParsing},
-		{long: "quiet", short: 'q', refuse: breaksParsing},
-		{long: "progress", refuse: breaksParsing, hint: useOurFlag},
-		{short: 'P', refuse: breaksParsing, hint: "--partial alone can be passed on"},
+		{long: "human-readable", short: 'h', refuse: breaksParsing, hint: "sizes are printed with units already"},
+		{long: "quiet", short: 'q', refuse: breaksParsing, hint: "give -q before --"},
+		{long: "progress", refuse: breaksParsing, hint: showsProgress},
+		{short: 'P', refuse: breaksParsing, hint: showsProgress + ", and an interrupted backup is resumed"},
 		{long: "8-bit-output", short: '8', refuse: rawBytes},
 		{long: "old-args", refuse: unprotected},
 

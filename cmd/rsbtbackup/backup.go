@@ -75,7 +75,7 @@ EXAMPLE:
 }
 
 func (c *backupCommand) dest() string           { return c.Dest }
-func (*backupCommand) changesDest()             {}
+func (c *backupCommand) changes() bool          { return !c.dry() }
 func (c *backupCommand) takeRest(args []string) { c.Rest = args }
 
 // dry reports a dry run, also one by rsync's own option.

@@ -57,8 +57,8 @@ EXAMPLE:
     rsbtbackup copy /backup/etc root@vault:/backup/etc --keep-within=90d --bwlimit=5m`
 }
 
-func (c *copyCommand) dest() string { return c.Dest }
-func (*copyCommand) changesDest()   {}
+func (c *copyCommand) dest() string  { return c.Dest }
+func (c *copyCommand) changes() bool { return !c.DryRun }
 
 type copyObject struct {
 	Type string `json:"type"`

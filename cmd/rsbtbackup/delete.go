@@ -30,8 +30,8 @@ EXAMPLE:
     rsbtbackup delete /backup/etc latest --force`
 }
 
-func (c *deleteCommand) dest() string { return c.Dest }
-func (*deleteCommand) changesDest()   {}
+func (c *deleteCommand) dest() string  { return c.Dest }
+func (c *deleteCommand) changes() bool { return !c.DryRun }
 
 func (c *deleteCommand) run(ctx context.Context, u *ui, f *flags) error {
 	o := rsbtbackup.DeleteOptions{Force: c.Force, Wait: c.Wait, DryRun: c.DryRun, LockWait: f.LockWait.duration(), Logger: u.log}

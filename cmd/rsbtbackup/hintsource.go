@@ -85,6 +85,8 @@ func targetHints(err error, i invocation) ([]string, bool) {
 		return lacksHints(lacks, i), true
 	case errors.As(err, &fake):
 		return []string{"to restore them: " + quoteAll("rsbtbackup", "restore", i.dest(), r.Backup, "--target=DIR")}, true
+	case errors.Is(err, rsbtbackup.ErrIncomplete) && os.Geteuid() != 0 && strings.Contains(err.Error(), "Permission denied"):
+		return []string{"root has more rights: sudo " + i.goingOn(r)}, true
 	case errors.Is(err, rsbtbackup.ErrInTheWay):
 		return wayHints(r, i), true
 	case errors.Is(err, rsbtbackup.ErrNotEmpty):

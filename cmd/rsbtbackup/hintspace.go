@@ -42,7 +42,7 @@ func spaceHints(err error, i invocation) ([]string, bool) {
 	case errors.Is(err, rsbtbackup.ErrUsage) && isMinFree && p.MinFree.Bytes > 0:
 		return []string{"to see how large it is: " + quoteAll("df", "-h", p.Dest), "to use a percentage: " + i.again("--min-free=10%", "-n")}, true
 	case errors.Is(err, rsbtbackup.ErrUsage) && isPrune(i.command):
-		return []string{quoteAll("rsbtbackup", "prune", "--help")}, true
+		return []string{"to see what rules would delete: " + quoteAll("rsbtbackup", "prune", i.dest(), "--keep-daily=7", "--keep-weekly=4", "-n"), quoteAll("rsbtbackup", "prune", "--help")}, true
 	case errors.As(err, &held):
 		return []string{"to see which: lsof -nP | " + quoteAll("grep", "-F", filepath.Join(i.dest(), held.Backup))}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):

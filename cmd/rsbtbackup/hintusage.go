@@ -59,14 +59,18 @@ func optionHints(err *rsbtbackup.RsyncOptionError, i invocation) []string {
 			return lines
 		}
 		return append(lines, "to see what changed: "+quoteAll("rsbtbackup", "diff", i.dest(), "latest~1", latest))
-	case err.Hint != "":
-		return []string{strings.ReplaceAll(err.Hint, " DEST ", " "+quote(i.dest())+" ")}
 	}
-	lines := []string{"to see what can be passed on: " + quoteAll("rsbtbackup", "backup", "--help")}
-	if len(i.args) == 0 || !slices.Contains(i.args, err.Arg) {
-		return lines
+	var lines []string
+	if err.Hint != "" {
+		lines = append(lines, hintFor(err, i.dest()))
 	}
-	return append([]string{"to go on without it: " + i.withoutRest(err.Arg)}, lines...)
+	if at := slices.IndexFunc(i.args, func(word string) bool { return word == err.Arg || strings.HasPrefix(word, err.Arg+"=") }); at >= 0 {
+		lines = append(lines, "to go on without it: "+i.withoutRest(i.args[at]))
+	}
+	if err.Hint == "" {
+		lines = append(lines, "to see what can be passed on: "+quoteAll("rsbtbackup", "backup", "--help"))
+	}
+	return lines
 }
 
 // usageHints: a path into a backup was given as one word instead of several, or an option of rsync or another verb was
@@ -75,7 +79,10 @@ func usageHints(err *usageError, i invocation) []string {
 	if spelled := i.spelled(); spelled != "" {
 		return []string{spelled}
 	}
-	for _, find := range []func(*usageError, invocation) []string{foreignHints, verbHints, flagHints, dashHints, swappedAgeHints, lackingHints} {
+	if strings.HasSuffix(err.err.Error(), "need --prune") {
+		return []string{i.again("--prune")}
+	}
+	for _, find := range []func(*usageError, invocation) []string{foreignHints, verbHints, flagHints, dashHints, swappedAgeHints, surplusHints, lackingHints} {
 		if lines := find(err, i); lines != nil {
 			return lines
 		}
@@ -138,6 +145,8 @@ func flagHints(err *usageError, i invocation) []string {
 	switch {
 	case at < 0 && strings.HasPrefix(flag, "--"):
 		return nil
+	case isBackup && at < 0:
+		return rsyncFlagHints(flag, i)
 	case isBackup && flag == "--include" && at >= 0:
 		return includeHint(i.args, at)
 	case err.verb == "backup" && strings.Contains(alwaysOn, " "+flag+" "), err.verb == "restore" && strings.Contains(strings.ReplaceAll(alwaysOn, "--delete", ""), " "+flag+" "):
@@ -146,10 +155,10 @@ func flagHints(err *usageError, i invocation) []string {
 			line += ": " + quoteAll(slices.Concat([]string{"rsbtbackup"}, i.args[:at], i.args[at+1:])...)
 		}
 		return []string{line}
-	case isBackup && at >= 0 && rsbtbackup.CheckRsyncArgs([]string{typed}) == nil:
-		ours, rest, _ := cutRest(i.args)
-		words := slices.Concat([]string{"rsbtbackup"}, ours[:at], ours[at+1:], []string{"--", typed}, rest)
-		return []string{"options of rsync follow --: " + quoteAll(words...)}
+	case isBackup:
+		if lines := rsyncFlagHints(flag, i); lines != nil {
+			return lines
+		}
 	}
 	return otherVerbHints(flag, typed, err.verb, i)
 }

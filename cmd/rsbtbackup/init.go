@@ -26,7 +26,7 @@ EXAMPLE:
 }
 
 func (c *initCommand) dest() string { return c.Dest }
-func (*initCommand) changesDest()   {}
+func (*initCommand) changes() bool  { return true }
 
 func (c *initCommand) run(ctx context.Context, u *ui, f *flags) error {
 	report, err := rsbtbackup.Init(ctx, c.Dest, rsbtbackup.InitOptions{LockWait: f.LockWait.duration(), Logger: u.log})

@@ -26,7 +26,7 @@ EXAMPLE:
 }
 
 func (c *pinCommand) dest() string { return c.Dest }
-func (*pinCommand) changesDest()   {}
+func (*pinCommand) changes() bool  { return true }
 
 func (c *pinCommand) run(ctx context.Context, u *ui, f *flags) error {
 	b, err := rsbtbackup.Pin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{Note: c.Note, LockWait: f.LockWait.duration(), Logger: u.log})
@@ -53,7 +53,7 @@ EXAMPLE:
 }
 
 func (c *unpinCommand) dest() string { return c.Dest }
-func (*unpinCommand) changesDest()   {}
+func (*unpinCommand) changes() bool  { return true }
 
 func (c *unpinCommand) run(ctx context.Context, u *ui, f *flags) error {
 	b, was, err := rsbtbackup.Unpin(ctx, c.Dest, c.Name, rsbtbackup.PinOptions{LockWait: f.LockWait.duration(), Logger: u.log})

@@ -39,8 +39,8 @@ EXAMPLE:
     rsbtbackup prune /backup/etc --min-free=10% --keep-min=3 --wait`
 }
 
-func (c *pruneCommand) dest() string { return c.Dest }
-func (*pruneCommand) changesDest()   {}
+func (c *pruneCommand) dest() string  { return c.Dest }
+func (c *pruneCommand) changes() bool { return !c.DryRun }
 
 // Validate is called by kong.
 func (c *pruneCommand) Validate() error {

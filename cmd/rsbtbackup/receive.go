@@ -48,7 +48,7 @@ EXAMPLE:
 }
 
 func (c *receiveCommand) dest() string { return c.Dest }
-func (*receiveCommand) changesDest()   {}
+func (*receiveCommand) changes() bool  { return true }
 
 // Validate is called by kong.
 func (c *receiveCommand) Validate() error {

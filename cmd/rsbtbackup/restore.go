@@ -60,7 +60,8 @@ EXAMPLE:
     rsbtbackup restore /backup/vm latest --as-subvolume /backup/vm-test`
 }
 
-func (c *restoreCommand) dest() string { return c.Dest }
+func (c *restoreCommand) dest() string  { return c.Dest }
+func (c *restoreCommand) changes() bool { return !c.DryRun }
 
 // Validate is called by kong.
 func (c *restoreCommand) Validate() error {

@@ -30,8 +30,8 @@ EXAMPLE:
     rsbtbackup rotate /backup/etc 30d`
 }
 
-func (c *rotateCommand) dest() string { return c.Dest }
-func (*rotateCommand) changesDest()   {}
+func (c *rotateCommand) dest() string  { return c.Dest }
+func (c *rotateCommand) changes() bool { return !c.DryRun }
 
 func (c *rotateCommand) run(ctx context.Context, u *ui, f *flags) error {
 	return runPrune(ctx, u, c.Dest, rsbtbackup.PruneOptions{

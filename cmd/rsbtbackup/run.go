@@ -18,8 +18,8 @@ type command interface {
 	run(ctx context.Context, u *ui, f *flags) error
 }
 
-// changesDest is a command that writes to DEST.
-type changesDest interface{ changesDest() }
+// changer is a command that can change DEST, or the target of a restore. A dry run does not.
+type changer interface{ changes() bool }
 
 // hasDest is a command that works on a DEST.
 type hasDest interface{ dest() string }
@@ -39,6 +39,7 @@ func (e *usageError) Error() string {
 	if strings.HasPrefix(text, "unknown flag --include") || e.verb == "" && isForeign(text) {
 		text, _, _ = strings.Cut(text, ",") // kong proposes the opposite, or a similar word
 	}
+	text = strings.Replace(text, `expected value value but got "EOL" (<EOL>)`, "its value is missing", 1) // as kong calls it
 	if e.verb == "" || strings.HasPrefix(text, e.verb+": ") {
 		return text
 	}

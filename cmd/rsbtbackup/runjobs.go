@@ -62,7 +62,7 @@ EXAMPLE:
     rsbtbackup run --all --if-older-than=20h -q`
 }
 
-func (*runCommand) changesDest() {}
+func (c *runCommand) changes() bool { return !c.DryRun }
 
 // Validate is called by kong.
 func (c *runCommand) Validate() error { return oneWay(c.Jobs, c.All, c.Group) }

@@ -10,8 +10,8 @@
 //   - With --quiet nothing is written but errors, their hints, and JSON that
 //     was asked for.
 //   - With --json stdout has one object a line and nothing else; see json.go.
-//   - The exit code of a command that changes DEST says what became of DEST.
-//     That nobody read the report does not change it.
+//   - The exit code of a command that changes DEST, or restores, says what
+//     became of that. That nobody read the report does not change it.
 
 package main
 
@@ -156,7 +156,7 @@ func (u *ui) delivered(cmd command) int {
 	if !errors.Is(lost, syscall.EPIPE) {
 		u.trouble(oneLine(lost))
 	}
-	if _, changes := cmd.(changesDest); changes {
+	if c, ok := cmd.(changer); ok && c.changes() {
 		return exitOK
 	}
 	return exitFailed
