@@ -17,10 +17,13 @@ export GIT_CONFIG_COUNT   := 1
 export GIT_CONFIG_KEY_0   := safe.directory
 export GIT_CONFIG_VALUE_0 := $(CURDIR)
 
-# Packages with tests behind the tag, but for package integration itself, and the benchmarks. Those that take longest come
-# first, so that none of them is left alone at the end.
+# The tests behind the tag: their files, their names (the others of these packages run in "make unit"), and their
+# packages but for package integration itself, and the benchmarks. Those that take longest come first, so that none of
+# them is left alone at the end.
+TAGGED       = $(shell grep -rl --include=*_test.go '^//go:build integration' .)
+TAGGED_NAMES = $(shell grep -hoE '^func (Test|Example|Fuzz)[A-Za-z0-9_]+' $(TAGGED) | cut -c6- | sort -u | paste -sd '|')
 LONGEST     := ./integration/faults ./integration/differential
-INTEGRATION = $(LONGEST) $(filter-out $(LONGEST),$(shell grep -rl --include=*_test.go '^//go:build integration' . | xargs -n1 dirname | sort -u | grep -vxE './(integration|bench)'))
+INTEGRATION  = $(LONGEST) $(filter-out $(LONGEST),$(shell dirname $(TAGGED) | sort -u | grep -vxE './(integration|bench)'))
 
 ASROOT := "$(CURDIR)/scripts/asroot.sh"
 
@@ -54,7 +57,7 @@ unit: ## the tests that need neither root nor a file system of their own, under 
 # The limit on time is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy
 # machine. The race detector sees our own process only. Most of these tests run the command, so it is on for package
 # integration, which uses the library in-process and from several goroutines.
-ONDISK := scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 60m -p 3 -parallel 6 -exec '$(ASROOT)'
+ONDISK = scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 60m -p 3 -parallel 6 -run '^($(TAGGED_NAMES))$$' -exec '$(ASROOT)'
 
 integration: ## the tests on loopback file systems, as root
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && chmod 755 "$$dir" && \
