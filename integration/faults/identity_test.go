@@ -252,6 +252,7 @@ func TestAnotherDiskBehindAView(t *testing.T) {
 				show(from, point)
 				r := run(t, "backup", point, d.path)
 				testdest.Tool(t, "umount", point)
+				testdest.WaitFor(t, "bindfs to let go of the disk", func() bool { return exec.Command("umount", from).Run() == nil })
 				detach()
 				wantExit(t, r, 0)
 				if got := read(t, filepath.Join(d.join("cur"), "file3")); got[0] != fill {
