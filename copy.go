@@ -75,7 +75,7 @@ type CopiedBackup struct {
 	Name   string     `json:"name"`
 	Result CopyResult `json:"result"`
 	As     string     `json:"as,omitempty"`     // its name in target, if it differs
-	News   []string   `json:"news,omitempty"`   // what target had not known of its copy, and was told: "pin", "verdict"
+	News   []string   `json:"news,omitempty"`   // passed on to an existing copy, or would be: "pin", "verdict"
 	Parent string     `json:"parent,omitempty"` // the backup it was sent as an increment of
 	Bytes  uint64     `json:"bytes,omitempty"`  // sent
 	Error  string     `json:"error,omitempty"`
@@ -100,7 +100,7 @@ type CopyReport struct {
 // or HOST:PATH, where "rsbtbackup receive --stdio" is run over ssh. A copy has the name, the record and the pin of its
 // backup, and cur in target names the newest complete copy, so every verb works on target too. What Verify found is
 // moved to Record.Copied, because it says nothing about another disk. Nothing is deleted in target, except by o.Keep.
-// What is pinned, or found by Verify, after a backup was copied is told to target by the next Copy. An unpin is not, so
+// A pin or a result of Verify that is newer than the copy is passed on by the next Copy. An unpin is not, so
 // that no copy loses its protection, and a pin that was removed in target does not come back.
 //
 // A backup appears in target whole or not at all. An interrupted one is sent again from its start by the next run. dest
