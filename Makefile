@@ -47,11 +47,11 @@ setup: ## install what the tests need and this machine lacks
 lint: ## gofmt, go vet, staticcheck, go fix, go mod tidy, shellcheck
 	@scripts/lint.sh here
 
-lint-arch: ## types for each architecture; go vet and staticcheck for 32 bits
+lint-arch: ## types for each architecture; go vet for 32 bits
 	@scripts/lint.sh arch
 
 unit: ## the tests that need neither root nor a file system of their own, under the race detector
-	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -timeout 60m ./...
+	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -timeout 60m -p 4 ./...
 
 # These tests mostly wait, for commits and for other programs, so more of them run at once than there are processors.
 # The limit on time is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy
@@ -61,7 +61,7 @@ ONDISK = scripts/gotest.sh -vet=off -tags integration -count=1 -timeout 60m -p 3
 
 integration: ## the tests on loopback file systems, as root
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && chmod 755 "$$dir" && \
-	CGO_ENABLED=0 go build -trimpath -o "$$dir/rsbtbackup" ./cmd/rsbtbackup && export RSBTBACKUP_TESTBIN="$$dir/rsbtbackup" && \
+	scripts/build.sh "$$dir/rsbtbackup" && export RSBTBACKUP_TESTBIN="$$dir/rsbtbackup" && \
 	CGO_ENABLED=1 $(ONDISK) -race ./integration && \
 	CGO_ENABLED=0 $(ONDISK) $(INTEGRATION)
 

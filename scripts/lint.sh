@@ -2,12 +2,12 @@
 # Checks the sources without running them.
 #
 #   lint.sh here    format, vet, staticcheck, go fix and shellcheck, for this machine
-#   lint.sh arch    types for every architecture that packages are made for; vet and staticcheck for 386
+#   lint.sh arch    types for every architecture that packages are made for; vet for 386
 #
 # The tag "integration" only adds files, but they may hide what is unused without them, and the other way about:
 # for this machine staticcheck sees both sets.
 #
-# What vet and staticcheck say beyond types depends on the size of a word alone: "here" has 64 bits, 386 has 32.
+# What vet says beyond types depends on the size of a word alone: "here" has 64 bits, 386 has 32.
 # Everything runs without cgo, as what is shipped, so that the integration tests need not compile it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +19,7 @@ readonly ARCHITECTURES=(amd64 arm64 386 arm riscv64 ppc64le s390x mips64le)
 export CGO_ENABLED=0 GOGC=400
 
 here() {
+	install_staticcheck
 	step gofmt no_output gofmt -l .
 	step 'go build' go build ./...
 	step 'go vet' go vet -tags integration ./...
@@ -34,10 +35,8 @@ arch() {
 	step types go run ./scripts/typecheck "${ARCHITECTURES[@]}"
 	export GOARCH=386
 	step 'go vet, 386' go vet -tags integration ./...
-	step 'staticcheck, 386' "$BIN/staticcheck" -tags integration ./...
 }
 
-# install_staticcheck builds it for this machine: with GOARCH set, go run would build it for that.
 install_staticcheck() {
 	GOBIN=$BIN GOFLAGS='' go install "$STATICCHECK"
 }
@@ -67,7 +66,6 @@ no_output() { # COMMAND...
 
 case ${1:-} in
 here | arch)
-	install_staticcheck
 	"$1"
 	;;
 *)

@@ -26,7 +26,7 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "rsbtbackup")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup")
+	cmd := exec.Command("go", "build", "-o", path, "github.com/rsbtbackup/rsbtbackup/cmd/rsbtbackup")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out)))
