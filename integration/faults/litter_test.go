@@ -26,8 +26,9 @@ func (d *dest) join(names ...string) string {
 // litter leaves in d what runs that crashed at different steps leave.
 func litter(t testing.TB, d *dest, src *tree) {
 	t.Helper()
-	testdest.NewSubvolume(t, d.join("pending"))
+	testdest.Snapshot(t, d.newest(), d.join("pending"), false)
 	testdest.Must(t, os.WriteFile(d.join("pending", "half a file"), src.bytes(5000), 0o600))
+	readOnly(t, d.join("pending"))
 	testdest.Must(t, os.Remove(d.join("cur")))
 	testdest.Must(t, os.Symlink("2001-01-01-00:00", d.join(".cur.new")))
 	testdest.Must(t, os.WriteFile(d.join(".log", "records", "2001-01-01-00:00.json"), []byte(`{"version":1,"status":"complete"}`), 0o600))
