@@ -41,7 +41,7 @@ func backing(m Mount) []string {
 	switch {
 	case m.Kind == "overlay":
 		var paths []string
-		for _, option := range strings.Split(m.Source, " ") {
+		for option := range strings.SplitSeq(m.Source, " ") {
 			name, dirs, _ := strings.Cut(option, "=")
 			if strings.HasPrefix(name, "lowerdir") || name == "upperdir" {
 				paths = append(paths, strings.FieldsFunc(dirs, func(r rune) bool { return r == ':' })...)
