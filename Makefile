@@ -47,7 +47,7 @@ setup: ## install what the tests need and this machine lacks
 lint: ## gofmt, go vet, staticcheck, go fix, go mod tidy, shellcheck
 	@scripts/lint.sh here
 
-lint-arch: ## types for each architecture; go vet for 32 bits
+lint-arch: ## types and shifts for each architecture
 	@scripts/lint.sh arch
 
 unit: ## the tests that need neither root nor a file system of their own, under the race detector

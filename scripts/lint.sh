@@ -2,12 +2,11 @@
 # Checks the sources without running them.
 #
 #   lint.sh here    format, vet, staticcheck, go fix and shellcheck, for this machine
-#   lint.sh arch    types for every architecture that packages are made for; vet for 386
+#   lint.sh arch    types and shifts for every architecture that packages are made for
 #
 # The tag "integration" only adds files, but they may hide what is unused without them, and the other way about:
 # for this machine staticcheck sees both sets.
 #
-# What vet says beyond types depends on the size of a word alone: "here" has 64 bits, 386 has 32.
 # Everything runs without cgo, as what is shipped, so that the integration tests need not compile it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,8 +32,6 @@ here() {
 
 arch() {
 	step types go run ./scripts/typecheck "${ARCHITECTURES[@]}"
-	export GOARCH=386
-	step 'go vet, 386' go vet -tags integration ./...
 }
 
 install_staticcheck() {

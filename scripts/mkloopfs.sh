@@ -147,6 +147,8 @@ take_down() { # DIR
 	local status=0
 	is_ours "$1" || return 0
 	unmount_below "$1" || status=1
+	# The table of mounts lacks a line at times, if it changes while it is read.
+	! mountpoint -q -- "$1/mnt" || unmount_below "$1" || status=1
 	detach_below "$1"
 	rm -f -- "$1/image"
 	[[ ! -d $1/mnt ]] || rmdir -- "$1/mnt" || status=1

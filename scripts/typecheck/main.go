@@ -1,13 +1,18 @@
-// Typecheck checks the types of all packages and their tests for each architecture named, on this machine.
+// Typecheck checks the types of all packages and their tests for each architecture named, on this machine, and that no
+// shift is wider than its word.
 //
 // go build and go vet compile the standard library for each of them first, which takes ten times as long. What differs
-// between architectures is in the types: the fields of the kernel's structures, and the size of a word.
+// between architectures is in the types: the fields of the kernel's structures, and the size of a word. Shifts are the
+// only other thing that go vet looks at and that depends on it.
 package main
 
 import (
 	"fmt"
 	"os"
 
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/analysis/checker"
+	"golang.org/x/tools/go/analysis/passes/shift"
 	"golang.org/x/tools/go/packages"
 )
 
@@ -34,6 +39,27 @@ func check(dir, arch string) error {
 	}
 	if n := packages.PrintErrors(loaded); n > 0 {
 		return fmt.Errorf("%d errors", n)
+	}
+	return shifts(loaded)
+}
+
+func shifts(loaded []*packages.Package) error {
+	graph, err := checker.Analyze([]*analysis.Analyzer{shift.Analyzer}, loaded, nil)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for a := range graph.All() {
+		if a.Err != nil {
+			return a.Err
+		}
+		for _, d := range a.Diagnostics {
+			n++
+			fmt.Fprintf(os.Stderr, "%s: %s\n", a.Package.Fset.Position(d.Pos), d.Message)
+		}
+	}
+	if n > 0 {
+		return fmt.Errorf("%d shifts that are too wide", n)
 	}
 	return nil
 }
