@@ -185,8 +185,8 @@ func (d *differ) run(method facts.DiffMethod) (facts.DiffMethod, error) {
 	if method != facts.DiffWalk {
 		ok, err := d.trySend(tops && (d.inside == "" || a.ID == b.ID))
 		switch {
-		case btrfs.IsDamage(err) && method == facts.DiffAuto:
-			d.forget() // the kernel fails at damage that a walk can skip
+		case (btrfs.IsDamage(err) || errors.Is(err, errSend) && d.ctx.Err() == nil) && method == facts.DiffAuto:
+			d.forget() // the kernel fails at damage that a walk can skip, and at some orders of renames
 		case ok || err != nil:
 			return facts.DiffSend, err
 		}

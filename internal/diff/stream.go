@@ -17,9 +17,13 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/replay"
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 )
+
+// errSend is an error of the kernel, and not of what it sent. Linux 6.18 fails with ENOENT at some orders of renames.
+var errSend = errors.New("no change stream")
 
 // trySend is false if the kernel cannot be asked, or cannot answer for this path.
 func (d *differ) trySend(tops bool) (bool, error) {
@@ -67,7 +71,7 @@ func (d *differ) play() (*replay.Tree, error) {
 	_ = r.CloseWithError(err) // never fails
 	sendErr := <-sent
 	if sendErr != nil && (err == nil || errors.Is(err, sendErr)) {
-		return nil, sendErr
+		return nil, fail.Kind(errSend, sendErr)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("change stream from %s to %s: %w", d.a.name, d.b.name, err)
