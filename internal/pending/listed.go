@@ -34,6 +34,9 @@ func (l Listed) Has() func(dir string) bool {
 // PrepareListed is Prepare for the listed paths only. Missing paths are ignored.
 func PrepareListed(ctx context.Context, root *os.File, l Listed) (*Prepared, error) {
 	p := &Prepared{}
+	if err := readRoot(root); btrfs.IsDamage(err) {
+		return nil, err
+	}
 	for _, dir := range l.Dirs {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -58,6 +61,23 @@ func PrepareListed(ctx context.Context, root *os.File, l Listed) (*Prepared, err
 		}
 	}
 	return p, nil
+}
+
+// readRoot finds damage to the root directory: if nothing in it is listed, nobody else reads it.
+func readRoot(root *os.File) error {
+	dir, err := at.OpenDir(root, ".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	const some = 1000
+	for err == nil {
+		_, err = dir.Readdirnames(some)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // within opens the directory at rel below root and its parents, widening their modes for an ordinary user.
