@@ -199,7 +199,7 @@ case "$*" in *--stats*) [ -e "`+bin+`/done" ] || { touch "`+bin+`/done"; rm "`+s
 exec /usr/bin/rsync "$@"
 `)
 	testdest.Must(t, os.Chmod(filepath.Join(bin, "rsync"), 0o755))
-	r := testbin.RunEnv(t, []string{"PATH=" + bin + ":" + os.Getenv("PATH")}, "backup", src, dest)
+	r := testbin.RunEnv(t, []string{"PATH=" + bin + ":" + os.Getenv("PATH")}, "backup", "--scan=full", src, dest)
 	if r.Exit != 0 {
 		t.Fatalf("exit %d\n%s", r.Exit, r.Stderr)
 	}

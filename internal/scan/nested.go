@@ -21,7 +21,7 @@ type nested struct {
 
 // meet takes in a filesystem, at the path at which it is met first.
 func (n *nested) meet(path string, fs filesystem) {
-	if n == nil || !strings.HasPrefix(fs.identity, fmt.Sprintf("%x-", unix.BTRFS_SUPER_MAGIC)) {
+	if n == nil || !strings.HasPrefix(fs.identity, fmt.Sprintf("%x-", uint32(unix.BTRFS_SUPER_MAGIC))) {
 		return
 	}
 	n.mu.Lock()
