@@ -14,7 +14,12 @@ import (
 // errUnsent: DEST could not give a backup, wherever it is.
 var errUnsent = errors.New("not sent")
 
+// errIncrement: the kernel could not send a backup as an increment.
+var errIncrement = errors.New("no increment")
+
 const (
+	// maxUnfit is how many backups are tried to send an increment of, before a backup is sent whole.
+	maxUnfit = 2
 	// maxUnsent is how many of them there may be in one run: each may be read for hours up to its damage.
 	maxUnsent = 3
 	// maxGone is how often DEST may be pruned during one run.
@@ -36,7 +41,8 @@ func unsent(err error) error {
 }
 
 // attempts goes on without a backup that DEST cannot give: it would keep all others from being copied, in each run. One
-// that was deleted meanwhile is nothing that TARGET lacks.
+// that was deleted meanwhile is nothing that TARGET lacks. What the kernel cannot send as an increment of one backup is
+// sent as one of another, or whole.
 func (c *copying) attempts(ctx context.Context, attempt func() error) error {
 	for gone := 0; ; {
 		err := attempt()
@@ -44,9 +50,12 @@ func (c *copying) attempts(ctx context.Context, attempt func() error) error {
 			return err
 		}
 		failed := c.report.Backups[len(c.report.Backups)-1]
-		if errors.Is(err, facts.ErrBackupGone) {
+		switch {
+		case errors.Is(err, facts.ErrBackupGone):
 			gone++
-		} else {
+		case errors.Is(err, errIncrement):
+			c.unfit[failed.Name] = append(c.unfit[failed.Name], failed.Parent)
+		default:
 			c.unsent[failed.Name] = failed.Error
 		}
 		if gone > maxGone || len(c.unsent) > maxUnsent {
@@ -75,6 +84,7 @@ func (c *copying) settled(s Step) bool {
 func (c *copying) sendable() []Item {
 	items := slices.Clone(c.items)
 	for i, item := range items {
+		items[i].Unfit = c.unfit[item.Name]
 		if why, ok := c.unsent[item.Name]; ok {
 			items[i].WhyNot = why
 		}

@@ -29,13 +29,14 @@ type copying struct {
 	limit  *rate.Limiter
 	o      Options
 	report *Report
-	unsent map[string]string // backups that DEST could not give, and why
+	unsent map[string]string   // backups that DEST could not give, and why
+	unfit  map[string][]string // of which others the kernel cannot send them as an increment
 	// patience is for tests: 0 is the usual.
 	patience time.Duration
 }
 
 func newCopying(o Options, report *Report) *copying {
-	return &copying{o: o, report: report, wanted: map[string]bool{}, unsent: map[string]string{}}
+	return &copying{o: o, report: report, wanted: map[string]bool{}, unsent: map[string]string{}, unfit: map[string][]string{}}
 }
 
 // Copy copies backups of dest that target lacks.

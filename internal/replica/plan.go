@@ -29,6 +29,8 @@ type Item struct {
 	WhyNot string `json:"why_not,omitempty"`
 	// Damaged: verify has found something in it that cannot be read any more.
 	Damaged bool `json:"damaged,omitempty"`
+	// Unfit are backups of which it cannot be sent as an increment.
+	Unfit []string `json:"-"`
 }
 
 // Step is what to do with one backup.
@@ -129,7 +131,10 @@ func unkeptBy(policy retention.Policy, from, to []Item, wanted map[string]bool, 
 func nearest(from []Item, i int, there map[btrfs.UUID]Item) *Item {
 	fits := func(j int) bool {
 		t, ok := there[from[j].Origin]
-		return ok && t.Base && from[j].Base && from[j].WhyNot == ""
+		return ok && t.Base && from[j].Base && from[j].WhyNot == "" && !slices.Contains(from[i].Unfit, from[j].Name)
+	}
+	if len(from[i].Unfit) >= maxUnfit {
+		return nil
 	}
 	for j := i - 1; j >= 0; j-- {
 		if fits(j) {

@@ -89,6 +89,24 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestUnfit: what the kernel cannot send as an increment of one backup is sent as one of another, and then whole.
+func TestUnfit(t *testing.T) {
+	for _, tt := range []struct {
+		unfit []string
+		want  string
+	}{
+		{nil, "d<c"},
+		{[]string{"c"}, "d<b"},
+		{[]string{"c", "b"}, "d"},
+	} {
+		from := items("a b c d")
+		from[3].Unfit = tt.unfit
+		if got := plan(makePlan(from, items("a b c"), map[string]bool{"d": true}, nil)); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.unfit, got, tt.want)
+		}
+	}
+}
+
 // TestUnkept: what the rules of the target would delete at once is not sent; what is there, pinned, not asked for or
 // cannot be copied anyway counts as such.
 func TestUnkept(t *testing.T) {

@@ -145,7 +145,7 @@ func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error
 		err = s.begin(ctx, options)
 	}
 	if err != nil {
-		return nil, s.end(unsent(err))
+		return nil, s.end(s.refused(err))
 	}
 	return s, nil
 }
@@ -170,7 +170,7 @@ func (s *stream) begin(ctx context.Context, options btrfs.SendOptions) error {
 func (s *stream) end(err error) error {
 	if s.sending != nil {
 		if sendErr := s.sending.Close(); sendErr != nil && !isBrokenPipe(sendErr) {
-			err = unsent(sendErr)
+			err = s.refused(sendErr)
 		}
 	}
 	closeErr := s.root.Close()
@@ -181,6 +181,17 @@ func (s *stream) end(err error) error {
 		return unsent(gone)
 	}
 	return errors.Join(err, closeErr)
+}
+
+// refused marks an error of the kernel. Linux 6.18 fails with ENOENT to send some orders of renames.
+func (s *stream) refused(err error) error {
+	switch {
+	case !errors.Is(err, unix.ENOENT):
+		return unsent(err)
+	case s.parent != nil:
+		err = fail.Kind(errIncrement, err)
+	}
+	return fail.Kind(errUnsent, err)
 }
 
 func isTooOld(err error) bool {
