@@ -50,8 +50,9 @@ lint: ## gofmt, go vet, staticcheck, go fix, go mod tidy, shellcheck
 lint-arch: ## types and shifts for each architecture
 	@scripts/lint.sh arch
 
+# The longest two come first, so that none of them is left alone at the end.
 unit: ## the tests that need neither root nor a file system of their own, under the race detector
-	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -timeout 60m -p 4 ./...
+	@CGO_ENABLED=1 scripts/gotest.sh -vet=off -race -timeout 60m -p 4 ./rsyncexec ./cmd/rsbtbackup ./...
 
 # These tests mostly wait, for commits and for other programs, so more of them run at once than there are processors.
 # The limit on time is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy
