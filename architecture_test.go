@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // The rules that keep the house in order. A change is local only as long as they hold, and no compiler checks them.
@@ -25,6 +26,7 @@ var rules = []rule{
 	{"help for tests stays in tests", testHelpStaysInTests},
 	{"decisions are pure", decisionsArePure},
 	{"rooms stay small", roomsStaySmall},
+	{"comments fit", commentsFit},
 	{"names on disk are in layout.go", diskNamesAreInLayout},
 	{"process state belongs to main", processStateBelongsToMain},
 	{"packages are introduced", packagesAreIntroduced},
@@ -100,13 +102,13 @@ var mayImport = map[string][]string{
 	doctors:             {".", configs, tells, figures, jobRuns},
 	configs:             {".", "retention"},
 	".":                 {"internal/backup", "internal/check", "internal/prune", "internal/browse", "internal/restore", "internal/verify", "internal/diff", "internal/replica", "internal/store", "internal/source"},
-	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/mounts", "internal/walk", "internal/scan", "internal/rename", "internal/changed", "internal/freeze", "internal/blocks", "internal/catalog"},
+	"internal/backup":   {"internal/prune", "internal/pending", "internal/transfer", "internal/source", "internal/store", "internal/scan", "internal/rename", "internal/changed", "internal/freeze", "internal/blocks", "internal/catalog"},
 	"internal/changed":  {"internal/store", "internal/walk"},
 	"internal/check":    {"internal/space", "internal/store", "internal/mounts"},
 	"internal/prune":    {"internal/space", "internal/store"},
 	"internal/browse":   {"internal/space", "internal/store", "internal/mounts"},
 	"internal/restore":  {"internal/reflink", "internal/pending", "internal/transfer", "internal/store", "internal/source", "internal/mounts", "internal/walk"},
-	"internal/verify":   {"internal/readback", "internal/transfer", "internal/source", "internal/store", "internal/walk"},
+	"internal/verify":   {"internal/readback", "internal/source", "internal/store", "internal/walk"},
 	"internal/diff":     {"internal/replay", "internal/store", "internal/walk"},
 	"internal/space":    {"internal/store"},
 	"internal/archive":  {"internal/store"},
@@ -169,6 +171,9 @@ const (
 	fileLines     = 350
 	functionLines = 60
 )
+
+// commentColumns is how wide a comment may be, with a tab as four columns.
+const commentColumns = 120
 
 // homes says for an import path, and all below it, in which packages it may stand.
 var homes = []home{
@@ -292,6 +297,8 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"names on disk are in layout.go", "a.go", `package rsbtbackup; const x = "the pending one, current, activity.log"`, ""},
 		{"names on disk are in layout.go", "a_test.go", `package rsbtbackup; const x = "cur"`, ""},
 
+		{"comments fit", "a_test.go", "package rsbtbackup\n\n// " + strings.Repeat("x", commentColumns-2), "a_test.go:3 has a comment of 121 columns"},
+		{"comments fit", "a_test.go", "package rsbtbackup\n\n// " + strings.Repeat("x", commentColumns-3), ""},
 		{"process state belongs to main", "a.go", `package rsbtbackup; import "os"; func f() { os.Exit(1) }`, "os.Exit"},
 		{"process state belongs to main", command + "/a.go", `package main; import "os"; func f() { os.Exit(1) }`, "os.Exit"},
 		{"process state belongs to main", "a.go", `package rsbtbackup; import s "log/slog"; func f() { s.SetDefault(nil) }`, "SetDefault"},
@@ -333,6 +340,25 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 	for _, r := range rules {
 		if !proven[r.name] {
 			t.Errorf("no case shows that rule %q can fail", r.name)
+		}
+	}
+}
+
+// TestEveryPermissionIsUsed: mayImport is the map of the house only if it names no way that nobody goes.
+func TestEveryPermissionIsUsed(t *testing.T) {
+	used := map[[2]string]bool{}
+	for _, f := range product(parseTree(t, ".")) {
+		for _, importPath := range f.paths {
+			if imported, ours := packageOfModule(importPath); ours {
+				used[[2]string{f.dir(), imported}] = true
+			}
+		}
+	}
+	for room, allowed := range mayImport {
+		for _, imported := range allowed {
+			if !used[[2]string{room, imported}] {
+				t.Errorf("%s may import %s, and does not", room, imported)
+			}
 		}
 	}
 }
@@ -518,6 +544,25 @@ func roomsStaySmall(files []file) []string {
 }
 
 // isTable: nothing but a literal that is returned.
+// commentsFit looks at comments that have lines of their own: what is in front of them is at most a few tabs.
+func commentsFit(files []file) []string {
+	var violations []string
+	for _, f := range files {
+		for _, group := range f.syntax.Comments {
+			for _, c := range group.List {
+				const tab, deepest = 4, 6
+				indent := f.fset.Position(c.Pos()).Column - 1
+				width := indent*tab + utf8.RuneCountInString(c.Text)
+				isAligned := strings.HasPrefix(c.Text, "//\t") // as a table in a comment
+				if indent <= deepest && width > commentColumns && !isAligned && !strings.HasPrefix(c.Text, "//go:") {
+					violations = append(violations, fmt.Sprintf("%s has a comment of %d columns", f.at(c), width))
+				}
+			}
+		}
+	}
+	return violations
+}
+
 func isTable(function *ast.FuncDecl) bool {
 	if function.Body == nil || len(function.Body.List) != 1 {
 		return false

@@ -156,8 +156,8 @@ func TestRestoringHolesKeepsThePromises(t *testing.T) {
 	}
 }
 
-// A limit holds for files with holes in a backup and in a restore, where progress is reported as well, and the holes pass
-// at no cost: as zeros they would take an hour.
+// A limit holds for files with holes in a backup and in a restore, where progress is reported as well. The holes take
+// no time: as zeros they would take an hour.
 func TestTheLimitHoldsForFilesWithHoles(t *testing.T) {
 	t.Parallel()
 	src, dest := imageBackup(t, 80<<20)

@@ -189,8 +189,8 @@ func TestAPruneKilledAllAlong(t *testing.T) {
 	}
 }
 
-// What is stopped when cur has moved, and before anything is deleted, has changed nothing. A signal that is handled only
-// after the deletion stops nothing.
+// What is stopped when cur has moved, and before anything is deleted, has changed nothing. A signal that is handled
+// only after the deletion stops nothing.
 func TestADeleteThatIsStoppedMovesCurBack(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "256M")

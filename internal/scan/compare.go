@@ -20,7 +20,7 @@ const (
 )
 
 const (
-	// racy is how many seconds a change must lie before a walk, to be distinguished from one after it, if times are whole.
+	// racy is how many seconds before a walk a change must be to be told from one after it, if times are whole.
 	racy = 2
 	// tick is the same, in nanoseconds, if times have fractions: longer than a tick of the clock that they are from.
 	tick = 100_000_000

@@ -50,8 +50,8 @@ func (s *Store) sweepIncoming() (removed []string, err error) {
 // CanBeBackup reports whether a backup can have that name, and returns the time in it, in UTC.
 func CanBeBackup(name string) (time.Time, bool) { return parseName(name, time.UTC) }
 
-// WriteIncoming writes the record of a backup before it is published, so that no backup exists without one. It is left to
-// the caller to sync it before that. An existing record belongs to another backup: ErrExist.
+// WriteIncoming writes the record of a backup before it is published, so that no backup exists without one. The caller
+// syncs it before that. An existing record belongs to another backup: ErrExist.
 func (s *Store) WriteIncoming(ctx context.Context, record facts.Record) error {
 	return s.changeRecord(ctx, s.PublishWait(), record.Name, func(old *facts.Record) (*facts.Record, error) {
 		if old != nil {

@@ -138,9 +138,9 @@ func parseRecord(data []byte) (*facts.Record, error) {
 	return &r, nil
 }
 
-// changeRecord replaces, durably or not, the record of name by the result of change, which gets nil if there is none. The lock
-// on the records directory makes this safe beside any other verb, so that a backup can be pinned while another one is
-// being made.
+// changeRecord replaces, durably or not, the record of name by the result of change, which gets nil if there is none.
+// The lock on the records directory makes this safe beside any other verb, so that a backup can be pinned while another
+// one is being made.
 func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name string, change func(*facts.Record) (*facts.Record, error), durable bool) error {
 	records, err := s.lockRecordsWithin(ctx, wait, true)
 	if err != nil {
