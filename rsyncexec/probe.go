@@ -30,14 +30,20 @@ func Probe(ctx context.Context, program string) (path string, v Version, err err
 	if err != nil {
 		return "", Version{}, err
 	}
-	v, err = askVersion(ctx, path)
+	v, err = usableVersion(ctx, path)
+	return path, v, err
+}
+
+// usableVersion fails with ErrTooOld, beside the version, or without one as askVersion does.
+func usableVersion(ctx context.Context, path string) (Version, error) {
+	v, err := askVersion(ctx, path)
 	if err != nil {
-		return path, Version{}, err
+		return Version{}, err
 	}
 	if v.Less(MinVersion()) {
-		return path, v, fmt.Errorf("%s: %w: it is %v, at least %v is needed", path, ErrTooOld, v, MinVersion())
+		return v, fmt.Errorf("%s: %w: it is %v, at least %v is needed", path, ErrTooOld, v, MinVersion())
 	}
-	return path, v, nil
+	return v, nil
 }
 
 // Known is what ProbeAgain has found out about a program.
@@ -59,7 +65,7 @@ func ProbeAgain(ctx context.Context, program string, last Known) (Known, error) 
 	if k.File != "" && k.Path == last.Path && k.File == last.File && !last.Version.Less(MinVersion()) {
 		return last, nil
 	}
-	k.Path, k.Version, err = Probe(ctx, program)
+	k.Version, err = usableVersion(ctx, path)
 	return k, err
 }
 

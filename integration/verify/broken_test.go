@@ -228,17 +228,14 @@ func TestADamagedLogBlocksNoReading(t *testing.T) {
 	second := s.backup(t)
 	s.loseTop(t, number(t, strings.TrimSpace(testdest.Tool(t, "btrfs", "inspect-internal", "rootid", filepath.Join(s.dest, ".log")))))
 	target := filepath.Join(t.TempDir(), "restored")
-	for _, args := range [][]string{
-		{"list", s.dest}, {"list", s.dest, "--size"}, {"ls", s.dest, "latest"}, {"cat", s.dest, first, "file"}, {"diff", s.dest, first, second},
-		{"history", s.dest, "file"}, {"verify", s.dest}, {"restore", s.dest, "latest", "-t", target},
-	} {
+	for _, args := range s.readings(first, second, target) {
 		testbin.Must(t, args...)
 	}
 	testdest.Tool(t, "diff", "-r", s.src, target)
 	if r := testbin.Run(t, "check", s.dest); r.Exit != 1 || !strings.Contains(r.Stdout, "FAIL  log") {
 		t.Errorf("exit %d\n%s", r.Exit, r.Stdout)
 	}
-	for _, args := range [][]string{{"backup", s.src, s.dest}, {"prune", s.dest, "--keep-last=1"}, {"delete", s.dest, first}, {"pin", s.dest, first}} {
+	for _, args := range s.changes(first) {
 		r := testbin.Run(t, args...)
 		if r.Exit != 1 || !strings.Contains(r.Stderr, "/.log") || !strings.Contains(r.Stderr, "input/output error") {
 			t.Errorf("%q: exit %d\n%s", args, r.Exit, r.Stderr)

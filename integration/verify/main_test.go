@@ -33,6 +33,19 @@ type store struct {
 	read  map[string]bool // files that were read before their first damage
 }
 
+// readings are commands that only read a DEST with two backups.
+func (s *store) readings(first, second, target string) [][]string {
+	return [][]string{
+		{"list", s.dest}, {"list", s.dest, "--size"}, {"ls", s.dest, "latest"}, {"cat", s.dest, first, "file"}, {"diff", s.dest, first, second},
+		{"history", s.dest, "file"}, {"verify", s.dest}, {"restore", s.dest, "latest", "-t", target},
+	}
+}
+
+// changes are commands that change it.
+func (s *store) changes(first string) [][]string {
+	return [][]string{{"backup", s.src, s.dest}, {"prune", s.dest, "--keep-last=1"}, {"delete", s.dest, first}, {"pin", s.dest, first}}
+}
+
 func newStore(t testing.TB, mountOpts ...string) *store {
 	t.Helper()
 	image := loopfs.NewImage(t, "1G", "btrfs", mountOpts...)

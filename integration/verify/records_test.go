@@ -34,10 +34,7 @@ func TestRecordsOfAnotherKindBlockNoReading(t *testing.T) {
 		testdest.Must(t, os.Rename(records, records+".kept"))
 		testdest.Must(t, replace())
 		target := filepath.Join(t.TempDir(), "restored")
-		for _, args := range [][]string{
-			{"list", s.dest}, {"list", s.dest, "--size"}, {"ls", s.dest, "latest"}, {"cat", s.dest, first, "file"}, {"diff", s.dest, first, second},
-			{"history", s.dest, "file"}, {"verify", s.dest}, {"restore", s.dest, "latest", "-t", target}, {"prune", s.dest, "--keep-last=1", "-n"},
-		} {
+		for _, args := range append(s.readings(first, second, target), []string{"prune", s.dest, "--keep-last=1", "-n"}) {
 			if r := testbin.Run(t, args...); r.Exit != 0 {
 				t.Errorf("%s: %q: exit %d\n%s", kind, args, r.Exit, r.Stderr)
 			}
@@ -50,7 +47,7 @@ func TestRecordsOfAnotherKindBlockNoReading(t *testing.T) {
 			t.Errorf("%s: check: exit %d\n%s", kind, r.Exit, r.Stdout)
 		}
 		hint := ""
-		for _, args := range [][]string{{"backup", s.src, s.dest}, {"prune", s.dest, "--keep-last=1"}, {"delete", s.dest, first}, {"pin", s.dest, first}} {
+		for _, args := range s.changes(first) {
 			r := testbin.Run(t, args...)
 			_, hint, _ = strings.Cut(r.Stderr, "\nhint: to move it out of the way: ")
 			if r.Exit != 1 || !strings.Contains(r.Stderr, records+": ") || hint == "" {

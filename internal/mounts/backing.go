@@ -16,9 +16,17 @@ import (
 // madeOf identifies a filesystem by what its mount names: the directories that FUSE or overlayfs show, an image, or a
 // disk from when it was attached until it is detached. Only local disks are asked. It is empty if unknown.
 func madeOf(m Mount) string {
+	paths := backing(m)
+	var table Table
+	if len(paths) > 0 {
+		var err error
+		if table, err = Read(); err != nil {
+			return ""
+		}
+	}
 	var parts []string
-	for _, path := range backing(m) {
-		part := identityAt(path)
+	for _, path := range paths {
+		part := table.identityAt(path)
 		if part == "" {
 			return ""
 		}
@@ -55,12 +63,11 @@ func backing(m Mount) []string {
 }
 
 // identityAt identifies a directory, or an image, on a local disk: on a share of an unreachable host it would hang.
-func identityAt(path string) string {
-	table, err := Read()
-	if err != nil || !filepath.IsAbs(path) {
+func (t Table) identityAt(path string) string {
+	if !filepath.IsAbs(path) {
 		return ""
 	}
-	on, ok := table.at(path)
+	on, ok := t.at(path)
 	if !ok || strings.HasPrefix(on.Device, "0:") && on.Kind != "btrfs" {
 		return ""
 	}

@@ -29,17 +29,20 @@ func Step(ctx context.Context, bwlimit string) func(n int64) error {
 	if err != nil || limit == nil {
 		return func(int64) error { return nil }
 	}
-	return func(n int64) error {
-		for n > 0 {
-			part := min(n, int64(limit.Burst()))
-			if limit.WaitN(ctx, int(part)) != nil {
-				<-ctx.Done() // also when its deadline would come before the wait is over
-				return context.Cause(ctx)
-			}
-			n -= part
+	return func(n int64) error { return Wait(ctx, limit, n) }
+}
+
+// Wait returns when n more bytes may pass, or with the cause of the end of ctx.
+func Wait(ctx context.Context, limit *rate.Limiter, n int64) error {
+	for n > 0 {
+		part := min(n, int64(limit.Burst()))
+		if limit.WaitN(ctx, int(part)) != nil {
+			<-ctx.Done() // also when its deadline would come before the wait is over
+			return context.Cause(ctx)
 		}
-		return nil
+		n -= part
 	}
+	return nil
 }
 
 var rateFormat = regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"golang.org/x/time/rate"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/pace"
 )
 
 // meter counts what passes through it, and limits its rate.
@@ -28,10 +30,9 @@ func (m *meter) Read(p []byte) (int, error) {
 	if m.sent != nil {
 		m.sent(m.n)
 	}
-	if m.limit != nil && n > 0 {
-		if waitErr := m.limit.WaitN(m.ctx, n); waitErr != nil {
-			<-m.ctx.Done() // even if the deadline of ctx is before the end of the wait
-			return n, context.Cause(m.ctx)
+	if m.limit != nil {
+		if waitErr := pace.Wait(m.ctx, m.limit, int64(n)); waitErr != nil {
+			return n, waitErr
 		}
 	}
 	return n, err

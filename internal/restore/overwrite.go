@@ -123,7 +123,7 @@ func (o *overwriting) visit(dir *os.File, e os.DirEntry) error {
 
 func (o *overwriting) enter(up *os.File, name string) (*os.File, error) {
 	path := walk.Below(o.backup, up, name)
-	if !transfer.OnTheWay(path, o.paths) && !isAsked(path, o.paths) || slices.Contains(o.spared, path) {
+	if !transfer.OnTheWay(path, o.paths) || slices.Contains(o.spared, path) {
 		return nil, nil
 	}
 	both, err := o.meet(up, name, path, false)

@@ -109,6 +109,7 @@ func goneMounts(changed []ChangedMount) string {
 // removedWithOthers reports that a directory with the mount point at path is gone, or something else is in its place,
 // and that it had more files of the last backup, base, than mounted ones: somebody has removed it, as a container.
 func removedWithOthers(path, src string, was []facts.SourceMount, base *os.File) (bool, error) {
+	mounted := mountPaths(was, nil)
 	for up := filepath.Dir(path); up != "." && !IsDirectory(filepath.Join(src, up)); up = filepath.Dir(up) {
 		if exists(filepath.Join(src, up)) {
 			return true, nil
@@ -125,7 +126,7 @@ func removedWithOthers(path, src string, was []facts.SourceMount, base *os.File)
 			return false, err
 		}
 		for _, name := range names {
-			if !at.LeadsTo(filepath.Join(up, name), mountPaths(was, nil)) {
+			if !at.LeadsTo(filepath.Join(up, name), mounted) {
 				return true, nil
 			}
 		}
