@@ -285,7 +285,10 @@ func TestWalkRefuses(t *testing.T) {
 		finish(t, res, file)
 		info, err := file.Stat()
 		must(t, err)
-		_, err = file.WriteAt([]byte{0xff}, info.Size()-1)
+		var last [1]byte
+		_, err = file.ReadAt(last[:], info.Size()-1)
+		must(t, err)
+		_, err = file.WriteAt([]byte{^last[0]}, info.Size()-1)
 		must(t, err)
 		again, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
 		must(t, err)
