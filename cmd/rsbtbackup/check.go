@@ -160,7 +160,7 @@ func (c *checkCommand) pick(read *config.Config) ([]config.Job, error) {
 func checkOne(ctx context.Context, j config.Job, state string) checked {
 	d := checked{job: j}
 	d.report, d.err = rsbtbackup.Check(ctx, j.Backup.Dest, j.Check.Options)
-	if d.absent = j.Removable && jobs.DiskAbsent(d.err); d.absent {
+	if d.absent = j.Removable && jobs.DiskAbsent(j.Backup.Dest, d.err); d.absent {
 		d.err, d.report.Level = nil, rsbtbackup.CheckOK
 		for i := range d.report.Results {
 			d.report.Results[i].Level = rsbtbackup.CheckOK

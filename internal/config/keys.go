@@ -220,7 +220,7 @@ func verifyKeys() []Key {
 func runKeys() []Key {
 	return []Key{
 		{Name: "removable", Kind: Bool, Example: "false",
-			Doc: "The disk of dest may be absent: the job is then skipped without a warning.",
+			Doc: "The disk of dest may be absent: the job is then skipped without a warning. It counts as there if dest, or the nearest directory above it that exists, is on another btrfs than /.",
 			set: to(func(j *Job, v bool) { j.Removable = v })},
 		{Name: "on-battery", Kind: Bool, Example: "true",
 			Doc: "Whether the job runs while the machine is on battery (default: true). If not, it is skipped without a warning; a timer does not start if none of its jobs may run.",

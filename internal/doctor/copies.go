@@ -35,7 +35,7 @@ func Copy(ctx context.Context, j config.Job, c config.Copy) Finding {
 		return ok(name, c.Target+" can be copied to")
 	case errors.As(err, &step) && step.Step == "DEST": // that is another step
 		return untried([]string{name})[0]
-	case c.Removable && c.Host() == "" && jobs.DiskAbsent(err):
+	case c.Removable && c.Host() == "" && jobs.DiskAbsent(c.Target, err):
 		return Finding{Step: name, Level: Warning, Absent: true, Text: "its removable disk is absent: " + err.Error()}
 	case !errors.Is(err, rsbtbackup.ErrNotInitialized):
 		return failed(name, err, "")

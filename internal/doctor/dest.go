@@ -11,6 +11,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
+	"github.com/rsbtbackup/rsbtbackup/internal/jobs"
 )
 
 // Program checks the local rsync.
@@ -40,7 +41,7 @@ func Dest(ctx context.Context, j config.Job) []Finding {
 	dest := j.Backup.Dest
 	l, err := rsbtbackup.List(ctx, dest)
 	switch {
-	case err != nil && j.Removable && (errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)):
+	case err != nil && j.Removable && jobs.DiskAbsent(dest, err):
 		return []Finding{{Step: "dest", Level: Warning, Absent: true, Text: "its removable disk is absent: " + err.Error()}}
 	case errors.Is(err, rsbtbackup.ErrNotInitialized):
 		return []Finding{failed("dest", err, "to prepare it", "rsbtbackup", "init", dest)}

@@ -24,7 +24,7 @@ func (r runner) copy(ctx context.Context, j config.Job, v *Verdict) (err error) 
 		o.LockWait, o.DryRun, o.Logger, o.Now = j.Backup.LockWait, r.DryRun, r.log(j), r.Now()
 		o.Progress = func(p rsbtbackup.CopyProgress) { r.Watcher.Copies(j, p) }
 		v.Copy, err = rsbtbackup.Copy(ctx, j.Backup.Dest, c.Target, nil, o)
-		if c.Removable && c.Host() == "" && DiskAbsent(err) {
+		if c.Removable && c.Host() == "" && DiskAbsent(c.Target, err) {
 			v.Reason, err = "its removable disk is absent: "+err.Error(), nil
 		}
 	}
@@ -51,17 +51,18 @@ func CopiesStand(ctx context.Context, j config.Job, stateDir string, here *rsbtb
 	for _, c := range j.Copies {
 		at := copied(here, st.Steps[copyStep(c.Name)].OK)
 		if c.Host() != "" {
-			all = append(all, copyStanding(j, c, at, nil, now))
+			all = append(all, copyStanding(j, c, at, nil, false, now))
 			continue
 		}
 		l, err := rsbtbackup.List(ctx, c.Target)
+		absent := c.Removable && DiskAbsent(c.Target, err)
 		switch {
 		case err == nil:
 			at = newestCopied(here, l)
-		case !c.Removable || !DiskAbsent(err):
+		case !absent:
 			at = time.Time{} // what was in it may be lost
 		}
-		all = append(all, copyStanding(j, c, at, err, now))
+		all = append(all, copyStanding(j, c, at, err, absent, now))
 	}
 	return all
 }
@@ -114,10 +115,9 @@ func origin(b rsbtbackup.Snapshot) btrfs.UUID {
 }
 
 // copyStanding judges a copy. It is pure.
-func copyStanding(j config.Job, c config.Copy, at time.Time, err error, now time.Time) CopyStanding {
-	s := CopyStanding{Name: c.Name, Target: c.Target, Newest: at}
+func copyStanding(j config.Job, c config.Copy, at time.Time, err error, absent bool, now time.Time) CopyStanding {
+	s := CopyStanding{Name: c.Name, Target: c.Target, Newest: at, Absent: absent}
 	if err != nil {
-		s.Absent = c.Removable && DiskAbsent(err)
 		s.Error = err.Error()
 	}
 	limit := c.MaxAge

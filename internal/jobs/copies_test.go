@@ -40,8 +40,8 @@ func TestCopyStanding(t *testing.T) {
 		if tt.age > 0 {
 			at = noon.Add(-tt.age)
 		}
-		s := copyStanding(job("a"), tt.copy, at, tt.err, noon)
-		if s.Late != tt.late || s.Absent != tt.absent || (s.Error != "") != (tt.err != nil) {
+		s := copyStanding(job("a"), tt.copy, at, tt.err, tt.absent, noon)
+		if s.Late != tt.late || (s.Error != "") != (tt.err != nil) {
 			t.Errorf("%s: %+v", tt.name, s)
 		}
 	}

@@ -47,7 +47,7 @@ func (c *course) run(t try) {
 
 // backUp makes the backup, and what is due after it. destErr is why DEST cannot be read.
 func (c *course) backUp(t try, s seen, destErr error) {
-	if c.job.Removable && DiskAbsent(destErr) {
+	if c.job.Removable && DiskAbsent(c.job.Backup.Dest, destErr) {
 		c.leave(Skipped, "its removable disk is absent: "+destErr.Error())
 		return
 	}

@@ -3,6 +3,7 @@ package jobs
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,6 +53,21 @@ func realPath(path string) string {
 		return real
 	}
 	return path
+}
+
+// DiskAbsent reports whether dest, which could not be used because of err, is where its disk would be mounted. If dest,
+// or the nearest directory above it that exists, is on another btrfs than /, the disk is there, and its directory is
+// missing or not initialised: a job that skips this would never make a backup.
+func DiskAbsent(dest string, err error) bool {
+	if !errors.Is(err, rsbtbackup.ErrDest) && !errors.Is(err, rsbtbackup.ErrNotBtrfs) && !errors.Is(err, rsbtbackup.ErrNotInitialized) {
+		return false
+	}
+	var st unix.Statfs_t
+	for unix.Statfs(dest, &st) != nil && dest != filepath.Dir(dest) {
+		dest = filepath.Dir(dest)
+	}
+	disk := diskOf(dest)
+	return st.Type != unix.BTRFS_SUPER_MAGIC || disk == "" || disk == diskOf("/")
 }
 
 // diskOf identifies the filesystem of a path, equal for all its mounts: stat returns another device number for every

@@ -34,6 +34,42 @@ func newNight(t *testing.T) *night {
 	return n
 }
 
+// TestARemovableDiskThatIsThere: a directory that is missing on its disk, or not initialised, is a failure of the job,
+// and no disk that is absent.
+func TestARemovableDiskThatIsThere(t *testing.T) {
+	n := newNight(t)
+	good, missing, empty, away := n.job("good"), job("missing"), job("empty"), job("away")
+	empty.Backup.Dest, missing.Backup.Dest, away.Backup.Dest = filepath.Join(n.disk, "empty"), filepath.Join(n.disk, "not/there"), "/nowhere/usb"
+	if err := os.Mkdir(empty.Backup.Dest, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	jobs := []config.Job{missing, empty, away}
+	for i := range jobs {
+		jobs[i].Backup.Source, jobs[i].Removable = good.Backup.Source, true
+		good.Copies = append(good.Copies, config.Copy{Name: jobs[i].Name, Target: jobs[i].Backup.Dest, Removable: true})
+	}
+	results := n.run(t.Context(), Options{}, jobs...)
+	want(t, results[0], Failed, "no such file or directory")
+	want(t, results[1], Failed, "is not initialised")
+	want(t, results[2], Skipped, "its removable disk is absent")
+	for i, s := range Stand(t.Context(), jobs, n.state, time.Now()) {
+		if health := []Health{NoDest, NoDest, Absent}[i]; s.Health != health {
+			t.Errorf("%s: %s, want %s", s.Job, s.Health, health)
+		}
+	}
+	result := n.run(t.Context(), Options{}, good)[0]
+	for step, status := range map[Step]Status{"copy.missing": Failed, "copy.empty": Failed, "copy.away": Skipped} {
+		if v, ok := result.Find(step); !ok || v.Status != status {
+			t.Errorf("%s: %s, want %s: %s%s", step, v.Status, status, v.Error, v.Reason)
+		}
+	}
+	for i, s := range Stand(t.Context(), []config.Job{good}, n.state, time.Now())[0].Copies {
+		if s.Absent != (i == 2) {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
 func (n *night) write(name, text string, mode os.FileMode) string {
 	n.t.Helper()
 	name = filepath.Join(n.src, name)

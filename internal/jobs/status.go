@@ -84,7 +84,7 @@ func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stEr
 	}
 	if destErr != nil {
 		s.Health, s.DestError = NoDest, destErr.Error()
-		if j.Removable && DiskAbsent(destErr) {
+		if j.Removable && DiskAbsent(j.Backup.Dest, destErr) {
 			s.Health = Absent
 		}
 		return s

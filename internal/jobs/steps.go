@@ -65,8 +65,3 @@ func following(j config.Job, s seen, err error, wasFresh bool, now time.Time) []
 func unreachable(j config.Job, err error) bool {
 	return errors.Is(err, rsbtbackup.ErrSource) && config.Host(j.Backup.Source) != ""
 }
-
-// DiskAbsent reports a DEST whose disk is absent: it does not exist, or is an empty mount point.
-func DiskAbsent(err error) bool {
-	return errors.Is(err, rsbtbackup.ErrDest) || errors.Is(err, rsbtbackup.ErrNotBtrfs) || errors.Is(err, rsbtbackup.ErrNotInitialized)
-}
