@@ -71,6 +71,14 @@ func record(t testing.TB, dest, name string, status rsbtbackup.Status) {
 	testdest.Write(t, recordPath(dest, name), string(data))
 }
 
+// trashOf is the name that a backup has while it is being deleted, or "".
+func trashOf(t testing.TB, dest, name string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dest, ".deleting-"+name+".*"))
+	testdest.Must(t, err)
+	return strings.Join(found, " and ")
+}
+
 func recordPath(dest, name string) string {
 	return filepath.Join(dest, ".log", "records", name+".json")
 }

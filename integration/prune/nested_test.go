@@ -121,7 +121,7 @@ func TestAMountInsideABackupKeepsItsFiles(t *testing.T) {
 		r := testbin.Finish(t, command(t, uid, "prune", dest, "--keep-last=1"))
 		// The mount follows the directory when the backup is renamed.
 		_ = unix.Unmount(old+"/d1", unix.MNT_DETACH)
-		_ = unix.Unmount(filepath.Join(dest, ".deleting-2020-01-01-00:00", "d1"), unix.MNT_DETACH)
+		_ = unix.Unmount(filepath.Join(trashOf(t, dest, "2020-01-01-00:00"), "d1"), unix.MNT_DETACH)
 		if !testdest.Exists(treasure + "/d/f") {
 			t.Fatalf("as uid %d: a file outside is gone\n%s%s", uid, r.Stdout, r.Stderr)
 		}

@@ -128,7 +128,7 @@ func TestAKilledOwnersDeletionIsFinishedByTheNextVerb(t *testing.T) {
 		doomed := before[len(before)-1]
 		kill := exec.Command("strace", "-qq", "-o", "/dev/null", "-e", "trace=unlinkat", "-e", "inject=unlinkat:signal=SIGKILL:when=50", testbin.Path(t), "delete", dest, doomed, "--force")
 		testdest.WantExit(t, testbin.Finish(t, testbin.As(nobody, kill)), -1)
-		if !testdest.Exists(filepath.Join(dest, ".deleting-"+doomed)) {
+		if trashOf(t, dest, doomed) == "" {
 			t.Fatalf("nothing is left of %s: killed too late", doomed)
 		}
 		wantNames(t, dest, before[:len(before)-1]...)
@@ -171,9 +171,8 @@ func TestAnOwnersDeletionSurvivesEveryKill(t *testing.T) {
 	for _, name := range made[1:] {
 		left[name] = testdest.Digest(t, filepath.Join(dest, name))
 	}
-	trash := filepath.Join(dest, ".deleting-"+made[0])
 	kills := 0
-	for nth := 1; testdest.Exists(filepath.Join(dest, made[0])) || testdest.Exists(trash); nth++ {
+	for nth := 1; testdest.Exists(filepath.Join(dest, made[0])) || trashOf(t, dest, made[0]) != ""; nth++ {
 		for _, call := range []string{"unlinkat", "openat2"} {
 			kill := exec.Command("strace", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, nth), testbin.Path(t), "delete", dest, made[0])
 			if r := testbin.Finish(t, testbin.As(nobody, kill)); r.Exit == -1 {

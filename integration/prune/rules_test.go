@@ -185,6 +185,27 @@ func TestInvalidOptionsDeleteNothing(t *testing.T) {
 	}
 }
 
+// A subvolume that only looks as if its deletion had been interrupted is somebody's.
+func TestAHandMadeDeletionIsNotFinished(t *testing.T) {
+	t.Parallel()
+	dest := testdest.New(t, "256M")
+	days := []string{"2026-01-01-00:00", "2026-01-02-00:00"}
+	madeUp(t, dest, days...)
+	var theirs []string
+	for _, name := range []string{".deleting-2026-01-01-00:00", ".deleting-2025-01-01-00:00", ".deleting-2026-01-01-00:00.11111111-2222-3333-4444-555555555555", ".deleting-mine"} {
+		theirs = append(theirs, filepath.Join(dest, name))
+		testdest.Snapshot(t, filepath.Join(dest, days[0]), filepath.Join(dest, name), false)
+	}
+	testbin.Must(t, "prune", dest, "--keep-last=9")
+	testbin.Must(t, "prune", dest, "--keep-last=1")
+	wantNames(t, dest, days[1])
+	for _, path := range theirs {
+		if !testdest.Exists(filepath.Join(path, "last")) {
+			t.Errorf("%s is gone", path)
+		}
+	}
+}
+
 // Deleting latest again and again: without force that ends at once, for any backups.
 func TestTheNewestBackupNeedsForce(t *testing.T) {
 	t.Parallel()

@@ -221,7 +221,7 @@ func (s *Store) deleteBackup(ctx context.Context, records *os.File, b facts.Snap
 			return err, nil
 		}
 	}
-	trash, err := s.unpublish(b.Name)
+	trash, err := s.unpublish(b)
 	if btrfs.IsDamage(err) {
 		err = s.deleteByID(b, err)
 	}
@@ -255,15 +255,15 @@ func checkPin(records *os.File, b facts.Snapshot, read at.Stamp) error {
 // unpublish deletes a backup with one ioctl. If that is not possible (it has nested subvolumes, or the caller is not
 // root), it gives the backup a name that no backup can have, and returns it: even if the rest is interrupted, no partly
 // deleted backup is listed. A backup that the caller may not empty keeps its name.
-func (s *Store) unpublish(name string) (trash string, err error) {
-	err = btrfs.DeleteSubvolume(s.Dir, name)
+func (s *Store) unpublish(b facts.Snapshot) (trash string, err error) {
+	err = btrfs.DeleteSubvolume(s.Dir, b.Name)
 	switch {
 	case errors.Is(err, unix.ENOTEMPTY), subvol.Refused(err) && !subvol.Privileged(s.Dir):
-		if err := subvol.MayEmpty(s.Dir, name); err != nil {
+		if err := subvol.MayEmpty(s.Dir, b.Name); err != nil {
 			return "", err
 		}
-		trash = trashPrefix + name
-		return trash, at.Rename(s.Dir, name, trash)
+		trash = trashName(b.Name, b.UUID)
+		return trash, at.Rename(s.Dir, b.Name, trash)
 	case subvol.Refused(err):
 		return "", fmt.Errorf("%w (is it being sent, the default subvolume, or does it hold a swap file?)", err)
 	case errors.Is(err, fs.ErrNotExist):

@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
@@ -24,8 +26,8 @@ func (s *Store) OpenIncoming() (*os.File, error) {
 	return at.OpenDir(s.logDir, incomingName)
 }
 
-// sweepIncoming removes what a crashed run was receiving.
-func (s *Store) sweepIncoming() (removed []string, err error) {
+// sweepIncoming removes what a crashed run was receiving. If something else is there, the directory is moved aside.
+func (s *Store) sweepIncoming(now time.Time) (removed []string, err error) {
 	dir, err := at.OpenDir(s.logDir, incomingName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -39,7 +41,11 @@ func (s *Store) sweepIncoming() (removed []string, err error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if err := btrfs.DeleteSubvolume(dir, name); err != nil {
+		err := btrfs.DeleteSubvolume(dir, name)
+		if errors.Is(err, btrfs.ErrNotSubvolume) || errors.Is(err, unix.ENOTDIR) {
+			return removed, moveAside(s.logDir, incomingName, now)
+		}
+		if err != nil {
 			return removed, err
 		}
 		removed = append(removed, name)

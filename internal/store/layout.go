@@ -10,7 +10,7 @@ const curNextName = ".cur.new" // the new symlink before it is renamed to cur
 
 const PendingName = "pending" // the unfinished backup, a writable subvolume
 
-const trashPrefix = ".deleting-" // a backup that is being deleted; see delete.go
+const trashPrefix = ".deleting-" // and trashName: a backup that is being deleted; see delete.go
 
 const LogDirName = ".log" // subvolume of its own, mode 0700
 

@@ -104,6 +104,7 @@ func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error)
 	if s.logLost != nil {
 		return nil, nil, fail.Step("open log", s.logLost)
 	}
+	moved := s.clearLogDir()
 	f, err := rotate.OpenAt(s.logDir, LogFileName, rotate.Options{})
 	l := &ActivityLog{file: f, makeRoom: s.UseReserve}
 	if fail.IsFull(err) {
@@ -118,6 +119,9 @@ func (s *Store) OpenLog(caller *slog.Logger) (*ActivityLog, *slog.Logger, error)
 		h = slog.NewMultiHandler(h, caller.Handler())
 	}
 	log := slog.New(h)
+	for _, text := range moved {
+		log.Warn("repaired", "what", text)
+	}
 	s.waiting = func(most time.Duration) {
 		log.Warn("waiting for another process that has locked the records", "most", most)
 	}

@@ -111,10 +111,8 @@ func distrustUnrecorded(backups []facts.Snapshot) {
 
 // readOurs reads name if it is one of ours, apart from backups.
 func (s *Store) readOurs(st *State, name string, loc *time.Location) (ours bool, err error) {
-	if original, ok := strings.CutPrefix(name, trashPrefix); ok {
-		if _, ok := parseName(original, loc); ok {
-			return true, s.readTrash(st, name)
-		}
+	if strings.HasPrefix(name, trashPrefix) {
+		return true, s.readTrash(st, name, loc)
 	}
 	switch name {
 	case LogDirName, rsyncbtrfsMarker:
@@ -168,8 +166,21 @@ func (s *Store) readBackups(st *State, records *os.File, names []string, loc *ti
 	return errors.Join(errs...)
 }
 
-// readTrash accepts only a subvolume as a backup that is being deleted.
-func (s *Store) readTrash(st *State, name string) error {
+// trashName is the name of a backup that is being deleted. It has the UUID of the subvolume, which no entry can have by
+// chance: what somebody else made or copied is not deleted.
+func trashName(name string, uuid btrfs.UUID) string { return trashPrefix + name + "." + uuid.String() }
+
+// isTrash reports whether a run has given that name to the subvolume.
+func isTrash(name string, uuid btrfs.UUID, loc *time.Location) bool {
+	original, ok := strings.CutSuffix(strings.TrimPrefix(name, trashPrefix), "."+uuid.String())
+	if ok {
+		_, ok = parseName(original, loc)
+	}
+	return ok
+}
+
+// readTrash accepts only a subvolume that a run has renamed as a backup that is being deleted.
+func (s *Store) readTrash(st *State, name string, loc *time.Location) error {
 	info, err := s.subvolumeAt(name)
 	if isUnopened(err) {
 		info, err = s.subvolumeNamed(name)
@@ -177,7 +188,7 @@ func (s *Store) readTrash(st *State, name string) error {
 	switch {
 	case err != nil && !errors.Is(err, btrfs.ErrMountPoint):
 		return err
-	case info == nil:
+	case info == nil || !isTrash(name, info.UUID, loc):
 		st.Foreign = append(st.Foreign, name)
 	default:
 		st.Trash = append(st.Trash, name)

@@ -32,10 +32,10 @@ func (s *Store) Repair(ctx context.Context, st *State, now time.Time, log *slog.
 		}
 		did("%s was open to others (mode %04o)", LogDirName, st.LogMode)
 	}
-	if err := s.sweepTemps(ctx, did); err != nil {
+	if err := s.sweepTemps(ctx, now, did); err != nil {
 		return done, err
 	}
-	received, err := s.sweepIncoming()
+	received, err := s.sweepIncoming(now)
 	if len(received) > 0 {
 		did("removed a backup that was received in part")
 	}
@@ -115,25 +115,13 @@ func (s *Store) clear(name string, kind EntryKind, now time.Time) error {
 			return err
 		}
 	}
-	return s.moveAside(name, now)
-}
-
-// moveAside renames name to a free name.
-func (s *Store) moveAside(name string, now time.Time) error {
-	fd := int(s.Dir.Fd())
-	for n := 0; ; n++ {
-		aside := name + asideInfix + candidateName(now, n+1)
-		err := at.Retry(func() error { return unix.Renameat2(fd, name, fd, aside, unix.RENAME_NOREPLACE) })
-		if !errors.Is(err, unix.EEXIST) {
-			return at.Error("rename to "+aside, s.Dir, name, err)
-		}
-	}
+	return moveAside(s.Dir, name, now)
 }
 
 // sweepTemps removes temporary files of a crashed run: the lock on DEST excludes all writers except a pin, which holds
 // the lock of the records.
-func (s *Store) sweepTemps(ctx context.Context, did func(string, ...any)) error {
-	if err := sweepTempsIn(s.logDir, did); err != nil {
+func (s *Store) sweepTemps(ctx context.Context, now time.Time, did func(string, ...any)) error {
+	if err := sweepTempsIn(s.logDir, now, did); err != nil {
 		return err
 	}
 	records, err := s.lockRecords(ctx, false)
@@ -141,10 +129,10 @@ func (s *Store) sweepTemps(ctx context.Context, did func(string, ...any)) error 
 		return err
 	}
 	defer records.Close()
-	return sweepTempsIn(records, did)
+	return sweepTempsIn(records, now, did)
 }
 
-func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
+func sweepTempsIn(dir *os.File, now time.Time, did func(string, ...any)) error {
 	names, err := at.Names(dir)
 	if err != nil {
 		return err
@@ -153,7 +141,11 @@ func sweepTempsIn(dir *os.File, did func(string, ...any)) error {
 		if !strings.HasPrefix(name, at.TempPrefix) {
 			continue
 		}
-		if err := at.Unlink(dir, name, 0); err != nil {
+		err := at.Unlink(dir, name, 0)
+		if errors.Is(err, unix.EISDIR) {
+			err = moveAside(dir, name, now)
+		}
+		if err != nil {
 			return err
 		}
 		did("removed %s, which was never finished", name)
