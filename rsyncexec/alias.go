@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -27,8 +28,8 @@ func (e *AliasError) Error() string {
 // checkAliases looks for what popt, rsync's option parser, reads before the command line: /etc/popt, /etc/popt.d/* and
 // ~/.popt can redefine any option ("rsync alias -a -r" makes -a lose times, owners and links: rsync 3.5.0 with popt
 // 1.19), and no option or environment variable turns that off, except a false HOME, but a remote shell needs HOME. A
-// line is accepted if it concerns an option not in argv, or keeps the option and adds only what CheckExtra allows, such
-// as "rsync alias -a -a@-1" from rsync(1).
+// line is accepted if it concerns an option not in argv, or keeps the option and adds only what CheckExtra allows and
+// what changes no copy, such as "rsync alias -a -a@-1" from rsync(1). Nobody would know of a rule that stands there.
 func checkAliases(argv []string, home string) error {
 	files := []string{"/etc/popt"}
 	more, err := filepath.Glob("/etc/popt.d/*")
@@ -99,7 +100,18 @@ func harmfulAlias(line string, used map[string]bool) (option string, harmful boo
 			added = append(added, word)
 		}
 	}
-	return words[2], !kept || CheckExtra(added) != nil
+	return words[2], !kept || CheckExtra(added) != nil || changesCopy(added)
+}
+
+// changesCopy reports whether one of the options leaves out files or attributes.
+func changesCopy(args []string) bool {
+	return slices.ContainsFunc(options(args), func(o given) bool {
+		switch o.rule.long {
+		case "cvs-exclude", "filter", "exclude", "exclude-from", "include", "include-from", "prune-empty-dirs", "super", "fake-super", "from0", "remote-option":
+			return true
+		}
+		return o.rule.short == 'F' || strings.HasPrefix(o.rule.long, "no-")
+	})
 }
 
 // forRsync is true also for an invalid pattern.

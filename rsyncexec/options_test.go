@@ -139,6 +139,14 @@ func TestCheckAliases(t *testing.T) {
 		{"  rsync\talias\t--delete -v", "--delete"},
 		{"rsync alias --delete --delete --remove-source-files", "--delete"},
 		{"rsync exec --delete /tmp/x", "--delete"},
+		{"rsync alias -a -a --exclude=*.tmp", "-a"},
+		{"rsync alias -a -a -F", "-a"},
+		{"rsync alias -a -a -mz", "-a"},
+		{"rsync alias -a -a --no-xattrs", "-a"},
+		{"rsync alias -a -a --no-A", "-a"},
+		{"rsync alias -a -a --fake-super", "-a"},
+		{"rsync alias -a -a -M--fake-super", "-a"},
+		{"rsync alias -a -a --compress-choice=zstd --fuzzy", ""},
 	}
 	for _, test := range tests {
 		home := t.TempDir()
