@@ -11,8 +11,36 @@ func Mail(user bool) string {
 	if user {
 		return strings.NewReplacer("USER ", "--user ", "WHOM", "the user").Replace(mail)
 	}
-	return strings.NewReplacer("USER ", "", "WHOM", "root").Replace(mail)
+	return strings.NewReplacer("USER ", "", "WHOM", "root").Replace(mail) + mailSandbox
 }
+
+// mailSandbox is for the manager of the system: in that of a user each of its options would imply NoNewPrivileges=,
+// with which set-id transports (dma, postfix, exim4) cannot deliver. A transport becomes other users, writes mailboxes
+// and its queue in /var and /home, opens its own port, and goes on after the unit has ended, so it shares /tmp. With
+// ProcSubset=pid there would be no boot ID, and so no log in the mail.
+const mailSandbox = `
+# What transports need: to become other users, to write to /var and to homes, and the network.
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_NET_BIND_SERVICE
+ProtectSystem=full
+PrivateDevices=true
+PrivateMounts=true
+ProtectProc=invisible
+ProtectClock=true
+ProtectControlGroups=true
+ProtectHostname=true
+ProtectKernelLogs=true
+ProtectKernelModules=true
+ProtectKernelTunables=true
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+MemoryDenyWriteExecute=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+`
 
 const mail = `# The mail about a unit of rsbtbackup that failed: its state, and the last lines of its log.
 # It goes to WHOM. To send it elsewhere: systemctl USER edit rsbtbackup-mail@.service
