@@ -62,11 +62,12 @@ func (s State) Failing() bool {
 	return false
 }
 
-// LastFailure is the newest failure of any step, or nil.
+// LastFailure is the newest failure of a step that has not succeeded since; if there is none, of any step; or nil.
 func (s State) LastFailure() *Failure {
 	var last *Failure
+	failing := s.Failing()
 	for _, step := range s.Steps {
-		if f := step.Failure; f != nil && (last == nil || f.At.After(last.At)) {
+		if f := step.Failure; f != nil && step.failing() == failing && (last == nil || f.At.After(last.At)) {
 			last = f
 		}
 	}
@@ -126,8 +127,11 @@ func has(j config.Job, s Step) bool {
 	return slices.ContainsFunc(j.Copies, func(c config.Copy) bool { return s == copyStep(c.Name) })
 }
 
-// ran reports whether a job did anything that its hooks belong to.
+// ran reports whether a job did anything that its hooks belong to. A fresh job runs none of them, whatever else is due.
 func ran(r Result) bool {
+	if v, ok := r.Find(Backup); ok && v.Status == Fresh {
+		return false
+	}
 	return slices.ContainsFunc(r.Verdicts, func(v Verdict) bool { return v.Status == OK || v.Status == Failed || v.Status == Incomplete })
 }
 

@@ -51,6 +51,26 @@ func TestOnlySuccessMovesTheStateOn(t *testing.T) {
 	}
 }
 
+// TestTheFailureThatCounts: the reason that is shown is that of a step which still fails, also if another one failed
+// later and then succeeded. A fresh job has not run its hooks again, whatever else was due.
+func TestTheFailureThatCounts(t *testing.T) {
+	fails := func(s Step) Verdict { return Verdict{Step: s, Status: Failed, Error: string(s), Exit: 1} }
+	s := State{}.add(result(0, Verdict{Step: Backup, Status: OK}, fails(Prune)))
+	s = s.add(result(1, fails(Backup)))
+	s = s.add(result(2, Verdict{Step: Backup, Status: OK}))
+	if f := s.LastFailure(); !s.Failing() || f == nil || f.Step != Prune {
+		t.Errorf("%+v, want that of prune", f)
+	}
+	s = s.add(result(3, Verdict{Step: Backup, Status: OK}, Verdict{Step: Prune, Status: OK}))
+	if f := s.LastFailure(); s.Failing() || f == nil || f.Step != Backup {
+		t.Errorf("%+v, want that of the backup", f)
+	}
+	s = s.add(result(4, Verdict{Step: Backup, Status: OK}, fails(AfterHook)))
+	if s = s.add(result(5, Verdict{Step: Backup, Status: Fresh}, Verdict{Step: Prune, Status: OK})); !s.Failing() {
+		t.Errorf("a fresh job forgot the failure of its hook: %+v", s)
+	}
+}
+
 // What the config has no more is forgotten, as it can never succeed again.
 func TestStepsRemovedFromTheConfig(t *testing.T) {
 	r := result(0)

@@ -40,7 +40,8 @@ const (
 )
 
 // ended makes a message about the result of a job. It is false if there is nothing to report: its disk is absent, which
-// is allowed.
+// is allowed; or its backup is fresh, but another step failed in an earlier run and has not succeeded since, which was
+// reported and must not be revoked.
 func ended(r jobs.Result, exit int, host string) (config.Message, bool) {
 	m := messageOf(r.Job, host)
 	m.Event, m.Status, m.Exit, m.Error, m.Log = success, string(r.Status()), exit, r.Error(), r.Log
@@ -58,7 +59,7 @@ func ended(r jobs.Result, exit int, host string) (config.Message, bool) {
 	if m.Error != "" {
 		m.Text += ": " + strings.ReplaceAll(m.Error, "\n", "; ")
 	}
-	return m, r.Status() != jobs.Skipped
+	return m, r.Status() != jobs.Skipped && !(r.Status() == jobs.Fresh && r.State.Failing())
 }
 
 // started makes the message for a job whose backup is about to begin.

@@ -443,14 +443,17 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// A disk that may be absent, and is, is nothing to tell; a backup that is new enough is good news.
+// A disk that may be absent, and is, is nothing to tell; a backup that is new enough is good news, unless a step of the
+// job still fails.
 func TestSkippedAndFresh(t *testing.T) {
 	s := newServer(t, nil)
 	j := job(t, "ping.url = '"+s.URL+"/x'\n")
 	teller := newTeller(t.Context(), &said{})
-	for _, status := range []jobs.Status{jobs.Skipped, jobs.Fresh} {
-		teller.Done(jobs.Result{Job: j, Verdicts: []jobs.Verdict{{Step: jobs.Backup, Status: status}}})
-	}
+	failing := jobs.State{Steps: map[jobs.Step]jobs.StepState{jobs.Verify: {Failure: &jobs.Failure{At: time.Now(), Step: jobs.Verify}}}}
+	fresh := []jobs.Verdict{{Step: jobs.Backup, Status: jobs.Fresh}}
+	teller.Done(jobs.Result{Job: j, Verdicts: []jobs.Verdict{{Step: jobs.Backup, Status: jobs.Skipped}}})
+	teller.Done(jobs.Result{Job: j, Verdicts: fresh, State: failing})
+	teller.Done(jobs.Result{Job: j, Verdicts: fresh})
 	teller.Wait()
 	if had := s.all(); len(had) != 1 || had[0].Path != "/x" || had[0].Body != "etc on host: fresh" {
 		t.Errorf("%+v", had)
