@@ -36,9 +36,9 @@ func (checkCommand) Help() string {
 	return `
 For monitoring: prints one line for DEST, then one for each check: backup (its age), cur, pending (left by a crashed
 run), records, verified (the result of verify), space, metadata, devices (their error counters), mount and log. With
---all, --job and --group the age of each copy of a job is checked, too. For several DESTs it prints one line each, and
-with -v all lines. It changes nothing and takes no lock, so a backup may run at the same time and a read-only mount is
-sufficient.
+--all, --job and --group the age of each copy of a job is checked, too, and there is a warning (job) if a step of the
+job failed and has not succeeded since. For several DESTs it prints one line each, and with -v all lines. It changes
+nothing and takes no lock, so a backup may run at the same time and a read-only mount is sufficient.
 
 The exit code is 0 if no check failed, also with warnings; 1 if one failed; 10 if there is no backup directory.
 
@@ -168,11 +168,32 @@ func checkOne(ctx context.Context, j config.Job, state string) checked {
 		}
 		return d
 	}
+	d.addFailure(state, time.Now())
 	if l, err := rsbtbackup.List(ctx, j.Backup.Dest); err == nil { // the figures; check has reported the errors
 		d.listFound, d.free, d.total, d.newest = true, l.Free, l.Total, newestComplete(l.Backups)
 		d.addCopies(jobs.CopiesStand(ctx, j, state, l, time.Now()))
 	}
 	return d
+}
+
+// addFailure adds a warning if a step of the job failed and has not succeeded since, which DEST does not show.
+func (d *checked) addFailure(state string, now time.Time) {
+	if d.job.Name == "" || unopened(d.report) {
+		return
+	}
+	text := ""
+	switch st, err := jobs.ReadState(state, d.job.Name); {
+	case err != nil:
+		text = err.Error()
+	case st.Failing() && st.Dest == d.job.Backup.Dest:
+		text = failureText(*st.LastFailure(), now)
+	default:
+		return
+	}
+	d.report.Results = append(d.report.Results, rsbtbackup.CheckResult{Name: "job", Level: rsbtbackup.CheckWarn, Text: text})
+	if d.report.Level == rsbtbackup.CheckOK {
+		d.report.Level = rsbtbackup.CheckWarn
+	}
 }
 
 // addCopies adds a result for each copy of the job.

@@ -157,11 +157,7 @@ func statusNotes(s statusObject, now time.Time) []string {
 		notes = append(notes, s.Job+": "+s.DestError)
 	}
 	if f := s.LastFailure; f != nil && s.Health == jobs.Failing {
-		ago := age(now.Sub(f.At))
-		if ago != "now" {
-			ago += " ago"
-		}
-		notes = append(notes, fmt.Sprintf("%s: %s failed (%d) %s: %s", s.Job, f.Step, f.Exit, ago, f.Error))
+		notes = append(notes, s.Job+": "+failureText(*f, now))
 	}
 	for _, c := range s.Copies {
 		notes = append(notes, s.Job+": copy "+copyText(c, now))
@@ -173,6 +169,15 @@ func statusNotes(s statusObject, now time.Time) []string {
 		notes = append(notes, s.Job+": "+s.StateError)
 	}
 	return notes
+}
+
+// failureText says which step failed, when and why.
+func failureText(f jobs.Failure, now time.Time) string {
+	ago := age(now.Sub(f.At))
+	if ago != "now" {
+		ago += " ago"
+	}
+	return fmt.Sprintf("%s failed (%d) %s: %s", f.Step, f.Exit, ago, f.Error)
 }
 
 // copyText says how old a copy is.
