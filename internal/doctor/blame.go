@@ -20,7 +20,9 @@ func signs() []sign {
 	host := func(j config.Job) string { return config.Host(j.Backup.Source) }
 	verbose := func(j config.Job) []string { return sshTo(j, "-v") }
 	resolve := func(j config.Job) []string { return []string{"getent", "hosts", host(j)} }
-	keys := func(j config.Job) []string { return []string{"ssh-keyscan", "-t", "ed25519", host(j)} }
+	keys := func(j config.Job) []string {
+		return slices.Concat([]string{"ssh-keyscan", "-t", "ed25519"}, portOf(j), []string{host(j)})
+	}
 	const (
 		seeWhy  = "to try the way alone"
 		compare = "to see its key, which is to be compared with /etc/ssh/ssh_host_ed25519_key.pub there, and put into the file of known hosts if it is the same"
@@ -70,6 +72,20 @@ func blame(j config.Job, err error) (step, mend string, command []string) {
 		return stepHost, "", nil
 	}
 	return stepSource, "to try it alone", append([]string{"rsync", "--list-only", "-e", shellOf(j)}, j.Backup.Source)
+}
+
+// portOf is the option of ssh-keyscan for the port that rsh asks for; nothing for the usual one.
+func portOf(j config.Job) []string {
+	words := strings.Fields(shellOf(j))
+	for i, word := range words {
+		switch port, found := strings.CutPrefix(word, "-p"); {
+		case found && port != "":
+			return []string{"-p", port}
+		case found && i+1 < len(words):
+			return []string{"-p", words[i+1]}
+		}
+	}
+	return nil
 }
 
 func shellOf(j config.Job) string {

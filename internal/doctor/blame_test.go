@@ -40,6 +40,17 @@ func TestBlame(t *testing.T) {
 	}
 }
 
+// The key is asked for at the port that the job uses.
+func TestThePortOfAHost(t *testing.T) {
+	for rsh, want := range map[string]string{"": "h", "ssh -i /k": "h", "ssh -p 2222 -i /k": "-p 2222 h", "ssh -4 -p2222": "-p 2222 h", "ssh -p": "h"} {
+		j := jobOf("root@h:/s")
+		j.Backup.Rsh = rsh
+		if _, _, command := blame(j, errors.New("Host key verification failed.")); strings.Join(command, " ") != "ssh-keyscan -t ed25519 "+want {
+			t.Errorf("%q: %q", rsh, command)
+		}
+	}
+}
+
 // Each step before the one that failed went well, each after it was not tried; and an old rsync is a warning.
 func TestAlongTheWay(t *testing.T) {
 	levels := func(findings []Finding) string {
