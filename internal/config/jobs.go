@@ -149,6 +149,9 @@ func checkJob(j Job, sources []string) *keyError {
 			return &keyError{"exclude-from", errors.New(file + ": want an absolute path")}
 		}
 	}
+	if err := rsbtbackup.CheckRsyncArgs(j.Backup.RsyncArgs); err != nil {
+		return &keyError{"rsync-args", err}
+	}
 	policy := j.Prune.Policy
 	noRule := policy.IsEmpty() && j.Prune.MinFree == (rsbtbackup.MinFree{})
 	explicit := false

@@ -78,12 +78,19 @@ func (d document) problem(line int, format string, args ...any) Problem {
 	return p
 }
 
-// secretWord matches the name of a key whose value may be a secret, also if it is misspelt or the line is not TOML.
-var secretWord = regexp.MustCompile(`(?i)url|header`)
+// secretWord matches the name of a key or a table whose values may be secrets, also if it is misspelt or the line is not
+// TOML, and the address of a server.
+var secretWord = regexp.MustCompile(`(?i)ping|http|url|header`)
 
 // secretIn reports whether a line may contain a secret, which a message must not show.
 func (d document) secretIn(line int) bool {
-	return secretWord.MatchString(d.lines[line-1]) || slices.ContainsFunc(d.leaves, func(l leaf) bool {
+	table := ""
+	for i := line - 1; i >= 0 && table == ""; i-- {
+		if strings.HasPrefix(strings.TrimSpace(d.lines[i]), "[") {
+			table = d.lines[i]
+		}
+	}
+	return secretWord.MatchString(d.lines[line-1]+table) || slices.ContainsFunc(d.leaves, func(l leaf) bool {
 		return l.line == line && secretWord.MatchString(strings.Join(l.path, "."))
 	})
 }
