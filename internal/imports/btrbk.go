@@ -55,7 +55,9 @@ func btrbkTree(d *Draft, text string) *section {
 		if !isSection {
 			open[len(open)-1].options[key] = arg
 			switch {
-			case known(key):
+			case known(key), arg == "no":
+			case key == "noauto":
+				d.leave(n, "noauto %s: the job runs with --all; leave it out, or start it by its name", arg)
 			case key == "include":
 				d.leave(n, "include %s: import that file too", arg)
 			default:
@@ -77,7 +79,7 @@ func btrbkTree(d *Draft, text string) *section {
 // known are options that are read, or that are about btrbk's own way: its snapshots of the source, its transfer of
 // them, its log and lock.
 func known(key string) bool {
-	for _, prefix := range []string{"snapshot_", "target_preserve", "ssh_", "incremental", "timestamp_format", "lockfile", "transaction_", "stream_", "btrfs_", "backend", "cache_dir", "warn_unknown_targets", "noauto", "preserve_"} {
+	for _, prefix := range []string{"snapshot_", "target_preserve", "ssh_identity", "ssh_user", "ssh_port", "incremental", "timestamp_format", "lockfile", "transaction_", "stream_", "btrfs_", "backend", "cache_dir", "warn_unknown_targets"} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}
@@ -120,22 +122,28 @@ func (d *Draft) subvolume(root, volume, sub, target *section) {
 	}
 	place = strings.Trim(place, `"'`)
 	if !strings.HasPrefix(place, "/") {
-		d.leave(target.line, "target %s: it is on another host; rsbtbackup runs where the disk is, and fetches", place)
+		d.leave(target.line, "target %s: it is on another host; run rsbtbackup there, or make a copy there: copy.NAME.target", place)
 		return
 	}
 	if strings.Contains(sub.arg, "*") {
 		d.leave(sub.line, "subvolume %s: a pattern; name each source", sub.arg)
 		return
 	}
-	source, remote := btrbkSource(volume.arg, sub.arg, get("ssh_user"))
+	source, port, remote := btrbkSource(volume.arg, sub.arg, get("ssh_user"))
+	if p := get("ssh_port"); port == "" && p != "default" { // of older versions
+		port = p
+	}
 	name := path.Base(path.Clean("/" + sub.arg))
 	if name == "/" {
 		name = "root"
 	}
 	j := Job{Line: sub.line, Name: name, Values: []Value{{"source", source}, {"dest", path.Join(place, name)}}}
 	j.Values = append(j.Values, Value{"one-file-system", true}) // as a snapshot has no subvolumes in it
+	if remote && port != "" {
+		j.Values = append(j.Values, Value{"rsh", "ssh -p " + port})
+	}
 	if identity := get("ssh_identity"); remote && identity != "" && identity != "no" {
-		j.Values = append(j.Values, Value{"rsh", "ssh -i " + identity})
+		j.Values = append(j.Values, Value{"ssh-identity", identity})
 	}
 	if !remote {
 		j.Values = append(j.Values, Value{"snapshot-source", true}) // as btrbk's backups are of one instant
@@ -157,32 +165,47 @@ func (d *Draft) kept(sub *section, get func(string) string) {
 	}
 }
 
-// btrbkSource is where a subvolume lies, in rsync's spelling.
-func btrbkSource(volume, sub, user string) (source string, remote bool) {
-	if rest, found := strings.CutPrefix(volume, "ssh://"); found {
-		host, dir, _ := strings.Cut(rest, "/")
-		volume, remote = host+":/"+dir, true
-	} else if host, dir, found := strings.Cut(volume, ":"); found && !strings.Contains(host, "/") {
-		volume, remote = host+":"+dir, true
+// btrbkSource is where a subvolume lies, in rsync's spelling, and the port of its host if it names one:
+// ssh://host:port/directory, host:directory, or a directory here. An IPv6 address is in brackets.
+func btrbkSource(volume, sub, user string) (source, port string, remote bool) {
+	rest, isURL := strings.CutPrefix(volume, "ssh://")
+	m := btrbkHost.FindStringSubmatch(rest)
+	if isURL {
+		m = btrbkURL.FindStringSubmatch(rest)
 	}
-	if !remote {
-		return path.Join("/", volume, sub), false
+	if m == nil {
+		return path.Join("/", volume, sub), "", false
 	}
-	host, dir, _ := strings.Cut(volume, ":")
+	host, dir := m[1], m[len(m)-1]
+	if isURL {
+		port = m[2]
+	}
 	if user == "" {
 		user = "root" // btrbk's own default
 	}
 	if !strings.Contains(host, "@") && user != "no" {
 		host = user + "@" + host
 	}
-	return host + ":" + path.Join("/", dir, sub), true
+	return host + ":" + path.Join("/", dir, sub), port, true
 }
+
+var (
+	btrbkURL  = regexp.MustCompile(`^((?:[^/@]*@)?(?:\[[^]]*\]|[^/:]*))(?::([0-9]+))?(/.*)?$`)
+	btrbkHost = regexp.MustCompile(`^((?:[^/@]*@)?(?:\[[^]]*\]|[^/:]+)):(.*)$`)
+)
 
 var preserved = regexp.MustCompile(`^([0-9]+|\*)([hdwmy])$`)
 
-// preserve makes keep rules of target_preserve and target_preserve_min.
+// preserve makes keep rules of target_preserve and target_preserve_min. Without the latter btrbk keeps everything,
+// whatever the former says.
 func (d *Draft) preserve(line int, rules, least string) []Value {
 	var values []Value
+	if least == "" || least == "all" {
+		if rules != "" && rules != "no" {
+			d.leave(line, "target_preserve %s: btrbk keeps everything, because target_preserve_min is \"all\", its default", rules)
+		}
+		return nil
+	}
 	names := map[string]string{"h": "hourly", "d": "daily", "w": "weekly", "m": "monthly", "y": "yearly"}
 	for word := range strings.FieldsSeq(rules) {
 		m := preserved.FindStringSubmatch(word)
@@ -197,9 +220,7 @@ func (d *Draft) preserve(line int, rules, least string) []Value {
 		}
 	}
 	switch m := preserved.FindStringSubmatch(least); {
-	case least == "", least == "latest", least == "no": // the newest one is always kept
-	case least == "all":
-		values = append(values, Value{"keep-last", "unlimited"})
+	case least == "latest", least == "no": // the newest one is always kept
 	case m != nil && m[1] != "*" && strings.Trim(m[1], "0") != "" && len(m[1]) < 4:
 		values = append(values, Value{"keep-within", least})
 	default:

@@ -45,7 +45,10 @@ type Note struct {
 }
 
 func (d *Draft) leave(line int, format string, args ...any) {
-	d.LeftOut = append(d.LeftOut, Note{line, fmt.Sprintf(format, args...)})
+	note := Note{line, fmt.Sprintf(format, args...)}
+	if !slices.Contains(d.LeftOut, note) { // a setting of an outer section holds for many
+		d.LeftOut = append(d.LeftOut, note)
+	}
 }
 
 // add takes a job on, under a name that no other has, as far as a config takes it: a value that it refuses is left out,

@@ -19,12 +19,11 @@ config_version	1.2
 snapshot_root	/.snapshots/
 cmd_rsync	/usr/bin/rsync
 cmd_preexec	/root/mount.sh
-retain	alpha	6
+retain	hourly	6
 retain	daily	7
-retain	beta	3
 verbose	2
 ssh_args	-p 2222
-rsync_long_args	--delete --numeric-ids --bwlimit=500 --fuzzy
+rsync_long_args	--delete --numeric-ids --bwlimit=500 --fuzzy --rsync-path="sudo rsync" --exclude=*.o
 exclude	*.tmp
 include	/home/keep/
 exclude	/home/me/tmp
@@ -34,11 +33,20 @@ one_fs	1
 nonsense
 backup	/home/	localhost/
 backup	/	localhost/	one_fs=0,exclude=/proc
-backup	root@example.com:/var/www/	example.com/	+rsync_long_args=--bwlimit=16,exclude=core
+backup	root@example.com:/var/www/	example.com/	+rsync_long_args=--bwlimit=16,exclude=core,exclude_file=/etc/own,include=keep,rsync_numtries=3,other=1
 backup	rsync://rsync.samba.org/rsyncftp/	samba/
 backup	lvm://vg0/xen-home/	lvm/
 backup	etc/	localhost/
 backup_script	/usr/local/bin/dump.sh	localhost/mysql/
+`
+
+// As in the rsnapshot.conf that the project ships.
+const rsnapshotLevels = `
+snapshot_root	/.snapshots/
+retain	alpha	6
+retain	beta	7
+retain	gamma	4
+backup	/home/	localhost/
 `
 
 const btrbkConf = `
@@ -67,11 +75,36 @@ volume ssh://web.example.com/srv
     target ssh://far/x
   target /mnt/backup
 
+volume ssh://me@[2001:db8::7]:2222/pool
+  preserve_hour_of_day 5
+  noauto yes
+  rate_limit no
+  subvolume vm
+    target /mnt/vm
+    target ssh://far:2222/x
+  subvolume db
+    target_preserve_min all
+    target /mnt/db
+
+volume [2001:db8::8]:/pool
+  ssh_port 2200
+  ssh_cipher_spec aes128-gcm
+  subvolume vm
+    target /mnt/far
+
 volume nas:/pool
   subvolume .
     target_preserve_min all
     target "/mnt/nas"
   subvolume lonely
+`
+
+// Without target_preserve_min btrbk deletes nothing.
+const btrbkDefault = `
+target_preserve 20d 10w
+volume /mnt/pool
+  subvolume home
+    target /mnt/backup
 `
 
 const crontabText = `
@@ -102,7 +135,8 @@ func TestImports(t *testing.T) {
 		read func(string) Draft
 		text string
 	}{
-		{"rsnapshot", Rsnapshot, rsnapshotConf}, {"btrbk", Btrbk, btrbkConf}, {"crontab", Crontab, crontabText},
+		{"rsnapshot", Rsnapshot, rsnapshotConf}, {"rsnapshot-levels", Rsnapshot, rsnapshotLevels},
+		{"btrbk", Btrbk, btrbkConf}, {"btrbk-default", Btrbk, btrbkDefault}, {"crontab", Crontab, crontabText},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := tt.read(tt.text)

@@ -30,7 +30,7 @@ type backupLine struct {
 // line and the path of the source, as rsnapshot itself puts it.
 func Rsnapshot(text string) Draft {
 	r := &rsnapshot{}
-	levels := []Value{}
+	levels := []level{}
 	lines(text, func(n int, line string) {
 		words := fields(line)
 		if len(words) < 2 {
@@ -39,12 +39,12 @@ func Rsnapshot(text string) Draft {
 		}
 		switch words[0] {
 		case "retain", "interval":
-			levels = append(levels, r.retain(n, words, len(levels) == 0)...)
+			levels = append(levels, level{n, words})
 		default:
 			r.take(n, words)
 		}
 	})
-	r.values = append(r.values, levels...)
+	r.values = append(r.values, r.retain(levels)...)
 	for _, b := range r.backups {
 		r.job(b)
 	}
@@ -86,7 +86,7 @@ func (r *rsnapshot) take(n int, words []string) {
 		r.filter = append(r.filter, "+ "+value)
 	case "exclude_file":
 		r.from = append(r.from, value)
-		r.draft.leave(n, "exclude_file %s: taken, but what begins with a slash in it is relative to the source now", value)
+		r.draft.leave(n, slashes, value)
 	case "one_fs":
 		if value == "1" {
 			r.values = append(r.values, Value{"one-file-system", true})
@@ -96,9 +96,11 @@ func (r *rsnapshot) take(n int, words []string) {
 	case "cmd_rsync":
 		r.values = append(r.values, Value{"rsync", value})
 	case "rsync_short_args", "rsync_long_args":
-		r.values = append(r.values, r.args(n, strings.Fields(strings.Join(words[1:], " ")))...)
+		r.values = append(r.values, r.args(n, strings.Join(words[1:], " "))...)
 	case "cmd_preexec", "cmd_postexec":
-		r.draft.leave(n, "%s %s: programs around a backup are not run yet", words[0], value)
+		r.draft.leave(n, "%s %s: it was run once for all backups; hooks.before and hooks.after are run for each job", words[0], value)
+	case "backup_script", "backup_exec":
+		r.draft.leave(n, "%s: hooks.before of a job can run it, and write to a directory that is backed up", strings.Join(words, " "))
 	case "include_conf":
 		r.draft.leave(n, "include_conf %s: import that file too", value)
 	default:
@@ -109,9 +111,9 @@ func (r *rsnapshot) take(n int, words []string) {
 }
 
 // args are options of rsync: those that there are keys for.
-func (r *rsnapshot) args(n int, args []string) []Value {
+func (r *rsnapshot) args(n int, text string) []Value {
 	var values []Value
-	for _, arg := range args {
+	for _, arg := range quoted(text) {
 		name, value, _ := strings.Cut(arg, "=")
 		switch {
 		case slices.Contains(ownArgs, arg):
@@ -119,6 +121,8 @@ func (r *rsnapshot) args(n int, args []string) []Value {
 			values = append(values, Value{"bwlimit", value})
 		case arg == "-x" || arg == "--one-file-system":
 			values = append(values, Value{"one-file-system", true})
+		case name == "--exclude" || name == "--exclude-from" || name == "--filter":
+			r.draft.leave(n, "option of rsync %s: the key %s may take it", arg, strings.TrimPrefix(name, "--"))
 		default:
 			r.draft.leave(n, "option of rsync %s: rsync-args may take it", arg)
 		}
@@ -126,26 +130,56 @@ func (r *rsnapshot) args(n int, args []string) []Value {
 	return values
 }
 
-// retain maps a level by its name. The lowest level of another name keeps this many backups; the meaning of others is
-// only in the crontab.
-func (r *rsnapshot) retain(n int, words []string, lowest bool) []Value {
-	if len(words) < 3 {
-		r.draft.leave(n, "%s", strings.Join(words, " "))
-		return nil
+// quoted splits at blanks outside of quotes, which are removed. No shell reads these options.
+func quoted(text string) []string {
+	var quote rune
+	words := strings.FieldsFunc(text, func(r rune) bool {
+		switch {
+		case quote == 0 && (r == '"' || r == '\''):
+			quote = r
+		case r == quote:
+			quote = 0
+		}
+		return quote == 0 && (r == ' ' || r == '\t')
+	})
+	for i, word := range words {
+		words[i] = strings.NewReplacer(`"`, "", "'", "").Replace(word)
 	}
-	count, err := strconv.ParseInt(strings.TrimSpace(words[2]), 10, 31)
-	if err != nil || count < 1 {
-		r.draft.leave(n, "%s", strings.Join(words, " "))
-		return nil
+	return words
+}
+
+// level is a line such as "retain daily 7".
+type level struct {
+	line  int
+	words []string
+}
+
+// retain makes rules of levels by their names. A single level of another name keeps this many backups. What several of
+// them mean is only in the crontab: then there are no rules, or what they keep would be deleted.
+func (r *rsnapshot) retain(levels []level) []Value {
+	var values []Value
+	unknown := false
+	for _, l := range levels {
+		name := l.words[1]
+		count, err := strconv.ParseInt(strings.TrimSpace(slices.Concat(l.words, []string{""})[2]), 10, 31)
+		known := slices.Contains([]string{"hourly", "daily", "weekly", "monthly", "yearly"}, name)
+		switch {
+		case err != nil || count < 1:
+			unknown = true
+		case known:
+			values = append(values, Value{"keep-" + name, count})
+		case len(levels) == 1:
+			values = append(values, Value{"keep-last", count})
+		default:
+			unknown = true
+		}
 	}
-	switch name := words[1]; name {
-	case "hourly", "daily", "weekly", "monthly", "yearly":
-		return []Value{{"keep-" + name, count}}
+	if !unknown {
+		return values
 	}
-	if lowest {
-		return []Value{{"keep-last", count}}
+	for _, l := range levels {
+		r.draft.leave(l.line, "%s: how often each level is made is in the crontab; until there are rules (keep-last, keep-daily, keep-weekly ...) nothing is deleted", strings.Join(l.words, " "))
 	}
-	r.draft.leave(n, "%s: what it stands for is in the crontab: keep-daily, keep-weekly, keep-monthly", strings.Join(words, " "))
 	return nil
 }
 
@@ -176,7 +210,7 @@ func (r *rsnapshot) job(b backupLine) {
 	}
 	own := options(r, b)
 	excludes := below(where, "", slices.Concat(r.exclude, own.exclude))
-	for _, v := range []Value{{"exclude", excludes}, {"filter", below(where, "+ ", r.filter)}, {"exclude-from", r.from}} {
+	for _, v := range []Value{{"exclude", excludes}, {"filter", below(where, "+ ", slices.Concat(r.filter, own.filter))}, {"exclude-from", slices.Concat(r.from, own.from)}} {
 		if list := v.Value.([]string); len(list) > 0 {
 			j.Values = append(j.Values, v)
 		}
@@ -203,10 +237,13 @@ func below(source, prefix string, patterns []string) []string {
 	return kept
 }
 
+// slashes is what is different about a file of patterns.
+const slashes = "exclude_file %s: the job uses it; a pattern in it that begins with a slash begins at the source, not at / of the host"
+
 // lineOptions are those of one backup line.
 type lineOptions struct {
-	exclude []string
-	values  []Value
+	exclude, from, filter []string
+	values                []Value
 }
 
 func options(r *rsnapshot, b backupLine) lineOptions {
@@ -217,14 +254,21 @@ func options(r *rsnapshot, b backupLine) lineOptions {
 		case "":
 		case "exclude":
 			o.exclude = append(o.exclude, value)
+		case "include":
+			o.filter = append(o.filter, "+ "+value)
+		case "exclude_file":
+			o.from = append(o.from, value)
+			r.draft.leave(b.line, slashes, value)
 		case "one_fs":
 			o.values = append(o.values, Value{"one-file-system", value == "1"})
 		case "ssh_args":
 			o.values = append(o.values, Value{"rsh", "ssh " + value})
 		case "rsync_long_args", "rsync_short_args":
-			o.values = append(o.values, r.args(b.line, strings.Fields(value))...)
+			o.values = append(o.values, r.args(b.line, value)...)
 		default:
-			r.draft.leave(b.line, "option %s", option)
+			if !slices.Contains(needless, strings.TrimPrefix(name, "+")) {
+				r.draft.leave(b.line, "option %s", option)
+			}
 		}
 	}
 	return o
