@@ -84,6 +84,9 @@ func standing(j config.Job, l *rsbtbackup.Listing, destErr error, st State, stEr
 	}
 	if destErr != nil {
 		s.Health, s.DestError = NoDest, destErr.Error()
+		if st.Dest == j.Backup.Dest {
+			s.LastSuccess = st.Newest // as it was at the end of the last run
+		}
 		if j.Removable && DiskAbsent(j.Backup.Dest, destErr) {
 			s.Health = Absent
 		}

@@ -55,6 +55,11 @@ func TestStanding(t *testing.T) {
 			t.Errorf("%s: %+v", tt.name, s)
 		}
 	}
+	for dest, want := range map[string]time.Time{removable.Backup.Dest: noon.Add(-day), "/elsewhere": {}} {
+		if s := standing(removable, nil, gone, State{Dest: dest, Newest: noon.Add(-day)}, nil, noon); !s.LastSuccess.Equal(want) {
+			t.Errorf("the last success on a disk in the drawer: %v, want %v", s.LastSuccess, want)
+		}
+	}
 	if s := standing(plain, list(), nil, mended, errors.New("garbage"), noon); s.LastFailure == nil || s.LastFailure.Error != "why" || s.StateError != "garbage" {
 		t.Errorf("the last failure: %+v", s)
 	}

@@ -31,8 +31,10 @@ func (s Started) writeSandbox(b *strings.Builder) {
 	if s.User && s.hasHooks() {
 		return // they run inside, and each option below would keep them from set-id programs
 	}
-	fmt.Fprintln(b, "\n# It writes to DEST and its copies, nowhere else, and sees the source as it is.")
-	if !s.User {
+	if s.User {
+		fmt.Fprintln(b, "\n# It gains no rights beyond those of the user. The manager of a user cannot restrict where it writes.")
+	} else {
+		fmt.Fprintln(b, "\n# It writes to DEST and its copies, nowhere else, and sees the source as it is.")
 		s.writeRootSandbox(b)
 	}
 	fmt.Fprintln(b, "NoNewPrivileges=true")
@@ -45,7 +47,8 @@ func (s Started) writeSandbox(b *strings.Builder) {
 	fmt.Fprintln(b, "SystemCallArchitectures=native\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM")
 }
 
-// writeRootSandbox is what the manager of a user cannot do.
+// writeRootSandbox is what the manager of a user cannot do: it has no right to drop capabilities, and could hide paths
+// only with PrivateUsers=.
 func (s Started) writeRootSandbox(b *strings.Builder) {
 	fmt.Fprintf(b, "CapabilityBoundingSet=%s\n", capabilities)
 	fmt.Fprintln(b, "ProtectSystem=strict")
