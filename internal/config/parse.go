@@ -78,8 +78,8 @@ func (d document) problem(line int, format string, args ...any) Problem {
 	return p
 }
 
-// secretWord matches the name of a key or a table whose values may be secrets, also if it is misspelt or the line is not
-// TOML, and the address of a server.
+// secretWord matches the name of a key or a table whose values may be secrets, also if it is misspelt or the line is
+// not TOML, and the address of a server.
 var secretWord = regexp.MustCompile(`(?i)ping|http|url|header`)
 
 // secretIn reports whether a line may contain a secret, which a message must not show.
