@@ -147,8 +147,17 @@ func (x equipped) sights(p scanPlan, work func() (*os.File, error)) (*pending.Si
 	if err != nil {
 		return nil, err
 	}
-	touched, err := pending.NewTouched(into, x.plan.work == store.WorkResume, x.plan.base, p.use)
-	return pending.NewSights(into, touched), err
+	return x.newSights(into, !p.use)
+}
+
+// newSights collects files that were touched only on request: where rsync gets a list, a catalog has better
+// information, and a doubtful file that is not listed would keep a wrong time.
+func (x equipped) newSights(work *os.File, touched bool) (*pending.Sights, error) {
+	if !touched {
+		return pending.NewSights(work, nil), nil
+	}
+	t, err := pending.NewTouched(work, x.plan.work == store.WorkResume, x.plan.base)
+	return pending.NewSights(work, t), err
 }
 
 // lastGenerations are those of the last backup, if known.

@@ -70,17 +70,13 @@ func (x filled) seenOnce(ctx context.Context) (s *pending.Sights, unsure bool, e
 		}
 		return x.seen, false, nil
 	}
-	var touched *pending.Touched
-	if x.seen == nil {
-		if touched, err = pending.NewTouched(x.work, x.plan.work == store.WorkResume, x.plan.base, !x.full()); err != nil {
-			return nil, false, err
-		}
+	if s, err = x.newSights(x.work, x.seen == nil && x.full()); err != nil {
+		return nil, false, err
 	}
-	s = pending.NewSights(x.work, touched)
 	if err := s.Look(ctx, x.src, x.o.OneFileSystem); err != nil {
 		return s, false, err
 	}
-	doubts, unsure := touched.Paths()
+	doubts, unsure := s.Touched.Paths()
 	return s, unsure, pending.Doubt(x.work, doubts)
 }
 

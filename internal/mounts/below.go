@@ -96,10 +96,18 @@ func (m Mount) isMadeOf(dir string) bool {
 	return m.Kind == "overlay" && !slices.ContainsFunc(backing(m), func(layer string) bool { return !at.IsWithin(layer, dir) })
 }
 
-// IsShown reports a recorded mount whose files another program, or another host, shows.
+// IsShown reports a recorded mount whose files another filesystem, program or host shows.
 func IsShown(m facts.SourceMount) bool {
 	kind, _, _ := strings.Cut(m.Source, " ")
-	return strings.HasPrefix(kind, "fuse") || slices.Contains([]string{"overlay", "nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph"}, kind)
+	return isShownKind(kind)
+}
+
+// IsShown is the same for a mount in the table.
+func (m Mount) IsShown() bool { return isShownKind(m.Kind) }
+
+func isShownKind(kind string) bool {
+	shown := []string{"overlay", "ecryptfs", "nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph"}
+	return strings.HasPrefix(kind, "fuse") || slices.Contains(shown, kind)
 }
 
 func sourceText(m Mount) string { return strings.ToValidUTF8(m.Kind+" "+m.Source, "?") }

@@ -29,12 +29,8 @@ const (
 )
 
 // NewTouched compares ctimes, for a resumed run, with the time of the subvolume pending, which the kernel took from the
-// same clock; otherwise with the begin of base, the last backup. It is nil if that is unknown, and if rsync gets a
-// list: then a catalog has better information, and a doubtful file that is not listed would keep a wrong time.
-func NewTouched(pending *os.File, resumed bool, base *facts.Snapshot, listed bool) (*Touched, error) {
-	if listed {
-		return nil, nil
-	}
+// same clock; otherwise with the begin of base, the last backup. It is nil if that is unknown.
+func NewTouched(pending *os.File, resumed bool, base *facts.Snapshot) (*Touched, error) {
 	var last time.Time
 	if base != nil && base.Record != nil {
 		last = base.Record.Started

@@ -19,15 +19,9 @@ const (
 	markFew                   // its names are known, and only the newer inodes are examined
 )
 
-const (
-	// racy is how many seconds before a walk a change must be to be told from one after it, if times are whole.
-	racy = 2
-	// tick is the same, in nanoseconds, if times have fractions: longer than a tick of the clock that they are from.
-	tick = 100_000_000
-	// aloneShare: if more than one name in aloneShare of a changed directory would be listed, the directory is listed
-	// as a whole. For a name on the list rsync needs about three times as long as for one that it finds in a directory.
-	aloneShare = 3
-)
+// aloneShare: if more than one name in aloneShare of a changed directory would be listed, the directory is listed as a
+// whole. For a name on the list rsync needs about three times as long as for one that it finds in a directory.
+const aloneShare = 3
 
 // comparer compares the result of a walk with the catalog of the last one, and writes the new catalog.
 type comparer struct {
@@ -99,15 +93,6 @@ func sameState(old, now catalog.Entry) bool {
 		old.UID == now.UID && old.GID == now.GID && old.Links == now.Links && old.Device == now.Device && old.Target == now.Target
 }
 
-func (c *comparer) isRacy(old catalog.Entry) bool {
-	return c.isRecent(old.Change) && (old.Change.Nsec == 0 || !isTrusted(old.FS) || !old.Change.Before(c.known.Header.Started.Minus(tick)))
-}
-
-func (c *comparer) isRecent(t catalog.Time) bool {
-	started := c.known.Header.Started
-	return !t.Before(catalog.Time{Sec: started.Sec - c.racy, Nsec: started.Nsec})
-}
-
 // doubtful reports whether rsync would take a changed file for unchanged: it has the size and time of the file that had
 // the name before, but is another file or has a new ctime. A new ctime with a new mode, owner or link does not exclude
 // that data was written, too.
@@ -120,7 +105,7 @@ func (c *comparer) doubtful(old, now catalog.Entry) bool {
 	if !c.gens.written(now) && sameThing(old, now) && old.Change == now.Change {
 		// It is listed only because it changed right before the last walk. It was read more than a tick later, unless
 		// the clock of the filesystem ticks in seconds, or the snapshot that was read was made within the tick.
-		return now.Change.Nsec == 0 || !now.Change.Before(c.known.Header.Started.Minus(tick))
+		return c.isWithinTick(now.Change)
 	}
 	return true
 }

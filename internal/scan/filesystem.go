@@ -14,8 +14,9 @@ import (
 
 // filesystem identifies the filesystem of a directory.
 type filesystem struct {
-	device   uint64 // st_dev, which is valid only within one walk
-	identity string // the same at every mount, and unique
+	device      uint64 // st_dev, which is valid only within one walk
+	identity    string // the same at every mount, and unique
+	isSubvolume bool   // of btrfs, with a UUID
 }
 
 // untrusted begins the identity of a filesystem whose inode numbers and ctimes may be meaningless: nothing on it is
@@ -49,6 +50,7 @@ func identify(dir *os.File, device uint64, boot string, origins map[string]strin
 		mark = boot
 	}
 	fs := filesystem{device: device, identity: fmt.Sprintf("%x-%s-%s", id.FSType, id.FSID, mark)}
+	fs.isSubvolume = id.FSType == unix.BTRFS_SUPER_MAGIC && mark != ""
 	if id.FSType == unix.XFS_SUPER_MAGIC {
 		fs.identity = fmt.Sprintf("%x-%s", id.FSType, mark) // its f_fsid is the device number
 	}

@@ -1,13 +1,10 @@
 package scan
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 )
@@ -21,7 +18,7 @@ type nested struct {
 
 // meet takes in a filesystem, at the path at which it is met first.
 func (n *nested) meet(path string, fs filesystem) {
-	if n == nil || !strings.HasPrefix(fs.identity, fmt.Sprintf("%x-", uint32(unix.BTRFS_SUPER_MAGIC))) {
+	if n == nil || !fs.isSubvolume {
 		return
 	}
 	n.mu.Lock()

@@ -68,17 +68,27 @@ func (s *Source) isInView(path, point string) bool {
 	return false
 }
 
-// isOpaque reports filesystems that can show files of another one. Filesystems of another host are not asked: if the
-// host is gone, that would hang.
-func isOpaque(m mounts.Mount) bool {
-	if !strings.HasPrefix(m.Kind, "fuse") && !slices.Contains([]string{"overlay", "nfs", "nfs4", "9p", "virtiofs", "ecryptfs"}, m.Kind) {
+// isOpaque reports filesystems that can show files of another one of this host. Filesystems of another host are not
+// asked: if that host is gone, this would hang.
+func isOpaque(m mounts.Mount, hostname string) bool {
+	if !m.IsShown() || m.Kind == "ceph" { // Ceph stores its files itself
 		return false
 	}
-	if m.Kind == "overlay" {
-		return true
+	host := hostOf(m)
+	return host == "" || slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, host) || host == hostname
+}
+
+// hostOf returns the host in the source of a mount: HOST:PATH, USER@HOST:PATH, [IPv6]:PATH, or //HOST/SHARE.
+func hostOf(m mounts.Mount) string {
+	host, _, found := strings.Cut(m.Source, ":")
+	if share, ok := strings.CutPrefix(m.Source, "//"); ok {
+		host, _, found = strings.Cut(share, "/")
 	}
-	host, _, remote := strings.Cut(m.Source, ":")
-	host = host[strings.LastIndex(host, "@")+1:]
-	own, err := os.Hostname()
-	return !remote || strings.HasPrefix(m.Source, "/") || slices.Contains([]string{"localhost", "127.0.0.1"}, host) || err == nil && host == own
+	if m.Kind == "overlay" || strings.HasPrefix(host, "/") || !found {
+		return "" // a path, or the options of an overlay with its directories
+	}
+	if _, address, ok := strings.Cut(m.Source, "["); ok {
+		host, _, _ = strings.Cut(address, "]")
+	}
+	return host[strings.LastIndex(host, "@")+1:]
 }

@@ -104,7 +104,7 @@ func (s *Source) maybeViews(table mounts.Table, real, dest string) ([]string, er
 		add(real, path)
 	}
 	for _, m := range table {
-		if isOpaque(m) {
+		if isOpaque(m, s.Host) {
 			for _, path := range append(paths, dest) {
 				for _, tail := range mounts.Tails(path) {
 					add(real, filepath.Join(m.Point, tail))
@@ -194,7 +194,7 @@ func (s *Source) isInside(table mounts.Table, real, dest string, destDir *os.Fil
 	if up != "" || err != nil {
 		return up != "", err
 	}
-	if m, ok := table.On(real); ok && isOpaque(m) && s.isInView(real, m.Point) {
+	if m, ok := table.On(real); ok && isOpaque(m, s.Host) && s.isInView(real, m.Point) {
 		return true, nil
 	}
 	rel, ok := table.Below(dest, real)
