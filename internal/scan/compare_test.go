@@ -300,7 +300,12 @@ func TestWhatIsListed(t *testing.T) {
 			tr[0].Entries[0].Change = catalog.Time{Sec: 1 << 40, Nsec: 0}
 			return tr
 		}), want: List{Dirs: []string{"d"}}},
+		{name: "another owner, and a ctime that is long past", old: base, now: with(func(tr []catalog.Dir) []catalog.Dir {
+			tr[1].Entries[3].UID++
+			return tr
+		}), want: List{Names: []string{"d/d"}}},
 		{name: "a filesystem that is not trusted", old: with(untrust), now: with(untrust), want: List{Fresh: []string{"d"}}},
+		{name: "the same, changed right before the last walk", old: with(untrustRecent), now: with(untrustRecent), want: List{Fresh: []string{"d"}, Doubtful: []string{"d/d"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := scanned(t, tt.old, tt.now, tt.unsettled...)
@@ -310,6 +315,12 @@ func TestWhatIsListed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// untrustRecent has a change for which a trusted filesystem would have another ctime than for a later one.
+func untrustRecent(tr []catalog.Dir) []catalog.Dir {
+	tr[1].Entries[3].Change = catalog.Time{Sec: 1e9 + 9, Nsec: 900000002}
+	return untrust(tr)
 }
 
 func untrust(tr []catalog.Dir) []catalog.Dir {
