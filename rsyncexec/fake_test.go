@@ -17,6 +17,10 @@ import (
 // The fake rsync is this test binary behind a script that names a behaviour; see fake.
 const fakeEnv = "RSYNCEXEC_FAKE"
 
+// atOnce lets a fake end when it ends: a program with the race detector waits for a second otherwise, and a run starts
+// two fakes.
+const atOnce = "GORACE=atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	if behaviour := os.Getenv(fakeEnv); behaviour != "" {
 		os.Exit(runFake(strings.Fields(behaviour), os.Args[1:]))
@@ -42,7 +46,7 @@ func fake(t *testing.T, behaviour string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "rsync")
-	script := fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", fakeEnv, behaviour, self)
+	script := fmt.Sprintf("#!/bin/sh\n%s %s='%s' exec '%s' \"$@\"\n", atOnce, fakeEnv, behaviour, self)
 	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -96,13 +100,14 @@ func runFake(behaviour, args []string) int {
 	case "leave":
 		self, _ := os.Executable()
 		child := exec.Command(self)
-		child.Env = []string{fakeEnv + "=stubborn " + behaviour[1]}
+		child.Env = []string{atOnce, fakeEnv + "=stubborn " + behaviour[1]}
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		child.ExtraFiles = []*os.File{os.NewFile(3, "3")}
 		if err := child.Start(); err != nil {
 			fmt.Fprintln(os.Stderr, "rsync: fake:", err)
 			return 1
 		}
+		fmt.Println("ready", child.Process.Pid)
 	case "env":
 		for _, v := range os.Environ() {
 			fmt.Println(v)
