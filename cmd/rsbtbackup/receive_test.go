@@ -19,11 +19,10 @@ func TestWaitingForInputEnds(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	time.AfterFunc(50*time.Millisecond, func() { _, _ = io.WriteString(w, "x") })
-	in := interruptible(t.Context(), r, time.Second)
-	if n, err := in.Read(make([]byte, 9)); n != 1 || err != nil {
+	if n, err := interruptible(t.Context(), r, time.Hour).Read(make([]byte, 9)); n != 1 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-	if _, err := in.Read(make([]byte, 9)); err == nil || !strings.Contains(err.Error(), "has sent nothing for 1s") {
+	if _, err := interruptible(t.Context(), r, time.Second).Read(make([]byte, 9)); err == nil || !strings.Contains(err.Error(), "has sent nothing for 1s") {
 		t.Errorf("error %v", err)
 	}
 	ctx, stop := context.WithCancelCause(t.Context())
