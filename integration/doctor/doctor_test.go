@@ -72,8 +72,7 @@ func TestEachStepThatFailsIsNamed(t *testing.T) {
 	disk := testdest.New(t, "256M")
 	server := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(server.Close)
-	down := httptest.NewServer(nil)
-	down.Close()
+	down := testserver.FreePort(t)
 	for _, tt := range []struct {
 		name               string
 		breaks             func(w *world)
@@ -111,7 +110,7 @@ func TestEachStepThatFailsIsNamed(t *testing.T) {
 		{name: "the disk is full", breaks: func(w *world) { w.more = "[job.a.check]\nmin-free = '99%'\n" }, exit: 1, step: "space", text: "free", hint: "rsbtbackup check -v "},
 		{name: "no such hook", breaks: func(w *world) { w.more = "[job.a.hooks]\nbefore = ['/nonexistent/hook']\n" }, exit: 1, step: "hooks", text: "/nonexistent/hook"},
 		{name: "a hook that cannot be run", breaks: func(w *world) { w.more = "[job.a.hooks]\nafter = ['/etc/passwd']\n" }, exit: 1, step: "hooks", text: "/etc/passwd", hint: "chmod u+x /etc/passwd"},
-		{name: "nobody is told", breaks: func(w *world) { w.more = fmt.Sprintf("[job.a.ping]\nurl = '%s/secret'\n", down.URL) }, exit: 1, step: "ping", text: "refused"},
+		{name: "nobody is told", breaks: func(w *world) { w.more = fmt.Sprintf("[job.a.ping]\nurl = 'http://127.0.0.1:%d/secret'\n", down) }, exit: 1, step: "ping", text: "refused"},
 		{name: "no rules", breaks: func(w *world) { w.more = "exclude-from = '/nonexistent/rules'\n" }, exit: 1, step: "exclude-from", text: "/nonexistent/rules"},
 		{name: "no place to remember", breaks: func(w *world) { w.state = "/proc/1/state" }, exit: 1, step: "state", text: "/proc/1", hint: "state in [run]"},
 	} {

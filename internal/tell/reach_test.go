@@ -15,11 +15,9 @@ func TestReach(t *testing.T) {
 		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	}))
 	t.Cleanup(server.Close)
-	down := httptest.NewServer(nil)
-	down.Close()
 	t.Setenv("TOKEN", "")
 	text := "[job.etc.ping]\nurl = '" + server.URL + "/secret-uuid'\n" +
-		"[job.etc.http.gone]\nurl = '" + down.URL + "/secret-uuid'\n[job.etc.http.lost]\nurl = 'file:/nonexistent'\n" +
+		"[job.etc.http.gone]\nurl = 'http://" + deaf(t) + "/secret-uuid'\n[job.etc.http.lost]\nurl = 'file:/nonexistent'\n" +
 		"[job.etc.http.token]\nurl = '" + server.URL + "'\nheaders = {Authorization = 'env:TOKEN'}\n"
 	answers := map[string]string{}
 	for _, a := range Reach(t.Context(), job(t, text)) {

@@ -113,13 +113,26 @@ func serveEnv(t testing.TB, port int, env []string, name string, args ...string)
 	}
 }
 
-// FreePort returns a port nobody listens on.
+// FreePort returns a port nobody listens on, until the test ends. Other test processes see that it is taken by a socket
+// of this name; the kernel gives no port of this range to a client (/proc/sys/net/ipv4/ip_local_port_range).
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for port := 20_000; port < 32_000; port++ {
+		claim, err := net.Listen("unix", fmt.Sprintf("@rsbtbackup-testserver-%d", port))
+		if err != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort("", strconv.Itoa(port)))
+		if err != nil {
+			check(t, claim.Close())
+			continue
+		}
+		check(t, l.Close())
+		t.Cleanup(func() { check(t, claim.Close()) })
+		return port
+	}
+	t.Fatal("no free port")
+	return 0
 }
 
 func write(t testing.TB, name, text string) {
