@@ -57,7 +57,12 @@ func (l *line) snap(t testing.TB) string {
 	defer work.Close()
 	testdest.Must(t, btrfs.CreateSnapshot(dir, name, work, btrfs.SnapshotOptions{ReadOnly: true}))
 	// File times are as coarse as the timer: what comes next has to differ in them.
-	time.Sleep(10 * time.Millisecond)
+	now := time.Now()
+	testdest.WaitFor(t, "the clock that file times come from", func() bool {
+		var ticked unix.Timespec
+		testdest.Must(t, unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &ticked))
+		return ticked.Nano() > now.UnixNano()
+	})
 	return name
 }
 

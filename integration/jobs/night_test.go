@@ -317,7 +317,7 @@ func TestNightOfFailures(t *testing.T) {
 // unlocked waits for the rsyncs of a killed run: each keeps the lock of its DEST until it ends.
 func (w *night) unlocked() {
 	w.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(10 * time.Minute)
 	for job, dest := range w.dests {
 		if w.fates[job] == locked {
 			continue

@@ -96,7 +96,7 @@ func (h host) serve() {
 			h.t.Logf("sshd:\n%s", log.String())
 		}
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, ok := h.try("exec 3<>/dev/tcp/127.0.0.1/22"); ok {
 			return
 		}

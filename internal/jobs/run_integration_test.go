@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -164,7 +165,8 @@ func want(t *testing.T, r Result, status Status, text string) {
 }
 
 // A source that is out of reach twice, and then there, costs the others nothing: not even where one job may run at
-// once. The time that one is tried again for is over when it has been tried three times, however long that takes.
+// once. No time passes before the good one has ended: nothing that has failed is due again, however long it takes. And
+// the time that one is tried again for is over when it has been tried three times.
 func TestUnreachableIsTriedAgainWhileOthersGoOn(t *testing.T) {
 	n := newNight(t)
 	count := filepath.Join(n.src, "count")
@@ -173,7 +175,13 @@ func TestUnreachableIsTriedAgainWhileOthersGoOn(t *testing.T) {
 	tried := filepath.Join(n.src, "tried")
 	dead := n.remote(n.job("dead"), "db", fmt.Sprintf("echo x >>%s; echo refused >&2; exit 255", tried))
 	dead.RetryFor, dead.RetryDelay = time.Hour, 100*time.Millisecond
+	start := time.Now()
 	clock := func() time.Time {
+		n.watch.mu.Lock()
+		defer n.watch.mu.Unlock()
+		if !slices.Contains(n.watch.ended, "good") {
+			return start
+		}
 		now := time.Now()
 		if lines, _ := os.ReadFile(tried); strings.Count(string(lines), "x") >= 3 {
 			now = now.Add(2 * time.Hour)
