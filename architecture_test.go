@@ -320,6 +320,9 @@ func TestArchitectureRulesCanFail(t *testing.T) {
 		{"no mutable globals", "a.go", `package rsbtbackup; import "errors"; var ErrLocked = errors.New("x")`, ""},
 		{"no mutable globals", "a.go", `package rsbtbackup; import "io/fs"; var ErrGone = fs.ErrNotExist`, ""},
 		{"no mutable globals", "a.go", `package rsbtbackup; import "regexp"; var digits = regexp.MustCompile("[0-9]")`, ""},
+		{"no mutable globals", "a.go", `package rsbtbackup; import ("regexp"; "sync"); var digits = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("[0-9]") })`, ""},
+		{"no mutable globals", "a.go", `package rsbtbackup; import ("regexp"; "sync"); var digits = sync.OnceValue(func() *regexp.Regexp { return nil }); func f() { digits = nil }`, "is changed"},
+		{"no mutable globals", "a.go", `package rsbtbackup; import "sync"; var answer = sync.OnceValue(func() string { return "" })`, "can change"},
 		{"no mutable globals", "a.go", `package rsbtbackup; var text = map[int]string{1: "a"}; func f() string { return text[1] }`, ""},
 		{"no mutable globals", "a.go", `package rsbtbackup; var text = map[int]string{}; func f() { text := text; text[1] = "" }`, ""},
 		{"no mutable globals", "a.go", `package rsbtbackup; var _ error = (*E)(nil); type E struct{ error }`, ""},
@@ -691,9 +694,22 @@ func noMutableGlobals(files []file) []string {
 	return violations
 }
 
+// isTable: also a pattern that is compiled on first use, which is a variable of a function.
 func (f file) isTable(value ast.Expr) bool {
-	_, ok := value.(*ast.CompositeLit)
-	return ok
+	call, ok := value.(*ast.CallExpr)
+	if !ok {
+		_, ok = value.(*ast.CompositeLit)
+		return ok
+	}
+	if f.qualified(call.Fun) != "sync.OnceValue" || len(call.Args) != 1 {
+		return false
+	}
+	compile, ok := call.Args[0].(*ast.FuncLit)
+	if !ok {
+		return false
+	}
+	result, ok := compile.Type.Results.List[0].Type.(*ast.StarExpr)
+	return ok && f.qualified(result.X) == "regexp.Regexp"
 }
 
 // isFixed: an error, its other name (ErrX = btrfs.ErrX), a pattern or a replacer.

@@ -88,7 +88,7 @@ func (l *lines) flush() {
 const writtenMessage = "client_run waiting on "
 
 // exitMessage is what else --debug=exit2 makes each of its processes say.
-var exitMessage = regexp.MustCompile(`^(?:\[\w+\] )?_exit_cleanup\(code=`)
+var exitMessage = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:\[\w+\] )?_exit_cleanup\(code=`) })
 
 // output sorts what rsync prints. Its two writers may be used from two goroutines.
 type output struct {
@@ -134,7 +134,7 @@ func (out *output) stdoutLine(line string) {
 		out.written = nil
 		return
 	}
-	if out.debugs && exitMessage.MatchString(line) {
+	if out.debugs && exitMessage().MatchString(line) {
 		return
 	}
 	if statsLine(line) {

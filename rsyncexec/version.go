@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"sync"
 )
 
 // Version is a release of rsync.
@@ -32,11 +33,13 @@ func (v Version) Less(w Version) bool {
 	return v.Patch < w.Patch
 }
 
-var versionLine = regexp.MustCompile(`(?m)^rsync +version v?([0-9]{1,6})\.([0-9]{1,6})(?:\.([0-9]{1,6}))?`)
+var versionLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^rsync +version v?([0-9]{1,6})\.([0-9]{1,6})(?:\.([0-9]{1,6}))?`)
+})
 
 // ParseVersion finds the release in what "rsync --version" prints. Suffixes such as "pre1" are dropped.
 func ParseVersion(text string) (Version, bool) {
-	m := versionLine.FindStringSubmatch(text)
+	m := versionLine().FindStringSubmatch(text)
 	if m == nil {
 		return Version{}, false
 	}

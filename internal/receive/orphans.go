@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/sendstream"
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 type orphans map[string]bool
 
 // orphanName is the kernel's name for an entry that it moves out of the way: inode, generation, number.
-var orphanName = regexp.MustCompile(`^o[0-9]+-[0-9]+-[0-9]+$`)
+var orphanName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^o[0-9]+-[0-9]+-[0-9]+$`) })
 
 // see notes the effect of a command on them. A user's directory with such a name is recognised because times are set on
 // it.
@@ -24,7 +25,7 @@ func (o orphans) see(c sendstream.Command) {
 	switch c := c.(type) {
 	case sendstream.Rename:
 		delete(o, c.Path)
-		if orphanName.MatchString(c.To) && !orphanName.MatchString(c.Path) {
+		if orphanName().MatchString(c.To) && !orphanName().MatchString(c.Path) {
 			o[c.To] = true
 		}
 	case sendstream.Rmdir:

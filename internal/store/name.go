@@ -3,7 +3,6 @@
 package store
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -18,27 +17,33 @@ const (
 	nameSecond = "2006-01-02-15:04:05" // upstream's names, always valid to read
 )
 
-var namePattern = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2}-\d{2}:\d{2})(:\d{2})?(\.[1-9]\d{0,8})?$`)
-
 // parseName reports whether a backup can have that name, and returns the time in it, in loc. A time that a clock change
 // skips is read as time.ParseInLocation does.
 func parseName(name string, loc *time.Location) (time.Time, bool) {
-	m := namePattern.FindStringSubmatch(name)
-	if m == nil || m[3] != "" && m[2] == "" {
+	moment, number, ok := splitName(name)
+	if !ok || number != "" && len(moment) == len(nameMinute) {
 		return time.Time{}, false
 	}
-	layout := nameMinute
-	if m[2] != "" {
-		layout = nameSecond
-	}
-	t, err := time.ParseInLocation(layout, m[1]+m[2], loc)
+	t, err := time.ParseInLocation(nameSecond[:len(moment)], moment, loc)
 	return t, err == nil
 }
 
 // NamedByUs reports whether a backup has a name that its predecessors never made: their names have seconds.
 func NamedByUs(name string) bool {
-	m := namePattern.FindStringSubmatch(name)
-	return m != nil && (m[2] == "" || m[3] != "")
+	moment, number, ok := splitName(name)
+	return ok && (len(moment) == len(nameMinute) || number != "")
+}
+
+// splitName splits a name into its moment, to the minute or to the second, and its number, if it has one. list calls it
+// for each name in DEST.
+func splitName(name string) (moment, number string, ok bool) {
+	moment, number, numbered := strings.Cut(name, ".")
+	n, _ := strconv.Atoi(number)
+	ok = (len(moment) == len(nameMinute) || len(moment) == len(nameSecond)) && (!numbered || n > 0 && n < 1e9 && strconv.Itoa(n) == number)
+	for i := 0; ok && i < len(moment); i++ {
+		ok = moment[i] == nameSecond[i] || min(moment[i], nameSecond[i]) >= '0' && max(moment[i], nameSecond[i]) <= '9'
+	}
+	return moment, number, ok
 }
 
 // candidateName returns the n-th name to try for a backup started at t.

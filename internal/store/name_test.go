@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"regexp"
 	"testing"
 	"time"
 
@@ -120,5 +121,23 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := Find(nil, "latest"); !errors.Is(err, facts.ErrNoBackup) {
 		t.Errorf("find latest of none: %v", err)
+	}
+}
+
+// TestSplitName compares with the pattern of a name, for names that differ from one in a byte.
+func TestSplitName(t *testing.T) {
+	pattern := regexp.MustCompile(`^(\d{4}-\d{2}-\d{2}-\d{2}:\d{2}(?::\d{2})?)(?:\.([1-9]\d{0,8}))?$`)
+	for _, name := range []string{"2026-11-22-09:00", "2026-11-22-09:00:59", "2026-11-22-09:00:59.1", "2026-11-22-09:00.1", "2026-11-22-09:00:59.123456789"} {
+		for i := range len(name) + 1 {
+			for _, put := range []string{"", "0", "9", "x", "-", ":", ".", "/", "\n", "٣", "\xff"} {
+				for _, other := range []string{name[:i] + put + name[i:], name[:i] + put + name[min(i+1, len(name)):], name[:i] + put} {
+					m := pattern.FindStringSubmatch(other)
+					moment, number, ok := splitName(other)
+					if ok != (m != nil) || ok && (moment != m[1] || number != m[2]) {
+						t.Errorf("%q: %q, %q, %t; want %q", other, moment, number, ok, m)
+					}
+				}
+			}
+		}
 	}
 }

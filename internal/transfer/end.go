@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
@@ -54,11 +55,13 @@ func (end End) After(first End) End {
 }
 
 // stoppedMessage is what rsync prints once on stderr when it reaches --max-delete.
-var stoppedMessage = regexp.MustCompile(`^Deletions stopped due to --max-delete limit`)
+var stoppedMessage = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^Deletions stopped due to --max-delete limit`) })
 
 // tooManyLinks is what rsync prints when a file has too many names: btrfs allows 65,535, and without extended inode
 // references in one directory only as many as fit into a block.
-var tooManyLinks = regexp.MustCompile(`^rsync: \[\w+\] (?:link|rename) ".* failed: Too many links \(31\)$`)
+var tooManyLinks = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^rsync: \[\w+\] (?:link|rename) ".* failed: Too many links \(31\)$`)
+})
 
 // LinksLeft reports whether rsync could not make all hard links. If such names already are separate files, rsync does
 // not only complain (23) but fails (13): "Hlink node data for 2 already has path" (3.5.0).
@@ -69,10 +72,12 @@ func (end End) LinksLeft() bool {
 }
 
 // unheldMessage is what rsync prints about an attribute that the destination cannot store.
-var unheldMessage = regexp.MustCompile(`^rsync: (?:\[\w+\] )?rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: (?:Operation not supported \(95\)|Invalid argument \(22\))$`)
+var unheldMessage = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^rsync: (?:\[\w+\] )?rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: (?:Operation not supported \(95\)|Invalid argument \(22\))$`)
+})
 
 func unheldName(line string) (name string, ok bool) {
-	m := unheldMessage.FindStringSubmatch(line)
+	m := unheldMessage().FindStringSubmatch(line)
 	if m == nil || !at.OfFilesystem(m[1]) {
 		return "", false
 	}
@@ -81,7 +86,9 @@ func unheldName(line string) (name string, ok bool) {
 
 // oversizedMessage is what rsync prints about an attribute that is too large: btrfs stores them in one block of 16 KiB,
 // ext4 usually in one of 4 KiB.
-var oversizedMessage = regexp.MustCompile(`^rsync: (?:\[\w+\] )?rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: (?:No space left on device \(28\)|Argument list too long \(7\))$`)
+var oversizedMessage = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^rsync: (?:\[\w+\] )?rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: (?:No space left on device \(28\)|Argument list too long \(7\))$`)
+})
 
 // UnheldTexts say which attributes are missing; hint says what to do about those that are too large.
 func (end End) UnheldTexts(hint string) (texts []string) {
@@ -151,17 +158,21 @@ func ConnectionLost(code int) bool {
 
 // connectedMessage is what --info=flist1 prints when the file list begins; "building" without incremental recursion, as
 // with --files-from (rsync 3.5.0).
-var connectedMessage = regexp.MustCompile(`^(sending|receiving|building) (incremental )?file list`)
+var connectedMessage = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(sending|receiving|building) (incremental )?file list`)
+})
 
 // saysNoSpace reports whether a line of rsync says that DEST is full. btrfs returns the same errno for an attribute
 // larger than a metadata block (16 KiB), which it cannot store.
 func saysNoSpace(line string) bool {
-	return noSpaceMessage.MatchString(line) && !strings.Contains(line, "setxattr(")
+	return noSpaceMessage().MatchString(line) && !strings.Contains(line, "setxattr(")
 }
 
 // noSpaceMessage matches the end of an rsync message about the destination. It comes with exit 23 if metadata space is
 // full, and with 11 if data space is.
-var noSpaceMessage = regexp.MustCompile(`(No space left on device \(28\)|Disk quota exceeded \(122\))$`)
+var noSpaceMessage = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(No space left on device \(28\)|Disk quota exceeded \(122\))$`)
+})
 
 // MaxLogged limits how many messages of one rsync are logged.
 const MaxLogged = 200
@@ -191,14 +202,16 @@ func FalseAlarm(end End) bool {
 		return false
 	}
 	for _, line := range end.Result.Complaints {
-		if !falseAlarmMessage.MatchString(line) {
+		if !falseAlarmMessage().MatchString(line) {
 			return false
 		}
 	}
 	return len(end.Result.Complaints) > 0
 }
 
-var falseAlarmMessage = regexp.MustCompile(`^rsync: \[generator\] get_acl: sys_acl_get_file\(.*, ACL_TYPE_DEFAULT\): Permission denied \(13\)$|^rsync error: some files/attrs were not transferred`)
+var falseAlarmMessage = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^rsync: \[generator\] get_acl: sys_acl_get_file\(.*, ACL_TYPE_DEFAULT\): Permission denied \(13\)$|^rsync error: some files/attrs were not transferred`)
+})
 
 // Vanished reports whether rsync copied everything except files that vanished meanwhile.
 func (end End) Vanished() bool {

@@ -43,7 +43,7 @@ func TestConnectedMessage(t *testing.T) {
 		"building file list ... done":     true,
 		"a file list":                     false,
 	} {
-		if got := connectedMessage.MatchString(line); got != want {
+		if got := connectedMessage().MatchString(line); got != want {
 			t.Errorf("%s: %v, want %v", line, got, want)
 		}
 	}

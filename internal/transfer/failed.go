@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 )
@@ -28,16 +29,18 @@ func (f *failedFiles) add(line string) {
 }
 
 var (
-	failedCall  = regexp.MustCompile(`^rsync: .*?"(.*)"`)
-	failedCheck = regexp.MustCompile(`^ERROR: (.*) failed verification -- update discarded\.$`)
+	failedCall  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^rsync: .*?"(.*)"`) })
+	failedCheck = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^ERROR: (.*) failed verification -- update discarded\.$`)
+	})
 )
 
 // failedName returns the file that a message of rsync (3.5.0) is about, below the backup or the target.
 func failedName(line string) (string, bool) {
-	if m := failedCheck.FindStringSubmatch(line); m != nil {
+	if m := failedCheck().FindStringSubmatch(line); m != nil {
 		return m[1], true
 	}
-	m := failedCall.FindStringSubmatch(line)
+	m := failedCall().FindStringSubmatch(line)
 	if m == nil {
 		return "", false
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -74,12 +75,12 @@ func (l *listener) hear(stream, line string) bool {
 		return l.hearError(line)
 	}
 	switch {
-	case connectedMessage.MatchString(line):
+	case connectedMessage().MatchString(line):
 		l.heard.Connected = true
 		return false
 	case strings.HasPrefix(line, "created directory "+source.Inherited): // not true in a dry run
 		return false
-	case skippedDeletions.MatchString(line): // part of the verdict
+	case skippedDeletions().MatchString(line): // part of the verdict
 		return false
 	}
 	if version, ok := rsyncexec.ParseProtocol(line); ok {
@@ -93,7 +94,7 @@ func (l *listener) hear(stream, line string) bool {
 }
 
 func (l *listener) hearError(line string) bool {
-	if tooManyLinks.MatchString(line) {
+	if tooManyLinks().MatchString(line) {
 		l.heard.TooManyLinks++
 		return false // a second run makes separate files of them
 	}
@@ -103,7 +104,7 @@ func (l *listener) hearError(line string) bool {
 		}
 		return false
 	}
-	if m := oversizedMessage.FindStringSubmatch(line); m != nil && !slices.Contains(l.heard.Oversized, m[1]) {
+	if m := oversizedMessage().FindStringSubmatch(line); m != nil && !slices.Contains(l.heard.Oversized, m[1]) {
 		l.heard.Oversized = append(l.heard.Oversized, m[1])
 	}
 	if !strings.HasPrefix(line, "rsync error: ") {
@@ -114,8 +115,8 @@ func (l *listener) hearError(line string) bool {
 		l.heard.Blocked = append(l.heard.Blocked, path)
 	}
 	l.heard.NoSpace = l.heard.NoSpace || saysNoSpace(line)
-	l.heard.ReadOnly = l.heard.ReadOnly || readOnlyMessage.MatchString(line)
-	if l.job.Options.MaxDelete != nil && stoppedMessage.MatchString(line) {
+	l.heard.ReadOnly = l.heard.ReadOnly || readOnlyMessage().MatchString(line)
+	if l.job.Options.MaxDelete != nil && stoppedMessage().MatchString(line) {
 		l.heard.Stopped = true
 		return false // the message of the guard is clearer
 	}
@@ -124,7 +125,7 @@ func (l *listener) hearError(line string) bool {
 
 // readOnlyMessage is what a daemon prints about a read-only module (3.0 to 3.5.0); it exits with the code for a wrong
 // option.
-var readOnlyMessage = regexp.MustCompile(`^(@ERROR: |ERROR: )?module is read only$`)
+var readOnlyMessage = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(@ERROR: |ERROR: )?module is read only$`) })
 
 // messages passes on messages of one rsync to the log, at most MaxLogged lines.
 type messages struct {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -21,26 +22,34 @@ type Unread struct {
 }
 
 var (
-	skippedDeletions = regexp.MustCompile(`^(?:rsync: )?(?:\[\w+\] )?IO error encountered -- skipping file deletion$`)
-	unreadPath       = regexp.MustCompile(`^rsync: (?:\[sender\] )?(?:opendir|readdir|readlink_stat|send_files failed to open|read errors mapping|get_acl: sys_acl_get_file|get_xattr_names: llistxattr|get_xattr_data: lgetxattr)[ (]"(.*)"(?: \(in [^)]*\))?(?:,.*)?\)?(?: failed)?(?: \(.*\))?: `)
-	unreadACL        = regexp.MustCompile(`^rsync: (?:\[sender\] )?get_acl: sys_acl_get_file\((.*), ACL_TYPE_[A-Z]+\): `)
-	otherSide        = regexp.MustCompile(`^rsync: \[(?:receiver|generator|Receiver|client|Client)\] `)
+	skippedDeletions = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:rsync: )?(?:\[\w+\] )?IO error encountered -- skipping file deletion$`)
+	})
+	unreadPath = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^rsync: (?:\[sender\] )?(?:opendir|readdir|readlink_stat|send_files failed to open|read errors mapping|get_acl: sys_acl_get_file|get_xattr_names: llistxattr|get_xattr_data: lgetxattr)[ (]"(.*)"(?: \(in [^)]*\))?(?:,.*)?\)?(?: failed)?(?: \(.*\))?: `)
+	})
+	unreadACL = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^rsync: (?:\[sender\] )?get_acl: sys_acl_get_file\((.*), ACL_TYPE_[A-Z]+\): `)
+	})
+	otherSide = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^rsync: \[(?:receiver|generator|Receiver|client|Client)\] `)
+	})
 )
 
 // note reads one line of rsync's output.
 func (u *Unread) note(line string) {
-	m := unreadPath.FindStringSubmatch(line)
+	m := unreadPath().FindStringSubmatch(line)
 	if m == nil {
-		m = unreadACL.FindStringSubmatch(line) // of a path relative to the source
+		m = unreadACL().FindStringSubmatch(line) // of a path relative to the source
 	}
 	switch {
-	case skippedDeletions.MatchString(line):
+	case skippedDeletions().MatchString(line):
 		u.DeletionsSkipped = true
 	case m != nil && len(u.Paths) < maxUnread:
 		u.Paths = append(u.Paths, rsyncexec.Unescape(m[1]))
 	case m != nil, strings.HasPrefix(line, "[sender] "):
 		u.Unclear = true
-	case strings.HasPrefix(line, "rsync: ") && !otherSide.MatchString(line):
+	case strings.HasPrefix(line, "rsync: ") && !otherSide().MatchString(line):
 		u.Unclear = true
 	}
 }
