@@ -93,7 +93,7 @@ func settleCopies(j *Job, settings map[string]setting) *keyError {
 
 func checkCopy(c Copy, j Job) error {
 	switch {
-	case !nameOf.MatchString(c.Name):
+	case !nameOf().MatchString(c.Name):
 		return fmt.Errorf("%q: the name of a copy has letters, digits, and after the first character . and -, 64 at most", c.Name)
 	case strings.HasPrefix(c.Target, "rsync://"), strings.Contains(c.Target, "::"):
 		return errors.New(c.Target + ": an rsync daemon cannot receive backups; want host:/path, reached by ssh")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
@@ -91,7 +92,7 @@ func cleaned(path string) string {
 	return filepath.Clean(path)
 }
 
-var notInName = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
+var notInName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_.]+`) })
 
 // sourceName makes a name from the path of a source: var-lib for web1:/var/lib, root for /.
 func sourceName(source string) string {
@@ -104,18 +105,20 @@ func sourceName(source string) string {
 			path = below
 		}
 	}
-	if name := strings.Trim(notInName.ReplaceAllString(path, "-"), "-"); strings.Trim(name, ".") != "" {
+	if name := strings.Trim(notInName().ReplaceAllString(path, "-"), "-"); strings.Trim(name, ".") != "" {
 		return name
 	}
 	return "root"
 }
 
-var remote = regexp.MustCompile(`^(?:rsync://)?(?:[^/:@\[\]]+@)?(\[[^]]*\]|[^/:\[\]]+)(?::|/)`)
+var remote = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:rsync://)?(?:[^/:@\[\]]+@)?(\[[^]]*\]|[^/:\[\]]+)(?::|/)`)
+})
 
 // Host is the host of a source, "" for this machine.
 func Host(source string) string {
 	if strings.HasPrefix(source, "rsync://") {
-		if m := remote.FindStringSubmatch(source); m != nil {
+		if m := remote().FindStringSubmatch(source); m != nil {
 			return m[1]
 		}
 		return source
@@ -124,7 +127,7 @@ func Host(source string) string {
 	if !found {
 		before = source
 	}
-	m := remote.FindStringSubmatch(source)
+	m := remote().FindStringSubmatch(source)
 	if !strings.Contains(before, ":") || m == nil {
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 )
@@ -96,7 +97,7 @@ func CheckURL(text string) error {
 }
 
 // headerName is a token of RFC 9110.
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+var headerName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") })
 
 // checkTelling checks what single keys do not show. Secrets that are stored elsewhere are not read.
 func checkTelling(j Job) *keyError {
@@ -115,7 +116,7 @@ func checkTelling(j Job) *keyError {
 			return &keyError{key + ".body", err}
 		}
 		for name, value := range h.Headers {
-			if _, _, elsewhere := value.reference(); !headerName.MatchString(name) || !elsewhere && strings.ContainsAny(value.said, "\r\n\x00") {
+			if _, _, elsewhere := value.reference(); !headerName().MatchString(name) || !elsewhere && strings.ContainsAny(value.said, "\r\n\x00") {
 				return &keyError{key + ".headers." + name, errors.New("it cannot be a header")}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -80,7 +81,7 @@ func (d document) problem(line int, format string, args ...any) Problem {
 
 // secretWord matches the name of a key or a table whose values may be secrets, also if it is misspelt or the line is
 // not TOML, and the address of a server.
-var secretWord = regexp.MustCompile(`(?i)ping|http|url|header`)
+var secretWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)ping|http|url|header`) })
 
 // secretIn reports whether a line may contain a secret, which a message must not show.
 func (d document) secretIn(line int) bool {
@@ -90,8 +91,8 @@ func (d document) secretIn(line int) bool {
 			table = d.lines[i]
 		}
 	}
-	return secretWord.MatchString(d.lines[line-1]+table) || slices.ContainsFunc(d.leaves, func(l leaf) bool {
-		return l.line == line && secretWord.MatchString(strings.Join(l.path, "."))
+	return secretWord().MatchString(d.lines[line-1]+table) || slices.ContainsFunc(d.leaves, func(l leaf) bool {
+		return l.line == line && secretWord().MatchString(strings.Join(l.path, "."))
 	})
 }
 

@@ -30,7 +30,7 @@ func Schema() map[string]any {
 	all.put([]string{groupTable, "*"}, described(scope(groupTable), "Values for the jobs that name the group."))
 	all.put([]string{jobTable, "*"}, described(job, "A job: what to back up, where to, and how."))
 	for _, name := range []string{groupTable, jobTable} {
-		all["properties"].(map[string]any)[name].(schema)["propertyNames"] = map[string]any{"pattern": nameOf.String()}
+		all["properties"].(map[string]any)[name].(schema)["propertyNames"] = map[string]any{"pattern": nameOf().String()}
 	}
 	all["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	all["title"] = FileName
@@ -118,9 +118,9 @@ func (k Key) schemaOfKind() map[string]any {
 	case Space, Bytes:
 		return text(`[0-9]`)
 	case Rate:
-		return text(rate.String())
+		return text(rate().String())
 	case Windows:
-		return listOf(text(window.String()))
+		return listOf(text(window().String()))
 	case Program:
 		return map[string]any{"anyOf": []any{program, map[string]any{"type": "array", "items": program}}}
 	}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // take adds one document. An unknown table is one problem, regardless of its content. All wrong values and unknown keys
@@ -56,7 +57,7 @@ func sections() []string {
 }
 
 // nameOf is what the names of jobs and groups may be: they become parts of the names of units and files.
-var nameOf = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+var nameOf = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`) })
 
 func (a *assembler) tableProblem(doc document, t table) *Problem {
 	say := func(format string, args ...any) *Problem {
@@ -67,7 +68,7 @@ func (a *assembler) tableProblem(doc document, t table) *Problem {
 		return say("unknown table [%s]%s", strings.Join(t.path, "."), didYouMean(t.path[0], sections()))
 	}
 	scope, rest := splitScope(t.path)
-	if len(scope) == 2 && !nameOf.MatchString(scope[1]) {
+	if len(scope) == 2 && !nameOf().MatchString(scope[1]) {
 		return say("[%s.%q]: a name has letters, digits, and after the first character . and -, 64 at most", scope[0], scope[1])
 	}
 	if scope[0] == runTable || scope[0] == metricsTable {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -79,10 +80,12 @@ func parseBytes(s string) (rsbtbackup.MinFree, error) {
 }
 
 // rate is what rsync takes for --bwlimit: a number, in KiB if nothing else is said, a unit, and one byte more or less.
-var rate = regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
+var rate = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
+})
 
 // IsRate reports whether rsync takes s for --bwlimit.
-func IsRate(s string) bool { return rate.MatchString(s) }
+func IsRate(s string) bool { return rate().MatchString(s) }
 
 // Every is how often something is due. The zero value is never.
 type Every struct {
@@ -121,11 +124,13 @@ type RateWindow struct {
 	Rate     string
 }
 
-var window = regexp.MustCompile(`^([01]?[0-9]|2[0-4]):([0-5][0-9])-([01]?[0-9]|2[0-4]):([0-5][0-9]) +(\S+)$`)
+var window = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([01]?[0-9]|2[0-4]):([0-5][0-9])-([01]?[0-9]|2[0-4]):([0-5][0-9]) +(\S+)$`)
+})
 
 // parseWindow reads "08:00-18:00 1m". Unlimited is 0, as rsync has it.
 func parseWindow(s string) (RateWindow, error) {
-	m := window.FindStringSubmatch(s)
+	m := window().FindStringSubmatch(s)
 	if m == nil || !IsRate(m[5]) {
 		return RateWindow{}, fmt.Errorf("%q is no time of day and rate such as \"08:00-18:00 1m\"", s)
 	}

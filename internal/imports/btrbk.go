@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // section is one level of btrbk.conf: the file, a volume, a subvolume or a target. Options of an outer one hold in it.
@@ -169,9 +170,9 @@ func (d *Draft) kept(sub *section, get func(string) string) {
 // ssh://host:port/directory, host:directory, or a directory here. An IPv6 address is in brackets.
 func btrbkSource(volume, sub, user string) (source, port string, remote bool) {
 	rest, isURL := strings.CutPrefix(volume, "ssh://")
-	m := btrbkHost.FindStringSubmatch(rest)
+	m := btrbkHost().FindStringSubmatch(rest)
 	if isURL {
-		m = btrbkURL.FindStringSubmatch(rest)
+		m = btrbkURL().FindStringSubmatch(rest)
 	}
 	if m == nil {
 		return path.Join("/", volume, sub), "", false
@@ -190,11 +191,13 @@ func btrbkSource(volume, sub, user string) (source, port string, remote bool) {
 }
 
 var (
-	btrbkURL  = regexp.MustCompile(`^((?:[^/@]*@)?(?:\[[^]]*\]|[^/:]*))(?::([0-9]+))?(/.*)?$`)
-	btrbkHost = regexp.MustCompile(`^((?:[^/@]*@)?(?:\[[^]]*\]|[^/:]+)):(.*)$`)
+	btrbkURL = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^((?:[^/@]*@)?(?:\[[^]]*\]|[^/:]*))(?::([0-9]+))?(/.*)?$`)
+	})
+	btrbkHost = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^((?:[^/@]*@)?(?:\[[^]]*\]|[^/:]+)):(.*)$`) })
 )
 
-var preserved = regexp.MustCompile(`^([0-9]+|\*)([hdwmy])$`)
+var preserved = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9]+|\*)([hdwmy])$`) })
 
 // preserve makes keep rules of target_preserve and target_preserve_min. Without the latter btrbk keeps everything,
 // whatever the former says.
@@ -208,7 +211,7 @@ func (d *Draft) preserve(line int, rules, least string) []Value {
 	}
 	names := map[string]string{"h": "hourly", "d": "daily", "w": "weekly", "m": "monthly", "y": "yearly"}
 	for word := range strings.FieldsSeq(rules) {
-		m := preserved.FindStringSubmatch(word)
+		m := preserved().FindStringSubmatch(word)
 		switch n, _ := strconv.ParseInt(strings.TrimRight(word, "hdwmy"), 10, 31); {
 		case word == "no":
 		case m != nil && m[1] == "*":
@@ -219,7 +222,7 @@ func (d *Draft) preserve(line int, rules, least string) []Value {
 			d.leave(line, "target_preserve %s", word)
 		}
 	}
-	switch m := preserved.FindStringSubmatch(least); {
+	switch m := preserved().FindStringSubmatch(least); {
 	case least == "latest", least == "no": // the newest one is always kept
 	case m != nil && m[1] != "*" && strings.Trim(m[1], "0") != "" && len(m[1]) < 4:
 		values = append(values, Value{"keep-within", least})

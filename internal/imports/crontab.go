@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
@@ -209,7 +210,7 @@ func number(kind config.Kind, value string) any {
 	return value
 }
 
-var cronField = regexp.MustCompile(`^(\*|[0-9]{1,2}(,[0-9]{1,2})*|\*/[0-9]{1,2})$`)
+var cronField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\*|[0-9]{1,2}(,[0-9]{1,2})*|\*/[0-9]{1,2})$`) })
 
 // calendar makes an expression of systemd of the times of a line of crontab, as far as both say the same; otherwise "".
 // A day of the month and a day of the week are one or the other to cron, and both to systemd.
@@ -223,7 +224,7 @@ func calendar(when string) string {
 		return "yearly"
 	}
 	f := strings.Fields(when)
-	if len(f) != 5 || slices.ContainsFunc(f, func(s string) bool { return !cronField.MatchString(s) }) || f[2] != "*" && f[4] != "*" {
+	if len(f) != 5 || slices.ContainsFunc(f, func(s string) bool { return !cronField().MatchString(s) }) || f[2] != "*" && f[4] != "*" {
 		return ""
 	}
 	days := ""

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
@@ -114,11 +115,11 @@ func (j Job) get(key string) any {
 	return nil
 }
 
-var notInName = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
+var notInName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9_.]+`) })
 
 // freeName makes a valid name for a job from text, with a number if it is taken.
 func (d *Draft) freeName(text string) string {
-	base := strings.Trim(notInName.ReplaceAllString(text, "-"), "-.")
+	base := strings.Trim(notInName().ReplaceAllString(text, "-"), "-.")
 	base = strings.TrimLeft(base[:min(len(base), 56)], "-.")
 	base = cmp.Or(base, "root")
 	for n, name := 1, base; ; n++ {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -29,11 +30,11 @@ func New(name string, section int, about, version string, date time.Time) *Page 
 }
 
 // pseudo is what the Go command calls a commit without a tag: v0.0.0-20261129033510-0123456789ab, maybe with +dirty.
-var pseudo = regexp.MustCompile(`^v.*[-.][0-9]{14}-([0-9a-f]{12}(?:\+.*)?)$`)
+var pseudo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v.*[-.][0-9]{14}-([0-9a-f]{12}(?:\+.*)?)$`) })
 
 // short is a version that has room beside the date in the foot of a page of 80 columns.
 func short(version string) string {
-	if commit := pseudo.FindStringSubmatch(version); commit != nil {
+	if commit := pseudo().FindStringSubmatch(version); commit != nil {
 		return commit[1]
 	}
 	return version

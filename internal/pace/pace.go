@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/time/rate"
 )
@@ -45,14 +46,16 @@ func Wait(ctx context.Context, limit *rate.Limiter, n int64) error {
 	return nil
 }
 
-var rateFormat = regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
+var rateFormat = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9]+|[0-9]*\.[0-9]+)([bBkKmMgGtTpP]([iI]?[bB])?)?([+-]1)?$`)
+})
 
 // Parse reads a rate in the format of rsync's --bwlimit: KiB per second, or with a suffix. 0 is no limit.
 func Parse(s string) (bytesPerSecond uint64, err error) {
 	if s == "" {
 		return 0, nil
 	}
-	m := rateFormat.FindStringSubmatch(s)
+	m := rateFormat().FindStringSubmatch(s)
 	if m == nil {
 		return 0, fmt.Errorf("bwlimit %q: want a rate such as 500k, 10m or 1.5m", s)
 	}

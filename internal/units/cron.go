@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Cron is the text of a file for /etc/cron.d: a mail with all that is printed, but for the table, goes to root.
@@ -43,9 +44,13 @@ var shorthands = map[string]string{
 }
 
 var (
-	calendar = regexp.MustCompile(`^(?:([A-Za-z,.]+)(?: +|$))?(?:\*-(\S+)-(\S+)(?: +|$))?(?:([^\s:]+):([^\s:]+)(?::00)?)?$`)
-	item     = regexp.MustCompile(`^(?:(\*)|([0-9]{1,2})(?:\.\.([0-9]{1,2}))?)(?:/([0-9]{1,2}))?$`)
-	days     = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+	calendar = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:([A-Za-z,.]+)(?: +|$))?(?:\*-(\S+)-(\S+)(?: +|$))?(?:([^\s:]+):([^\s:]+)(?::00)?)?$`)
+	})
+	item = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:(\*)|([0-9]{1,2})(?:\.\.([0-9]{1,2}))?)(?:/([0-9]{1,2}))?$`)
+	})
+	days = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
 // CronFields makes the five fields of a crontab of a calendar expression of systemd, as far as cron can say it: days of
@@ -57,7 +62,7 @@ func CronFields(on string) (string, error) {
 	no := func() (string, error) {
 		return "", fmt.Errorf("cron cannot start anything at %q: want such as daily, 02:30, \"Mon..Fri 02:30\" or \"*-*-01 02:30\"", on)
 	}
-	m := calendar.FindStringSubmatch(strings.TrimSpace(on))
+	m := calendar().FindStringSubmatch(strings.TrimSpace(on))
 	if m == nil || m[1]+m[2]+m[4] == "" {
 		return no()
 	}
@@ -84,7 +89,7 @@ func CronFields(on string) (string, error) {
 func cronField(text string, low, high int) (string, bool) {
 	var items []string
 	for part := range strings.SplitSeq(text, ",") {
-		m := item.FindStringSubmatch(part)
+		m := item().FindStringSubmatch(part)
 		if m == nil {
 			return "", false
 		}

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9_@+=:,./-]+$`)
+var plain = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_@+=:,./-]+$`) })
 
 // word is s as one word of a list of paths or arguments, as systemd.syntax(7) has it. % begins a specifier.
 func word(s string) string {
-	if plain.MatchString(s) {
+	if plain().MatchString(s) {
 		return s
 	}
 	var b strings.Builder
@@ -44,7 +45,7 @@ func words(list []string, prefix string) string {
 
 // shellWord is s as one word of a line of a crontab: cron makes a line break of a % without a backslash.
 func shellWord(s string) string {
-	if !plain.MatchString(s) {
+	if !plain().MatchString(s) {
 		s = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}
 	return strings.ReplaceAll(s, "%", `\%`)
