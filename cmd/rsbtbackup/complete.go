@@ -24,12 +24,12 @@ func (c *completeCommand) takeRest(args []string) { c.Typed = args }
 const answerTime = 2 * time.Second
 
 func (c *completeCommand) run(ctx context.Context, u *ui, _ *flags) error {
-	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
+	root, err := wholeGrammar()
 	if err != nil || len(c.Typed) == 0 {
 		return err
 	}
 	line := c.line()
-	lines := inTime(ctx, answerTime, func(ctx context.Context) []string { return c.answer(ctx, parser.Model.Node, line) })
+	lines := inTime(ctx, answerTime, func(ctx context.Context) []string { return c.answer(ctx, root, line) })
 	if len(lines) > 0 {
 		u.write(u.stdout, strings.Join(lines, "\n")+"\n")
 	}

@@ -111,11 +111,11 @@ func FuzzReadLine(f *testing.F) {
 
 func model(t *testing.T) *kong.Node {
 	t.Helper()
-	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
+	root, err := wholeGrammar()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parser.Model.Node
+	return root
 }
 
 func TestAsk(t *testing.T) {

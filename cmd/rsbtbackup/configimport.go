@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/imports"
 )
@@ -60,16 +61,16 @@ func (c *configImportCommand) run(_ context.Context, u *ui, _ *flags) error {
 }
 
 var (
-	ofRsnapshot = regexp.MustCompile(`(?m)^(config_version|snapshot_root)\s`)
-	ofBtrbk     = regexp.MustCompile(`(?m)^\s*(volume|subvolume)\s`)
+	ofRsnapshot = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^(config_version|snapshot_root)\s`) })
+	ofBtrbk     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^\s*(volume|subvolume)\s`) })
 )
 
 // looksLike recognises the program that a file belongs to.
 func looksLike(text string) string {
 	switch {
-	case ofRsnapshot.MatchString(text):
+	case ofRsnapshot().MatchString(text):
 		return "rsnapshot"
-	case ofBtrbk.MatchString(text):
+	case ofBtrbk().MatchString(text):
 		return "btrbk"
 	}
 	return "crontab"

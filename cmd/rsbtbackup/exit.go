@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
@@ -39,11 +40,11 @@ func message(err error) string {
 }
 
 // ownSteps are steps of the library whose names do not help the user.
-var ownSteps = regexp.MustCompile(`(^|: )(?:find|look up|read|open|options): `)
+var ownSteps = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|: )(?:find|look up|read|open|options): `) })
 
 // plain is a text without the names of such steps.
 func plain(text string) string {
-	return strings.ReplaceAll(ownSteps.ReplaceAllString(text, "$1"), "dest: DEST: ", "dest: ")
+	return strings.ReplaceAll(ownSteps().ReplaceAllString(text, "$1"), "dest: DEST: ", "dest: ")
 }
 
 // exitCode maps an error to the exit code. If an error has several causes, the first case that matches is used: the

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alecthomas/kong"
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/share"
 )
@@ -141,12 +140,12 @@ func commandIn(hint string) string { return hint[strings.LastIndex(hint, ": ")+1
 
 // verb is the command that was typed, by its name in the help.
 func (i invocation) verb() string {
-	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
+	root, err := wholeGrammar()
 	if err != nil {
 		return ""
 	}
 	for _, word := range i.args {
-		for _, node := range parser.Model.Children {
+		for _, node := range root.Children {
 			if node.Name == word || slices.Contains(node.Aliases, word) {
 				return strings.TrimSpace(node.Name)
 			}

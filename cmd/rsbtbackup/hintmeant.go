@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
@@ -107,11 +108,11 @@ var needless = map[string]string{
 	"repair": "the next backup repairs what the last run left; verify finds damage", "recreate": "a backup is never changed", "rewrite": "a backup is never changed", "rename": "a backup is never changed",
 }
 
-var unexpected = regexp.MustCompile(`^unexpected argument ([^\s,]+)`)
+var unexpected = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^unexpected argument ([^\s,]+)`) })
 
 // foreignHints names the verb that corresponds to one of another program.
 func foreignHints(err *usageError, _ invocation) []string {
-	found := unexpected.FindStringSubmatch(err.err.Error())
+	found := unexpected().FindStringSubmatch(err.err.Error())
 	switch {
 	case err.verb != "" || found == nil:
 		return nil
@@ -126,6 +127,6 @@ func foreignHints(err *usageError, _ invocation) []string {
 // isForeign reports whether the unexpected word in an error is a verb of another program. The parser's own guess
 // compares only letters.
 func isForeign(text string) bool {
-	found := unexpected.FindStringSubmatch(text)
+	found := unexpected().FindStringSubmatch(text)
 	return found != nil && (needless[found[1]] != "" || foreignVerbs[found[1]] != "")
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/alecthomas/kong"
 	"github.com/rsbtbackup/rsbtbackup"
@@ -95,11 +96,13 @@ func helpOf(verb string) string {
 	return quoteAll(slices.Concat([]string{"rsbtbackup"}, strings.Fields(verb), []string{"--help"})...)
 }
 
-var meant = regexp.MustCompile(`^unexpected argument (\S+), did you mean (?:one of )?(.*)\?$`)
+var meant = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^unexpected argument (\S+), did you mean (?:one of )?(.*)\?$`)
+})
 
 // verbHints: each similar verb, in the place of what was typed.
 func verbHints(err *usageError, i invocation) []string {
-	found := meant.FindStringSubmatch(err.err.Error())
+	found := meant().FindStringSubmatch(err.err.Error())
 	if err.verb != "" || found == nil {
 		return nil
 	}
@@ -120,7 +123,7 @@ func verbHints(err *usageError, i invocation) []string {
 }
 
 // unknownFlag is kong's message.
-var unknownFlag = regexp.MustCompile(`^unknown flag (--?[^\s,]+)`)
+var unknownFlag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^unknown flag (--?[^\s,]+)`) })
 
 // alwaysOn are options of rsync that every transfer has.
 const alwaysOn = " -a --archive -r --recursive -l --links -p --perms -t --times -g --group -o --owner -D --devices --specials" +
@@ -128,7 +131,7 @@ const alwaysOn = " -a --archive -r --recursive -l --links -p --perms -t --times 
 
 // flagHints: an option of rsync, or of another verb.
 func flagHints(err *usageError, i invocation) []string {
-	found := unknownFlag.FindStringSubmatch(err.err.Error())
+	found := unknownFlag().FindStringSubmatch(err.err.Error())
 	if found == nil {
 		return nil
 	}
@@ -176,11 +179,11 @@ func includeHint(args []string, at int) []string {
 
 // otherVerbHints names the first other verb that has the flag; for a verb that prunes DEST is added.
 func otherVerbHints(flag, typed, verb string, i invocation) []string {
-	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
+	root, err := wholeGrammar()
 	if err != nil {
 		return nil
 	}
-	for _, node := range parser.Model.Children {
+	for _, node := range root.Children {
 		has := slices.ContainsFunc(node.Flags, func(f *kong.Flag) bool { return "--"+f.Name == flag })
 		if node.Name == verb || node.Hidden || !has {
 			continue

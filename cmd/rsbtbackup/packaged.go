@@ -26,11 +26,11 @@ func (c *packagedCommand) run(_ context.Context, _ *ui, _ *flags) error {
 	if err != nil {
 		return err
 	}
-	parser, err := kong.New(&grammar{}, append(rawStrings(), kong.NoDefaultHelp())...)
+	root, err := wholeGrammar()
 	if err != nil {
-		return fmt.Errorf("grammar: %w", err)
+		return err
 	}
-	for path, text := range packaged(parser.Model.Node, date) {
+	for path, text := range packaged(root, date) {
 		path = filepath.Join(c.Dir, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err

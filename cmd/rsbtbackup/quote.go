@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+var plainWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`) })
 
 // quote makes s one word for a shell, to be pasted from a terminal: characters that clean would escape are written as
 // $'...', which bash, zsh, ksh and POSIX.1-2024 support.
 func quote(s string) string {
 	switch {
-	case plainWord.MatchString(s):
+	case plainWord().MatchString(s):
 		return s
 	case isClean(s):
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

@@ -83,20 +83,11 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	if len(args) == 0 {
 		out = stderr
 	}
-	parser, err := kong.New(g, append(rawStrings(),
-		kong.Name("rsbtbackup"),
-		kong.Description("Incremental backups with rsync into btrfs snapshots."),
-		kong.NoDefaultHelp(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-		kong.ValueFormatter(func(v *kong.Value) string { return v.Help }),
-		kong.Writers(helpWriter{out}, stderr),
-	)...)
-	if err != nil {
-		return nil, err
-	}
 	if len(args) == 0 {
-		args = []string{"--help"}
-		_, err := parser.Parse(args)
+		parser, err := newParser(g, "", out, stderr)
+		if err == nil {
+			_, err = parser.Parse([]string{"--help"})
+		}
 		if errors.Is(err, errHelpShown) {
 			err = errNoArguments
 		}
@@ -104,6 +95,10 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 	}
 	if args[0] == "help" {
 		args = append(slices.Clone(args[1:]), "--help")
+	}
+	parser, err := newParser(g, args[0], out, stderr)
+	if err != nil {
+		return nil, err
 	}
 	ours, rest, dashes := cutRest(args)
 	ctx, err := parser.Parse(ours)
@@ -125,6 +120,19 @@ func parse(g *grammar, args []string, stdout, stderr io.Writer) (command, error)
 		takes.takeRest(rest)
 	}
 	return cmd, nil
+}
+
+// newParser makes the parser of a command line that begins with word.
+func newParser(g *grammar, word string, stdout, stderr io.Writer) (*kong.Kong, error) {
+	root, options := g.root(word)
+	return kong.New(root, append(append(options, rawStrings()...),
+		kong.Name("rsbtbackup"),
+		kong.Description("Incremental backups with rsync into btrfs snapshots."),
+		kong.NoDefaultHelp(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ValueFormatter(func(v *kong.Value) string { return v.Help }),
+		kong.Writers(helpWriter{stdout}, stderr),
+	)...)
 }
 
 // takesMore reports whether the command, as far as it was recognised, passes the arguments after "--" to rsync.

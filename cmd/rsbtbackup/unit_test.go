@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rsbtbackup/rsbtbackup"
 )
@@ -389,11 +388,11 @@ func TestParseBackup(t *testing.T) {
 
 // Every command says in its help how it is used, and what was forgotten fails here, for commands to come as well.
 func TestEveryCommandIsComplete(t *testing.T) {
-	parser, err := kong.New(&grammar{}, rawStrings()...)
+	root, err := wholeGrammar()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, node := range parser.Model.Leaves(true) {
+	for _, node := range root.Leaves(true) {
 		if _, ok := node.Target.Addr().Interface().(command); !ok {
 			t.Errorf("%s has no run", node.Name)
 		}
