@@ -13,8 +13,8 @@ import (
 )
 
 // SameExtents reports whether two files on one filesystem have the same data because they have it in the same places on
-// disk; none of it is read. False says nothing: other places may hold the same bytes. Sizes are not compared, nor is
-// what was written to a file and has no place yet: fsync before.
+// disk; the data is not read. False means unknown: other places may hold the same bytes. Sizes are not compared, nor is
+// data that has no place on disk yet: call fsync before.
 //
 // Root only. Errors: those of btrfs.TreeSearch; EIO for a list of extents that cannot be read.
 func SameExtents(a, b *os.File) (bool, error) {

@@ -123,7 +123,7 @@ func end(ctx context.Context, pgid int, grace time.Duration, gone <-chan struct{
 	_ = syscall.Kill(-pgid, syscall.SIGKILL)
 }
 
-// startError is the program's name once: os/exec has it in most of its errors.
+// startError names the program once: most errors of os/exec have its name, too.
 func startError(program string, err error) error {
 	var path *os.PathError
 	var found *exec.Error

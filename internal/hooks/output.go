@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The limits of what is taken from a program: a line longer than lineLimit is cut, and what comes after logLimit bytes
-// is left out.
+// The limits of the output of a program: a line longer than lineLimit is cut, and everything after logLimit bytes is
+// left out.
 const (
 	lineLimit = 1000
 	logLimit  = 64 << 10
@@ -55,8 +55,8 @@ func (o *output) line(line string) {
 	o.say(line)
 }
 
-// environment is that of this process, without what is only its own: the socket by which it tells systemd how it is,
-// and where the journal is.
+// environment is that of this process, without the variables that are only for this process: the socket for messages to
+// systemd, and the stream of the journal.
 func environment(all []string) []string {
 	return slices.DeleteFunc(all, func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")

@@ -10,7 +10,8 @@ import (
 	"sync"
 )
 
-// section is one level of btrbk.conf: the file, a volume, a subvolume or a target. Options of an outer one hold in it.
+// section is one level of btrbk.conf: the file, a volume, a subvolume or a target. It inherits the options of the
+// sections around it.
 type section struct {
 	kind, arg string
 	line      int
@@ -77,8 +78,8 @@ func btrbkTree(d *Draft, text string) *section {
 	return root
 }
 
-// known are options that are read, or that are about btrbk's own way: its snapshots of the source, its transfer of
-// them, its log and lock.
+// known are options that are read, or that have no counterpart because rsbtbackup works differently: snapshots of the
+// source, their transfer, the log and the lock of btrbk.
 func known(key string) bool {
 	for _, prefix := range []string{"snapshot_", "target_preserve", "ssh_identity", "ssh_user", "ssh_port", "incremental", "timestamp_format", "lockfile", "transaction_", "stream_", "btrfs_", "backend", "cache_dir", "warn_unknown_targets"} {
 		if strings.HasPrefix(key, prefix) {
@@ -154,7 +155,7 @@ func (d *Draft) subvolume(root, volume, sub, target *section) {
 	d.add(j)
 }
 
-// kept notes the snapshots that btrbk keeps beside the source: here there are none.
+// kept notes that btrbk keeps snapshots beside the source, and rsbtbackup does not.
 func (d *Draft) kept(sub *section, get func(string) string) {
 	for _, key := range []string{"snapshot_preserve", "snapshot_preserve_min"} {
 		if rules := get(key); rules != "" && rules != "no" && rules != "latest" {
@@ -166,8 +167,8 @@ func (d *Draft) kept(sub *section, get func(string) string) {
 	}
 }
 
-// btrbkSource is where a subvolume lies, in rsync's spelling, and the port of its host if it names one:
-// ssh://host:port/directory, host:directory, or a directory here. An IPv6 address is in brackets.
+// btrbkSource converts the place of a subvolume to a SRC for rsync, and returns the port of its host if it names one.
+// The place is ssh://host:port/directory, host:directory, or a local directory. An IPv6 address is in brackets.
 func btrbkSource(volume, sub, user string) (source, port string, remote bool) {
 	rest, isURL := strings.CutPrefix(volume, "ssh://")
 	m := btrbkHost().FindStringSubmatch(rest)
@@ -199,8 +200,8 @@ var (
 
 var preserved = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9]+|\*)([hdwmy])$`) })
 
-// preserve makes keep rules of target_preserve and target_preserve_min. Without the latter btrbk keeps everything,
-// whatever the former says.
+// preserve converts target_preserve and target_preserve_min to keep rules. Without target_preserve_min btrbk keeps
+// everything, regardless of target_preserve.
 func (d *Draft) preserve(line int, rules, least string) []Value {
 	var values []Value
 	if least == "" || least == "all" {

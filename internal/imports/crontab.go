@@ -12,8 +12,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Crontab reads lines that run "rsbtbackup backup", of a crontab of the system (with a user) or of a user. Others are
-// not its concern, and not named; of those it knows, what has no key is.
+// Crontab reads the lines that run "rsbtbackup backup" in a crontab of the system (with a user) or of a user. Other
+// lines are ignored. Flags without a key in the config are noted.
 func Crontab(text string) Draft {
 	d := &Draft{}
 	lines(text, func(n int, line string) {
@@ -36,7 +36,7 @@ func Crontab(text string) Draft {
 	return *d
 }
 
-// cronLine splits the times off a line.
+// cronLine splits a line into its times and its command.
 func cronLine(line string) (when, command string, ok bool) {
 	words := 5
 	if strings.HasPrefix(line, "@") {
@@ -57,8 +57,8 @@ func cronLine(line string) (when, command string, ok bool) {
 	return strings.Join(times, " "), strings.TrimSpace(rest), true
 }
 
-// split takes a command line apart as a shell does, as far as that needs no shell: quotes and backslashes. It ends at a
-// redirection. What a shell would have to work out is an error.
+// split splits a command line as a shell does, with quotes and backslashes, up to a redirection. Anything that only a
+// shell can expand is an error.
 func split(line string) (words []string, err error) {
 	var word strings.Builder
 	inWord, quote := false, byte(0)
@@ -103,7 +103,7 @@ func split(line string) (words []string, err error) {
 	return words, nil
 }
 
-// shorts are the short flags of backup that have a key; quiet ones are about the one call.
+// shorts are the short flags of backup that have a key. The ignored flags concern only a single call.
 var (
 	shorts  = map[byte]string{'i': "inplace", 'c': "checksum", 'x': "one-file-system", 'e': "rsh"}
 	ignored = []string{"-q", "--quiet", "-v", "--verbose", "--json", "--prune"}
@@ -129,8 +129,8 @@ func (d *Draft) cronJob(line int, when string, words []string) {
 	d.add(j)
 }
 
-// cronFlags parts what is a place from what is a flag, and makes keys of the flags. Those that may be repeated become
-// lists and stand last.
+// cronFlags separates paths from flags, and converts the flags to keys. Flags that may be repeated become lists, which
+// are last.
 func (d *Draft) cronFlags(line int, words []string) (places []string, values []Value) {
 	kinds := map[string]config.Kind{}
 	for _, k := range config.Keys() {
@@ -180,7 +180,7 @@ func (d *Draft) cronFlags(line int, words []string) (places []string, values []V
 	return places, values
 }
 
-// keyFlag is one word of a command line. It has no kind where it has no key.
+// keyFlag is one word of a command line. Its kind is empty if it has no key.
 type keyFlag struct {
 	key, value  string
 	kind        config.Kind
@@ -202,7 +202,7 @@ func cronFlag(word string, kinds map[string]config.Kind) keyFlag {
 	return f
 }
 
-// number is a value as a number, for keys that take one.
+// number converts a value for a key that takes a number.
 func number(kind config.Kind, value string) any {
 	if n, err := strconv.ParseInt(value, 10, 31); err == nil && (kind == config.Number || kind == config.Above0 || kind == config.Count) {
 		return n
@@ -212,8 +212,8 @@ func number(kind config.Kind, value string) any {
 
 var cronField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\*|[0-9]{1,2}(,[0-9]{1,2})*|\*/[0-9]{1,2})$`) })
 
-// calendar makes an expression of systemd of the times of a line of crontab, as far as both say the same; otherwise "".
-// A day of the month and a day of the week are one or the other to cron, and both to systemd.
+// calendar converts the times of a line of a crontab to a calendar expression of systemd; "" if systemd cannot express
+// them. If a day of the month and one of the week are given, cron starts on either, systemd only if both match.
 func calendar(when string) string {
 	switch when {
 	case "@hourly", "@daily", "@weekly", "@monthly", "@yearly":
@@ -241,7 +241,7 @@ func calendar(when string) string {
 	return fmt.Sprintf("%s*-%s-%s %s:%s:00", days, calendarField(f[3], 1), calendarField(f[2], 1), calendarField(f[1], 0), calendarField(f[0], 0))
 }
 
-// calendarField: */15 of minutes begins at 0, of days at 1.
+// calendarField converts one field. */15 begins at 0 for minutes, and at 1 for days.
 func calendarField(s string, first int) string {
 	if step, ok := strings.CutPrefix(s, "*/"); ok {
 		return fmt.Sprintf("%d/%s", first, step)

@@ -20,13 +20,13 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// Draft is what was found in a file.
+// Draft is the result of reading a file: jobs, and notes about settings that were left out.
 type Draft struct {
 	Jobs    []Job
 	LeftOut []Note // see Notes
 }
 
-// Job is a table of the config to be.
+// Job is one job of the new config.
 type Job struct {
 	Line   int // it was made from
 	Name   string
@@ -52,8 +52,8 @@ func (d *Draft) leave(line int, format string, args ...any) {
 	}
 }
 
-// add takes a job on, under a name that no other has, as far as a config takes it: a value that it refuses is left out,
-// and named, and so is a job without a usable source or dest.
+// add adds a job under a free name. Values that the config refuses are left out and noted, and so is a job without a
+// usable source or dest.
 func (d *Draft) add(j Job) {
 	j.Name = d.freeName(j.Name)
 	for {
@@ -81,7 +81,7 @@ func (d *Draft) add(j Job) {
 	d.Jobs = append(d.Jobs, j)
 }
 
-// refused asks the config. It returns the place of the value that is refused, or -1 for the job as a whole.
+// refused returns the index of the value that the config refuses, or -1 for the job as a whole.
 func refused(j Job) (at int, why string) {
 	for i, v := range j.Values {
 		if !validText(fmt.Sprint(v.Value)) {
@@ -132,12 +132,12 @@ func (d *Draft) freeName(text string) string {
 	}
 }
 
-// Notes is what was left out, by line.
+// Notes are the settings that were left out, by line.
 func (d Draft) Notes() []Note {
 	return slices.SortedStableFunc(slices.Values(d.LeftOut), func(a, b Note) int { return a.Line - b.Line })
 }
 
-// TOML is the config, with what was left out as comments at its head.
+// TOML is the config. Comments at its beginning name the settings that were left out.
 func (d Draft) TOML(from string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Made of %s by rsbtbackup config import. Look at it, then: rsbtbackup config check --online\n", comment(from))
@@ -153,7 +153,7 @@ func (d Draft) TOML(from string) string {
 	return b.String()
 }
 
-// comment keeps a text within its line and free of what TOML forbids there.
+// comment makes a text valid in a comment of TOML: one line, without control characters.
 func comment(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f {
@@ -166,7 +166,7 @@ func comment(text string) string {
 // validText reports whether TOML can hold a text.
 func validText(s string) bool { return strings.ToValidUTF8(s, "") == s && !strings.Contains(s, "\x00") }
 
-// lines calls f for each line that is no comment, with its number from 1. A backslash at its end joins the next one.
+// lines calls f for each line that is no comment, with its number from 1. A backslash at the end joins the next line.
 func lines(text string, f func(n int, line string)) {
 	all := strings.Split(text, "\n")
 	for i := 0; i < len(all); i++ {

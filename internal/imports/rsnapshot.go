@@ -9,8 +9,8 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/config"
 )
 
-// rsnapshot is what a file has said so far, for the backup lines after it; rsnapshot too reads it all before it begins,
-// so the jobs are made at the end.
+// rsnapshot collects the settings of a file. The jobs are made at the end, because settings also apply to the backup
+// lines before them.
 type rsnapshot struct {
 	draft   Draft
 	root    string
@@ -26,8 +26,8 @@ type backupLine struct {
 	source, dest, options string
 }
 
-// Rsnapshot reads rsnapshot.conf. Each backup line becomes a job; its DEST is snapshot_root with the directory of the
-// line and the path of the source, as rsnapshot itself puts it.
+// Rsnapshot reads rsnapshot.conf. Each backup line becomes a job. Its DEST is the path that rsnapshot uses:
+// snapshot_root, the directory of the line, and the path of the source.
 func Rsnapshot(text string) Draft {
 	r := &rsnapshot{}
 	levels := []level{}
@@ -51,7 +51,7 @@ func Rsnapshot(text string) Draft {
 	return r.draft
 }
 
-// fields splits at tabs, which rsnapshot asks for, or else at blanks.
+// fields splits at tabs, which rsnapshot requires, or at blanks if there is no tab.
 func fields(line string) []string {
 	if !strings.Contains(line, "\t") {
 		return strings.Fields(line)
@@ -59,11 +59,11 @@ func fields(line string) []string {
 	return slices.DeleteFunc(strings.Split(line, "\t"), func(s string) bool { return strings.TrimSpace(s) == "" })
 }
 
-// needless are options that ask for what rsbtbackup does anyway, or has no need of.
+// needless are options that rsbtbackup does not need: it does the same anyway, or works differently.
 var needless = []string{"config_version", "no_create_root", "cmd_cp", "cmd_rm", "cmd_logger", "cmd_du", "cmd_rsnapshot_diff", "verbose", "loglevel", "logfile",
 	"lockfile", "stop_on_stale_lockfile", "link_dest", "sync_first", "use_lazy_deletes", "rsync_numtries", "du_args", "cmd_ssh"}
 
-// ownArgs are options of rsync that a backup always has, or that are about rsnapshot's way to store.
+// ownArgs are options of rsync that every backup has, or that only concern how rsnapshot stores backups.
 var ownArgs = []string{"-a", "--delete", "--numeric-ids", "--relative", "--delete-excluded", "-H", "--hard-links", "-A", "--acls", "-X", "--xattrs", "-v", "-q", "--archive"}
 
 func (r *rsnapshot) take(n int, words []string) {
@@ -110,7 +110,7 @@ func (r *rsnapshot) take(n int, words []string) {
 	}
 }
 
-// args are options of rsync: those that there are keys for.
+// args converts options of rsync to keys, if there are such keys.
 func (r *rsnapshot) args(n int, text string) []Value {
 	var values []Value
 	for _, arg := range quoted(text) {
@@ -148,14 +148,14 @@ func quoted(text string) []string {
 	return words
 }
 
-// level is a line such as "retain daily 7".
+// level is a line such as "retain daily 7": so many backups of that name are kept.
 type level struct {
 	line  int
 	words []string
 }
 
-// retain makes rules of levels by their names. A single level of another name keeps this many backups. What several of
-// them mean is only in the crontab: then there are no rules, or what they keep would be deleted.
+// retain converts levels to keep rules, by their names. A single level of another name keeps this many backups. Only
+// the crontab says what several of them mean: then there are no rules, because they could delete too much.
 func (r *rsnapshot) retain(levels []level) []Value {
 	var values []Value
 	unknown := false
@@ -219,8 +219,8 @@ func (r *rsnapshot) job(b backupLine) {
 	r.draft.add(j)
 }
 
-// below makes patterns that begin with a slash, after a prefix, relative to the source: rsnapshot runs rsync with
-// --relative, so that they begin at the root of the host. One that leads elsewhere can match nothing.
+// below makes patterns that begin with a slash relative to the source. rsnapshot runs rsync with --relative, so its
+// patterns begin at the root of the host. A pattern for a path outside of the source matches nothing.
 func below(source, prefix string, patterns []string) []string {
 	var kept []string
 	for _, p := range patterns {
@@ -240,7 +240,7 @@ func below(source, prefix string, patterns []string) []string {
 // slashes is what is different about a file of patterns.
 const slashes = "exclude_file %s: the job uses it; a pattern in it that begins with a slash begins at the source, not at / of the host"
 
-// lineOptions are those of one backup line.
+// lineOptions are the options of one backup line.
 type lineOptions struct {
 	exclude, from, filter []string
 	values                []Value
@@ -274,7 +274,7 @@ func options(r *rsnapshot, b backupLine) lineOptions {
 	return o
 }
 
-// lastOfEach leaves one value of each key, the last one, and none that TOML cannot hold.
+// lastOfEach keeps the last value of each key.
 func lastOfEach(values []Value) []Value {
 	var kept []Value
 	for _, v := range values {

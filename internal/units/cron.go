@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Cron is the text of a file for /etc/cron.d: a mail with all that is printed, but for the table, goes to root.
+// Cron is the text of a file for /etc/cron.d. Whatever the run prints, except the table, is mailed to root.
 func (s Started) Cron() (string, error) {
 	line, err := s.CronLine("root ")
 	if err != nil {
@@ -19,7 +19,7 @@ func (s Started) Cron() (string, error) {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nMAILTO=root\n" + line + "\n", nil
 }
 
-// CronLine is a line of a crontab. In a file of the system a user stands before the command.
+// CronLine is a line of a crontab. In /etc/cron.d it names the user before the command.
 func (s Started) CronLine(user string) (string, error) {
 	fields, err := CronFields(s.On)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s Started) CronLine(user string) (string, error) {
 	return fmt.Sprintf("%s %s%s >/dev/null", fields, user, strings.Join(words, " ")), nil
 }
 
-// CronFile is the name of the file below /etc/cron.d. cron passes over a name with a dot in it.
+// CronFile is the name of the file in /etc/cron.d. cron ignores names with a dot.
 func CronFile(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 var shorthands = map[string]string{
@@ -53,8 +53,8 @@ var (
 	days = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
-// CronFields makes the five fields of a crontab of a calendar expression of systemd, as far as cron can say it: days of
-// the week, or a day of the month, and a time to the minute.
+// CronFields converts a calendar expression of systemd to the five fields of a crontab. cron can express days of the
+// week or a day of the month, and a time to the minute.
 func CronFields(on string) (string, error) {
 	if fields, ok := shorthands[strings.ToLower(strings.TrimSpace(on))]; ok {
 		return fields, nil
@@ -79,7 +79,7 @@ func CronFields(on string) (string, error) {
 		ok = ok && good
 		fields[i] = text
 	}
-	// cron takes a day of the month and one of the week for two ways to be due, systemd for two conditions.
+	// If a day of the month and one of the week are given, cron starts on either, systemd only if both match.
 	if !ok || fields[2] != "*" && weekday != "*" {
 		return no()
 	}
@@ -127,7 +127,7 @@ func number(text string, otherwise int) int {
 	return otherwise
 }
 
-// cronDays is of "Mon..Fri", "Sat,Sun" or nothing. Names may be written out.
+// cronDays converts "Mon..Fri", "Sat,Sun" or an empty text. Names of days may be written in full.
 func cronDays(text string) (string, bool) {
 	if text == "" {
 		return "*", true

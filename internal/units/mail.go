@@ -5,8 +5,8 @@ import "strings"
 // MailTemplate is the unit that OnFailure= names. The instance is the unit that failed, without its suffix.
 const MailTemplate = "rsbtbackup-mail@.service"
 
-// Mail is the text of the template, for the manager of the system or of a user. Within quotes systemd makes a line
-// break of \n, and $ and % of the doubled ones.
+// Mail is the text of the template, for the manager of the system or of a user. Within quotes systemd replaces \n by a
+// line break, $$ by $ and %% by %.
 func Mail(user bool) string {
 	if user {
 		return strings.NewReplacer("USER ", "--user ", "WHOM", "the user").Replace(mail)
@@ -15,9 +15,9 @@ func Mail(user bool) string {
 }
 
 // mailSandbox is for the manager of the system: in that of a user each of its options would imply NoNewPrivileges=,
-// with which set-id transports (dma, postfix, exim4) cannot deliver. A transport becomes other users, writes mailboxes
-// and its queue in /var and /home, opens its own port, and goes on after the unit has ended, so it shares /tmp. With
-// ProcSubset=pid there would be no boot ID, and so no log in the mail.
+// with which set-id transports (dma, postfix, exim4) cannot deliver. A transport changes to other users, writes
+// mailboxes and its queue in /var and /home, and opens its own port. It continues after the unit has ended, so /tmp is
+// not private. ProcSubset=pid would hide the boot ID, and the mail would have no log.
 const mailSandbox = `
 # What transports need: to become other users, to write to /var and to homes, and the network.
 CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_NET_BIND_SERVICE

@@ -9,7 +9,7 @@ import (
 
 var plain = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_@+=:,./-]+$`) })
 
-// word is s as one word of a list of paths or arguments, as systemd.syntax(7) has it. % begins a specifier.
+// word quotes s as one word of a list of paths or arguments; see systemd.syntax(7). % begins a specifier.
 func word(s string) string {
 	if plain().MatchString(s) {
 		return s
@@ -32,7 +32,7 @@ func word(s string) string {
 	return b.String() + `"`
 }
 
-// argument is a word of ExecStart=, where $ begins a variable too.
+// argument quotes a word of ExecStart=, where $ begins a variable.
 func argument(s string) string { return strings.ReplaceAll(word(s), "$", "$$") }
 
 func words(list []string, prefix string) string {
@@ -43,7 +43,7 @@ func words(list []string, prefix string) string {
 	return strings.Join(quoted, " ")
 }
 
-// shellWord is s as one word of a line of a crontab: cron makes a line break of a % without a backslash.
+// shellWord quotes s as one word of a line of a crontab. cron replaces a % without a backslash by a line break.
 func shellWord(s string) string {
 	if !plain().MatchString(s) {
 		s = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

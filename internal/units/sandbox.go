@@ -47,8 +47,8 @@ func (s Started) writeSandbox(b *strings.Builder) {
 	fmt.Fprintln(b, "SystemCallArchitectures=native\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM")
 }
 
-// writeRootSandbox is what the manager of a user cannot do: it has no right to drop capabilities, and could hide paths
-// only with PrivateUsers=.
+// writeRootSandbox writes the options that the manager of a user cannot apply: it may not drop capabilities, and could
+// hide paths only with PrivateUsers=.
 func (s Started) writeRootSandbox(b *strings.Builder) {
 	fmt.Fprintf(b, "CapabilityBoundingSet=%s\n", capabilities)
 	fmt.Fprintln(b, "ProtectSystem=strict")

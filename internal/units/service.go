@@ -7,7 +7,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/hooks"
 )
 
-// ServiceVariable is what a service with hooks has in its environment: its own name.
+// ServiceVariable is the environment variable by which a service with hooks knows its own name.
 const ServiceVariable = "RSBTBACKUP_SERVICE"
 
 // Service is the text of the service.
@@ -68,7 +68,8 @@ func (s Started) writeStart(b *strings.Builder) {
 	}
 }
 
-// writePriority: the manager of a user may lower nothing of it (status=214/SETSCHEDULER); "run" does so itself.
+// writePriority is not for the manager of a user, which may not set a priority (status=214/SETSCHEDULER): there "run"
+// lowers it itself.
 func (s Started) writePriority(b *strings.Builder) {
 	if s.User {
 		return

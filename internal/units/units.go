@@ -1,4 +1,4 @@
-// Package units makes the text of what starts jobs: a service and a timer of systemd, or a file for cron.
+// Package units makes the text of the files that start jobs: a service and a timer of systemd, or a file for cron.
 //
 //	units.go    what is started, and when
 //	service.go  the service; sandbox.go what it may do
@@ -7,7 +7,7 @@
 //	cron.go     the file for cron, and from a calendar expression to its fields
 //	quote.go    words in units
 //
-// All of it is pure: package timers looks at the machine, and writes.
+// The package is pure: package timers examines the machine and writes the files.
 package units
 
 import (
@@ -32,13 +32,13 @@ type Started struct {
 	Homes []string
 }
 
-// Marker is in the first line of each file; only files that have it are written over and removed.
+// Marker is in the first line of each file. Only files that have it are overwritten or removed.
 func Marker(name string) string { return "# Made by \"rsbtbackup schedule\" for " + name + "." }
 
-// defaultDelay keeps machines apart that were set up alike.
+// defaultDelay: machines with the same config must not all begin at the same time.
 const defaultDelay = 15 * time.Minute
 
-// delay is the longest that a job asks for.
+// delay is the longest delay that a job asks for.
 func (s Started) delay() time.Duration {
 	longest := time.Duration(0)
 	for _, j := range s.Jobs {
@@ -51,7 +51,7 @@ func (s Started) delay() time.Duration {
 	return longest
 }
 
-// command is the call as words.
+// command is the command line, as words.
 func (s Started) command() []string {
 	return slices.Concat([]string{s.Program, "run"}, s.Args, []string{"--config=" + s.Config.Files[0]})
 }
@@ -61,7 +61,7 @@ func (s Started) onMains() bool {
 	return len(s.Jobs) > 0 && !slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return !j.NoBattery })
 }
 
-// reachesOut tells whether another machine takes part.
+// reachesOut reports whether a job needs another machine.
 func (s Started) reachesOut() bool {
 	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool {
 		return config.Host(j.Backup.Source) != "" || j.Ping.URL.IsSet() || len(j.HTTP) > 0 ||
@@ -73,7 +73,7 @@ func (s Started) hasHooks() bool {
 	return slices.ContainsFunc(s.Jobs, func(j config.Job) bool { return j.Hooks.Any() })
 }
 
-// dests are those of the jobs, sorted; all, or those on disks that are always there.
+// dests are the DESTs of the jobs, sorted: all of them, or those on disks that are always attached.
 func (s Started) dests(removable bool) []string {
 	var dests []string
 	for _, j := range s.Jobs {
@@ -85,8 +85,8 @@ func (s Started) dests(removable bool) []string {
 	return slices.Compact(dests)
 }
 
-// targets are those of the copies on this machine. A disk that is not there must fail its copy, and not the backup, so
-// they are in no RequiresMountsFor=.
+// targets are the directories for copies on this machine. They are in no RequiresMountsFor=: if a disk is missing, its
+// copy must fail, but not the backup.
 func (s Started) targets() []string {
 	var targets []string
 	for _, j := range s.Jobs {
@@ -112,7 +112,7 @@ func (s Started) written() []string {
 	return paths
 }
 
-// nice is the least that a job asks for: a job can lower its priority further, not raise it.
+// nice is the least value that a job asks for: a job can lower its priority further, but not raise it.
 func (s Started) nice() int {
 	least := 19
 	for _, j := range s.Jobs {
@@ -121,7 +121,7 @@ func (s Started) nice() int {
 	return least
 }
 
-// ionice is what all jobs ask for, or "".
+// ionice is the class that all jobs ask for, or "" if they differ.
 func (s Started) ionice() string {
 	class := ""
 	for i, j := range s.Jobs {
@@ -133,7 +133,7 @@ func (s Started) ionice() string {
 	return class
 }
 
-// ioWeight is the greatest that a job asks for; one that asks for none has the usual 100.
+// ioWeight is the greatest weight that a job asks for. A job that asks for none has the default of 100.
 func (s Started) ioWeight() int {
 	weight := 0
 	for _, j := range s.Jobs {
@@ -145,7 +145,7 @@ func (s Started) ioWeight() int {
 	return weight
 }
 
-// credentials are the names that secrets of the jobs refer to, sorted.
+// credentials are the names of the credentials that hold secrets of the jobs, sorted.
 func (s Started) credentials() []string {
 	var names []string
 	for _, j := range s.Jobs {
