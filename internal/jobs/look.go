@@ -67,7 +67,7 @@ func DiskAbsent(dest string, err error) bool {
 		dest = filepath.Dir(dest)
 	}
 	disk := diskOf(dest)
-	return st.Type != unix.BTRFS_SUPER_MAGIC || disk == "" || disk == diskOf("/")
+	return uint32(st.Type) != unix.BTRFS_SUPER_MAGIC || disk == "" || disk == diskOf("/")
 }
 
 // diskOf identifies the filesystem of a path, equal for all its mounts: stat returns another device number for every
