@@ -14,13 +14,15 @@ scripts/gotest.sh -tags integration -count=1 -timeout 0 "${asroot[@]}" -run 'Tes
 printf 'soak: %s differential rounds done after %d s\n' "$SOAK_ROUNDS" "$SECONDS"
 DIFFERENTIAL_COPIES=${DIFFERENTIAL_COPIES:-201} scripts/gotest.sh -tags integration -count=1 -timeout 0 "${asroot[@]}" -run 'TestCopiesOfRandomWorlds' ./integration/differential
 printf 'soak: copies done after %d s\n' "$SECONDS"
+scripts/gotest.sh -tags integration -count=1 -timeout 0 "${asroot[@]}" -run 'TestDiffRandom$' ./integration/diff -diff.seed=0 -diff.rounds=2000
+printf 'soak: differences done after %d s\n' "$SECONDS"
 FAULTS=dense scripts/gotest.sh -tags integration -count=1 -timeout 0 "${asroot[@]}" ./integration/faults
 printf 'soak: every fault done after %d s\n' "$SECONDS"
 
 unset SOAK_ROUNDS
 rounds=0
 while ((SECONDS < seconds)); do
-	CGO_ENABLED=1 scripts/gotest.sh -race -tags integration -count=1 -shuffle=on "${asroot[@]}" ./...
+	CGO_ENABLED=1 scripts/gotest.sh -race -tags integration -count=1 -timeout 0 -shuffle=on "${asroot[@]}" ./...
 	rounds=$((rounds + 1))
 	printf 'soak: round %d done after %d s\n' "$rounds" "$SECONDS"
 done
