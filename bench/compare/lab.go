@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lab is what is measured in: three filesystems on image files, and the programs.
+// lab is what is measured in: filesystems on image files, and the programs.
 type lab struct {
 	options
 	ctx     context.Context
@@ -35,7 +35,7 @@ func (l *lab) run() (*results, error) {
 	for _, p := range l.peers {
 		found.Programs = append(found.Programs, program{Name: p.name, Version: p.version, Missing: p.version == ""})
 	}
-	for _, fs := range []string{"ext4", "btrfs", imageOnBtrfs} {
+	for _, fs := range []string{"ext4", "btrfs", fileOnBtrfs, imageOnBtrfs} {
 		if err := l.measureFrom(fs, found); err != nil {
 			return found, fmt.Errorf("from %s: %w", fs, err)
 		}
@@ -53,7 +53,7 @@ func (l *lab) setUp() error {
 // source makes the tree that is backed up, on a filesystem of a type.
 func (l *lab) source(fs string) error {
 	kind := fs
-	if fs == imageOnBtrfs {
+	if fs == fileOnBtrfs || fs == imageOnBtrfs {
 		kind = "btrfs"
 	}
 	mount, err := l.mount("from-"+fs, kind, l.size.disk)
@@ -67,10 +67,11 @@ func (l *lab) source(fs string) error {
 	} else {
 		err = os.Mkdir(src, 0o755)
 	}
-	if fs == imageOnBtrfs {
-		return errors.Join(err, growImage(src, l.size))
+	grow := map[string]func(string, sizes) error{fileOnBtrfs: growFile, imageOnBtrfs: growImage}[fs]
+	if grow == nil {
+		grow = growTree
 	}
-	return errors.Join(err, growTree(src, l.size))
+	return errors.Join(err, grow(src, l.size))
 }
 
 // mount makes a filesystem on an image file.

@@ -34,10 +34,17 @@ func ofSource() []scenario {
 	}
 }
 
-// imageOnBtrfs is a source with one large file with holes, on btrfs.
-const imageOnBtrfs = "image"
+// Sources on btrfs with nothing but one large file, without and with holes.
+const (
+	fileOnBtrfs  = "file"
+	imageOnBtrfs = "image"
+)
 
-// ofImage are the scenarios of it.
+// ofFile and ofImage are their scenarios.
+func ofFile() []scenario {
+	return []scenario{{name: "4 KB changed in 1 GB", do: backup, change: patch, space: true}}
+}
+
 func ofImage() []scenario {
 	return []scenario{{name: "4 KB changed in a sparse image", do: backup, change: patchImage, space: true}}
 }
@@ -79,10 +86,12 @@ type bench struct {
 func (l *lab) measureFrom(fs string, found *results) error {
 	b := &bench{lab: l, fs: fs, places: map[*peer]*place{}, found: found}
 	all := ofSource()
-	if fs == imageOnBtrfs {
+	switch fs {
+	case fileOnBtrfs:
+		all = ofFile()
+	case imageOnBtrfs:
 		all = ofImage()
-	}
-	if fs == "ext4" {
+	case "ext4":
 		all = append(all, ofDest(l)...)
 	}
 	any := l.wanted(fs + "/first backup")

@@ -33,10 +33,10 @@ type place struct {
 
 const ours = "rsbtbackup"
 
-// reads reports whether a program is measured with a source on that type of filesystem; the image is for those that do
-// not read all of it.
+// reads reports whether a program is measured with a source on that type of filesystem; one large file is for those
+// that do not read all of it.
 func (p *peer) reads(fs string) bool {
-	return fs == "btrfs" && !p.alike || fs == "ext4" && !p.btrfs || fs == imageOnBtrfs && (p.btrfs || p.name == ours)
+	return fs == "btrfs" && !p.alike || fs == "ext4" && !p.btrfs || (fs == fileOnBtrfs || fs == imageOnBtrfs) && (p.btrfs || p.name == ours)
 }
 
 func allPeers(l *lab) []*peer {

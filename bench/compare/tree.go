@@ -13,6 +13,7 @@ import (
 type sizes struct {
 	small   int   // files of 100 to 4,000 bytes, a hundred in each directory
 	large   int64 // bytes in one file
+	alone   int64 // bytes of the file that is all of a source
 	image   int64 // bytes of a file with holes, of which 1 % is there
 	moved   int   // files of 1 MB in the directory that is renamed
 	disk    string
@@ -20,9 +21,9 @@ type sizes struct {
 }
 
 func sizesOf(o options) sizes {
-	s := sizes{small: 30_000, large: 512 << 20, image: 20 << 30, moved: 256, disk: "60G"}
+	s := sizes{small: 30_000, large: 512 << 20, alone: 1 << 30, image: 20 << 30, moved: 256, disk: "60G"}
 	if o.quick {
-		s = sizes{small: 4_000, large: 48 << 20, image: 2 << 30, moved: 48, disk: "12G"}
+		s = sizes{small: 4_000, large: 48 << 20, alone: 1 << 30, image: 2 << 30, moved: 48, disk: "12G"}
 	}
 	if o.files > 0 {
 		s.small = o.files
@@ -32,7 +33,7 @@ func sizesOf(o options) sizes {
 }
 
 func (s sizes) text() string {
-	return fmt.Sprintf("%d small files, one of %d MB, a directory with %d of 1 MB; an image of %d GB with 1 %% in it", s.small, s.large>>20, s.moved, s.image>>30)
+	return fmt.Sprintf("%d small files, one of %d MB, a directory with %d of 1 MB; a file of %d GB alone; an image of %d GB with 1 %% in it", s.small, s.large>>20, s.moved, s.alone>>30, s.image>>30)
 }
 
 func processors() int { return runtime.NumCPU() }
@@ -95,15 +96,27 @@ func churn(dir string, s sizes, round int) error {
 }
 
 // patch writes 4 KB into the large file, elsewhere in each round.
-func patch(dir string, s sizes, round int) error {
+func patch(dir string, _ sizes, round int) error {
 	f, err := os.OpenFile(filepath.Join(dir, largeFile), os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
 	data := make([]byte, 4096)
 	_, _ = rand.NewChaCha8([32]byte{2, byte(round)}).Read(data) // it never fails
-	_, err = f.WriteAt(data, (s.large/16*int64(round%15+1))&^4095)
+	_, err = f.WriteAt(data, (info.Size()/16*int64(round%15+1))&^4095)
 	return errors.Join(err, f.Close())
+}
+
+// growFile makes the file that is all of a source.
+func growFile(dir string, s sizes) error {
+	r := rand.NewChaCha8([32]byte{5})
+	g := &grower{r: r, n: rand.New(r)}
+	g.file(filepath.Join(dir, largeFile), s.alone)
+	return g.err
 }
 
 // growImage makes the file with holes.
