@@ -61,7 +61,7 @@ func lackingHints(err *usageError, i invocation) []string {
 	return nil
 }
 
-// surplusHints: the word that is too many tells what was meant.
+// surplusHints guess from a surplus word what was meant.
 func surplusHints(err *usageError, i invocation) []string {
 	_, text, found := strings.Cut(err.err.Error(), "unexpected argument ")
 	dest := slices.IndexFunc(i.args, isDest)

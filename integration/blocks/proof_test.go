@@ -105,8 +105,8 @@ func TestAFileThatIsBackAgain(t *testing.T) {
 	w.patched(w.backup(), 0, 0)
 }
 
-// TestAFileThatRsyncFindsChanged: it is what it was when the source is scanned, so it is not looked at again, but rsync
-// is asked about its directory and copies something else. Then it is back, with its old time.
+// TestAFileThatRsyncFindsChanged: during the scan the file is unchanged, so it is not examined again. But rsync lists
+// its directory, and copies another content. Then the old content is back, with its old time.
 func TestAFileThatRsyncFindsChanged(t *testing.T) {
 	w := newWorld(t)
 	w.create("d/f", size)

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// twin is the content of two disks that only reading it tells apart.
+// twin is the content of two disks that differ only in the bytes of their files.
 type twin struct {
 	fill byte
 	name string // of a file that the other does not have; empty for none

@@ -174,8 +174,8 @@ func (d *dest) newest() string {
 	return d.join(list[len(list)-1])
 }
 
-// TestAHandMadeBackupIsNoBase has a subvolume with the name of a backup, newer than all, whose files only reading tells
-// from those of the source.
+// TestAHandMadeBackupIsNoBase has a subvolume with the name of a backup, newer than all others. Only the content of its
+// files differs from that of the source.
 func TestAHandMadeBackupIsNoBase(t *testing.T) {
 	t.Parallel()
 	for name, put := range map[string]func(t *testing.T, d *dest, path string){

@@ -82,7 +82,7 @@ func (p *pings) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	p.last[job] = ping{event, string(body)}
 }
 
-// forget makes room for what the next run tells.
+// forget drops the recorded pings before the next run.
 func (p *pings) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -185,7 +185,7 @@ func used(t testing.TB, dir string) int64 {
 	return int64(st.Blocks-st.Bfree) * int64(st.Bsize)
 }
 
-// Blocks that are allocated and were never written to are holes as well, whatever the number of a file's blocks says.
+// Blocks that are allocated but were never written are holes, too, although they count as blocks of the file.
 func TestPreallocatedFilesNeedNoSpace(t *testing.T) {
 	t.Parallel()
 	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {

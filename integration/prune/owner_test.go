@@ -61,8 +61,8 @@ func chown(t testing.TB, dir string) {
 	}
 }
 
-// threeBackups makes them as the owner. rsync keeps the content of a directory that it cannot read any more, and gives
-// it the new mode.
+// threeBackups makes three backups as the owner. If rsync cannot read a directory, it keeps its content in the backup,
+// and sets the new mode.
 func threeBackups(t testing.TB, src, dest string) []string {
 	t.Helper()
 	mustAsOwner(t, "backup", src, dest)

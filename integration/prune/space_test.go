@@ -265,7 +265,7 @@ func TestTheDryRunCountsSpaceThatTwoShare(t *testing.T) {
 	wantNames(t, dest, days[2])
 }
 
-// Somebody changed a backup that is kept, when there were newer ones already: that does not make theirs older than it.
+// Somebody changed a kept backup after newer ones were made. What only the newer ones have is still freed with them.
 func TestAChangeInAnOldBackupHidesNothing(t *testing.T) {
 	t.Parallel()
 	dest := testdest.New(t, "512M")

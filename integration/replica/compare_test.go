@@ -78,8 +78,8 @@ func manyKinds(t testing.TB, src string) {
 		: >empty; head -c 1500 /dev/zero >inline; fallocate -l 1M ahead; printf x >>ahead; head -c 70000 /dev/urandom >odd; head -c 5000 /dev/zero >$'bytes\xff'`)
 }
 
-// TestACopyIsComparedByChecksums: nothing is read of a copy that is stored as its backup is, whatever it holds, here
-// and on another host; later backups with changed blocks as well.
+// TestACopyIsComparedByChecksums: no data is read if a copy is stored in the same way as its backup. This holds for all
+// kinds of files, for copies here and on another host, and for later backups with changed blocks.
 func TestACopyIsComparedByChecksums(t *testing.T) {
 	t.Parallel()
 	for _, options := range [][]string{nil, {"compress-force=zstd"}, {"compress=lzo"}} {
@@ -158,8 +158,8 @@ func altered(t testing.TB, copied, commands string) {
 	testdest.Tool(t, "sync", "-f", copied)
 }
 
-// TestEveryDifferenceOfACopyIsNamed: each by its path and what differs, and nothing else; here and on another host,
-// where of what only the copy has no name is told.
+// TestEveryDifferenceOfACopyIsNamed: each is named by its path and by what differs, and nothing else is named. A copy
+// on another host does not reveal the names that only it has.
 func TestEveryDifferenceOfACopyIsNamed(t *testing.T) {
 	t.Parallel()
 	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
@@ -213,8 +213,8 @@ func TestEveryDifferenceOfACopyIsNamed(t *testing.T) {
 	}
 }
 
-// TestADamagedCopyIsNotTheSame: what the disk does not give back any more is unread where it has to be read. The
-// checksums say what was written.
+// TestADamagedCopyIsNotTheSame: data that the disk cannot return is reported as unread if it had to be read. A
+// comparison by checksums does not notice it: they are those of what was written.
 func TestADamagedCopyIsNotTheSame(t *testing.T) {
 	t.Parallel()
 	src, dest := source(t), testdest.New(t, "1G", "compress-force=zstd")
@@ -232,7 +232,7 @@ func TestADamagedCopyIsNotTheSame(t *testing.T) {
 	}
 }
 
-// TestABackupWithoutACopy is told, and an error where it was named, or where none has one.
+// TestABackupWithoutACopy: it is reported. It is an error if the backup was named, or if no backup has a copy.
 func TestABackupWithoutACopy(t *testing.T) {
 	t.Parallel()
 	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
@@ -258,8 +258,8 @@ func TestABackupWithoutACopy(t *testing.T) {
 	wantExit(t, testbin.Run(t, "verify", dest, "--against-copy", filepath.Dir(target)), 10, "not initialised")
 }
 
-// TestAKeyLearnsNothingFromComparing: whoever may only receive can ask whether a copy is as they say, and hears no
-// name, no content, and nothing of what they have not named. Nothing is changed, and no lock taken.
+// TestAKeyLearnsNothingFromComparing: a key that may only receive can ask whether a copy equals a description. The
+// answer has no name, no content, and nothing about files that were not named. Nothing is changed or locked.
 func TestAKeyLearnsNothingFromComparing(t *testing.T) {
 	t.Parallel()
 	src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")

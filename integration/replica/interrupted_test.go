@@ -53,8 +53,8 @@ func kthOf(few ...int) []int {
 	return all
 }
 
-// inject runs a copy under strace, which does something at the k-th call of a kind. hit tells whether there are so
-// many.
+// inject runs a copy under strace, which injects a fault into the k-th call of a kind. hit reports whether there were
+// that many calls.
 func inject(t testing.TB, call, what string, k int, args []string) (r testbin.Result, hit bool) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "calls")

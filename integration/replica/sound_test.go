@@ -52,7 +52,7 @@ func TestNothingBuildsOnADamagedCopy(t *testing.T) {
 	}
 }
 
-// TestADamagedBackupIsNotInTheWay: what DEST cannot give is told, with exit code 1, and the others are copied.
+// TestADamagedBackupIsNotInTheWay: a backup that cannot be read is reported, with exit code 1. The others are copied.
 func TestADamagedBackupIsNotInTheWay(t *testing.T) {
 	t.Parallel()
 	for route, args := range routes(t) {

@@ -284,7 +284,7 @@ func TestADirectoryInTheWayOfAHardLink(t *testing.T) {
 	testdest.WantSame(t, backup, target)
 }
 
-// An ordinary user's files are parted and protected as well, as far as they are theirs.
+// The same holds for an ordinary user, for the files that the user owns.
 func TestAnOrdinaryUserIsPromisedTheSame(t *testing.T) {
 	t.Parallel()
 	p := place{mount: newPlace(t).mount}

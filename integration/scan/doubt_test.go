@@ -36,7 +36,7 @@ func (p *pair) wantContent(flags ...string) {
 	}
 }
 
-// What a file's ctime tells holds where rsync compares everything, too.
+// A new ctime makes a file doubtful also if rsync compares everything.
 func TestARewrittenFileUnderOtherRules(t *testing.T) {
 	t.Parallel()
 	plain := func(*rsbtbackup.BackupOptions) {}
@@ -136,8 +136,8 @@ func TestARewrittenFileAfterAnIncompleteBackup(t *testing.T) {
 	}
 }
 
-// What changed less than two seconds before the last backup is doubtful in a full run only: btrfs tells that it has not
-// changed since, so rsync does not see it and cannot mend its time.
+// A file that changed less than two seconds before the last backup is doubtful only in a full run. Otherwise btrfs
+// shows that it has not changed since; then rsync does not list the file, and could not correct its time.
 func TestAYoungFileThatBtrfsKnowsKeepsItsTime(t *testing.T) {
 	t.Parallel()
 	src := filepath.Join(loopfs.New(t, "256M"), "src")
@@ -150,7 +150,7 @@ func TestAYoungFileThatBtrfsKnowsKeepsItsTime(t *testing.T) {
 	}
 }
 
-// A walk that cannot be made, or whose inode numbers mean nothing, tells all the same which files got a new ctime.
+// Files with a new ctime are found also if a walk fails, or if its inode numbers mean nothing.
 func TestARewrittenFileWhereAWalkIsUnreliable(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

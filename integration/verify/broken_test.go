@@ -244,8 +244,8 @@ func TestADamagedLogBlocksNoReading(t *testing.T) {
 	testdest.Tool(t, "ls", filepath.Join(s.dest, first), filepath.Join(s.dest, second))
 }
 
-// An ordinary user whom root has given a DEST with a backup that only root may enter has the others, and makes none
-// that would go on from an older one.
+// Root gives an ordinary user a DEST with a backup that only root may enter. The user can use the other backups, but
+// cannot make a new one, because its base would be an older backup.
 func TestABackupThatIsNotForTheCaller(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

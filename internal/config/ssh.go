@@ -70,7 +70,7 @@ func (s SSH) check() error {
 
 var errPath = errors.New("want the absolute path of a file, without blanks, quotes, % and $")
 
-// OverSSH tells a source that is read by a remote shell: host:/path, not host::module, nor one on this machine.
+// OverSSH reports whether a source is read by a remote shell: host:/path, but not host::module or a local path.
 func OverSSH(source string) bool {
 	if Host(source) == "" || strings.HasPrefix(source, "rsync://") {
 		return false

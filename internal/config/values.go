@@ -104,7 +104,7 @@ func (e Every) Due(last, now time.Time) bool {
 	return !last.After(e.Span.Before(now)) // a last time in the future is a wrong clock: wait for it
 }
 
-// Never tells the zero value.
+// Never reports whether e is the zero value.
 func (e Every) Never() bool { return e == Every{} }
 
 func parseEvery(s string) (Every, error) {
