@@ -53,6 +53,9 @@ func Dest(ctx context.Context, j config.Job) []Finding {
 		return []Finding{failed("dest", err, "")}
 	}
 	text := fmt.Sprintf("%s has %d backups", l.Dest, len(l.Backups))
+	if len(l.Backups) == 1 {
+		text = l.Dest + " has 1 backup"
+	}
 	if l.Running {
 		text += ", and one is being made"
 	}
