@@ -162,6 +162,19 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// TestOneDestOfTwoNames: a symlink does not make a second directory.
+func TestOneDestOfTwoNames(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(dir+"/b", 0o700), os.Symlink("b", dir+"/other")); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("[job.a]\nsource = '/a'\ndest = '%s/b'\ncopy.c.target = '%[1]s/other'\n[job.b]\nsource = '/b'\ndest = '%[1]s/other'\n", dir)
+	got := problemsOf(t, "c.toml", text)
+	if all := strings.Join(got, "\n"); len(got) != 2 || !strings.Contains(all, "job b has the same dest as job a") || !strings.Contains(all, "copy c of job a has the dest of job b") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestProblemShowsItsLine(t *testing.T) {
 	dir := files(t, "c.toml", good+"  keep-dayly = 7\n")
 	_, err := Load(dir + "/c.toml")

@@ -190,13 +190,22 @@ func (a *assembler) checkJobs() {
 			a.problem(j.Defined, "two jobs are called %s: the other is in %s:%d", j.Name, other.Defined.File, other.Defined.Line)
 		}
 		names[j.Name] = j
-		if other, taken := dests[j.Backup.Dest]; taken && j.Backup.Dest != "" {
+		dest := realPath(j.Backup.Dest)
+		if other, taken := dests[dest]; taken && dest != "" {
 			a.problem(j.Defined, "job %s has the same dest as job %s in %s:%d, %s: each needs a directory of its own, or the one would be compared with, and pruned among, the backups of the other",
-				j.Name, other.Name, other.Defined.File, other.Defined.Line, j.Backup.Dest)
+				j.Name, other.Name, other.Defined.File, other.Defined.Line, dest)
 		}
-		dests[j.Backup.Dest] = j
+		dests[dest] = j
 	}
 	a.checkTargets(dests)
+}
+
+// realPath is a directory without symlinks, so that it has one name. One that does not exist is not changed.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }
 
 // Select returns the jobs with these names, each of a job or of a table, in the order of the config and each once.
