@@ -64,13 +64,13 @@ unit: ## the tests that need neither root nor a file system of their own, under 
 # The limit on time is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy
 # machine. The race detector sees our own process only. Most of these tests run the command, so it is on for package
 # integration, which uses the library in-process and from several goroutines.
-ONDISK = scripts/gotest.sh -vet=off $(LINKED) -tags integration -count=1 -timeout 60m -p 3 -parallel 6 -run '^($(TAGGED_NAMES))$$' -exec '$(ASROOT)'
+ONDISK = scripts/gotest.sh -vet=off $(LINKED) -tags integration,nethttpomithttp2 -count=1 -timeout 60m -p 3 -parallel 6 -run '^($(TAGGED_NAMES))$$' -exec '$(ASROOT)'
 
 integration: ## the tests on loopback file systems, as root
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && chmod 755 "$$dir" && \
 	scripts/build.sh "$$dir/rsbtbackup" && export RSBTBACKUP_TESTBIN="$$dir/rsbtbackup" && \
 	CGO_ENABLED=1 $(ONDISK) -race ./integration && \
-	CGO_ENABLED=0 $(ONDISK) $(INTEGRATION)
+	CGO_ENABLED=0 GOFLAGS="$$(scripts/goflags.sh)" $(ONDISK) $(INTEGRATION)
 
 demo: ## build it and make two backups on a loopback btrfs, where everything can be watched
 	@scripts/setup.sh demo

@@ -7,7 +7,8 @@
 # The tag "integration" only adds files, but they may hide what is unused without them, and the other way about:
 # for this machine staticcheck sees both sets.
 #
-# Everything runs without cgo, as what is shipped, so that the integration tests need not compile it again.
+# Everything runs without cgo and with the flags of what is shipped, so that the integration tests need not compile it
+# again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,15 +17,18 @@ readonly BIN=$PWD/.work/bin
 readonly ARCHITECTURES=(amd64 arm64 386 arm riscv64 ppc64le s390x mips64le)
 # The collector takes a third of the time of staticcheck otherwise, which needs some 640 MB so.
 export CGO_ENABLED=0 GOGC=400
+GOFLAGS=$(scripts/goflags.sh)
+export GOFLAGS
+readonly TAGS=integration,nethttpomithttp2
 
 here() {
 	install_staticcheck
 	step gofmt no_output gofmt -l .
 	step 'go build' go build ./...
-	step 'go vet' go vet -tags integration ./...
+	step 'go vet' go vet -tags "$TAGS" ./...
 	step staticcheck "$BIN/staticcheck" ./...
-	step 'staticcheck, integration' "$BIN/staticcheck" -tags integration ./...
-	step 'go fix' go fix -diff -tags integration ./...
+	step 'staticcheck, integration' "$BIN/staticcheck" -tags "$TAGS" ./...
+	step 'go fix' go fix -diff -tags "$TAGS" ./...
 	step 'go mod tidy' go mod tidy -diff
 	step shellcheck shellcheck scripts/*.sh scripts/package/*.sh .ci/run
 	step 'shellcheck, completion' completion_script

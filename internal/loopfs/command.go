@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -48,19 +47,14 @@ func run(name string, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// scriptPath looks beside this source file first, so that a test may change its directory. In a binary built with
-// -trimpath that path is not valid; then the script is found from the working directory, which go test sets to that of
-// the package.
+// startDir is where the process began: go test sets it to the package, and a test may change its directory.
+var startDir, errStartDir = os.Getwd()
+
 func scriptPath() (string, error) {
-	_, source, _, _ := runtime.Caller(0)
-	dir := filepath.Dir(source)
-	if !filepath.IsAbs(dir) {
-		wd, err := os.Getwd()
-		if err != nil {
-			return "", fmt.Errorf("find mkloopfs.sh: %w", err)
-		}
-		dir = wd
+	if errStartDir != nil {
+		return "", fmt.Errorf("find mkloopfs.sh: %w", errStartDir)
 	}
+	dir := startDir
 	for ; ; dir = filepath.Dir(dir) {
 		path := filepath.Join(dir, "scripts", "mkloopfs.sh")
 		if _, err := os.Stat(path); err == nil {
