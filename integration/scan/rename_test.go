@@ -133,6 +133,77 @@ func TestMovesThatOnlySeemToBeMoves(t *testing.T) {
 	}
 }
 
+// After a move rsync runs only if it would find a difference.
+func TestWhatOnlyMovedNeedsNoRsync(t *testing.T) {
+	p := newPair(t, "a/d/f", "a/d/sub/g", "b/linked", "b/d/f", "c/", "h/d/f")
+	asked := filepath.Join(t.TempDir(), "asked")
+	program := filepath.Join(t.TempDir(), "rsync")
+	testdest.Must(t, os.WriteFile(program, []byte("#!/bin/sh\ncase \"$*\" in *--files-from*) : >'"+asked+"' ;; esac\nexec rsync \"$@\"\n"), 0o700))
+	p.set = func(o *rsbtbackup.BackupOptions) {
+		if o.RsyncProgram = program; o.Scan == rsbtbackup.ScanAuto {
+			o.Scan = rsbtbackup.ScanWalk
+		}
+	}
+	testdest.Must(t, errors.Join(os.Symlink("f", p.src+"/a/d/link"), unix.Mkfifo(p.src+"/a/d/fifo", 0o640), os.Link(p.src+"/b/linked", p.src+"/b/d/linked"),
+		unix.Setxattr(p.src+"/a/d", "user.x", []byte("1"), 0), unix.Setxattr(p.src+"/a/d/f", "user.x", []byte("1"), 0), os.Chown(p.src+"/a/d/sub", 1, 2)))
+	p.backup()
+	time.Sleep(2100 * time.Millisecond)
+	p.backup()
+	at := p.src + "/"
+	old := time.Unix(1e9, 1)
+	const acl = "\x02\x00\x00\x00" + "\x01\x00\x07\x00\xff\xff\xff\xff" + "\x02\x00\x04\x00\x07\x00\x00\x00" + "\x04\x00\x05\x00\xff\xff\xff\xff" + "\x10\x00\x05\x00\xff\xff\xff\xff" + "\x20\x00\x05\x00\xff\xff\xff\xff"
+	for _, step := range []struct {
+		what  string
+		do    func() error
+		rsync bool
+	}{
+		{"a directory", func() error { return os.Rename(at+"a/d", at+"a/e") }, false},
+		{"to another directory", func() error { return os.Rename(at+"a/e", at+"c/d") }, false},
+		{"to the root, and a time of it", func() error { return errors.Join(os.Rename(at+"c/d", at+"d"), os.Chtimes(p.src, old, old)) }, false},
+		{"and a time of its new directory", func() error { return errors.Join(os.Rename(at+"d", at+"a/d"), os.Chtimes(at+"a", old, old)) }, false},
+		{"two that swap", func() error {
+			return unix.Renameat2(unix.AT_FDCWD, at+"a/d", unix.AT_FDCWD, at+"h/d", unix.RENAME_EXCHANGE)
+		}, false},
+		{"and back, one with another mode", func() error {
+			return errors.Join(os.Chmod(at+"a/d", 0o700), unix.Renameat2(unix.AT_FDCWD, at+"a/d", unix.AT_FDCWD, at+"h/d", unix.RENAME_EXCHANGE))
+		}, true},
+		{"and another mode", func() error { return errors.Join(os.Rename(at+"a/d", at+"a/e"), os.Chmod(at+"a/e", 0o711)) }, true},
+		{"and another owner", func() error { return errors.Join(os.Rename(at+"a/e", at+"a/d"), os.Chown(at+"a/d", 3, 4)) }, true},
+		{"and another attribute", func() error {
+			return errors.Join(os.Rename(at+"a/d", at+"a/e"), unix.Setxattr(at+"a/e", "user.x", []byte("2"), 0))
+		}, true},
+		{"and one less", func() error { return errors.Join(os.Rename(at+"a/e", at+"a/d"), unix.Removexattr(at+"a/d", "user.x")) }, true},
+		{"and an ACL of its new directory", func() error {
+			return errors.Join(os.Rename(at+"a/d", at+"c/d"), unix.Setxattr(at+"c", "system.posix_acl_access", []byte(acl), 0))
+		}, true},
+		{"and the attribute of a file in it", func() error {
+			return errors.Join(os.Rename(at+"c/d", at+"a/d"), unix.Setxattr(at+"a/d/f", "user.x", []byte("2"), 0))
+		}, true},
+		{"and the owner of a directory in it", func() error { return errors.Join(os.Rename(at+"a/d", at+"c/d"), os.Chown(at+"c/d/sub", 5, 6)) }, true},
+		{"and a file in that", func() error {
+			return errors.Join(os.Rename(at+"c/d", at+"a/d"), os.WriteFile(at+"a/d/sub/g", []byte("more"), 0o644))
+		}, true},
+		{"and where a link points", func() error {
+			return errors.Join(os.Rename(at+"a/d", at+"c/d"), os.Remove(at+"c/d/link"), os.Symlink("g", at+"c/d/link"))
+		}, true},
+		{"and what is in its old directory", func() error { return errors.Join(os.Rename(at+"c/d", at+"a/d"), os.Mkdir(at+"c/new", 0o700)) }, true},
+		{"and what was in its new directory", func() error { return errors.Join(os.Rename(at+"a/d", at+"c/d"), os.Remove(at+"c/new")) }, true},
+		{"and elsewhere", func() error { return errors.Join(os.Rename(at+"c/d", at+"a/d"), os.Chmod(at+"h/d/f", 0o600)) }, true},
+		{"onto what was deleted", func() error { return errors.Join(os.RemoveAll(at+"h/d"), os.Rename(at+"a/d", at+"h/d")) }, true},
+		{"with a file of several names", func() error { return os.Rename(at+"b/d", at+"a/d") }, true},
+		{"a file", func() error { return os.Rename(at+"h/d/f", at+"c/f") }, true},
+	} {
+		t.Run(step.what, func(t *testing.T) {
+			_ = os.Remove(asked) // of backups before the steps
+			testdest.Must(t, step.do())
+			want(t, p.backup(), rsbtbackup.ScanWalk, "")
+			if _, err := os.Stat(asked); (err == nil) != step.rsync {
+				t.Errorf("rsync was run: %v, want %v", err == nil, step.rsync)
+			}
+		})
+	}
+}
+
 // A directory that is mounted at a second place is still in the first.
 func TestAMountMovesNothing(t *testing.T) {
 	p := newPair(t, "a/f", "a/b/g", "at/")

@@ -201,7 +201,7 @@ func (x published) record() facts.Record {
 	r := x.report()
 	return facts.Record{
 		Version: 1, Status: x.verdict.status,
-		Source: x.src.Shown, SourceBytes: facts.InvalidUTF8(x.src.Shown), SourceFS: x.src.Identity, Mounts: x.src.Mounts, LeftOut: quoted(x.src.Beyond), Host: host,
+		Source: x.src.Shown, SourceBytes: facts.InvalidUTF8(x.src.Shown), SourceFS: x.src.Identity, Mounts: x.src.Mounts, LeftOut: say.QuoteForJSON(x.src.Beyond), Host: host,
 		Started: r.Started, Ended: time.Now().UTC(),
 		Base: r.Base, Resumed: r.Resumed, Pending: x.note.WorkUUID, Rules: x.o.rules(),
 		RsbtbackupVersion: x.o.Version, RsyncVersion: r.RsyncVersion,

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strconv"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
@@ -146,21 +144,9 @@ func (x planned) noticeBeyond() {
 	if x.newest != nil && x.newest.Record != nil {
 		before = x.newest.Record.LeftOut
 	}
-	if now := quoted(x.src.Beyond); len(now) > 0 && !slices.Equal(now, before) {
+	if now := say.QuoteForJSON(x.src.Beyond); len(now) > 0 && !slices.Equal(now, before) {
 		x.tell.Notice("--one-file-system leaves out the filesystems at " + say.QuoteSome(x.src.Beyond) + ": they are not in this backup")
 	}
-}
-
-// quoted quotes paths for JSON, which cannot hold every name.
-func quoted(paths []string) []string {
-	var texts []string
-	for _, path := range paths {
-		if !utf8.ValidString(path) {
-			path = strconv.Quote(path)
-		}
-		texts = append(texts, path)
-	}
-	return texts
 }
 
 // noticeBase reports what is unusual about the base.

@@ -4,11 +4,13 @@ package backup
 
 import (
 	"context"
+	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/changed"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
 
@@ -25,7 +27,7 @@ func (x judged) needed(ctx context.Context) (why string, err error) {
 	}
 	run := changed.Run{
 		Base: x.plan.base, Resumed: x.plan.work != store.WorkSnapshot, Status: x.verdict.status, Clean: x.end.Err == nil,
-		OtherSource: x.src.IsChanged(x.plan.base), Rules: x.o.rules(), LeftOut: quoted(x.src.Beyond),
+		OtherSource: x.src.IsChanged(x.plan.base), Rules: x.o.rules(), LeftOut: say.QuoteForJSON(x.src.Beyond),
 		Doubt: x.state.Doubt != "" || x.state.BrokenSince(x.plan.base),
 	}
 	if x.end.Stats != nil {
@@ -48,9 +50,8 @@ func (x filled) mayDiffer() *changed.Part {
 	if x.scanned.full() || len(x.list.Fresh) > 0 {
 		return nil
 	}
-	part := &changed.Part{Dirs: x.list.Dirs, Names: x.list.Names}
-	part.Names = append(part.Names[:len(part.Names):len(part.Names)], x.list.Ways()...) // rsync sends their attributes too
-	return part
+	// rsync sends the attributes of ways, too.
+	return &changed.Part{Dirs: x.list.Dirs, Names: slices.Concat(x.list.Names, x.list.Ways())}
 }
 
 // skip only notes in the record of the last backup that nothing has changed.

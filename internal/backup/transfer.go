@@ -90,7 +90,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 // first is the first run of rsync. If the run finds something that the list does not cover, it is also a second run,
 // which compares everything.
 func (x filled) first(ctx context.Context, opts rsyncexec.Options) (filled, transfer.End, error) {
-	if !x.full() && x.list.Empty() {
+	if !x.full() && (x.list.Empty() || x.isDone(ctx, opts)) {
 		return x, x.nothingToDo(), nil
 	}
 	end := x.run(ctx, x.asking(opts))

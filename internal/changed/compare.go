@@ -31,13 +31,26 @@ func Compare(ctx context.Context, base, work *os.File, part *Part) string {
 	} else {
 		err = c.listed(part)
 	}
+	return found(err, "it cannot be compared with the last backup")
+}
+
+// Differs returns the first difference found in a part of a source and of pending that rsync could remove, or "". Like
+// rsync it takes files of the same size and time for equal. All else must be equal, also what rsync does not copy, and
+// no file may have several names: which of them are linked is for rsync to find.
+func Differs(ctx context.Context, source, work *os.File, part *Part) string {
+	c := &comparison{ctx: ctx, base: source, work: work, bySource: true}
+	return found(c.listed(part), "they cannot be compared")
+}
+
+// found is the text of what ended a comparison.
+func found(err error, unknown string) string {
 	switch {
 	case err == nil:
 		return ""
 	case errors.As(err, new(difference)):
 		return err.Error()
 	}
-	return "it cannot be compared with the last backup: " + err.Error()
+	return unknown + ": " + err.Error()
 }
 
 // difference is an error, so that it ends a walk.
@@ -48,6 +61,7 @@ func (d difference) Error() string { return fmt.Sprintf("%q has another %s", d.p
 type comparison struct {
 	ctx        context.Context
 	base, work *os.File
+	bySource   bool // base is a source, and not what work is a snapshot of
 
 	mu sync.Mutex
 	// was and is map the inodes of files with several names from base to work, and back.
@@ -152,7 +166,7 @@ func (c *comparison) entry(rel string) error {
 	was, wasErr := look(c.base, rel)
 	is, isErr := look(c.work, rel)
 	switch {
-	case at.IsAbsent(wasErr) && at.IsAbsent(isErr):
+	case at.IsAbsent(wasErr) && at.IsAbsent(isErr) && !c.bySource: // a source has what it lists, perhaps behind a mount
 		return nil
 	case at.IsAbsent(wasErr) != at.IsAbsent(isErr):
 		return difference{rel, "name"}
@@ -164,7 +178,7 @@ func (c *comparison) entry(rel string) error {
 	}
 	// The ctime cannot be set by programs, and every change sets it: a file with the ctime of base has not changed
 	// since the snapshot.
-	if was == is && was.ID.Known() {
+	if was == is && was.ID.Known() && !c.bySource {
 		return nil
 	}
 	return c.attributes(rel, was, is)
@@ -181,6 +195,9 @@ func look(root *os.File, rel string) (at.Info, error) {
 func (c *comparison) links(rel string, was, is at.Info) error {
 	if was.IsDir() || was.Links < 2 && is.Links < 2 {
 		return nil
+	}
+	if c.bySource {
+		return difference{rel, "set of names for one file"}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,7 +239,9 @@ func (c *comparison) attributes(rel string, was, is at.Info) error {
 	case unix.S_IFLNK:
 		same, err = c.sameTarget(rel)
 	case unix.S_IFREG:
-		same, err = c.sameContent(rel)
+		if !c.bySource {
+			same, err = c.sameContent(rel)
+		}
 	}
 	if err == nil && !same {
 		err = difference{rel, "content"}

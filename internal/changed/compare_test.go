@@ -2,6 +2,7 @@ package changed
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,5 +148,53 @@ func TestCompareListed(t *testing.T) {
 		if got := compare(t, base, work, &tt.part); (got != "") != tt.want {
 			t.Errorf("%+v: found %q", tt.part, got)
 		}
+	}
+}
+
+func TestDiffers(t *testing.T) {
+	t.Parallel()
+	when := time.Unix(1_700_000_000, 123)
+	for _, tt := range []struct {
+		name   string
+		change func(work string) error
+		want   string
+		keep   bool // the times that the change made
+		names  []string
+	}{
+		{name: "nothing", change: func(string) error { return nil }},
+		{name: "another content of that size and time", change: func(work string) error { return os.WriteFile(work+"/d/e/file", []byte("CONTENT"), 0o644) }},
+		{name: "size", want: "size", change: func(work string) error { return os.Truncate(work+"/d/e/file", 3) }},
+		{name: "time", want: "time", keep: true, change: func(work string) error { return os.Chtimes(work+"/d/e/file", when, when.Add(1)) }},
+		{name: "mode of the directory", want: "mode", change: func(work string) error { return os.Chmod(work+"/d/e", 0o700) }},
+		{name: "mode of one above", want: "mode", change: func(work string) error { return os.Chmod(work+"/d", 0o700) }},
+		{name: "attribute", want: "attributes", change: func(work string) error { return unix.Setxattr(work+"/alone", "user.x", []byte("2"), 0) }},
+		{name: "target", want: "content", change: func(work string) error {
+			return errors.Join(os.Remove(work+"/link"), os.Symlink("other", work+"/link"))
+		}},
+		{name: "new name", want: "number of names", change: func(work string) error { return os.Mkdir(work+"/d/e/new", 0o755) }},
+		{name: "gone", want: "number of names", change: func(work string) error { return os.Remove(work + "/d/e/file") }},
+		{name: "another name", want: "name", change: func(work string) error { return os.Rename(work+"/d/e/file", work+"/d/e/File") }},
+		{name: "no such directory", want: "number of names", change: func(work string) error { return os.RemoveAll(work + "/d/e") }},
+		{name: "several names", want: "set of names", names: []string{"b"}, change: func(string) error { return nil }},
+		{name: "what neither has", want: "cannot be compared", names: []string{"nowhere"}, change: func(string) error { return nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			source, work := world(t), world(t)
+			must(t, tt.change(work))
+			if !tt.keep {
+				settle(t, work, when)
+			}
+			s, err := os.Open(source)
+			must(t, err)
+			defer s.Close()
+			w, err := os.Open(work)
+			must(t, err)
+			defer w.Close()
+			got := Differs(t.Context(), s, w, &Part{Dirs: []string{"d/e"}, Names: append(tt.names, "d", "alone", "link")})
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("found %q, want %q", got, tt.want)
+			}
+		})
 	}
 }

@@ -163,3 +163,29 @@ func doubt(dir *os.File, name string) error {
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, noTime()}
 	return at.Error("utimens", dir, name, unix.UtimesNanoAt(int(dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW))
 }
+
+// CopyDirTimes gives directories of pending the times that they have at the source: moves in them have set others.
+func CopyDirTimes(source, root *os.File, dirs []string) error {
+	for _, path := range dirs {
+		if err := copyDirTime(source, root, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyDirTime(source, root *os.File, path string) error {
+	from, err := at.OpenBeneath(source, path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	st, err := at.Stat(from, ".")
+	if err != nil {
+		return err
+	}
+	return within(root, path, func(dir *os.File) error {
+		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, st.Mtim}
+		return at.Error("utimens", dir, "", unix.UtimesNanoAt(int(dir.Fd()), "", times, unix.AT_EMPTY_PATH))
+	})
+}

@@ -64,6 +64,18 @@ func QuoteSome(paths []string) string {
 	return text
 }
 
+// QuoteForJSON quotes the paths that JSON cannot hold.
+func QuoteForJSON(paths []string) []string {
+	var texts []string
+	for _, path := range paths {
+		if !utf8.ValidString(path) {
+			path = strconv.Quote(path)
+		}
+		texts = append(texts, path)
+	}
+	return texts
+}
+
 // AndMore counts the files that rsync complained about, without the first.
 func AndMore(failed int) string {
 	switch {
