@@ -76,3 +76,9 @@ func Ls(ctx context.Context, dest, backup, path string, o LsOptions, emit func(E
 func Open(ctx context.Context, dest, backup, path string) (*os.File, error) {
 	return browse.Open(ctx, dest, backup, path)
 }
+
+// OpenEach opens the regular files at paths one after the other, all in the same backup, like Open, and calls visit
+// with each. A file is closed after visit, or when ctx ends. The first error ends it.
+func OpenEach(ctx context.Context, dest, backup string, paths []string, visit func(path string, f *os.File) error) error {
+	return browse.OpenEach(ctx, dest, backup, paths, visit)
+}

@@ -37,14 +37,14 @@ type backupCommand struct {
 	SSH              sshFlags `embed:""`
 	Rsync            string   `placeholder:"PROGRAM" help:"The rsync to run. The default is the first in PATH."`
 
-	Partial          string `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"What to do if rsync cannot read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
-	MaxDeletePercent int    `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
-	Scan             string `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How changes in a local SRC are found. Walk: a walk of SRC, or btrfs itself, finds what is new, and rsync compares only that. Full: rsync compares everything. Auto (default): walk, and from time to time full as a check."`
-	SnapshotSource   bool   `help:"Back up a snapshot of SRC, so that nothing changes while it is read, and remove the snapshot afterwards. SRC must be on btrfs, in a subvolume that you own unless you are root."`
-	SnapshotNested   bool   `help:"The same, with a snapshot of each subvolume nested below SRC. With --snapshot-source alone these must be left out, by -x or --exclude."`
-	SkipUnchanged    bool   `help:"Make no backup if nothing has changed. The last one then counts as made now."`
-	Force            bool   `help:"Continue although a safety guard would stop the run."`
-	DryRun           bool   `short:"n" help:"Show what would be transferred; change nothing."`
+	Partial          string  `enum:"publish,refuse" default:"publish" placeholder:"publish|refuse" help:"What to do if rsync cannot read everything: publish the backup as incomplete (default), or refuse and keep it for the next run."`
+	MaxDeletePercent percent `placeholder:"N" help:"Stop when more than N % of the files in the last backup are gone from SRC."`
+	Scan             string  `enum:"auto,full,walk" default:"auto" placeholder:"auto|full|walk" help:"How changes in a local SRC are found. Walk: a walk of SRC, or btrfs itself, finds what is new, and rsync compares only that. Full: rsync compares everything. Auto (default): walk, and from time to time full as a check."`
+	SnapshotSource   bool    `help:"Back up a snapshot of SRC, so that nothing changes while it is read, and remove the snapshot afterwards. SRC must be on btrfs, in a subvolume that you own unless you are root."`
+	SnapshotNested   bool    `help:"The same, with a snapshot of each subvolume nested below SRC. With --snapshot-source alone these must be left out, by -x or --exclude."`
+	SkipUnchanged    bool    `help:"Make no backup if nothing has changed. The last one then counts as made now."`
+	Force            bool    `help:"Continue although a safety guard would stop the run."`
+	DryRun           bool    `short:"n" help:"Show what would be transferred; change nothing."`
 
 	Prune bool      `help:"After publishing, delete the backups that no --keep rule below matches, as prune does."`
 	Keep  keepFlags `embed:""`
@@ -88,9 +88,6 @@ func (c *backupCommand) Validate() error {
 	if len(c.Rest) > 0 {
 		return fmt.Errorf("unexpected argument %s: options for rsync follow --", c.Rest[0])
 	}
-	if c.MaxDeletePercent < 0 || c.MaxDeletePercent > 100 {
-		return fmt.Errorf("--max-delete-percent=%d: want 0 to 100", c.MaxDeletePercent)
-	}
 	if err := checkBwlimit(c.Bwlimit); err != nil {
 		return err
 	}
@@ -131,7 +128,7 @@ func (c *backupCommand) options(u *ui, f *flags) rsbtbackup.BackupOptions {
 		ExcludeCaches: c.ExcludeCaches, ExcludeIfPresent: c.ExcludeIfPresent,
 		Bwlimit: c.Bwlimit, Rsh: c.shell, Timeout: c.Timeout.duration(),
 		RsyncArgs: c.Rest, RsyncProgram: c.Rsync,
-		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: c.MaxDeletePercent, Force: c.Force, Scan: c.Scan,
+		RefusePartial: c.Partial == partialRefuse, MaxDeletePercent: int(c.MaxDeletePercent), Force: c.Force, Scan: c.Scan,
 		SnapshotSource: c.SnapshotSource, SnapshotNested: c.SnapshotNested, SkipUnchanged: c.SkipUnchanged,
 		DryRun: c.DryRun, Changes: u.change, LockWait: f.LockWait.duration(),
 		Logger: u.log, Version: programVersion(),

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"unicode/utf8"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -36,32 +37,18 @@ func (c *catCommand) dest() string { return c.Dest }
 
 func (c *catCommand) run(ctx context.Context, u *ui, f *flags) error {
 	out := &catWriter{u: u, terminal: u.shown}
-	for _, path := range c.Paths {
-		if err := c.copy(ctx, out, path); err != nil {
-			return err
+	return rsbtbackup.OpenEach(ctx, c.Dest, c.Backup, c.Paths, func(path string, file *os.File) error {
+		out.name = path
+		// Only Write is called: otherwise the kernel would copy from file to file without the check.
+		_, err := io.Copy(out, io.LimitReader(file, 1<<62))
+		switch {
+		case ctx.Err() != nil:
+			return &rsbtbackup.StepError{Step: "read", Err: context.Cause(ctx)}
+		case errors.Is(err, errNoReader):
+			return nil
 		}
-	}
-	return nil
-}
-
-func (c *catCommand) copy(ctx context.Context, out *catWriter, path string) error {
-	file, err := rsbtbackup.Open(ctx, c.Dest, c.Backup, path)
-	if err != nil {
 		return err
-	}
-	defer file.Close()
-	stop := context.AfterFunc(ctx, func() { file.Close() })
-	defer stop()
-	out.name = path
-	// Only Write is called: otherwise the kernel would copy from file to file without the check.
-	_, err = io.Copy(out, io.LimitReader(file, 1<<62))
-	switch {
-	case ctx.Err() != nil:
-		return &rsbtbackup.StepError{Step: "read", Err: context.Cause(ctx)}
-	case errors.Is(err, errNoReader):
-		return nil
-	}
-	return err
+	})
 }
 
 // errNoReader: stdout accepts no more data; the ui has stored the reason.

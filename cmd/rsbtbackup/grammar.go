@@ -10,6 +10,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,16 +163,30 @@ func (s *seconds) UnmarshalText(text []byte) error {
 	return err
 }
 
-// someTime is a time of more than 0 seconds, where 0 means the default.
+// someTime is the age of a backup, of more than 0 seconds; 0 means the default.
 type someTime time.Duration
 
-// UnmarshalText reads what seconds reads.
+// UnmarshalText reads 26h or 90m.
 func (t *someTime) UnmarshalText(text []byte) error {
-	err := (*seconds)(t).UnmarshalText(text)
-	if err == nil && *t == 0 {
+	d, err := config.ParseAge(string(text))
+	*t = someTime(d)
+	if err == nil && d == 0 {
 		return fmt.Errorf("%q: want more than 0", text)
 	}
 	return err
+}
+
+// percent is a share from 0 to 100.
+type percent int
+
+// UnmarshalText reads 10 or 10%.
+func (p *percent) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(strings.TrimSuffix(string(text), "%"))
+	if err != nil || n < 0 || n > 100 {
+		return fmt.Errorf("%q: want 0 to 100", text)
+	}
+	*p = percent(n)
+	return nil
 }
 
 func (s seconds) duration() time.Duration { return time.Duration(s) }

@@ -130,6 +130,27 @@ func TestAMountIsGoneWithTheDirectoryAboveIt(t *testing.T) {
 	}
 }
 
+// TestASymlinkHasReplacedAMount moves a disk elsewhere and leaves a symlink: that was meant, but the next backup does
+// not have its files, which is said once.
+func TestASymlinkHasReplacedAMount(t *testing.T) {
+	t.Parallel()
+	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+	src, disk := t.TempDir(), loopfs.NewFS(t, "64M", "ext4")
+	testdest.Write(t, filepath.Join(src, "file"), "x")
+	testdest.Write(t, filepath.Join(disk, "user", "file"), "x")
+	point := bindAt(t, disk, filepath.Join(src, "home"))
+	wantExit(t, run(t, "backup", src, d.path), 0)
+	testdest.Must(t, unix.Unmount(point, unix.MNT_DETACH))
+	testdest.Must(t, os.Remove(point))
+	testdest.Must(t, os.Symlink(disk, point))
+	if r := run(t, "backup", src, d.path); r.exit != 0 || !strings.Contains(r.stderr, `a symlink has replaced what was mounted at home `) {
+		t.Errorf("it is not named:\n%s", r)
+	}
+	if r := run(t, "backup", src, d.path); r.exit != 0 || strings.Contains(r.stderr, "symlink") {
+		t.Errorf("it is named again:\n%s", r)
+	}
+}
+
 // TestAMountPointHasAnEmptyTree has a directory of the same name as the disk that is not mounted.
 func TestAMountPointHasAnEmptyTree(t *testing.T) {
 	t.Parallel()

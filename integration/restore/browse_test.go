@@ -140,6 +140,14 @@ func TestCatCopiesBytesUntouched(t *testing.T) {
 	if got := testbin.Must(t, "cat", p.dest, "latest", "/all bytes", "inside/hosts", "--json", "-q").Stdout; got != string(all)+"127.0.0.1 localhost\n" {
 		t.Errorf("cat: %q", got)
 	}
+	// However many files there are, DEST and the backup are opened once, so that all are of one backup.
+	opened := func(paths ...string) int {
+		args := append([]string{"-f", "-qq", "-P", p.dest, "-e", "trace=openat,openat2", testbin.Path(t), "cat", p.dest, "latest"}, paths...)
+		return strings.Count(testbin.Finish(t, exec.Command("strace", args...)).Stderr, "open")
+	}
+	if one, five := opened("plain"), opened("plain", "plain", "plain", "plain", "plain"); one == 0 || one != five {
+		t.Errorf("DEST is opened %d times for one file, %d for five", one, five)
+	}
 	// To a terminal: text only.
 	if got := testdest.Tool(t, "script", "-qec", testbin.Path(t)+" cat "+p.dest+" latest plain", "/dev/null"); got != "plain\r\n" {
 		t.Errorf("cat to a terminal: %q", got)

@@ -40,6 +40,37 @@ func Open(ctx context.Context, dest, backup, path string) (*os.File, error) {
 	return f, ctx.Err()
 }
 
+// OpenEach is rsbtbackup.OpenEach.
+func OpenEach(ctx context.Context, dest, backup string, paths []string, visit func(path string, f *os.File) error) error {
+	rels := make([]string, len(paths))
+	for i, path := range paths {
+		var err error
+		if rels[i], err = store.BackupPath(path); err != nil {
+			return fail.Step("options", err)
+		}
+	}
+	v, err := store.OpenView(dest, backup)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	for i, path := range paths {
+		f, err := openFile(v, rels[i])
+		if err != nil {
+			return fail.Step("open", err)
+		}
+		stop := context.AfterFunc(ctx, func() { f.Close() })
+		err = visit(path, f)
+		if stop() {
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
 // openFile calls stat before it opens: opening a device or a fifo has side effects.
 func openFile(v *store.View, path string) (*os.File, error) {
 	pos, err := v.Lookup(path, unix.O_PATH)

@@ -160,6 +160,11 @@ func checkJob(j Job, sources []string) *keyError {
 	explicit := false
 	for _, v := range j.Values {
 		explicit = explicit || v.Key == "prune" && v.Text == "true"
+		if strings.HasSuffix(v.Key, "max-age") {
+			if _, err := ParseAge(strings.Trim(v.Text, `"`)); err != nil {
+				return &keyError{v.Key, err}
+			}
+		}
 	}
 	switch {
 	case j.Backup.Dest != "" && !filepath.IsAbs(j.Backup.Dest):

@@ -29,6 +29,17 @@ func ParseTime(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// ParseAge is ParseTime for the age of a backup: 26 alone would be 26 seconds, which nobody means.
+func ParseAge(s string) (time.Duration, error) {
+	d, err := ParseTime(s)
+	if err == nil && 0 < d && d < time.Minute && isNumber(s) {
+		return 0, fmt.Errorf("%s alone is %s seconds: for hours write %sh", s, s, s)
+	}
+	return d, err
+}
+
+func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
 // ParseCount reads a number of backups from 1, or unlimited, for which restic also has -1.
 func ParseCount(s string) (int, error) {
 	if s == "unlimited" || s == "-1" {
@@ -75,6 +86,8 @@ func parseBytes(s string) (rsbtbackup.MinFree, error) {
 		return rsbtbackup.MinFree{}, errors.New("want more than 0")
 	case n > math.MaxInt64:
 		return rsbtbackup.MinFree{}, errors.New("too large")
+	case n < 1<<20 && isNumber(s):
+		return rsbtbackup.MinFree{}, fmt.Errorf("%s alone is %s bytes: a unit is missing, as in 10G or 10%%", s, s)
 	}
 	return rsbtbackup.MinFree{Bytes: int64(n)}, nil
 }

@@ -18,10 +18,11 @@ func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []
 	if policy.IsEmpty() {
 		return keepAll(backups)
 	}
+	times := likelyTimes(backups, now)
 	asked := make([]retention.Backup, len(backups))
 	byName := make(map[string]facts.Snapshot, len(backups))
 	for i, b := range backups {
-		asked[i] = retention.Backup{Name: b.Name, Time: b.Time, ID: uint64(i + 1), Complete: b.Status == facts.Complete, Pinned: b.Pinned()}
+		asked[i] = retention.Backup{Name: b.Name, Time: times[i], ID: uint64(i + 1), Complete: b.Status == facts.Complete, Pinned: b.Pinned()}
 		byName[b.Name] = b
 	}
 	var decisions []facts.Decision
@@ -33,6 +34,23 @@ func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []
 		decisions = append(decisions, decided)
 	}
 	return decisions
+}
+
+// likelyTimes are the times by which backups, oldest first, are judged. A backup is not older than the one before it: a
+// clock that was behind, as that of a machine without a battery, must not make it look old. A time in the future proves
+// nothing about later backups.
+func likelyTimes(backups []facts.Snapshot, now time.Time) []time.Time {
+	times := make([]time.Time, len(backups))
+	var latest time.Time
+	for i, b := range backups {
+		times[i] = b.Time
+		if b.Time.Before(latest) {
+			times[i] = latest
+		} else if !b.Time.After(now) {
+			latest = b.Time
+		}
+	}
+	return times
 }
 
 // Foresee is Decide as if the next backup were already made. It is pure.

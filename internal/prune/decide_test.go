@@ -1,6 +1,8 @@
 package prune
 
 import (
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -78,6 +80,51 @@ func TestWhatGoesAndWhatStays(t *testing.T) {
 	if next[2].Keep || !newestFirst[2].Keep {
 		t.Errorf("b stays %v, and stayed before %v", next[2].Keep, newestFirst[2].Keep)
 	}
+}
+
+// TestAClockBehindMakesNothingOld: backups of a machine that boots in 1970, between others and after them; and some
+// that were made before the clock was set back.
+func TestAClockBehindMakesNothingOld(t *testing.T) {
+	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	day := func(n int) time.Time { return now.AddDate(0, 0, -n) }
+	epoch := time.Unix(3600, 0)
+	for name, c := range map[string]struct {
+		times []time.Time
+		goes  []string // by rotate 35d
+	}{
+		"in order":               {[]time.Time{day(40), day(36), day(30), day(1)}, []string{"0", "1"}},
+		"behind, between others": {[]time.Time{day(40), day(30), epoch, day(1)}, []string{"0"}},
+		"behind, at the end":     {[]time.Time{day(30), day(2), epoch, epoch.Add(time.Hour)}, nil},
+		"behind, at first":       {[]time.Time{epoch, day(30), day(1)}, []string{"0"}},
+		"behind, long ago":       {[]time.Time{day(50), epoch, day(40), day(1)}, []string{"0", "1", "2"}},
+		"ahead, at first":        {[]time.Time{day(-4000), day(40), day(30), day(1)}, []string{"1"}},
+		"ahead, within the past": {[]time.Time{day(5), day(40), day(39), day(1)}, nil},
+	} {
+		var backups []facts.Snapshot
+		for i, at := range c.times {
+			backups = append(backups, facts.Snapshot{Name: strconv.Itoa(i), Time: at, Status: facts.Complete})
+		}
+		var goes []string
+		for _, d := range slices.Backward(Decide(backups, retention.Policy{Age: retention.Span{Days: 35}}, now)) {
+			if !d.Keep {
+				goes = append(goes, d.Name)
+			}
+			if !d.Time.Equal(c.times[slices.Index(names(backups), d.Name)]) {
+				t.Errorf("%s: %s is shown with another time", name, d.Name)
+			}
+		}
+		slices.Sort(goes)
+		if d := cmp.Diff(c.goes, goes); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+func names(backups []facts.Snapshot) (list []string) {
+	for _, b := range backups {
+		list = append(list, b.Name)
+	}
+	return list
 }
 
 // TestForesee: the backup that a dry run does not make is the newest, and the one that cur names if it is complete.

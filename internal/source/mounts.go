@@ -28,6 +28,7 @@ type ChangedMount struct {
 	was     string // source of what was mounted there; empty for nothing
 	is      string
 	removed bool // with its directory and other files: that was meant
+	linked  bool // a symlink is there now: that was meant, too
 	file    bool // mounted on a file, which is one entry if it has content
 	entries int  // how many of the first few entries the last backup has there
 	kept    int  // how many of these SRC still has
@@ -46,7 +47,7 @@ func (s *Source) CompareBelow(last *facts.Record, backups []facts.Snapshot, base
 	}
 	s.Changed = slices.DeleteFunc(s.Changed, func(c ChangedMount) bool { return IsLeftOut(c.Path, leftOut) })
 	s.Gone = goneMounts(s.Changed)
-	s.Changed = slices.DeleteFunc(s.Changed, func(c ChangedMount) bool { return c.removed })
+	s.Changed = slices.DeleteFunc(s.Changed, func(c ChangedMount) bool { return c.removed || c.linked })
 	if oneFS {
 		return nil // nested subvolumes are left out
 	}
@@ -94,16 +95,23 @@ func changedMounts(was, is []facts.SourceMount, base *os.File, src string) ([]Ch
 
 // goneMounts is a notice about disks that are missing, and not refused for that.
 func goneMounts(changed []ChangedMount) string {
-	var paths []string
+	var removed, linked []string
 	for _, c := range changed {
-		if c.removed {
-			paths = append(paths, c.Path)
+		switch {
+		case c.removed:
+			removed = append(removed, c.Path)
+		case c.linked:
+			linked = append(linked, c.Path)
 		}
 	}
-	if len(paths) == 0 {
-		return ""
+	var texts []string
+	if len(removed) > 0 {
+		texts = append(texts, "what was mounted at "+say.QuoteSome(removed)+" at the last backup is gone together with its parent directory: its files are not in this backup")
 	}
-	return "what was mounted at " + say.QuoteSome(paths) + " at the last backup is gone together with its parent directory: its files are not in this backup"
+	if len(linked) > 0 {
+		texts = append(texts, "a symlink has replaced what was mounted at "+say.QuoteSome(linked)+" at the last backup: the files it leads to are not in this backup; to back them up, make a backup of that directory, too")
+	}
+	return strings.Join(texts, "; ")
 }
 
 // removedWithOthers reports that a directory with the mount point at path is gone, or something else is in its place,
@@ -153,13 +161,11 @@ func IsDirectory(path string) bool {
 	return err == nil && st.IsDir()
 }
 
-// count looks for the first entries that base has at the path in now, the same directory of SRC. If a symlink has
-// replaced the directory, the change was intended.
+// count looks for the first entries that base has at the path in now, the same directory of SRC. It
+// notes a symlink that has replaced the directory.
 func (c *ChangedMount) count(base *os.File, now string) error {
 	is, err := os.Lstat(now)
-	if err == nil && is.Mode()&fs.ModeSymlink != 0 {
-		return nil
-	}
+	c.linked = err == nil && is.Mode()&fs.ModeSymlink != 0
 	dir, failed := at.OpenBeneath(base, c.Path)
 	if at.IsNoDir(failed) {
 		had, err := at.LookInside(base, c.Path)
