@@ -93,6 +93,7 @@ func (e *DestInsideError) Error() string {
 type LacksError struct {
 	Backup     string
 	Incomplete bool     // files that could not be read are not in it
+	Unrecorded bool     // by which rules it was made is not known
 	Rules      []string // options that may have left something out
 	// Exclude is what to add to RestoreOptions.Exclude so that files left out of the backup are not deleted; nil if
 	// that is not enough.
@@ -102,6 +103,9 @@ type LacksError struct {
 func (e *LacksError) Error() string {
 	if e.Incomplete {
 		return e.Backup + " is incomplete: --delete would also delete files that could not be read when it was made"
+	}
+	if e.Unrecorded {
+		return "no record says how " + e.Backup + " was made: --delete would also delete files that were left out of it"
 	}
 	return fmt.Sprintf("%s was made with %s: --delete would also delete the files that were left out", e.Backup, strings.Join(e.Rules, " "))
 }

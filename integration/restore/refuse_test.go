@@ -355,6 +355,29 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 	p.restore(t, inPlace...)
 }
 
+// Without its record nobody knows by which rules a backup was made.
+func TestDeleteByABackupWithoutARecordIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	testdest.Write(t, src+"/file", "kept")
+	testdest.Write(t, src+"/cache/file", "left out")
+	p.backup(t, src, "--exclude=cache")
+	records, err := filepath.Glob(p.dest + "/.log/records/*.json")
+	if err != nil || len(records) != 1 {
+		t.Fatalf("records: %q, %v", records, err)
+	}
+	testdest.Must(t, os.Remove(records[0]))
+	p.refuse(t, 13, "no record says how", "-t", src, "--overwrite=if-changed", "--delete")
+	testbin.Must(t, "pin", p.dest, "latest") // its record does not say it either
+	p.refuse(t, 13, "no record says how", "-t", src, "--overwrite=if-changed", "--delete")
+	if !testdest.Exists(src + "/cache/file") {
+		t.Error("cache is gone")
+	}
+	p.restore(t, "-t", src, "--overwrite=if-changed")
+	p.restore(t, "-t", src, "--overwrite=if-changed", "--delete", "--force")
+}
+
 // Nothing is written into, or deleted from, any directory with backups.
 func TestOtherDestsAreLeftAlone(t *testing.T) {
 	t.Parallel()

@@ -85,3 +85,24 @@ func TestWhatABackupDidNotKeepStaysInTheTarget(t *testing.T) {
 		t.Errorf("read at %s, want %s", got, want)
 	}
 }
+
+// Without its record only the files show that a backup was made with --fake-super.
+func TestABackupMadeWithFakeSuperAndWithoutARecord(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	src := p.mount + "/src"
+	testdest.Write(t, src+"/file", "x")
+	p.backup(t, src, "--", "--fake-super")
+	quiet := p.restore(t, "-t", p.mount+"/with a record")
+	testdest.Must(t, os.Chown(src+"/file", 5, 6))
+	p.backup(t, src, "--", "--fake-super")
+	testdest.Must(t, os.RemoveAll(p.dest+"/.log/records"))
+	said := p.restore(t, "-t", p.mount+"/target")
+	if want := "stored by rsync --fake-super"; strings.Contains(quiet.Stderr, want) || !strings.Contains(said.Stderr, want) {
+		t.Errorf("with its record:\n%s\nwithout:\n%s", quiet.Stderr, said.Stderr)
+	}
+	_, command, _ := strings.Cut(strings.TrimSpace(said.Stderr), "to restore them: ")
+	command = strings.NewReplacer("BACKUP", p.dest+"/cur", "TARGET", p.mount+"/target").Replace(command)
+	testdest.Tool(t, "sh", "-c", command)
+	testdest.WantSame(t, src, p.mount+"/target")
+}

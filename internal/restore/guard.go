@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
@@ -40,6 +42,28 @@ func (x opened) checkDelete() error {
 	return fail.Kind(facts.ErrGuard, why)
 }
 
+// unrecorded reports that no run has recorded how it made b: another program did, or the record is lost.
+func unrecorded(b facts.Snapshot) bool { return b.Record == nil || b.Record.Started.IsZero() }
+
+// noticeFake says of an unrecorded backup that its owners and modes are stored as --fake-super stores them. They may as
+// well be attributes of the source, so they are restored as they are.
+func (x opened) noticeFake() error {
+	if !unrecorded(x.view.Snap) {
+		return nil
+	}
+	names, err := at.Names(x.view.Root)
+	if err != nil {
+		return err
+	}
+	for _, name := range append(names, ".") {
+		if _, err := unix.Lgetxattr(filepath.Join(at.ProcPath(x.view.Root), name), "user.rsync.%stat", nil); err == nil {
+			x.tell.Notice(fmt.Sprintf("no record says how %s was made, but %q has an owner and a mode stored by rsync --fake-super, which are restored as an attribute only; to restore them: rsync -aHAX --numeric-ids --fake-super -M--super BACKUP/ TARGET/", x.view.Snap.Name, name))
+			return nil
+		}
+	}
+	return nil
+}
+
 // lacks is nil if everything that is not in b was not in its source either, or is protected by exclude. Exclude
 // patterns of the backup can be given again in a restore. Other rules cannot: what --one-file-system left out may be on
 // the filesystem of the target.
@@ -47,7 +71,10 @@ func lacks(b facts.Snapshot, exclude []string) *facts.LacksError {
 	if b.Status == facts.Incomplete {
 		return &facts.LacksError{Backup: b.Name, Incomplete: true}
 	}
-	if b.Record == nil || len(b.Record.Rules) == 0 {
+	if unrecorded(b) {
+		return &facts.LacksError{Backup: b.Name, Unrecorded: true}
+	}
+	if len(b.Record.Rules) == 0 {
 		return nil
 	}
 	patterns, otherwise := rsyncexec.Excluded(source.RsyncRules(b.Record.Rules))

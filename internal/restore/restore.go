@@ -89,6 +89,9 @@ func run(ctx context.Context, o Options) (got outcome, err error) {
 	if err := opened.checkDelete(); err != nil {
 		return opened, fail.Step("refused", err)
 	}
+	if err := opened.noticeFake(); err != nil {
+		return opened, fail.Step("read", view.Explain(err))
+	}
 	target, err := opened.openTarget(ctx)
 	if err != nil {
 		return opened, fail.Step("target", err)
