@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/share"
@@ -56,14 +57,16 @@ func lastHints(err error, i invocation) ([]string, bool) {
 }
 
 // oversized is what rsync says of an attribute that is larger than btrfs can store.
-var oversized = regexp.MustCompile(`rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: No space left on device`)
+var oversized = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: No space left on device`)
+})
 
 // incompleteHints: leave out files that cannot be read, or make them readable.
 func incompleteHints(err error, i invocation) []string {
 	if strings.Contains(err.Error(), "Too many open files (24)") {
 		return []string{"to let rsync open more: ulimit -n 65536"}
 	}
-	if m := oversized.FindStringSubmatch(err.Error()); m != nil {
+	if m := oversized().FindStringSubmatch(err.Error()); m != nil {
 		return []string{"an attribute is too large for btrfs; to leave it out: " + i.again("--filter=-x "+m[1])}
 	}
 	return []string{"to leave out files that cannot be read: " + i.again(excludeFlag+"PATTERN")}

@@ -83,7 +83,7 @@ func usageHints(err *usageError, i invocation) []string {
 	if strings.HasSuffix(err.err.Error(), "need --prune") {
 		return []string{i.again("--prune")}
 	}
-	for _, find := range []func(*usageError, invocation) []string{foreignHints, verbHints, flagHints, dashHints, swappedAgeHints, surplusHints, lackingHints} {
+	for _, find := range []func(*usageError, invocation) []string{foreignHints, verbHints, habitHints, flagHints, dashHints, swappedAgeHints, surplusHints, lackingHints} {
 		if lines := find(err, i); lines != nil {
 			return lines
 		}
