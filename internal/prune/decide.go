@@ -13,12 +13,26 @@ import (
 )
 
 // Decide is pure: it applies the policy to every backup, newest first. Decisions are matched to backups by name, as
-// deletions are.
+// deletions are. A clock may have been wrong, so what is deleted must be too old, or superfluous, by the recorded times
+// and by the likely ones.
 func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []facts.Decision {
 	if policy.IsEmpty() {
 		return keepAll(backups)
 	}
-	times := likelyTimes(backups, now)
+	recorded := make([]time.Time, len(backups))
+	for i, b := range backups {
+		recorded[i] = b.Time
+	}
+	decisions := decideBy(recorded, backups, policy, now)
+	for i, d := range decideBy(likelyTimes(backups, now), backups, policy, now) {
+		if d.Keep && !decisions[i].Keep {
+			decisions[i] = d
+		}
+	}
+	return decisions
+}
+
+func decideBy(times []time.Time, backups []facts.Snapshot, policy retention.Policy, now time.Time) []facts.Decision {
 	asked := make([]retention.Backup, len(backups))
 	byName := make(map[string]facts.Snapshot, len(backups))
 	for i, b := range backups {
@@ -36,9 +50,9 @@ func Decide(backups []facts.Snapshot, policy retention.Policy, now time.Time) []
 	return decisions
 }
 
-// likelyTimes are the times by which backups, oldest first, are judged. A backup is not older than the one before it: a
-// clock that was behind, as that of a machine without a battery, must not make it look old. A time in the future proves
-// nothing about later backups.
+// likelyTimes are the times of backups, oldest first, if none is older than the one before it: a clock that was behind,
+// as that of a machine without a battery, must not make a backup look old. A time in the future proves nothing about
+// later backups.
 func likelyTimes(backups []facts.Snapshot, now time.Time) []time.Time {
 	times := make([]time.Time, len(backups))
 	var latest time.Time

@@ -120,6 +120,21 @@ func TestAClockBehindMakesNothingOld(t *testing.T) {
 	}
 }
 
+// TestAClockAheadMakesNothingOneDay: the first of these backups was made while the clock was a month ahead. The days of
+// those after it are their own.
+func TestAClockAheadMakesNothingOneDay(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	var backups []facts.Snapshot
+	for i, days := range []int{5, 39, 38, 37, 36, 35, 1} {
+		backups = append(backups, facts.Snapshot{Name: strconv.Itoa(i), Time: now.AddDate(0, 0, -days), Status: facts.Complete})
+	}
+	for _, d := range Decide(backups, retention.Policy{Daily: 10}, now) {
+		if !d.Keep {
+			t.Errorf("%s goes: %v", d.Name, d.Reasons)
+		}
+	}
+}
+
 func names(backups []facts.Snapshot) (list []string) {
 	for _, b := range backups {
 		list = append(list, b.Name)
