@@ -150,7 +150,10 @@ func (m *matching) all(ctx context.Context, compare twins) error {
 				m.notice(item.Name + ": what has that name in TARGET is no copy of it by its UUID, and is compared all the same")
 			}
 			progress := facts.VerifyProgress{Backup: item.Name, Index: i, Backups: len(wanted)}
-			if err := m.one(ctx, item, copied, compare, &done, progress); err != nil {
+			if item.Hidden || copied.Hidden {
+				m.unread(item.Name + ": " + underMount)
+				done.Result = facts.CopyUnread
+			} else if err := m.one(ctx, item, copied, compare, &done, progress); err != nil {
 				return fail.Step("compare", err)
 			}
 		}
@@ -206,18 +209,20 @@ func (m *matching) heard(backup string, progress facts.VerifyProgress) twin.Hear
 				m.o.Found(found)
 			}
 		},
-		Unread: func(err error) {
-			m.report.Unread++
-			if len(m.report.Unreads) < maxUnread {
-				m.report.Unreads = append(m.report.Unreads, err.Error())
-			}
-		},
+		Unread: func(err error) { m.unread(err.Error()) },
 		Tell: func(t twin.Tally) {
 			if m.o.Progress != nil {
 				progress.Files, progress.Bytes = before.Files+t.Names, before.Bytes+t.Bytes
 				m.o.Progress(progress)
 			}
 		},
+	}
+}
+
+func (m *matching) unread(text string) {
+	m.report.Unread++
+	if len(m.report.Unreads) < maxUnread {
+		m.report.Unreads = append(m.report.Unreads, text)
 	}
 }
 

@@ -1,14 +1,19 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
+
+// underMount is why a backup is not copied: its subvolume cannot be opened.
+const underMount = "something is mounted on it"
 
 // itemsOf describes all backups of a DEST, oldest first. One that was deleted meanwhile is not among them.
 func itemsOf(s *store.Store, st *store.State) ([]Item, error) {
@@ -23,8 +28,24 @@ func itemsOf(s *store.Store, st *store.State) ([]Item, error) {
 		}
 		items = append(items, item)
 	}
+	for _, name := range st.Hidden {
+		info, err := btrfs.SubvolumeNamed(s.Dir, name)
+		if errors.Is(err, btrfs.ErrNotSubvolume) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		later := slices.IndexFunc(items, func(i Item) bool { return i.Name > name })
+		if later < 0 {
+			later = len(items)
+		}
+		items = slices.Insert(items, later, Item{Name: name, UUID: info.UUID, Origin: originUUID(info), Hidden: true, WhyNot: underMount})
+	}
 	return items, nil
 }
+
+func originUUID(info btrfs.Info) btrfs.UUID { return cmp.Or(info.ReceivedUUID, info.UUID) }
 
 func itemOf(s *store.Store, b facts.Snapshot) (Item, error) {
 	item := Item{Name: b.Name, UUID: b.UUID, Origin: b.UUID, Time: b.Time, Complete: b.Status == facts.Complete, Pinned: b.Pinned(), Made: originOf(b), Known: knownOf(b), Damaged: b.Damaged()}
@@ -40,10 +61,7 @@ func itemOf(s *store.Store, b facts.Snapshot) (Item, error) {
 	if err := errors.Join(err, root.Close()); err != nil {
 		return item, err
 	}
-	item.UUID, item.Origin = info.UUID, info.UUID
-	if !info.ReceivedUUID.IsZero() {
-		item.Origin = info.ReceivedUUID
-	}
+	item.UUID, item.Origin = info.UUID, originUUID(info)
 	item.Base = info.ReadOnly && !receive.Changed(info)
 	item.WhyNot = whyNot(b, info)
 	return item, nil

@@ -58,8 +58,8 @@ func knownOf(b facts.Snapshot) (k known) {
 // newsOf is what the copy lacks, or nil. A pin that was passed on before and is missing was removed in the target, and
 // is not passed on again. It is pure.
 func newsOf(from, there Item) *news {
-	if there.Origin == there.UUID {
-		return nil // it is not a copy, but the original of the others
+	if there.Origin == there.UUID || there.Hidden {
+		return nil // it is not a copy, but the original of the others; or it is passed on later
 	}
 	n := news{News: there.Name, UUID: there.Origin}
 	if pin := from.Known.Pin; pin != nil && !pin.At.Equal(there.Known.PinnedAt) {

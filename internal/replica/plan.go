@@ -25,6 +25,8 @@ type Item struct {
 	Made origin `json:"made,omitzero"`
 	// Known is what may be news to the other side.
 	Known known `json:"known,omitzero"`
+	// Hidden: something is mounted on it. Its copies are known by their UUID, but it cannot be read.
+	Hidden bool `json:"hidden,omitempty"`
 	// WhyNot says why it cannot be copied.
 	WhyNot string `json:"why_not,omitempty"`
 	// Damaged: verify has found something in it that cannot be read any more.

@@ -31,6 +31,7 @@ func TestOrderOfBackups(t *testing.T) {
 		{"the clock was set back", map[string]backup{"a": {id: 1, day: 5}, "b": {id: 2, day: 2, base: "a"}, "c": {id: 3, day: 3, base: "b"}}, "a b c", false},
 		{"... and what it was set back from is gone", map[string]backup{"a": {id: 1, day: 5}, "c": {id: 3, day: 3, base: "b"}}, "a c", false},
 		{"received, the newest first", map[string]backup{"a": {id: 3, day: 1, received: true}, "b": {id: 2, day: 2, base: "a", received: true}, "c": {id: 1, day: 3, base: "b", received: true}}, "a b c", false},
+		{"received, made within one second, the last first", map[string]backup{"a": {id: 3, day: 1, received: true}, "a.9": {id: 2, day: 1, base: "a", received: true}, "a.10": {id: 1, day: 1, base: "a.9", received: true}}, "a a.9 a.10", false},
 		{"received beside older ones", map[string]backup{"a": {id: 9, day: 1, received: true}, "b": {id: 2, day: 2}, "c": {id: 3, day: 3, base: "b"}}, "a b c", false},
 		{"copied by snapshots, in another order", map[string]backup{"a": {id: 3, day: 1}, "b": {id: 1, day: 2, base: "a"}, "c": {id: 2, day: 3, base: "b"}}, "a b c", false},
 		{"received, and the times contradict too", map[string]backup{"a": {id: 3, day: 4, received: true}, "b": {id: 2, day: 2, base: "a", received: true}}, "b a", true},
