@@ -15,6 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
 )
@@ -108,14 +109,21 @@ func bothWays(t testing.TB, dest, a, b, path string) []rsbtbackup.DiffEntry {
 	return walked
 }
 
-// wantCopied wants a copy of b to a target that has a, although the kernel cannot send that increment.
+// wantCopied wants a copy of b to a target that has a, although the kernel cannot send that increment: here, to another
+// host, and from one.
 func wantCopied(t testing.TB, dest, a, b string) {
 	t.Helper()
-	target := testdest.New(t, "1G")
-	for _, name := range []string{a, b} {
-		_, err := rsbtbackup.Copy(t.Context(), dest, target, []string{name}, rsbtbackup.CopyOptions{})
-		testdest.Must(t, err)
-		testdest.WantSame(t, filepath.Join(dest, name), filepath.Join(target, name))
+	here := filepath.Join(t.TempDir(), "ssh")
+	testdest.Must(t, os.WriteFile(here, []byte("#!/bin/sh\nshift\nexec sh -c \"$*\"\n"), 0o755))
+	for _, hosts := range [][2]string{{"", ""}, {"", "vault:"}, {"vault:", ""}} {
+		target := testdest.New(t, "1G")
+		for _, name := range []string{a, b} {
+			_, err := rsbtbackup.Copy(t.Context(), hosts[0]+dest, hosts[1]+target, []string{name}, rsbtbackup.CopyOptions{SSH: []string{here}, Program: testbin.Path(t)})
+			if err != nil {
+				t.Fatalf("from %q to %q: %v", hosts[0], hosts[1], err)
+			}
+			testdest.WantSame(t, filepath.Join(dest, name), filepath.Join(target, name))
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
@@ -29,7 +30,7 @@ const (
 // unsent marks an error of the sending side that is about one backup.
 func unsent(err error) error {
 	switch {
-	case errors.Is(err, facts.ErrBackupGone), errors.Is(err, facts.ErrDamaged):
+	case errors.Is(err, facts.ErrBackupGone), errors.Is(err, facts.ErrDamaged), errors.Is(err, errIncrement):
 	case errors.Is(err, fs.ErrNotExist):
 		err = fail.Kind(facts.ErrBackupGone, err)
 	case btrfs.IsDamage(err):
@@ -56,7 +57,7 @@ func (c *copying) attempts(ctx context.Context, attempt func() error) error {
 		case errors.Is(err, errIncrement):
 			c.unfit[failed.Name] = append(c.unfit[failed.Name], failed.Parent)
 		default:
-			c.unsent[failed.Name] = failed.Error
+			c.unsent[failed.Name] = strings.TrimPrefix(failed.Error, failed.Name+": ")
 		}
 		if gone > maxGone || len(c.unsent) > maxUnsent {
 			return err

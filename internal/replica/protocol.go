@@ -74,6 +74,7 @@ var kinds = []struct {
 	{"locked", facts.ErrLocked}, {"no space", facts.ErrNoSpace}, {"usage", facts.ErrUsage},
 	{"no backup", facts.ErrNoBackup}, {"unusual", facts.ErrUnusual}, {"no decoder", receive.ErrNoDecoder},
 	{"gone", facts.ErrBackupGone}, {"damaged", facts.ErrDamaged},
+	{"increment", errIncrement},
 }
 
 func failureOf(err error) failure {

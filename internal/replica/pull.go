@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
@@ -16,6 +17,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"golang.org/x/sys/unix"
 )
 
 // The sending side sends a greeting of one line, as the receiving side does, and answers each request with an archive,
@@ -162,7 +164,7 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 	}
 	got, err := receiveOne(ctx, locked, from, step.Item.Name)
 	if got == nil {
-		return nil, counted.n, s.cut(counted, err)
+		return nil, counted.n, s.cut(step, counted, err)
 	}
 	return got.Notices, counted.n, err
 }
@@ -170,18 +172,23 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 // cutWait is for a side that has said its last to end.
 const cutWait = time.Minute
 
-// cut finds out whether the archive was cut off because the other side could not read its backup.
-func (s *remoteSource) cut(counted *meter, err error) error {
+// cut finds out whether the archive was cut off because the other side could not read its backup. Of the reason it has
+// only the text, which is the same on each host.
+func (s *remoteSource) cut(step Step, counted *meter, err error) error {
 	if !counted.ended {
 		return err
 	}
 	_ = s.session.Stdin.Close()
 	late := time.AfterFunc(cutWait, s.stop)
 	defer late.Stop()
-	if waitErr := s.session.Wait(); remote.OfProgram(waitErr) {
-		return fail.Kind(errUnsent, waitErr)
+	waitErr := s.session.Wait()
+	switch {
+	case !remote.OfProgram(waitErr):
+		return err
+	case step.Parent != nil && strings.Contains(waitErr.Error(), unix.ENOENT.Error()):
+		waitErr = fail.Kind(errIncrement, waitErr)
 	}
-	return err
+	return fail.Kind(errUnsent, waitErr)
 }
 
 // openAnswer distinguishes an archive from the reason why there is none.
