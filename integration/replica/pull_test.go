@@ -73,6 +73,8 @@ func TestTheSendingSideFails(t *testing.T) {
 		{"of another version", `echo '{"rsbtbackup":"send","version":99}'; cat >/dev/null`, 12, "install the same rsbtbackup on both"},
 		{"only receives", "exec GOOD receive --stdio DEST", 12, "can only receive"},
 		{"not initialised", "exec GOOD send --stdio /tmp", 10, "not "},
+		{"the connection breaks", `GOOD send --stdio DEST | perl -e 'while (sysread(STDIN, $b, 65536)) { exit if ($n += length $b) > 300000; syswrite(STDOUT, $b) }'; echo Connection reset by peer >&2; exit 255`, 12, "exit status 255: Connection reset by peer"},
+		{"the connection breaks before an archive", `GOOD send --stdio DEST </dev/null; head -n2 >/dev/null; echo Connection reset by peer >&2; exit 255`, 12, "exit status 255: Connection reset by peer"},
 		{"cut off in an archive", `GOOD send --stdio DEST | perl -e 'while (sysread(STDIN, $b, 65536)) { exit if ($n += length $b) > 300000; syswrite(STDOUT, $b) }'`, 1, ""},
 		{"a bit is another", `GOOD send --stdio DEST | perl -e 'while (sysread(STDIN, $b, 65536)) { $n += length $b; substr($b, -1) ^= "\1" if $n > 500000 && !$done++; syswrite(STDOUT, $b) }'`, 1, ""},
 		{"sends another backup", `GOOD send --stdio DEST | sed -u 's/"rsbtbackup_archive":1,"name":"2/"rsbtbackup_archive":1,"name":"1/'`, 1, "asked for"},

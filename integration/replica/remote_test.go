@@ -71,6 +71,14 @@ func TestTheOtherSideFails(t *testing.T) {
 		return path
 	}
 	good := testbin.Path(t)
+	// The program on the other host is killed in the middle of an archive.
+	inTheMiddle := `
+		cd "$(mktemp -d)" && mkfifo part
+		` + good + ` "$@" <part & pid=$!
+		exec 3>part; head -c 32 >&3; head -c 300000 >&3
+		until [ -e '` + target + `/.log/incoming/incoming' ]; do sleep 0.01; done
+		kill -9 $pid
+		`
 	for _, tt := range []struct {
 		name, shell, program, path string
 		exit                       int
@@ -90,22 +98,13 @@ func TestTheOtherSideFails(t *testing.T) {
 		{"not initialised", ssh.Shell, good, filepath.Dir(target), 10, "not initialised"},
 		{"missing", ssh.Shell, good, target + "/none", 10, "no such file"},
 		{"full", ssh.Shell, good, small, 14, "no space left"},
-		{"dies in the middle", ssh.Shell, fake("dies", `
-			cd "$(mktemp -d)" && mkfifo part
-			`+good+` "$@" <part & pid=$!
-			exec 3>part; head -c 32 >&3; head -c 300000 >&3
-			until [ -e '`+target+`/.log/incoming/incoming' ]; do sleep 0.01; done
-			kill -9 $pid; exit 9`), target, 12, ""},
+		{"dies in the middle", ssh.Shell, fake("dies", inTheMiddle+"echo the disk is on fire >&2; exit 9"), target, 12, "exit status 9: the disk is on fire"},
+		{"is killed in the middle", ssh.Shell, fake("killed", inTheMiddle+"kill -9 $$"), target, 12, "exit status 255"},
+		{"the connection breaks", ssh.Shell, fake("cut", inTheMiddle+"kill -9 $PPID"), target, 12, "exit status 255: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := testbin.Run(t, "copy", dest, "127.0.0.1:"+tt.path, "-e", tt.shell, "--program", tt.program)
-			if tt.name == "dies in the middle" {
-				if r.Exit == 0 {
-					t.Errorf("exit 0\n%s%s", r.Stdout, r.Stderr)
-				}
-			} else {
-				wantExit(t, r, tt.exit, tt.says)
-			}
+			wantExit(t, r, tt.exit, tt.says)
 			if got := len(testdest.Backups(t, target)) + len(testdest.Backups(t, small)); got != 0 {
 				t.Errorf("%d backups are there", got)
 			}

@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 )
 
 // Reader reads one. Read returns the stream and counts its bytes.
@@ -125,7 +126,7 @@ func ReadLine(r *bufio.Reader, limit int) ([]byte, error) {
 
 func unexpectedEnd(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it ends too early", facts.ErrArchive)
+		return fail.Kind(io.ErrUnexpectedEOF, fmt.Errorf("%w: it ends too early", facts.ErrArchive))
 	}
 	return err
 }

@@ -70,6 +70,9 @@ func (f *far) line(limit int) ([]byte, error) {
 	for began := time.Now(); ; {
 		f.session.Expect()
 		line, err := archive.ReadLine(f.r, limit)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, f.lost(f.end(), err)
+		}
 		if err != nil || !bytes.HasPrefix(line, []byte(startsAlive)) {
 			return line, err
 		}
@@ -110,6 +113,28 @@ func (f *far) greet(side string) (hello greeting, err error) {
 	}
 	f.session.Patience = max(f.session.Patience, patienceOlder)
 	return hello, nil
+}
+
+// endWait is for a side that has said its last to end.
+const endWait = time.Minute
+
+// end waits for the end of a side that has said its last, and returns why it ended. It is nil if that is not known.
+func (f *far) end() error {
+	_ = f.session.Stdin.Close()
+	late := time.AfterFunc(endWait, f.stop)
+	why := f.session.Wait()
+	if !late.Stop() {
+		return nil
+	}
+	return why
+}
+
+// lost is the error of a session that ended too early: what ssh, or the other side, said last.
+func (f *far) lost(why, err error) error {
+	if why == nil {
+		return err
+	}
+	return fail.Kindf(facts.ErrTarget, "the connection ended too early: %w", why)
 }
 
 // hangUp ends the session. The error of the other side says more than its consequences here.

@@ -169,26 +169,20 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 	return got.Notices, counted.n, err
 }
 
-// cutWait is for a side that has said its last to end.
-const cutWait = time.Minute
-
 // cut finds out whether the archive was cut off because the other side could not read its backup. Of the reason it has
 // only the text, which is the same on each host.
 func (s *remoteSource) cut(step Step, counted *meter, err error) error {
-	if !counted.ended {
+	if !counted.ended && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
-	_ = s.session.Stdin.Close()
-	late := time.AfterFunc(cutWait, s.stop)
-	defer late.Stop()
-	waitErr := s.session.Wait()
+	why := s.end()
 	switch {
-	case !remote.OfProgram(waitErr):
-		return err
-	case step.Parent != nil && strings.Contains(waitErr.Error(), unix.ENOENT.Error()):
-		waitErr = fail.Kind(errIncrement, waitErr)
+	case !remote.OfProgram(why):
+		return s.lost(why, err)
+	case step.Parent != nil && strings.Contains(why.Error(), unix.ENOENT.Error()):
+		why = fail.Kind(errIncrement, why)
 	}
-	return fail.Kind(errUnsent, waitErr)
+	return fail.Kind(errUnsent, why)
 }
 
 // openAnswer distinguishes an archive from the reason why there is none.

@@ -123,8 +123,11 @@ func (r *remoteSink) put(ctx context.Context, o outgoing, sent func(uint64)) ([]
 		_ = r.session.Stdin.Close() // so that the other side knows that nothing follows
 	}
 	if readErr := r.hear(maxAnswer, &reply); readErr != nil {
-		if errors.Is(err, errUnsent) {
+		switch {
+		case errors.Is(err, errUnsent):
 			return nil, n, err
+		case isBrokenPipe(err):
+			err = nil // a consequence
 		}
 		return nil, n, cmp.Or(r.session.Lost(), errors.Join(err, readErr))
 	}
