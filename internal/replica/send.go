@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -106,15 +107,20 @@ func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent 
 	if err != nil {
 		return 0, err
 	}
-	a, err := archive.NewWriter(w, o.manifest(now))
+	out := bufio.NewWriterSize(w, sendPiece)
+	a, err := archive.NewWriter(out, o.manifest(now))
 	if err == nil {
 		_, err = io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
 	}
-	if err = s.end(err); err != nil {
-		return a.Bytes(), err
+	if err = s.end(err); err == nil {
+		err = a.Finish()
 	}
-	return a.Bytes(), a.Finish()
+	// Also after an error: the other side has to see that an archive was begun.
+	return a.Bytes(), cmp.Or(err, out.Flush())
 }
+
+// sendPiece is written at once. The kernel writes each command by itself, and of each piece ssh makes a packet.
+const sendPiece = 64 << 10
 
 // stream is a send stream that the kernel is writing.
 type stream struct {
