@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/rsbtbackup/rsbtbackup"
 )
@@ -138,6 +139,8 @@ func copyHints(err error, i invocation) ([]string, bool) {
 		return []string{c.aloneHint()}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return []string{c.there("to see what is used in TARGET: ", "rsbtbackup", "check")}, true
+	case errors.As(err, &step) && step.Step == "TARGET" && errors.Is(err, syscall.EROFS):
+		return []string{"to see how it is mounted: " + quoteAll("findmnt", "-T", c.Target)}, true
 	case errors.As(err, &step) && step.Step == "TARGET" && errors.Is(err, rsbtbackup.ErrNotInitialized):
 		return []string{c.there("", "rsbtbackup", "init")}, true
 	case errors.As(err, &step) && step.Step == "TARGET" && exitCode(err) == exitDest:

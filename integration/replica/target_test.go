@@ -42,6 +42,9 @@ func TestUnusableTargets(t *testing.T) {
 			if wantExit(t, r, tt.exit, tt.says); !strings.Contains(r.Stderr, "TARGET") && !strings.Contains(r.Stderr, "vault") && route != "push" {
 				t.Errorf("%s to %s: whose fault?\n%s", route, tt.target, r.Stderr)
 			}
+			if strings.Contains(r.Stderr, "TARGET: DEST:") || strings.Contains(r.Stderr, "findmnt -T "+dest) {
+				t.Errorf("%s to %s: which directory?\n%s", route, tt.target, r.Stderr)
+			}
 		}
 	}
 	if n := len(testdest.Backups(t, readOnly)); n != 0 {

@@ -70,7 +70,7 @@ func (f *far) line(limit int) ([]byte, error) {
 	for began := time.Now(); ; {
 		f.session.Expect()
 		line, err := archive.ReadLine(f.r, limit)
-		if errors.Is(err, io.ErrUnexpectedEOF) {
+		if f.greeted && errors.Is(err, io.ErrUnexpectedEOF) { // before that hangUp says why
 			return nil, f.lost(f.end(), err)
 		}
 		if err != nil || !bytes.HasPrefix(line, []byte(startsAlive)) {

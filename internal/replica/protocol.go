@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
@@ -93,7 +94,7 @@ func (f failure) err() error {
 	if f.Error == "" {
 		return nil
 	}
-	err := errors.New(f.Error)
+	err := errors.New(strings.TrimPrefix(f.Error, "DEST: ")) // of its DEST, which can be the TARGET of this side
 	for _, k := range kinds {
 		if f.Kind == k.name {
 			return fail.Kind(k.kind, err)
