@@ -156,6 +156,7 @@ func TestHints(t *testing.T) {
 		{"DEST mounted in SRC", errors.Join(rsbtbackup.ErrGuard, &rsbtbackup.DestInsideError{Exclude: []string{"/b"}, OtherFilesystem: true}), backup,
 			[]string{"to stay on the filesystem of SRC: rsbtbackup backup '/my home' /b -x -- --fuzzy", "to leave DEST out: rsbtbackup backup '/my home' /b --exclude=/b -- --fuzzy"}},
 		{"DEST read-only", &rsbtbackup.StepError{Step: "DEST", Err: &fs.PathError{Op: "write to", Path: "/b", Err: syscall.EROFS}}, backup, []string{"to see how it is mounted: findmnt -T /b"}},
+		{"TARGET of a copy read-only", &rsbtbackup.StepError{Step: "TARGET", Err: &fs.PathError{Op: "write to", Path: "/t", Err: syscall.EROFS}}, &copyCommand{Dest: "/b", Target: "/t"}, []string{"to see how it is mounted: findmnt -T /t"}},
 		{"forced in vain", rsbtbackup.ErrGuard, &backupCommand{Src: "/s", Dest: "/b", Force: true}, nil},
 		{"damage", rsbtbackup.ErrDamaged, &verifyCommand{Dest: "/b"}, []string{"to learn whether the newest backup has it too: rsbtbackup verify /b latest"}},
 		{"no such path", rsbtbackup.ErrNoPath, &diffCommand{Dest: "/b", A: "latest~1", B: "latest"}, []string{"rsbtbackup ls /b latest"}},
