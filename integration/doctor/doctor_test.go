@@ -86,7 +86,7 @@ func TestEachStepThatFailsIsNamed(t *testing.T) {
 		{name: "no such host", breaks: func(w *world) { w.source = "root@nowhere.invalid:/src" },
 			exit: 12, step: "host", text: "nowhere.invalid", hint: "getent hosts nowhere.invalid", untried: "host key login rsync there source"},
 		{name: "the host is not known", breaks: func(w *world) { w.rsh = strings.Replace(ssh.Shell, "ssh ", "ssh -o UserKnownHostsFile=/dev/null ", 1) },
-			exit: 12, step: "host key", text: "Host key verification failed", hint: "ssh-keyscan -t ed25519 127.0.0.1", untried: "login rsync there source"},
+			exit: 12, step: "host key", text: "Host key verification failed", hint: fmt.Sprintf("ssh-keyscan -t ed25519 -p %d 127.0.0.1", ssh.Port), untried: "login rsync there source"},
 		{name: "not let in", breaks: func(w *world) { w.rsh = ssh.With("stranger", ssh.Port) },
 			exit: 12, step: "login", text: "Permission denied", hint: "authorized_keys", untried: "rsync there source"},
 		{name: "no rsync there", breaks: func(w *world) { w.more = "rsync-args = '--rsync-path=/nonexistent/rsync'\n" },

@@ -61,7 +61,7 @@ func TestOneFileSystemNamesWhatItLeavesOut(t *testing.T) {
 	r := run(t, "backup", "-x", "--exclude=/again/again", src, d.path)
 	wantSaid(t, r, leaves+" the filesystems at home: ", true)
 	wantSaid(t, run(t, "list", d.path), leaves+" home\n", true)
-	wantSaid(t, run(t, "check", "--min-free=1", "--min-metadata=1", d.path), leaves+" home\n", true)
+	wantSaid(t, run(t, "check", "--min-free=1K", "--min-metadata=1K", d.path), leaves+" home\n", true)
 	wantSaid(t, run(t, "backup", "-x", src, d.path), leaves, false)
 	bindAt(t, loopfs.NewFS(t, "64M", "ext4"), filepath.Join(src, "srv"))
 	wantSaid(t, run(t, "backup", "-x", src, d.path), leaves+" the filesystems at home, srv: ", true)

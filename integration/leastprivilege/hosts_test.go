@@ -32,6 +32,8 @@ for d in $2; do
 	mkdir -p "$1/$d/upper" "$1/$d/work"
 	mount -t overlay overlay -o "lowerdir=/$d,upperdir=$1/$d/upper,workdir=$1/$d/work" "/$d"
 done
+# bash reads it also before the command of an ssh client. It is the one of this machine.
+rm -f /root/.bashrc
 ip link set lo up
 echo ready
 exec sleep infinity`

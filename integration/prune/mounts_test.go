@@ -117,7 +117,7 @@ func TestNothingIsMeasuredBesideAHiddenBackup(t *testing.T) {
 		r := testbin.Run(t, "prune", dest, "--min-free=99%", "-q", more)
 		wantRefused(t, r, 14, "something is mounted on "+days[2])
 	}
-	testbin.Must(t, "prune", dest, "--min-free=1")
+	testbin.Must(t, "prune", dest, "--min-free=1K")
 	if r := testbin.Must(t, "list", dest, "-v", "--size"); !strings.Contains(r.Stdout, "1 hidden by a mount") || !strings.Contains(r.Stdout, "something is mounted on it, not touched: "+days[2]) {
 		t.Errorf("list says:\n%s", r.Stdout)
 	}

@@ -49,6 +49,8 @@ UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
+# bash reads the .bashrc of a user also before the command of an ssh client.
+SetEnv HOME=%[2]s
 `, s.Port, dir))
 	serve(t, s.Port, "/usr/sbin/sshd", "-D", "-e", "-f", dir+"/sshd_config")
 	s.Shell = s.With("user", s.Port)
