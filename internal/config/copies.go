@@ -119,7 +119,7 @@ func (a *assembler) checkTargets(dests map[string]Job) {
 			host, path, remote := strings.Cut(c.Target, ":/")
 			target := host + ":" + filepath.Clean("/"+path)
 			if c.Host() == "" || !remote {
-				target = realPath(filepath.Clean(c.Target))
+				target = RealPath(filepath.Clean(c.Target))
 			}
 			if other, taken := dests[target]; taken {
 				a.problem(j.Defined, "copy %s of job %s has the dest of job %s in %s:%d as its target, %s: each needs a directory of its own",

@@ -21,6 +21,7 @@ const (
 	Text    Kind = "text"
 	Texts   Kind = "texts"   // one text, or a list of them
 	Time    Kind = "time"    // 90 (seconds), "10m"
+	Age     Kind = "age"     // a time, but a few seconds without a unit are a mistake
 	Count   Kind = "count"   // a number of backups from 1, or "unlimited"
 	Span    Kind = "span"    // calendar time: "30d", "1y6m"
 	Cadence Kind = "cadence" // a span, or "always"
@@ -45,7 +46,7 @@ func (k Key) decode(value any) (any, error) {
 		return k.decodeNumber(value)
 	case Texts:
 		return k.decodeTexts(value)
-	case Time, Count:
+	case Time, Age, Count:
 		if n, ok := value.(int64); ok {
 			value = strconv.FormatInt(n, 10)
 		}
@@ -53,8 +54,11 @@ func (k Key) decode(value any) (any, error) {
 		if !ok {
 			return nil, wants("a number, or a text such as "+k.Example, value)
 		}
-		if k.Kind == Count {
+		switch k.Kind {
+		case Count:
 			return ParseCount(s)
+		case Age:
+			return ParseAge(s)
 		}
 		return ParseTime(s)
 	case Windows:

@@ -160,11 +160,6 @@ func checkJob(j Job, sources []string) *keyError {
 	explicit := false
 	for _, v := range j.Values {
 		explicit = explicit || v.Key == "prune" && v.Text == "true"
-		if strings.HasSuffix(v.Key, "max-age") {
-			if _, err := ParseAge(strings.Trim(v.Text, `"`)); err != nil {
-				return &keyError{v.Key, err}
-			}
-		}
 	}
 	switch {
 	case j.Backup.Dest != "" && !filepath.IsAbs(j.Backup.Dest):
@@ -195,7 +190,7 @@ func (a *assembler) checkJobs() {
 			a.problem(j.Defined, "two jobs are called %s: the other is in %s:%d", j.Name, other.Defined.File, other.Defined.Line)
 		}
 		names[j.Name] = j
-		dest := realPath(j.Backup.Dest)
+		dest := RealPath(j.Backup.Dest)
 		if other, taken := dests[dest]; taken && dest != "" {
 			a.problem(j.Defined, "job %s has the same dest as job %s in %s:%d, %s: each needs a directory of its own, or the one would be compared with, and pruned among, the backups of the other",
 				j.Name, other.Name, other.Defined.File, other.Defined.Line, dest)
@@ -205,8 +200,9 @@ func (a *assembler) checkJobs() {
 	a.checkTargets(dests)
 }
 
-// realPath is a directory without symlinks, so that it has one name. One that does not exist is not changed.
-func realPath(path string) string {
+// RealPath is the directory that a path leads to, so that each DEST has one name. A path that does not exist is not
+// changed.
+func RealPath(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
 	}

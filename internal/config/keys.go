@@ -202,7 +202,7 @@ func verifyKeys() []Key {
 		{Name: "check.every", Kind: Cadence, Example: `"always"`,
 			Doc: "Check dest in a run if it was last checked this long ago. \"rsbtbackup check --all\" does it at any time.",
 			set: to(func(j *Job, v Every) { j.Check.Every = v })},
-		{Name: "check.max-age", Kind: Time, Example: `"26h"`,
+		{Name: "check.max-age", Kind: Age, Example: `"26h"`,
 			Doc: "How old the newest complete backup may be (26h).",
 			set: to(func(j *Job, v time.Duration) { j.Check.Options.MaxAge = v })},
 		{Name: "check.min-free", Kind: Space, Example: `"5%"`,

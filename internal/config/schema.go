@@ -107,7 +107,7 @@ func (k Key) schemaOfKind() map[string]any {
 		return number(1, k.Most)
 	case Texts:
 		return listOf(plain)
-	case Time:
+	case Time, Age:
 		return map[string]any{"anyOf": []any{number(0, 0), text(`^[0-9.+][0-9.hmsunµμ]*$`)}}
 	case Count:
 		return map[string]any{"anyOf": []any{number(1, 0), map[string]any{"const": -1}, text(`^(unlimited|-1|\+?[0-9]+)$`)}}

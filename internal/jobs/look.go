@@ -46,15 +46,6 @@ func lastVerified(backups []rsbtbackup.Snapshot) time.Time {
 	return last
 }
 
-// realPath is the directory that a path leads to, so that each DEST has one name. A path that does not exist is not
-// changed.
-func realPath(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	return path
-}
-
 // DiskAbsent reports whether dest, which could not be used because of err, is where its disk would be mounted. If dest,
 // or the nearest directory above it that exists, is on another btrfs than /, the disk is there, and its directory is
 // missing or not initialised: a job that skips this would never make a backup.

@@ -48,7 +48,7 @@ func Run(ctx context.Context, jobs []config.Job, o Options) []Result {
 	waiting := make([]task, len(jobs))
 	for i, j := range jobs {
 		tries[i] = newTry(j, r.state(j), o.Now())
-		waiting[i] = task{i, realPath(j.Backup.Dest), config.Host(j.Backup.Source), diskOf(j.Backup.Dest), tries[i].state.Length, time.Time{}}
+		waiting[i] = task{i, config.RealPath(j.Backup.Dest), config.Host(j.Backup.Source), diskOf(j.Backup.Dest), tries[i].state.Length, time.Time{}}
 	}
 	var running []task
 	ends := make(chan ended)
