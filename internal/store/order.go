@@ -25,13 +25,14 @@ func byAge(a, b facts.Snapshot) int {
 // order.
 func setOrder(backups []facts.Snapshot) (doubt string) {
 	slices.SortFunc(backups, func(a, b facts.Snapshot) int { return cmp.Compare(a.ID, b.ID) })
-	doubt = timesAgainst(backups)
 	if slices.ContainsFunc(backups, func(b facts.Snapshot) bool { return b.Received }) || contradicted(backups) != "" {
 		// Within one second later names are longer, or end with a higher number.
 		slices.SortStableFunc(backups, func(a, b facts.Snapshot) int {
 			return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
 		})
 		doubt = contradicted(backups)
+	} else {
+		doubt = timesAgainst(backups)
 	}
 	for i := range backups {
 		backups[i].Order = i

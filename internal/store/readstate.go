@@ -172,11 +172,9 @@ func trashName(name string, uuid btrfs.UUID) string { return trashPrefix + name 
 
 // isTrash reports whether a run has given that name to the subvolume.
 func isTrash(name string, uuid btrfs.UUID, loc *time.Location) bool {
-	original, ok := strings.CutSuffix(strings.TrimPrefix(name, trashPrefix), "."+uuid.String())
-	if ok {
-		_, ok = parseName(original, loc)
-	}
-	return ok
+	original := strings.TrimSuffix(strings.TrimPrefix(name, trashPrefix), "."+uuid.String())
+	_, valid := parseName(original, loc)
+	return valid && name == trashName(original, uuid)
 }
 
 // readTrash accepts only a subvolume that a run has renamed as a backup that is being deleted.
