@@ -319,14 +319,20 @@ func names(dir string) []string {
 	return names
 }
 
-// What an incomplete backup, or one with rules, does not have may well be in its source.
-func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	src := p.mount + "/src"
+// newPlaceWithoutCache has a backup of src that was made without src/cache.
+func newPlaceWithoutCache(t testing.TB) (p place, src string) {
+	p = newPlace(t)
+	src = p.mount + "/src"
 	testdest.Write(t, src+"/file", "kept")
 	testdest.Write(t, src+"/cache/file", "left out")
 	p.backup(t, src, "--exclude=cache")
+	return p, src
+}
+
+// What an incomplete backup, or one with rules, does not have may well be in its source.
+func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
+	t.Parallel()
+	p, src := newPlaceWithoutCache(t)
 	inPlace := []string{"--in-place", "--overwrite=if-changed", "--delete"}
 	p.refuse(t, 13, "was made with --exclude=cache", inPlace...)
 	refused := testbin.Run(t, append([]string{"restore", p.dest, "latest"}, inPlace...)...)
@@ -358,11 +364,7 @@ func TestDeleteByABackupThatLacksSomethingIsRefused(t *testing.T) {
 // Without its record nobody knows by which rules a backup was made.
 func TestDeleteByABackupWithoutARecordIsRefused(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
-	src := p.mount + "/src"
-	testdest.Write(t, src+"/file", "kept")
-	testdest.Write(t, src+"/cache/file", "left out")
-	p.backup(t, src, "--exclude=cache")
+	p, src := newPlaceWithoutCache(t)
 	records, err := filepath.Glob(p.dest + "/.log/records/*.json")
 	if err != nil || len(records) != 1 {
 		t.Fatalf("records: %q, %v", records, err)

@@ -161,8 +161,8 @@ func IsDirectory(path string) bool {
 	return err == nil && st.IsDir()
 }
 
-// count looks for the first entries that base has at the path in now, the same directory of SRC. It
-// notes a symlink that has replaced the directory.
+// count looks for the first entries that base has at the path in now, the same directory of SRC. It notes a
+// symlink that has replaced the directory.
 func (c *ChangedMount) count(base *os.File, now string) error {
 	is, err := os.Lstat(now)
 	c.linked = err == nil && is.Mode()&fs.ModeSymlink != 0
