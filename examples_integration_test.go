@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -40,9 +39,9 @@ func TestExamples(t *testing.T) {
 
 	self, err := os.Executable()
 	must(t, err)
-	examples := exec.Command("sh", "-c", `mount --bind "$0" /srv && exec "$@"`, disk, self, "-test.v", "-test.run=^Example")
+	argv := append(testfs.Apart(t, disk), "sh", "-c", `mount --bind "$0" /srv && exec "$@"`, disk, self, "-test.v", "-test.run=^Example")
+	examples := exec.Command(argv[0], argv[1:]...)
 	examples.Env = append(os.Environ(), examplesRun+"=1")
-	examples.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, err := examples.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)

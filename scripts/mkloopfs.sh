@@ -4,6 +4,7 @@
 #   mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS]   make it, print its mount point
 #   mkloopfs.sh down DIR                            take it down; doing so twice is fine
 #   mkloopfs.sh unmount MOUNT_POINT                 unmount one, and wait while it is busy
+#   mkloopfs.sh apart MOUNT_POINT COMMAND...        run it where that one is mounted and no other one is
 #   mkloopfs.sh sweep                               take down all whose owner has died
 #
 # DIR gets three entries: "image" (sparse; none for tmpfs), "mnt" (the mount point) and "owner".
@@ -23,7 +24,8 @@ die() {
 }
 
 usage() {
-	die 'usage: mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS] | down DIR | unmount MOUNT_POINT | sweep' 2
+	die 'usage: mkloopfs.sh up DIR SIZE [FSTYPE] [MOUNT_OPTS] | down DIR | unmount MOUNT_POINT |
+	apart MOUNT_POINT COMMAND... | sweep' 2
 }
 
 need() { # PROGRAM DEBIAN_PACKAGE
@@ -91,17 +93,21 @@ holders() { # MOUNT_POINT: the processes that keep it busy, for the error messag
 	done | sort -u | head -n 5 | paste -sd ';'
 }
 
-# unmount POINT waits five seconds for a busy one: killed processes take a moment to let go, and
-# so does a child of the tests that has not come to its exec yet and still has all their files;
-# then it detaches the mount all the same, so that nothing is leaked, and fails.
+# unmount POINT waits for a busy one: five seconds while a process holds it, since killed processes
+# take a moment to let go, and so does a child of the tests that has not come to its exec yet and
+# still has all their files; a minute while none does, since then it is the image of a file system
+# that another mount namespace has a copy of, see "apart". Then it detaches the mount all the same,
+# so that nothing is leaked, and fails.
 unmount() {
-	local attempt message=''
-	for attempt in {1..50}; do
+	local attempt message='' by=''
+	for attempt in {1..600}; do
 		message=$(umount -- "$1" 2>&1) && return 0
 		mountpoint -q -- "$1" || return 0
-		[[ $attempt == 50 ]] || sleep 0.1
+		((attempt % 50)) || by=$(holders "$1")
+		[[ -z $by ]] || break
+		sleep 0.1
 	done
-	message+=" held by: $(holders "$1")"
+	message+=" held by: ${by:-another mount namespace}"
 	umount --lazy -- "$1" 2>/dev/null || true
 	printf 'mkloopfs: %s was busy and had to be detached: %s\n' "$1" "$message" >&2
 	return 1
@@ -123,6 +129,23 @@ unmount_for_good() {
 	done
 	printf 'mkloopfs: %s is unmounted, but another mount namespace still holds %s\n' "$1" "$image" >&2
 	return 1
+}
+
+# apart runs a command where no copies of others' file systems are: a test that unmounts its image
+# relies on its being gone. What is kept may lie in another one, which is kept too.
+apart() { # KEPT COMMAND...
+	# shellcheck disable=SC2016 # expanded there
+	exec unshare --mount --propagation private bash -euc \
+		"$(declare -f mount_points drop_others)"'; drop_others "$1"; shift; exec "$@"' bash "$@"
+}
+
+drop_others() { # KEPT
+	local i
+	mount_points
+	for ((i = ${#POINTS[@]} - 1; i >= 0; i--)); do
+		[[ ${POINTS[i]} == */rsbtbackup-loopfs.*/* && $1/ != "${POINTS[i]}"/* ]] || continue
+		umount --lazy -- "${POINTS[i]}" 2>/dev/null || true # gone meanwhile
+	done
 }
 
 unmount_below() { # DIR
@@ -263,6 +286,10 @@ main() {
 	unmount/1)
 		require_root
 		unmount_for_good "$1"
+		;;
+	apart/[2-9] | apart/[1-9][0-9]*)
+		require_root
+		apart "$@"
 		;;
 	sweep/0)
 		require_root

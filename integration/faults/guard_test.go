@@ -274,7 +274,8 @@ func TestRulesThatIncludeDest(t *testing.T) {
 // TestGuardDestInAChroot has no line in the table of mounts for what DEST lies in: / of a chroot is no mount point.
 func TestGuardDestInAChroot(t *testing.T) {
 	t.Parallel()
-	root := filepath.Join(loopfs.New(t, "512M"), "root")
+	mount := loopfs.New(t, "512M")
+	root := filepath.Join(mount, "root")
 	testdest.Must(t, os.Mkdir(root, 0o755))
 	in := func(command string) result {
 		script := `set -e; cd "$1"
@@ -282,7 +283,7 @@ mkdir -p usr proc dev mnt/src backup; ln -sfn usr/bin bin; ln -sfn usr/lib lib; 
 cp "$2" rsbtbackup
 mount --rbind /usr usr; mount -t proc proc proc; mount --rbind /dev dev; mount --bind . mnt/src
 exec chroot . /rsbtbackup ` + command
-		return start(t, nil, "unshare", "--mount", "sh", "-c", script, "sh", root, program(t)).wait(t)
+		return start(t, nil, append(loopfs.Apart(t, mount), "sh", "-c", script, "sh", root, program(t))...).wait(t)
 	}
 	wantExit(t, in("init /backup"), 0)
 	wantExit(t, in("backup /mnt /backup"), 13)

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,10 +46,7 @@ func TestResumeInAnotherNamespaceOfMounts(t *testing.T) {
 	d := newDest(t, image.Mount, src, 1)
 	apart := func(env []string, exit int, args ...string) result {
 		t.Helper()
-		// The images of other tests must not be used: their tests rely on the image being gone after an unmount.
-		const script = `findmnt -rno TARGET | grep rsbtbackup-loopfs | grep -vxF "$0" | tac | xargs -r umount; exec "$@"`
-		argv := append([]string{"unshare", "--mount", "--propagation=private", "sh", "-c", script, image.Mount, program(t)}, args...)
-		r := start(t, env, argv...).wait(t)
+		r := start(t, env, slices.Concat(loopfs.Apart(t, image.Mount), []string{program(t)}, args)...).wait(t)
 		wantExit(t, r, exit)
 		return r
 	}

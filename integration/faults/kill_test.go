@@ -93,7 +93,7 @@ func killBackup(t *testing.T, points *atomic.Int64, n int, spoil func(testing.TB
 func killSkipping(t *testing.T, points *atomic.Int64) {
 	t.Parallel()
 	mount := loopfs.New(t, "3G")
-	src := newTree(t)
+	src := newOldTree(t)
 	killSweep(t, points, func(t *testing.T) (*dest, []string) {
 		d := newDest(t, mount, src, 1)
 		return d, []string{"backup", "--skip-unchanged", src.dir, d.path}

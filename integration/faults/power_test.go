@@ -35,7 +35,7 @@ func TestPowerCutInIncrementalBackup(t *testing.T) { cutAtEachStep(t, 1) }
 // TestPowerCutInSkippedBackup cuts the power in a run that publishes nothing since nothing has changed.
 func TestPowerCutInSkippedBackup(t *testing.T) {
 	t.Parallel()
-	src := newTree(t)
+	src := newOldTree(t)
 	cutSome(t, []sweptCall{{"ioctl", 3}, {"fsync", 3}, {"renameat", 4}, {"unlinkat", 2}}, src, func(image *loopfs.Image) (*dest, []string) {
 		d := newDest(t, image.Mount, src, 1)
 		return d, []string{"backup", "--skip-unchanged", src.dir, d.path}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 	"golang.org/x/sys/unix"
@@ -43,6 +44,14 @@ func newTreeIn(t testing.TB, dir string) *tree {
 	testdest.Must(t, unix.Mkfifo(s.path("fifo"), 0o600))
 	testdest.Must(t, os.WriteFile(s.path("holes"), nil, 0o640))
 	testdest.Must(t, os.Truncate(s.path("holes"), 1<<20))
+	return s
+}
+
+// newOldTree makes one that the scan takes for older than its walk: how many calls a run makes depends on that.
+func newOldTree(t testing.TB) *tree {
+	t.Helper()
+	s := newTree(t)
+	time.Sleep(200 * time.Millisecond) // twice what scan takes for the longest tick of a clock
 	return s
 }
 

@@ -80,7 +80,7 @@ var (
 // TestFailingCallInSkippedBackup fails calls of a run that publishes nothing since nothing has changed.
 func TestFailingCallInSkippedBackup(t *testing.T) {
 	mount := loopfs.New(t, "2G")
-	src := newTree(t)
+	src := newOldTree(t)
 	sweep(t, skippingCalls, func(t *testing.T, i injection, count bool) int {
 		d := newDest(t, mount, src, 1)
 		args := []string{"backup", "--skip-unchanged", src.dir, d.path}

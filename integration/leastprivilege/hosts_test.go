@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 )
 
@@ -38,9 +40,10 @@ ip link set lo up
 echo ready
 exec sleep infinity`
 
-func newHost(t *testing.T, dirs string, unshare ...string) host {
+// newHost makes a host that has the file system disk. The command line network is what its network comes from.
+func newHost(t *testing.T, disk, dirs string, network ...string) host {
 	t.Helper()
-	args := append(unshare, "--mount", "--propagation", "slave", "sh", "-ec", layers, "sh", t.TempDir(), dirs)
+	args := slices.Concat(network, loopfs.Apart(t, disk), []string{"sh", "-ec", layers, "sh", t.TempDir(), dirs})
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()

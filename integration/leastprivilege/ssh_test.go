@@ -27,8 +27,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	disk := loopfs.New(t, "512M")
-	web1 := newHost(t, "etc root srv var/lib", "unshare", "--net")
-	backup := newHost(t, "etc root", "nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", web1.pid), "unshare")
+	web1 := newHost(t, disk, "etc root srv var/lib", "unshare", "--net")
+	backup := newHost(t, disk, "etc root", "nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", web1.pid))
 	w := &world{t: t, web1: web1, backup: backup, disk: disk, commands: page(t)}
 	for _, h := range []host{web1, backup} {
 		h.must("echo '127.0.0.1 localhost web1' >/etc/hosts; rm -rf /root/.ssh; install -d -m 0700 /root/.ssh")

@@ -4,6 +4,7 @@ package loopfs
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -155,6 +156,7 @@ func TestScriptRefuses(t *testing.T) {
 		{"a bad mount option", []string{"up", fresh, "128M", "btrfs", "nonsense"}, "mount"},
 		{"no verb", nil, "usage"},
 		{"an argument too many", []string{"down", "a", "b"}, "usage"},
+		{"no command", []string{"apart", fresh}, "usage"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := runScript(t, tt.args...)
@@ -222,6 +224,43 @@ func TestDownDetachesABusyMountAndReports(t *testing.T) {
 	}
 	script(t, "down", dir)
 	wantGone(t, dir)
+}
+
+// TestDownWaitsForAnotherMountNamespace: a copy of the inner file system keeps its image open, so the outer one is busy.
+func TestDownWaitsForAnotherMountNamespace(t *testing.T) {
+	outer := NewImage(t, "512M", "btrfs")
+	up(t, filepath.Join(outer.Mount, "inner"), "128M", "btrfs", nil)
+	namespace := exec.Command("unshare", "--mount", "sh", "-c", "echo; exec sleep 7 >/dev/null") // more than for a process
+	out, err := namespace.StdoutPipe()
+	if err == nil {
+		err = namespace.Start()
+	}
+	if err == nil {
+		_, err = out.Read(make([]byte, 1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	script(t, "down", outer.Dir)
+	wantGone(t, outer.Dir)
+	if err := namespace.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestApartHasOneFileSystemAlone(t *testing.T) {
+	kept, other := NewNested(t, "128M"), New(t, "128M")
+	argv := append(Apart(t, kept.Mount), "findmnt", "-rno", "TARGET")
+	mounts, err := run(argv[0], argv[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(mounts, other) || !strings.Contains(mounts, kept.Mount+"\n") {
+		t.Errorf("mounts:\n%swant %s, and not %s", mounts, kept.Mount, other)
+	}
+	if !mounted(t, other) || !mounted(t, kept.Mount) {
+		t.Error("unmounted here too")
+	}
 }
 
 func wantGone(t *testing.T, dir string) {
