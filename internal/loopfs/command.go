@@ -30,8 +30,8 @@ func runScript(t testing.TB, args ...string) (string, error) {
 	return run(path, args...)
 }
 
-// Apart returns how a command line begins whose rest runs in a mount namespace of its own. Of all file systems made here
-// it has the kept one alone: a copy of another would live on in it when the test that made it has unmounted it.
+// Apart returns how a command line begins whose rest runs in a mount namespace of its own. Of all file systems made
+// here it has the kept one alone: a copy of another would live on in it when the test that made it has unmounted it.
 func Apart(t testing.TB, kept string) []string {
 	t.Helper()
 	path, err := scriptPath()

@@ -226,7 +226,7 @@ func TestDownDetachesABusyMountAndReports(t *testing.T) {
 	wantGone(t, dir)
 }
 
-// TestDownWaitsForAnotherMountNamespace: a copy of the inner file system keeps its image open, so the outer one is busy.
+// TestDownWaitsForAnotherMountNamespace: a copy of the inner file system keeps its image open, and the outer one busy.
 func TestDownWaitsForAnotherMountNamespace(t *testing.T) {
 	outer := NewImage(t, "512M", "btrfs")
 	up(t, filepath.Join(outer.Mount, "inner"), "128M", "btrfs", nil)
