@@ -109,6 +109,7 @@ func TestBadInput(t *testing.T) {
 		{"keep nothing", good + "keep-daily = 0\n", []string{`c.toml:4: keep-daily: "0" is neither a number from 1 to 2147483647 nor unlimited`}},
 		{"prune without a rule", good + "prune = true\n", []string{"c.toml:4: prune: it needs a rule such as keep-daily = 7: without one it would delete every backup"}},
 		{"an age without a unit", good + "check.max-age = \"26\"\n", []string{"c.toml:4: check.max-age: 26 alone is 26 seconds: for hours write 26h"}},
+		{"an age of three days without a unit", good + "check.max-age = 72\n", []string{"c.toml:4: check.max-age: 72 alone is 72 seconds: for hours write 72h"}},
 		{"an amount without a unit", good + "min-free = \"10\"\n", []string{`c.toml:4: min-free: "10" is no amount such as 50G, 512MiB or 10%: 10 alone is 10 bytes: a unit is missing, as in 10G or 10%`}},
 		{"keep-min alone", good + "keep-min = 2\n", []string{"c.toml:4: keep-min: it needs min-free"}},
 		{"a relative source", "[job.a]\nsource = 'etc'\ndest = '/b'\n", []string{"c.toml:2: source: etc: want an absolute path, or host:/path"}},

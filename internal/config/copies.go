@@ -48,7 +48,7 @@ func copyKeys() []Key {
 		target, rsh, program,
 		copyKey("bwlimit", Rate, `"5m"`, "Limit the transfer per second, as rsync does: 500k, 10m.", func(c *Copy, v string) { c.Options.Bwlimit = v }),
 		copyKey("decompress", Bool, "false", "Decompress compressed data before sending it, for a target with another block size.", func(c *Copy, v bool) { c.Options.Decompress = v }),
-		copyKey("max-age", Time, `"50h"`, "How old the newest complete backup in it may be. The default is twice check.max-age.", func(c *Copy, v time.Duration) { c.MaxAge = v }),
+		copyKey("max-age", Age, `"50h"`, "How old the newest complete backup in it may be. The default is twice check.max-age.", func(c *Copy, v time.Duration) { c.MaxAge = v }),
 		copyKey("removable", Bool, "false", "Its disk may be absent: the copy is then skipped without a warning, as for the key of the job, and is late only if it has its own max-age.", func(c *Copy, v bool) { c.Removable = v }),
 	}, rules...)
 }

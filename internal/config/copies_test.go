@@ -52,6 +52,8 @@ func TestBadCopies(t *testing.T) {
 		{"twice", job("copy.x.target = \"v:/x\"\ncopy.y.target = \"v:/x\"\n"), "has the same target as copy x of job a"},
 		{"twice, in other words", job("copy.x.target = \"v:/x\"\ncopy.y.target = \"v:/y/..//x/\"\n"), "has the same target as copy x of job a"},
 		{"not in defaults", "[defaults]\ncopy.x.target = \"/x\"\n" + job(""), "belongs into [job.NAME]"},
+		{"an age without a unit", job("[job.a.copy.x]\ntarget = \"/x\"\nmax-age = 26\n"), "copy.x.max-age: 26 alone is 26 seconds: for hours write 26h"},
+		{"an age in days", job("[job.a.copy.x]\ntarget = \"/x\"\nmax-age = \"2d\"\n"), `copy.x.max-age: "2d": a time has no days: for hours write 48h`},
 		{"a name", job("[job.a.copy.\"../x\"]\ntarget = \"/x\"\n"), "the name of a copy has letters"},
 	} {
 		if got := strings.Join(problemsOf(t, "c.toml", tt.text), "\n"); !strings.Contains(got, tt.want) {

@@ -29,11 +29,16 @@ func ParseTime(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// ParseAge is ParseTime for the age of a backup: 26 alone would be 26 seconds, which nobody means.
+// ParseAge is ParseTime for the age of a backup: 26 or 72 alone would be seconds, which nobody means.
 func ParseAge(s string) (time.Duration, error) {
 	d, err := ParseTime(s)
-	if err == nil && 0 < d && d < time.Minute && isNumber(s) {
+	if err == nil && 0 < d && d < 5*time.Minute && isNumber(s) {
 		return 0, fmt.Errorf("%s alone is %s seconds: for hours write %sh", s, s, s)
+	}
+	if days, found := strings.CutSuffix(s, "d"); found {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return 0, fmt.Errorf("%q: a time has no days: for hours write %dh", s, 24*n)
+		}
 	}
 	return d, err
 }
