@@ -93,7 +93,7 @@ func run(ctx context.Context, o Options) error {
 		return startError(words[0], err)
 	}
 	out, taken := output{say: o.Say}, make(chan struct{})
-	go func() { out.take(r); close(taken) }()
+	go func() { out.take(&pipeEnd{pipe: r}); close(taken) }()
 	gone, killed := make(chan struct{}), make(chan struct{})
 	go func() { end(ctx, cmd.Process.Pid, o.Grace, gone); close(killed) }()
 	err = cmd.Wait()

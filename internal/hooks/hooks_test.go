@@ -71,6 +71,19 @@ func TestNoShellTakesTheWords(t *testing.T) {
 	}
 }
 
+// What a program has printed is said, even if that takes longer than it lived.
+func TestOutputThatIsSaidSlowly(t *testing.T) {
+	lines := 0
+	err := Run(t.Context(), Options{Command: []string{"/bin/sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; echo why; exit 1"}, Say: func(line string) {
+		if lines++; lines == 1 {
+			time.Sleep(2500 * time.Millisecond) // the program ends meanwhile, and so does the time to wait for others
+		}
+	}})
+	if lines != 3001 || err == nil || !strings.HasSuffix(err.Error(), "exit status 1: why") {
+		t.Errorf("%d lines, %v", lines, err)
+	}
+}
+
 func TestCannotBeStarted(t *testing.T) {
 	plain := filepath.Join(t.TempDir(), "plain")
 	if err := os.WriteFile(plain, nil, 0o600); err != nil {

@@ -2,10 +2,13 @@ package hooks
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // The limits of the output of a program: a line longer than lineLimit is cut, and everything after logLimit bytes is
@@ -14,6 +17,32 @@ const (
 	lineLimit = 1000
 	logLimit  = 64 << 10
 )
+
+// pipeSize is how much a pipe holds by default: more than that a program cannot have left behind.
+const pipeSize = 64 << 10
+
+// pipeEnd reads the pipe of a program. After its deadline it still returns what is in the pipe.
+type pipeEnd struct {
+	pipe *os.File
+	late int // bytes read after the deadline
+}
+
+func (p *pipeEnd) Read(buf []byte) (n int, err error) {
+	n, err = p.pipe.Read(buf)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	conn, err := p.pipe.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	ctl := conn.Control(func(fd uintptr) { n, err = syscall.Read(int(fd), buf[:min(len(buf), pipeSize-p.late)]) })
+	if ctl != nil || err != nil || n <= 0 {
+		return 0, io.EOF // nothing is left
+	}
+	p.late += n
+	return n, nil
+}
 
 // output reads what a program prints, line by line, to the end, so that the program never blocks.
 type output struct {
