@@ -42,6 +42,8 @@ func lastHints(err error, i invocation) ([]string, bool) {
 		return []string{"to see every check: " + i.again("--verbose")}, true
 	case isBackup && errors.Is(err, rsbtbackup.ErrIncomplete):
 		return incompleteHints(err, i), true
+	case isRestore && errors.As(err, &failed) && failed.Step == "check names":
+		return []string{"a filesystem of Linux holds all of them: " + quoteAll("rsbtbackup", "restore", i.dest(), restore.Backup, "--target=DIR")}, true
 	case isRestore && errors.Is(err, rsbtbackup.ErrIncomplete):
 		return []string{"to try the missing files again: " + i.goingOn(restore)}, true
 	case isRestore:

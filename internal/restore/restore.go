@@ -104,7 +104,7 @@ func run(ctx context.Context, o Options) (got outcome, err error) {
 func (x aimed) restore(ctx context.Context) (copied, error) {
 	done, err := x.copy(ctx)
 	if err == nil || errors.Is(err, facts.ErrIncomplete) {
-		err = errors.Join(err, fail.Step("check times", done.noticeTimes(ctx)))
+		err = errors.Join(err, fail.Step("check times", done.noticeTimes(ctx)), fail.Step("check names", done.checkNames(ctx)))
 	}
 	started := done.reflinked != nil || !done.end.Result.Started.IsZero()
 	if x.o.DryRun || !started || err != nil && ctx.Err() != nil {
