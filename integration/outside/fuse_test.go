@@ -25,6 +25,7 @@ type oddFile struct {
 	size    int64 // as it says; -1 is that of the content
 	content string
 	node    uint64 // as the kernel knows it; 0 is one of its own
+	bad     int    // from here on it cannot be read; 0: all of it can
 }
 
 // oddFS shows files in one directory.
@@ -102,6 +103,9 @@ func (f *oddFS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 
 func (f *oddFS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
 	content := f.find(in.NodeId).content
+	if bad := f.find(in.NodeId).bad; bad > 0 && int(in.Offset)+len(buf) > bad {
+		return nil, fuse.EIO
+	}
 	start := min(int(in.Offset), len(content))
 	return fuse.ReadResultData([]byte(content[start:min(start+len(buf), len(content))])), fuse.OK
 }

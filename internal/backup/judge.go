@@ -4,11 +4,9 @@ package backup
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
-	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
@@ -104,21 +102,7 @@ func judgePartial(end transfer.End, c circumstances) verdict {
 	if c.refuse23 {
 		return verdict{err: end.Err}
 	}
-	return verdict{status: facts.Incomplete, notice: "rsync could not read everything (exit 23)" + keptText(end, c.base != nil)}
-}
-
-// keptText says what an incomplete backup has from the one before. rsync corrects what package pending has changed
-// below a directory only if it can read that directory.
-func keptText(end transfer.End, based bool) string {
-	switch {
-	case !based:
-		return ""
-	case end.Kept:
-		return "; files that are gone from the source are still in this backup, because they could not be distinguished from unreadable ones"
-	case len(end.Unread.Paths) == 0:
-		return ""
-	}
-	return fmt.Sprintf("; of what it could not read (%s) this backup has what the last one has, but of directories no hard links, set-id bits and devices", say.QuoteSome(end.Unread.Paths))
+	return verdict{status: facts.Incomplete, notice: "rsync could not read everything (exit 23)" + end.KeptText(c.base != nil)}
 }
 
 func judgeSkipped(end transfer.End, c circumstances) verdict {

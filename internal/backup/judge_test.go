@@ -103,6 +103,8 @@ func TestNoticeOfWhatWasNotRead(t *testing.T) {
 		{"a directory", transfer.End{Unread: closed}, true, "(/src/closed) this backup has what the last one has, but of directories no hard links"},
 		{"a directory, in a first backup", transfer.End{Unread: closed}, false, "(exit 23)"},
 		{"nothing was deleted", transfer.End{Unread: closed, Kept: true}, true, "files that are gone from the source are still in this backup"},
+		{"a file in part", transfer.End{Unread: closed, Torn: []string{"closed"}}, true, "(exit 23); closed could be read only in part"},
+		{"another file in part", transfer.End{Unread: closed, Torn: []string{"losed"}}, true, "(/src/closed) this backup has what the last one has"},
 		{"an attribute that could not be written", transfer.End{}, true, "(exit 23)"},
 	} {
 		c.end.Result = rsyncexec.Result{HaveStats: true, Stats: rsyncexec.Stats{Files: 3}}

@@ -39,7 +39,10 @@ func (x transferred) drop() string {
 	if base == nil || base.Record == nil || base.Record.Stats == nil || x.end.Stats == nil {
 		return ""
 	}
-	had, gone := base.Record.Stats.Files, max(x.end.Stats.Deleted, base.Record.Stats.Files-x.end.Stats.Files)
+	had, gone := base.Record.Stats.Files, x.end.Stats.Deleted
+	if len(x.end.Unread.Paths) == 0 { // otherwise the others may be where rsync could not look
+		gone = max(gone, had-x.end.Stats.Files)
+	}
 	if !isDrop(had, gone, x.state.Backups) {
 		return ""
 	}

@@ -69,6 +69,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 		opts.Changes = func(c rsyncexec.Change) { changes = append(changes, c) }
 	}
 	x, end, err := x.runs(ctx, opts, seen.apart)
+	end.Torn = x.takeBack(end.Torn)
 	if end.WholeSeconds() {
 		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: a file that was changed within one second, and has the same size, counts as unchanged (--checksum compares contents)", x.src.Shown, end.Protocol))
 	}
@@ -85,6 +86,14 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 		end, err = x.wholeStats(ctx, end, seen.emptied)
 	}
 	return transferred{filled: x, end: end, known: x.lookAgain(end, changes)}, err
+}
+
+// takeBack gives files that rsync has written in part the content that they have in the base. It returns the others.
+func (x filled) takeBack(torn []string) []string {
+	if x.plan.first() {
+		return torn
+	}
+	return pending.TakeBack(x.dest.Dir, x.plan.base.Name, x.work, torn)
 }
 
 // first is the first run of rsync. If the run finds something that the list does not cover, it is also a second run,

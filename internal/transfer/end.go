@@ -32,6 +32,8 @@ type End struct {
 	Protocol int
 	// Unread is what the sender could not read.
 	Unread Unread
+	// Torn are files that were written in place, although the sender could not read them to the end: relative paths.
+	Torn []string
 	// Kept: files that are gone from the source were not deleted, because they could not be distinguished from
 	// unreadable ones.
 	Kept bool

@@ -107,6 +107,9 @@ func (l *listener) hearError(line string) bool {
 	if m := oversizedMessage().FindStringSubmatch(line); m != nil && !slices.Contains(l.heard.Oversized, m[1]) {
 		l.heard.Oversized = append(l.heard.Oversized, m[1])
 	}
+	if m := tornMessage().FindStringSubmatch(line); m != nil {
+		l.heard.Torn = append(l.heard.Torn, rsyncexec.Unescape(m[1]))
+	}
 	if !strings.HasPrefix(line, "rsync error: ") {
 		l.wrong++
 	}

@@ -1,12 +1,14 @@
 package transfer
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -30,6 +32,10 @@ var (
 	})
 	unreadACL = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^rsync: (?:\[sender\] )?get_acl: sys_acl_get_file\((.*), ACL_TYPE_[A-Z]+\): `)
+	})
+	// tornMessage comes after the second try. rsync has put zeros in the place of what could not be read.
+	tornMessage = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^ERROR: (.*) failed verification -- update retained\.$`)
 	})
 	otherSide = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^rsync: \[(?:receiver|generator|Receiver|client|Client)\] `)
@@ -85,4 +91,27 @@ func (u Unread) And(other Unread) Unread {
 		Paths:            slices.Concat(u.Paths, other.Paths),
 		Unclear:          u.Unclear || other.Unclear,
 	}
+}
+
+// KeptText says what an incomplete backup has of what could not be read, if it is based on another one. rsync corrects
+// what package pending has changed below a directory only if it can read that directory.
+func (end End) KeptText(based bool) string {
+	torn := ""
+	if len(end.Torn) > 0 {
+		torn = fmt.Sprintf("; %s could be read only in part, and this backup has zeros in the place of the rest", say.QuoteSome(end.Torn))
+	}
+	paths := slices.Clone(end.Unread.Paths)
+	slices.Sort(paths)
+	paths = slices.DeleteFunc(slices.Compact(paths), func(path string) bool {
+		return slices.ContainsFunc(end.Torn, func(rel string) bool { return strings.HasSuffix("/"+path, "/"+rel) })
+	})
+	switch {
+	case !based:
+		return torn
+	case end.Kept:
+		return "; files that are gone from the source are still in this backup, because they could not be distinguished from unreadable ones" + torn
+	case len(paths) == 0:
+		return torn
+	}
+	return fmt.Sprintf("; of what it could not read (%s) this backup has what the last one has, but of directories no hard links, set-id bits and devices", say.QuoteSome(paths)) + torn
 }
