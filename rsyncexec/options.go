@@ -111,9 +111,9 @@ type Options struct {
 	// Listed receives, instead of Changes, each entry that the destination lacks; with a DryRun to a missing
 	// destination, these are all of the source.
 	Listed func(Listed)
-	// Written is called once, when rsync has written everything and only waits for its own processes to end, which
-	// takes another 40 ms (3.5.0 sleeps 20 ms at a time). It is a hint: a file name can look like the message that it
-	// comes from, and with DryRun it does not come. It must not block. nil does not ask for it.
+	// Written is called when rsync has read and written everything and only waits for its own processes to end, which
+	// takes another 40 ms (3.5.0 sleeps 20 ms at a time). If a file name looks like the message that it comes from, it
+	// is called before, too: the last call counts. With DryRun it does not come. nil does not ask for it.
 	Written func()
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
 	// escapes control characters in file names, messages of a remote shell are passed unchanged. nil drops them.

@@ -131,7 +131,6 @@ func (out *output) stdoutLine(line string) {
 	}
 	if out.written != nil && strings.HasPrefix(line, writtenMessage) {
 		out.written()
-		out.written = nil
 		return
 	}
 	if out.debugs && exitMessage().MatchString(line) {

@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
@@ -51,6 +53,33 @@ func TestPowerCutInBackupOfASnapshot(t *testing.T) {
 		src.change(t)
 		return d, []string{"backup", "--snapshot-source", src.dir, d.path}
 	})
+}
+
+// TestPowerCutInBackupOfRenames cuts the power in a run that only repeats renames: rsync does not run, pending is not
+// flushed, and the snapshot alone brings everything to the disk.
+func TestPowerCutInBackupOfRenames(t *testing.T) {
+	t.Parallel()
+	src := newTree(t)
+	here, there := src.path("camera/photos"), src.path("albums/photos") // beside no file with two names
+	testdest.Must(t, errors.Join(os.MkdirAll(here, 0o755), os.Mkdir(filepath.Dir(there), 0o755)))
+	for i := range 5 {
+		testdest.Must(t, os.WriteFile(filepath.Join(here, fmt.Sprint(i)), src.bytes(10_000*i), 0o644))
+	}
+	prepare := func(image *loopfs.Image) (*dest, []string) {
+		d := newDest(t, image.Mount, src, 0)
+		time.Sleep(200 * time.Millisecond) // as in newOldTree
+		wantExit(t, run(t, "backup", src.dir, d.path), 0)
+		d.held(t, src)
+		testdest.Must(t, os.Rename(here, there))
+		here, there = there, here
+		time.Sleep(200 * time.Millisecond)
+		return d, []string{"backup", src.dir, d.path}
+	}
+	_, args := prepare(loopfs.NewNested(t, "1G"))
+	if n := (injection{call: "syncfs"}).count(t, args...); n > 0 {
+		t.Errorf("%d flushes: rsync has run, so this proves nothing", n)
+	}
+	cutSome(t, []sweptCall{{"ioctl", 5}, {"fsync", 9}, {"symlinkat", 1}, {"renameat", 6}, {"renameat2", 2}, {"unlinkat", 2}}, src, prepare)
 }
 
 // cutSome cuts the power at some steps of what prepare returns.

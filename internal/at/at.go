@@ -175,9 +175,9 @@ func readRegular(fd int, limit int64) ([]byte, Stamp, error) {
 }
 
 // WriteFile replaces name whole or not at all: a new file, mode 0600, is written beside it and renamed over it. With
-// durable set the content and the name survive a power cut on return. Callers hold the lock that guards dir, so the
-// temporary name is free, unless a run crashed.
-func WriteFile(dir *os.File, name string, data []byte, durable bool) (err error) {
+// synced set the content is on the disk on return; FsyncDir brings the name there, too. Callers hold the lock that
+// guards dir, so the temporary name is free, unless a run crashed.
+func WriteFile(dir *os.File, name string, data []byte, synced bool) (err error) {
 	temp := TempPrefix + name
 	if err := Unlink(dir, temp, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -197,7 +197,7 @@ func WriteFile(dir *os.File, name string, data []byte, durable bool) (err error)
 	if _, err = f.Write(data); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if durable {
+	if synced {
 		if err = f.Sync(); err != nil {
 			return errors.Join(err, f.Close())
 		}
@@ -205,13 +205,7 @@ func WriteFile(dir *os.File, name string, data []byte, durable bool) (err error)
 	if err = f.Close(); err != nil {
 		return err
 	}
-	if err = Rename(dir, temp, name); err != nil {
-		return err
-	}
-	if durable {
-		return FsyncDir(dir)
-	}
-	return nil
+	return Rename(dir, temp, name)
 }
 
 // GiveToOwner gives a file that root makes to the owner of the directory. Otherwise the owner of a DEST could not read

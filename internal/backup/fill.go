@@ -228,11 +228,10 @@ func (x equipped) open() (filled, error) {
 
 // enter notes the phase of the work on pending, for a later run. On a full disk it uses the reserve.
 func (x filled) enter(phase store.WorkPhase) error {
-	note := x.note
-	note.Phase = phase
-	err := x.dest.WriteWorkNote(note)
+	x.note.Phase = phase
+	err := x.dest.WriteWorkNote(x.note)
 	if fail.IsFull(err) && x.dest.UseReserve() {
-		err = x.dest.WriteWorkNote(note)
+		err = x.dest.WriteWorkNote(x.note)
 		x.dest.KeepReserve()
 	}
 	return err

@@ -71,14 +71,7 @@ func (x filled) copyApart(ctx context.Context, opts rsyncexec.Options, first tra
 func (x filled) noticeEmpty(paths []string) error {
 	empty, err := pending.Empty(x.work, paths)
 	if len(empty) > 0 {
-		x.tell.Notice(fmt.Sprintf("%s reported with size 0, but not empty; empty in the backup: %s", filesAre(len(empty)), say.QuoteSome(empty)))
+		x.tell.Notice(fmt.Sprintf("%s reported with size 0, but not empty; empty in the backup: %s", say.Are(len(empty), "file"), say.QuoteSome(empty)))
 	}
 	return fail.Step("check empty files", err)
-}
-
-func filesAre(n int) string {
-	if n == 1 {
-		return "1 file is"
-	}
-	return fmt.Sprintf("%d files are", n)
 }

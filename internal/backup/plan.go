@@ -96,6 +96,14 @@ func (p *plan) against(pending string) string {
 
 func (p *plan) first() bool { return p.base == nil }
 
+// since is the generation of the base, after which everything in pending is new.
+func (p *plan) since() uint64 {
+	if p.first() {
+		return 0
+	}
+	return p.base.Generation
+}
+
 // baseName is empty for a first backup.
 func (p *plan) baseName() string {
 	if p.first() {

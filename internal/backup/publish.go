@@ -9,9 +9,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
@@ -89,10 +86,13 @@ func (x filled) stopped(ctx context.Context, err error) error {
 	return errors.Join(err, x.keepPending())
 }
 
-// settle flushes pending and punches its holes.
+// settle flushes pending and punches its holes. If this run has written no data, there is none that the disk can have
+// refused, and the snapshot brings everything else.
 func (x judged) settle(ctx context.Context) error {
-	if err := x.flush(); err != nil {
-		return err
+	if written := !x.end.Result.Started.IsZero() || x.end.Stats.Transferred > 0 || x.patched.Written > 0; written {
+		if err := x.flush(); err != nil {
+			return err
+		}
 	}
 	if err := x.punchHoles(ctx); err != nil {
 		return fail.Step("punch holes", err)
@@ -178,21 +178,13 @@ func (x judged) publish(ctx context.Context) (published, error) {
 	return p, nil
 }
 
-// measure finds out how much space the backup adds. All data has been flushed, so its extents can be counted. It is nil
-// if unknown; that is no error.
+// measure finds out how much space the backup adds. It is nil if unknown; that is no error.
 func (x judged) measure() *uint64 {
-	var since uint64
-	if !x.plan.first() {
-		since = x.plan.base.Generation
-	}
-	added, err := btrfs.AddedBytes(x.work, since)
-	switch {
-	case err == nil:
-		return &added
-	case !errors.Is(err, unix.EPERM):
+	added, err := x.known.measured.Added(x.work, x.plan.since())
+	if err != nil {
 		x.tell.Notice(fmt.Sprintf("the space that the backup adds on disk is unknown: %v", err))
 	}
-	return nil
+	return added
 }
 
 // record is the record of the backup.

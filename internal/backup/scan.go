@@ -193,11 +193,7 @@ func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return f, nil, err
-	}
-	known, err := catalog.NewReader(f, info.Size())
+	known, err := catalog.ReadFile(f)
 	switch {
 	case err != nil:
 		return f, nil, err

@@ -5,8 +5,9 @@ package backup
 import (
 	"context"
 	"encoding/hex"
-	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
@@ -22,28 +23,63 @@ type known struct {
 	usable  bool   // the catalog equals the backup, except for what it says is unsettled
 	catalog string // its checksum
 	missed  int    // changes that rsync found and the walk did not
+	// measured is what pending added when all was written.
+	measured pending.Measured
+}
+
+// meanwhile is what is done while rsync's processes end, after it has written everything: the source is examined again,
+// then pending is flushed. If rsync runs again, or its message was a name that looks like it, the last time counts.
+type meanwhile struct {
+	group sync.WaitGroup
+	began time.Time
+	full  bool // what was asked then
+	known known
+}
+
+// begin is called when rsync says that it has written everything.
+func (m *meanwhile) begin(x filled) {
+	m.group.Wait()
+	m.began, m.full = time.Now(), x.full()
+	x.dest.FlushAhead()
+	m.group.Go(func() {
+		if x.walked != nil {
+			m.known = x.endCatalog()
+			x.dest.FlushAhead()()
+			m.known.measured = pending.Measure(x.work, x.plan.since())
+		}
+	})
 }
 
 // lookAgain examines the source again, after rsync has read it, and ends the catalog, so that what flushes pending
 // flushes the catalog too. If there is no space for it, the next run compares everything.
-func (x filled) lookAgain(end transfer.End, changes []rsyncexec.Change) known {
-	s := x.scanned
-	if s.walked == nil || end.Err != nil && !end.Vanished() {
+func (x filled) lookAgain(m *meanwhile, end transfer.End, changes []rsyncexec.Change) known {
+	if x.walked == nil || end.Err != nil && !end.Vanished() {
 		return known{}
 	}
-	if !s.full() && s.list.Empty() {
-		return known{usable: true, catalog: x.plan.base.Record.Scan.Catalog, missed: len(s.walked.Missed)} // it is still valid
+	if !x.full() && x.list.Empty() {
+		return known{usable: true, catalog: x.plan.base.Record.Scan.Catalog, missed: len(x.walked.Missed)} // it is still valid
 	}
-	unsettled, err := s.walked.Settle(s.root, s.asked())
+	m.group.Wait()
+	found := m.known
+	if !m.began.After(end.Result.Started) || m.full != x.full() {
+		found = x.endCatalog()
+	}
+	found.missed = x.missed(changes)
+	return found
+}
+
+// endCatalog is what the next run needs, apart from what was missed.
+func (x filled) endCatalog() known {
+	unsettled, err := x.walked.Settle(x.scanned.root, x.asked())
 	if err != nil {
 		x.tell.Log.Warn("the next run compares everything: which files changed during this one is not known", "error", err)
 		return known{}
 	}
-	sum, err := s.walked.Finish(unsettled, s.large.Settle(s.root, x.tell.Log))
+	sum, err := x.walked.Finish(unsettled, x.large.Settle(x.scanned.root, x.tell.Log))
 	if err != nil {
 		x.warnOfCatalog(err)
 	}
-	return known{usable: err == nil, catalog: hex.EncodeToString(sum), missed: x.missed(changes)}
+	return known{usable: err == nil, catalog: hex.EncodeToString(sum)}
 }
 
 func (x filled) warnOfCatalog(err error) {
@@ -63,27 +99,12 @@ func (x filled) missed(changes []rsyncexec.Change) (n int) {
 	covers, madeFor := x.scanned.expect.Covers(), pending.MadeFor(x.doubts, x.plan.work == store.WorkResume)
 	for _, c := range changes {
 		path, deleted := strings.TrimSuffix(c.Path, "/"), strings.HasPrefix(c.Code, "*deleting")
-		if !covers(path, deleted) && !madeFor(c) && x.changedBefore(path, deleted) {
+		if !covers(path, deleted) && !madeFor(c) && x.walked.ChangedBefore(x.scanned.root, path, deleted) {
 			n++
 			x.tell.Log.Error("the scan missed a change, please report it", "path", path, "change", c.Code)
 		}
 	}
 	return n
-}
-
-// changedBefore reports whether a path changed before the walk began.
-func (x filled) changedBefore(path string, deleted bool) bool {
-	if deleted {
-		path = filepath.Dir(path) // whose time shows when a name was removed
-	}
-	dir, err := at.OpenBeneath(x.scanned.root, filepath.Dir(path))
-	if err != nil {
-		return false // it no longer exists
-	}
-	defer dir.Close()
-	st, err := at.Stat(dir, filepath.Base(path))
-	began := x.scanned.walked.Began()
-	return err == nil && st.Ctim.Nano() < began.Sec*1e9
 }
 
 // wholeStats is the end with the totals of the whole backup, which judge needs.
@@ -120,13 +141,7 @@ func (x filled) totals(ctx context.Context, stats *rsyncexec.Stats, emptied []st
 	if err != nil {
 		return nil, err
 	}
-	sum.RegularFiles += w.Files.Load()
-	sum.Directories += w.Dirs.Load()
-	sum.Symlinks += w.Links.Load()
-	sum.Devices += w.Devices.Load()
-	sum.Specials += w.Specials.Load()
-	sum.Files += w.Files.Load() + w.Dirs.Load() + w.Links.Load() + w.Devices.Load() + w.Specials.Load()
-	sum.TotalSize += w.Size.Load()
+	w.AddTo(&sum)
 	return &sum, nil
 }
 

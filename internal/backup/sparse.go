@@ -103,12 +103,8 @@ func (x filled) punchForRoom(ctx context.Context) (gained int64, err error) {
 	if err := x.writtenOut(); err != nil {
 		return 0, err
 	}
-	since := uint64(0)
-	if x.plan.base != nil {
-		since = x.plan.base.Generation
-	}
 	begin := func() error { return nil } // the note says that pending is written to
-	changed, err := pending.PunchHoles(ctx, x.work, x.src, since, begin)
+	changed, err := pending.PunchHoles(ctx, x.work, x.src, x.plan.since(), begin)
 	if err != nil || !changed {
 		return 0, fail.Step("punch holes", err)
 	}

@@ -52,8 +52,10 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	opts.Progress = transfer.Expecting(opts.Progress, seen.entries)
 	opts.Program, opts.Version = x.program, x.version
 	opts.ExtraFiles = []*os.File{x.work, x.dest.Dir}
+	var m meanwhile
+	defer m.group.Wait()
 	if x.src.Local() {
-		opts.Written = x.dest.FlushAhead
+		opts.Written = func() { m.begin(x) }
 	}
 	kept, err := x.keepProperties(ctx)
 	if err != nil {
@@ -85,7 +87,7 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	if err == nil && !x.full() {
 		end, err = x.wholeStats(ctx, end, seen.emptied)
 	}
-	return transferred{filled: x, end: end, known: x.lookAgain(end, changes)}, err
+	return transferred{filled: x, end: end, known: x.lookAgain(&m, end, changes)}, err
 }
 
 // takeBack gives files that rsync has written in part the content that they have in the base. It returns the others.

@@ -212,7 +212,7 @@ func (f *Files) note(m met, now []placed) error {
 }
 
 // Settle examines the files with new addresses again after the transfer, drops those that have changed, and returns the
-// record for the next run.
+// record for the next run. It may be called again.
 func (f *Files) Settle(source *os.File, log *slog.Logger) []byte {
 	if f == nil {
 		return nil
@@ -222,7 +222,7 @@ func (f *Files) Settle(source *os.File, log *slog.Logger) []byte {
 		if err != nil {
 			log.Info("the location of a large file is not stored", "path", n.path, "why", err)
 		}
-		if same && err == nil {
+		if delete(f.next, n.path); same && err == nil {
 			f.next[n.path] = n.file
 		}
 	}

@@ -78,6 +78,7 @@ type Unsettled struct {
 // Writer writes a catalog as a stream. If it is given another catalog, it writes nothing as long as its directories
 // equal those of the other: most often all are equal, and no new catalog is needed.
 type Writer struct {
+	to     io.Writer
 	out    *bufio.Writer
 	sum    hash.Hash
 	at     uint64
@@ -89,7 +90,7 @@ type Writer struct {
 
 // NewWriter begins a catalog. like, if not nil, is the one that it is compared with.
 func NewWriter(to io.Writer, h Header, like *Reader) *Writer {
-	w := &Writer{sum: sha256.New(), header: h, like: like}
+	w := &Writer{to: to, sum: sha256.New(), header: h, like: like}
 	w.out = bufio.NewWriterSize(io.MultiWriter(to, w.sum), 64<<10)
 	if like != nil {
 		w.same = like.first
@@ -158,10 +159,17 @@ func (w *Writer) HandOn(known *Reader) error {
 // HandOnAll adds all directories of the other catalog.
 func (w *Writer) HandOnAll() { w.same = w.like.end }
 
-// Finish ends the catalog, with the data for Reader.Extra, and returns its checksum.
+// Finish ends the catalog, with the data for Reader.Extra, and returns its checksum. It may be called again, to write
+// another end: at the offset that Flush returns.
 func (w *Writer) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
-	w.part()
-	end := w.at
+	end, err := w.Flush()
+	if err != nil {
+		return nil, err
+	}
+	open, err := w.sum.(hash.Cloner).Clone()
+	if err != nil {
+		return nil, err
+	}
 	w.number(tagEnd)
 	w.number(uint64(len(unsettled)))
 	for _, u := range unsettled {
@@ -179,7 +187,10 @@ func (w *Writer) Finish(unsettled []Unsettled, extra []byte) ([]byte, error) {
 	}
 	sum := w.sum.Sum(nil)
 	w.write(sum)
-	return sum, errors.Join(w.failed, w.out.Flush())
+	err = errors.Join(w.failed, w.out.Flush())
+	w.at, w.sum = end, open
+	w.out.Reset(io.MultiWriter(w.to, w.sum))
+	return sum, err
 }
 
 // Flush makes everything so far readable for ReadUnfinished.

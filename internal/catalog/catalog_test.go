@@ -286,6 +286,38 @@ func TestUnfinishedCatalog(t *testing.T) {
 	}
 }
 
+// Another end replaces the first one, whichever is longer.
+func TestAnotherEnd(t *testing.T) {
+	ends := [][]Unsettled{{}, {{Path: "a"}, {Path: strings.Repeat("b", 5000), Deep: true}}, {{Path: "c"}}}
+	file, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := NewWriter(file, testHeader(), nil)
+	addAll(t, w, oddDirs())
+	for i, end := range ends {
+		size, err := w.Flush()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, seekErr := file.Seek(int64(size), io.SeekStart)
+		if err := errors.Join(seekErr, file.Truncate(int64(size))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Finish(end, []byte("extra")); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := encode(t, oddDirs(), end...); !bytes.Equal(data, want) {
+			t.Errorf("end %d: it differs from that of a catalog with this end alone", i)
+		}
+	}
+}
+
 func TestHeaderFits(t *testing.T) {
 	h := Header{Source: "/src", Rules: []string{"a", "b"}}
 	for _, tt := range []struct {

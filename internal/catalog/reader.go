@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"slices"
 )
 
@@ -55,6 +56,15 @@ func NewReader(from io.ReaderAt, size int64) (*Reader, error) {
 		return nil, err
 	}
 	return r, r.open(size - sumSize)
+}
+
+// ReadFile is NewReader for a file.
+func ReadFile(f *os.File) (*Reader, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return NewReader(f, info.Size())
 }
 
 // ReadUnfinished reads the part that a Writer has flushed.

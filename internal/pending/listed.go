@@ -82,16 +82,20 @@ func readRoot(root *os.File) error {
 
 // within opens the directory at rel below root and its parents, widening their modes for an ordinary user.
 func within(root *os.File, rel string, do func(dir *os.File) error) error {
-	dir, err := at.OpenDir(root, ".")
-	if err != nil {
-		return err
-	}
-	for part := range strings.SplitSeq(rel, "/") {
-		if part == "." {
-			break
+	if rel == "." {
+		dir, err := at.OpenDir(root, ".") // to be read from its beginning
+		if err != nil {
+			return err
 		}
+		return errors.Join(do(dir), dir.Close())
+	}
+	dir := root
+	for part := range strings.SplitSeq(rel, "/") {
 		next, err := enterOwn(dir, part)
-		if err := errors.Join(err, dir.Close()); at.IsNoDir(err) {
+		if dir != root {
+			err = errors.Join(err, dir.Close())
+		}
+		if at.IsNoDir(err) {
 			return nil
 		} else if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/walk"
+	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
 // Weight is the number of entries of each kind, and the size of files and symlinks, as rsync counts them.
@@ -47,6 +48,17 @@ func Growth(ctx context.Context, base, work *os.File, l Listed, had *Weight) (*W
 		w.subtract(had)
 	}
 	return w, nil
+}
+
+// AddTo adds it to the totals of a backup.
+func (w *Weight) AddTo(sum *rsyncexec.Stats) {
+	sum.RegularFiles += w.Files.Load()
+	sum.Directories += w.Dirs.Load()
+	sum.Symlinks += w.Links.Load()
+	sum.Devices += w.Devices.Load()
+	sum.Specials += w.Specials.Load()
+	sum.Files += w.Files.Load() + w.Dirs.Load() + w.Links.Load() + w.Devices.Load() + w.Specials.Load()
+	sum.TotalSize += w.Size.Load()
 }
 
 func (w *Weight) subtract(other *Weight) {

@@ -45,6 +45,14 @@ func Plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// Are is the subject of a sentence, with its verb.
+func Are(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, noun)
+}
+
 // maxSkipped bounds how many left-out directories are named to the user.
 const maxSkipped = 20
 

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
 )
 
@@ -32,9 +34,10 @@ type Result struct {
 	// Missed are directories with a change that the generations, which were not trusted, did not report.
 	Missed []string
 
-	to   *catalog.Writer
-	file *os.File
-	top  catalog.Header
+	to       *catalog.Writer
+	file     *os.File
+	finished bool // file has an end
+	top      catalog.Header
 }
 
 // Walk walks the directory root, whose path in h is h.Source, and compares it with known, the catalog of the last
@@ -178,10 +181,30 @@ func (res *Result) dirs() func() (catalog.Dir, bool, error) {
 }
 
 // Finish ends the catalog, to which it adds the data that Reader.Extra returns in the next run, and returns its
-// checksum. The caller makes it durable.
+// checksum. The caller makes it durable. Settle and Finish may be called again: the last end counts.
 func (res *Result) Finish(unsettled []catalog.Unsettled, extra []byte) ([]byte, error) {
+	size, err := res.to.Flush()
+	if err == nil && res.finished {
+		_, err = res.file.Seek(int64(size), io.SeekStart)
+		err = errors.Join(err, res.file.Truncate(int64(size)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	res.finished = true
 	return res.to.Finish(unsettled, extra)
 }
 
-// Began is when the walk began, by the clock for the times of files.
-func (res *Result) Began() catalog.Time { return res.top.Started }
+// ChangedBefore reports whether a path below root had changed, or was deleted, before the walk began.
+func (res *Result) ChangedBefore(root *os.File, path string, deleted bool) bool {
+	if deleted {
+		path = filepath.Dir(path) // whose time shows when a name was removed
+	}
+	dir, err := at.OpenBeneath(root, filepath.Dir(path))
+	if err != nil {
+		return false // it no longer exists
+	}
+	defer dir.Close()
+	st, err := at.Stat(dir, filepath.Base(path))
+	return err == nil && st.Ctim.Nano() < res.top.Started.Sec*1e9
+}

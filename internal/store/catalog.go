@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -44,22 +43,14 @@ func (s *Store) NewCatalog() (*os.File, error) {
 	return f, nil
 }
 
-// KeepCatalog durably replaces the catalog by f, from NewCatalog: the record that is written next names it.
+// KeepCatalog replaces the catalog by f, from NewCatalog: the record that is written next names it. The data is then on
+// the disk. The name is, too, when the backup is published or WriteUnchanged returns.
 func (s *Store) KeepCatalog(f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := at.Rename(s.logDir, newCatalog, catalogName); err != nil {
-		return err
-	}
-	return at.FsyncDir(s.logDir)
+	return at.Rename(s.logDir, newCatalog, catalogName)
 }
 
 // DropCatalog removes the file made by NewCatalog, also by a run that was killed.
-func (s *Store) DropCatalog() error {
-	err := at.Unlink(s.logDir, newCatalog, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
+func (s *Store) DropCatalog() error { return at.IgnoreNotExist(at.Unlink(s.logDir, newCatalog, 0)) }

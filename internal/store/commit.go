@@ -32,25 +32,27 @@ func (s *Store) Flush() error {
 	return btrfs.SyncFS(s.Dir)
 }
 
-// FlushAhead starts to write out what Flush will wait for, and does not wait. Errors are left to Flush: the kernel
-// reports them to each open file description (errseq_t), and this one is another.
-func (s *Store) FlushAhead() {
+// FlushAhead starts to write out what Flush will wait for. Errors are left to Flush: the kernel reports them to each
+// open file description (errseq_t), and this one is another.
+func (s *Store) FlushAhead() (wait func()) {
 	s.ahead.Go(func() {
 		if dir, err := at.OpenDir(s.Dir, "."); err == nil {
 			_ = btrfs.SyncFS(dir)
 			_ = dir.Close() // nothing was written to it
 		}
 	})
+	return s.ahead.Wait
 }
 
 // Publish snapshots pending, read-only, to a free name and returns that. The ioctl is atomic, durable with its data
 // when it returns, and never replaces anything: if the name was taken meanwhile it returns EEXIST and the next name is
-// tried. The record is written first, so that no backup exists without it. Waiting for its lock ends with ctx; a record
-// left behind is removed by the next run.
+// tried. The record is written first, so that no backup exists without it: its data is on the disk, and its name gets
+// there with the transaction of the snapshot, or with an earlier one. Waiting for its lock ends with ctx; a record left
+// behind is removed by the next run.
 func (s *Store) Publish(ctx context.Context, pending *os.File, n Naming, record facts.Record) (string, error) {
 	for {
 		record.Name = n.Name
-		if err := s.changeRecord(ctx, s.PublishWait(), n.Name, func(*facts.Record) (*facts.Record, error) { return &record, nil }, true); err != nil {
+		if err := s.changeRecord(ctx, s.PublishWait(), n.Name, func(*facts.Record) (*facts.Record, error) { return &record, nil }, synced); err != nil {
 			return "", err
 		}
 		err := btrfs.CreateSnapshot(s.Dir, n.Name, pending, btrfs.SnapshotOptions{ReadOnly: true})

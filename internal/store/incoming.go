@@ -64,7 +64,7 @@ func (s *Store) WriteIncoming(ctx context.Context, record facts.Record) error {
 			return nil, at.Error("record", s.Dir, record.Name, fs.ErrExist)
 		}
 		return &record, nil
-	}, false)
+	}, unsynced)
 }
 
 // ForgetIncoming removes the record of a backup that was not published.

@@ -104,7 +104,7 @@ func (s *Store) makeLogDir(ctx context.Context, wait time.Duration) error {
 	if err := at.WriteFile(s.logDir, markerName, []byte(markerText), true); err != nil {
 		return fail.Step("init", err)
 	}
-	return fail.Step("init", at.FsyncDir(s.Dir))
+	return fail.Step("init", errors.Join(at.FsyncDir(s.logDir), at.FsyncDir(s.Dir)))
 }
 
 // describe fills in the report and writes the first line of the log.

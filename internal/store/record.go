@@ -138,10 +138,17 @@ func parseRecord(data []byte) (*facts.Record, error) {
 	return &r, nil
 }
 
-// changeRecord replaces, durably or not, the record of name by the result of change, which gets nil if there is none.
-// The lock on the records directory makes this safe beside any other verb, so that a backup can be pinned while another
-// one is being made.
-func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name string, change func(*facts.Record) (*facts.Record, error), durable bool) error {
+// How much of a new record is on the disk when changeRecord returns.
+const (
+	unsynced = iota
+	synced   // its data
+	durable  // its name, too
+)
+
+// changeRecord replaces the record of name by the result of change, which gets nil if there is none. The lock on the
+// records directory makes this safe beside any other verb, so that a backup can be pinned while another one is being
+// made.
+func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name string, change func(*facts.Record) (*facts.Record, error), how int) error {
 	records, err := s.lockRecordsWithin(ctx, wait, true)
 	if err != nil {
 		return err
@@ -159,7 +166,10 @@ func (s *Store) changeRecord(ctx context.Context, wait time.Duration, name strin
 	if err != nil {
 		return err
 	}
-	return at.WriteFile(records, name+recordSuffix, append(data, '\n'), durable)
+	if err := at.WriteFile(records, name+recordSuffix, append(data, '\n'), how != unsynced); err != nil || how != durable {
+		return err
+	}
+	return at.FsyncDir(records)
 }
 
 // removeRecords removes the records of names; a missing record is fine.

@@ -58,11 +58,11 @@ func (s *Store) note(ctx context.Context, wait time.Duration, b facts.Snapshot, 
 		}
 		change(r)
 		return r, nil
-	}, true)
+	}, durable)
 }
 
 // WriteUnchanged durably notes that the source was found to equal b, with the scan for the next run.
-func (s *Store) WriteUnchanged(ctx context.Context, b facts.Snapshot, at time.Time, scan *facts.Scan) error {
+func (s *Store) WriteUnchanged(ctx context.Context, b facts.Snapshot, when time.Time, scan *facts.Scan) error {
 	return s.changeRecord(ctx, s.PublishWait(), b.Name, func(r *facts.Record) (*facts.Record, error) {
 		there, err := s.has(b)
 		if err != nil {
@@ -75,10 +75,10 @@ func (s *Store) WriteUnchanged(ctx context.Context, b facts.Snapshot, at time.Ti
 		if r.Unchanged != nil {
 			runs += r.Unchanged.Runs
 		}
-		r.Unchanged = &facts.UnchangedInfo{At: at.UTC(), Runs: runs}
+		r.Unchanged = &facts.UnchangedInfo{At: when.UTC(), Runs: runs}
 		if scan != nil {
 			r.Scan = scan
 		}
-		return r, nil
-	}, true)
+		return r, at.FsyncDir(s.logDir) // the catalog, if there is a new one
+	}, durable)
 }
