@@ -151,6 +151,10 @@ func copyHints(err error, i invocation) ([]string, bool) {
 			return []string{mountHint(c.Target), "to make it: " + create}, true
 		}
 		return []string{mountHint(c.Target)}, true
+	case strings.Contains(err.Error(), "something has the name"):
+		return []string{c.there("to see what it is: ", "ls", "-la")}, true
+	case strings.Contains(err.Error(), "is no copy of it"):
+		return []string{c.there("it was changed there, or has another source; to see it: ", "rsbtbackup", "list"), "it is copied again when it is deleted in TARGET"}, true
 	}
 	return nil, false
 }

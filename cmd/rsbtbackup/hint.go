@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -49,6 +50,12 @@ func (i invocation) without(flag string) string {
 		words = slices.Concat(words, []string{"--"}, rest)
 	}
 	return quoteAll(words...)
+}
+
+// withRest is the same command line with a word for rsync added.
+func (i invocation) withRest(word string) string {
+	ours, rest, _ := cutRest(i.args)
+	return quoteAll(slices.Concat([]string{"rsbtbackup"}, ours, []string{"--"}, rest, []string{word})...)
 }
 
 // withoutRest is the same command line without a word after "--".
@@ -94,7 +101,7 @@ func hints(err error, i invocation) []string {
 		return []string{"the working directory was deleted; to leave it: cd"}
 	}
 	for _, find := range []func(error, invocation) ([]string, bool){
-		commandLineHints, stoppedHints, runHints, snapshotHints, copyHints, compareHints, archiveHints, destHints, sourceHints, targetHints, pathHints, entryHints, diskHints, guardHints, backupHints, spaceHints, systemHints,
+		commandLineHints, stoppedHints, limitHints, runHints, snapshotHints, copyHints, compareHints, archiveHints, destHints, sourceHints, targetHints, pathHints, entryHints, diskHints, guardHints, backupHints, spaceHints, systemHints,
 	} {
 		if lines, known := find(err, i); known {
 			return lines
@@ -140,6 +147,8 @@ func systemHints(err error, i invocation) ([]string, bool) {
 		return []string{"to use a newer rsync: " + i.again("--rsync=/path/to/rsync")}, true
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound) && slices.ContainsFunc(i.args, isRsyncFlag):
 		return []string{"to run the one in PATH: " + i.without("--rsync=")}, true
+	case errors.Is(err, rsbtbackup.ErrRsyncNotFound) && isHere("/usr/bin/rsync") && !slices.Contains(filepath.SplitList(os.Getenv("PATH")), "/usr/bin"):
+		return []string{"it is not in PATH: " + i.again("--rsync=/usr/bin/rsync")}, true
 	case errors.Is(err, rsbtbackup.ErrRsyncNotFound), errors.Is(err, rsbtbackup.ErrRsyncTooOld):
 		return []string{"apt-get install rsync"}, true
 	case errors.Is(err, syscall.EROFS) && !isRestore:

@@ -144,7 +144,7 @@ func entryHints(err error, i invocation) ([]string, bool) {
 	case errors.Is(why, syscall.EBUSY):
 		return []string{"if something is mounted on it: " + quoteAll("umount", path)}, true
 	case errors.Is(why, syscall.EPERM) && os.Geteuid() == 0:
-		return []string{"if it is immutable: " + quoteAll("chattr", "-i", path)}, true
+		return []string{immutableHint(path)}, true
 	}
 	return nil, false
 }

@@ -114,6 +114,11 @@ func backupHints(err error, i invocation) ([]string, bool) {
 
 // firstHints: there is no backup yet.
 func firstHints(i invocation) []string {
+	if l, err := rsbtbackup.List(context.Background(), i.dest()); err == nil {
+		if plain := plainCopies(l); len(plain) > 0 {
+			return []string{"its directories are no backups, as if cp or rsync had copied them; to take files from one: " + quoteAll("ls", "-la", filepath.Join(l.Dest, plain[len(plain)-1])), "backups are copied by: " + helpOf("copy")}
+		}
+	}
 	return []string{"there is no backup in it yet; to make the first: " + quoteAll("rsbtbackup", "backup", "SRC", i.dest())}
 }
 

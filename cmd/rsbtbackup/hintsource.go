@@ -263,7 +263,11 @@ func rsyncHints(err error, i invocation) []string {
 	if !ok {
 		return nil
 	}
-	switch {
+	switch refused := refusedOption(err.Error()); {
+	case refused != "":
+		return []string{"to do without: " + i.withRest(refused)}
+	case errors.Is(err, rsbtbackup.ErrSource) && strings.HasPrefix(b.Src, "rsync://") && exit.Code == rsyncHandshake && !strings.Contains(err.Error(), "@ERROR"):
+		return []string{"if it asks for a password: RSYNC_PASSWORD=... " + i.again()}
 	case errors.Is(err, rsbtbackup.ErrSource):
 		return []string{"to try the source alone: " + listOnly(cmp.Or(b.shell, b.Rsh), b.Src)}
 	case b.Partial == partialRefuse && exit.Code == rsyncPartial:
@@ -280,5 +284,18 @@ func listOnly(rsh, place string) string {
 	return quoteAll(append(words, place)...)
 }
 
-// rsyncPartial is the exit code of an rsync that could not read everything.
-const rsyncPartial = 23
+// rsyncPartial is the exit code if not everything could be read, rsyncHandshake if a daemon refused the connection.
+const (
+	rsyncPartial   = 23
+	rsyncHandshake = 5
+)
+
+// refusedOption is the option that does without what a daemon refuses ("The server is configured to refuse --acls").
+func refusedOption(text string) string {
+	for _, name := range []string{"acls", "xattrs"} {
+		if strings.Contains(text, "configured to refuse --"+name) {
+			return "--no-" + name
+		}
+	}
+	return ""
+}

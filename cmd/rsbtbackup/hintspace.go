@@ -38,6 +38,7 @@ func lostHints(i invocation) []string {
 func spaceHints(err error, i invocation) ([]string, bool) {
 	var held *rsbtbackup.HeldError
 	p, isMinFree := i.command.(*pruneCommand)
+	_, isInit := i.command.(*initCommand)
 	switch {
 	case errors.Is(err, rsbtbackup.ErrUsage) && isMinFree && p.MinFree.Bytes > 0:
 		return []string{"to see how large it is: " + quoteAll("df", "-h", p.Dest), "to use a percentage: " + i.again("--min-free=10%", "-n")}, true
@@ -47,6 +48,8 @@ func spaceHints(err error, i invocation) ([]string, bool) {
 		return []string{"to see which: lsof -nP | " + quoteAll("grep", "-F", filepath.Join(i.dest(), held.Backup))}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):
 		return []string{"to see how much space each backup uses: " + quoteAll("rsbtbackup", "list", i.dest(), "--size"), usageHint(i)}, true
+	case errors.Is(err, rsbtbackup.ErrNoSpace) && isInit:
+		return []string{"to see what is free there: " + quoteAll("df", "-h", i.dest())}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):
 		return makeRoomHints(i), true
 	}

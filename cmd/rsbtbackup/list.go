@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup"
@@ -136,6 +138,19 @@ func statusOf(b rsbtbackup.Snapshot) string {
 	return strings.Join(words, ", ")
 }
 
+// plainCopies are directories that have names of backups, and are no subvolumes.
+func plainCopies(l *rsbtbackup.Listing) (plain []string) {
+	const topOfSubvolume = 256
+	for _, name := range l.Foreign {
+		var st syscall.Stat_t
+		_, err := time.Parse("2006-01-02-15:04", name[:min(len(name), 16)])
+		if err == nil && syscall.Lstat(filepath.Join(l.Dest, name), &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR && st.Ino != topOfSubvolume {
+			plain = append(plain, name)
+		}
+	}
+	return plain
+}
+
 func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	total := fmt.Sprintf("%s in %s", plural(int64(len(l.Backups)), "backup"), l.Dest)
 	if len(l.Backups) == 0 {
@@ -155,6 +170,9 @@ func listSummary(l *rsbtbackup.Listing, verbose bool) []string {
 	}
 	total += fmt.Sprintf("; %s of %s free", size(int64(l.Free)), size(int64(l.Total)))
 	lines := []string{total}
+	if n := len(plainCopies(l)); n > 0 {
+		lines = append(lines, fmt.Sprintf("of the other names %d are like those of backups, but plain directories, as cp and rsync make them", n))
+	}
 	if n := len(l.Backups); n > 0 && l.Backups[n-1].Record != nil && len(l.Backups[n-1].Record.LeftOut) > 0 {
 		lines = append(lines, "--one-file-system leaves out "+strings.Join(l.Backups[n-1].Record.LeftOut, ", "))
 	}

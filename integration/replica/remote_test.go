@@ -201,7 +201,7 @@ func TestAStolenSourceCannotDestroyTheCopies(t *testing.T) {
 	if r := pipe(t, "rsbtbackup send "+dest+" latest >"+archive); r.Exit != 0 {
 		t.Fatal(r.Stderr)
 	}
-	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s --name %s <%s", target, good[0].Name, archive)), 2, "there is a backup")
+	wantExit(t, pipe(t, fmt.Sprintf("rsbtbackup receive %s --name %s <%s", target, good[0].Name, archive)), 2, "something has the name")
 	// A time to come, which would be the newest forever.
 	data, err := os.ReadFile(archive)
 	testdest.Must(t, err)

@@ -118,7 +118,7 @@ func receiveOne(ctx context.Context, c *store.Locked, from *archive.Reader, name
 func explain(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return fail.Kindf(facts.ErrUsage, "there is a backup %s already: %w", name, err)
+		return fail.Kindf(facts.ErrUsage, "something has the name %s already: %w", name, err)
 	case errors.Is(err, sendstream.ErrFormat), errors.Is(err, receive.ErrStream):
 		return fail.Kind(facts.ErrArchive, err)
 	case errors.Is(err, receive.ErrNoSource):
