@@ -163,8 +163,10 @@ func names(root *os.File, rel string) ([]string, error) {
 
 // entry compares a path in both.
 func (c *comparison) entry(rel string) error {
-	was, wasErr := look(c.base, rel)
-	is, isErr := look(c.work, rel)
+	before, was, wasErr := look(c.base, rel)
+	defer before.Close()
+	after, is, isErr := look(c.work, rel)
+	defer after.Close()
 	switch {
 	case at.IsAbsent(wasErr) && at.IsAbsent(isErr) && !c.bySource: // a source has what it lists, perhaps behind a mount
 		return nil
@@ -181,14 +183,21 @@ func (c *comparison) entry(rel string) error {
 	if was == is && was.ID.Known() && !c.bySource {
 		return nil
 	}
-	return c.attributes(rel, was, is)
+	if err := sameState(rel, was, is); err != nil {
+		return err
+	}
+	if err := sameXattrs(rel, before, after); err != nil {
+		return err
+	}
+	return c.content(rel, was)
 }
 
-func look(root *os.File, rel string) (at.Info, error) {
-	if rel == "." {
-		return at.InfoOf(root, "")
+// look opens a path, as a place only, and describes it. The file is nil if there is none.
+func look(root *os.File, rel string) (f *os.File, st at.Info, err error) {
+	if f, err = at.OpenPathInside(root, rel, unix.O_PATH); err == nil {
+		st, err = at.InfoOf(f, "")
 	}
-	return at.LookInside(root, rel)
+	return f, st, err
 }
 
 // links compares which names are one file.
@@ -210,7 +219,7 @@ func (c *comparison) links(rel string, was, is at.Info) error {
 	return nil
 }
 
-func (c *comparison) attributes(rel string, was, is at.Info) error {
+func sameState(rel string, was, is at.Info) error {
 	switch {
 	case was.Format() != is.Format():
 		return difference{rel, "type"}
@@ -225,16 +234,24 @@ func (c *comparison) attributes(rel string, was, is at.Info) error {
 	case was.FileSize() != is.FileSize():
 		return difference{rel, "size"}
 	}
-	wasSet, wasHidden, wasErr := at.XattrsInside(c.base, rel)
-	isSet, isHidden, isErr := at.XattrsInside(c.work, rel)
+	return nil
+}
+
+func sameXattrs(rel string, before, after *os.File) error {
+	was, wasHidden, wasErr := at.AllXattrs(before)
+	is, isHidden, isErr := at.AllXattrs(after)
 	if err := errors.Join(wasErr, isErr, wasHidden, isHidden); err != nil {
 		return err
 	}
-	if wasSet != isSet {
+	if was != is {
 		return difference{rel, "set of attributes"}
 	}
+	return nil
+}
+
+// content compares targets of symlinks, and data where that is not rsync's to compare.
+func (c *comparison) content(rel string, was at.Info) (err error) {
 	same := true
-	var err error
 	switch was.Format() {
 	case unix.S_IFLNK:
 		same, err = c.sameTarget(rel)
