@@ -40,11 +40,12 @@ type meanwhile struct {
 func (m *meanwhile) begin(x filled) {
 	m.group.Wait()
 	m.began, m.full = time.Now(), x.full()
-	x.dest.FlushAhead()
-	m.group.Go(func() {
+	m.group.Add(1)
+	x.dest.FlushAhead(func(flush func()) {
+		defer m.group.Done()
 		if x.walked != nil {
 			m.known = x.endCatalog()
-			x.dest.FlushAhead()()
+			flush()
 			m.known.measured = pending.Measure(x.work, x.plan.since())
 		}
 	})

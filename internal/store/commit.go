@@ -32,16 +32,17 @@ func (s *Store) Flush() error {
 	return btrfs.SyncFS(s.Dir)
 }
 
-// FlushAhead starts to write out what Flush will wait for. Errors are left to Flush: the kernel reports them to each
-// open file description (errseq_t), and this one is another.
-func (s *Store) FlushAhead() (wait func()) {
-	s.ahead.Go(func() {
+// FlushAhead starts to write out what Flush will wait for, and calls do, which may flush again; Flush waits for both.
+// Errors are left to Flush: the kernel reports them to each open file description (errseq_t), and this one is another.
+func (s *Store) FlushAhead(do func(flush func())) {
+	flush := func() {
 		if dir, err := at.OpenDir(s.Dir, "."); err == nil {
 			_ = btrfs.SyncFS(dir)
 			_ = dir.Close() // nothing was written to it
 		}
-	})
-	return s.ahead.Wait
+	}
+	s.ahead.Go(flush)
+	s.ahead.Go(func() { do(flush) })
 }
 
 // Publish snapshots pending, read-only, to a free name and returns that. The ioctl is atomic, durable with its data
