@@ -110,7 +110,14 @@ func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent 
 	out := bufio.NewWriterSize(w, sendPiece)
 	a, err := archive.NewWriter(out, o.manifest(now))
 	if err == nil {
-		_, err = io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
+		// The command's main goroutine is bound to a thread: each time that it waits for one of the pipes, the kernel
+		// would have to switch threads twice.
+		done := make(chan error)
+		go func() {
+			_, err := io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
+			done <- err
+		}()
+		err = <-done
 	}
 	if err = s.end(err); err == nil {
 		err = a.Finish()
