@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
+	"slices"
 )
 
 const (
@@ -139,7 +140,7 @@ func (d *Reader) body(length int) error {
 	d.buf = d.buf[:0]
 	for len(d.buf) < length {
 		n := min(step, length-len(d.buf))
-		d.buf = append(d.buf, make([]byte, n)...)
+		d.buf = slices.Grow(d.buf, n)[:len(d.buf)+n]
 		if err := d.fill(d.buf[len(d.buf)-n:], "a command"); err != nil {
 			return err
 		}

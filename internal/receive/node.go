@@ -40,37 +40,47 @@ func (t *tree) open(path string) (*node, error) {
 	return t.node, err
 }
 
+// openNode looks before it opens, because opening a device or a fifo has effects. Nobody else may enter the subvolume,
+// so what it has seen is what it opens. Opening with O_PATH first, and again through /proc, would take longer.
 func (t *tree) openNode(path string) (*node, error) {
-	file, err := t.openPath(path)
+	dir, base, err := t.place(path)
 	if err != nil {
 		return nil, err
 	}
-	st, err := at.StatFile(file)
+	st, err := at.Stat(dir, base)
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, err
 	}
-	n := &node{path: path, kind: st.Mode & unix.S_IFMT, file: file}
+	n := &node{path: path, kind: st.Mode & unix.S_IFMT}
+	flags := uint64(unix.O_PATH)
 	switch n.kind {
 	case unix.S_IFREG:
-		err = n.reopen(unix.O_RDWR)
+		flags = unix.O_RDWR | unix.O_LARGEFILE
 	case unix.S_IFDIR:
-		err = n.reopen(unix.O_RDONLY | unix.O_DIRECTORY)
+		flags = unix.O_RDONLY | unix.O_DIRECTORY
 	}
-	if err == nil && n.kind == unix.S_IFREG {
-		n.caps, err = n.getXattr(capability)
+	if n.file, err = at.OpenBelow(dir, base, flags); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, errors.Join(err, n.file.Close())
+	if n.kind == unix.S_IFREG {
+		if n.caps, err = n.getXattr(capability); err != nil {
+			return nil, errors.Join(err, n.file.Close())
+		}
 	}
 	return n, nil
 }
 
+// place is where path is looked up, also that of the root.
+func (t *tree) place(path string) (dir *os.File, base string, err error) {
+	if path == "" {
+		return t.root, ".", nil
+	}
+	return t.parent(path)
+}
+
 // openPath opens path without side effects.
 func (t *tree) openPath(path string) (*os.File, error) {
-	if path == "" {
-		return at.OpenBelow(t.root, ".", unix.O_PATH)
-	}
-	dir, base, err := t.parent(path)
+	dir, base, err := t.place(path)
 	if err != nil {
 		return nil, err
 	}
