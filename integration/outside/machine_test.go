@@ -226,3 +226,21 @@ func TestRestoreToShortTimes(t *testing.T) {
 	r := testbin.Must(t, "restore", dest, "latest", "-t", filepath.Join(old.Mount, "new"))
 	wantSaid(t, r, "2038")
 }
+
+// A notice names /proc and /sys below SRC, unless they are left out: /proc/kcore alone has 128 TiB.
+func TestFilesystemsOfTheKernelBelowTheSource(t *testing.T) {
+	t.Parallel()
+	src, dest := newSource(t), testdest.New(t, "256M")
+	testdest.Write(t, filepath.Join(src, "file"), "x")
+	point := filepath.Join(src, "srv", "proc")
+	testdest.Must(t, os.MkdirAll(point, 0o755))
+	testdest.Tool(t, "mount", "-t", "proc", "proc", point)
+	t.Cleanup(func() { testdest.Tool(t, "umount", point) })
+	const says = "below SRC are filesystems of the kernel, of which a copy fails or never ends: srv/proc; to leave them out: -x, or --exclude=/srv/proc\n"
+	wantSaid(t, testbin.Run(t, "backup", "-n", src, dest), says)
+	for _, flag := range []string{"-x", "--exclude=/srv/proc", "--exclude=/srv/proc/*", "--filter=- /srv/proc/***"} {
+		if r := backup(t, 0, src, dest, flag); strings.Contains(r.Stderr, "kernel") {
+			t.Errorf("%s: %s", flag, r.Stderr)
+		}
+	}
+}

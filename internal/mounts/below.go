@@ -67,6 +67,20 @@ func (t Table) MountsBelow(dir string) []facts.SourceMount {
 	return mounts
 }
 
+// UnendingBelow returns where proc and sysfs are visible below dir. They hold no data, and /proc/kcore has 128 TiB.
+func (t Table) UnendingBelow(dir string) (rels []string) {
+	for _, m := range t {
+		rel, err := filepath.Rel(dir, m.Point)
+		if err != nil || rel == "." || !at.IsWithin(m.Point, dir) || m.Kind != "proc" && m.Kind != "sysfs" {
+			continue
+		}
+		if top, ok := t.at(m.Point); ok && top.id == m.id {
+			rels = append(rels, rel)
+		}
+	}
+	return rels
+}
+
 // identifyMounted identifies what is mounted at point. Of single files only regular ones are opened. They may be other
 // inodes at the next mount, because programs replace files that they change.
 func identifyMounted(point string) (*facts.SourceIdentity, error) {

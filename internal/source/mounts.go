@@ -227,6 +227,9 @@ func hasMore(base *os.File, now, name string) bool {
 func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 	inside := []facts.SourceMount{}
 	s.Beyond = nil
+	if oneFS {
+		s.unending = nil
+	}
 	for _, m := range s.Mounts {
 		switch {
 		case IsLeftOut(m.Rel(), leftOut), IsLeftOut(m.Rel(), s.Beyond):

@@ -55,7 +55,7 @@ func (s *Source) compare(dest string, destDir *os.File) error {
 	if err != nil {
 		return err
 	}
-	s.Mounts = mounts.MountsBelow(real)
+	s.Mounts, s.unending = mounts.MountsBelow(real), mounts.UnendingBelow(real)
 	if s.Views, err = s.findViews(mounts, real, dest); err != nil {
 		return err
 	}

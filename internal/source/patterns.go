@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
 
@@ -17,7 +19,7 @@ import (
 const maxRules = 1 << 20
 
 // Misplaced warns of patterns that begin with SRC's own path, or with "./": rsync compares them with paths that begin
-// at SRC, so they match nothing.
+// at SRC, so they match nothing. It also warns of filesystems of the kernel that no pattern leaves out.
 func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []string {
 	patterns := rsyncexec.ExcludePatterns(filter, exclude, extra)
 	for _, name := range excludeFrom {
@@ -33,7 +35,41 @@ func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []strin
 			warnings = append(warnings, fmt.Sprintf("the pattern %s does not exclude %s, because patterns begin at SRC: give %s", pattern, path, right))
 		}
 	}
+	if paths := enteredBy(patterns, s.unending); len(paths) > 0 {
+		warnings = append(warnings, "below SRC are filesystems of the kernel, of which a copy fails or never ends: "+say.QuoteSome(paths)+"; to leave them out: -x, or --exclude=/"+strings.Join(paths, " --exclude=/"))
+	}
 	return warnings
+}
+
+// enteredBy returns the paths that no pattern leaves out.
+func enteredBy(patterns, paths []string) (entered []string) {
+	for _, path := range paths {
+		if !slices.ContainsFunc(patterns, func(pattern string) bool { return leavesOut(pattern, path) }) {
+			entered = append(entered, path)
+		}
+	}
+	return entered
+}
+
+// leavesOut reports whether a pattern leaves out a path, all that is in it, or anything above it; in doubt it does.
+func leavesOut(pattern, rel string) bool {
+	for _, all := range []string{"/***", "/**", "/*"} {
+		pattern = strings.TrimSuffix(pattern, all)
+	}
+	if pattern == "" || strings.Contains(pattern, "**") || matches(pattern, rel) {
+		return true
+	}
+	pattern = strings.TrimRight(pattern, "/")
+	for ; rel != "."; rel = filepath.Dir(rel) {
+		name := "/" + rel
+		if !strings.Contains(pattern, "/") {
+			name = filepath.Base(rel)
+		}
+		if ok, err := filepath.Match(pattern, name); ok || err != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // named reports a pattern that is the path of something below a local SRC, as it is written outside of rsync: through a

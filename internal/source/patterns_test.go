@@ -82,3 +82,26 @@ func TestMisplaced(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesystemsOfTheKernel(t *testing.T) {
+	for _, tt := range []struct {
+		patterns []string
+		entered  string
+	}{
+		{nil, "proc srv/root/sys"},
+		{[]string{"/tmp", "/sys", "*.o", "/*/sys"}, "proc srv/root/sys"},
+		{[]string{"/proc"}, "srv/root/sys"},
+		{[]string{"/proc/*", "/srv/root"}, ""},
+		{[]string{"/proc/**", "sys/"}, ""},
+		{[]string{"/*"}, ""},
+		{[]string{"*"}, ""},
+		{[]string{"/[ps]*"}, ""},
+		{[]string{"/p*", "a**b"}, ""}, // in doubt
+		{[]string{"/p*"}, "srv/root/sys"},
+		{[]string{"r??t", "proc/"}, ""},
+	} {
+		if got := strings.Join(enteredBy(tt.patterns, []string{"proc", "srv/root/sys"}), " "); got != tt.entered {
+			t.Errorf("%q: %q, want %q", tt.patterns, got, tt.entered)
+		}
+	}
+}

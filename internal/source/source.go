@@ -31,6 +31,7 @@ type Source struct {
 	Changed  []ChangedMount // mounts below SRC that changed since the newest backup
 	Gone     string         // a notice about mounts that were removed with their directory
 	Stubs    []string       // paths at which SRC has a stub, and the newest backup has files
+	unending []string       // paths below SRC at which filesystems of the kernel are mounted
 	mark     mark
 	marked   []marked // directories that are left out because of a file in them
 	// snapshots in SRC are not backed up: other runs read SRC from them, or have left them.
