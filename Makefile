@@ -30,8 +30,10 @@ ASROOT := "$(CURDIR)/scripts/asroot.sh"
 # No debugger looks at the binaries of tests, of which there are some ninety: without what is for one, each is linked in
 # four fifths of the time.
 LINKED := -ldflags=-w
+# The tag of the command as it is shipped: without it net/http would be compiled again.
+SHIPPED := nethttpomithttp2
 
-.PHONY: help build test setup lint lint-arch unit integration demo fuzz soak bench gobench package release clean
+.PHONY: help build test setup lint lint-arch unit integration ondisk ondisk-race demo fuzz soak bench gobench package release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,19 +60,24 @@ lint-arch: ## types and shifts for each architecture
 # does not depend on the second that it waits for by default when it exits, as main does not return before its work is
 # done; that would be a second for each package.
 unit: ## the tests that need neither root nor a file system of their own, under the race detector
-	@CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 scripts/gotest.sh -vet=off -race $(LINKED) -timeout 60m -p 4 ./rsyncexec ./cmd/rsbtbackup ./...
+	@CGO_ENABLED=1 GORACE=atexit_sleep_ms=10 scripts/gotest.sh -vet=off -race -tags $(SHIPPED) $(LINKED) -timeout 60m -p 4 ./rsyncexec ./cmd/rsbtbackup ./...
 
 # These tests mostly wait, for commits and for other programs, so more of them run at once than there are processors.
 # The limit on time is many times what the slowest package takes: it ends what hangs, not what has to wait for a busy
 # machine. The race detector sees our own process only. Most of these tests run the command, so it is on for package
 # integration, which uses the library in-process and from several goroutines.
-ONDISK = scripts/gotest.sh -vet=off $(LINKED) -tags integration,nethttpomithttp2 -count=1 -timeout 60m -p 3 -parallel 6 -run '^($(TAGGED_NAMES))$$' -exec '$(ASROOT)'
+ONDISK = scripts/gotest.sh -vet=off $(LINKED) -tags integration,$(SHIPPED) -count=1 -timeout 60m -p 3 -parallel 6 -run '^($(TAGGED_NAMES))$$' -exec '$(ASROOT)'
 
 integration: ## the tests on loopback file systems, as root
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && chmod 755 "$$dir" && \
 	scripts/build.sh "$$dir/rsbtbackup" && export RSBTBACKUP_TESTBIN="$$dir/rsbtbackup" && \
-	CGO_ENABLED=1 $(ONDISK) -race ./integration && \
-	CGO_ENABLED=0 GOFLAGS="$$(scripts/goflags.sh)" $(ONDISK) $(INTEGRATION)
+	scripts/beside.sh '$(MAKE) --no-print-directory ondisk-race' '$(MAKE) --no-print-directory ondisk'
+
+ondisk-race:
+	@CGO_ENABLED=1 $(ONDISK) -race ./integration
+
+ondisk:
+	@CGO_ENABLED=0 GOFLAGS="$$(scripts/goflags.sh)" $(ONDISK) $(INTEGRATION)
 
 demo: ## build it and make two backups on a loopback btrfs, where everything can be watched
 	@scripts/setup.sh demo

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one command line with what another leaves of the processors, and shows what it said when both are done.
+# Runs one command line beside another, and shows what it said when both are done.
 #
 #   beside.sh QUIET LOUD
 #
@@ -10,7 +10,7 @@ log=$(mktemp -d)
 quiet=
 trap '[[ -z $quiet ]] || kill "$quiet" 2>/dev/null || true; rm -rf "$log"' EXIT
 
-nice -n 19 bash -c "$1" >"$log/quiet" 2>&1 </dev/null &
+bash -c "$1" >"$log/quiet" 2>&1 </dev/null &
 quiet=$!
 failed=0
 bash -c "$2" | tee "$log/loud" || failed=$?

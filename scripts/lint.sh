@@ -39,7 +39,7 @@ arch() {
 }
 
 install_staticcheck() {
-	GOBIN=$BIN GOFLAGS='' go install "$STATICCHECK"
+	GOBIN=$BIN go install -ldflags=-w "$STATICCHECK"
 }
 
 step() { # NAME COMMAND...

@@ -83,14 +83,12 @@ backing_files() {
 }
 
 holders() { # MOUNT_POINT: the processes that keep it busy, for the error message
-	local link target
-	for link in /proc/[0-9]*/{cwd,root,exe,fd/*}; do
-		target=$(readlink "$link" 2>/dev/null) || continue
-		if [[ $target == "$1" || $target == "$1"/* ]]; then
-			link=${link#/proc/}
-			printf '%s (%s)\n' "${link%%/*}" "$(tr '\0' ' ' <"/proc/${link%%/*}/cmdline" 2>/dev/null)"
-		fi
-	done | sort -u | head -n 5 | paste -sd ';'
+	local pid
+	{ find /proc/[0-9]*/{cwd,root,exe,fd} -maxdepth 1 \( -lname "$1" -o -lname "$1/*" \) 2>/dev/null || true; } |
+		cut -d / -f 3 | sort -u | head -n 5 |
+		while read -r pid; do
+			printf '%s (%s)\n' "$pid" "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" || true)"
+		done | paste -sd ';'
 }
 
 # unmount POINT waits for a busy one: five seconds while a process holds it, since killed processes

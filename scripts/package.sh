@@ -53,9 +53,10 @@ main() {
 }
 
 # tool builds a program for this machine, unless that version is there. One pinned here is no dependency of the module.
+# With the flags of the command, what both import is compiled once.
 tool() { # NAME MODULE@VERSION
 	if [[ ! -x $BIN/$1 || $(go version -m "$BIN/$1" | awk '$1 == "mod" { print $3 }') != "${2##*@}" ]]; then
-		GOBIN=$BIN GOARCH='' go install -trimpath "$2"
+		GOBIN=$BIN GOARCH='' GOFLAGS=$(scripts/goflags.sh) go install -ldflags=-w "$2"
 	fi
 }
 

@@ -23,6 +23,10 @@ func TestACommandAloneIsParsedAsInTheWholeGrammar(t *testing.T) {
 			if _, options := new(grammar).root(name); len(options) != 1 {
 				t.Errorf("%s: the whole grammar is built", name)
 			}
+			lines := lines
+			if name != node.Name {
+				lines = lines[1:8] // what an alias is may matter for its help and its arguments
+			}
 			for _, line := range lines {
 				words := append([]string{name}, strings.Fields(line)...)
 				alone, whole := parsed(words), parsed(append([]string{"-q"}, words...))

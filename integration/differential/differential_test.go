@@ -13,10 +13,10 @@ import (
 const (
 	// episodeRounds keeps a failing seed small enough to examine.
 	episodeRounds = 25
-	normalRounds  = 200
+	normalRounds  = 150
 )
 
-// TestDifferential runs 200 rounds from fixed seeds. In the environment:
+// TestDifferential runs 150 rounds from fixed seeds. In the environment:
 //
 //	SOAK_ROUNDS=N             that many rounds instead, from seeds never used before
 //	DIFFERENTIAL_SEED=S       the one episode of that seed

@@ -20,7 +20,7 @@ type tree struct {
 	dir   string
 	round int
 	old   bool // see newOldTree
-	rng   *rand.Rand
+	rng   *rand.ChaCha8
 }
 
 // newTree fills a directory with one of each kind of entry that backups get wrong: hard links, holes, a large file for
@@ -33,7 +33,7 @@ func newTree(t testing.TB) *tree {
 // newTreeIn makes it in a directory, which may be there.
 func newTreeIn(t testing.TB, dir string) *tree {
 	t.Helper()
-	s := &tree{dir: dir, rng: rand.New(rand.NewPCG(1, 2))}
+	s := &tree{dir: dir, rng: rand.NewChaCha8([32]byte{1, 2})}
 	testdest.Must(t, os.MkdirAll(filepath.Join(dir, "sub", "deeper"), 0o755))
 	for i := range 12 {
 		s.write(t, fmt.Sprintf("sub/file %02d", i), 100+i*700)
@@ -66,9 +66,7 @@ func (s *tree) write(t testing.TB, name string, size int) {
 
 func (s *tree) bytes(n int) []byte {
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(s.rng.Uint32())
-	}
+	_, _ = s.rng.Read(b) // never fails
 	return b
 }
 

@@ -106,14 +106,14 @@ func TestSpaceDataFull(t *testing.T) {
 // be in the way, nor its space be still to come.
 func TestSpaceBackupTooLarge(t *testing.T) {
 	for _, earlier := range []int{0, 1} {
-		for _, size := range []string{"128M", "400M"} {
-			t.Run(fmt.Sprint(earlier, " earlier, ", size), func(t *testing.T) {
+		for _, size := range []int{128, 400} {
+			t.Run(fmt.Sprint(earlier, " earlier, ", size, "M"), func(t *testing.T) {
 				t.Parallel()
 				src := newTree(t)
-				d := newDest(t, loopfs.New(t, size), src, earlier)
+				d := newDest(t, loopfs.New(t, fmt.Sprint(size, "M")), src, earlier)
 				src.change(t)
 				testdest.Must(t, os.Mkdir(src.path("zz"), 0o755))
-				for i := range 450 {
+				for i := range size + size/8 {
 					src.write(t, fmt.Sprintf("zz/small %d", i), 3000)
 					src.write(t, fmt.Sprintf("zz/too much %d", i), 1<<20)
 				}

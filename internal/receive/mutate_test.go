@@ -205,7 +205,7 @@ func TestMutations(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("not as root: owners and devices are refused, so that few streams come to their end")
 	}
-	n, seed := 5000, uint64(1)
+	n, seed := 3000, uint64(1)
 	if s := os.Getenv("STREAMS"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {
