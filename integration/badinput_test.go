@@ -88,7 +88,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{name: "SRC is nothing", args: []string{"backup", "", b.dest}, exit: 2, says: []string{"SRC"}},
 		{name: "SRC an option for ssh", args: []string{"backup", "-oProxyCommand=true:/x", b.dest}, exit: 2},
 
-		{name: "rsync absent", args: []string{"backup", b.src, b.dest}, env: noRsync, exit: 1, says: []string{"rsync", "not found"}, hint: "install rsync"},
+		{name: "rsync absent", args: []string{"backup", b.src, b.dest}, env: noRsync, exit: 1, says: []string{"rsync", "not found"}, hint: "it is not in PATH: "},
 		{name: "rsync not executable", args: []string{"backup", b.src, b.dest, "--rsync", b.file}, exit: 1, says: []string{b.file, "permission denied"}},
 		{name: "--rsync missing", args: []string{"backup", b.src, b.dest, "--rsync", elsewhere}, exit: 1, says: []string{elsewhere}},
 		{name: "rsync too old", args: []string{"backup", b.src, b.dest}, env: fakeRsync(t, "echo 'rsync  version 2.6.9  protocol version 29'\n"), exit: 1, says: []string{"rsync", "2.6.9"}, hint: "rsync"},
