@@ -113,7 +113,8 @@ type Options struct {
 	Listed func(Listed)
 	// Written is called when rsync has read and written everything and only waits for its own processes to end, which
 	// takes another 40 ms (3.5.0 sleeps 20 ms at a time). If a file name looks like the message that it comes from, it
-	// is called before, too: the last call counts. With DryRun it does not come. nil does not ask for it.
+	// is called before, too: the last call counts. Output is not read before it returns. With DryRun it does not come.
+	// nil does not ask for it.
 	Written func()
 	// Line receives every other line, without its end: stream is "stdout" or "stderr". Lines are cut at 16 KiB; rsync
 	// escapes control characters in file names, messages of a remote shell are passed unchanged. nil drops them.

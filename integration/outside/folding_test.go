@@ -72,6 +72,8 @@ type foldedDir struct {
 	fs.Inode
 	attrs
 	names map[string]folded
+	// each: each name that is looked up is an inode of its own number, as with libfuse.
+	each bool
 }
 
 type folded struct {
@@ -100,7 +102,22 @@ func (d *foldedDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 	var at fuse.AttrOut
 	errno := have.inode.Operations().(fs.NodeGetattrer).Getattr(ctx, nil, &at)
 	out.Attr = at.Attr
+	if d.each && name != have.shown {
+		if f, ok := have.inode.Operations().(*foldedFile); ok {
+			return d.NewInode(ctx, &anotherName{of: f}, fs.StableAttr{Mode: syscall.S_IFREG}), errno
+		}
+	}
 	return have.inode, errno
+}
+
+// anotherName is a file under another name than the one it was made by.
+type anotherName struct {
+	fs.Inode
+	of *foldedFile
+}
+
+func (a *anotherName) Getattr(ctx context.Context, h fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	return a.of.Getattr(ctx, h, out)
 }
 
 // add makes an entry, unless there is one.
@@ -126,7 +143,7 @@ func (d *foldedDir) Mkdir(ctx context.Context, name string, mode uint32, out *fu
 	if _, errno := d.Lookup(ctx, name, out); errno == 0 {
 		return nil, syscall.EEXIST
 	}
-	sub := newFoldedDir(mode)
+	sub := newFoldedDir(mode, d.each)
 	return d.add(ctx, name, sub.at.Mode, sub, out), 0
 }
 
@@ -167,17 +184,17 @@ func (d *foldedDir) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
 	return fs.NewListDirStream(list), 0
 }
 
-func newFoldedDir(mode uint32) *foldedDir {
-	d := &foldedDir{names: map[string]folded{}}
+func newFoldedDir(mode uint32, each bool) *foldedDir {
+	d := &foldedDir{names: map[string]folded{}, each: each}
 	d.at.Mode, d.at.Nlink = syscall.S_IFDIR|mode, 2
 	return d
 }
 
 // mountFolded mounts such a filesystem.
-func mountFolded(t *testing.T) string {
+func mountFolded(t *testing.T, each bool) string {
 	t.Helper()
 	point := t.TempDir()
-	server, err := fs.Mount(point, newFoldedDir(0o755), &fs.Options{MountOptions: fuse.MountOptions{FsName: "share", Name: "folded", DirectMount: true, DisableXAttrs: true}})
+	server, err := fs.Mount(point, newFoldedDir(0o755, each), &fs.Options{MountOptions: fuse.MountOptions{FsName: "share", Name: "folded", DirectMount: true, DisableXAttrs: true}})
 	testdest.Must(t, err)
 	t.Cleanup(func() {
 		if err := server.Unmount(); err != nil {
@@ -196,18 +213,24 @@ func TestRestoreToAFilesystemThatFoldsNames(t *testing.T) {
 		testdest.Write(t, filepath.Join(src, name), "this is "+name)
 	}
 	backup(t, 0, src, dest)
-	target := mountFolded(t)
+	target := mountFolded(t, false)
 	r := testbin.Run(t, "restore", dest, "latest", "-t", target)
 	if r.Exit != 3 {
 		t.Errorf("exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}
 	wantSaid(t, r, "only some are there: DIR, README, dir, dir/Makefile, dir/makefile, readme\n")
 	wantSaid(t, r, "hint: a filesystem of Linux holds all of them: rsbtbackup restore "+dest+" latest --target=DIR\n")
-	target = mountFolded(t)
+	target = mountFolded(t, false)
 	if r := testbin.Run(t, "restore", dest, "latest", "README", "readme", "-t", target); r.Exit != 3 {
 		t.Errorf("two files: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}
-	target = mountFolded(t)
+	if r := testbin.Run(t, "restore", dest, "latest", "README", "-t", target, "--overwrite=never"); r.Exit != 0 || r.Stderr != "" {
+		t.Errorf("nothing is left to do: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
+	}
+	target = mountFolded(t, true)
+	r = testbin.Run(t, "restore", dest, "latest", "-t", target)
+	wantSaid(t, r, "only some are there: DIR, README, dir, dir/Makefile, dir/makefile, readme\n")
+	target = mountFolded(t, false)
 	if r := testbin.Run(t, "restore", dest, "latest", "README", "DIR", "-t", target); r.Exit != 0 || r.Stderr != "" {
 		t.Errorf("names that differ: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}

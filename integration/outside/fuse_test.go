@@ -116,7 +116,7 @@ func mountOdd(t *testing.T, files ...oddFile) string {
 	point := filepath.Join(t.TempDir(), "odd")
 	testdest.Must(t, os.Mkdir(point, 0o755))
 	raw := &oddFS{fuse.NewDefaultRawFileSystem(), files}
-	server, err := fuse.NewServer(raw, point, &fuse.MountOptions{FsName: "odd", Name: "odd", DisableReadDirPlus: true, DirectMount: true, DisableXAttrs: true})
+	server, err := fuse.NewServer(raw, point, &fuse.MountOptions{FsName: "odd", Name: "odd", DisableReadDirPlus: true, DirectMount: true, DisableXAttrs: true, AllowOther: true})
 	testdest.Must(t, err)
 	go server.Serve()
 	testdest.Must(t, server.WaitMount())

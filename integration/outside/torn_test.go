@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
@@ -37,6 +39,10 @@ func TestAFileThatIsReadInPart(t *testing.T) {
 		if got := testdest.Read(t, filepath.Join(newest(t, dest), name)); got != before {
 			t.Errorf("%d bytes, equal to those of the source: %v", len(got), got == after)
 		}
+		st, err := os.Stat(filepath.Join(newest(t, dest), name))
+		if testdest.Must(t, err); time.Since(st.ModTime()) < time.Hour {
+			t.Errorf("its time is %v, as if it were newer than at the source", st.ModTime())
+		}
 		if got := testdest.Read(t, filepath.Join(newest(t, dest), "good")); got != files[1].content {
 			t.Errorf("good: %q", got)
 		}
@@ -53,6 +59,56 @@ func TestAFileThatIsReadInPart(t *testing.T) {
 		if got := testdest.Read(t, filepath.Join(testdest.CurrentPath(t, dest), name)); got != after {
 			t.Errorf("%d bytes, equal to those before: %v", len(got), got == before)
 		}
+	}
+}
+
+// An ordinary user's rsync runs a second time, and writes nothing in place then; so does that of root if names share an
+// inode number. What the first run has torn is not forgotten.
+func TestAFileThatIsReadInPartTwice(t *testing.T) {
+	t.Parallel()
+	before, after := strings.Repeat("before ", 100_000), strings.Repeat("after ", 150_000)
+	for name, as := range map[string]func(t *testing.T, args ...string) testbin.Result{
+		"an ordinary user":                           func(t *testing.T, args ...string) testbin.Result { return through(t, nobody, args...) },
+		"root, and names that share an inode number": func(_ *testing.T, args ...string) testbin.Result { return testbin.Run(t, args...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := []oddFile{
+				{name: "a", ino: 10, links: 2, size: -1, content: "equal length 1"},
+				{name: "b", ino: 10, links: 2, size: -1, content: "equal length 2"},
+				{name: "bad", ino: 12, links: 1, size: -1, content: before},
+				{name: "good", ino: 13, links: 1, size: -1, content: "short"},
+			}
+			src, disk := mountOdd(t, files...), loopfs.New(t, "256M")
+			for dir := src; dir != "/"; dir = filepath.Dir(dir) {
+				if st, err := os.Stat(dir); dir != src && err == nil && st.Mode().Perm()&5 != 5 {
+					testdest.Must(t, os.Chmod(dir, st.Mode()|0o055))
+				}
+			}
+			dests := []string{filepath.Join(disk, "dest"), filepath.Join(disk, "other")}
+			for _, dest := range dests {
+				testdest.Must(t, os.Mkdir(dest, 0o755))
+				testdest.Must(t, os.Lchown(dest, 65534, 65534))
+				testdest.WantExit(t, as(t, "init", dest), 0)
+			}
+			testdest.WantExit(t, as(t, "backup", src, dests[0]), 0)
+			files[2].content, files[2].bad = after, 500_000
+			r := as(t, "backup", src, dests[0])
+			testdest.WantExit(t, r, 3)
+			wantSaid(t, r, "this backup has what the last one has")
+			if got := testdest.Read(t, filepath.Join(newest(t, dests[0]), "bad")); got != before {
+				t.Errorf("%d bytes, of which %d are zero", len(got), strings.Count(got, "\x00"))
+			}
+			r = as(t, "backup", src, dests[1])
+			testdest.WantExit(t, r, 3)
+			wantSaid(t, r, "bad could be read only in part, and this backup has zeros in the place of the rest")
+			files[2].bad = 0
+			for _, dest := range dests {
+				testdest.WantExit(t, as(t, "backup", src, dest), 0)
+				if got := testdest.Read(t, filepath.Join(testdest.CurrentPath(t, dest), "bad")); got != after {
+					t.Errorf("%d bytes, equal to those before: %v", len(got), got == before)
+				}
+			}
+		})
 	}
 }
 

@@ -27,7 +27,7 @@ func (x opened) look() (looked, error) {
 		return looked{}, fail.Step("source", err)
 	}
 	src.LeaveOut(x.o.OneFileSystem, x.o.leftOut())
-	for _, text := range src.Misplaced(x.o.Filter, x.o.Exclude, x.o.ExcludeFrom, x.o.RsyncArgs) {
+	for _, text := range src.Misplaced(x.o.reading(), x.o.SnapshotSource) {
 		x.tell.Notice(text)
 	}
 	return looked{x, src}, nil

@@ -71,7 +71,6 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 		opts.Changes = func(c rsyncexec.Change) { changes = append(changes, c) }
 	}
 	x, end, err := x.runs(ctx, opts, seen.apart)
-	end.Torn = x.takeBack(end.Torn)
 	if end.WholeSeconds() {
 		x.tell.Notice(fmt.Sprintf("the rsync at %s is older than 3.1 (protocol %d), which drops fractions of seconds: a file that was changed within one second, and has the same size, counts as unchanged (--checksum compares contents)", x.src.Shown, end.Protocol))
 	}
@@ -90,12 +89,13 @@ func (x filled) transfer(ctx context.Context) (transferred, error) {
 	return transferred{filled: x, end: end, known: x.lookAgain(&m, end, changes)}, err
 }
 
-// takeBack gives files that rsync has written in part the content that they have in the base. It returns the others.
-func (x filled) takeBack(torn []string) []string {
-	if x.plan.first() {
-		return torn
+// run runs one rsync. What it has torn gets the content of the base at once: the next run may write nothing in place.
+func (x filled) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
+	end := x.looked.run(ctx, opts)
+	if !x.plan.first() && end.Useful() {
+		end.Torn = pending.TakeBack(x.dest.Dir, x.plan.base.Name, x.work, end.Torn, x.tell.Log)
 	}
-	return pending.TakeBack(x.dest.Dir, x.plan.base.Name, x.work, torn)
+	return end
 }
 
 // first is the first run of rsync. If the run finds something that the list does not cover, it is also a second run,

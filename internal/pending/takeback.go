@@ -1,6 +1,7 @@
 package pending
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -11,10 +12,12 @@ import (
 )
 
 // TakeBack gives files the content that they have in the backup base in dest, and returns those that it lacks. Their
-// time is now, not that of the source, so the next run copies them.
-func TakeBack(dest *os.File, base string, pending *os.File, paths []string) (left []string) {
+// time is a second before that of the base: the next run copies them, and whoever compares times takes them for older
+// than the source.
+func TakeBack(dest *os.File, base string, pending *os.File, paths []string, log *slog.Logger) (left []string) {
 	for _, path := range paths {
-		if takeBack(dest, filepath.Join(base, path), pending, path) != nil {
+		if err := takeBack(dest, filepath.Join(base, path), pending, path); err != nil {
+			log.Warn("a file that was read only in part cannot get back its content", "path", path, "error", err)
 			left = append(left, path)
 		}
 	}
@@ -32,8 +35,15 @@ func takeBack(dest *os.File, old string, pending *os.File, path string) error {
 		return err
 	}
 	defer to.Close()
+	// The kernel clones no whole file onto a longer one if its length is not one of blocks (EINVAL).
 	if err := unix.Ftruncate(int(to.Fd()), st.Size); err != nil {
+		return at.Error("ftruncate", pending, path, err)
+	}
+	if err := btrfs.CloneFile(to, from); err != nil {
 		return err
 	}
-	return btrfs.CloneFile(to, from)
+	mtime := unix.NsecToTimespec(st.Mtim.Nano())
+	mtime.Sec--
+	times := []unix.Timespec{mtime, mtime}
+	return at.Error("utimens", pending, path, unix.UtimesNanoAt(int(to.Fd()), "", times, unix.AT_EMPTY_PATH))
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ const casefold = 0x40000000
 // checkNames returns an error if files are missing in a local target because their names are those of others there.
 // rsync then writes one over the other, without a word.
 func (x cleared) checkNames(ctx context.Context) error {
-	if x.target.remote != nil || x.o.DryRun || tellsNamesApart(x.target.dir) {
+	if x.target.remote != nil || x.o.DryRun || x.leftAlone() || tellsNamesApart(x.target.dir) {
 		return nil
 	}
 	f := &folds{backup: x.view.Root, target: x.target.dir}
@@ -32,6 +33,7 @@ func (x cleared) checkNames(ctx context.Context) error {
 		return err
 	}
 	slices.Sort(f.found)
+	f.found = slices.Compact(f.found)
 	text := x.target.shown + " takes names that differ, as in upper and lower case, for one, so of these only some are there: " + say.QuoteSome(f.found)
 	if len(x.o.Exclude) > 0 { // some of them may be left out on purpose
 		x.tell.Notice(text)
@@ -115,7 +117,9 @@ func (f *folds) directory(dir *os.File, path string) {
 	}
 }
 
-// compare adds the names of a directory that are one in the target: names that the target has, but does not list.
+// compare adds the names of a directory that are one in the target: names that the target has, but does not list, and
+// those of the same inode. Where each name has an inode number of its own, as in many filesystems of FUSE, they are
+// those that differ in case alone.
 func (f *folds) compare(path string, names []string) {
 	dir, err := at.OpenBeneath(f.target, path)
 	if err != nil {
@@ -127,28 +131,38 @@ func (f *folds) compare(path string, names []string) {
 		return
 	}
 	slices.Sort(listed)
-	hidden := map[uint64]bool{} // inodes that have another name than in the backup
+	inodes, folded := map[uint64]bool{}, map[string]bool{} // of names that are other ones than in the backup
 	for _, name := range names {
 		if _, ok := slices.BinarySearch(listed, name); !ok {
 			if st, err := at.Stat(dir, name); err == nil {
-				hidden[st.Ino] = true
+				inodes[st.Ino], folded[strings.ToLower(name)] = true, true
 			}
 		}
 	}
-	if len(hidden) == 0 {
+	if len(inodes) == 0 {
 		return
 	}
-	byInode := map[uint64][]string{}
+	byInode, byName := map[uint64][]string{}, map[string][]string{}
 	for _, name := range names {
-		if st, err := at.Stat(dir, name); err == nil && hidden[st.Ino] {
+		if st, err := at.Stat(dir, name); err == nil && inodes[st.Ino] {
 			byInode[st.Ino] = append(byInode[st.Ino], filepath.Join(path, name))
+		}
+		if low := strings.ToLower(name); folded[low] {
+			byName[low] = append(byName[low], filepath.Join(path, name))
 		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, same := range byInode {
-		if len(same) > 1 {
-			f.found = append(f.found, same...)
-		}
+		f.add(same)
+	}
+	for _, same := range byName {
+		f.add(same)
+	}
+}
+
+func (f *folds) add(same []string) {
+	if len(same) > 1 {
+		f.found = append(f.found, same...)
 	}
 }

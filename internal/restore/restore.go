@@ -120,6 +120,9 @@ func (x aimed) restore(ctx context.Context) (copied, error) {
 	return done, fail.Step("flush", refused)
 }
 
+// leftAlone reports whether paths were asked for, and all of them stay as they are in the target.
+func (x cleared) leftAlone() bool { return len(x.paths) > 0 && len(x.open) == 0 }
+
 // copy copies by reflink what it can. rsync does the rest, and reports what failed.
 func (x aimed) copy(ctx context.Context) (copied, error) {
 	done := copied{cleared: cleared{aimed: x, open: x.paths}}
@@ -140,7 +143,7 @@ func (x aimed) copy(ctx context.Context) (copied, error) {
 	if err != nil {
 		return done, fail.Step("compare with the target", x.view.Explain(err))
 	}
-	if len(way.open) == 0 && len(x.paths) > 0 { // rsync has nothing to do
+	if way.leftAlone() { // rsync has nothing to do
 		if len(way.barred) == 0 || x.o.DryRun {
 			return done, nil
 		}

@@ -23,7 +23,7 @@ const sampledTimes = 20_000
 // noticeTimes warns if the filesystem of a local target truncates times. rsync does not, and later considers each such
 // file changed.
 func (x cleared) noticeTimes(ctx context.Context) error {
-	if x.target.remote != nil || x.o.DryRun {
+	if x.target.remote != nil || x.o.DryRun || x.leftAlone() {
 		return nil
 	}
 	roots := x.open

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -19,10 +21,11 @@ import (
 const maxRules = 1 << 20
 
 // Misplaced warns of patterns that begin with SRC's own path, or with "./": rsync compares them with paths that begin
-// at SRC, so they match nothing. It also warns of filesystems of the kernel that no pattern leaves out.
-func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []string {
-	patterns := rsyncexec.ExcludePatterns(filter, exclude, extra)
-	for _, name := range excludeFrom {
+// at SRC, so they match nothing. It also warns of filesystems of the kernel that no pattern leaves out, unless more
+// than patterns may leave them out: other rules, marks, or that SRC is frozen, because a snapshot has no mounts.
+func (s *Source) Misplaced(r Reading, frozen bool) []string {
+	patterns := rsyncexec.ExcludePatterns(r.Filter, r.Exclude, r.Extra)
+	for _, name := range r.ExcludeFrom {
 		if text, err := os.ReadFile(name); err == nil && len(text) <= maxRules {
 			patterns = append(patterns, rsyncexec.FilePatterns(string(text))...)
 		}
@@ -35,16 +38,37 @@ func (s *Source) Misplaced(filter, exclude, excludeFrom, extra []string) []strin
 			warnings = append(warnings, fmt.Sprintf("the pattern %s does not exclude %s, because patterns begin at SRC: give %s", pattern, path, right))
 		}
 	}
-	if paths := enteredBy(patterns, s.unending); len(paths) > 0 {
-		warnings = append(warnings, "below SRC are filesystems of the kernel, of which a copy fails or never ends: "+say.QuoteSome(paths)+"; to leave them out: -x, or --exclude=/"+strings.Join(paths, " --exclude=/"))
+	if paths := enteredBy(patterns, s.unending); len(paths) > 0 && !frozen && !r.hasOtherRules() {
+		warnings = append(warnings, "below SRC are filesystems of the kernel, of which a copy fails or never ends: "+say.QuoteSome(paths)+"; to leave them out: -x"+excluding(paths))
 	}
 	return warnings
 }
 
-// enteredBy returns the paths that no pattern leaves out.
+// hasOtherRules reports whether there are rules that Misplaced does not know.
+func (r Reading) hasOtherRules() bool {
+	return len(r.Filter) > 0 || len(r.Marks.Present) > 0 || r.Marks.Caches || slices.ContainsFunc(r.Extra, func(arg string) bool {
+		return strings.HasPrefix(arg, "-F") || strings.HasPrefix(arg, "-f") || strings.HasPrefix(arg, "--filter") || strings.HasPrefix(arg, "--exclude-from")
+	})
+}
+
+// excluding is the other way to leave out paths, if it can be typed as it is.
+func excluding(paths []string) (text string) {
+	const most = 5
+	if len(paths) > most || slices.ContainsFunc(paths, func(path string) bool { return strings.ContainsFunc(path, isSpecial) }) {
+		return ""
+	}
+	return ", or --exclude=/" + strings.Join(paths, " --exclude=/")
+}
+
+// isSpecial reports whether a character may mean something to a shell, or to rsync in a pattern.
+func isSpecial(c rune) bool {
+	return !strings.ContainsRune("/._+-", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c)
+}
+
+// enteredBy returns the paths that no pattern leaves out, without those below another of them.
 func enteredBy(patterns, paths []string) (entered []string) {
-	for _, path := range paths {
-		if !slices.ContainsFunc(patterns, func(pattern string) bool { return leavesOut(pattern, path) }) {
+	for _, path := range paths { // what is mounted below another path comes later
+		if !at.Covered(path, entered) && !slices.ContainsFunc(patterns, func(pattern string) bool { return leavesOut(pattern, path) }) {
 			entered = append(entered, path)
 		}
 	}

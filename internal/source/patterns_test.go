@@ -56,7 +56,7 @@ func TestPatternsThatNameWhatIsBelow(t *testing.T) {
 	if _, got := s.named("cache/deep"); got != "" {
 		t.Errorf("a pattern that is right: %q", got)
 	}
-	if lines := s.Misplaced(nil, []string{src + "/cache", "../link/cache"}, nil, nil); len(lines) != 2 || !strings.Contains(lines[1], "does not exclude "+src+"/cache") {
+	if lines := s.Misplaced(Reading{Exclude: []string{src + "/cache", "../link/cache"}}, false); len(lines) != 2 || !strings.Contains(lines[1], "does not exclude "+src+"/cache") {
 		t.Errorf("%q", lines)
 	}
 }
@@ -103,5 +103,29 @@ func TestFilesystemsOfTheKernel(t *testing.T) {
 		if got := strings.Join(enteredBy(tt.patterns, []string{"proc", "srv/root/sys"}), " "); got != tt.entered {
 			t.Errorf("%q: %q, want %q", tt.patterns, got, tt.entered)
 		}
+	}
+}
+
+func TestNoticeOfFilesystemsOfTheKernel(t *testing.T) {
+	for name, tt := range map[string]struct {
+		paths  []string
+		r      Reading
+		frozen bool
+		want   string
+	}{
+		"proc and what is in it": {[]string{"proc", "proc/sys", "sys"}, Reading{}, false, ": proc, sys; to leave them out: -x, or --exclude=/proc --exclude=/sys"},
+		"cannot be typed":        {[]string{"a b/proc"}, Reading{}, false, ": \"a b/proc\"; to leave them out: -x"},
+		"by a pattern":           {[]string{"proc"}, Reading{Exclude: []string{"/proc"}}, false, ""},
+		"by rules in a file":     {[]string{"proc"}, Reading{Filter: []string{". rules"}}, false, ""},
+		"by rsync's own option":  {[]string{"proc"}, Reading{Extra: []string{"--exclude-from=rules"}}, false, ""},
+		"by a mark":              {[]string{"srv/proc"}, Reading{Marks: Marks{Present: []string{".nobackup"}}}, false, ""},
+		"in a snapshot":          {[]string{"proc"}, Reading{}, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Source{unending: tt.paths}
+			if got := strings.Join(s.Misplaced(tt.r, tt.frozen), "\n"); !strings.HasSuffix(got, tt.want) || (got == "") != (tt.want == "") {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -52,6 +53,12 @@ type End struct {
 // After combines the end of a run with that of the run before, which it repeats.
 func (end End) After(first End) End {
 	end.Connected = end.Connected || first.Connected
+	for _, rel := range first.Torn {
+		// This run had no better luck, and what it did not write in place it has discarded.
+		if path := first.Unread.named(rel); slices.Contains(end.Unread.Paths, path) && !slices.Contains(end.Torn, rel) {
+			end.Torn = append(end.Torn, rel)
+		}
+	}
 	end.Stats = addUp(first.Stats, end.Stats)
 	return end
 }

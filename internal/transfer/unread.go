@@ -84,6 +84,16 @@ func (u Unread) Spares(root string) func(path string) bool {
 	return func(path string) bool { return at.LeadsTo(path, places) || at.Covered(path, places) }
 }
 
+// named is how the sender names a path below the source: of what ends in it the shortest, as all begin with the source.
+func (u Unread) named(rel string) (name string) {
+	for _, path := range u.Paths {
+		if strings.HasSuffix("/"+path, "/"+rel) && (name == "" || len(path) < len(name)) {
+			name = path
+		}
+	}
+	return name
+}
+
 // And combines what two runs could not read.
 func (u Unread) And(other Unread) Unread {
 	return Unread{
@@ -96,22 +106,24 @@ func (u Unread) And(other Unread) Unread {
 // KeptText says what an incomplete backup has of what could not be read, if it is based on another one. rsync corrects
 // what package pending has changed below a directory only if it can read that directory.
 func (end End) KeptText(based bool) string {
-	torn := ""
+	text := ""
 	if len(end.Torn) > 0 {
-		torn = fmt.Sprintf("; %s could be read only in part, and this backup has zeros in the place of the rest", say.QuoteSome(end.Torn))
+		text = fmt.Sprintf("; %s could be read only in part, and this backup has zeros in the place of the rest", say.QuoteSome(end.Torn))
 	}
 	paths := slices.Clone(end.Unread.Paths)
 	slices.Sort(paths)
-	paths = slices.DeleteFunc(slices.Compact(paths), func(path string) bool {
-		return slices.ContainsFunc(end.Torn, func(rel string) bool { return strings.HasSuffix("/"+path, "/"+rel) })
-	})
+	var torn []string
+	for _, rel := range end.Torn {
+		torn = append(torn, end.Unread.named(rel))
+	}
+	paths = slices.DeleteFunc(slices.Compact(paths), func(path string) bool { return slices.Contains(torn, path) })
 	switch {
 	case !based:
-		return torn
+		return text
 	case end.Kept:
-		return "; files that are gone from the source are still in this backup, because they could not be distinguished from unreadable ones" + torn
+		return "; files that are gone from the source are still in this backup, because they could not be distinguished from unreadable ones" + text
 	case len(paths) == 0:
-		return torn
+		return text
 	}
-	return fmt.Sprintf("; of what it could not read (%s) this backup has what the last one has, but of directories no hard links, set-id bits and devices", say.QuoteSome(paths)) + torn
+	return fmt.Sprintf("; of what it could not read (%s) this backup has what the last one has, but of directories no hard links, set-id bits and devices", say.QuoteSome(paths)) + text
 }
