@@ -121,7 +121,7 @@ func TestCopyCallsFail(t *testing.T) {
 			t.Parallel()
 			disk, failed := loopfs.New(t, "4G"), 0
 			for _, call := range []string{"ioctl", "renameat2", "openat2", "pwrite64", "mkdirat", "symlinkat", "syncfs", "fsync", "unlinkat"} {
-				for i, k := range kthOf(1, 3, 8, 20) {
+				for i, k := range kthOf(1, 3, 8, 20, 23) {
 					target := freshDest(t, disk, call, i)
 					testbin.Must(t, "copy", "-q", dest, target, "latest~1")
 					r, hit := inject(t, call, "error="+[]string{"EIO", "ENOSPC"}[i%2], k, args(dest, target))

@@ -29,11 +29,8 @@ func (s *Store) OpenIncoming() (*os.File, error) {
 // sweepIncoming removes what a crashed run was receiving. If something else is there, the directory is moved aside.
 func (s *Store) sweepIncoming(now time.Time) (removed []string, err error) {
 	dir, err := at.OpenDir(s.logDir, incomingName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
-		return nil, err
+		return nil, at.IgnoreNotExist(err)
 	}
 	defer dir.Close()
 	names, err := at.Names(dir)
@@ -72,9 +69,12 @@ func (s *Store) ForgetIncoming(ctx context.Context, name string) error {
 	return s.forget(ctx, []string{name})
 }
 
-// PointCur points cur to the newest complete backup.
+// PointCur points cur to the newest complete backup. The disk may have failed only once to open one that was just made.
 func (s *Store) PointCur(now time.Time) error {
 	st, err := s.ReadState(now.Location())
+	if err == nil && len(st.Broken) > 0 {
+		st, err = s.ReadState(now.Location())
+	}
 	if err == nil {
 		_, err = s.repairCur(st, now)
 	}
