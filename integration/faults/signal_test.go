@@ -17,12 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slow makes a transfer last until it is stopped.
+// slow makes a transfer of 2 MB last until it is stopped.
 var slow = []string{"--bwlimit=40"}
 
 // startSlow starts a backup and waits until rsync writes.
 func startSlow(t *testing.T, d *dest, src *tree, flags ...string) *process {
 	t.Helper()
+	src.write(t, "slow", 2<<20)
 	argv := append([]string{program(t), "backup", src.dir, d.path}, slow...)
 	p := start(t, nil, append(argv, flags...)...)
 	testdest.WaitFor(t, "rsync to copy", func() bool { return copying(p.pid()) || !p.running() })

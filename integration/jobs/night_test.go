@@ -391,9 +391,10 @@ func TestTwoRunsAtOnce(t *testing.T) {
 // SIGTERM ends everything within ten seconds; what was begun is resumed by the next run.
 func TestSigtermEndsAllJobs(t *testing.T) {
 	dir, disk := t.TempDir(), loopfs.New(t, "1G")
+	// As ssh does, it ends with the rsync that has started it.
 	shell := filepath.Join(dir, "slow")
 	w := &night{t: t, dir: dir}
-	w.must(os.WriteFile(shell, []byte("#!/bin/sh\nif [ -e "+dir+"/slow.on ]; then touch "+dir+"/began.$$; exec sleep 60; fi\nshift\nexec \"$@\"\n"), 0o755))
+	w.must(os.WriteFile(shell, []byte("#!/bin/sh\nif [ -e "+dir+"/slow.on ]; then touch "+dir+"/began.$$; while read -r x; do :; done; exit; fi\nshift\nexec \"$@\"\n"), 0o755))
 	w.must(os.WriteFile(dir+"/slow.on", nil, 0o644))
 	var text strings.Builder
 	text.WriteString(fmt.Sprintf("[run]\njobs = 3\nstate = %q\n", dir+"/state"))

@@ -229,8 +229,12 @@ func IgnoreNotExist(err error) error {
 }
 
 // Openat2 resolves path with the flags in resolve, such as RESOLVE_BENEATH, of linux/openat2.h (Linux 5.6). The caller
-// adds the path to the error.
+// adds the path to the error. On 32-bit machines the kernel opens no file of 2 GiB or more without O_LARGEFILE, which
+// it refuses together with O_PATH.
 func Openat2(dirfd int, path string, flags, resolve uint64) (fd int, err error) {
+	if flags&unix.O_PATH == 0 {
+		flags |= unix.O_LARGEFILE
+	}
 	err = Retry(func() (err error) {
 		fd, err = unix.Openat2(dirfd, path, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: resolve})
 		return err

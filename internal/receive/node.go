@@ -55,7 +55,7 @@ func (t *tree) openNode(path string) (*node, error) {
 	flags := uint64(unix.O_PATH)
 	switch n.kind {
 	case unix.S_IFREG:
-		flags = unix.O_RDWR | unix.O_LARGEFILE
+		flags = unix.O_RDWR
 	case unix.S_IFDIR:
 		flags = unix.O_RDONLY | unix.O_DIRECTORY
 	}
