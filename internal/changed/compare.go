@@ -164,9 +164,12 @@ func names(root *os.File, rel string) ([]string, error) {
 // entry compares a path in both.
 func (c *comparison) entry(rel string) error {
 	before, was, wasErr := look(c.base, rel)
-	defer before.Close()
 	after, is, isErr := look(c.work, rel)
-	defer after.Close()
+	for _, f := range []*os.File{before, after} {
+		if f != nil {
+			defer f.Close()
+		}
+	}
 	switch {
 	case at.IsAbsent(wasErr) && at.IsAbsent(isErr) && !c.bySource: // a source has what it lists, perhaps behind a mount
 		return nil
