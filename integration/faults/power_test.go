@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
@@ -67,12 +66,12 @@ func TestPowerCutInBackupOfRenames(t *testing.T) {
 	}
 	prepare := func(image *loopfs.Image) (*dest, []string) {
 		d := newDest(t, image.Mount, src, 0)
-		time.Sleep(200 * time.Millisecond) // as in newOldTree
+		growOld()
 		wantExit(t, run(t, "backup", src.dir, d.path), 0)
 		d.held(t, src)
 		testdest.Must(t, os.Rename(here, there))
 		here, there = there, here
-		time.Sleep(200 * time.Millisecond)
+		growOld()
 		return d, []string{"backup", src.dir, d.path}
 	}
 	_, args := prepare(loopfs.NewNested(t, "1G"))

@@ -88,8 +88,13 @@ func (s *tree) change(t testing.TB) {
 		testdest.Must(t, os.Link(s.path("linked"), s.path("sub/link")))
 	}
 	if s.old {
-		time.Sleep(200 * time.Millisecond) // twice what the scan takes for the longest tick of a clock
+		growOld()
 	}
+}
+
+// growOld waits until what was changed is older than a run that comes after it, as the scan sees it.
+func growOld() {
+	time.Sleep(200 * time.Millisecond) // twice what the scan takes for the longest tick of a clock
 }
 
 // overwrite changes part of a file in place; its size stays.

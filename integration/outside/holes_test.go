@@ -326,12 +326,7 @@ func TestHolesAndTheRest(t *testing.T) {
 // An ordinary user's files with holes are no other matter.
 func TestHolesOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
-	src := newSource(t)
-	dest := filepath.Join(loopfs.New(t, "1G"), "dest")
-	testdest.Must(t, os.Mkdir(dest, 0o755))
-	testdest.Must(t, os.Lchown(dest, 65534, 65534))
-	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
-	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	src, dest := ofNobody(t, "1G")
 	run := func(args ...string) {
 		t.Helper()
 		if r := through(t, nobody, args...); r.Exit != 0 {

@@ -49,12 +49,7 @@ func TestADeepTreeAndFewOpenFiles(t *testing.T) {
 // The same of the verbs that read and remove, run by an ordinary user, who removes a backup entry by entry.
 func TestADeepTreeOfAnOrdinaryUser(t *testing.T) {
 	t.Parallel()
-	src := newSource(t)
-	dest := filepath.Join(loopfs.New(t, "512M"), "dest")
-	testdest.Must(t, os.Mkdir(dest, 0o755))
-	testdest.Must(t, os.Lchown(dest, 65534, 65534))
-	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
-	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	src, dest := ofNobody(t, "512M")
 	dir := src
 	for range 150 {
 		dir = filepath.Join(dir, "d")

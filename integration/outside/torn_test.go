@@ -115,12 +115,7 @@ func TestAFileThatIsReadInPartTwice(t *testing.T) {
 // What cannot be read is not said to be gone from the source.
 func TestWhatCannotBeReadIsNotGone(t *testing.T) {
 	t.Parallel()
-	src, disk := newSource(t), loopfs.New(t, "256M")
-	dest := filepath.Join(disk, "dest")
-	testdest.Must(t, os.Mkdir(dest, 0o755))
-	testdest.Must(t, os.Lchown(dest, 65534, 65534))
-	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
-	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	src, dest := ofNobody(t, "256M")
 	for n := range 300 {
 		testdest.Write(t, filepath.Join(src, "closed", fmt.Sprint(n)), "x")
 	}

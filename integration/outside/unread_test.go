@@ -17,16 +17,23 @@ import (
 // nobody runs the command as an ordinary user.
 var nobody = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"}
 
-// Of a source that cannot be read entirely what is gone elsewhere is deleted; what could not be read is kept, and
-// named.
-func TestDeletionsBesideWhatCannotBeRead(t *testing.T) {
-	t.Parallel()
-	src, disk := newSource(t), loopfs.New(t, "256M")
-	dest := filepath.Join(disk, "dest")
+// ofNobody makes a source that an ordinary user can reach, and an empty directory of his for DEST.
+func ofNobody(t *testing.T, size string) (src, dest string) {
+	t.Helper()
+	src, disk := newSource(t), loopfs.New(t, size)
+	dest = filepath.Join(disk, "dest")
 	testdest.Must(t, os.Mkdir(dest, 0o755))
 	testdest.Must(t, os.Lchown(dest, 65534, 65534))
 	testdest.Must(t, os.Chmod(filepath.Dir(src), 0o755))
 	testdest.Must(t, os.Chmod(filepath.Dir(filepath.Dir(src)), 0o755))
+	return src, dest
+}
+
+// Of a source that cannot be read entirely what is gone elsewhere is deleted; what could not be read is kept, and
+// named.
+func TestDeletionsBesideWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	src, dest := ofNobody(t, "256M")
 	if r := through(t, nobody, "init", dest); r.Exit != 0 {
 		t.Fatal(r.Stderr)
 	}

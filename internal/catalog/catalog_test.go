@@ -265,14 +265,21 @@ func FuzzCatalog(f *testing.F) {
 	})
 }
 
-func TestUnfinishedCatalog(t *testing.T) {
+// openCatalog is a catalog in a file, of which only the end is missing.
+func openCatalog(t *testing.T) (*os.File, *Writer) {
+	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	t.Cleanup(func() { file.Close() })
 	w := NewWriter(file, testHeader(), nil)
 	addAll(t, w, oddDirs())
+	return file, w
+}
+
+func TestUnfinishedCatalog(t *testing.T) {
+	file, w := openCatalog(t)
 	size, err := w.Flush()
 	if err != nil {
 		t.Fatal(err)
@@ -289,13 +296,7 @@ func TestUnfinishedCatalog(t *testing.T) {
 // Another end replaces the first one, whichever is longer.
 func TestAnotherEnd(t *testing.T) {
 	ends := [][]Unsettled{{}, {{Path: "a"}, {Path: strings.Repeat("b", 5000), Deep: true}}, {{Path: "c"}}}
-	file, err := os.Create(filepath.Join(t.TempDir(), "catalog"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	w := NewWriter(file, testHeader(), nil)
-	addAll(t, w, oddDirs())
+	file, w := openCatalog(t)
 	for i, end := range ends {
 		size, err := w.Flush()
 		if err != nil {

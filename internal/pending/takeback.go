@@ -44,6 +44,5 @@ func takeBack(dest *os.File, old string, pending *os.File, path string) error {
 	}
 	mtime := unix.NsecToTimespec(st.Mtim.Nano())
 	mtime.Sec--
-	times := []unix.Timespec{mtime, mtime}
-	return at.Error("utimens", pending, path, unix.UtimesNanoAt(int(to.Fd()), "", times, unix.AT_EMPTY_PATH))
+	return setTimes(to, []unix.Timespec{mtime, mtime})
 }

@@ -47,10 +47,11 @@ func Plural(n int, noun string) string {
 
 // Are is the subject of a sentence, with its verb.
 func Are(n int, noun string) string {
+	verb := " are"
 	if n == 1 {
-		return "1 " + noun + " is"
+		verb = " is"
 	}
-	return fmt.Sprintf("%d %ss are", n, noun)
+	return Plural(n, noun) + verb
 }
 
 // maxSkipped bounds how many left-out directories are named to the user.
