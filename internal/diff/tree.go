@@ -39,31 +39,39 @@ type pairWalker struct {
 // walkBoth compares from the top down; one side may be missing.
 func (d *differ) walkBoth(a, b *diffLink) error {
 	w := &pairWalker{differ: d, crew: walk.NewCrew()}
-	if err := w.meet(d.a.root, d.b.root, d.inside, a, b); err != nil {
+	if enter, err := w.meet(d.a.root, d.b.root, d.inside, a, b); err != nil {
 		w.first.Set(err)
+	} else if enter {
+		if subA, subB := w.open(d.a.root, d.b.root, d.inside); subA != nil {
+			w.read(subA, subB, a.path)
+		}
 	}
 	w.crew.Wait()
 	return w.first.Get()
 }
 
-// meet compares p on both sides; name is its path below the directories given.
-func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) error {
+// meet compares p on both sides, and reports whether both are directories to go into; name is its path below the
+// directories given.
+func (w *pairWalker) meet(dirA, dirB *os.File, name string, a, b *diffLink) (enter bool, err error) {
 	if a == nil || b == nil || !w.together(a, b) {
-		return errors.Join(w.looseTree(w.a, dirA, name, a), w.looseTree(w.b, dirB, name, b))
+		return false, errors.Join(w.looseTree(w.a, dirA, name, a), w.looseTree(w.b, dirB, name, b))
 	}
-	if err := w.pair("", a, b, false); err != nil || !a.st.IsDir() {
-		return err
-	}
+	return a.st.IsDir(), w.pair("", a, b, false)
+}
+
+// open opens a directory on both sides; nil if that is not possible.
+func (w *pairWalker) open(dirA, dirB *os.File, name string) (subA, subB *os.File) {
 	subA, err := at.OpenPathInside(dirA, at.CmpOrDot(name), unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return w.skip(err)
+	if err == nil {
+		if subB, err = at.OpenPathInside(dirB, at.CmpOrDot(name), unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
+			return subA, subB
+		}
+		_ = subA.Close() // nothing was read
 	}
-	subB, err := at.OpenPathInside(dirB, at.CmpOrDot(name), unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return errors.Join(w.skip(err), subA.Close())
+	if err := w.skip(err); err != nil {
+		w.first.Set(err)
 	}
-	w.crew.Do(func() { w.read(subA, subB, a.path) })
-	return nil
+	return nil, nil
 }
 
 // together reports names of one file, or, if that cannot be known, files of the same kind. The tops belong together if
@@ -80,9 +88,15 @@ func (w *pairWalker) together(a, b *diffLink) bool {
 
 // read goes through two directories and closes them.
 func (w *pairWalker) read(a, b *os.File, p string) {
-	defer a.Close()
-	defer b.Close()
+	if a, b = w.through(a, b, p); a != nil {
+		_, _ = a.Close(), b.Close() // they were only read
+	}
+}
+
+// through goes through two directories. It returns them, perhaps opened again, or nil if they were lost.
+func (w *pairWalker) through(a, b *os.File, p string) (*os.File, *os.File) {
 	both := 0
+	var later []string // directories on both sides, which wait until these are read
 	err := w.each(a, func(name string) error {
 		linkA, linkB, err := w.look(a, b, p, name)
 		if err != nil {
@@ -91,14 +105,59 @@ func (w *pairWalker) read(a, b *os.File, p string) {
 		if linkB != nil {
 			both++
 		}
-		return w.meet(a, b, name, inBackup(linkA), inBackup(linkB))
+		enter, err := w.meet(a, b, name, inBackup(linkA), inBackup(linkB))
+		if enter && err == nil {
+			later = append(later, name)
+		}
+		return err
 	})
 	if err == nil {
 		err = w.readAdded(a, b, p, both)
 	}
 	if err != nil {
 		w.first.Set(err)
+		return a, b
 	}
+	for _, name := range later {
+		subA, subB := w.open(a, b, name)
+		below := path.Join(p, name)
+		if subA == nil || w.crew.TryGo(func() { w.read(subA, subB, below) }) {
+			continue
+		}
+		if a, b = w.alone(a, b, subA, subB, below); a == nil {
+			break
+		}
+	}
+	return a, b
+}
+
+// alone goes through two subdirectories with those above them closed: the depth of a tree is not limited by that of
+// open files. It returns them as through does.
+func (w *pairWalker) alone(a, b, subA, subB *os.File, p string) (*os.File, *os.File) {
+	wasA, errA := at.StatFile(a)
+	wasB, errB := at.StatFile(b)
+	_, _ = a.Close(), b.Close() // they were only read
+	if err := errors.Join(errA, errB); err != nil {
+		w.first.Set(errors.Join(err, subA.Close(), subB.Close()))
+		return nil, nil
+	}
+	if subA, subB = w.through(subA, subB, p); subA == nil {
+		return nil, nil
+	}
+	defer subB.Close()
+	defer subA.Close()
+	upA, errA := walk.Up(subA, wasA)
+	upB, errB := walk.Up(subB, wasB)
+	if err := errors.Join(errA, errB); err != nil {
+		w.first.Set(err)
+		for _, up := range []*os.File{upA, upB} {
+			if up != nil {
+				_ = up.Close() // nothing was read
+			}
+		}
+		return nil, nil
+	}
+	return upA, upB
 }
 
 // readAdded finds the names that are only in b. Counting first is cheaper than looking each up.

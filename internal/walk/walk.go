@@ -152,15 +152,22 @@ func (w *Walker) descendAlone(dir, sub *os.File) *os.File {
 		return nil
 	}
 	defer sub.Close()
-	up, err := at.OpenDir(sub, "..")
-	if err == nil && !isSame(up, was) {
-		err = errors.Join(at.Error("open", sub, "..", unix.ESTALE), up.Close())
-	}
-	if err != nil { // sub was moved, or may not be searched any more
+	up, err := Up(sub, was)
+	if err != nil {
 		w.failed(sub, err)
 		return nil
 	}
 	return up
+}
+
+// Up opens the directory that sub is in, which must be the one that was there. It is not if sub was moved, and it
+// cannot be opened if sub may not be searched any more.
+func Up(sub *os.File, was unix.Stat_t) (*os.File, error) {
+	up, err := at.OpenDir(sub, "..")
+	if err == nil && !isSame(up, was) {
+		return nil, errors.Join(at.Error("open", sub, "..", unix.ESTALE), up.Close())
+	}
+	return up, err
 }
 
 func isParent(sub *os.File, dir unix.Stat_t) bool {
