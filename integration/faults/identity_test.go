@@ -235,11 +235,14 @@ func TestAnotherViewAtTheSamePath(t *testing.T) {
 // TestAnotherDiskBehindAView has FUSE and overlayfs show the same path, where another disk is mounted by then.
 func TestAnotherDiskBehindAView(t *testing.T) {
 	t.Parallel()
-	empty := t.TempDir()
+	empty, upper, work := t.TempDir(), t.TempDir(), t.TempDir()
 	for name, show := range map[string]func(from, point string){
 		"bindfs": func(from, point string) { testdest.Tool(t, "bindfs", from, point) },
 		"overlay": func(from, point string) {
 			testdest.Tool(t, "mount", "-t", "overlay", "-o", "lowerdir="+from+":"+empty, "overlay", point)
+		},
+		"overlay that can be written": func(from, point string) {
+			testdest.Tool(t, "mount", "-t", "overlay", "-o", "lowerdir="+from+",upperdir="+upper+",workdir="+work, "overlay", point)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

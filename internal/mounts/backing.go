@@ -40,6 +40,10 @@ func madeOf(m Mount) string {
 		}
 		parts = []string{boot, string(sequence)}
 	}
+	return hashed(parts...)
+}
+
+func hashed(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return hex.EncodeToString(sum[:16])
 }

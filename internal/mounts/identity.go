@@ -1,6 +1,7 @@
 package mounts
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -100,8 +101,11 @@ func Identify(dir *os.File) (*facts.SourceIdentity, error) {
 	default:
 		id.FSID = fmt.Sprintf("%08x%08x", uint32(fs.Fsid.Val[0]), uint32(fs.Fsid.Val[1]))
 	}
-	if id.UUID = filesystemUUID(dir, m); id.UUID == "" && !lastingFSID(id.FSType) {
+	switch id.UUID = filesystemUUID(dir, m); {
+	case id.UUID == "" && !lastingFSID(id.FSType):
 		id.UUID = madeOf(m)
+	case id.FSType == unix.OVERLAYFS_SUPER_MAGIC: // this is the id of the upper layer alone (Linux 6.7)
+		id.UUID = hashed(id.UUID, cmp.Or(madeOf(m), m.Source))
 	}
 	if id.UUID == "" && id.FSID == "" {
 		id.Instance = instance(dir, m)
