@@ -148,6 +148,9 @@ func (out *output) stdoutLine(line string) {
 func (out *output) stderrLine(line string) {
 	out.mu.Lock()
 	defer out.mu.Unlock()
+	if out.debugs && exitMessage().MatchString(line) { // of a process that has lost its connection
+		return
+	}
 	_, _ = out.stderr.Write([]byte(line + "\n")) // a tail never fails
 	if len(out.complaints) < maxComplaints && complaint(line) {
 		out.complaints = append(out.complaints, line)

@@ -139,6 +139,40 @@ func TestSpaceBackupTooLarge(t *testing.T) {
 	}
 }
 
+// TestAFullDiskThatRsyncDoesNotName has an rsync whose sender reports only that its connection broke: that of 3.5.0 does
+// so if the receiver's message arrives too late.
+func TestAFullDiskThatRsyncDoesNotName(t *testing.T) {
+	t.Parallel()
+	late := fakeRsync(t, `"$REAL" "$@" 2>/dev/null && exit; echo 'rsync: [sender] write error: Broken pipe (32)' >&2; exit 10`)
+	src := newTree(t)
+	for i := range 100 {
+		src.write(t, fmt.Sprintf("much %d", i), 1<<20)
+	}
+	d := newDest(t, loopfs.New(t, "300M"), src, 1)
+	target := filepath.Join(loopfs.NewFS(t, "64M", "ext4"), "target")
+	src.change(t)
+	r := runEnv(t, late, "restore", d.path, "latest", "--target", target)
+	wantExit(t, r, 14)
+	for i := range 200 {
+		src.write(t, fmt.Sprintf("too much %d", i), 1<<20)
+	}
+	for range 2 {
+		r = runEnv(t, late, "backup", src.dir, d.path)
+		wantExit(t, r, 14)
+		wantOneError(t, r)
+		if !strings.Contains(r.stderr, "no space left") {
+			t.Errorf("the message does not say that the disk is full:\n%s", r.stderr)
+		}
+	}
+	d.held(t, src)
+	for i := range 200 {
+		testdest.Must(t, os.Remove(src.path(fmt.Sprintf("too much %d", i))))
+	}
+	r = runEnv(t, fakeRsync(t, `"$REAL" "$@" || exit; echo 'rsync: [sender] write error: Broken pipe (32)' >&2; exit 10`), "backup", src.dir, d.path)
+	wantExit(t, r, 1)
+	d.check(t, src)
+}
+
 // TestSpaceIsWaitedFor deletes a backup that fills the disk and at once makes another one, which has room only in its
 // place; in the second case a program keeps what was deleted.
 func TestSpaceIsWaitedFor(t *testing.T) {

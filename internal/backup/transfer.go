@@ -175,12 +175,16 @@ func (x filled) runs(ctx context.Context, plain rsyncexec.Options, apart []strin
 
 // run runs one rsync. In its messages, paths through our descriptors are replaced by those the user knows.
 func (x looked) run(ctx context.Context, opts rsyncexec.Options) transfer.End {
-	end := transfer.Run(ctx, transfer.Job{
+	job := transfer.Job{
 		Options: opts, Log: x.tell.Log, Peer: x.src.Shown,
 		Names:   strings.NewReplacer(append(x.src.Renames(), source.Inherited, opts.ExtraFiles[0].Name())...),
 		Devices: os.Geteuid() != 0, // root can create every device, so such a message must not remove anything
 		Aloud:   opts.DryRun,
-	})
+	}
+	if x.src.Local() && !opts.DryRun {
+		job.Into = opts.ExtraFiles[0]
+	}
+	end := transfer.Run(ctx, job)
 	if errors.Is(end.Err, rsyncexec.ErrStillRunning) {
 		x.dest.KeepLock = true
 	}

@@ -106,10 +106,14 @@ func (x cleared) rsync(ctx context.Context, opts rsyncexec.Options) transfer.End
 		opts.ProtectFrom = rulesFD
 		opts.ExtraFiles = append(slices.Clone(opts.ExtraFiles), rules)
 	}
-	return transfer.Run(ctx, transfer.Job{
+	job := transfer.Job{
 		Options: opts, Log: x.tell.Log, Devices: true,
 		Names: strings.NewReplacer(transfer.SourceFD, x.view.Root.Name(), source.Inherited, x.target.shown),
-	})
+	}
+	if !opts.DryRun {
+		job.Into = x.target.dir
+	}
+	return transfer.Run(ctx, job)
 }
 
 // complaints are the first messages about files that are not restored.

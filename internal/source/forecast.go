@@ -34,5 +34,5 @@ func (f Forecast) Text(src, dest string) string {
 	if f.Have > 0 {
 		what += ", of which " + humanize.Bytes(f.Have) + " are copied"
 	}
-	return fmt.Sprintf("%s %s, and %s has %s Free: %s", src, what, dest, humanize.Bytes(f.Free), verdict)
+	return fmt.Sprintf("%s %s, and %s has %s free: %s", src, what, dest, humanize.Bytes(f.Free), verdict)
 }

@@ -3,12 +3,16 @@ package transfer
 import (
 	"cmp"
 	"errors"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/say"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -182,6 +186,24 @@ func saysNoSpace(line string) bool {
 var noSpaceMessage = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(No space left on device \(28\)|Disk quota exceeded \(122\))$`)
 })
+
+// broken reports that the connection between rsync's own processes broke. Its sender may end with that before it gets
+// the receiver's message (3.5.0), which is about a full disk as a rule.
+func (end End) broken() bool {
+	var exit *rsyncexec.ExitError
+	return errors.As(end.Err, &exit) && (exit.Code == rsyncexec.ExitSocketIO || exit.Code == rsyncexec.ExitStreamIO)
+}
+
+// isFull reports whether dir takes no further file of 1 MiB.
+func isFull(dir *os.File) bool {
+	const size = 1 << 20
+	probe, err := at.Open(dir, ".", unix.O_TMPFILE|unix.O_WRONLY, 0o600)
+	if err != nil {
+		return fail.IsFull(err)
+	}
+	defer probe.Close()
+	return fail.IsFull(at.Retry(func() error { return unix.Fallocate(int(probe.Fd()), 0, 0, size) }))
+}
 
 // MaxLogged limits how many messages of one rsync are logged.
 const MaxLogged = 200

@@ -95,7 +95,7 @@ func TestListener(t *testing.T) {
 				`rsync: [receiver] rsync_xal_set: lsetxattr("/proc/self/fd/3/b","btrfs.compression") failed: Operation not supported (95)`,
 				"rsync error: some files/attrs were not transferred",
 			},
-			err: exited(23), want: End{Unheld: []string{"btrfs.compression"}}, shown: 1,
+			err: exited(23), want: End{Unheld: []string{"btrfs.compression"}},
 		},
 		"an attribute, and another error": {
 			stderr: []string{
@@ -103,6 +103,13 @@ func TestListener(t *testing.T) {
 				`rsync: something else`,
 			},
 			err: exited(23), want: End{Unheld: []string{"btrfs.compression"}, Err: exited(23)}, shown: 1,
+		},
+		"a false alarm": {
+			stderr: []string{
+				`rsync: [generator] get_acl: sys_acl_get_file(b, ACL_TYPE_DEFAULT): Permission denied (13)`,
+				"rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1394) [sender=3.5.0]",
+			},
+			err: exited(23), want: End{Err: exited(23)},
 		},
 		"attributes that are too large": {
 			stderr: []string{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +26,8 @@ type Job struct {
 	Devices bool
 	// Aloud also passes on rsync's stdout: the output of a dry run.
 	Aloud bool
+	// Into is the local directory that rsync writes to, if all of its processes run here.
+	Into *os.File
 }
 
 // Run runs one rsync to its end, and reads its messages.
@@ -38,7 +41,11 @@ func Run(ctx context.Context, j Job) End {
 		}
 	}
 	result, err := rsyncexec.Run(ctx, opts)
-	return l.end(result, err)
+	end := l.end(result, err)
+	if j.Into != nil && !end.NoSpace && end.broken() && isFull(j.Into) {
+		end.NoSpace, end.Err = true, fmt.Errorf("no space left on device: %w", end.Err)
+	}
+	return end
 }
 
 // listener collects the messages of one rsync.
@@ -123,7 +130,7 @@ func (l *listener) hearError(line string) bool {
 		l.heard.Stopped = true
 		return false // the message of the guard is clearer
 	}
-	return true
+	return !falseAlarmMessage().MatchString(line)
 }
 
 // readOnlyMessage is what a daemon prints about a read-only module (3.0 to 3.5.0); it exits with the code for a wrong
