@@ -22,6 +22,8 @@ func sourceHints(err error, i invocation) ([]string, bool) {
 		return nil, false
 	}
 	switch host, found := remoteMeant(b.Src); {
+	case elsewhereHint(b, i) != "":
+		return []string{elsewhereHint(b, i)}, true
 	case found:
 		return []string{"a directory on another machine is written host:/path: " + i.withSource(b, host)}, true
 	case isFile(b.Src):
@@ -42,6 +44,20 @@ func remoteMeant(src string) (string, bool) {
 		}
 	}
 	return src + ":/PATH", strings.Contains(src, "@") && !strings.ContainsAny(src, ":/")
+}
+
+// elsewhereHint is for a SRC in the notation of other programs, which rsync takes for a host.
+func elsewhereHint(b *backupCommand, i invocation) string {
+	scheme, rest, isURL := strings.Cut(b.Src, "://")
+	switch {
+	case isURL && scheme == "file":
+		return "a directory on this machine is written as a path: " + i.withSource(b, "/"+strings.TrimLeft(rest, "/"))
+	case isURL && slices.Contains([]string{"smb", "cifs", "nfs", "afp", "dav", "davs", "http", "https", "ftp", "s3"}, scheme):
+		return "rsync reads no " + scheme + "; a share that is mounted here is written as a path: " + i.withSource(b, "/mnt/PATH")
+	case len(b.Src) > 2 && b.Src[1] == ':' && (b.Src[2] == '\\' || b.Src[2] == '/' && b.Src[0] >= 'A' && b.Src[0] <= 'Z'): // a host may have one letter
+		return "a directory of Windows is read through its share, mounted here, or by an ssh server there: " + i.withSource(b, "/mnt/PATH")
+	}
+	return ""
 }
 
 // isRemote reports a SRC that is not a local path for rsync.

@@ -189,7 +189,11 @@ func otherVerbHints(flag, typed, verb string, i invocation) []string {
 			continue
 		}
 		if verb == "backup" && node.Name == "prune" {
-			return []string{"it is an option of prune, to run afterwards: " + quoteAll("rsbtbackup", "prune", lastPath(i.args), typed)}
+			words := i.args
+			if at := slices.Index(words, typed); typed == flag && at >= 0 && at+1 < len(words) && !isHere(words[at+1]) {
+				typed, words = flag+"="+words[at+1], slices.Delete(slices.Clone(words), at, at+2)
+			}
+			return []string{"it is an option of prune, to run afterwards: " + quoteAll("rsbtbackup", "prune", lastPath(words), typed)}
 		}
 		return []string{"it is an option of " + node.Name + ": " + helpOf(node.Name), helpOf(verb)}
 	}

@@ -182,6 +182,9 @@ func TestHints(t *testing.T) {
 		{"interrupted dry run of rsync's", signalError{syscall.SIGINT}, &backupCommand{Rest: []string{"--dry-run"}}, nil},
 		{"interrupted dry run of a restore", signalError{syscall.SIGINT}, &restoreCommand{DryRun: true}, nil},
 		{"refused partial transfer", exit(23), refusing, []string{"to publish what could be read: rsbtbackup backup '/my home' /b --partial=publish -- --fuzzy"}},
+		{"a URL of a file", errors.Join(rsbtbackup.ErrSource, exit(12)), &backupCommand{Src: "file:///etc", Dest: "/b"}, []string{"a directory on this machine is written as a path: rsbtbackup backup /etc /b"}},
+		{"a URL of a share", errors.Join(rsbtbackup.ErrSource, exit(255)), &backupCommand{Src: "smb://nas/x", Dest: "/b"}, []string{"rsync reads no smb; a share that is mounted here is written as a path: rsbtbackup backup /mnt/PATH /b"}},
+		{"a path of Windows", errors.Join(rsbtbackup.ErrSource, exit(255)), &backupCommand{Src: `C:\Users`, Dest: "/b"}, []string{"a directory of Windows is read through its share, mounted here, or by an ssh server there: rsbtbackup backup /mnt/PATH /b"}},
 		{"remote out of reach", errors.Join(rsbtbackup.ErrSource, exit(255)), remote, []string{"to try the source alone: rsync --list-only -e 'ssh -p 1' h:/s"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,7 +48,8 @@ func TestMostOfTheSourceIsGone(t *testing.T) {
 	wantSaid(t, run(t, "backup", src, d.path), "are gone", false)
 }
 
-// TestOneFileSystemNamesWhatItLeavesOut has a disk below SRC that -x does not enter, and then another.
+// TestOneFileSystemNamesWhatItLeavesOut has a disk below SRC that -x does not enter, then another, and one that FUSE
+// shows.
 func TestOneFileSystemNamesWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
 	d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
@@ -65,7 +66,12 @@ func TestOneFileSystemNamesWhatItLeavesOut(t *testing.T) {
 	wantSaid(t, run(t, "backup", "-x", src, d.path), leaves, false)
 	bindAt(t, loopfs.NewFS(t, "64M", "ext4"), filepath.Join(src, "srv"))
 	wantSaid(t, run(t, "backup", "-x", src, d.path), leaves+" the filesystems at home, srv: ", true)
-	wantSaid(t, run(t, "backup", "-x", "--exclude=/home", "--exclude=/srv", src, d.path), leaves, false)
+	pool := filepath.Join(src, "pool")
+	testdest.Must(t, os.Mkdir(pool, 0o755))
+	testdest.Tool(t, "bindfs", "-o", "fsname=a:b", t.TempDir(), pool)
+	t.Cleanup(func() { testdest.Tool(t, "umount", "--lazy", pool) })
+	wantSaid(t, run(t, "backup", "-x", src, d.path), leaves+" the filesystems at home, pool, srv: ", true)
+	wantSaid(t, run(t, "backup", "-x", "--exclude=/home", "--exclude=/srv", "--exclude=/pool", src, d.path), leaves, false)
 }
 
 // TestAPatternWithTheSourcesPath takes a pattern for a path on this machine.

@@ -132,6 +132,15 @@ func ClassOf(m facts.SourceMount) Class {
 	return classOfKind(kind)
 }
 
+// HoldsFiles reports a recorded FUSE mount that a user may miss, such as a pool of disks. Those of programs that show
+// themselves, or of containers, are none.
+func HoldsFiles(m facts.SourceMount) bool {
+	kind, _, _ := strings.Cut(m.Source, " ")
+	name := strings.TrimPrefix(kind, "fuse.")
+	return (name != kind || kind == "fuse") && !strings.Contains(name, "AppImage") &&
+		!slices.Contains([]string{"snapfuse", "squashfuse", "squashfuse_ll", "fuse-overlayfs", "archivemount", "lxcfs", "portal", "gvfsd-fuse"}, name)
+}
+
 // Find returns the mount at path.
 func Find(mounts []facts.SourceMount, path string) *facts.SourceMount {
 	i := slices.IndexFunc(mounts, func(m facts.SourceMount) bool { return m.Rel() == path })

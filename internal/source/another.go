@@ -3,6 +3,8 @@
 package source
 
 import (
+	"strings"
+
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
@@ -47,7 +49,15 @@ func (s *Source) OtherPlace(newest *facts.Snapshot) string {
 
 // HasOtherName reports whether the newest backup was made from a SRC of another name.
 func (s *Source) HasOtherName(newest *facts.Snapshot) bool {
-	return newest != nil && newest.Record != nil && newest.Record.Source != "" && newest.Record.SourceName() != s.Shown
+	return newest != nil && newest.Record != nil && newest.Record.Source != "" && unslashed(newest.Record.SourceName()) != unslashed(s.Shown)
+}
+
+// unslashed is a remote source without the slashes at its end. "host:" is not "host:/".
+func unslashed(name string) string {
+	if short := strings.TrimRight(name, "/"); short != "" && !strings.HasSuffix(short, ":") {
+		return short
+	}
+	return name
 }
 
 // IsRemounted reports that nothing tells whether the filesystem is that of the newest backup, only that it was mounted

@@ -38,6 +38,8 @@ func TestAnotherSource(t *testing.T) {
 		{"another host, and nothing that identifies the disk", Source{Shown: "/s", Identity: bare, Host: "i"}, madeFrom("/s", bare, "h"), true, ""},
 		{"the same host, and nothing that identifies the disk", Source{Shown: "/s", Identity: bare, Host: "h"}, madeFrom("/s", bare, "h"), false, ""},
 		{"a remote one", Source{Shown: "web:/s"}, madeFrom("web:/s", nil, "h"), false, ""},
+		{"a remote one with a slash at its end", Source{Shown: "web:/s/"}, madeFrom("web:/s", nil, "h"), false, ""},
+		{"the root of a host, and the home directory there", Source{Shown: "web:/"}, madeFrom("web:", nil, "h"), true, ""},
 		{"another remote one", Source{Shown: "web:/s"}, madeFrom("web:/t", nil, "h"), true, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

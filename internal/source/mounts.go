@@ -235,7 +235,7 @@ func (s *Source) LeaveOut(oneFS bool, leftOut []string) {
 		case IsLeftOut(m.Rel(), leftOut), IsLeftOut(m.Rel(), s.Beyond):
 		case !oneFS || s.isEntered(m):
 			inside = append(inside, m)
-		case mounts.ClassOf(m) == mounts.OfData:
+		case mounts.ClassOf(m) == mounts.OfData, mounts.HoldsFiles(m):
 			s.Beyond = append(s.Beyond, m.Rel())
 		}
 	}
