@@ -44,6 +44,8 @@ func lastHints(err error, i invocation) ([]string, bool) {
 		return incompleteHints(err, i), true
 	case isRestore && errors.As(err, &failed) && failed.Step == "check names":
 		return []string{"a filesystem of Linux holds all of them: " + quoteAll("rsbtbackup", "restore", i.dest(), restore.Backup, "--target=DIR")}, true
+	case isRestore && errors.Is(err, rsbtbackup.ErrIncomplete) && restore.Target != "" && unstorable().MatchString(err.Error()):
+		return []string{"another try would miss the same; to see which filesystem that is: " + quoteAll("findmnt", "-T", restore.Target)}, true
 	case isRestore && errors.Is(err, rsbtbackup.ErrIncomplete):
 		return []string{"to try the missing files again: " + i.goingOn(restore)}, true
 	case isRestore:
@@ -63,6 +65,11 @@ var oversized = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`rsync_xal_set: [lf]setxattr\(".*","([^"]+)"\) failed: No space left on device`)
 })
 
+// unstorable is what rsync says of an ACL or an attribute that a filesystem cannot store at all.
+var unstorable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(set_acl|rsync_xal_set): .*: Operation not supported \(95\)`)
+})
+
 // incompleteHints: leave out files that cannot be read, or make them readable.
 func incompleteHints(err error, i invocation) []string {
 	if strings.Contains(err.Error(), "Too many open files (24)") {
@@ -70,6 +77,10 @@ func incompleteHints(err error, i invocation) []string {
 	}
 	if m := oversized().FindStringSubmatch(err.Error()); m != nil {
 		return []string{"an attribute is too large for btrfs; to leave it out: " + i.again("--filter=-x "+m[1])}
+	}
+	if m := unstorable().FindStringSubmatch(err.Error()); m != nil {
+		without := map[string]string{"set_acl": "--no-acls", "rsync_xal_set": "--no-xattrs"}[m[1]]
+		return []string{"DEST cannot store that; to see how it is mounted: " + quoteAll("findmnt", "-T", i.dest()), "to do without: " + i.withRest(without)}
 	}
 	return []string{"to leave out files that cannot be read: " + i.again(excludeFlag+"PATTERN")}
 }

@@ -139,8 +139,8 @@ func TestSpaceBackupTooLarge(t *testing.T) {
 	}
 }
 
-// TestAFullDiskThatRsyncDoesNotName has an rsync whose sender reports only that its connection broke: that of 3.5.0 does
-// so if the receiver's message arrives too late.
+// TestAFullDiskThatRsyncDoesNotName has an rsync whose sender reports only that its connection broke, as that of 3.5.0
+// does if the receiver's message arrives too late.
 func TestAFullDiskThatRsyncDoesNotName(t *testing.T) {
 	t.Parallel()
 	late := fakeRsync(t, `"$REAL" "$@" 2>/dev/null && exit; echo 'rsync: [sender] write error: Broken pipe (32)' >&2; exit 10`)

@@ -124,7 +124,10 @@ func TestBackupThenPrune(t *testing.T) {
 	}
 	// Nothing is published, so nothing is deleted.
 	testdest.WantExit(t, testbin.Run(t, "backup", src+"/missing", dest, "--prune", "--keep-last=1"), 12)
-	testbin.Must(t, "backup", src, dest, "--prune", "--keep-last=1", "-n")
+	r = testbin.Must(t, "backup", src, dest, "--prune", "--keep-last=1", "-n")
+	if !strings.Contains(r.Stdout, "dry run: 2 of 2 backups would be deleted") || !strings.Contains(r.Stdout, " delete  matched no rule") {
+		t.Errorf("the dry run does not show what prune would delete:\n%s", r.Stdout)
+	}
 	if got := testdest.Names(t, dest); len(got) != 2 {
 		t.Errorf("left: %q", got)
 	}
