@@ -53,7 +53,7 @@ setup: ## install what the tests need and this machine lacks
 lint: ## gofmt, go vet, staticcheck, go fix, go mod tidy, shellcheck
 	@scripts/lint.sh here
 
-lint-arch: ## types and shifts for each architecture
+lint-arch: ## types and shifts for each other architecture
 	@scripts/lint.sh arch
 
 # The longest two come first, so that none of them is left alone at the end. What a program with the race detector says

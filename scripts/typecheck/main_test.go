@@ -23,7 +23,7 @@ func TestEachArchitectureHasItsOwnWords(t *testing.T) {
 				}
 			}
 			for arch, sound := range map[string]bool{"amd64": true, "386": false} {
-				if err := check(dir, arch); (err == nil) != sound {
+				if err := newSources(dir).check(arch); (err == nil) != sound {
 					t.Errorf("%s: %v, want sound %v", arch, err, sound)
 				}
 			}
