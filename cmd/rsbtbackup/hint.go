@@ -142,6 +142,7 @@ func systemHints(err error, i invocation) ([]string, bool) {
 	backup, isBackup := i.command.(*backupCommand)
 	_, isRestore := i.command.(*restoreCommand)
 	asUser := os.Geteuid() != 0
+	var failed *fs.PathError
 	switch {
 	case errors.Is(err, rsbtbackup.ErrRsyncTooOld) && errors.Is(err, rsbtbackup.ErrUsage):
 		return []string{"to use a newer rsync: " + i.again("--rsync=/path/to/rsync")}, true
@@ -157,6 +158,8 @@ func systemHints(err error, i invocation) ([]string, bool) {
 		return []string{unsureHint(i)}, true
 	case errors.Is(err, rsbtbackup.ErrUnread) && asUser, errors.Is(err, fs.ErrPermission) && asUser:
 		return []string{"sudo " + i.again()}, true
+	case errors.As(err, &failed) && errors.Is(failed.Err, syscall.EACCES):
+		return []string{"this root has not all rights (CAP_DAC_OVERRIDE), as in some containers and units, and on shares; to see whose it is: " + quoteAll("ls", "-ld", failed.Path)}, true
 	case errors.Is(err, rsbtbackup.ErrIncomplete) && isBackup && asUser && strings.Contains(err.Error(), "Permission denied") && isHere(backup.Src):
 		return []string{"root can read everything: sudo " + i.again()}, true
 	}

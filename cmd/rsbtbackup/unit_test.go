@@ -126,6 +126,10 @@ func TestMessageOfAnInterruptedRun(t *testing.T) {
 func TestHints(t *testing.T) {
 	backup := &backupCommand{Src: "/my home", Dest: "/b"}
 	refusing := &backupCommand{Src: "/s", Dest: "/b", Partial: partialRefuse}
+	denied := []string{"this root has not all rights (CAP_DAC_OVERRIDE), as in some containers and units, and on shares; to see whose it is: ls -ld /b"}
+	if os.Geteuid() != 0 {
+		denied = []string{"sudo rsbtbackup backup '/my home' /b -- --fuzzy"}
+	}
 	remote := &backupCommand{Src: "h:/s", Dest: "/b", Rsh: "ssh -p 1"}
 	args := []string{"backup", "/my home", "/b", "--", "--fuzzy"}
 	exit := func(code int) error { return &rsbtbackup.RsyncExitError{Code: code} }
@@ -182,6 +186,8 @@ func TestHints(t *testing.T) {
 		{"interrupted dry run of rsync's", signalError{syscall.SIGINT}, &backupCommand{Rest: []string{"--dry-run"}}, nil},
 		{"interrupted dry run of a restore", signalError{syscall.SIGINT}, &restoreCommand{DryRun: true}, nil},
 		{"refused partial transfer", exit(23), refusing, []string{"to publish what could be read: rsbtbackup backup '/my home' /b --partial=publish -- --fuzzy"}},
+		{"root without all rights", fmt.Errorf("DEST: %w", &fs.PathError{Op: "open", Path: "/b", Err: syscall.EACCES}), backup,
+			denied},
 		{"a DEST without ACLs", fmt.Errorf("%w: rsync: [generator] set_acl: xacl_set(d, ACL_TYPE_DEFAULT): Operation not supported (95)", rsbtbackup.ErrIncomplete), backup,
 			[]string{"DEST cannot store that; to see how it is mounted: findmnt -T /b", "to do without: rsbtbackup backup '/my home' /b -- --fuzzy --no-acls"}},
 		{"a target without ACLs", fmt.Errorf("%w: rsync: [receiver] set_acl: xacl_set(.a.x, ACL_TYPE_ACCESS): Operation not supported (95)", rsbtbackup.ErrIncomplete), &restoreCommand{Dest: "/b", Backup: "latest", Target: "/t"},

@@ -3,6 +3,7 @@ package fail
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"golang.org/x/sys/unix"
@@ -34,6 +35,29 @@ func Kindf(kind error, format string, args ...any) error {
 
 // Kind makes err match one of the kinds of package facts.
 func Kind(kind, err error) error { return kindError{kind, err} }
+
+// Several joins errors of the same kind, such as those of many deletions. All of them can be matched; the text has the
+// first three.
+func Several(errs []error) error {
+	all := errors.Join(errs...)
+	if all == nil {
+		return nil
+	}
+	return severalError{all}
+}
+
+type severalError struct{ error }
+
+func (e severalError) Unwrap() error { return e.error }
+
+func (e severalError) Error() string {
+	const most = 3
+	lines := strings.Split(e.error.Error(), "\n")
+	if more := len(lines) - most; more > 1 {
+		lines = append(lines[:most], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(lines, "\n")
+}
 
 // IsFull reports that there is no space, or no quota, left.
 func IsFull(err error) bool {

@@ -169,7 +169,7 @@ func (c *Locked) DeleteAll(ctx context.Context, doomed []facts.Snapshot, how Rem
 		c.Log.Error("the records of deleted backups could not be removed", "error", err)
 		errs = append(errs, fail.Step("delete", err))
 	}
-	return gone, errors.Join(errs...)
+	return gone, fail.Several(errs)
 }
 
 func BackupNames(backups []facts.Snapshot) []string {
