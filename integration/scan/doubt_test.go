@@ -8,6 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rsbtbackup/rsbtbackup"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
@@ -134,6 +137,59 @@ func TestARewrittenFileAfterAnIncompleteBackup(t *testing.T) {
 	if got, want := testdest.Read(t, filepath.Join(testdest.CurrentPath(t, dest), "f")), testdest.Read(t, filepath.Join(src, "f")); got != want {
 		t.Errorf("the backup has %q, the source %q", got, want)
 	}
+}
+
+// Two directories have changed places, with files of the same names, sizes and times, and old ctimes. The last backup
+// has no catalog, or had none.
+func TestExchangedDirectoriesWithoutACatalog(t *testing.T) {
+	t.Parallel()
+	early := filepath.Join(t.TempDir(), "early")
+	testdest.Must(t, os.WriteFile(early, []byte("#!/bin/sh\nrsync \"$@\" || exit\ncase $* in *--version*) exit 0 ;; esac\nexit 30\n"), 0o755))
+	for name, between := range map[string]func(t *testing.T, src, dest string){
+		"contents were compared": func(t *testing.T, src, dest string) { testbin.Must(t, "backup", "--checksum", src, dest) },
+		"the newest was deleted": func(t *testing.T, src, dest string) {
+			testdest.Write(t, filepath.Join(src, "new"), "x")
+			testbin.Must(t, "backup", src, dest)
+			testbin.Must(t, "delete", "--force", dest, "latest")
+		},
+		"it was removed": func(t *testing.T, _, dest string) {
+			testdest.Must(t, os.Remove(filepath.Join(dest, ".log", "catalog")))
+		},
+		"a run was interrupted": func(t *testing.T, src, dest string) {
+			testdest.Write(t, filepath.Join(src, "new"), "x")
+			testdest.WantExit(t, testbin.Run(t, "backup", src, dest, "--scan=full", "--rsync", early), 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dest := filepath.Join(t.TempDir(), "src"), testdest.New(t, "256M")
+			then := time.Unix(1e9, 0)
+			for _, file := range []string{"a/f", "a/deep/f", "b/f", "b/deep/f", "c/a/f", "c/b/f"} {
+				testdest.Write(t, filepath.Join(src, file), filepath.Dir(file)[:1]+filepath.Base(filepath.Dir(file))[:1])
+				testdest.Must(t, os.Chtimes(filepath.Join(src, file), then, then))
+			}
+			testdest.WaitFor(t, "the files to be old", func() bool { return time.Since(changed(t, src+"/c/b/f")) > 2200*time.Millisecond })
+			testbin.Must(t, "backup", src, dest)
+			between(t, src, dest)
+			for _, dir := range []string{"", "c/"} {
+				for _, move := range [][2]string{{"a", "x"}, {"b", "a"}, {"x", "b"}} {
+					testdest.Must(t, os.Rename(filepath.Join(src, dir+move[0]), filepath.Join(src, dir+move[1])))
+				}
+			}
+			for range 2 {
+				testbin.Must(t, "backup", src, dest)
+				testdest.WantSame(t, src, testdest.CurrentPath(t, dest), "--checksum")
+			}
+		})
+	}
+}
+
+// changed is the ctime of a file.
+func changed(t *testing.T, path string) time.Time {
+	t.Helper()
+	var st unix.Stat_t
+	testdest.Must(t, unix.Lstat(path, &st))
+	return time.Unix(st.Ctim.Unix())
 }
 
 // A file that changed less than two seconds before the last backup is doubtful only in a full run. Otherwise btrfs

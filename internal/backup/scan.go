@@ -103,7 +103,7 @@ func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, e
 		x.tell.Log.Info("btrfs cannot list what has changed", "why", err)
 	}
 	walk := func(known *catalog.Reader) {
-		if s.seen, err = x.sights(p, work); err != nil {
+		if s.seen, err = x.sights(p, work, known != nil); err != nil {
 			return
 		}
 		o := scan.Options{
@@ -139,7 +139,7 @@ func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, e
 }
 
 // sights are not needed where rsync gets a list, but for what --one-file-system leaves out.
-func (x equipped) sights(p scanPlan, work func() (*os.File, error)) (*pending.Sights, error) {
+func (x equipped) sights(p scanPlan, work func() (*os.File, error), known bool) (*pending.Sights, error) {
 	if p.use && !x.o.OneFileSystem {
 		return nil, nil
 	}
@@ -147,16 +147,19 @@ func (x equipped) sights(p scanPlan, work func() (*os.File, error)) (*pending.Si
 	if err != nil {
 		return nil, err
 	}
-	return x.newSights(into, !p.use)
+	return x.newSights(into, !p.use, known)
 }
 
 // newSights collects files that were touched only on request: where rsync gets a list, a catalog has better
-// information, and a doubtful file that is not listed would keep a wrong time.
-func (x equipped) newSights(work *os.File, touched bool) (*pending.Sights, error) {
+// information, and a doubtful file that is not listed would keep a wrong time. Without a catalog (known) of a complete
+// backup, what moved is not known.
+func (x equipped) newSights(work *os.File, touched, known bool) (*pending.Sights, error) {
 	if !touched {
 		return pending.NewSights(work, nil), nil
 	}
-	t, err := pending.NewTouched(work, x.plan.work == store.WorkResume, x.plan.base)
+	resumed := x.plan.work == store.WorkResume
+	below := !known && !x.src.ShownByOthers() && (resumed || !x.plan.first() && x.plan.base.Status == facts.Complete)
+	t, err := pending.NewTouched(work, resumed, x.plan.base, below)
 	return pending.NewSights(work, t), err
 }
 

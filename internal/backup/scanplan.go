@@ -32,8 +32,8 @@ type scanPlan struct {
 
 // planScan decides from what is known before the walk.
 func planScan(o Options, p *plan, src *source.Source) scanPlan {
-	if why := neverScanned(o, src); why != "" {
-		return scanPlan{why: why}
+	if !src.Local() {
+		return scanPlan{why: "the source is on another machine"}
 	}
 	if why := oddlyRead(o); why != "" {
 		return scanPlan{walk: true, odd: true, why: why}
@@ -57,17 +57,6 @@ func maySkipCopying(p *plan) bool {
 	return p.work == store.WorkSnapshot && p.base.Status == facts.Complete && !store.KnownDamaged(p.base) && !p.base.Touched
 }
 
-// neverScanned says why runs with these options always compare everything.
-func neverScanned(o Options, src *source.Source) string {
-	switch {
-	case !src.Local():
-		return "the source is on another machine"
-	case o.Checksum:
-		return "contents are compared"
-	}
-	return ""
-}
-
 // oddlyRead tells why what rsync will find cannot be told. Which files got a new ctime, a walk tells all the same.
 func oddlyRead(o Options) string {
 	switch {
@@ -88,7 +77,7 @@ func notByScan(o Options, p *plan, src *source.Source) string {
 		return "it is the first backup"
 	case p.work != store.WorkSnapshot:
 		return "it goes on with an unfinished backup"
-	case p.checksum:
+	case p.checksum, o.Checksum:
 		return "contents are compared"
 	case len(src.Changed) > 0:
 		return "the mounts below the source have changed"

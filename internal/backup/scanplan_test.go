@@ -32,7 +32,7 @@ func TestPlanScan(t *testing.T) {
 		{"asked for", func(r *run) { r.o.Scan = facts.ScanWalk }, true, true},
 		{"a full run was asked for", func(r *run) { r.o.Scan = facts.ScanFull }, true, false},
 		{"a remote source", func(r *run) { r.src.Spec.Kind = rsyncexec.Shell }, false, false},
-		{"contents, as asked", func(r *run) { r.o.Checksum = true }, false, false},
+		{"contents, as asked", func(r *run) { r.o.Checksum = true }, true, false},
 		{"options for rsync", func(r *run) { r.o.RsyncArgs = []string{"-F"} }, true, false},
 		{"filter rules", func(r *run) { r.o.Filter = []string{"dir-merge .rules"} }, true, false},
 		{"excluded by name", func(r *run) { r.o.Exclude = []string{"cache"} }, true, true},

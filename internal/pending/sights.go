@@ -23,7 +23,7 @@ func NewSights(pending *os.File, touched *Touched) *Sights {
 		s.SparseFiles.See(pending, dir, path, st)
 		s.Odd.Look(dir, path, st)
 		s.Many.Look(path, st)
-		s.Touched.See(pending, path, st)
+		s.Touched.See(pending, dir, path, st)
 	})
 	return s
 }
