@@ -3,7 +3,7 @@ package fail
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"golang.org/x/sys/unix"
@@ -39,25 +39,19 @@ func Kind(kind, err error) error { return kindError{kind, err} }
 // Several joins errors of the same kind, such as those of many deletions. All of them can be matched; the text has the
 // first three.
 func Several(errs []error) error {
-	all := errors.Join(errs...)
-	if all == nil {
-		return nil
-	}
-	return severalError{all}
-}
-
-type severalError struct{ error }
-
-func (e severalError) Unwrap() error { return e.error }
-
-func (e severalError) Error() string {
 	const most = 3
-	lines := strings.Split(e.error.Error(), "\n")
-	if more := len(lines) - most; more > 1 {
-		lines = append(lines[:most], fmt.Sprintf("and %d more", more))
+	errs = slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
+	if len(errs) > most+1 {
+		errs = append(errs[:most:most], moreErrors(errs[most:]))
 	}
-	return strings.Join(lines, "\n")
+	return errors.Join(errs...)
 }
+
+type moreErrors []error
+
+func (m moreErrors) Error() string { return fmt.Sprintf("and %d more", len(m)) }
+
+func (m moreErrors) Unwrap() []error { return m }
 
 // IsFull reports that there is no space, or no quota, left.
 func IsFull(err error) bool {
