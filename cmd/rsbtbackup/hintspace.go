@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -48,6 +49,8 @@ func spaceHints(err error, i invocation) ([]string, bool) {
 		return []string{"to see which: lsof -nP | " + quoteAll("grep", "-F", filepath.Join(i.dest(), held.Backup))}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isPrune(i.command):
 		return []string{"to see how much space each backup uses: " + quoteAll("rsbtbackup", "list", i.dest(), "--size"), usageHint(i)}, true
+	case errors.Is(err, rsbtbackup.ErrNoSpace) && strings.Contains(err.Error(), os.Stdout.Name()):
+		return []string{"the disk that the output goes to is full, not DEST: df -h"}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace) && isInit:
 		return []string{"to see what is free there: " + quoteAll("df", "-h", i.dest())}, true
 	case errors.Is(err, rsbtbackup.ErrNoSpace):

@@ -179,6 +179,7 @@ func TestHints(t *testing.T) {
 		{"restore of a damaged file", fmt.Errorf("%w: read errors mapping \"x\": Input/output error (5)", rsbtbackup.ErrIncomplete), &restoreCommand{Dest: "/b", Backup: "2026"},
 			[]string{"to see what is damaged, and which older backup has it intact: rsbtbackup verify /b 2026"}},
 		{"no space", rsbtbackup.ErrNoSpace, backup, []string{"to see what that would free: rsbtbackup prune /b --keep-last=7 -n", "to see what is used: rsbtbackup check /b"}},
+		{"no space for an archive", fmt.Errorf("send: %w: write /dev/stdout", rsbtbackup.ErrNoSpace), &sendCommand{Dest: "/b"}, []string{"the disk that the output goes to is full, not DEST: df -h"}},
 		{"no rsync", rsbtbackup.ErrRsyncNotFound, backup, []string{"apt-get install rsync"}},
 		{"refused option", &rsbtbackup.RsyncOptionError{Arg: "x", Hint: "do y"}, backup, []string{"do y"}},
 		{"interrupted", signalError{syscall.SIGINT}, backup, []string{"to resume: rsbtbackup backup '/my home' /b -- --fuzzy"}},
