@@ -35,8 +35,8 @@ need() { # PROGRAM DEBIAN_PACKAGE
 # start_time PID prints when a process began, in clock ticks since boot; nothing for one that is
 # gone or a zombie. Together with the pid it names a process for good: pids are used again.
 start_time() {
-	local stat fields
-	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+	local stat='' fields
+	{ read -rd '' stat <"/proc/$1/stat"; } 2>/dev/null || [[ -n $stat ]] || return 0 # it has no zero byte
 	# The second field, the program's name, may hold blanks and brackets: cut after the last one.
 	read -ra fields <<<"${stat##*) }"
 	[[ ${fields[0]} == [ZX] ]] || printf '%s\n' "${fields[19]}"
@@ -70,13 +70,19 @@ mount_points() {
 	done </proc/self/mountinfo
 }
 
+# first_line puts that of a file into LINE, or nothing. It starts no process: there may be fifty loop devices.
+first_line() { # FILE
+	{ IFS= read -r LINE <"$1"; } 2>/dev/null || LINE=''
+}
+
 # backing_files fills the array FILES and, in step, LOOPS with what each loop device is bound to.
 backing_files() {
 	local attribute
 	FILES=() LOOPS=()
 	for attribute in /sys/block/loop*/loop/backing_file; do
 		[[ -r $attribute ]] || continue
-		FILES+=("$(cat "$attribute" 2>/dev/null || true)")
+		first_line "$attribute"
+		FILES+=("$LINE")
 		attribute=${attribute#/sys/block/}
 		LOOPS+=("/dev/${attribute%%/*}")
 	done
@@ -117,11 +123,13 @@ unmount_for_good() {
 	local device file='' image attempt
 	device=$(findmnt -no SOURCE --mountpoint "$1") || device=''
 	[[ $device != /dev/loop* ]] || file=/sys/block/${device#/dev/}/loop/backing_file
-	image=$(cat "$file" 2>/dev/null) || image=''
+	first_line "$file"
+	image=$LINE
 	unmount "$1" || return 1
 	[[ -n $image ]] || return 0
 	for attempt in {1..1200}; do
-		[[ $(cat "$file" 2>/dev/null) == "$image" ]] || return 0
+		first_line "$file"
+		[[ $LINE == "$image" ]] || return 0
 		! findmnt -n --source "$device" >/dev/null || return 0 # mounted elsewhere, where we see it
 		sleep 0.05
 	done
@@ -262,7 +270,7 @@ sweep() {
 }
 
 require_root() {
-	[[ $(id -u) == 0 ]] || die 'mounting needs root; run it by: sudo scripts/mkloopfs.sh ..., or run: make test'
+	((EUID == 0)) || die 'mounting needs root; run it by: sudo scripts/mkloopfs.sh ..., or run: make test'
 	need losetup mount
 	need mountpoint util-linux
 	[[ -e /dev/loop-control ]] || modprobe loop 2>/dev/null ||
