@@ -1,7 +1,5 @@
 //go:build integration
 
-// Package packages_test asks of what is handed out that it installs, works, upgrades and goes, that its pages are in
-// order, and that the same commit makes the same bytes.
 package packages_test
 
 import (
@@ -102,7 +100,7 @@ func TestADebIsInstalledAndRemoved(t *testing.T) {
 	if _, exit := m.Run(t, "test -e /etc/systemd/system/rsbtbackup-mail@.service"); exit == 0 {
 		t.Error("the template of the package is covered by another one")
 	}
-	m.Must(t, `cd /tmp && dpkg-deb -R /rsbtbackup_*.deb new && sed -i 's/^Version: .*/Version: 999/' new/DEBIAN/control && dpkg-deb -b new new.deb && dpkg -i new.deb`)
+	m.Must(t, `cd /tmp && dpkg-deb -R /rsbtbackup_*.deb new && sed -i 's/^Version: .*/Version: 999/' new/DEBIAN/control && dpkg-deb -Znone -b new new.deb && dpkg -i new.deb`)
 	m.Must(t, "grep -q /home /etc/rsbtbackup.toml && systemctl is-active rsbtbackup-all.timer && systemctl start --wait rsbtbackup-all")
 	if out := m.Must(t, "rsbtbackup list /backup/a --json | grep -c snapshot"); out == "0" {
 		t.Error("no backup")
