@@ -1,5 +1,3 @@
-//go:build integration
-
 // Package differential holds a differential test: a tree is changed at random, backed up after each round in each
 // transfer mode, and every backup ever taken must stay equal, in content and metadata, to a plain copy of the tree that
 // was made without rsync at that time.
