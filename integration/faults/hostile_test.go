@@ -70,7 +70,7 @@ var disguises = []struct {
 // hostileNames are the entries of DEST that are replaced.
 var hostileNames = []string{
 	".log", ".log/rsbtbackup", ".log/activity.log", ".log/activity.log.1", ".log/records", ".log/records/NEWEST.json",
-	".log/catalog", ".log/.new-catalog", ".log/records/.new-NEWEST.json", ".log/pending.json", ".log/.new-pending.json", ".log/holder.json",
+	".log/catalog", ".log/.new-catalog", ".log/records/.new-NEWEST.json", ".log/pending.json", ".log/pending.catalog", ".log/.new-pending.json", ".log/holder.json",
 	".log/.new-holder.json", "pending", "cur", ".cur.new",
 }
 

@@ -269,31 +269,16 @@ func TestAnotherDiskBehindAView(t *testing.T) {
 	}
 }
 
-// TestAnotherFilesystemThatNothingIdentifies has FUSE show another image, and another tmpfs: neither has a source.
+// TestAnotherFilesystemThatNothingIdentifies has FUSE show another directory of a tmpfs, with nothing that tells it
+// from the one before but its content, and another tmpfs.
 func TestAnotherFilesystemThatNothingIdentifies(t *testing.T) {
 	t.Parallel()
-	disks := t.TempDir()
-	for _, fill := range []byte("ab") {
-		dir := filepath.Join(disks, string(fill))
-		testdest.Must(t, os.Mkdir(dir, 0o755))
-		testdest.Must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1M"))
-		t.Cleanup(func() { testdest.Must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
-		twin{fill: fill}.write(t, dir)
-	}
-	longAgo(t)
-	for name, show := range map[string]func(fill byte, point string){
-		"FUSE": func(fill byte, point string) {
-			testdest.Tool(t, "bindfs", "-o", "fsname=nothing", filepath.Join(disks, string(fill)), point)
-		},
-		"tmpfs": func(fill byte, point string) {
-			testdest.Must(t, unix.Mount(filepath.Join(disks, string(fill)), point, "", unix.MS_BIND, ""))
-		},
-	} {
+	for name, show := range unidentified(t, "") {
 		t.Run(name, func(t *testing.T) {
 			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
 			point := t.TempDir()
 			for _, fill := range []byte("ab") {
-				show(fill, point)
+				hide := show(fill, point)
 				for range 2 {
 					r := run(t, "backup", point, d.path)
 					testdest.Must(t, os.RemoveAll(d.join(".log", "catalog")))
@@ -302,9 +287,65 @@ func TestAnotherFilesystemThatNothingIdentifies(t *testing.T) {
 						t.Errorf("the backup has %q, the mount %q", got[0], fill)
 					}
 				}
-				testdest.Tool(t, "umount", point)
+				hide()
 			}
 		})
+	}
+}
+
+// TestAnotherFilesystemBelowThatNothingIdentifies mounts them below the source: their files are compared, and only
+// these.
+func TestAnotherFilesystemBelowThatNothingIdentifies(t *testing.T) {
+	t.Parallel()
+	for name, show := range unidentified(t, "dir") {
+		t.Run(name, func(t *testing.T) {
+			d := newDestAt(t, filepath.Join(loopfs.New(t, "512M"), "dest"))
+			src := filepath.Join(loopfs.NewFS(t, "64M", "ext4"), "src")
+			twin{fill: 'o'}.write(t, src)
+			point := filepath.Join(src, "below")
+			testdest.Must(t, os.Mkdir(point, 0o755))
+			longAgo(t)
+			for _, fill := range []byte("aab") {
+				hide := show(fill, point)
+				r := run(t, "backup", src, d.path)
+				hide()
+				wantExit(t, r, 0)
+				if got := read(t, filepath.Join(d.join("cur"), "below", "dir", "file3")); got[0] != fill {
+					t.Errorf("the backup has %q, the mount %q", got[0], fill)
+				}
+				if strings.Contains(r.stderr, "contents are compared") {
+					t.Errorf("all is compared, also what was not mounted again:\n%s", r.stderr)
+				}
+			}
+		})
+	}
+}
+
+// unidentified are ways to mount filesystems without an id, with twins below dir of each. They return how to unmount.
+func unidentified(t *testing.T, dir string) map[string]func(fill byte, point string) (hide func()) {
+	disks, shown := t.TempDir(), t.TempDir()
+	for _, fill := range []byte("ab") {
+		disk := filepath.Join(disks, string(fill))
+		testdest.Must(t, os.Mkdir(disk, 0o755))
+		testdest.Must(t, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1M"))
+		t.Cleanup(func() { testdest.Must(t, unix.Unmount(disk, unix.MNT_DETACH)) })
+		twin{fill: fill}.write(t, filepath.Join(disk, dir))
+	}
+	longAgo(t)
+	bind := func(fill byte, point string) func() {
+		testdest.Must(t, unix.Mount(filepath.Join(disks, string(fill)), point, "", unix.MS_BIND, ""))
+		return func() { testdest.Tool(t, "umount", point) }
+	}
+	return map[string]func(fill byte, point string) func(){
+		"FUSE": func(fill byte, point string) func() {
+			bind(fill, shown)
+			testdest.Tool(t, "bindfs", "--ctime-from-mtime", shown, point)
+			return func() {
+				testdest.Tool(t, "umount", point)
+				testdest.WaitFor(t, "bindfs to let go of the disk", func() bool { return exec.Command("umount", shown).Run() == nil })
+			}
+		},
+		"tmpfs": bind,
 	}
 }
 

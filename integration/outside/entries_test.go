@@ -28,7 +28,7 @@ func TestEntriesOfAnotherKindAreMovedAside(t *testing.T) {
 		"loop":      func(path string) error { return os.Symlink(filepath.Base(path), path) },
 		"file":      func(path string) error { return os.WriteFile(path, []byte("garbage"), 0o600) },
 	}
-	names := []string{"pending.json", "catalog", "rsync.json", "holder.json", "held.json", "pruned.json", "reserve", "incoming", "activity.log", "activity.log.1", ".new-pending.json", ".new-catalog", "records/.new-x.json"}
+	names := []string{"pending.json", "pending.catalog", "catalog", "rsync.json", "holder.json", "held.json", "pruned.json", "reserve", "incoming", "activity.log", "activity.log.1", ".new-pending.json", ".new-catalog", "records/.new-x.json"}
 	for kind, put := range kinds {
 		dest := testdest.Init(t, filepath.Join(disk, kind))
 		testdest.Write(t, filepath.Join(src, "file"), kind)

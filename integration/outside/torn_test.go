@@ -5,6 +5,7 @@
 package outside
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
+	"golang.org/x/sys/unix"
 )
 
 // A file that cannot be read to its end, as on a failing disk, is in the incomplete backup as it was in the last one.
@@ -109,6 +111,59 @@ func TestAFileThatIsReadInPartTwice(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file that may have changed is compared. If it cannot be read, the incomplete backup has its content of before, and
+// a time that is plainly older, not one of 1970.
+func TestAFileThatMayHaveChangedAndCannotBeRead(t *testing.T) {
+	t.Parallel()
+	src, dest := ofNobody(t, "256M")
+	file, was := filepath.Join(src, "file"), time.Date(2020, 2, 3, 4, 5, 6, 7, time.UTC)
+	testdest.Write(t, file, "content")
+	testdest.Must(t, errors.Join(os.Lchown(src, 65534, 65534), os.Lchown(file, 65534, 65534), os.Chtimes(file, was, was)))
+	testdest.WantExit(t, through(t, nobody, "init", dest), 0)
+	testdest.WantExit(t, through(t, nobody, "backup", src, dest), 0)
+	testdest.Must(t, os.Chmod(file, 0))
+	for range 2 {
+		testdest.WantExit(t, through(t, nobody, "backup", src, dest), 3)
+		kept := filepath.Join(newest(t, dest), "file")
+		st, err := os.Stat(kept)
+		testdest.Must(t, err)
+		if age := was.Sub(st.ModTime()); testdest.Read(t, kept) != "content" || age <= 0 || age > 3*24*time.Hour {
+			t.Errorf("%q of %v", testdest.Read(t, kept), st.ModTime())
+		}
+	}
+	testdest.Must(t, os.Chmod(file, 0o600))
+	testdest.WantExit(t, through(t, nobody, "backup", src, dest), 0)
+	testdest.WantSame(t, src, testdest.CurrentPath(t, dest))
+}
+
+// Beside a directory that may never be read, another directory is renamed to a path. Its files have the names, sizes
+// and times of those that were there.
+func TestWhatChangesBesideWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	src, dest := ofNobody(t, "256M")
+	was := time.Date(2020, 2, 3, 4, 5, 6, 7, time.UTC)
+	for name, content := range map[string]string{"dir": "before", "dir.new": "behind"} {
+		file := filepath.Join(src, name, "file")
+		testdest.Write(t, file, content)
+		testdest.Must(t, os.Chtimes(file, was, was))
+	}
+	testdest.Write(t, filepath.Join(src, "closed", "file"), "x")
+	testdest.Tool(t, "chown", "-R", "65534:65534", src)
+	testdest.Must(t, os.Chmod(filepath.Join(src, "closed"), 0))
+	time.Sleep(2100 * time.Millisecond) // no file is so young that it is doubtful
+	testdest.WantExit(t, through(t, nobody, "init", dest), 0)
+	for range 2 {
+		testdest.WantExit(t, through(t, nobody, "backup", src, dest), 3)
+	}
+	testdest.Must(t, unix.Renameat2(unix.AT_FDCWD, filepath.Join(src, "dir"), unix.AT_FDCWD, filepath.Join(src, "dir.new"), unix.RENAME_EXCHANGE))
+	testdest.WantExit(t, through(t, nobody, "backup", src, dest), 3)
+	for _, name := range []string{"dir", "dir.new"} {
+		if got, want := testdest.Read(t, filepath.Join(newest(t, dest), name, "file")), testdest.Read(t, filepath.Join(src, name, "file")); got != want {
+			t.Errorf("%s has %q, the source %q", name, got, want)
+		}
 	}
 }
 

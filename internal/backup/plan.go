@@ -5,12 +5,11 @@ package backup
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
@@ -26,6 +25,7 @@ type plan struct {
 	// unproven: pending is resumed, but its sizes and times are not reliable until all of it was compared. A run that
 	// is stopped before must leave it so.
 	unproven bool
+	catalog  string // checksum of the one that a resumed pending was made ready for; empty if there is none
 	// maxDelete is how many percent of the files of the base may be deleted; 0 means no limit.
 	maxDelete int
 	naming    store.Naming
@@ -44,7 +44,7 @@ func makePlan(st *store.State, src *source.Source, now time.Time, w wishes) *pla
 	if store.MetadataDamaged(p.base) {
 		p.base = nil
 	}
-	p.naming = store.NewNaming(now, takenNames(st))
+	p.naming = st.NewNaming(now)
 	p.planWork(st, src)
 	p.checksum = p.checksum || w.checksum || src.IsChanged(p.base) || isReplaced(p.base)
 	return p
@@ -67,21 +67,6 @@ func (w wishes) maxDelete(newest *facts.Snapshot, src *source.Source) int {
 	return w.maxDeletePercent
 }
 
-// takenNames are the names that a new backup cannot have.
-func takenNames(st *store.State) map[string]bool {
-	taken := map[string]bool{}
-	for _, name := range slices.Concat(store.BackupNames(st.Backups), store.BackupNames(st.Broken), st.Hidden) {
-		// The new name must also not sort before those of the same minute or second.
-		for end := len(name); end > 0; end = strings.LastIndexAny(name[:end], ":.") {
-			taken[name[:end]] = true
-		}
-	}
-	for _, name := range st.Foreign {
-		taken[name] = true
-	}
-	return taken
-}
-
 // against is what a dry run is compared with. For a first backup it is a free name: rsync treats a missing destination
 // as empty.
 func (p *plan) against(pending string) string {
@@ -95,6 +80,14 @@ func (p *plan) against(pending string) string {
 }
 
 func (p *plan) first() bool { return p.base == nil }
+
+// lastScan is nil if it is unknown.
+func (p *plan) lastScan() *facts.Scan {
+	if p.first() || p.base.Record == nil {
+		return nil
+	}
+	return p.base.Record.Scan
+}
 
 // since is the generation of the base, after which everything in pending is new.
 func (p *plan) since() uint64 {
@@ -125,7 +118,7 @@ func (p *plan) planWork(st *store.State, src *source.Source) {
 	case trust == trustFully && p.maxDelete > 0 && !p.first():
 		p.why = "some deletions were made in it, and all must be counted"
 	case trust == trustFully && !elsewhere:
-		p.work = store.WorkResume
+		p.work, p.catalog = store.WorkResume, note.Catalog
 		return
 	case trust != trustNot && p.first():
 		// There is no other base: the data copied so far is worth reading.
@@ -175,7 +168,7 @@ const (
 )
 
 // judgePending decides whether pending can be continued on top of newest.
-func judgePending(p *store.PendingState, now store.Instance, newest *facts.Snapshot) (trust, string) {
+func judgePending(p *store.PendingState, now mounts.Instance, newest *facts.Snapshot) (trust, string) {
 	if p.Kind == store.Absent {
 		return trustNot, ""
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 )
@@ -16,10 +17,10 @@ var (
 	uuidA = btrfs.UUID{1}
 	uuidB = btrfs.UUID{2}
 	uuidW = btrfs.UUID{3} // of pending
-	here  = store.Instance{BootID: "boot", MountID: 7}
+	here  = mounts.Instance{BootID: "boot", MountID: 7}
 )
 
-func note(phase store.WorkPhase, in store.Instance) *store.WorkNote {
+func note(phase store.WorkPhase, in mounts.Instance) *store.WorkNote {
 	return &store.WorkNote{Version: 1, WorkUUID: uuidW.String(), Phase: phase, Instance: in, Source: `"/src"`}
 }
 
@@ -29,14 +30,14 @@ var planZone = time.FixedZone("CET", 3600)
 func TestPlanOfPending(t *testing.T) {
 	first := []facts.Snapshot(nil)
 	second := []facts.Snapshot{{Name: "2026-11-22-09:00", ID: 300, UUID: uuidA}}
-	elsewhere := store.Instance{BootID: "boot before", MountID: 7}
-	remounted := store.Instance{BootID: "boot", MountID: 8}
-	older := store.Instance{BootID: "boot", SysInode: 17901}
+	elsewhere := mounts.Instance{BootID: "boot before", MountID: 7}
+	remounted := mounts.Instance{BootID: "boot", MountID: 8}
+	older := mounts.Instance{BootID: "boot", SysInode: 17901}
 	for _, c := range []struct {
 		name     string
 		backups  []facts.Snapshot
 		pending  store.PendingState
-		now      store.Instance
+		now      mounts.Instance
 		work     store.WorkAction
 		checksum bool
 		discard  bool
@@ -53,9 +54,9 @@ func TestPlanOfPending(t *testing.T) {
 		{"poisoned before a reboot", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhasePoisoned, elsewhere)}, here, store.WorkSnapshot, false, true},
 		{"first backup through a reboot", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, elsewhere)}, here, store.WorkResume, true, false},
 		{"first backup through a remount", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, remounted)}, here, store.WorkResume, true, false},
-		{"first backup, kernel tells no instance", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, store.Instance{})}, store.Instance{}, store.WorkResume, true, false},
+		{"first backup, kernel tells no instance", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, mounts.Instance{})}, mounts.Instance{}, store.WorkResume, true, false},
 		{"later backup, kernel without unique mount ids", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, older)}, older, store.WorkResume, false, false},
-		{"later backup, such a kernel, remounted", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, older)}, store.Instance{BootID: "boot", SysInode: 18001}, store.WorkSnapshot, false, true},
+		{"later backup, such a kernel, remounted", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, older)}, mounts.Instance{BootID: "boot", SysInode: 18001}, store.WorkSnapshot, false, true},
 		{"later backup, kernel exchanged", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, older)}, here, store.WorkSnapshot, false, true},
 		{"first backup by a program that noted nothing", first, store.PendingState{Kind: store.Subvolume, UUID: uuidW}, here, store.WorkResume, true, false},
 		{"later backup through a reboot", second, store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidA, Note: note(store.PhaseSynced, elsewhere)}, here, store.WorkSnapshot, false, true},
@@ -87,8 +88,8 @@ func TestPlanOfPending(t *testing.T) {
 
 // The message does not mention a reboot if it is not known.
 func TestPlanSaysWhatIsNotKnown(t *testing.T) {
-	pending := store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, store.Instance{BootID: "boot"})}
-	if _, why := judgePending(&pending, store.Instance{BootID: "boot"}, nil); !strings.HasPrefix(why, "the kernel does not tell whether") {
+	pending := store.PendingState{Kind: store.Subvolume, UUID: uuidW, Note: note(store.PhaseSynced, mounts.Instance{BootID: "boot"})}
+	if _, why := judgePending(&pending, mounts.Instance{BootID: "boot"}, nil); !strings.HasPrefix(why, "the kernel does not tell whether") {
 		t.Errorf("why = %q", why)
 	}
 }
@@ -145,7 +146,7 @@ func FuzzJudgePending(f *testing.F) {
 	f.Add(uuidW.String(), "transfer", "b", uint64(1))
 	f.Add(uuidW.String(), string(store.PhaseSynced), here.BootID, here.MountID)
 	f.Fuzz(func(t *testing.T, work, phase, boot string, mount uint64) {
-		n := &store.WorkNote{Version: 1, WorkUUID: work, Phase: store.WorkPhase(phase), Instance: store.Instance{BootID: boot, MountID: mount}}
+		n := &store.WorkNote{Version: 1, WorkUUID: work, Phase: store.WorkPhase(phase), Instance: mounts.Instance{BootID: boot, MountID: mount}}
 		p := store.PendingState{Kind: store.Subvolume, UUID: uuidW, ParentUUID: uuidB, Note: n}
 		if trust, _ := judgePending(&p, here, &facts.Snapshot{UUID: uuidA}); trust != trustNot {
 			t.Errorf("trusts a pending made from another backup: %+v", n)

@@ -4,6 +4,7 @@ package backup
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -75,7 +76,27 @@ func (x filled) keepPending() error {
 	if x.plan.unproven {
 		return x.writtenOut()
 	}
+	x.note.Catalog = x.keepCatalog()
 	return x.flush()
+}
+
+// keepCatalog keeps the catalog that pending was made ready for, and returns its checksum, or "" if there is none.
+func (x filled) keepCatalog() string {
+	switch {
+	case x.tree == nil:
+		return x.plan.catalog // pending is what it was
+	case x.walked == nil || x.unsure:
+		return ""
+	}
+	sum, err := x.walked.Finish(nil, nil)
+	if err == nil {
+		err = x.dest.KeepWorkCatalog()
+	}
+	if err != nil {
+		x.tell.Log.Warn("the next run trusts sizes and times: the catalog of the source could not be stored", "error", err)
+		return ""
+	}
+	return hex.EncodeToString(sum)
 }
 
 // stopped handles an error before rsync. A resumed pending is kept if the run was only cancelled.

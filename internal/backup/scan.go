@@ -5,13 +5,11 @@ package backup
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -23,7 +21,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/scan"
 	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
-	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
+	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 )
 
 // scanned is what a run knows about its source before rsync runs.
@@ -77,7 +75,7 @@ func (x equipped) scan(ctx context.Context, work func() (*os.File, error)) (scan
 		return scanned{}, err
 	}
 	x.tell.Log.Info("the source cannot be scanned: everything is compared", "why", err)
-	return scanned{why: err.Error()}, nil
+	return scanned{why: err.Error(), unsure: x.plan.catalog != ""}, nil
 }
 
 // walk walks, compares with the catalog of the last backup, and makes the list for rsync.
@@ -102,16 +100,15 @@ func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, e
 	if err != nil {
 		x.tell.Log.Info("btrfs cannot list what has changed", "why", err)
 	}
+	cut := x.plan.catalog != "" // known is that of a run that was cut
 	walk := func(known *catalog.Reader) {
 		if s.seen, err = x.sights(p, work, known != nil); err != nil {
 			return
 		}
-		o := scan.Options{
-			OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem), AsOf: x.frozen.At(), Origins: x.frozen.Origins(),
-			Generations: newer, Trust: p.use && p.ask && newer.Tell(),
-		}
-		if s.seen != nil {
-			o.See, o.SeeDir = s.seen.See, s.seen.SeeDir
+		o := x.scanOptions(p, newer, s.seen)
+		if cut && known != nil {
+			s.seen.Touched = nil // the catalog has better information
+			o.Suspect = s.seen.Suspect(s.root)
 		}
 		if s.large = blocks.New(newer, known, x.plan.work == store.WorkCreate); s.large != nil {
 			o.Tell = s.large.Meet
@@ -126,16 +123,30 @@ func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, e
 	}
 	if s.seen != nil {
 		s.doubts, s.unsure = s.seen.Touched.Paths()
+		err = cmp.Or(err, s.seen.Unmarked)
 	}
-	if err != nil || known == nil {
+	switch {
+	case err != nil || known == nil:
 		return s, err
+	case !cut: // otherwise they are marked
+		s.doubts, s.unsure = append(s.doubts, s.walked.List.Doubtful...), s.unsure || s.walked.List.AllDoubtful()
 	}
-	s.doubts, s.unsure = append(s.doubts, s.walked.List.Doubtful...), s.unsure || s.walked.List.AllDoubtful()
-	if p.odd {
+	if s.why = cmp.Or(s.why, s.walked.Unread); p.odd || cut || s.walked.Unread != "" {
 		s.walked.Moves = nil
 		return s, nil
 	}
 	return x.choose(ctx, s, work)
+}
+
+func (x equipped) scanOptions(p scanPlan, newer *scan.Generations, seen *pending.Sights) scan.Options {
+	o := scan.Options{
+		OneFileSystem: x.o.OneFileSystem, Skip: x.src.Protected(x.o.OneFileSystem), AsOf: x.frozen.At(), Origins: x.frozen.Origins(),
+		Generations: newer, Trust: p.use && p.ask && newer.Tell(),
+	}
+	if seen != nil {
+		o.See, o.SeeDir = seen.See, seen.SeeDir
+	}
+	return o
 }
 
 // sights are not needed where rsync gets a list, but for what --one-file-system leaves out.
@@ -165,10 +176,10 @@ func (x equipped) newSights(work *os.File, touched, known bool) (*pending.Sights
 
 // lastGenerations are those of the last backup, if known.
 func (x equipped) lastGenerations() *facts.Generations {
-	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
-		return nil
+	if last := x.plan.lastScan(); last != nil {
+		return last.Generations
 	}
-	return x.plan.base.Record.Scan.Generations
+	return nil
 }
 
 // scanRules is everything that decides which files of the source are in a backup, including the content of files of
@@ -183,33 +194,26 @@ func (x equipped) scanRules() ([]string, error) {
 	return append(rules, sums...), err
 }
 
-// catalog opens that of the last backup. An error says why it cannot be used, but for its
-// ctimes if the error matches scan.ErrRules.
+// catalog opens the one that pending was made ready for, or that of the last backup. An error is one of
+// catalog.ReadKnown.
 func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
-	if x.plan.first() || x.plan.base.Record == nil || x.plan.base.Record.Scan == nil {
-		return nil, nil, errors.New("the last backup has no catalog of the source")
+	open, sum := x.dest.OpenWorkCatalog, x.plan.catalog
+	if sum == "" {
+		last := x.plan.lastScan()
+		if last == nil {
+			return nil, nil, errors.New("the last backup has no catalog of the source")
+		}
+		open, sum = x.dest.OpenCatalog, last.Catalog
 	}
-	f, err := x.dest.OpenCatalog()
+	f, err := open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, errors.New("the catalog is missing")
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	known, err := catalog.ReadFile(f)
-	switch {
-	case err != nil:
-		return f, nil, err
-	case hex.EncodeToString(known.Sum()) != x.plan.base.Record.Scan.Catalog:
-		return f, nil, errors.New("the catalog is that of another backup")
-	}
-	if err := known.Header.Fits(x.src.Shown, rules); err != nil {
-		if !errors.Is(err, catalog.ErrRules) {
-			known = nil
-		}
-		return f, known, err
-	}
-	return f, known, nil
+	known, err := catalog.ReadKnown(f, sum, x.src.Shown, rules)
+	return f, known, err
 }
 
 // choose decides what to do with the result of a walk.
@@ -268,18 +272,9 @@ func (x equipped) restrict(ctx context.Context, l scan.List, work func() (*os.Fi
 func (x equipped) included(ctx context.Context, l scan.List) (map[string]bool, error) {
 	opts := rsyncOptions(x.o, x.plan, x.src, 0)
 	opts.Program, opts.Version = x.program, x.version
-	opts.Delete, opts.HardLinks, opts.ACLs, opts.Xattrs, opts.Progress, opts.MaxDelete = false, false, false, false, nil, nil
-	opts.DryRun, opts.Recursive, opts.FilesFrom = true, true, scan.List{Fresh: l.Tops()}.Render()
 	opts.ExtraFiles = []*os.File{x.dest.Dir}
 	opts.Dest = filepath.Join(source.Inherited, x.plan.naming.Name) // a free name
-	dirs := map[string]bool{}
-	opts.Changes = func(c rsyncexec.Change) {
-		if dir, ok := strings.CutSuffix(c.Path, "/"); ok {
-			dirs[dir] = true
-		}
-	}
-	_, err := rsyncexec.Run(ctx, opts)
-	return dirs, err
+	return transfer.Included(ctx, opts, scan.List{Fresh: l.Tops()}.Render())
 }
 
 // facts is the part of a scan that is kept.

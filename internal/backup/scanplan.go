@@ -60,6 +60,8 @@ func maySkipCopying(p *plan) bool {
 // oddlyRead tells why what rsync will find cannot be told. Which files got a new ctime, a walk tells all the same.
 func oddlyRead(o Options) string {
 	switch {
+	case o.Checksum:
+		return "contents are compared"
 	case len(o.RsyncArgs) > 0:
 		return "what further options for rsync leave out is not known"
 	case len(o.Filter) > 0:
@@ -85,7 +87,7 @@ func notByScan(o Options, p *plan, src *source.Source) string {
 		return "some of the source is on a network or FUSE filesystem, or the like"
 	case src.Empty:
 		return "the source is empty"
-	case p.base.Record == nil || p.base.Record.Scan == nil || p.base.Record.Scan.Catalog == "" || p.base.Record.Stats == nil:
+	case p.lastScan() == nil || p.lastScan().Catalog == "" || p.base.Record.Stats == nil:
 		return "the last backup has no catalog of the source"
 	case p.base.Status != facts.Complete:
 		return "the last backup is incomplete"

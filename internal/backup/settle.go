@@ -54,7 +54,7 @@ func (m *meanwhile) begin(x filled) {
 // lookAgain examines the source again, after rsync has read it, and ends the catalog, so that what flushes pending
 // flushes the catalog too. If there is no space for it, the next run compares everything.
 func (x filled) lookAgain(m *meanwhile, end transfer.End, changes []rsyncexec.Change) known {
-	if x.walked == nil || end.Err != nil && !end.Vanished() {
+	if x.walked == nil {
 		return known{}
 	}
 	if !x.full() && x.list.Empty() {
@@ -65,7 +65,9 @@ func (x filled) lookAgain(m *meanwhile, end transfer.End, changes []rsyncexec.Ch
 	if !m.began.After(end.Result.Started) || m.full != x.full() {
 		found = x.endCatalog()
 	}
-	found.missed = x.missed(changes)
+	if end.Err == nil || end.Vanished() {
+		found.missed = x.missed(changes)
+	}
 	return found
 }
 
@@ -155,7 +157,7 @@ func (x judged) keep() *facts.Scan {
 	} else {
 		f.LastFull, f.SinceFull = x.plan.base.Record.Scan.LastFull, x.plan.base.Record.Scan.SinceFull+1
 	}
-	if !x.known.usable || x.verdict.status != facts.Complete {
+	if !x.known.usable {
 		return f
 	}
 	if x.scanned.full() || !x.scanned.list.Empty() {

@@ -15,6 +15,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pending"
+	"github.com/rsbtbackup/rsbtbackup/internal/source"
 	"github.com/rsbtbackup/rsbtbackup/internal/transfer"
 	"github.com/rsbtbackup/rsbtbackup/rsyncexec"
 )
@@ -40,9 +41,7 @@ func (x filled) copySparse(ctx context.Context, opts rsyncexec.Options, paths []
 // times is asked; if it fails, the transfer reports why.
 func (x filled) chosen(ctx context.Context, opts rsyncexec.Options, paths []string) []string {
 	leftOut := rsyncexec.LeftOut(opts.Filter, opts.Exclude, opts.Extra)
-	paths = slices.DeleteFunc(paths, func(path string) bool {
-		return slices.ContainsFunc(leftOut, func(out string) bool { return path == out || strings.HasPrefix(path, out+"/") })
-	})
+	paths = slices.DeleteFunc(paths, func(path string) bool { return source.IsLeftOut(path, leftOut) })
 	rules := len(x.src.Views)+len(opts.Filter)+len(opts.Exclude)+len(opts.ExcludeFrom)+len(opts.Extra) > 0
 	switch {
 	case len(paths) == 0 || !rules:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -65,6 +66,22 @@ func ReadFile(f *os.File) (*Reader, error) {
 		return nil, err
 	}
 	return NewReader(f, info.Size())
+}
+
+// ReadKnown reads the catalog with that checksum. An error says why it cannot be used; if it matches ErrRules, the
+// times in it are valid.
+func ReadKnown(f *os.File, sum, source string, rules []string) (*Reader, error) {
+	r, err := ReadFile(f)
+	switch {
+	case err != nil:
+		return nil, err
+	case hex.EncodeToString(r.Sum()) != sum:
+		return nil, errors.New("the catalog is that of another backup")
+	}
+	if err = r.Header.Fits(source, rules); err != nil && !errors.Is(err, ErrRules) {
+		return nil, err
+	}
+	return r, err
 }
 
 // ReadUnfinished reads the part that a Writer has flushed.

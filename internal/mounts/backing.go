@@ -92,11 +92,12 @@ func (t Table) identityAt(path string) string {
 	return ""
 }
 
-// instance identifies a mount of FUSE whose source names nothing, or a tmpfs, until it is unmounted. It is empty for
-// others, and if unknown.
+// instance identifies a mount of FUSE whose source names nothing that lasts, or a tmpfs, until it is unmounted. It is
+// empty for others, and if unknown. "host:/path" lasts. What is at a path of this machine may be another disk later;
+// where that is known, madeOf tells.
 func instance(dir *os.File, m Mount) string {
 	boot, err := BootID()
-	if err != nil || strings.ContainsAny(m.Source, "/:") {
+	if err != nil || strings.ContainsAny(m.Source, "/:") && !filepath.IsAbs(m.Source) {
 		return ""
 	}
 	var st unix.Statx_t

@@ -142,7 +142,8 @@ func (p *Prepared) prepareEntry(dir *os.File, name string) (unix.Stat_t, error) 
 	return st, nil
 }
 
-// Doubt changes the time of files, so that rsync compares their content instead of trusting size and time.
+// Doubt changes the time of files, so that rsync compares their content instead of trusting size and time. If rsync
+// cannot read a file, the backup keeps this time.
 func Doubt(root *os.File, names []string) error {
 	for _, name := range names {
 		err := within(root, path.Dir(name), func(dir *os.File) error { return doubt(dir, path.Base(name)) })
@@ -152,6 +153,10 @@ func Doubt(root *os.File, names []string) error {
 	}
 	return nil
 }
+
+// day is how much older files become that differ from the source, more than any --modify-window of rsync ignores.
+// Whoever compares times takes them for older than the source.
+const day = 24 * 60 * 60
 
 // noTime is a time that no source has.
 func noTime() unix.Timespec { return unix.Timespec{Sec: 1, Nsec: 1} }
@@ -164,7 +169,8 @@ func doubt(dir *os.File, name string) error {
 	if err != nil {
 		return err
 	}
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, noTime()}
+	st.Mtim.Sec -= day
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, st.Mtim}
 	return at.Error("utimens", dir, name, unix.UtimesNanoAt(int(dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW))
 }
 

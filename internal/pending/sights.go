@@ -15,10 +15,12 @@ type Sights struct {
 	Odd         source.Oddities
 	Many        source.Crowded
 	Touched     *Touched // nil: not collected
+	Unmarked    error    // of Suspect
+	pending     *os.File
 }
 
 func NewSights(pending *os.File, touched *Touched) *Sights {
-	s := &Sights{Touched: touched}
+	s := &Sights{Touched: touched, pending: pending}
 	s.Survey = source.NewSurvey(func(dir int, path string, st *unix.Stat_t) {
 		s.SparseFiles.See(pending, dir, path, st)
 		s.Odd.Look(dir, path, st)

@@ -12,8 +12,7 @@ import (
 )
 
 // TakeBack gives files the content that they have in the backup base in dest, and returns those that it lacks. Their
-// time is a second before that of the base: the next run copies them, and whoever compares times takes them for older
-// than the source.
+// time is a day before that of the base, so that the next run copies them.
 func TakeBack(dest *os.File, base string, pending *os.File, paths []string, log *slog.Logger) (left []string) {
 	for _, path := range paths {
 		if err := takeBack(dest, filepath.Join(base, path), pending, path); err != nil {
@@ -43,6 +42,6 @@ func takeBack(dest *os.File, old string, pending *os.File, path string) error {
 		return err
 	}
 	mtime := unix.NsecToTimespec(st.Mtim.Nano())
-	mtime.Sec--
+	mtime.Sec -= day
 	return setTimes(to, []unix.Timespec{mtime, mtime})
 }

@@ -32,14 +32,16 @@ type comparer struct {
 	racy  int64 // the constant, unless a test sets it
 	moves *moves
 
-	gens   *Generations // nil: btrfs is not asked
-	trust  bool         // the generations decide what is not read
-	read   func(path string, seen catalog.Entry) (catalog.Listing, error)
-	look   func(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (l catalog.Listing, looked int, err error)
-	now    catalog.Time // when the walk began
-	told   func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
-	apart  int      // directories on another filesystem that are not entered, or without a known generation
-	missed []string // directories with a change that the generations did not report
+	gens  *Generations // nil: btrfs is not asked
+	trust bool         // the generations decide what is not read
+	read  func(path string, seen catalog.Entry) (catalog.Listing, error)
+	look  func(old catalog.Dir, seen catalog.Entry, newer func(catalog.Entry) bool) (l catalog.Listing, looked int, err error)
+	now   catalog.Time // when the walk began
+	told  func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
+	// suspect is Options.Suspect.
+	suspect func(dir string, files []catalog.Entry)
+	apart   int      // directories on another filesystem that are not entered, or without a known generation
+	missed  []string // directories with a change that the generations did not report
 }
 
 // needsNoReading reports whether a directory is not read ahead, because the generations report the changes in it.
@@ -57,7 +59,11 @@ func (c *comparer) top(now catalog.Header) mark {
 	}
 	h := c.known.Header
 	u, unsettled := c.known.Unsettled["."]
-	return c.markOf(h.Root, now.Root, u, unsettled)
+	m := c.markOf(h.Root, now.Root, u, unsettled)
+	if !settled(h.Parent, now.Parent) {
+		m = c.below(markChanged, m)
+	}
+	return m
 }
 
 // markOf compares two states of a directory with the same path.
@@ -91,23 +97,6 @@ func (c *comparer) unchanged(old, now catalog.Entry) bool {
 func sameState(old, now catalog.Entry) bool {
 	return old.Change == now.Change && old.Modify == now.Modify && old.Size == now.Size && old.Mode == now.Mode &&
 		old.UID == now.UID && old.GID == now.GID && old.Links == now.Links && old.Device == now.Device && old.Target == now.Target
-}
-
-// doubtful reports whether rsync would take a changed file for unchanged: it has the size and time of the file that had
-// the name before, but is another file or has a new ctime. A new ctime with a new mode, owner or link does not exclude
-// that data was written, too.
-func (c *comparer) doubtful(old, now catalog.Entry) bool {
-	known := !isTrusted(now.FS) && old.Change == now.Change && !c.isRacy(old) // its ctime is all that tells
-	if known || !old.IsFile() || !now.IsFile() || old.Size != now.Size || old.Modify != now.Modify {
-		return false
-	}
-	// What was written through a mapping may have an old time.
-	if !c.gens.written(now) && sameThing(old, now) && old.Change == now.Change {
-		// It is listed only because it changed right before the last walk. It was read more than a tick later, unless
-		// the clock of the filesystem ticks in seconds, or the snapshot that was read was made within the tick.
-		return c.isWithinTick(now.Change)
-	}
-	return true
 }
 
 // advance reads the next directory of the catalog.
@@ -218,6 +207,9 @@ func (c *comparer) compare(old catalog.Dir, found bool, l catalog.Listing, seen 
 	if found {
 		c.list.addDoubts(d.Path, c.doubts(old, d))
 	}
+	if c.suspect != nil {
+		c.suspect(d.Path, c.suspects(old, d, found && m != markFresh))
+	}
 	if m == markFresh || !found {
 		c.tell(catalog.Dir{}, d, m)
 		return c.fresh(d), nil
@@ -253,20 +245,6 @@ func (c *comparer) same(d catalog.Dir) (subs []catalog.Entry, marks []mark) {
 		}
 	}
 	return subs, marks
-}
-
-// doubts returns the names of the doubtful files in a directory.
-func (c *comparer) doubts(old, now catalog.Dir) (names []string) {
-	i := 0
-	for _, e := range now.Entries {
-		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
-			i++
-		}
-		if i < len(old.Entries) && old.Entries[i].Name == e.Name && !c.unchanged(old.Entries[i], e) && c.doubtful(old.Entries[i], e) {
-			names = append(names, e.Name)
-		}
-	}
-	return names
 }
 
 func (c *comparer) fresh(d catalog.Dir) []mark {
@@ -309,7 +287,7 @@ func (c *comparer) merge(old, now catalog.Dir, m mark) (marks []mark, changed bo
 		}
 		if e.IsOpen() {
 			u, unsettled := c.known.Unsettled[catalog.Join(now.Path, e.Name)]
-			child := c.markOf(was, e, u, unsettled)
+			child := c.below(m, c.markOf(was, e, u, unsettled))
 			marks = append(marks, child)
 			whole = whole || !was.IsDir()
 			continue

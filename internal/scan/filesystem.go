@@ -29,7 +29,7 @@ func isTrusted(identity string) bool { return !strings.HasPrefix(identity, untru
 //
 // Only filesystems are trusted that keep inode numbers and, as TestChangesAreSeen shows, set a new ctime at every
 // change and rename. tmpfs has no identity beyond the boot. FUSE, overlayfs, NFS, vfat and the like invent inode
-// numbers.
+// numbers; of these the identity tells whether the ctime of a file can be that of another one.
 func identify(dir *os.File, device uint64, boot string, origins map[string]string) (filesystem, error) {
 	id, err := mounts.Identify(dir)
 	if err != nil {
@@ -55,7 +55,7 @@ func identify(dir *os.File, device uint64, boot string, origins map[string]strin
 		fs.identity = fmt.Sprintf("%x-%s", id.FSType, mark) // its f_fsid is the device number
 	}
 	if mark == "" {
-		fs.identity = untrusted + fs.identity
+		fs.identity = fmt.Sprintf("%s%s-%s%s", untrusted, fs.identity, id.UUID, id.Instance)
 	}
 	return fs, nil
 }

@@ -1,15 +1,12 @@
 package scan
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -58,7 +55,7 @@ func newReader(root *os.File, o Options, rootDev uint64) *reader {
 func (r *reader) read(path string, seen catalog.Entry) (catalog.Listing, error) {
 	fd, err := openBeneath(r.root, path, unix.O_RDONLY)
 	if err != nil {
-		if isGone(err) {
+		if isGone(err) || r.isDenied(err) {
 			return catalog.Listing{Path: path, Unread: true}, nil
 		}
 		return catalog.Listing{}, pathError("open", r.shown(path), err)
@@ -178,66 +175,21 @@ func (r *reader) lookAtAll(fd int, fs filesystem, path string) error {
 	return nil
 }
 
-// readNames stores the names of a directory in r.names, sorted.
-func (r *reader) readNames(fd int) error {
-	r.text, r.names = r.text[:0], r.names[:0]
-	for {
-		var n int
-		err := at.Retry(func() (err error) { n, err = unix.Getdents(fd, r.buf); return err })
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-		r.addNames(r.buf[:n])
-	}
-	text, from := string(r.text), 0
-	for i := range r.names {
-		n := &r.names[i]
-		n.name, from = text[from:n.end], n.end
-	}
-	slices.SortFunc(r.names, func(a, b nameAt) int { return strings.Compare(a.name, b.name) })
-	// While a directory is changed, it may return a name twice.
-	r.names = slices.CompactFunc(r.names, func(a, b nameAt) bool { return a.name == b.name })
-	return nil
-}
-
-// addNames takes the names from an array of struct linux_dirent64.
-func (r *reader) addNames(buf []byte) {
-	const lengthAt, nameFrom = 16, 19
-	for len(buf) > nameFrom {
-		length := int(binary.NativeEndian.Uint16(buf[lengthAt:]))
-		if length <= nameFrom || length > len(buf) {
-			break
-		}
-		name := buf[nameFrom:length]
-		if i := bytes.IndexByte(name, 0); i >= 0 {
-			name = name[:i]
-		}
-		if string(name) != "." && string(name) != ".." {
-			r.text = append(r.text, name...)
-			r.names = append(r.names, nameAt{inode: binary.NativeEndian.Uint64(buf), end: len(r.text)})
-		}
-		buf = buf[length:]
-	}
-}
-
 // entry returns false for an entry that has vanished, and for one that is skipped.
 func (r *reader) entry(fd int, fs filesystem, dir, name string) (catalog.Entry, bool, error) {
 	if r.options.leavesOut(dir, name) {
 		return catalog.Entry{}, false, nil
 	}
 	e, device, err := r.stat(fd, name, 0)
-	if err == unix.ENOENT {
-		return e, false, nil // so the directory has a new ctime
+	if err == unix.ENOENT || r.isDenied(err) {
+		return e, false, nil // if it is gone, the directory has a new ctime
 	}
 	if err != nil {
 		return e, false, err
 	}
 	e.Closed = e.IsDir() && r.options.OneFileSystem && device != r.rootDev
 	if device != fs.device && !e.Closed {
-		if fs, err = r.filesystemOf(fd, catalog.Join(dir, name), e, device); isGone(err) {
+		if fs, err = r.filesystemOf(fd, catalog.Join(dir, name), e, device); isGone(err) || r.isDenied(err) {
 			return e, false, nil
 		}
 		if err != nil {
@@ -255,6 +207,16 @@ func (r *reader) entry(fd int, fs filesystem, dir, name string) (catalog.Entry, 
 		}
 	}
 	return e, true, err
+}
+
+// isDenied reports, and notes, that something may not be read, by an ordinary user or, in a FUSE mount, by root. rsync
+// reports it, too.
+func (r *reader) isDenied(err error) bool {
+	if r.options.denied == nil || !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
+		return false
+	}
+	r.options.denied.Store(true)
+	return true
 }
 
 func (r *reader) stat(fd int, name string, flags int) (catalog.Entry, uint64, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,8 @@ type Result struct {
 	Took    time.Duration
 	// Moves are valid also without a list. They can be repeated in the tree that rsync compares with, before it runs.
 	Moves []Move
+	// Unread says that something may not be read: what changed there is unknown, and the catalog does not have it.
+	Unread string
 	// ByGeneration: unchanged directories were not read.
 	ByGeneration bool
 	// Generations are for the record.
@@ -54,6 +57,7 @@ func Walk(ctx context.Context, root, file *os.File, source string, rules []strin
 
 func walk(ctx context.Context, root, file *os.File, source string, rules []string, o Options, known *catalog.Reader, racy int64) (*Result, error) {
 	began := time.Now()
+	o.denied = new(atomic.Bool)
 	if o.Generations == nil {
 		o.nested = &nested{paths: map[string]string{}}
 	}
@@ -72,7 +76,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err != nil {
 		return nil, err
 	}
-	c.racy, c.now, c.gens, c.trust, c.told = racy, catalog.Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell
+	c.racy, c.now, c.gens, c.trust, c.told, c.suspect = racy, catalog.Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell, o.Suspect
 	r := newReader(root, o, device)
 	c.read, c.look = r.read, r.look
 	res.ByGeneration = known != nil && o.Trust && o.Generations.of(h.Root.FS) != nil
@@ -101,6 +105,9 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 		res.Generations = o.nested.record()
 	}
 	res.List, res.TooLong = c.list.list(), c.list.tooMuch()
+	if o.denied.Load() {
+		res.Unread = "some of the source may not be read"
+	}
 	res.Took = time.Since(began)
 	return res, nil
 }

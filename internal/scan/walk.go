@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,10 +39,14 @@ type Options struct {
 	// catalog and not examined.
 	Generations *Generations
 	Trust       bool
-	nested      *nested // if they cannot be asked
+	nested      *nested      // if they cannot be asked
+	denied      *atomic.Bool // something may not be read; nil: that is an error
 	// Tell, if set with Generations, is called by one goroutine with each directory, sorted by name, and with what the
 	// catalog has at its path: nothing, if the directory or one of its parents has moved. Both are overwritten later.
 	Tell func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
+	// Suspect, if set, is called by one goroutine with the files of a directory that are not known to be those of the
+	// catalog, which is that of a run that was cut: what it copied may be of other files with the same size and time.
+	Suspect func(dir string, files []catalog.Entry)
 }
 
 // mark is passed from a directory to the directories in it.

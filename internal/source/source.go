@@ -51,7 +51,7 @@ func (s *Source) Root() string {
 	case s.Identity.FSID != "":
 		return fmt.Sprintf("%x-%s-%d", s.Identity.FSType, s.Identity.FSID, s.Identity.Inode)
 	}
-	return fmt.Sprintf("%x-%d-%d", s.Identity.FSType, s.dev, s.ino)
+	return fmt.Sprintf("%x-%d-%d-%s", s.Identity.FSType, s.dev, s.ino, s.Identity.Instance)
 }
 
 // Describe parses src and examines a local one. dest is the real path of DEST, destDir its descriptor, own what

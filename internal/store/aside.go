@@ -31,7 +31,7 @@ func moveAside(dir *os.File, name string, now time.Time) error {
 // neither examine nor move fails where it is used. The marker and the records are not among them: without them a run
 // would know less than it must.
 func (s *Store) clearLogDir() (moved []string) {
-	for _, name := range []string{incomingName, workNoteName, catalogName, holderName, HeldName, RsyncName, PrunedName, reserveName, LogFileName, LogFileName + ".1"} {
+	for _, name := range []string{incomingName, workNoteName, workCatalogName, catalogName, holderName, HeldName, RsyncName, PrunedName, reserveName, LogFileName, LogFileName + ".1"} {
 		want := uint32(unix.S_IFREG)
 		if name == incomingName {
 			want = unix.S_IFDIR

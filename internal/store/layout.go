@@ -23,7 +23,10 @@ const recordsName = "records" // NAME.json, one for each backup
 
 const workNoteName = "pending.json" // the note about pending; see worknote.go
 
-const catalogName = "catalog" // what the source was at the last complete backup; see catalog.go
+const (
+	catalogName     = "catalog"         // what the source was at the last complete backup; see catalog.go
+	workCatalogName = "pending.catalog" // what it was when pending was written; see WorkNote
+)
 
 const holderName = "holder.json" // who took the lock last; see lock.go
 

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,9 +76,18 @@ type Naming struct {
 }
 
 // NewNaming takes the first free name for a backup started at t.
-func NewNaming(t time.Time, taken map[string]bool) Naming {
-	n := Naming{started: t, taken: taken}
-	n.Name, n.try = freeName(t, 0, taken)
+func (st *State) NewNaming(t time.Time) Naming {
+	n := Naming{started: t, taken: map[string]bool{}}
+	for _, name := range slices.Concat(BackupNames(st.Backups), BackupNames(st.Broken), st.Hidden) {
+		// The new name must also not sort before those of the same minute or second.
+		for end := len(name); end > 0; end = strings.LastIndexAny(name[:end], ":.") {
+			n.taken[name[:end]] = true
+		}
+	}
+	for _, name := range st.Foreign {
+		n.taken[name] = true
+	}
+	n.Name, n.try = freeName(t, 0, n.taken)
 	return n
 }
 

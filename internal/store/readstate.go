@@ -18,6 +18,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
 // ReadState reads DEST. It takes no lock: a backup deleted meanwhile is not listed.
@@ -34,7 +35,7 @@ func (s *Store) ReadState(loc *time.Location) (*State, error) {
 		defer records.Close()
 	}
 	s.findPending()
-	st := &State{Instance: readInstance(s.Dir), recordRead: map[string]at.Stamp{}}
+	st := &State{Instance: mounts.ReadInstance(s.Dir), recordRead: map[string]at.Stamp{}}
 	var others []string
 	for _, name := range names {
 		ours, err := s.readOurs(st, name, loc)

@@ -13,6 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
 
 // EntryKind is the kind of an entry with one of our names.
@@ -70,7 +71,7 @@ type State struct {
 	Foreign     []string // everything else, never touched
 	Hidden      []string // those with the name of a backup on which something is mounted
 	LogMode     uint32
-	Instance    Instance
+	Instance    mounts.Instance
 	// recordRead has, by name of backup, the state of the file of each record.
 	recordRead map[string]at.Stamp
 }

@@ -4,9 +4,7 @@ package store
 
 import (
 	"encoding/json"
-	"os"
-
-	"golang.org/x/sys/unix"
+	"errors"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
@@ -30,41 +28,13 @@ type WorkNote struct {
 	Version  int       `json:"version"`
 	WorkUUID string    `json:"work_uuid"` // of the pending it is about
 	Phase    WorkPhase `json:"phase"`
-	Instance Instance  `json:"instance"`
 	Source   string    `json:"source"`         // quoted, so that JSON holds every byte
 	Root     string    `json:"root,omitempty"` // identity of the directory, of a local source
-}
-
-// Instance identifies the boot, and within it the time from the first mount of the filesystem to its last unmount: the
-// lifetime of its page cache. In-place writes whose data was still in memory at a power cut or an unmount can have left
-// the new time and size with the old bytes, so what was written in another instance is compared by checksum.
-type Instance struct {
-	BootID string `json:"boot_id"`
-	// SysInode is that of mounts.SysInode. It is the same in every mount namespace; services of systemd have their own
-	// ones.
-	SysInode uint64 `json:"sys_inode,omitempty"`
-	// MountID is used if there is no /sys.
-	MountID uint64 `json:"mount_id"`
-}
-
-// Known is false if the kernel did not tell; such an instance equals no other.
-func (i Instance) Known() bool { return i.BootID != "" && (i.MountID != 0 || i.SysInode != 0) }
-
-// readInstance asks the kernel. Only unique mount ids (Linux 6.8) count: others are reused after an unmount.
-func readInstance(dir *os.File) Instance {
-	var i Instance
-	if id, err := mounts.BootID(); err == nil {
-		i.BootID = id
-	}
-	if i.SysInode = mounts.SysInode(dir); i.SysInode != 0 {
-		return i
-	}
-	var st unix.Statx_t
-	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID_UNIQUE, &st)
-	if err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 {
-		i.MountID = st.Mnt_id
-	}
-	return i
+	// Instance is that of the filesystem of DEST when pending was written.
+	Instance mounts.Instance `json:"instance"`
+	// Catalog is the checksum of the catalog of the source that pending was made ready for: of each file that it has
+	// with the size and time that the source had then, it has the content too. It is empty if there is none.
+	Catalog string `json:"catalog,omitempty"`
 }
 
 // readWorkNote returns nil if there is no readable note: nothing is known about pending then.
@@ -94,5 +64,5 @@ func (s *Store) WriteWorkNote(n WorkNote) error {
 }
 
 func (s *Store) removeWorkNote() error {
-	return at.IgnoreNotExist(at.Unlink(s.logDir, workNoteName, 0))
+	return errors.Join(at.IgnoreNotExist(at.Unlink(s.logDir, workNoteName, 0)), at.IgnoreNotExist(at.Unlink(s.logDir, workCatalogName, 0)))
 }

@@ -1,0 +1,67 @@
+// Files whose content may have changed although their size and time have not.
+
+package scan
+
+import "github.com/rsbtbackup/rsbtbackup/internal/catalog"
+
+// doubtful reports whether rsync would take a changed file for unchanged: it has the size and time of the file that had
+// the name before, but is another file or has a new ctime. A new ctime with a new mode, owner or link does not exclude
+// that data was written, too.
+func (c *comparer) doubtful(old, now catalog.Entry) bool {
+	if c.hasItsTime(old, now) || !old.IsFile() || !now.IsFile() || old.Size != now.Size || old.Modify != now.Modify {
+		return false
+	}
+	// What was written through a mapping may have an old time.
+	if !c.gens.written(now) && sameThing(old, now) && old.Change == now.Change {
+		// It is listed only because it changed right before the last walk. It was read more than a tick later, unless
+		// the clock of the filesystem ticks in seconds, or the snapshot that was read was made within the tick.
+		return c.isWithinTick(now.Change)
+	}
+	return true
+}
+
+// hasItsTime reports a file of a filesystem that is not trusted, whose ctime is all that tells that it is unchanged.
+func (c *comparer) hasItsTime(old, now catalog.Entry) bool {
+	return !isTrusted(now.FS) && old.FS == now.FS && old.Change == now.Change && !c.isRacy(old)
+}
+
+// doubts returns the names of the doubtful files in a directory.
+func (c *comparer) doubts(old, now catalog.Dir) (names []string) {
+	i := 0
+	for _, e := range now.Entries {
+		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
+			i++
+		}
+		if i < len(old.Entries) && old.Entries[i].Name == e.Name && !c.unchanged(old.Entries[i], e) && c.doubtful(old.Entries[i], e) {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
+// suspects returns the files in a directory that are not known to be those of the catalog, also by the directory.
+func (c *comparer) suspects(old, now catalog.Dir, sameDir bool) (files []catalog.Entry) {
+	i := 0
+	for _, e := range now.Entries {
+		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
+			i++
+		}
+		var was catalog.Entry // the zero value, if it is new
+		if i < len(old.Entries) && old.Entries[i].Name == e.Name {
+			was = old.Entries[i]
+		}
+		if e.IsFile() && !(sameDir && c.unchanged(was, e)) && !(sameState(was, e) && c.hasItsTime(was, e)) {
+			files = append(files, e)
+		}
+	}
+	return files
+}
+
+// below corrects the mark of a directory whose parent has another one. If both have changed since a run that was cut,
+// the directory may have been elsewhere while that run copied its files; see settling.changed.
+func (c *comparer) below(parent, m mark) mark {
+	if c.suspect != nil && parent == markChanged && m == markChanged {
+		return markFresh
+	}
+	return m
+}
