@@ -28,6 +28,7 @@ func TestAnotherDirectoryIsThereThanWasCopied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			src, put := place(t)
+			disk := loopfs.New(t, "512M")
 			time.Sleep(2100 * time.Millisecond) // no file is so young that it is doubtful
 			after, incomplete, before := endsWith(t, "exit 12"), endsWith(t, "exit 23"), invocation{env: fakeRsync(t, `case " $* " in *" --version "*) exec $REAL "$@" ;; esac; exit 12`)}
 			for _, s := range []struct {
@@ -45,7 +46,7 @@ func TestAnotherDirectoryIsThereThanWasCopied(t *testing.T) {
 				{"the last backup compared contents", "a= b."},
 			} {
 				t.Run(s.name, func(t *testing.T) {
-					dest := testdest.New(t, "512M")
+					dest := testdest.Init(t, filepath.Join(disk, filepath.Base(t.Name())))
 					ends := func(exit int, rsync invocation, args ...string) {
 						if r := rsync.run(t, append([]string{"backup", src, dest}, args...)...); r.Exit != exit {
 							t.Fatalf("exit %d\n%s", r.Exit, r.Stderr)
