@@ -52,7 +52,12 @@ func scannedAfter(t *testing.T, data []byte, now []catalog.Dir) List {
 // compareAll shows c the whole tree.
 func compareAll(t *testing.T, c *comparer, now []catalog.Dir) {
 	t.Helper()
-	marks, self := map[string]mark{".": c.top(testHeader())}, selves(now)
+	compareBelow(t, c, testHeader(), now)
+}
+
+func compareBelow(t *testing.T, c *comparer, top catalog.Header, now []catalog.Dir) {
+	t.Helper()
+	marks, self := map[string]mark{".": c.top(top)}, selves(now)
 	for _, d := range now {
 		e := self[d.Path]
 		subs, below, err := c.show(listingOf(d, e.Base()), e, marks[d.Path])
