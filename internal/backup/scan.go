@@ -169,7 +169,7 @@ func (x equipped) newSights(work *os.File, touched, known bool) (*pending.Sights
 		return pending.NewSights(work, nil), nil
 	}
 	resumed := x.plan.work == store.WorkResume
-	below := !known && !x.plan.checksum && !x.src.ShownByOthers() && (resumed || !x.plan.first() && x.plan.base.Status == facts.Complete)
+	below := (!known || resumed) && !x.plan.checksum && !x.src.ShownByOthers() && (resumed || !x.plan.first() && x.plan.base.Status == facts.Complete)
 	t, err := pending.NewTouched(work, resumed, x.plan.base, below)
 	return pending.NewSights(work, t), err
 }
