@@ -30,8 +30,26 @@ func (w *work) write(path string, offset uint64, data []byte) error {
 	if offset > math.MaxInt64-uint64(len(data)) {
 		return n.fail("write", fmt.Errorf("%w: %d bytes at %d", ErrStream, len(data), offset))
 	}
-	_, err = n.file.WriteAt(data, int64(offset))
+	if _, err = n.file.WriteAt(data, int64(offset)); err == nil {
+		n.wrote(len(data), enough)
+	}
 	return err
+}
+
+// Data of one file that waits in memory: so much is written to the disk at once, which also limits the length of an
+// extent, and so little is left to the sync.
+const (
+	enough = 16 << 20
+	few    = 1 << 20
+)
+
+// wrote has the kernel begin to write to the disk while the next data is on its way: the sync at the end has to wait for
+// all that is left, and reports the errors of both.
+func (n *node) wrote(bytes, least int) {
+	if n.dirty += bytes; n.dirty >= least {
+		n.dirty = 0
+		_ = unix.SyncFileRange(int(n.file.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	}
 }
 
 func (w *work) truncate(path string, size uint64) error {

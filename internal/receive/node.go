@@ -21,6 +21,8 @@ type node struct {
 	path string
 	kind uint32 // S_IFMT of its mode
 	file *os.File
+	// dirty is what was written since the kernel was told to write it to the disk.
+	dirty int
 	// caps is its file capability, which every change of data or owner removes.
 	caps []byte
 }
@@ -116,6 +118,7 @@ func (t *tree) release() error {
 	if n == nil {
 		return nil
 	}
+	n.wrote(0, few)
 	return errors.Join(n.keepCaps(), n.file.Close())
 }
 
