@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -111,6 +112,10 @@ func (s *Sending) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// SyscallConn is for those who move the stream with splice(2). At its end they have to Read: that tells whether it is
+// whole.
+func (s *Sending) SyscallConn() (syscall.RawConn, error) { return s.r.SyscallConn() }
 
 func (s *Sending) wait() error {
 	if !s.known {

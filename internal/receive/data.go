@@ -43,8 +43,8 @@ const (
 	few    = 1 << 20
 )
 
-// wrote has the kernel begin to write to the disk while the next data is on its way: the sync at the end has to wait for
-// all that is left, and reports the errors of both.
+// wrote has the kernel begin to write to the disk while the next data is on its way: the sync at the end has to wait
+// for all that is left, and reports the errors of both.
 func (n *node) wrote(bytes, least int) {
 	if n.dirty += bytes; n.dirty >= least {
 		n.dirty = 0

@@ -90,6 +90,7 @@ func (s *Session) pipes() error {
 	s.in = &pipe{s: s, f: w, set: w.SetWriteDeadline, silent: "has taken nothing"}
 	s.Stdin, s.Stdout = s.in, s.out
 	s.Expect()
+	s.in.begin()
 	return nil
 }
 

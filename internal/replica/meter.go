@@ -25,15 +25,19 @@ func (m *meter) Read(p []byte) (int, error) {
 		p = p[:m.limit.Burst()]
 	}
 	n, err := m.r.Read(p)
-	m.n += uint64(n)
 	m.ended = errors.Is(err, io.EOF)
-	if m.sent != nil {
-		m.sent(m.n)
-	}
+	m.passed(n)
 	if m.limit != nil {
 		if waitErr := pace.Wait(m.ctx, m.limit, int64(n)); waitErr != nil {
 			return n, waitErr
 		}
 	}
 	return n, err
+}
+
+func (m *meter) passed(n int) {
+	m.n += uint64(n)
+	if m.sent != nil {
+		m.sent(m.n)
+	}
 }

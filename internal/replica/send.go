@@ -107,16 +107,13 @@ func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent 
 	if err != nil {
 		return 0, err
 	}
-	out := bufio.NewWriterSize(w, sendPiece)
+	out := bufio.NewWriter(w)
 	a, err := archive.NewWriter(out, o.manifest(now))
 	if err == nil {
 		// The command's main goroutine is bound to a thread: each time that it waits for one of the pipes, the kernel
 		// would have to switch threads twice.
 		done := make(chan error)
-		go func() {
-			_, err := io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{s}, make([]byte, receive.ReadAhead))
-			done <- err
-		}()
+		go func() { done <- s.relay(a, out, w) }()
 		err = <-done
 	}
 	if err = s.end(err); err == nil {
@@ -126,8 +123,25 @@ func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent 
 	return a.Bytes(), cmp.Or(err, out.Flush())
 }
 
-// sendPiece is written at once. The kernel writes each command by itself, and of each piece ssh makes a packet.
-const sendPiece = 64 << 10
+// relay passes the stream on. Its beginning goes at once: the other side makes the subvolume of it.
+func (s *stream) relay(a *archive.Writer, out *bufio.Writer, w io.Writer) error {
+	began, _ := s.Peek(s.Buffered())
+	_, err := a.Write(began)
+	if err = cmp.Or(err, out.Flush()); err != nil {
+		return err
+	}
+	_, _ = s.Discard(len(began))
+	if to, ok := w.(archive.Splicer); ok && s.of.unsummed && s.of.limit == nil {
+		from, err := s.sending.SyscallConn()
+		if err == nil {
+			err = a.Splice(from, to, s.meter.passed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.Relay(s, out)
+}
 
 // stream is a send stream that the kernel is writing.
 type stream struct {
