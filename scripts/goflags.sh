@@ -11,7 +11,7 @@ readonly HOT=(btrfs sendstream internal/{at,blocks,catalog,changed,diff,pending,
 # A ping needs no HTTP/2, which is 0.4 MB. What waits for people and servers, or runs once, needs no inlining, which is
 # 0.7 MB. Of the patterns that match a package the last one counts.
 flags=(-trimpath -tags=nethttpomithttp2)
-for pattern in vendor/... go/... regexp/... net/... log/... mime/... crypto/... text/template/... 'github.com/...'; do
+for pattern in vendor/... go/... regexp/... math/big encoding/{asn1,pem} net/... log/... mime/... crypto/... text/template/... 'github.com/...'; do
 	flags+=(-gcflags="$pattern=-l")
 done
 for room in "${HOT[@]}"; do
