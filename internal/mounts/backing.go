@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -72,7 +73,7 @@ func (t Table) identityAt(path string) string {
 		return ""
 	}
 	on, ok := t.at(path)
-	if !ok || strings.HasPrefix(on.Device, "0:") && on.Kind != "btrfs" {
+	if !ok || strings.HasPrefix(on.Device, "0:") && !slices.Contains([]string{"btrfs", "zfs", "bcachefs"}, on.Kind) {
 		return ""
 	}
 	var st unix.Stat_t

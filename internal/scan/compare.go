@@ -60,7 +60,7 @@ func (c *comparer) top(now catalog.Header) mark {
 	h := c.known.Header
 	u, unsettled := c.known.Unsettled["."]
 	m := c.markOf(h.Root, now.Root, u, unsettled)
-	if !settled(h.Parent, now.Parent) {
+	if !settled(h.Parent, now.Parent) && !settled(now.Root, now.Parent) { // the parent of / is /
 		m = c.below(markChanged, m)
 	}
 	return m

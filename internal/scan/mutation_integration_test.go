@@ -82,7 +82,8 @@ func TestMutations(t *testing.T) {
 		{"doubts.go", "if e.IsFile() && !(sameDir", "if !(sameDir"},
 		{"compare.go", "found && m != markFresh)", "found)"},
 		{"compare.go", "\t\tm = c.below(markChanged, m)\n", ""},
-		{"compare.go", "if !settled(h.Parent, now.Parent) {", "if true {"},
+		{"compare.go", "if !settled(h.Parent, now.Parent) && ", "if "},
+		{"compare.go", " && !settled(now.Root, now.Parent) {", " {"},
 		// The list.
 		{"list.go", "d.Path)\n\tfor _, e := range d.Entries {\n\t\tb.touch(e)\n", "d.Path)\n\tfor _, e := range d.Entries {\n\t\t_ = e\n"},
 		{"list.go", "known[dir] = in && included(dir)", "known[dir] = in"},
