@@ -87,7 +87,7 @@ func twins(t *testing.T, in string) {
 		}
 		file := filepath.Join(in, which, "dir", "file")
 		testdest.Write(t, file, content)
-		testdest.Must(t, os.Chtimes(file, time.Unix(1e9, 7), time.Unix(1e9, 7)))
+		testdest.Must(t, os.Chtimes(file, time.Unix(1e9, 0), time.Unix(1e9, 0)))
 	}
 }
 
@@ -121,7 +121,7 @@ func otherDisks(t *testing.T) (src string, put func(which string)) {
 	}
 }
 
-// A program shows a directory there, of which it says always the same.
+// A program shows a directory there, of which it says always the same, in whole seconds as of an archive.
 func unidentifiedMounts(t *testing.T) (src string, put func(which string)) {
 	disk, shown := t.TempDir(), t.TempDir()
 	testdest.Must(t, unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1M"))

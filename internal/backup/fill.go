@@ -217,7 +217,7 @@ func (x equipped) open() (filled, error) {
 	info, err := btrfs.SubvolumeInfo(work)
 	if err == nil {
 		y.work = work
-		y.note = store.WorkNote{WorkUUID: info.UUID.String(), Instance: x.state.Instance, Source: strconv.Quote(x.src.Shown), Root: x.src.Root(), Catalog: x.plan.catalog}
+		y.note = store.WorkNote{WorkUUID: info.UUID.String(), Instance: x.state.Instance, Source: strconv.Quote(x.src.Shown), Root: x.src.Root(), Seen: x.plan.cut}
 		err = y.enter(store.PhaseTransfer)
 	}
 	if err != nil {

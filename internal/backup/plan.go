@@ -25,7 +25,7 @@ type plan struct {
 	// unproven: pending is resumed, but its sizes and times are not reliable until all of it was compared. A run that
 	// is stopped before must leave it so.
 	unproven bool
-	catalog  string // checksum of the one that a resumed pending was made ready for; empty if there is none
+	cut      store.Seen // by the run that is resumed
 	// maxDelete is how many percent of the files of the base may be deleted; 0 means no limit.
 	maxDelete int
 	naming    store.Naming
@@ -89,6 +89,14 @@ func (p *plan) lastScan() *facts.Scan {
 	return p.base.Record.Scan
 }
 
+// seen is what is known of the source: from the run that is resumed, or from the last backup.
+func (p *plan) seen() store.Seen {
+	if last := p.lastScan(); p.cut.Catalog == "" && last != nil {
+		return store.Seen{Catalog: last.Catalog, Generations: last.Generations}
+	}
+	return p.cut
+}
+
 // since is the generation of the base, after which everything in pending is new.
 func (p *plan) since() uint64 {
 	if p.first() {
@@ -118,7 +126,7 @@ func (p *plan) planWork(st *store.State, src *source.Source) {
 	case trust == trustFully && p.maxDelete > 0 && !p.first():
 		p.why = "some deletions were made in it, and all must be counted"
 	case trust == trustFully && !elsewhere:
-		p.work, p.catalog = store.WorkResume, note.Catalog
+		p.work, p.cut = store.WorkResume, note.Seen
 		return
 	case trust != trustNot && p.first():
 		// There is no other base: the data copied so far is worth reading.

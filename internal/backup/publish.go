@@ -76,17 +76,16 @@ func (x filled) keepPending() error {
 	if x.plan.unproven {
 		return x.writtenOut()
 	}
-	x.note.Catalog = x.keepCatalog()
+	if x.tree != nil { // otherwise pending is what it was
+		x.note.Seen = x.keepCatalog()
+	}
 	return x.flush()
 }
 
-// keepCatalog keeps the catalog that pending was made ready for, and returns its checksum, or "" if there is none.
-func (x filled) keepCatalog() string {
-	switch {
-	case x.tree == nil:
-		return x.plan.catalog // pending is what it was
-	case x.walked == nil || x.unsure:
-		return ""
+// keepCatalog keeps the catalog that pending was made ready for, if there is one.
+func (x filled) keepCatalog() store.Seen {
+	if x.walked == nil || x.unsure {
+		return store.Seen{}
 	}
 	sum, err := x.walked.Finish(nil, nil)
 	if err == nil {
@@ -94,9 +93,9 @@ func (x filled) keepCatalog() string {
 	}
 	if err != nil {
 		x.tell.Log.Warn("the next run trusts sizes and times: the catalog of the source could not be stored", "error", err)
-		return ""
+		return store.Seen{}
 	}
-	return hex.EncodeToString(sum)
+	return store.Seen{Catalog: hex.EncodeToString(sum), Generations: x.walked.Generations}
 }
 
 // stopped handles an error before rsync. A resumed pending is kept if the run was only cancelled.

@@ -75,7 +75,7 @@ func (x equipped) scan(ctx context.Context, work func() (*os.File, error)) (scan
 		return scanned{}, err
 	}
 	x.tell.Log.Info("the source cannot be scanned: everything is compared", "why", err)
-	return scanned{why: err.Error(), unsure: x.plan.catalog != ""}, nil
+	return scanned{why: err.Error(), unsure: x.plan.cut.Catalog != ""}, nil
 }
 
 // walk walks, compares with the catalog of the last backup, and makes the list for rsync.
@@ -96,19 +96,20 @@ func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, e
 		s.why = cmp.Or(s.why, err.Error())
 		p.use, p.odd = false, p.odd || errors.Is(err, catalog.ErrRules)
 	}
-	newer, err := scan.NewGenerations(s.root, x.lastGenerations())
+	newer, err := scan.NewGenerations(s.root, x.plan.seen().Generations)
 	if err != nil {
 		x.tell.Log.Info("btrfs cannot list what has changed", "why", err)
 	}
-	cut := x.plan.catalog != "" // known is that of a run that was cut
+	// known is of a run that was cut, or of an incomplete backup: files that it copied, or not, may be others.
+	unproven := x.plan.cut.Catalog != "" || x.plan.work == store.WorkSnapshot && x.plan.base.Status != facts.Complete
 	walk := func(known *catalog.Reader) {
 		if s.seen, err = x.sights(p, work, known != nil); err != nil {
 			return
 		}
 		o := x.scanOptions(p, newer, s.seen)
-		if cut && known != nil {
+		if unproven && known != nil {
 			s.seen.Touched = nil // the catalog has better information
-			o.Suspect = s.seen.Suspect(s.root)
+			o.Suspect, o.Cut = s.seen.Suspect(s.root), x.plan.cut.Catalog != ""
 		}
 		if s.large = blocks.New(newer, known, x.plan.work == store.WorkCreate); s.large != nil {
 			o.Tell = s.large.Meet
@@ -128,10 +129,10 @@ func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, e
 	switch {
 	case err != nil || known == nil:
 		return s, err
-	case !cut: // otherwise they are marked
+	case !unproven: // otherwise they are marked
 		s.doubts, s.unsure = append(s.doubts, s.walked.List.Doubtful...), s.unsure || s.walked.List.AllDoubtful()
 	}
-	if s.why = cmp.Or(s.why, s.walked.Unread); p.odd || cut || s.walked.Unread != "" {
+	if s.why = cmp.Or(s.why, s.walked.Unread); p.odd || unproven || s.walked.Unread != "" {
 		s.walked.Moves = nil
 		return s, nil
 	}
@@ -162,24 +163,18 @@ func (x equipped) sights(p scanPlan, work func() (*os.File, error), known bool) 
 }
 
 // newSights collects files that were touched only on request: where rsync gets a list, a catalog has better
-// information, and a doubtful file that is not listed would keep a wrong time. Without a catalog (known) of a complete
-// backup, what moved is not known.
+// information, and a doubtful file that is not listed would keep a wrong time. If the catalog is lost, or the run
+// resumes without one, what moved is not known. Sources that never have one would be read again each night.
 func (x equipped) newSights(work *os.File, touched, known bool) (*pending.Sights, error) {
 	if !touched {
 		return pending.NewSights(work, nil), nil
 	}
 	resumed := x.plan.work == store.WorkResume
-	below := (!known || resumed) && !x.plan.checksum && !x.src.ShownByOthers() && (resumed || !x.plan.first() && x.plan.base.Status == facts.Complete)
+	last := x.plan.lastScan()
+	lost := !known && last != nil && last.Catalog != "" && x.plan.base.Status == facts.Complete
+	below := (lost || resumed) && !x.plan.checksum && !x.src.ShownByOthers()
 	t, err := pending.NewTouched(work, resumed, x.plan.base, below)
 	return pending.NewSights(work, t), err
-}
-
-// lastGenerations are those of the last backup, if known.
-func (x equipped) lastGenerations() *facts.Generations {
-	if last := x.plan.lastScan(); last != nil {
-		return last.Generations
-	}
-	return nil
 }
 
 // scanRules is everything that decides which files of the source are in a backup, including the content of files of
@@ -197,13 +192,12 @@ func (x equipped) scanRules() ([]string, error) {
 // catalog opens the one that pending was made ready for, or that of the last backup. An error is one of
 // catalog.ReadKnown.
 func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
-	open, sum := x.dest.OpenWorkCatalog, x.plan.catalog
-	if sum == "" {
-		last := x.plan.lastScan()
-		if last == nil {
-			return nil, nil, errors.New("the last backup has no catalog of the source")
-		}
-		open, sum = x.dest.OpenCatalog, last.Catalog
+	seen, open := x.plan.seen().Catalog, x.dest.OpenCatalog
+	if seen == "" {
+		return nil, nil, errors.New("the last backup has no catalog of the source")
+	}
+	if x.plan.cut.Catalog != "" {
+		open = x.dest.OpenWorkCatalog
 	}
 	f, err := open()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -212,7 +206,7 @@ func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	known, err := catalog.ReadKnown(f, sum, x.src.Shown, rules)
+	known, err := catalog.ReadKnown(f, seen, x.src.Shown, rules)
 	return f, known, err
 }
 

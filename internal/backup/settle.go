@@ -20,7 +20,7 @@ import (
 
 // known is what a run passes to the next one.
 type known struct {
-	usable  bool   // the catalog equals the backup, except for what it says is unsettled
+	usable  bool   // of what the backup has with the size and time in the catalog, it has the content, except for what is unsettled
 	catalog string // its checksum
 	missed  int    // changes that rsync found and the walk did not
 	// measured is what pending added when all was written.
@@ -157,7 +157,8 @@ func (x judged) keep() *facts.Scan {
 	} else {
 		f.LastFull, f.SinceFull = x.plan.base.Record.Scan.LastFull, x.plan.base.Record.Scan.SinceFull+1
 	}
-	if !x.known.usable {
+	// While contents are compared, what cannot be read keeps its time.
+	if !x.known.usable || x.verdict.status != facts.Complete && (x.unsure || x.plan.checksum) {
 		return f
 	}
 	if x.scanned.full() || !x.scanned.list.Empty() {

@@ -70,7 +70,7 @@ func (x filled) seenOnce(ctx context.Context) (s *pending.Sights, unsure bool, e
 		}
 		return x.seen, false, nil
 	}
-	if s, err = x.newSights(x.work, x.seen == nil && x.full(), false); err != nil {
+	if s, err = x.newSights(x.work, x.seen == nil && x.full(), x.walked != nil); err != nil {
 		return nil, false, err
 	}
 	if err := s.Look(ctx, x.src, x.o.OneFileSystem); err != nil {

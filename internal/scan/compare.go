@@ -40,6 +40,7 @@ type comparer struct {
 	told  func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
 	// suspect is Options.Suspect.
 	suspect func(dir string, files []catalog.Entry)
+	cut     bool
 	apart   int      // directories on another filesystem that are not entered, or without a known generation
 	missed  []string // directories with a change that the generations did not report
 }

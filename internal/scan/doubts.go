@@ -2,7 +2,11 @@
 
 package scan
 
-import "github.com/rsbtbackup/rsbtbackup/internal/catalog"
+import (
+	"strings"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
+)
 
 // doubtful reports whether rsync would take a changed file for unchanged: it has the size and time of the file that had
 // the name before, but is another file or has a new ctime. A new ctime with a new mode, owner or link does not exclude
@@ -20,9 +24,16 @@ func (c *comparer) doubtful(old, now catalog.Entry) bool {
 	return true
 }
 
-// hasItsTime reports a file of a filesystem that is not trusted, whose ctime is all that tells that it is unchanged.
+// hasItsTime reports a file of a filesystem that is not trusted, whose ctime is all that tells that it is unchanged. If
+// nothing identifies the filesystem, and it was mounted again, a ctime of whole seconds tells nothing: programs that
+// show an archive or an image invent it. Others show that of a file on a disk.
 func (c *comparer) hasItsTime(old, now catalog.Entry) bool {
-	return !isTrusted(now.FS) && old.FS == now.FS && old.Change == now.Change && !c.isRacy(old)
+	same := old.FS == now.FS
+	if was, _, ok := strings.Cut(old.FS, byInstance); ok && now.Change.Nsec != 0 {
+		is, _, _ := strings.Cut(now.FS, byInstance)
+		same = was == is
+	}
+	return !isTrusted(now.FS) && same && old.Change == now.Change && !c.isRacy(old)
 }
 
 // doubts returns the names of the doubtful files in a directory.
@@ -60,7 +71,7 @@ func (c *comparer) suspects(old, now catalog.Dir, sameDir bool) (files []catalog
 // below corrects the mark of a directory whose parent has another one. If both have changed since a run that was cut,
 // the directory may have been elsewhere while that run copied its files; see settling.changed.
 func (c *comparer) below(parent, m mark) mark {
-	if c.suspect != nil && parent == markChanged && m == markChanged {
+	if c.cut && parent == markChanged && m == markChanged {
 		return markFresh
 	}
 	return m

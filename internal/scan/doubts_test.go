@@ -13,7 +13,7 @@ import (
 
 // Which files may be others than those that a run copied that was cut. All are directories d, with files, and d/sub.
 func TestFieldWhatIsSuspected(t *testing.T) {
-	const shown = untrusted + "65735546-1-"
+	const shown = untrusted + "65735546--" + byInstance
 	entry := func(name, fs string, n uint64, mode uint32) catalog.Entry {
 		return catalog.Entry{Name: name, FS: fs, Inode: n, Change: catalog.Time{Sec: 5, Nsec: 5}, Modify: catalog.Time{Sec: 5, Nsec: 5}, Mode: mode, Links: 1}
 	}
@@ -29,23 +29,31 @@ func TestFieldWhatIsSuspected(t *testing.T) {
 		top    func(h *catalog.Header)
 		want   []string
 	}{
-		"nothing has changed":                    {change: same},
-		"another file":                           {change: func(_, _, file *catalog.Entry) { file.Inode++ }, want: []string{"d/a"}},
-		"a new ctime":                            {change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
-		"a new file":                             {change: func(_, _, file *catalog.Entry) { file.Name = "aa" }, want: []string{"d/aa"}},
-		"a symlink":                              {change: func(_, _, file *catalog.Entry) { file.Mode = unix.S_IFLNK }},
-		"a directory has changed":                {change: func(d, _, _ *catalog.Entry) { d.Change.Nsec++ }},
-		"so has the one in it":                   {change: func(d, sub, _ *catalog.Entry) { d.Change.Nsec++; sub.Change.Nsec++ }, want: []string{"d/sub/c"}},
-		"only the one in it":                     {change: func(_, sub, _ *catalog.Entry) { sub.Change.Nsec++ }},
-		"another directory":                      {change: func(d, _, _ *catalog.Entry) { d.Inode++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
-		"SRC has changed":                        {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++ }},
-		"SRC and its parent have changed":        {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent.Change.Sec++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
-		"SRC is /, and has changed":              {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent = h.Root }},
-		"the parent of SRC has changed":          {change: same, top: func(h *catalog.Header) { h.Parent.Change.Nsec++ }},
-		"FUSE, unchanged":                        {fs: shown, change: same},
-		"FUSE, a new ctime":                      {fs: shown, change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
-		"FUSE, another size":                     {fs: shown, change: func(_, _, file *catalog.Entry) { file.Size++ }, want: []string{"d/a"}},
-		"FUSE, mounted again":                    {fs: shown, change: func(d, sub, file *catalog.Entry) { d.FS, sub.FS, file.FS = shown+"2", shown+"2", shown+"2" }, want: []string{"d/a"}},
+		"nothing has changed":             {change: same},
+		"another file":                    {change: func(_, _, file *catalog.Entry) { file.Inode++ }, want: []string{"d/a"}},
+		"a new ctime":                     {change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
+		"a new file":                      {change: func(_, _, file *catalog.Entry) { file.Name = "aa" }, want: []string{"d/aa"}},
+		"a symlink":                       {change: func(_, _, file *catalog.Entry) { file.Mode = unix.S_IFLNK }},
+		"a directory has changed":         {change: func(d, _, _ *catalog.Entry) { d.Change.Nsec++ }},
+		"so has the one in it":            {change: func(d, sub, _ *catalog.Entry) { d.Change.Nsec++; sub.Change.Nsec++ }, want: []string{"d/sub/c"}},
+		"only the one in it":              {change: func(_, sub, _ *catalog.Entry) { sub.Change.Nsec++ }},
+		"another directory":               {change: func(d, _, _ *catalog.Entry) { d.Inode++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
+		"SRC has changed":                 {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++ }},
+		"SRC and its parent have changed": {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent.Change.Sec++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
+		"SRC is /, and has changed":       {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent = h.Root }},
+		"the parent of SRC has changed":   {change: same, top: func(h *catalog.Header) { h.Parent.Change.Nsec++ }},
+		"FUSE, unchanged":                 {fs: shown, change: same},
+		"FUSE, a new ctime":               {fs: shown, change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
+		"FUSE, another size":              {fs: shown, change: func(_, _, file *catalog.Entry) { file.Size++ }, want: []string{"d/a"}},
+		"FUSE, mounted again":             {fs: shown + "1", change: func(d, sub, file *catalog.Entry) { d.FS, sub.FS, file.FS = shown+"2", shown+"2", shown+"2" }},
+		"FUSE, mounted again, whole seconds": {fs: shown + "1", change: func(d, sub, file *catalog.Entry) {
+			d.FS, sub.FS, file.FS, file.Change.Nsec = shown+"2", shown+"2", shown+"2", 0
+		}, want: []string{"d/a"}},
+		"another FUSE": {fs: shown + "1", change: func(d, sub, file *catalog.Entry) {
+			for _, e := range []*catalog.Entry{d, sub, file} {
+				e.FS = untrusted + "65735546-2-" + byInstance + "1"
+			}
+		}, want: []string{"d/a"}},
 		"FUSE, changed right before the cut run": {fs: shown, change: func(_, _, file *catalog.Entry) { file.Change = catalog.Time{Sec: 1e9 + 9, Nsec: 900000002} }, want: []string{"d/a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,8 +62,11 @@ func TestFieldWhatIsSuspected(t *testing.T) {
 				fs = "ef53-1"
 			}
 			old := tree(fs, same)
-			if name == "FUSE, changed right before the cut run" {
+			switch name {
+			case "FUSE, changed right before the cut run":
 				old = tree(fs, tt.change)
+			case "FUSE, mounted again, whole seconds":
+				old = tree(fs, func(_, _, file *catalog.Entry) { file.Change.Nsec = 0 })
 			}
 			data := encode(t, old)
 			known, err := catalog.NewReader(bytes.NewReader(data), int64(len(data)))
@@ -67,6 +78,7 @@ func TestFieldWhatIsSuspected(t *testing.T) {
 			c, err := newComparer(known, catalog.NewWriter(io.Discard, h, known))
 			must(t, err)
 			var got []string
+			c.cut = true
 			c.suspect = func(dir string, files []catalog.Entry) {
 				for _, e := range files {
 					got = append(got, catalog.Join(dir, e.Name))

@@ -23,6 +23,9 @@ type filesystem struct {
 // ever considered unchanged.
 const untrusted = "?"
 
+// byInstance begins the part of such an identity that is another one after each mount.
+const byInstance = "+"
+
 func isTrusted(identity string) bool { return !strings.HasPrefix(identity, untrusted) }
 
 // identify asks the kernel for the UUIDs of the filesystem that dir is on, and on btrfs of the subvolume.
@@ -55,7 +58,7 @@ func identify(dir *os.File, device uint64, boot string, origins map[string]strin
 		fs.identity = fmt.Sprintf("%x-%s", id.FSType, mark) // its f_fsid is the device number
 	}
 	if mark == "" {
-		fs.identity = fmt.Sprintf("%s%s-%s%s", untrusted, fs.identity, id.UUID, id.Instance)
+		fs.identity = fmt.Sprintf("%s%s-%s%s%s", untrusted, fs.identity, id.UUID, byInstance, id.Instance)
 	}
 	return fs, nil
 }

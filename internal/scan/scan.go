@@ -76,7 +76,7 @@ func walk(ctx context.Context, root, file *os.File, source string, rules []strin
 	if err != nil {
 		return nil, err
 	}
-	c.racy, c.now, c.gens, c.trust, c.told, c.suspect = racy, catalog.Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell, o.Suspect
+	c.racy, c.now, c.gens, c.trust, c.told, c.suspect, c.cut = racy, catalog.Time{Sec: h.Started.Sec}, o.Generations, o.Trust, o.Tell, o.Suspect, o.Cut
 	r := newReader(root, o, device)
 	c.read, c.look = r.read, r.look
 	res.ByGeneration = known != nil && o.Trust && o.Generations.of(h.Root.FS) != nil

@@ -45,8 +45,11 @@ type Options struct {
 	// catalog has at its path: nothing, if the directory or one of its parents has moved. Both are overwritten later.
 	Tell func(old, now catalog.Dir, unchanged func(was, e catalog.Entry) bool)
 	// Suspect, if set, is called by one goroutine with the files of a directory that are not known to be those of the
-	// catalog, which is that of a run that was cut: what it copied may be of other files with the same size and time.
+	// catalog, which is of a run that was cut or could not read everything: what it copied, or had before, may be of
+	// other files with the same size and time.
 	Suspect func(dir string, files []catalog.Entry)
+	// Cut: that run was cut, and could not note what changed while it copied.
+	Cut bool
 }
 
 // mark is passed from a directory to the directories in it.

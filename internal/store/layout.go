@@ -24,7 +24,7 @@ const recordsName = "records" // NAME.json, one for each backup
 const workNoteName = "pending.json" // the note about pending; see worknote.go
 
 const (
-	catalogName     = "catalog"         // what the source was at the last complete backup; see catalog.go
+	catalogName     = "catalog"         // what the source was at the last backup; see catalog.go
 	workCatalogName = "pending.catalog" // what it was when pending was written; see WorkNote
 )
 

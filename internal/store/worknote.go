@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/mounts"
 )
@@ -32,14 +33,20 @@ type WorkNote struct {
 	Root     string    `json:"root,omitempty"` // identity of the directory, of a local source
 	// Instance is that of the filesystem of DEST when pending was written.
 	Instance mounts.Instance `json:"instance"`
-	// Catalog is the checksum of the catalog of the source that pending was made ready for: of each file that it has
-	// with the size and time that the source had then, it has the content too. It is empty if there is none.
-	Catalog string `json:"catalog,omitempty"`
+	// Seen is what pending was made ready for: of each file that it has with the size and time that the source had
+	// then, it has the content too.
+	Seen Seen `json:"seen,omitzero"`
+}
+
+// Seen is what a walk has seen of the source.
+type Seen struct {
+	Catalog     string             `json:"catalog"` // checksum; empty if there is none
+	Generations *facts.Generations `json:"generations,omitempty"`
 }
 
 // readWorkNote returns nil if there is no readable note: nothing is known about pending then.
 func (s *Store) readWorkNote() *WorkNote {
-	data, err := at.ReadFile(s.logDir, workNoteName, 64<<10)
+	data, err := at.ReadFile(s.logDir, workNoteName, 1<<20)
 	if err != nil {
 		return nil
 	}
