@@ -24,28 +24,30 @@ func TestFieldWhatIsSuspected(t *testing.T) {
 	}
 	same := func(_, _, _ *catalog.Entry) {}
 	for name, tt := range map[string]struct {
-		fs     string
-		change func(d, sub, file *catalog.Entry)
-		top    func(h *catalog.Header)
-		want   []string
+		fs         string
+		change     func(d, sub, file *catalog.Entry)
+		top        func(h *catalog.Header)
+		incomplete bool
+		want       []string
 	}{
-		"nothing has changed":             {change: same},
-		"another file":                    {change: func(_, _, file *catalog.Entry) { file.Inode++ }, want: []string{"d/a"}},
-		"a new ctime":                     {change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
-		"a new file":                      {change: func(_, _, file *catalog.Entry) { file.Name = "aa" }, want: []string{"d/aa"}},
-		"a symlink":                       {change: func(_, _, file *catalog.Entry) { file.Mode = unix.S_IFLNK }},
-		"a directory has changed":         {change: func(d, _, _ *catalog.Entry) { d.Change.Nsec++ }},
-		"so has the one in it":            {change: func(d, sub, _ *catalog.Entry) { d.Change.Nsec++; sub.Change.Nsec++ }, want: []string{"d/sub/c"}},
-		"only the one in it":              {change: func(_, sub, _ *catalog.Entry) { sub.Change.Nsec++ }},
-		"another directory":               {change: func(d, _, _ *catalog.Entry) { d.Inode++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
-		"SRC has changed":                 {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++ }},
-		"SRC and its parent have changed": {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent.Change.Sec++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
-		"SRC is /, and has changed":       {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent = h.Root }},
-		"the parent of SRC has changed":   {change: same, top: func(h *catalog.Header) { h.Parent.Change.Nsec++ }},
-		"FUSE, unchanged":                 {fs: shown, change: same},
-		"FUSE, a new ctime":               {fs: shown, change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
-		"FUSE, another size":              {fs: shown, change: func(_, _, file *catalog.Entry) { file.Size++ }, want: []string{"d/a"}},
-		"FUSE, mounted again":             {fs: shown + "1", change: func(d, sub, file *catalog.Entry) { d.FS, sub.FS, file.FS = shown+"2", shown+"2", shown+"2" }},
+		"nothing has changed":                   {change: same},
+		"another file":                          {change: func(_, _, file *catalog.Entry) { file.Inode++ }, want: []string{"d/a"}},
+		"a new ctime":                           {change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
+		"a new file":                            {change: func(_, _, file *catalog.Entry) { file.Name = "aa" }, want: []string{"d/aa"}},
+		"a symlink":                             {change: func(_, _, file *catalog.Entry) { file.Mode = unix.S_IFLNK }},
+		"a directory has changed":               {change: func(d, _, _ *catalog.Entry) { d.Change.Nsec++ }},
+		"so has the one in it":                  {change: func(d, sub, _ *catalog.Entry) { d.Change.Nsec++; sub.Change.Nsec++ }, want: []string{"d/sub/c"}},
+		"only the one in it":                    {change: func(_, sub, _ *catalog.Entry) { sub.Change.Nsec++ }},
+		"both, and the run was only incomplete": {incomplete: true, change: func(d, sub, _ *catalog.Entry) { d.Change.Nsec++; sub.Change.Nsec++ }},
+		"another directory":                     {change: func(d, _, _ *catalog.Entry) { d.Inode++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
+		"SRC has changed":                       {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++ }},
+		"SRC and its parent have changed":       {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent.Change.Sec++ }, want: []string{"d/a", "d/b", "d/sub/c"}},
+		"SRC is /, and has changed":             {change: same, top: func(h *catalog.Header) { h.Root.Change.Nsec++; h.Parent = h.Root }},
+		"the parent of SRC has changed":         {change: same, top: func(h *catalog.Header) { h.Parent.Change.Nsec++ }},
+		"FUSE, unchanged":                       {fs: shown, change: same},
+		"FUSE, a new ctime":                     {fs: shown, change: func(_, _, file *catalog.Entry) { file.Change.Nsec++ }, want: []string{"d/a"}},
+		"FUSE, another size":                    {fs: shown, change: func(_, _, file *catalog.Entry) { file.Size++ }, want: []string{"d/a"}},
+		"FUSE, mounted again":                   {fs: shown + "1", change: func(d, sub, file *catalog.Entry) { d.FS, sub.FS, file.FS = shown+"2", shown+"2", shown+"2" }},
 		"FUSE, mounted again, whole seconds": {fs: shown + "1", change: func(d, sub, file *catalog.Entry) {
 			d.FS, sub.FS, file.FS, file.Change.Nsec = shown+"2", shown+"2", shown+"2", 0
 		}, want: []string{"d/a"}},
@@ -78,7 +80,7 @@ func TestFieldWhatIsSuspected(t *testing.T) {
 			c, err := newComparer(known, catalog.NewWriter(io.Discard, h, known))
 			must(t, err)
 			var got []string
-			c.cut = true
+			c.cut = !tt.incomplete
 			c.suspect = func(dir string, files []catalog.Entry) {
 				for _, e := range files {
 					got = append(got, catalog.Join(dir, e.Name))
