@@ -12,8 +12,8 @@ go test -v "$@" 2>&1 | awk '
 	/^ *--- PASS: /      { passed++ }
 	/^ *--- FAIL: /      { failed++ }
 	/^ *--- SKIP: /      { skipped++; print }
-	/^ok  \t|^\?   \t|^\t.*coverage: /  { print; n = 0; next }
-	/^FAIL\t/            { flush_failure(); print; n = 0; broken++; next }
+	/^ok  \t|^\?   \t|^\t.*coverage: /  { print; n = 0; fflush(); next }
+	/^FAIL\t/            { flush_failure(); print; n = 0; broken++; fflush(); next }
 	                     { said[++n] = $0 }
 	END {
 		# What belongs to no package is the word FAIL, or an error of the go command itself.
