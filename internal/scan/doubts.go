@@ -3,6 +3,7 @@
 package scan
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/catalog"
@@ -38,12 +39,8 @@ func (c *comparer) hasItsTime(old, now catalog.Entry) bool {
 
 // doubts returns the names of the doubtful files in a directory.
 func (c *comparer) doubts(old, now catalog.Dir) (names []string) {
-	i := 0
-	for _, e := range now.Entries {
-		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
-			i++
-		}
-		if i < len(old.Entries) && old.Entries[i].Name == e.Name && !c.unchanged(old.Entries[i], e) && c.doubtful(old.Entries[i], e) {
+	for was, e := range byName(old, now) {
+		if !c.unchanged(was, e) && c.doubtful(was, e) {
 			names = append(names, e.Name)
 		}
 	}
@@ -52,20 +49,31 @@ func (c *comparer) doubts(old, now catalog.Dir) (names []string) {
 
 // suspects returns the files in a directory that are not known to be those of the catalog, also by the directory.
 func (c *comparer) suspects(old, now catalog.Dir, sameDir bool) (files []catalog.Entry) {
-	i := 0
-	for _, e := range now.Entries {
-		for i < len(old.Entries) && old.Entries[i].Name < e.Name {
-			i++
-		}
-		var was catalog.Entry // the zero value, if it is new
-		if i < len(old.Entries) && old.Entries[i].Name == e.Name {
-			was = old.Entries[i]
-		}
+	for was, e := range byName(old, now) {
 		if e.IsFile() && !(sameDir && c.unchanged(was, e)) && !(sameState(was, e) && c.hasItsTime(was, e)) {
 			files = append(files, e)
 		}
 	}
 	return files
+}
+
+// byName yields each entry of now after the one that had its name in old: the zero value, if it is new.
+func byName(old, now catalog.Dir) iter.Seq2[catalog.Entry, catalog.Entry] {
+	return func(yield func(was, e catalog.Entry) bool) {
+		i := 0
+		for _, e := range now.Entries {
+			for i < len(old.Entries) && old.Entries[i].Name < e.Name {
+				i++
+			}
+			var was catalog.Entry
+			if i < len(old.Entries) && old.Entries[i].Name == e.Name {
+				was = old.Entries[i]
+			}
+			if !yield(was, e) {
+				return
+			}
+		}
+	}
 }
 
 // below corrects the mark of a directory whose parent has another one. If both have changed since a run that was cut,
