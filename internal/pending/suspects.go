@@ -20,26 +20,21 @@ func (s *Sights) Suspect(source *os.File) func(dir string, files []catalog.Entry
 }
 
 func (s *Sights) suspect(source *os.File, path string, files []catalog.Entry) error {
-	dir, err := at.OpenBeneath(s.pending, path)
-	if at.IsNoDir(err) {
+	return within(s.pending, path, func(dir *os.File) error {
+		for _, e := range files {
+			have, err := at.Stat(dir, e.Name)
+			modified := catalog.Time{Sec: int64(have.Mtim.Sec), Nsec: uint32(have.Mtim.Nsec)}
+			switch {
+			case at.IsNoDir(err), err == nil && (have.Mode&unix.S_IFMT != unix.S_IFREG || uint64(have.Size) != e.Size || modified != e.Modify):
+				continue
+			case err == nil:
+				err = doubt(dir, e.Name)
+			}
+			if err != nil {
+				return err
+			}
+			s.SparseFiles.LookAt(s.pending, source, catalog.Join(path, e.Name)) // with this time pending lacks it
+		}
 		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	for _, e := range files {
-		st, err := at.Stat(dir, e.Name)
-		if at.IsNoDir(err) || err == nil && (st.Mode&unix.S_IFMT != unix.S_IFREG || uint64(st.Size) != e.Size || (catalog.Time{Sec: int64(st.Mtim.Sec), Nsec: uint32(st.Mtim.Nsec)}) != e.Modify) {
-			continue
-		}
-		if err == nil {
-			err = doubt(dir, e.Name)
-		}
-		if err != nil {
-			return err
-		}
-		s.SparseFiles.LookAt(s.pending, source, catalog.Join(path, e.Name)) // with this time pending lacks it
-	}
-	return nil
+	})
 }
