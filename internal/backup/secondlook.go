@@ -25,10 +25,8 @@ func (x filled) deleteElsewhere(ctx context.Context, opts rsyncexec.Options, end
 	}
 	end.Kept = true // until the files were removed
 	var gone []string
-	asked := opts
-	asked.DryRun, asked.IgnoreErrors, asked.Checksum = true, true, false
-	asked.HardLinks, asked.ACLs, asked.Xattrs = false, false, false
-	asked.MaxDelete, asked.Progress = nil, nil
+	asked := transfer.AsQuery(opts)
+	asked.IgnoreErrors = true
 	asked.Changes = func(c rsyncexec.Change) {
 		if c.Code == "*deleting" {
 			gone = append(gone, strings.TrimSuffix(c.Path, "/"))

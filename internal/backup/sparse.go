@@ -53,8 +53,8 @@ func (x filled) chosen(ctx context.Context, opts rsyncexec.Options, paths []stri
 	for _, path := range paths {
 		wanted[path] = true
 	}
-	opts.DryRun, opts.Delete, opts.Checksum, opts.Progress, opts.MaxDelete = true, false, false, nil, nil
-	opts.HardLinks, opts.ACLs, opts.Xattrs = false, false, false
+	opts = transfer.AsQuery(opts)
+	opts.Delete = false
 	opts.Changes = func(c rsyncexec.Change) {
 		if strings.HasPrefix(c.Code, ">f") && wanted[c.Path] {
 			chosen = append(chosen, c.Path)
