@@ -89,9 +89,12 @@ func (p *plan) lastScan() *facts.Scan {
 	return p.base.Record.Scan
 }
 
+// afterCut reports that the run that is resumed has left a catalog.
+func (p *plan) afterCut() bool { return p.cut.Catalog != "" }
+
 // seen is what is known of the source: from the run that is resumed, or from the last backup.
 func (p *plan) seen() store.Seen {
-	if last := p.lastScan(); p.cut.Catalog == "" && last != nil {
+	if last := p.lastScan(); !p.afterCut() && last != nil {
 		return store.Seen{Catalog: last.Catalog, Generations: last.Generations}
 	}
 	return p.cut

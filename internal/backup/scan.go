@@ -75,7 +75,7 @@ func (x equipped) scan(ctx context.Context, work func() (*os.File, error)) (scan
 		return scanned{}, err
 	}
 	x.tell.Log.Info("the source cannot be scanned: everything is compared", "why", err)
-	return scanned{why: err.Error(), unsure: x.plan.cut.Catalog != ""}, nil
+	return scanned{why: err.Error(), unsure: x.plan.afterCut()}, nil
 }
 
 // walk walks, compares with the catalog of the last backup, and makes the list for rsync.
@@ -101,15 +101,15 @@ func (x equipped) walk(ctx context.Context, p scanPlan, work func() (*os.File, e
 		x.tell.Log.Info("btrfs cannot list what has changed", "why", err)
 	}
 	// known is of a run that was cut, or of an incomplete backup: files that it copied, or not, may be others.
-	unproven := x.plan.cut.Catalog != "" || x.plan.work == store.WorkSnapshot && x.plan.base.Status != facts.Complete
+	unproven := x.plan.afterCut() || x.plan.work == store.WorkSnapshot && x.plan.base.Status != facts.Complete
 	walk := func(known *catalog.Reader) {
-		if s.seen, err = x.sights(p, work, known != nil); err != nil {
+		suspect := unproven && known != nil
+		if s.seen, err = x.sights(p, work, !suspect, known != nil); err != nil {
 			return
 		}
 		o := x.scanOptions(p, newer, s.seen)
-		if unproven && known != nil {
-			s.seen.Touched = nil // the catalog has better information
-			o.Suspect, o.Cut = s.seen.Suspect(s.root), x.plan.cut.Catalog != ""
+		if suspect {
+			o.Suspect, o.Cut = s.seen.Suspect(s.root), x.plan.afterCut()
 		}
 		if s.large = blocks.New(newer, known, x.plan.work == store.WorkCreate); s.large != nil {
 			o.Tell = s.large.Meet
@@ -151,7 +151,7 @@ func (x equipped) scanOptions(p scanPlan, newer *scan.Generations, seen *pending
 }
 
 // sights are not needed where rsync gets a list, but for what --one-file-system leaves out.
-func (x equipped) sights(p scanPlan, work func() (*os.File, error), known bool) (*pending.Sights, error) {
+func (x equipped) sights(p scanPlan, work func() (*os.File, error), touched, known bool) (*pending.Sights, error) {
 	if p.use && !x.o.OneFileSystem {
 		return nil, nil
 	}
@@ -159,12 +159,13 @@ func (x equipped) sights(p scanPlan, work func() (*os.File, error), known bool) 
 	if err != nil {
 		return nil, err
 	}
-	return x.newSights(into, !p.use, known)
+	return x.newSights(into, touched && !p.use, known)
 }
 
-// newSights collects files that were touched only on request: where rsync gets a list, a catalog has better
-// information, and a doubtful file that is not listed would keep a wrong time. If the catalog is lost, or the run
-// resumes without one, what moved is not known. Sources that never have one would be read again each night.
+// newSights collects files that were touched only on request: where rsync gets a list, or files are suspected, a
+// catalog has better information, and a doubtful file that is not listed would keep a wrong time. If the catalog is
+// lost, or the run resumes without one, what moved is not known. Sources that never have one would be read again each
+// night.
 func (x equipped) newSights(work *os.File, touched, known bool) (*pending.Sights, error) {
 	if !touched {
 		return pending.NewSights(work, nil), nil
@@ -196,7 +197,7 @@ func (x equipped) catalog(rules []string) (*os.File, *catalog.Reader, error) {
 	if seen == "" {
 		return nil, nil, errors.New("the last backup has no catalog of the source")
 	}
-	if x.plan.cut.Catalog != "" {
+	if x.plan.afterCut() {
 		open = x.dest.OpenWorkCatalog
 	}
 	f, err := open()
