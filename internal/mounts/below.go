@@ -137,8 +137,8 @@ func ClassOf(m facts.SourceMount) Class {
 func HoldsFiles(m facts.SourceMount) bool {
 	kind, _, _ := strings.Cut(m.Source, " ")
 	name := strings.TrimPrefix(kind, "fuse.")
-	return (name != kind || kind == "fuse") && !strings.Contains(name, "AppImage") &&
-		!slices.Contains([]string{"snapfuse", "squashfuse", "squashfuse_ll", "fuse-overlayfs", "archivemount", "lxcfs", "portal", "gvfsd-fuse"}, name)
+	return ClassOf(m) == OfSession && (name != kind || kind == "fuse") && !strings.Contains(name, "AppImage") &&
+		!slices.Contains([]string{"snapfuse", "squashfuse", "squashfuse_ll", "fuse-overlayfs", "archivemount"}, name)
 }
 
 // Find returns the mount at path.
