@@ -338,12 +338,7 @@ func unidentified(t *testing.T, dir string) map[string]func(fill byte, point str
 	}
 	return map[string]func(fill byte, point string) func(){
 		"FUSE": func(fill byte, point string) func() {
-			bind(fill, shown)
-			testdest.Tool(t, "bindfs", "--ctime-from-mtime", shown, point)
-			return func() {
-				testdest.Tool(t, "umount", point)
-				testdest.WaitFor(t, "bindfs to let go of the disk", func() bool { return exec.Command("umount", shown).Run() == nil })
-			}
+			return testdest.ShowNameless(t, filepath.Join(disks, string(fill)), shown, point)
 		},
 		"tmpfs": bind,
 	}
