@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/rsbtbackup/rsbtbackup/internal/loopfs"
+	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
 	"golang.org/x/sys/unix"
 )
 
@@ -261,6 +262,7 @@ func TestColours(t *testing.T) {
 }
 
 func TestSignals(t *testing.T) {
+	testbin.HearHangup()
 	dest, src := newDest(t), source(t, 100)
 	for _, tt := range []struct {
 		name    string

@@ -4,18 +4,13 @@ package faults
 
 import (
 	"os"
-	"os/signal"
 	"testing"
 
 	"github.com/rsbtbackup/rsbtbackup/internal/testbin"
-	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
-	// What nohup ignores, children would ignore as well: exec resets only what has a handler.
-	if signal.Ignored(unix.SIGHUP) {
-		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
-	}
+	testbin.HearHangup()
 	os.Exit(testbin.Main(m))
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,14 @@ func Main(m *testing.M) int {
 		}
 	}
 	return code
+}
+
+// HearHangup is for tests that send SIGHUP. What nohup ignores, children would ignore as well: exec resets only what has
+// a handler.
+func HearHangup() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 }
 
 // Result is how a run of the command ended.
