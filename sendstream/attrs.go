@@ -52,11 +52,12 @@ type attrs struct {
 	err   error
 }
 
-func parseAttrs(b []byte, version uint32) (*attrs, error) {
-	a := &attrs{}
+// parse forgets what was there.
+func (a *attrs) parse(b []byte, version uint32) error {
+	*a = attrs{}
 	for len(b) > 0 {
 		if len(b) < 2 {
-			return nil, fmt.Errorf("%d bytes are left over", len(b))
+			return fmt.Errorf("%d bytes are left over", len(b))
 		}
 		kind := binary.LittleEndian.Uint16(b)
 		var value []byte
@@ -64,11 +65,11 @@ func parseAttrs(b []byte, version uint32) (*attrs, error) {
 			value, b = b[2:], nil
 		} else {
 			if len(b) < 4 {
-				return nil, fmt.Errorf("attribute %d is truncated", kind)
+				return fmt.Errorf("attribute %d is truncated", kind)
 			}
 			size := int(binary.LittleEndian.Uint16(b[2:]))
 			if size > len(b)-4 {
-				return nil, fmt.Errorf("attribute %d of %d bytes, %d are left", kind, size, len(b)-4)
+				return fmt.Errorf("attribute %d of %d bytes, %d are left", kind, size, len(b)-4)
 			}
 			value, b = b[4:4+size], b[4+size:]
 		}
@@ -76,11 +77,11 @@ func parseAttrs(b []byte, version uint32) (*attrs, error) {
 			continue
 		}
 		if a.value[kind] != nil {
-			return nil, fmt.Errorf("attribute %d twice", kind)
+			return fmt.Errorf("attribute %d twice", kind)
 		}
 		a.value[kind] = value[:len(value):len(value)]
 	}
-	return a, nil
+	return nil
 }
 
 func (a *attrs) fail(format string, args ...any) {

@@ -49,6 +49,7 @@ type Reader struct {
 	offset  uint64 // of what is read next
 	last    uint64 // of the command that Next returned
 	buf     []byte
+	attrs   attrs // of the command, which are too many to be made for each
 }
 
 // NewReader reads one stream from r.
@@ -123,10 +124,10 @@ func (d *Reader) next() (Command, error) {
 		d.offset = start
 		return nil, d.fail("command %d has checksum %08x, its header says %08x", number, got, want)
 	}
-	attrs, err := parseAttrs(d.buf, d.version)
+	err := d.attrs.parse(d.buf, d.version)
 	var c Command
 	if err == nil {
-		c, err = newCommand(number, attrs)
+		c, err = newCommand(number, &d.attrs)
 	}
 	if err != nil {
 		d.offset = start

@@ -141,18 +141,20 @@ func (n *node) getXattr(name string) ([]byte, error) {
 }
 
 func getXattr(f *os.File, name string) ([]byte, error) {
-	buf := make([]byte, 256)
+	buf := []byte{} // most files have none, so the first call only asks how long it is
 	for {
 		size, err := unix.Fgetxattr(int(f.Fd()), name, buf)
 		switch {
 		case errors.Is(err, unix.ENODATA), errors.Is(err, unix.EOPNOTSUPP):
 			return nil, nil
+		case err == nil && size <= len(buf):
+			return buf[:size:size], nil
+		case err == nil:
+			buf = make([]byte, size)
 		case errors.Is(err, unix.ERANGE):
 			buf = make([]byte, math.MaxUint16+1)
-		case err != nil:
-			return nil, &fs.PathError{Op: "getxattr", Path: f.Name(), Err: err}
 		default:
-			return buf[:size:size], nil
+			return nil, &fs.PathError{Op: "getxattr", Path: f.Name(), Err: err}
 		}
 	}
 }
