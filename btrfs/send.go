@@ -99,25 +99,47 @@ func StartSend(ctx context.Context, subvol, parent *os.File, o SendOptions) (*Se
 
 // Read gives io.EOF only at the end of a whole stream: an error of the kernel comes in its place.
 func (s *Sending) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
+	n := 0
+	err := s.wait()
+	if err == nil {
+		n, err = s.r.Read(p)
+	}
 	switch {
 	case err == nil:
 		return n, nil
 	case s.ctx.Err() != nil:
 		return n, pathError(sendOp, s.subvol, context.Cause(s.ctx))
 	case errors.Is(err, io.EOF):
-		if failed := s.wait(); failed != nil {
+		if failed := s.outcome(); failed != nil {
 			return n, failed
 		}
 	}
 	return n, err
 }
 
-// SyscallConn is for those who move the stream with splice(2). At its end they have to Read: that tells whether it is
-// whole.
+// wait returns when there is something to read, or nothing will follow. The pipe is not one that Go's scheduler waits
+// for: the kernel would wake the scheduler for each piece that it writes, of which a small file has a dozen.
+func (s *Sending) wait() error {
+	conn, err := s.r.SyscallConn()
+	for ready := false; err == nil && !ready; {
+		err = conn.Control(func(fd uintptr) {
+			n, pollErr := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, pollMoment)
+			ready = n > 0 || pollErr != nil && !errors.Is(pollErr, unix.EINTR)
+		})
+	}
+	return err
+}
+
+// pollMoment is in milliseconds. It ends in time to see that the pipe was closed, and before Go's scheduler takes the
+// processor from a thread that waits for 10 ms.
+const pollMoment = 5
+
+// SyscallConn is for those who move the stream with splice(2): its Control, as Go's scheduler does not wait for the
+// pipe. At its end they have to Read: that tells whether it is whole.
 func (s *Sending) SyscallConn() (syscall.RawConn, error) { return s.r.SyscallConn() }
 
-func (s *Sending) wait() error {
+// outcome waits for the kernel.
+func (s *Sending) outcome() error {
 	if !s.known {
 		s.result, s.known = <-s.ended, true
 	}
@@ -129,7 +151,7 @@ func (s *Sending) wait() error {
 func (s *Sending) Close() error {
 	s.stop()
 	closeErr := ignoreClosed(s.r.Close())
-	err := s.wait()
+	err := s.outcome()
 	if s.ctx.Err() != nil {
 		return pathError(sendOp, s.subvol, context.Cause(s.ctx))
 	}
@@ -195,15 +217,11 @@ func sameFilesystem(a, b *os.File) (bool, error) {
 	return ids[0] == ids[1], nil
 }
 
-// sendPipe makes a pipe that can be waited for on this side only: a full one must not be an error (EAGAIN) to the
-// kernel.
+// sendPipe makes a pipe of which both ends block: a full one must not be an error (EAGAIN) to the kernel.
 func sendPipe() (r, w *os.File, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, nil, err
-	}
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
 	}
 	// A larger pipe lets the kernel go on while the reader makes a file. What an ordinary limit forbids stays small.
 	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, sendPipeSize)

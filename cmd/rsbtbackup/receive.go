@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,22 +124,30 @@ type interrupted struct {
 }
 
 func (i *interrupted) Read(p []byte) (int, error) {
-	for {
-		fds := []unix.PollFd{{Fd: int32(i.file.Fd()), Events: unix.POLLIN}, {Fd: int32(i.wake.Fd()), Events: unix.POLLIN}}
-		most := -1
-		if i.limit > 0 {
-			most = int(i.limit.Milliseconds())
+	if err := i.wait(); err != nil {
+		return 0, err
+	}
+	return i.file.Read(p)
+}
+
+// wait begins with short waits: Go's scheduler takes the processor from a thread that waits for 10 ms, which takes
+// longer than to look again.
+func (i *interrupted) wait() error {
+	for short := 20; ; short-- {
+		most := 5
+		if short <= 0 {
+			most = cmp.Or(int(i.limit.Milliseconds()), -1)
 		}
-		n, err := unix.Poll(fds, most)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(i.file.Fd()), Events: unix.POLLIN}, {Fd: int32(i.wake.Fd()), Events: unix.POLLIN}}, most)
 		switch {
-		case n == 0 && err == nil:
-			return 0, fmt.Errorf("the other side has sent nothing for %s", i.limit)
 		case i.ctx.Err() != nil:
-			return 0, context.Cause(i.ctx)
-		case err == nil:
-			return i.file.Read(p)
-		case err != unix.EINTR:
-			return 0, os.NewSyscallError("poll", err)
+			return context.Cause(i.ctx)
+		case err == nil && n > 0:
+			return nil
+		case err == nil && short <= 0:
+			return fmt.Errorf("the other side has sent nothing for %s", i.limit)
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return os.NewSyscallError("poll", err)
 		}
 	}
 }

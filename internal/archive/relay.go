@@ -6,6 +6,8 @@ import (
 	"io"
 	"syscall"
 	"time"
+
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 )
 
 // The kernel writes each command by itself, of a small file four, and ssh makes a packet of what it finds. So after
@@ -23,7 +25,7 @@ type Splicer interface {
 // Splice has to take the stream without a copy in between, as long as that is possible: Relay does the rest, and finds
 // out why it ended. passed is called for each part. There must be no SHA-256.
 func (a *Writer) Splice(from syscall.RawConn, to Splicer, passed func(n int)) error {
-	for {
+	for last := time.Now(); ; last = at.Breathe(last) {
 		n, err := to.Splice(from)
 		if n == 0 {
 			return err

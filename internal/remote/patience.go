@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"time"
 
@@ -22,7 +21,6 @@ const (
 // pipe is one end of a pipe to the command. Its deadlines are in time that this machine is awake.
 type pipe struct {
 	s      *Session
-	f      *os.File
 	set    func(time.Time) error
 	silent string // what is said of the other side that lets this end wait
 	left   time.Duration
@@ -38,29 +36,6 @@ func (s *Session) Expect() {
 
 func (p *pipe) begin() { p.left, p.moved = p.s.Patience, 0 }
 
-func (p *pipe) Read(b []byte) (n int, err error) {
-	err = p.move(func() (err error) {
-		n, err = p.f.Read(b)
-		p.moved += n
-		return err
-	})
-	return n, err
-}
-
-func (p *pipe) Write(b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		p.begin()
-		err = p.move(func() error {
-			moved, err := p.f.Write(b[n:min(len(b), n+piece)])
-			n += moved
-			return err
-		})
-	}
-	return n, err
-}
-
-func (p *pipe) Close() error { return p.f.Close() }
-
 func (p *pipe) move(call func() error) error {
 	began := time.Now()
 	p.s.allow(p.set, p.left)
@@ -72,6 +47,27 @@ func (p *pipe) move(call func() error) error {
 		return p.s.giveUp(p.silent)
 	}
 	return err
+}
+
+// output is what the command writes.
+type output struct {
+	pipe
+	f *os.File
+}
+
+func newOutput(s *Session, f *os.File) *output {
+	o := &output{pipe{s: s, set: f.SetReadDeadline, silent: "has said nothing"}, f}
+	o.begin()
+	return o
+}
+
+func (o *output) Read(b []byte) (n int, err error) {
+	err = o.move(func() (err error) {
+		n, err = o.f.Read(b)
+		o.moved += n
+		return err
+	})
+	return n, err
 }
 
 // allow sets a deadline. After the end of the session there is another one, which is never moved.
@@ -116,8 +112,3 @@ func (s *Session) Lost() error {
 	defer s.mu.Unlock()
 	return s.lost
 }
-
-var (
-	_ io.WriteCloser = (*pipe)(nil)
-	_ io.Reader      = (*pipe)(nil)
-)

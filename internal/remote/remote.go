@@ -27,12 +27,13 @@ type Session struct {
 	// Patience is how long the other side may say nothing that is expected, or take nothing. 0 is without limit.
 	Patience time.Duration
 
-	ctx     context.Context
-	host    string
-	stop    func()
-	cmd     *exec.Cmd
-	said    *tail
-	in, out *pipe
+	ctx  context.Context
+	host string
+	stop func()
+	cmd  *exec.Cmd
+	said *tail
+	in   *input
+	out  *output
 
 	waited sync.Once
 	result error
@@ -62,11 +63,7 @@ func Start(ctx context.Context, shell []string, host string, command []string, p
 	ctx, stop := context.WithCancel(ctx)
 	s := &Session{Patience: patience, ctx: ctx, host: host, stop: stop, said: &tail{flood: stop}, cmd: exec.CommandContext(ctx, shell[0], args...)}
 	s.cmd.Stderr, s.cmd.WaitDelay = s.said, endWait
-	if err := s.pipes(); err != nil {
-		stop()
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
+	if err := s.start(); err != nil {
 		stop()
 		return nil, err
 	}
@@ -74,23 +71,23 @@ func Start(ctx context.Context, shell []string, host string, command []string, p
 	return s, nil
 }
 
-func (s *Session) pipes() error {
-	in, err := s.cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
+func (s *Session) start() error {
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	r, w := out.(*os.File), in.(*os.File)
-	widen(r)
-	widen(w)
-	s.out = &pipe{s: s, f: r, set: r.SetReadDeadline, silent: "has said nothing"}
-	s.in = &pipe{s: s, f: w, set: w.SetWriteDeadline, silent: "has taken nothing"}
+	stdin, in, err := inputPipe()
+	if err != nil {
+		return err
+	}
+	s.cmd.Stdin = stdin
+	widen(in)
+	widen(out.(*os.File))
+	s.in, s.out = newInput(s, in), newOutput(s, out.(*os.File))
 	s.Stdin, s.Stdout = s.in, s.out
-	s.Expect()
-	s.in.begin()
+	if err := errors.Join(s.cmd.Start(), stdin.Close()); err != nil {
+		return errors.Join(err, in.Close())
+	}
 	return nil
 }
 
@@ -115,6 +112,7 @@ func (s *Session) Wait() error {
 func (s *Session) wait() error {
 	defer s.stop()
 	err := s.cmd.Wait()
+	_ = s.in.Close() // who has closed it does not care
 	if lost := s.Lost(); lost != nil {
 		return lost
 	}
