@@ -37,7 +37,7 @@ func (o outgoing) pipe(ctx context.Context, locked *store.Locked, sent func(uint
 	got, err := receiveOne(ctx, locked, from, manifest.Name)
 	err = s.end(err)
 	if got == nil {
-		return nil, s.meter.n, err
+		return nil, s.meter.N, err
 	}
-	return got.Notices, s.meter.n, err
+	return got.Notices, s.meter.N, err
 }

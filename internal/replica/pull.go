@@ -13,6 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pace"
 	"github.com/rsbtbackup/rsbtbackup/internal/remote"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"github.com/rsbtbackup/rsbtbackup/retention"
@@ -152,27 +153,27 @@ func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step,
 	if err := s.tell(asked); err != nil {
 		return nil, 0, err
 	}
-	counted := &meter{ctx: ctx, r: s.r, limit: s.limit, sent: sent}
+	counted := &pace.Meter{Ctx: ctx, R: s.r, Limit: s.limit, Sent: sent}
 	// Input is read line by line, or block by block, so that nothing of the next answer is read.
 	from, err := s.openAnswer(counted)
 	if err != nil {
-		return nil, counted.n, err
+		return nil, counted.N, err
 	}
 	if from.Manifest.Name != step.Item.Name || from.Manifest.UUID != step.Item.Origin {
-		return nil, counted.n, fmt.Errorf("%w: asked for %s (%s), it sends %s (%s)", facts.ErrArchive,
+		return nil, counted.N, fmt.Errorf("%w: asked for %s (%s), it sends %s (%s)", facts.ErrArchive,
 			step.Item.Name, step.Item.Origin, from.Manifest.Name, from.Manifest.UUID)
 	}
 	got, err := receiveOne(ctx, locked, from, step.Item.Name)
 	if got == nil {
-		return nil, counted.n, s.cut(step, counted, err)
+		return nil, counted.N, s.cut(step, counted, err)
 	}
-	return got.Notices, counted.n, err
+	return got.Notices, counted.N, err
 }
 
 // cut finds out whether the archive was cut off because the other side could not read its backup. Of the reason it has
 // only the text, which is the same on each host.
-func (s *remoteSource) cut(step Step, counted *meter, err error) error {
-	if !counted.ended && !errors.Is(err, io.ErrUnexpectedEOF) {
+func (s *remoteSource) cut(step Step, counted *pace.Meter, err error) error {
+	if !counted.Ended && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
 	why := s.end()
@@ -186,7 +187,7 @@ func (s *remoteSource) cut(step Step, counted *meter, err error) error {
 }
 
 // openAnswer distinguishes an archive from the reason why there is none.
-func (f *far) openAnswer(counted *meter) (*archive.Reader, error) {
+func (f *far) openAnswer(counted *pace.Meter) (*archive.Reader, error) {
 	line, err := f.line(archive.MaxManifest)
 	if err != nil {
 		return nil, err

@@ -20,19 +20,24 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	if c.o.LockWait > 0 {
 		flags = append(flags, "--lock-wait="+c.o.LockWait.String())
 	}
+	first := c.startAhead(ctx)
+	defer func() { first.takeFor(Step{}) }()
 	other, err := c.dial(ctx, where, "receive", append(flags, keepFlags(c.o.Keep)...)...)
 	if err != nil {
 		return err
 	}
 	to := &remoteSink{far: other}
 	if err = to.greet(); err == nil {
-		err = c.sendTo(ctx, hostOf(where), to)
+		err = c.sendTo(ctx, hostOf(where), to, func(step Step) (s *stream) {
+			s, first = first.takeFor(step), nil
+			return s
+		})
 	}
 	return other.hangUp(ctx, err)
 }
 
 // sendTo copies what the other side lacks. A dry run only reads the first greeting.
-func (c *copying) sendTo(ctx context.Context, host string, to *remoteSink) error {
+func (c *copying) sendTo(ctx context.Context, host string, to *remoteSink, begun func(Step) *stream) error {
 	c.report.Target = host + ":" + to.dest
 	err := fail.Step("TARGET", samePolicy(c.o.Keep, to.keep))
 	if err == nil {
@@ -52,7 +57,7 @@ func (c *copying) sendTo(ctx context.Context, host string, to *remoteSink) error
 		if err != nil {
 			return nil, 0, err
 		}
-		o.unsummed = slices.Contains(to.can, canUnsummed)
+		o.unsummed, o.begun = slices.Contains(to.can, canUnsummed), begun(step)
 		return to.put(ctx, o, sent)
 	}}
 	if slices.Contains(to.can, canHear) {

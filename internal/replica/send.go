@@ -13,6 +13,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/archive"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
+	"github.com/rsbtbackup/rsbtbackup/internal/pace"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
 	"github.com/rsbtbackup/rsbtbackup/internal/store"
 	"golang.org/x/sys/unix"
@@ -88,7 +89,8 @@ type outgoing struct {
 	plain  bool          // data that is compressed on disk is decompressed
 	limit  *rate.Limiter // nil: none
 
-	unsummed bool // it goes through ssh, to a program that accepts this
+	unsummed bool    // it goes through ssh, to a program that accepts this
+	begun    *stream // it was begun already; nil: it was not
 }
 
 func (o outgoing) manifest(now time.Time) archive.Manifest {
@@ -134,7 +136,7 @@ func (s *stream) relay(a *archive.Writer, out *bufio.Writer, w io.Writer) error 
 	if to, ok := w.(archive.Splicer); ok && s.of.unsummed && s.of.limit == nil {
 		from, err := s.sending.SyscallConn()
 		if err == nil {
-			err = a.Splice(from, to, s.meter.passed)
+			err = a.Splice(from, to, s.meter.Passed)
 		}
 		if err != nil {
 			return err
@@ -146,30 +148,25 @@ func (s *stream) relay(a *archive.Writer, out *bufio.Writer, w io.Writer) error 
 // stream is a send stream that the kernel is writing.
 type stream struct {
 	*bufio.Reader
-	meter        meter
+	meter        pace.Meter
 	sending      *btrfs.Sending
 	of           outgoing
 	root, parent *os.File
 }
 
-// stream begins it, in the newest version that both sides support. sent is called with the progress.
-func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error) {
-	s := &stream{of: o, meter: meter{ctx: ctx, limit: o.limit, sent: sent}}
-	var err error
-	if s.root, err = btrfs.OpenDirAt(o.store.Dir, o.backup.Name); err != nil {
-		return nil, unsent(err)
-	}
-	options := btrfs.SendOptions{Version: 2, Compressed: !o.plain}
-	if o.parent != nil {
-		if s.parent, err = btrfs.OpenDirAt(o.store.Dir, o.parent.Name); err != nil {
-			return nil, errors.Join(unsent(err), s.root.Close())
+// stream returns it once it has begun. sent is called with the progress.
+func (o outgoing) stream(ctx context.Context, sent func(uint64)) (s *stream, err error) {
+	if s = o.begun; s == nil {
+		if s, err = o.start(ctx); err != nil {
+			return nil, err
 		}
-		options.CloneSources = []*os.File{s.parent}
 	}
-	err = s.begin(ctx, options)
+	s.of, s.meter.Sent = o, sent
+	err = s.firstByte()
 	if err != nil && isTooOld(err) { // Linux before 6.0
-		options.Version, options.Compressed = 0, false
-		err = s.begin(ctx, options)
+		if err = s.start(ctx, btrfs.SendOptions{}); err == nil {
+			err = s.firstByte()
+		}
 	}
 	if err != nil {
 		return nil, s.end(s.refused(err))
@@ -177,19 +174,44 @@ func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error
 	return s, nil
 }
 
-// begin waits for the first byte: a version that the kernel does not support is refused before it.
-func (s *stream) begin(ctx context.Context, options btrfs.SendOptions) error {
+// start has the kernel begin it, in the newest version that both sides support, and does not wait.
+func (o outgoing) start(ctx context.Context) (*stream, error) {
+	s := &stream{of: o, meter: pace.Meter{Ctx: ctx, Limit: o.limit}}
+	var err error
+	if s.root, err = btrfs.OpenDirAt(o.store.Dir, o.backup.Name); err != nil {
+		return nil, unsent(err)
+	}
+	if o.parent != nil {
+		if s.parent, err = btrfs.OpenDirAt(o.store.Dir, o.parent.Name); err != nil {
+			return nil, errors.Join(unsent(err), s.root.Close())
+		}
+	}
+	if err := s.start(ctx, btrfs.SendOptions{Version: 2, Compressed: !o.plain}); err != nil {
+		return nil, s.end(s.refused(err))
+	}
+	return s, nil
+}
+
+func (s *stream) start(ctx context.Context, options btrfs.SendOptions) error {
+	if s.parent != nil {
+		options.CloneSources = []*os.File{s.parent}
+	}
 	sending, err := btrfs.StartSend(ctx, s.root, s.parent, options)
 	if err != nil {
 		return err
 	}
-	s.meter.r = sending
+	s.meter.R = sending
 	s.sending, s.Reader = sending, bufio.NewReaderSize(&s.meter, receive.ReadAhead)
-	if _, err = s.Peek(1); err == nil {
-		return nil
+	return nil
+}
+
+// firstByte waits for it: a version that the kernel does not support is refused before it.
+func (s *stream) firstByte() error {
+	_, err := s.Peek(1)
+	if err != nil {
+		_ = s.sending.Close() // it has the same text
+		s.sending = nil
 	}
-	s.sending = nil
-	_ = sending.Close() // it has the same text
 	return err
 }
 

@@ -1,32 +1,11 @@
 package replica
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 
-	"github.com/rsbtbackup/rsbtbackup/internal/pace"
 	"github.com/rsbtbackup/rsbtbackup/retention"
 )
-
-// TestMeterStops: waiting for the limit ends with the context, with its cause.
-func TestMeterStops(t *testing.T) {
-	why := errors.New("why")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	var sent uint64
-	m := &meter{ctx: ctx, r: bytes.NewReader(make([]byte, 1<<20)), limit: pace.New(1 << 10), sent: func(n uint64) {
-		if sent = n; n > 2<<10 {
-			cancel(why)
-		}
-	}}
-	n, err := io.Copy(io.Discard, m)
-	if !errors.Is(err, why) || n > 4<<10 || uint64(n) != sent {
-		t.Errorf("%d bytes, %d told, %v", n, sent, err)
-	}
-}
 
 // TestKeepFlags: the other side is given each rule there is.
 func TestKeepFlags(t *testing.T) {
