@@ -127,7 +127,10 @@ func (s *Sending) wait() error {
 			ready = n > 0 || pollErr != nil && !errors.Is(pollErr, unix.EINTR)
 		})
 	}
-	return err
+	if err != nil {
+		return pathError("read", s.r.Name(), os.ErrClosed) // RawConn has no other error
+	}
+	return nil
 }
 
 // pollMoment is in milliseconds. It ends in time to see that the pipe was closed, and before Go's scheduler takes the

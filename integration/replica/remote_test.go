@@ -131,6 +131,41 @@ func TestTheTargetIsLocked(t *testing.T) {
 	wantCopies(t, dest, target)
 }
 
+// TestABackupCanBeDeletedWhileTheOtherSideIsWaitedFor, also one of those that will most likely be sent.
+func TestABackupCanBeDeletedWhileTheOtherSideIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the target has all: %v", all), func(t *testing.T) {
+			t.Parallel()
+			src, dest, target := source(t), testdest.New(t, "1G"), testdest.New(t, "1G")
+			backups(t, src, dest, 1)
+			shell(t, src, "head -c 20000000 /dev/urandom >large") // more than a pipe holds
+			backups(t, src, dest, 1)
+			if all {
+				testbin.Must(t, "copy", dest, target)
+			}
+			locked, err := os.Open(target)
+			testdest.Must(t, err)
+			testdest.Must(t, unix.Flock(int(locked.Fd()), unix.LOCK_EX))
+			dir := t.TempDir()
+			ssh, connected := filepath.Join(dir, "ssh"), filepath.Join(dir, "connected")
+			testdest.Must(t, os.WriteFile(ssh, fmt.Appendf(nil, "#!/bin/sh\nshift\nsleep 0.5\n: >%s\nexec sh -c \"$*\"\n", connected), 0o755))
+			cmd := exec.Command(testbin.Path(t), "copy", dest, "vault:"+target, "-e", ssh, "--program", testbin.Path(t), "--lock-wait=10m")
+			testdest.Must(t, cmd.Start())
+			testdest.WaitFor(t, "the other side to be reached", func() bool {
+				_, err := os.Stat(connected)
+				return err == nil
+			})
+			testdest.WaitFor(t, "a backup to be deleted", func() bool {
+				return testbin.Run(t, "delete", dest, testdest.Names(t, dest)[0]).Exit == 0
+			})
+			testdest.Must(t, locked.Close())
+			testdest.Must(t, cmd.Wait())
+			wantCopies(t, dest, target)
+		})
+	}
+}
+
 // TestAKeyThatCanOnlyReceive: with a forced command the holder of the key can send backups and list their names, and
 // nothing else.
 func TestAKeyThatCanOnlyReceive(t *testing.T) {

@@ -80,7 +80,7 @@ func Receive(ctx context.Context, r io.Reader, o Options) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{Name: name, UUID: head.uuid, Parent: made.parent}
-	err = made.applyAside(ctx, stream, result)
+	err = at.Aside(func() error { return made.apply(ctx, stream, result) })
 	if err == nil {
 		err = publish(o, made, head, result, guard)
 	}

@@ -57,14 +57,6 @@ func (w *work) close() error {
 	return errors.Join(w.tree.close(), w.root.Close(), w.sources.close())
 }
 
-// applyAside runs the commands in a goroutine that no thread is bound to, as the command's main goroutine is: for each
-// break that it makes the kernel would have to switch threads twice.
-func (w *work) applyAside(ctx context.Context, stream *sendstream.Reader, result *Result) error {
-	done := make(chan error)
-	go func() { done <- w.apply(ctx, stream, result) }()
-	return <-done
-}
-
 // apply runs the commands up to the end of the stream. An error says at which byte the command began.
 func (w *work) apply(ctx context.Context, stream *sendstream.Reader, result *Result) error {
 	for last := time.Now(); ; last = at.Breathe(last) {

@@ -64,6 +64,9 @@ func (in *input) Write(b []byte) (n int, err error) {
 // push waits while the pipe is full.
 func (in *input) push(b []byte) (n int, err error) {
 	for n < len(b) {
+		if in.over() {
+			return n, os.ErrDeadlineExceeded
+		}
 		moved, err := in.f.Write(b[n:])
 		n += moved
 		if errors.Is(err, unix.EAGAIN) {
@@ -81,12 +84,21 @@ func (in *input) wait() error {
 	conn, err := in.f.SyscallConn()
 	for room := false; err == nil && !room; {
 		err = conn.Control(func(fd uintptr) { room = ready(fd, unix.POLLOUT) })
-		if until := in.until.Load(); err == nil && !room && until != nil && !until.IsZero() && !time.Now().Before(*until) {
+		if err == nil && !room && in.late() {
 			err = os.ErrDeadlineExceeded
 		}
 	}
 	return err
 }
+
+func (in *input) late() bool {
+	until := in.until.Load()
+	return until != nil && !until.IsZero() && !time.Now().Before(*until)
+}
+
+// over reports whether the session has ended, and with it the time for what is still on its way. A child of the command
+// may go on reading.
+func (in *input) over() bool { return in.s.ctx.Err() != nil && in.late() }
 
 const (
 	// plenty keeps the command busy for a while.
@@ -121,7 +133,7 @@ func (in *input) take(from uintptr) (n int, err error) {
 	}
 	left := 0
 	try := func() error {
-		for {
+		for !in.over() {
 			closed := conn.Control(func(to uintptr) {
 				n, err = splice(int(from), int(to))
 				left = held(to)
@@ -133,6 +145,7 @@ func (in *input) take(from uintptr) (n int, err error) {
 				return err
 			}
 		}
+		return os.ErrDeadlineExceeded
 	}
 	if waitErr := in.move(try); waitErr != nil {
 		return n, waitErr

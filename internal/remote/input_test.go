@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -77,15 +78,59 @@ func TestSpliceIsGivenUp(t *testing.T) {
 	}
 }
 
-func spliceAll(s *remote.Session, from *os.File) (all int, err error) {
+// TestWritesEndWithTheSession, though a child of the command goes on reading.
+func TestWritesEndWithTheSession(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(*remote.Session, *os.File) error{
+		"write": func(s *remote.Session, _ *os.File) error {
+			_, err := s.Stdin.Write(make([]byte, 4096))
+			return err
+		},
+		"splice": func(s *remote.Session, from *os.File) error {
+			_, err := spliceOnce(s, from)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			s, err := remote.Start(ctx, []string{"sh", "-c", "exec 3<&0; cat <&3 >/dev/null 2>&1 & exec sleep 60 3<&- >/dev/null"}, "host", nil, time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Wait() }()
+			from := pipeOf(t, func(w io.Writer) {
+				for err := error(nil); err == nil; _, err = w.Write(make([]byte, 4096)) {
+				}
+			})
+			if err := write(s, from); err != nil {
+				t.Fatal(err)
+			}
+			why := errors.New("why")
+			cancel(why)
+			for began := time.Now(); err == nil && time.Since(began) < time.Minute; {
+				err = write(s, from)
+			}
+			if !errors.Is(err, why) {
+				t.Errorf("error %v, want %v", err, why)
+			}
+		})
+	}
+}
+
+func spliceOnce(s *remote.Session, from *os.File) (int, error) {
 	conn, err := from.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
+	return s.Stdin.(interface {
+		Splice(from syscall.RawConn) (int, error)
+	}).Splice(conn)
+}
+
+func spliceAll(s *remote.Session, from *os.File) (all int, err error) {
 	for {
-		n, err := s.Stdin.(interface {
-			Splice(from syscall.RawConn) (int, error)
-		}).Splice(conn)
+		n, err := spliceOnce(s, from)
 		if all += n; n == 0 || err != nil {
 			return all, err
 		}

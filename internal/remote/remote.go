@@ -72,20 +72,22 @@ func Start(ctx context.Context, shell []string, host string, command []string, p
 }
 
 func (s *Session) start() error {
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
 	stdin, in, err := inputPipe()
 	if err != nil {
 		return err
 	}
 	s.cmd.Stdin = stdin
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return errors.Join(err, stdin.Close(), in.Close())
+	}
 	widen(in)
 	widen(out.(*os.File))
 	s.in, s.out = newInput(s, in), newOutput(s, out.(*os.File))
 	s.Stdin, s.Stdout = s.in, s.out
-	if err := errors.Join(s.cmd.Start(), stdin.Close()); err != nil {
+	err = s.cmd.Start()
+	_ = stdin.Close() // it has been read by nobody here
+	if err != nil {
 		return errors.Join(err, in.Close())
 	}
 	return nil

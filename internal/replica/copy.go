@@ -255,7 +255,7 @@ func refusal(done Copied) error {
 }
 
 func newCopied(step Step) Copied {
-	done := Copied{Name: step.Item.Name}
+	done := Copied{Name: step.Item.Name, Parent: step.Parent.name()}
 	switch {
 	case step.Refuse != "":
 		done.Result, done.Error = ResultRefused, step.Refuse
@@ -269,8 +269,6 @@ func newCopied(step Step) Copied {
 		}
 	case step.Unkept:
 		done.Result = ResultUnkept
-	case step.Parent != nil:
-		done.Parent = step.Parent.Name
 	}
 	return done
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
@@ -13,15 +14,12 @@ import (
 
 // mayPrune: a target that lacks a backup deletes nothing, unless it is full.
 func (c *copying) mayPrune(err error) bool {
-	if c.o.DryRun || c.o.Keep.IsEmpty() {
-		return false
-	}
-	for _, b := range c.report.Backups {
-		if b.Result == ResultFailed {
-			return errors.Is(err, facts.ErrNoSpace)
-		}
-	}
-	return true
+	return !c.o.DryRun && !c.o.Keep.IsEmpty() && (!c.lacks() || errors.Is(err, facts.ErrNoSpace))
+}
+
+// lacks reports whether the target lacks a backup that was to be copied.
+func (c *copying) lacks() bool {
+	return slices.ContainsFunc(c.report.Backups, func(b Copied) bool { return b.Result == ResultFailed })
 }
 
 func checkKeep(keep retention.Policy) error {

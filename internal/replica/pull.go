@@ -146,10 +146,7 @@ type remoteSource struct {
 
 // get requests one backup and receives it.
 func (s *remoteSource) get(ctx context.Context, locked *store.Locked, step Step, sent func(uint64)) ([]string, uint64, error) {
-	asked := request{Send: step.Item.Name, Plain: s.o.Decompress, Unsummed: true}
-	if step.Parent != nil {
-		asked.Parent = step.Parent.Name
-	}
+	asked := request{Send: step.Item.Name, Parent: step.Parent.name(), Plain: s.o.Decompress, Unsummed: true}
 	if err := s.tell(asked); err != nil {
 		return nil, 0, err
 	}

@@ -20,12 +20,12 @@ func (c *copying) toHost(ctx context.Context, where rsyncexec.Source) error {
 	if c.o.LockWait > 0 {
 		flags = append(flags, "--lock-wait="+c.o.LockWait.String())
 	}
-	first := c.startAhead(ctx)
-	defer func() { first.takeFor(Step{}) }()
 	other, err := c.dial(ctx, where, "receive", append(flags, keepFlags(c.o.Keep)...)...)
 	if err != nil {
 		return err
 	}
+	first := c.startAhead(ctx)
+	defer func() { first.takeFor(Step{}) }()
 	to := &remoteSink{far: other}
 	if err = to.greet(); err == nil {
 		err = c.sendTo(ctx, hostOf(where), to, func(step Step) (s *stream) {
@@ -73,7 +73,7 @@ func (c *copying) sendTo(ctx context.Context, host string, to *remoteSink, begun
 // farewell asks the other side to prune by its policy, if everything was sent, and returns what was deleted. A full one
 // prunes without being asked.
 func (c *copying) farewell(to *remoteSink, err error) error {
-	failed := slices.ContainsFunc(c.report.Backups, func(b Copied) bool { return b.Result == ResultFailed })
+	failed := c.lacks()
 	if failed && !errors.Is(err, facts.ErrNoSpace) {
 		return nil
 	}

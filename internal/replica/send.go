@@ -12,6 +12,7 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/btrfs"
 	"github.com/rsbtbackup/rsbtbackup/facts"
 	"github.com/rsbtbackup/rsbtbackup/internal/archive"
+	"github.com/rsbtbackup/rsbtbackup/internal/at"
 	"github.com/rsbtbackup/rsbtbackup/internal/fail"
 	"github.com/rsbtbackup/rsbtbackup/internal/pace"
 	"github.com/rsbtbackup/rsbtbackup/internal/receive"
@@ -112,11 +113,7 @@ func (o outgoing) archive(ctx context.Context, w io.Writer, now time.Time, sent 
 	out := bufio.NewWriter(w)
 	a, err := archive.NewWriter(out, o.manifest(now))
 	if err == nil {
-		// The command's main goroutine is bound to a thread: each time that it waits for one of the pipes, the kernel
-		// would have to switch threads twice.
-		done := make(chan error)
-		go func() { done <- s.relay(a, out, w) }()
-		err = <-done
+		err = at.Aside(func() error { return s.relay(a, out, w) })
 	}
 	if err = s.end(err); err == nil {
 		err = a.Finish()
@@ -152,25 +149,27 @@ type stream struct {
 	sending      *btrfs.Sending
 	of           outgoing
 	root, parent *os.File
+	late         *time.Timer // it was begun ahead, and ends then; nil: it was not
 }
 
 // stream returns it once it has begun. sent is called with the progress.
-func (o outgoing) stream(ctx context.Context, sent func(uint64)) (s *stream, err error) {
-	if s = o.begun; s == nil {
+func (o outgoing) stream(ctx context.Context, sent func(uint64)) (*stream, error) {
+	s := o.begun
+	if s == nil {
+		var err error
 		if s, err = o.start(ctx); err != nil {
 			return nil, err
 		}
-	}
-	s.of, s.meter.Sent = o, sent
-	err = s.firstByte()
-	if err != nil && isTooOld(err) { // Linux before 6.0
-		if err = s.start(ctx, btrfs.SendOptions{}); err == nil {
-			err = s.firstByte()
+		if err = s.firstByte(); err != nil && isTooOld(err) { // Linux before 6.0
+			if err = s.start(ctx, btrfs.SendOptions{}); err == nil {
+				err = s.firstByte()
+			}
+		}
+		if err != nil {
+			return nil, s.end(s.refused(err))
 		}
 	}
-	if err != nil {
-		return nil, s.end(s.refused(err))
-	}
+	s.of, s.meter.Sent = o, sent
 	return s, nil
 }
 

@@ -56,8 +56,8 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// HearHangup is for tests that send SIGHUP. What nohup ignores, children would ignore as well: exec resets only what has
-// a handler.
+// HearHangup is for tests that send SIGHUP. What nohup ignores, children would ignore as well: exec resets only what
+// has a handler.
 func HearHangup() {
 	if signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
