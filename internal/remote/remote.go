@@ -86,7 +86,7 @@ func (s *Session) start() error {
 	s.in, s.out = newInput(s, in), newOutput(s, out.(*os.File))
 	s.Stdin, s.Stdout = s.in, s.out
 	err = s.cmd.Start()
-	_ = stdin.Close() // it has been read by nobody here
+	_ = stdin.Close() // the command has its own
 	if err != nil {
 		return errors.Join(err, in.Close())
 	}
