@@ -33,7 +33,7 @@ LINKED := -ldflags=-w
 # The tag of the command as it is shipped: without it net/http would be compiled again.
 SHIPPED := nethttpomithttp2
 
-.PHONY: help build test setup lint lint-arch unit integration ondisk ondisk-race demo fuzz soak bench gobench package release clean
+.PHONY: help build test setup lint lint-code lint-scripts lint-arch unit integration ondisk ondisk-race demo fuzz soak bench gobench package release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,16 +42,22 @@ build: ## build ./rsbtbackup, a static binary
 	@scripts/build.sh rsbtbackup
 
 test: ## everything that must hold: linters, unit, race and integration tests
-	@$(MAKE) --no-print-directory setup
-	@$(MAKE) --no-print-directory lint
+	@scripts/beside.sh '$(MAKE) --no-print-directory lint-code' '$(MAKE) --no-print-directory setup'
+	@$(MAKE) --no-print-directory lint-scripts
 	@$(MAKE) --no-print-directory unit
 	@scripts/beside.sh '$(MAKE) --no-print-directory lint-arch' '$(MAKE) --no-print-directory integration'
 
 setup: ## install what the tests need and this machine lacks
 	@scripts/setup.sh test
 
-lint: ## gofmt, go vet, staticcheck, go fix, go mod tidy, shellcheck
-	@scripts/lint.sh here
+lint: lint-code lint-scripts lint-arch ## gofmt, go vet, staticcheck, go fix, go mod tidy, shellcheck, types for all
+
+# It needs nothing but Go, so it runs while the rest is installed.
+lint-code: ## gofmt, go vet, staticcheck, go fix, go mod tidy
+	@scripts/lint.sh code
+
+lint-scripts: ## shellcheck
+	@scripts/lint.sh scripts
 
 lint-arch: ## types and shifts for each other architecture
 	@scripts/lint.sh arch

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks the sources without running them.
 #
-#   lint.sh here    format, vet, staticcheck, go fix and shellcheck, for this machine
-#   lint.sh arch    types and shifts for every other architecture that packages are made for
+#   lint.sh code      format, vet, staticcheck and go fix, for this machine
+#   lint.sh scripts   shellcheck
+#   lint.sh arch      types and shifts for every other architecture that packages are made for
 #
 # The tag "integration" only adds files, but they may hide what is unused without them, and the other way about:
 # for this machine staticcheck sees both sets.
@@ -21,7 +22,7 @@ GOFLAGS=$(scripts/goflags.sh)
 export GOFLAGS
 readonly TAGS=integration,nethttpomithttp2
 
-here() {
+code() {
 	install_staticcheck
 	step gofmt no_output gofmt -l .
 	step 'go build' go build ./...
@@ -30,6 +31,9 @@ here() {
 	step 'staticcheck, integration' "$BIN/staticcheck" -tags "$TAGS" ./...
 	step 'go fix' go fix -diff -tags "$TAGS" ./...
 	step 'go mod tidy' go mod tidy -diff
+}
+
+scripts() {
 	step shellcheck shellcheck scripts/*.sh scripts/package/*.sh .ci/run
 	step 'shellcheck, completion' completion_script
 }
@@ -69,11 +73,11 @@ no_output() { # COMMAND...
 }
 
 case ${1:-} in
-here | arch)
+code | scripts | arch)
 	"$1"
 	;;
 *)
-	echo 'usage: lint.sh here|arch' >&2
+	echo 'usage: lint.sh code|scripts|arch' >&2
 	exit 2
 	;;
 esac
