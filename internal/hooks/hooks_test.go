@@ -101,12 +101,14 @@ func TestCannotBeStarted(t *testing.T) {
 
 // A program that prints without end is read to the end, and the log gets the beginning.
 func TestFlood(t *testing.T) {
-	said, err := script(t.Context(), t, "yes | head -n 1000000; echo last; exit 1", Options{})
-	if len(said) > logLimit+100 || !strings.HasSuffix(said, "lines more, which are left out") {
-		t.Errorf("%d bytes, the end is %q", len(said), said[max(0, len(said)-60):])
-	}
-	if err == nil || !strings.HasSuffix(err.Error(), "exit status 1: last") {
-		t.Error(err)
+	for _, lines := range []string{"yes", "yes $(seq 100)"} {
+		said, err := script(t.Context(), t, lines+" | head -n 1000000; echo last; exit 1", Options{})
+		if len(said) > logLimit+100 || strings.Count(said, "\n") > linesLimit || !strings.HasSuffix(said, "lines more, which are left out") {
+			t.Errorf("%s: %d bytes, %d lines, the end is %q", lines, len(said), strings.Count(said, "\n"), said[max(0, len(said)-60):])
+		}
+		if err == nil || !strings.HasSuffix(err.Error(), "exit status 1: last") {
+			t.Error(err)
+		}
 	}
 }
 

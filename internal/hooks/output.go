@@ -11,11 +11,12 @@ import (
 	"syscall"
 )
 
-// The limits of the output of a program: a line longer than lineLimit is cut, and everything after logLimit bytes is
-// left out.
+// The limits of the output of a program: a line longer than lineLimit is cut, and everything after logLimit bytes or
+// linesLimit lines is left out. Each line is a write to the log: tens of thousands would take seconds.
 const (
-	lineLimit = 1000
-	logLimit  = 64 << 10
+	lineLimit  = 1000
+	logLimit   = 64 << 10
+	linesLimit = 4000
 )
 
 // pipeSize is how much a pipe holds by default: more than that a program cannot have left behind.
@@ -49,8 +50,9 @@ type output struct {
 	say  func(string)
 	last string // the last line that is not empty
 
-	said int   // bytes
-	left int64 // lines that were not said
+	said  int   // bytes
+	lines int   // of them
+	left  int64 // lines that were not said
 }
 
 func (o *output) take(r io.Reader) {
@@ -76,11 +78,12 @@ func (o *output) line(line string) {
 		return
 	}
 	o.last = line
-	if o.said+len(line) > logLimit {
+	if o.said+len(line) > logLimit || o.lines == linesLimit {
 		o.left++
 		return
 	}
 	o.said += len(line) + 1
+	o.lines++
 	o.say(line)
 }
 
