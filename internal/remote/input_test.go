@@ -94,11 +94,14 @@ func TestWritesEndWithTheSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancelCause(t.Context())
-			s, err := remote.Start(ctx, []string{"sh", "-c", "exec 3<&0; cat <&3 >/dev/null 2>&1 & exec sleep 60 3<&- >/dev/null"}, "host", nil, time.Hour)
+			s, err := remote.Start(ctx, []string{"sh", "-c", "exec 3<&0; cat <&3 >/dev/null 2>&1 & echo; exec sleep 60 3<&- >/dev/null"}, "host", nil, time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = s.Wait() }()
+			if _, err := io.CopyN(io.Discard, s.Stdout, 1); err != nil { // the child is there
+				t.Fatal(err)
+			}
 			from := pipeOf(t, func(w io.Writer) {
 				for err := error(nil); err == nil; _, err = w.Write(make([]byte, 4096)) {
 				}
