@@ -229,9 +229,32 @@ func IgnoreNotExist(err error) error {
 }
 
 // Openat2 resolves path with the flags in resolve, such as RESOLVE_BENEATH, of linux/openat2.h (Linux 5.6). The caller
-// adds the path to the error. On 32-bit machines the kernel opens no file of 2 GiB or more without O_LARGEFILE, which
-// it refuses together with O_PATH.
+// adds the path to the error.
+//
+// A symlink of somebody else in a sticky directory that all may write to must not be followed by root either
+// (fs.protected_symlinks). The kernel asks for that before it looks at RESOLVE_NO_SYMLINKS (namei.c, Linux 6.18), and
+// answers EACCES: here it is ELOOP, as for each other symlink.
 func Openat2(dirfd int, path string, flags, resolve uint64) (fd int, err error) {
+	fd, err = openat2(dirfd, path, flags, resolve)
+	if !errors.Is(err, unix.EACCES) || resolve&unix.RESOLVE_NO_SYMLINKS == 0 || flags&unix.O_NOFOLLOW != 0 {
+		return fd, err
+	}
+	place, placeErr := openat2(dirfd, path, unix.O_PATH|unix.O_NOFOLLOW, resolve)
+	if placeErr != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	statErr := unix.Fstat(place, &st)
+	_ = unix.Close(place) // nothing was written
+	if statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		err = unix.ELOOP
+	}
+	return -1, err
+}
+
+// openat2: on 32-bit machines the kernel opens no file of 2 GiB or more without O_LARGEFILE, which it refuses together
+// with O_PATH.
+func openat2(dirfd int, path string, flags, resolve uint64) (fd int, err error) {
 	if flags&unix.O_PATH == 0 {
 		flags |= unix.O_LARGEFILE
 	}
