@@ -65,6 +65,7 @@ var regressions = []struct {
 	{1795453564104, 19, "the same for a directory that got a new name"},
 	{1795959160000, 2, "a full run took a file that it compared by content for one that the scan had missed"},
 	{1795961569004, 17, "a resumed run took a file that the run before had marked for one that the scan had missed"},
+	{1796062545068, 5, "a symlink of another user in a sticky directory became a directory, and each run failed"},
 }
 
 func TestRegressions(t *testing.T) {
