@@ -13,9 +13,9 @@ import (
 	"github.com/rsbtbackup/rsbtbackup/internal/testdest"
 )
 
-// TestSymlinksOfOthersInAStickyDirectory: also root may not follow them (fs.protected_symlinks, which most systems set),
-// and the kernel says "permission denied" where a symlink is not to be followed at all. What was such a symlink, or
-// becomes one, is backed up, compared and restored like any other.
+// TestSymlinksOfOthersInAStickyDirectory: also root may not follow them (fs.protected_symlinks, which most systems
+// set), and the kernel says "permission denied" where a symlink is not to be followed at all. What was such a symlink,
+// or becomes one, is backed up, compared and restored like any other.
 func TestSymlinksOfOthersInAStickyDirectory(t *testing.T) {
 	t.Parallel()
 	const sysctl = "/proc/sys/fs/protected_symlinks"
