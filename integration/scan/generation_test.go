@@ -276,9 +276,9 @@ func TestTheCatalogIsHandedOn(t *testing.T) {
 	}
 	s := p.backup()
 	want(t, s, rsbtbackup.ScanWalk, "")
-	// The walk compared everything with what was handed on. What changed right before the last one alone is listed
-	// again.
-	if s.Listed != 2 {
+	// The walk compared everything with what was handed on. At most what changed right before the last one is listed
+	// again, if it is still young.
+	if s.Listed > 2 {
 		t.Errorf("%+v", s)
 	}
 }
