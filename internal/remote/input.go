@@ -2,7 +2,6 @@ package remote
 
 import (
 	"errors"
-	"io"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -51,32 +50,29 @@ func (in *input) setDeadline(t time.Time) error {
 func (in *input) Write(b []byte) (n int, err error) {
 	for n < len(b) && err == nil {
 		in.begin()
-		moved := 0
-		err = in.move(func() (err error) {
-			moved, err = in.push(b[n:min(len(b), n+piece)])
+		end := min(len(b), n+piece)
+		err = in.whenThereIsRoom(func() error {
+			moved, err := in.f.Write(b[n:end])
+			n += moved
 			return err
 		})
-		n += moved
 	}
 	return n, err
 }
 
-// push waits while the pipe is full.
-func (in *input) push(b []byte) (n int, err error) {
-	for n < len(b) {
-		if in.over() {
-			return n, os.ErrDeadlineExceeded
+// whenThereIsRoom calls it again each time that the pipe was full, as patiently as the session is.
+func (in *input) whenThereIsRoom(call func() error) error {
+	return in.move(func() error {
+		for !in.over() {
+			if err := call(); !errors.Is(err, unix.EAGAIN) {
+				return err
+			}
+			if err := in.wait(); err != nil {
+				return err
+			}
 		}
-		moved, err := in.f.Write(b[n:])
-		n += moved
-		if errors.Is(err, unix.EAGAIN) {
-			err = in.wait()
-		}
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
+		return os.ErrDeadlineExceeded
+	})
 }
 
 // wait returns when the pipe has room or nobody reads it, with an error after the deadline.
@@ -132,22 +128,17 @@ func (in *input) take(from uintptr) (n int, err error) {
 		return 0, err
 	}
 	left := 0
-	try := func() error {
-		for !in.over() {
-			closed := conn.Control(func(to uintptr) {
-				n, err = splice(int(from), int(to))
-				left = held(to)
-			})
-			if closed != nil || !errors.Is(err, unix.EAGAIN) {
-				return closed
-			}
-			if err := in.wait(); err != nil {
-				return err
-			}
+	waitErr := in.whenThereIsRoom(func() error {
+		closed := conn.Control(func(to uintptr) {
+			n, err = splice(int(from), int(to))
+			left = held(to)
+		})
+		if closed == nil && errors.Is(err, unix.EAGAIN) {
+			return err
 		}
-		return os.ErrDeadlineExceeded
-	}
-	if waitErr := in.move(try); waitErr != nil {
+		return closed
+	})
+	if waitErr != nil {
 		return n, waitErr
 	}
 	if in.moved += n; in.moved >= piece {
@@ -189,5 +180,3 @@ func held(pipe uintptr) int {
 	n, _ := unix.IoctlGetInt(int(pipe), unix.TIOCINQ)
 	return n
 }
-
-var _ io.WriteCloser = (*input)(nil)
