@@ -19,9 +19,10 @@ import (
 func TestSymlinksOfOthersInAStickyDirectory(t *testing.T) {
 	t.Parallel()
 	const sysctl = "/proc/sys/fs/protected_symlinks"
-	if set, err := os.ReadFile(sysctl); err != nil || strings.TrimSpace(string(set)) != "1" {
-		testdest.Must(t, os.WriteFile(sysctl, []byte("1"), 0))
-	}
+	set, err := os.ReadFile(sysctl)
+	testdest.Must(t, err)
+	testdest.Must(t, os.WriteFile(sysctl, []byte("1"), 0))
+	t.Cleanup(func() { testdest.Must(t, os.WriteFile(sysctl, set, 0)) })
 	link := func(path string) {
 		testdest.Must(t, os.Symlink("/etc", path))
 		testdest.Must(t, os.Lchown(path, 1000, 1000))

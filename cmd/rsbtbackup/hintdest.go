@@ -143,10 +143,12 @@ func entryHints(err error, i invocation) ([]string, bool) {
 		return []string{"to see what it is: " + quoteAll("ls", "-ld", path), "to move it out of the way: " + quoteAll("mv", "-nT", path, path+".was")}, true
 	case errors.Is(why, syscall.EBUSY):
 		return []string{"if something is mounted on it: " + quoteAll("umount", path)}, true
-	case errors.Is(why, syscall.EPERM) && os.Geteuid() == 0 && failed != nil && strings.HasPrefix(failed.Op, "BTRFS_IOC_SNAP_DESTROY"):
-		return []string{"if copy or send reads it, when that has ended: " + i.again(), immutableHint(path)}, true
 	case errors.Is(why, syscall.EPERM) && os.Geteuid() == 0:
-		return []string{immutableHint(path)}, true
+		var hints []string
+		if failed != nil && strings.HasPrefix(failed.Op, "BTRFS_IOC_SNAP_DESTROY") {
+			hints = append(hints, "if copy or send reads it, when that has ended: "+i.again())
+		}
+		return append(hints, immutableHint(path)), true
 	}
 	return nil, false
 }
